@@ -1,0 +1,156 @@
+"""Frozen dataclasses to JSON and back, strictly.
+
+Whatever crosses a process (plan, result, manifest, script task) goes through here. Reading refuses unknown fields,
+missing fields and wrong types, and names the place: ``plan.json: statements[2].fit_params[0]: expected …, got …``.
+
+A dataclass that has a ``tag`` class variable is written with ``{"kind": tag}`` and may be one of several in a union.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, TypeVar
+
+from mlsql_runtime.errors import FormatError, did_you_mean
+
+T = TypeVar("T")
+TAG = "kind"
+
+
+def encode(value: Any) -> Any:
+    """The JSON value of a dataclass, mapping, tuple, list, datetime or scalar; NaN and infinities are refused."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        document = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        tag = getattr(value, "tag", None)
+        return {TAG: tag, **document} if tag else document
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise FormatError(f"{value} cannot be written as JSON; expected a finite number or null")
+    return value
+
+
+def decode(cls: type[T], document: Any, where: str) -> T:
+    """``cls`` from a JSON value that :func:`encode` wrote. ``where`` names the document in errors (:class:`FormatError`)."""
+    decoded: T = _decode(cls, document, where)
+    return decoded
+
+
+def dumps(value: Any) -> str:
+    """:func:`encode`, as text."""
+    return json.dumps(encode(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] | None = None) -> T:
+    """:func:`decode`, from text. ``version`` is the field that holds the document's format version, and the one we read."""
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise FormatError(f"{where}: this is not JSON ({error}); the file is damaged or was written by something else") from error
+    if version is not None:
+        field, supported = version
+        found = document.get(field) if isinstance(document, dict) else None
+        if found != supported:
+            raise FormatError(
+                f"{where}: {field} is {found!r}, this version of mlsql_runtime reads {supported}; "
+                "install the same version of airflow-provider-mlsql where it is written and where it is read",
+                found=found,
+                supported=supported,
+            )
+    return decode(cls, document, where)
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
+
+
+def _wrong(where: str, expected: str, got: Any) -> FormatError:
+    shown = repr(got)
+    return FormatError(f"{where}: expected {expected}, got {shown if len(shown) < 80 else shown[:77] + '...'}")
+
+
+def _decode(expected: Any, value: Any, where: str) -> Any:
+    origin = typing.get_origin(expected)
+    if expected is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(typing.get_args(expected), value, where)
+    if origin is typing.Literal:
+        allowed = typing.get_args(expected)
+        if value not in allowed:
+            raise _wrong(where, " or ".join(repr(choice) for choice in allowed), value)
+        return value
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _wrong(where, "a list", value)
+        item = typing.get_args(expected)[0]
+        return tuple(_decode(item, element, f"{where}[{index}]") for index, element in enumerate(value))
+    if origin in (Mapping, dict):
+        if not isinstance(value, dict):
+            raise _wrong(where, "an object", value)
+        item = typing.get_args(expected)[1]
+        return {key: _decode(item, element, f"{where}.{key}") for key, element in value.items()}
+    if dataclasses.is_dataclass(expected):
+        return _decode_dataclass(typing.cast(type, expected), value, where)
+    return _decode_scalar(expected, value, where)
+
+
+def _decode_scalar(expected: Any, value: Any, where: str) -> Any:
+    if expected is datetime:
+        try:
+            return datetime.fromisoformat(value)
+        except (TypeError, ValueError) as error:
+            raise _wrong(where, "an ISO 8601 time", value) from error
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    kind = type(None) if expected is None else expected
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise _wrong(where, "null" if kind is type(None) else kind.__name__, value)
+    return value
+
+
+def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None and type(None) in choices:
+        return None
+    tagged = {choice.tag: choice for choice in choices if hasattr(choice, "tag")}
+    if tagged:
+        tag = value.get(TAG) if isinstance(value, dict) else None
+        if tag not in tagged:
+            raise FormatError(f"{where}: {TAG} is {tag!r}{did_you_mean(str(tag), tagged)}")
+        return _decode(tagged[tag], value, where)
+    present = [choice for choice in choices if choice is not type(None)]
+    if len(present) == 1:
+        return _decode(present[0], value, where)
+    for choice in present:
+        try:
+            return _decode(choice, value, where)
+        except FormatError:
+            continue
+    raise _wrong(where, " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices), value)
+
+
+def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise _wrong(where, f"an object ({cls.__name__})", value)
+    fields = [field.name for field in dataclasses.fields(cls)]
+    given = {key: item for key, item in value.items() if key != TAG or not hasattr(cls, "tag")}
+    for key in given:
+        if key not in fields:
+            raise FormatError(f"{where}: {cls.__name__} has no field '{key}'{did_you_mean(key, fields)}", field=key)
+    missing = [name for name in fields if name not in given]
+    if missing:
+        raise FormatError(f"{where}: {cls.__name__} lacks the field '{missing[0]}'", field=missing[0])
+    hints = _hints(cls)
+    return cls(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in given.items()})

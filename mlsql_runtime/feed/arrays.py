@@ -1,0 +1,51 @@
+"""Columns of an Arrow table as what estimators take: a feature matrix and a label array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlsql_runtime.errors import DataError, did_you_mean
+from mlsql_runtime.feed.vectors import common_width, is_vector, to_matrix
+
+
+def column(table: pa.Table, name: str, option: str) -> pa.Array:
+    """One column in one piece, without nulls.
+
+    :param option: the fit parameter that names the column, for the error.
+    :raises DataError: when there is no such column, or it holds nulls.
+    """
+    if name not in table.column_names:
+        raise DataError(
+            f"the table has no column '{name}'{did_you_mean(name, table.column_names)}; "
+            f"name the column in fitParam.<i>.{option}, or call it '{name}' in SQL",
+            column=name,
+            columns=table.column_names,
+        )
+    array = table.column(name).combine_chunks()
+    if array.null_count:
+        raise DataError(f"column '{name}' holds {array.null_count} nulls in {len(array)} rows; filter them out in SQL", column=name)
+    return array
+
+
+def features(table: pa.Table, name: str, sparse: bool | None = None) -> Any:
+    """Shape (n, d): a vector column as CSR or dense (see :func:`to_matrix`), a list column as dense, a number as (n, 1)."""
+    array = column(table, name, "inputCol")
+    what = f"column '{name}'"
+    if is_vector(array.type):
+        return to_matrix(array, common_width(array, None, what), sparse)
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
+        if len(lengths) > 1:
+            raise DataError(f"{what}: expected lists of one length, got lengths {lengths[0]} and {lengths[-1]}")
+        return np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(len(array), -1)
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(-1, 1)
+    raise DataError(f"{what} is of type {array.type}; expected a vector, a list of numbers, or a number", column=name)
+
+
+def labels(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+    """Shape (n,): numbers as they are, text as objects."""
+    return np.asarray(column(table, name, "label").to_numpy(zero_copy_only=False))

@@ -1,0 +1,36 @@
+"""An Arrow table as rows, for scripts written to MLSQL's row protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.feed.vectors import SPARSE, is_vector, serialized
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """One dict per row; vector columns as ``pyspark.ml.linalg`` vectors.
+
+    :raises InputError: when there are vectors and the interpreter has no pyspark.
+    """
+    columns = []
+    for name in table.column_names:
+        array = table.column(name).combine_chunks()
+        columns.append(_vectors(array) if is_vector(array.type) else array.to_pylist())
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _vectors(array: pa.StructArray) -> list[Any]:
+    try:
+        from pyspark.ml.linalg import DenseVector, SparseVector
+    except ImportError as error:
+        raise InputError(
+            "mlsql.read_data() gives vectors of pyspark.ml.linalg, and this interpreter has no pyspark; "
+            "install it, or use mlsql.read_batches() or mlsql.all_data(), which give arrays"
+        ) from error
+    return [
+        None if row is None else SparseVector(row[1], row[2], row[3]) if row[0] == SPARSE else DenseVector(row[3])  # type: ignore[arg-type]
+        for row in serialized(array)
+    ]

@@ -1,0 +1,131 @@
+"""Spark's vectors as Arrow structs, and back.
+
+A ``VectorUDT`` column is ``struct<type: int8, size: int32, indices: list<int32>, values: list<float64>>``: type 0 is
+sparse with all four, type 1 dense with ``values`` only (``pyspark.ml.linalg.VectorUDT``). Nothing here loops over rows
+in Python but :func:`serialized`, whose contract is rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mlsql_runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+VECTOR_TYPE = pa.struct([("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))])
+SPARSE, DENSE = 0, 1
+SerializedVector = tuple[int, "int | None", "list[int] | None", "list[float]"]
+
+
+def is_vector(kind: pa.DataType) -> bool:
+    """Whether an Arrow type is that of a Spark vector column."""
+    return pa.types.is_struct(kind) and {field.name for field in kind} == {"type", "size", "indices", "values"}
+
+
+def widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The length of each vector, shape (n,), int64; -1 for null."""
+    kinds, sizes = pc.struct_field(vectors, "type"), pc.struct_field(vectors, "size")
+    lengths = pc.list_value_length(pc.struct_field(vectors, "values"))
+    width = pc.if_else(pc.equal(kinds, DENSE), lengths, sizes)
+    return np.asarray(pc.fill_null(pc.cast(width, pa.int64()), -1).to_numpy(zero_copy_only=False))
+
+
+def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> int:
+    """The one width of all vectors that are not null; ``expected`` or 0 when all are.
+
+    :raises DataError: when they differ among each other or from ``expected``, naming both widths.
+    """
+    found = np.unique(widths(vectors))
+    found = found[found >= 0]
+    wanted = expected if expected is not None else (int(found[0]) if len(found) else 0)
+    wrong = found[found != wanted]
+    if len(wrong):
+        raise DataError(f"{what}: expected vectors of width {wanted}, got one of width {int(wrong[0])}", expected=wanted, found=int(wrong[0]))
+    return wanted
+
+
+def all_sparse(vectors: pa.StructArray) -> bool:
+    """Whether every vector is sparse, and there is one."""
+    return len(vectors) > 0 and bool(pc.all(pc.equal(pc.struct_field(vectors, "type"), SPARSE)).as_py())
+
+
+def _flat(lists: pa.ListArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The values of all lists without gaps, and where each begins, shape (n + 1,); a null list is an empty one."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    return lists.flatten().to_numpy(zero_copy_only=False), offsets
+
+
+def to_csr(vectors: pa.StructArray, width: int) -> csr_matrix:
+    """Sparse vectors as a CSR matrix of shape (n, width), float64; the values are not copied."""
+    from scipy.sparse import csr_matrix
+
+    values, offsets = _flat(pc.struct_field(vectors, "values"))
+    indices, _ = _flat(pc.struct_field(vectors, "indices"))
+    return csr_matrix((values, indices, offsets), shape=(len(vectors), width))
+
+
+def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Vectors of either kind as an array of shape (n, width), float64. All dense: a view of Arrow's memory."""
+    kinds = pc.struct_field(vectors, "type").to_numpy(zero_copy_only=False)
+    values, offsets = _flat(pc.struct_field(vectors, "values"))
+    if (kinds == DENSE).all():
+        return values.reshape(len(vectors), width)
+    dense = np.zeros((len(vectors), width))
+    lengths = np.diff(offsets)
+    is_dense = kinds == DENSE
+    rows = np.repeat(np.arange(len(vectors)), lengths)
+    of_dense = np.repeat(is_dense, lengths)
+    indices, _ = _flat(pc.struct_field(vectors, "indices"))
+    columns = np.empty(len(values), dtype=np.int64)
+    columns[~of_dense] = indices
+    columns[of_dense] = np.tile(np.arange(width), int(is_dense.sum()))
+    dense[rows, columns] = values
+    return dense
+
+
+def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -> Any:
+    """CSR or dense, shape (n, width): as asked, and when not asked CSR if every vector is sparse."""
+    if sparse is None:
+        sparse = all_sparse(vectors)
+    if not sparse:
+        return to_dense(vectors, width)
+    if all_sparse(vectors):
+        return to_csr(vectors, width)
+    from scipy.sparse import csr_matrix
+
+    return csr_matrix(to_dense(vectors, width))
+
+
+def serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
+    """Row by row what ``VectorUDT().serialize`` gives: ``(0, size, indices, values)`` or ``(1, None, None, values)``."""
+    kinds = pc.struct_field(vectors, "type").to_pylist()
+    sizes = pc.struct_field(vectors, "size").to_pylist()
+    indices, at = _flat(pc.struct_field(vectors, "indices"))
+    values, start = _flat(pc.struct_field(vectors, "values"))
+    index_list, value_list = indices.tolist(), values.tolist()
+    for row, kind in enumerate(kinds):
+        if kind is None:
+            yield None
+        elif kind == SPARSE:
+            yield SPARSE, sizes[row], index_list[at[row] : at[row + 1]], value_list[start[row] : start[row + 1]]
+        else:
+            yield DENSE, None, None, value_list[start[row] : start[row + 1]]
+
+
+def from_serialized(rows: Sequence[SerializedVector | None]) -> pa.StructArray:
+    """The Arrow struct array of rows as :func:`serialized` yields them, null for None."""
+
+    def field(position: int) -> list[Any]:
+        return [None if row is None else row[position] for row in rows]
+
+    columns = [pa.array(field(position), VECTOR_TYPE.field(position).type) for position in range(4)]
+    mask = pa.array([row is None for row in rows], pa.bool_())
+    return pa.StructArray.from_arrays(columns, fields=list(VECTOR_TYPE), mask=mask)

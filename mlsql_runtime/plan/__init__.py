@@ -1,0 +1,37 @@
+"""What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
+
+from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan
+from mlsql_runtime.plan.statements import (
+    FileFeed,
+    FunctionRef,
+    Load,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Select,
+    Statement,
+    Train,
+    is_identifier,
+)
+from mlsql_runtime.plan.table_ref import TableRef, parse_table_ref
+
+__all__ = [
+    "PLAN_VERSION",
+    "FileFeed",
+    "FunctionRef",
+    "Load",
+    "Plan",
+    "Predict",
+    "PythonEnv",
+    "Register",
+    "Save",
+    "Select",
+    "Statement",
+    "TableRef",
+    "Train",
+    "dump_plan",
+    "is_identifier",
+    "load_plan",
+    "parse_table_ref",
+]

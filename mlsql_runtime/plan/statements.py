@@ -1,0 +1,211 @@
+"""The statements. Each validates what can be known without data or storage when it is made, and raises InputError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from mlsql_runtime.errors import InputError
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def is_identifier(name: str) -> bool:
+    """Whether ``name`` can stand unquoted in SQL as the name of a table or function."""
+    return _IDENTIFIER.fullmatch(name) is not None
+
+
+def _require_identifier(name: str, what: str) -> None:
+    if not is_identifier(name):
+        raise InputError(
+            f"{what} is {name!r}, which is no SQL identifier; use letters, digits and underscores, not starting with a digit",
+            name=name,
+        )
+
+
+def _require_text(value: str | None, what: str) -> None:
+    if not value or not value.strip():
+        raise InputError(f"{what} is empty; it has to be given")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """``load <format>.`<path>` options … as <table>``: any Spark reader format; ``path`` is None for formats without one."""
+
+    tag: ClassVar[str] = "load"
+    table: str
+    format: str
+    path: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.table, "the name of a loaded table")
+        _require_text(self.format, f"the format of table {self.table}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionRef:
+    """A registered function to make callable in SQL as ``name``: what is current for ``function`` under ``model_path``."""
+
+    name: str
+    model_path: str
+    function: str
+    function_version: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.name, "the SQL name of a function")
+        _require_text(self.model_path, f"the model path of function {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select:
+    """``select … as <table>``: Spark SQL, with registered functions made callable first."""
+
+    tag: ClassVar[str] = "select"
+    table: str
+    sql: str
+    functions: tuple[FunctionRef, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.table, "the name of a selected table")
+        _require_text(self.sql, f"the SQL of table {self.table}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileFeed:
+    """Data reach the training script as files that Spark writes in ``format`` (``enableDataLocal``)."""
+
+    format: str = "json"
+    file_num: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_text(self.format, "dataLocalFormat")
+        if self.file_num is not None and self.file_num < 1:
+            raise InputError(f"dataLocalFileNum is {self.file_num}; expected a number of files of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonEnv:
+    """How a script's interpreter is started (``systemParam``). ``timeout`` in seconds; ``path`` None is the job's own."""
+
+    path: str | None = None
+    version: str | None = None
+    flags: tuple[str, ...] = ()
+    envs: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None:
+            if not re.fullmatch(r"\d+(\.\d+){0,2}", self.version):
+                raise InputError(f"pythonVer is {self.version!r}; expected a version prefix such as '3' or '3.11'")
+            if self.version.split(".")[0] == "2":
+                raise InputError(
+                    f"pythonVer is {self.version}, but PySpark runs on Python 3 only since it dropped Python 2; "
+                    "port the script and set pythonVer to '3' or leave it out"
+                )
+        if self.timeout is not None and self.timeout <= 0:
+            raise InputError(f"the timeout of the script is {self.timeout} s; expected more than 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """``train <table> as PythonAlg.`<model_path>` where …``."""
+
+    tag: ClassVar[str] = "train"
+    table: str
+    model_path: str
+    script_path: str
+    fit_params: tuple[Mapping[str, str], ...] = ({},)
+    validate_table: str | None = None
+    validate_fraction: float | None = None
+    feed: FileFeed = field(default_factory=FileFeed)
+    python: PythonEnv = field(default_factory=PythonEnv)
+    keep_versions: int | None = None
+    greater_is_better: bool = True
+    fail_on: Literal["all", "any"] = "all"
+    keep_local_directory: bool = False
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.table, "the table to train on")
+        _require_text(self.model_path, "the model path")
+        _require_text(self.script_path, "pythonScriptPath")
+        if not self.fit_params:
+            raise InputError("fitParam holds no group; give at least one, which may be empty: [{}]")
+        if self.validate_table is not None and self.validate_fraction is not None:
+            raise InputError("both a validation table and a held-out fraction are given; expected one of them")
+        if self.validate_fraction is not None and not 0 < self.validate_fraction < 1:
+            raise InputError(f"the held-out fraction is {self.validate_fraction}; expected a number between 0 and 1")
+        if self.keep_versions is not None and self.keep_versions < 1:
+            raise InputError(f"keepVersions is {self.keep_versions}; expected at least 1")
+        if self.fail_on not in ("all", "any"):
+            raise InputError(f"failOn is {self.fail_on!r}; expected 'all' or 'any'")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """``register PythonAlg.`<model_path>` as <function> options …``."""
+
+    tag: ClassVar[str] = "register"
+    model_path: str
+    function: str
+    script_path: str
+    model_version: int | None = None
+    alg_index: int | None = None
+    copy_train_params: bool = False
+    min_score: float | None = None
+    only_if_better: float | None = None
+    sample_table: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.function, "the name of the function to register")
+        _require_text(self.model_path, "the model path")
+        _require_text(self.script_path, "pythonScriptPath")
+        if self.only_if_better is not None and self.only_if_better < 0:
+            raise InputError(f"onlyIfBetter is {self.only_if_better}; expected how much better, at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """``predict <table> as PythonAlg.`<model_path>` where … as <result>``: a batch script, once per partition."""
+
+    tag: ClassVar[str] = "predict"
+    table: str
+    model_path: str
+    script_path: str
+    result: str
+    model_version: int | None = None
+    alg_index: int | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    python: PythonEnv = field(default_factory=PythonEnv)
+    same_rows: bool = True
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.table, "the table to predict")
+        _require_identifier(self.result, "the name of the predicted table")
+        _require_text(self.model_path, "the model path")
+        _require_text(self.script_path, "pythonScriptPath")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Save:
+    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format."""
+
+    tag: ClassVar[str] = "save"
+    table: str
+    format: str
+    path: str | None = None
+    mode: Literal["overwrite", "append", "errorIfExists", "ignore"] = "errorIfExists"
+    options: Mapping[str, str] = field(default_factory=dict)
+    partition_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.table, "the table to save")
+        _require_text(self.format, f"the format to save table {self.table} in")
+        if self.mode not in ("overwrite", "append", "errorIfExists", "ignore"):
+            raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")
+
+
+Statement = Load | Select | Train | Register | Predict | Save

@@ -1,0 +1,51 @@
+"""How people name stored tables: ``"libsvm.`/data/x`"`` as in MLSQL, or ``{"format", "path", "options"}``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlsql_runtime.errors import InputError, did_you_mean
+
+_TEXT = re.compile(r"\s*([A-Za-z][\w.]*)\.`([^`]+)`\s*")
+
+
+@dataclass(frozen=True)
+class TableRef:
+    """A table in storage. ``path`` is None for formats that have none, such as jdbc."""
+
+    format: str
+    path: str | None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_table_ref(value: str | Mapping[str, Any], what: str, extra: tuple[str, ...] = ()) -> TableRef:
+    """Read either notation. ``what`` is the argument's name in errors; ``extra`` are further keys the caller reads itself.
+
+    :raises InputError: for any other text, unknown keys or a missing format.
+    """
+    if isinstance(value, str):
+        match = _TEXT.fullmatch(value)
+        if match is None:
+            raise InputError(f"{what} is {value!r}; expected format.`path`, such as libsvm.`/data/sample.txt`")
+        return TableRef(match[1], match[2])
+    if not isinstance(value, Mapping):
+        raise InputError(f"{what} is a {type(value).__name__}; expected format.`path` or a dict with format, path and options")
+    known = ("format", "path", "options", *extra)
+    for key in value:
+        if key not in known:
+            raise InputError(f"{what} has the unknown key '{key}'{did_you_mean(str(key), known)}", key=key)
+    if not value.get("format"):
+        raise InputError(f"{what} names no format; expected a Spark format such as parquet, json, csv or libsvm")
+    options = value.get("options") or {}
+    if not isinstance(options, Mapping):
+        raise InputError(f"the options of {what} are a {type(options).__name__}; expected a dict")
+    path = value.get("path")
+    return TableRef(str(value["format"]), None if path is None else str(path), {str(k): option_text(v) for k, v in options.items()})
+
+
+def option_text(value: Any) -> str:
+    """An option's value as Spark and MLSQL read it: booleans in lower case, everything else as ``str`` gives it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,109 @@
+"""What a job answers: one small JSON document, the source of every XCom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from mlsql_runtime import codec, errors
+from mlsql_runtime.errors import MLSQLError
+
+RESULT_VERSION = 1
+FitStatus = Literal["success", "failed", "timeout"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The fit group to use, and its score."""
+
+    alg_index: int
+    score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """One fit group, in short. ``score`` is None when the script printed none, or NaN."""
+
+    alg_index: int
+    status: FitStatus
+    score: float | None
+    metrics: Mapping[str, float | None]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """A published version. ``rows`` counts the training rows, without held-out ones."""
+
+    tag: ClassVar[str] = "train"
+    model_path: str
+    version: int
+    score: float | None
+    best: Best
+    fits: tuple[Fit, ...]
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterResult:
+    """What a register statement did. ``function_version`` is None when it refused, and ``reason`` says why."""
+
+    tag: ClassVar[str] = "register"
+    function: str
+    registered: bool
+    reason: str | None
+    model_path: str
+    version: int
+    alg_index: int
+    score: float | None
+    function_version: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaveResult:
+    """What a save statement wrote; ``rows`` is None when the writer did not run (mode ``ignore``)."""
+
+    tag: ClassVar[str] = "save"
+    format: str
+    output: str | None
+    rows: int | None
+
+
+StepResult = TrainResult | RegisterResult | SaveResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The outcome of a plan: the results of its statements in order, and the error that ended it, if one did."""
+
+    job_id: str
+    steps: tuple[StepResult, ...]
+    error: Mapping[str, Any] | None = None
+    result_version: int = RESULT_VERSION
+
+    @property
+    def is_successful(self) -> bool:
+        return self.error is None
+
+    def raise_for_error(self) -> None:
+        """Raise the error that ended the run, as the class it had in the Spark application."""
+        if self.error is not None:
+            raise errors.from_json(dict(self.error))
+
+
+def failed(job_id: str, steps: tuple[StepResult, ...], error: MLSQLError) -> RunResult:
+    """The result of a run that ``error`` ended."""
+    return RunResult(job_id=job_id, steps=steps, error=errors.to_json(error))
+
+
+def load_result(text: str | bytes, where: str = "result.json") -> RunResult:
+    """The result in JSON text; FormatError when it is not one."""
+    return codec.loads(RunResult, text, where, version=("result_version", RESULT_VERSION))
+
+
+def as_xcom(step: StepResult) -> dict[str, Any]:
+    """The step's fields as plain JSON values, without its tag."""
+    document = codec.encode(step)
+    del document[codec.TAG]
+    return dict(document)

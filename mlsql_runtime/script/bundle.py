@@ -1,0 +1,76 @@
+"""A user's script as bytes, so that it travels with the Spark tasks and every group gets its own copy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlsql_runtime.errors import InputError, ScriptNotFound
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import ScriptFacts
+
+MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class ScriptBundle:
+    """``files`` maps relative paths to contents; ``entry`` is the one to run."""
+
+    entry: str
+    files: Mapping[str, bytes]
+
+    @property
+    def facts(self) -> ScriptFacts:
+        digest = hashlib.sha256()
+        for name, content in sorted(self.files.items()):
+            digest.update(f"{name}\0{len(content)}\0".encode())
+            digest.update(content)
+        return ScriptFacts(name=self.entry, sha256=digest.hexdigest())
+
+    def write_to(self, folder: Path) -> Path:
+        """Lay the files out; returns the path of the entry."""
+        for name, content in self.files.items():
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        return folder / self.entry
+
+
+def read_bundle(script_path: str, entry: str) -> ScriptBundle:
+    """Read a ``.py`` file, or a folder with all its files that has ``entry`` in it.
+
+    :raises ScriptNotFound: when there is nothing there, or the folder has no ``entry``.
+    :raises InputError: when a folder is larger than 64 MiB, or the script is no Python file.
+    """
+    place = Location.of(script_path)
+    if place.is_file():
+        if not place.name.endswith(".py"):
+            raise InputError(f"pythonScriptPath {script_path} is no .py file; expected a Python script or a folder with {entry}")
+        return ScriptBundle(place.name, {place.name: place.read()})
+    if not place.is_dir():
+        raise ScriptNotFound(f"there is no script at {script_path}; check pythonScriptPath", path=script_path)
+    sizes = {name: size for name, size in place.files().items() if "__pycache__/" not in name}
+    if entry not in sizes:
+        raise ScriptNotFound(f"the folder {script_path} has no {entry}; add it, or name the script itself", path=script_path)
+    if sum(sizes.values()) > MAX_BYTES:
+        raise InputError(
+            f"the folder {script_path} holds {sum(sizes.values()) >> 20} MiB; at most {MAX_BYTES >> 20} MiB travel with a job: "
+            "keep data elsewhere and name it as fitParam.<i>.resource.<name>",
+            path=script_path,
+        )
+    return ScriptBundle(entry, {name: (place / name).read() for name in sizes})
+
+
+def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
+    """Compile the entry, without running it.
+
+    :raises InputError: with file and line, and a hint when the script looks like Python 2.
+    """
+    source = bundle.files[bundle.entry]
+    try:
+        compile(source, script_path, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        hint = "; this looks like Python 2, port it to Python 3" if "print" in str(error.msg) or b"except Exception," in source else ""
+        raise InputError(f"{script_path}:{error.lineno}: {error.msg}{hint}", path=script_path, line=error.lineno) from error

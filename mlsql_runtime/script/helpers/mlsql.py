@@ -1,0 +1,199 @@
+"""What a training script is told by its job, its data, and how it answers. Import it in a script: ``import mlsql``.
+
+Outside of a job the module can be imported and explains what to do when its functions are called.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput, current_input
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlsql_runtime.feed.table_files import TableFiles
+
+__all__ = [
+    "all_data",
+    "fit_param",
+    "get_param",
+    "get_validate_data",
+    "internal_system_param",
+    "kafka_param",
+    "params",
+    "progress",
+    "read_batches",
+    "read_data",
+    "report",
+    "sklearn_all_data",
+    "sklearn_batch_data",
+    "sklearn_configure_params",
+]
+
+_input = current_input()
+
+
+def _job() -> ScriptInput:
+    if _input is None:
+        raise RuntimeError(
+            f"{sys.argv[0] or 'this script'} runs outside of a job, so mlsql has no parameters and no data; "
+            "train it with MLSQLTrainOperator(python_script_path=...) in a DAG"
+        )
+    return _input
+
+
+def params() -> dict[str, dict[str, Any]]:
+    """All parameters under ``fitParam``, ``kafkaParam``, ``internalSystemParam`` and ``systemParam``."""
+    return {key: dict(value) for key, value in _job().params.items()}
+
+
+#: This group's ``fitParam.<i>.…``, as strings.
+fit_param: dict[str, Any] = dict(_input.params.get("fitParam", {})) if _input else {}
+#: ``kafkaParam.…``, empty when the data are local files.
+kafka_param: dict[str, Any] = dict(_input.params.get("kafkaParam", {})) if _input else {}
+#: ``tempDataLocalPath``, ``tempModelLocalPath``, ``resource`` …
+internal_system_param: dict[str, Any] = dict(_input.params.get("internalSystemParam", {})) if _input else {}
+
+
+def get_param(p: Mapping[str, Any], name: str, default: Any) -> Any:
+    """``p[name]``, or ``default``."""
+    return p.get(name, default)
+
+
+def _typed(text: str, default: Any, name: str) -> Any:
+    """A parameter's text as a value of the kind of the estimator's default: True, None, 3, 0.1, [1, 2], or text."""
+    word = text.strip()
+    if word.lower() in ("true", "false"):
+        return word.lower() == "true"
+    if word.lower() in ("none", "null"):
+        return None
+    if isinstance(default, bool):
+        raise ValueError(f"fitParam.<i>.{name} is {text!r}; expected true or false")
+    if isinstance(default, str):
+        return text
+    try:
+        value = ast.literal_eval(word)
+    except (ValueError, SyntaxError):
+        if isinstance(default, (int, float)):
+            raise ValueError(f"fitParam.<i>.{name} is {text!r}; expected a number") from None
+        return text
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    return value
+
+
+def sklearn_configure_params(clf: Any) -> None:
+    """Set those fit parameters that the estimator has, typed by its defaults; others, such as batchSize, are left alone."""
+    defaults = clf.get_params()
+    known = {name: _typed(str(value), defaults[name], name) for name, value in fit_param.items() if name in defaults}
+    clf.set_params(**known)
+
+
+def _tables(max_records: int) -> Iterator[pa.Table]:
+    from mlsql_runtime.feed.reader import read_arrow, rebatch
+
+    if max_records < 1:
+        raise ValueError(f"max_records is {max_records}; expected at least 1")
+    return rebatch(read_arrow(_data()), max_records)
+
+
+def _data() -> TableFiles:
+    data = _job().data
+    if data is None:
+        raise RuntimeError(f"a {_job().role} script has no training data; mlsql's data functions are for training scripts")
+    return data
+
+
+def _split(table: pa.Table, sparse: bool | None) -> tuple[Any, Any]:
+    from mlsql_runtime.feed.arrays import features, labels
+
+    label = fit_param.get("label")
+    X = features(table, fit_param.get("inputCol", "features"), sparse)
+    if label is None and "label" not in table.column_names:
+        return X, None
+    return X, labels(table, label or "label")
+
+
+def read_data() -> Callable[..., Iterator[list[dict[str, Any]]]]:
+    """A reader ``rd``: ``rd(max_records=64)`` yields lists of rows, each but the last exactly that long.
+
+    A row is a dict; vectors are ``pyspark.ml.linalg`` vectors, so ``row["features"].toArray()`` works.
+    """
+
+    def rd(max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
+        from mlsql_runtime.feed.rows import rows_of
+
+        for table in _tables(max_records):
+            yield rows_of(table)
+
+    return rd
+
+
+def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterator[tuple[Any, Any]]:
+    """Yields ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch.
+
+    ``X`` has shape (n, d), CSR when all vectors of the batch are sparse (or as ``sparse`` says), else an ndarray.
+    ``y`` has shape (n,), or is None when the table has no label column. Columns: fit parameters ``inputCol`` and ``label``.
+    """
+    for table in _tables(max_records):
+        yield _split(table, sparse)
+
+
+def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
+    """The whole table as ``(X, y)``; see :func:`read_batches`."""
+    import pyarrow as pa
+
+    from mlsql_runtime.feed.reader import read_arrow
+
+    return _split(pa.Table.from_batches(read_arrow(_data())), sparse)
+
+
+def get_validate_data() -> tuple[Any, Any]:
+    """The validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
+    import numpy as np
+    import pyarrow as pa
+
+    from mlsql_runtime.feed.reader import read_arrow
+
+    validate = _job().validate
+    if validate is None or validate.rows == 0:
+        return np.empty((0, 0)), np.empty((0,))
+    X, y = _split(pa.Table.from_batches(read_arrow(validate)), sparse=False)
+    return X, np.empty((0,)) if y is None else y
+
+
+def sklearn_all_data() -> tuple[Any, Any]:
+    """The whole table as ndarrays ``(X, y)`` of shape (n, d) and (n,)."""
+    return all_data(sparse=False)
+
+
+def sklearn_batch_data(fn: Callable[[Any, Any, int], Any]) -> None:
+    """Call ``fn(X, y, label_size)`` for each batch; reads ``batchSize`` (64) and ``labelSize`` (2) of the fit parameters."""
+    label_size = int(fit_param.get("labelSize", 2))
+    for X, y in read_batches(int(fit_param.get("batchSize", 64)), sparse=False):
+        fn(X, y, label_size)
+
+
+def _answer(mark: str, document: Mapping[str, Any]) -> None:
+    print(mark + json.dumps(document), flush=True)
+
+
+def report(step: int | None = None, **metrics: float) -> None:
+    """Show metrics in the task log now, and keep the last value of each with the model."""
+    if _input is None:
+        print(f"step {step}: {metrics}" if step is not None else metrics)
+        return
+    _answer(REPORT_MARK, {"step": step, "metrics": {name: float(value) for name, value in metrics.items()}})
+
+
+def progress(done: float, total: float) -> None:
+    """Show in the task log how far the script is."""
+    if _input is None:
+        print(f"{done} of {total}")
+        return
+    _answer(PROGRESS_MARK, {"done": done, "total": total})

@@ -1,0 +1,66 @@
+"""Save and load models in a script: ``import mlsql_model``. A framework is imported only when its function is called."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pickle
+from typing import Any
+
+import mlsql
+
+__all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
+
+
+def model_dir() -> str:
+    """Where a training script leaves its model: ``tempModelLocalPath``."""
+    path: str = mlsql.params()["internalSystemParam"]["tempModelLocalPath"]
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def sk_save_model(model: Any) -> str:
+    """Pickle a scikit-learn (or any other) model to ``model.pickle``; returns its path."""
+    path = os.path.join(model_dir(), "model.pickle")
+    with open(path, "wb") as file:
+        pickle.dump(model, file, protocol=5)
+    return path
+
+
+def keras_save_model(model: Any) -> str:
+    """Save a Keras 3 model to ``model.keras``; returns its path."""
+    path = os.path.join(model_dir(), "model.keras")
+    model.save(path)
+    return path
+
+
+def tf_save_model(model: Any) -> str:
+    """Export a TensorFlow module or Keras model as a SavedModel in ``saved_model``; returns its path."""
+    import tensorflow as tf
+
+    path = os.path.join(model_dir(), "saved_model")
+    tf.saved_model.save(model, path)
+    return path
+
+
+@functools.lru_cache(maxsize=8)
+def load(directory: str) -> Any:
+    """The model that one of the functions above saved in ``directory``; loaded once per process.
+
+    :raises FileNotFoundError: when it holds none of them, naming what it holds.
+    """
+    pickled, keras_file, saved = (os.path.join(directory, name) for name in ("model.pickle", "model.keras", "saved_model"))
+    if os.path.exists(pickled):
+        with open(pickled, "rb") as file:
+            return pickle.load(file)
+    if os.path.exists(keras_file):
+        import keras
+
+        return keras.saving.load_model(keras_file)
+    if os.path.exists(saved):
+        import tensorflow as tf
+
+        return tf.saved_model.load(saved)
+    raise FileNotFoundError(
+        f"{directory} holds no model.pickle, model.keras or saved_model, but {sorted(os.listdir(directory))}; load it yourself"
+    )

@@ -1,0 +1,39 @@
+"""Hand a predict function over for registration: ``import python_fun``."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from mlsql_runtime.script.protocol import current_input
+
+__all__ = ["udf"]
+
+
+def udf(predict: Callable[[int, Any], list[Any]]) -> None:
+    """Register ``predict(index, s)``, which answers one row at a time.
+
+    ``index`` is the number of the Spark partition. ``s`` yields the pickled serialised vector, then the pickled
+    ``[model_dir]``, then, when the registration asks for them, the pickled training parameters. It returns a list with
+    one serialised vector: ``[VectorUDT().serialize(Vectors.dense(y))]``.
+    """
+    if not callable(predict) or len(inspect.signature(predict).parameters) != 2:
+        raise TypeError(f"python_fun.udf: expected a function predict(index, s), got {predict!r}")
+    job = current_input()
+    if job is None or job.function_file is None:
+        print(
+            "python_fun.udf: nothing is registered, because this script runs outside of a registration; "
+            "register it with MLSQLRegisterOperator(python_script_path=...)"
+        )
+        return
+    from pyspark import cloudpickle
+
+    for module in list(sys.modules.values()):  # the script's own modules are not on the executors: they travel by value
+        file = getattr(module, "__file__", None)
+        if file and os.path.abspath(file).startswith(os.getcwd() + os.sep) and module.__name__ != "__main__":
+            cloudpickle.register_pickle_by_value(module)
+    with open(job.function_file, "wb") as stream:
+        cloudpickle.dump(predict, stream, protocol=5)

@@ -1,0 +1,179 @@
+"""Run a user's script in a child process: its own folder, live output, a tail for errors, and nothing left at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import mlsql_runtime
+from mlsql_runtime import codec
+from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
+
+TAIL_LINES = 100
+LOG_BYTES = 8 << 20  # kept of a script's output: the first half of it, and at the end the tail
+LINE_BYTES = 16 << 10
+RUNTIME_ROOT = str(Path(mlsql_runtime.__file__).parent.parent)  # a folder, or the zip that Spark shipped
+HELPERS = f"{RUNTIME_ROOT}/mlsql_runtime/script/helpers"
+
+# Of the Spark worker's own environment: none of the script's business, and some of it secret.
+_PRIVATE = ("PYTHON_WORKER_FACTORY_", "PYSPARK_GATEWAY_", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "_PYTHON_WORKER", "SPARK_AUTH", "AIRFLOW__")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the script ended. ``problem`` is None for a good end, else one sentence; ``notes`` are worth knowing either way."""
+
+    problem: str | None
+    timed_out: bool
+    notes: tuple[str, ...]
+    answers: ScriptAnswers
+    tail: tuple[str, ...]
+
+
+def scratch_dir() -> str:
+    """Where executors keep temporary files: Spark's own local folder, else the system's."""
+    spark = os.environ.get("SPARK_EXECUTOR_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or ""
+    first = spark.replace(":", ",").split(",")[0]
+    return first if first and os.access(first, os.W_OK) else tempfile.gettempdir()
+
+
+def interpreter(python: PythonEnv) -> str:
+    """The executable to run scripts with; MLSQL's bare ``python`` means the job's own."""
+    return sys.executable if python.path in (None, "", "python") else str(python.path)
+
+
+def _environment(python: PythonEnv, input_file: Path, task_cpus: int) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+    env |= {name: env.get(name, str(task_cpus)) for name in _THREADS}
+    inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path not in (RUNTIME_ROOT, HELPERS)]
+    env |= {
+        INPUT_VARIABLE: str(input_file),
+        "PYTHONPATH": os.pathsep.join([HELPERS, RUNTIME_ROOT, *inherited]),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONIOENCODING": "utf-8:replace",
+    }
+    return env | python.envs
+
+
+def run_script(
+    bundle: ScriptBundle,
+    script_input: ScriptInput,
+    folder: Path,
+    log_file: Path,
+    python: PythonEnv,
+    on_line: Callable[[str], None],
+    task_cpus: int = 1,
+) -> Outcome:
+    """Run the script to its end, its timeout, or the end of this process.
+
+    :param folder: an empty folder that becomes the script's working directory, with the bundle's files in it.
+    :param log_file: where the whole output goes, capped.
+    :param on_line: called with every line as it comes, ready to be shown.
+    """
+    workdir = folder / "work"
+    entry = bundle.write_to(workdir)
+    input_file = folder / "input.json"
+    input_file.touch(mode=0o600)
+    input_file.write_text(codec.dumps(script_input), encoding="utf-8")
+    status_file = folder / "status.json"
+    supervisor = [sys.executable, "-S", "-m", "mlsql_runtime.script.supervisor", str(status_file), str(python.timeout or 0)]
+    child = subprocess.Popen(
+        [*supervisor, interpreter(python), *python.flags, str(entry.relative_to(workdir))],
+        cwd=workdir,
+        env=_environment(python, input_file, task_cpus),
+        stdin=subprocess.PIPE,  # stays open as long as this process lives: the supervisor's sign of life
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    answers = ScriptAnswers()
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
+    assert child.stdout is not None and child.stdin is not None
+    try:
+        with CappedLog(log_file) as log:
+            for line in _lines(child.stdout):
+                shown = answers.read(line)
+                tail.append(shown)
+                log.write(line)
+                on_line(shown)
+    finally:
+        child.stdin.close()  # on an exception, the supervisor ends the script
+        child.stdout.close()
+        child.wait()
+    return _outcome(status_file, python, answers, tuple(tail))
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    while raw := stream.readline(LINE_BYTES):
+        yield raw.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _outcome(status_file: Path, python: PythonEnv, answers: ScriptAnswers, tail: tuple[str, ...]) -> Outcome:
+    notes = [answers.warning] if answers.warning else []
+    if not status_file.exists():
+        last = f": {tail[-1]}" if tail else ""
+        return Outcome(f"its supervisor was killed or could not start it{last}", False, tuple(notes), answers, tail)
+    status: Mapping[str, object] = json.loads(status_file.read_text(encoding="utf-8"))
+    left = status["left"]
+    if isinstance(left, list) and left:
+        names = ", ".join(f"{pid} ({command})" for pid, command in left)
+        notes.append(f"it left {len(left)} process{'es' if len(left) > 1 else ''} running, ended now: {names}")
+    code = status["exit_code"]
+    timed_out = status["ended"] == "timeout"
+    problem = None
+    if timed_out:
+        problem = f"it ran longer than its timeout of {python.timeout:g} s and was ended"
+    elif isinstance(code, int) and code < 0:
+        problem = f"it was killed by {signal.Signals(-code).name}"
+    elif code != 0:
+        problem = f"it ended with exit code {code}{_exception(tail)}"
+    return Outcome(problem, timed_out, tuple(notes), answers, tail)
+
+
+def _exception(tail: tuple[str, ...]) -> str:
+    """The last line of a traceback at the end of the output, which is the exception and its message."""
+    if any(line.startswith("Traceback (most recent call last)") for line in tail):
+        last = next((line for line in reversed(tail) if line.strip()), "")
+        return f": {last}"
+    return ""
+
+
+class CappedLog:
+    """A log file that keeps the beginning and the end of what is written to it."""
+
+    def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
+        self._path, self._room = path, limit
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._left_out = 0
+
+    def __enter__(self) -> CappedLog:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("w", encoding="utf-8")
+        return self
+
+    def write(self, line: str) -> None:
+        if self._room > 0:
+            self._room -= len(line) + 1
+            self._file.write(line + "\n")
+        else:
+            if len(self._tail) == TAIL_LINES:
+                self._left_out += len(self._tail[0]) + 1
+            self._tail.append(line)
+
+    def __exit__(self, *_: object) -> None:
+        if self._left_out:
+            self._file.write(f"… {self._left_out} characters left out …\n")
+        self._file.writelines(line + "\n" for line in self._tail)
+        self._file.close()

@@ -1,0 +1,95 @@
+"""What a script is told, and the lines by which it answers.
+
+In: one JSON document (:class:`ScriptInput`), its path in the environment variable MLSQL_SCRIPT_INPUT.
+Out: lines on standard output that begin with one of the marks below; every other line is the script's own.
+Standard library only: the modules that scripts import read it in whatever interpreter the user chose.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mlsql_runtime import codec
+from mlsql_runtime.feed.table_files import TableFiles
+
+PROTOCOL_VERSION = 1
+INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
+REPORT_MARK = "mlsql_report:"
+PROGRESS_MARK = "mlsql_progress:"
+
+_SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptInput:
+    """``params`` is what ``mlsql.params()`` answers; ``function_file`` is where ``python_fun`` leaves the pickled function."""
+
+    protocol_version: int
+    role: Literal["train", "register", "predict"]
+    params: Mapping[str, Mapping[str, Any]]
+    data: TableFiles | None = None
+    validate: TableFiles | None = None
+    function_file: str | None = None
+
+
+def current_input() -> ScriptInput | None:
+    """The input of the job this process runs for, or None outside of one."""
+    path = os.environ.get(INPUT_VARIABLE)
+    if path is None:
+        return None
+    with open(path, "rb") as file:
+        return codec.loads(ScriptInput, file.read(), path, version=("protocol_version", PROTOCOL_VERSION))
+
+
+@dataclass
+class ScriptAnswers:
+    """Reads a script's lines and keeps what they say. ``score`` is the last one printed, None when that was no number."""
+
+    score: float | None = None
+    metrics: dict[str, float | None] | None = None
+    score_lines: int = 0
+    warning: str | None = None
+
+    def read(self, line: str) -> str:
+        """Take in one line; returns it as a person should see it."""
+        if match := _SCORE.match(line):
+            self._read_score(match[1])
+        elif line.startswith(REPORT_MARK):
+            return self._read_report(line)
+        elif line.startswith(PROGRESS_MARK):
+            return _show_progress(line)
+        return line
+
+    def _read_score(self, text: str) -> None:
+        self.score_lines += 1
+        try:
+            score = float(text)
+        except ValueError:
+            score = math.nan
+        self.score = score if math.isfinite(score) else None
+        self.warning = None if self.score is not None else f"the score printed last is {text}, which counts as no score"
+
+    def _read_report(self, line: str) -> str:
+        try:
+            document = json.loads(line[len(REPORT_MARK) :])
+            metrics = {str(key): float(value) for key, value in document["metrics"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return line
+        self.metrics = {**(self.metrics or {}), **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
+        shown = ", ".join(f"{key}={value:g}" for key, value in metrics.items())
+        return f"step {document['step']}: {shown}" if document.get("step") is not None else shown
+
+
+def _show_progress(line: str) -> str:
+    try:
+        document = json.loads(line[len(PROGRESS_MARK) :])
+        done, total = float(document["done"]), float(document["total"])
+        return f"progress: {done:g} of {total:g} ({done / total:.0%})"
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        return line

@@ -1,0 +1,136 @@
+"""Runs one command and leaves nothing behind, whatever the command does.
+
+``python -m mlsql_runtime.script.supervisor STATUS_FILE TIMEOUT COMMAND…`` starts the command and waits. It ends every
+process that the command started, detached ones too, when the command ends, when TIMEOUT seconds (0: none) have passed,
+or when standard input closes, which happens when the parent dies however it dies. Then it writes a :class:`Status` as
+JSON to STATUS_FILE. Standard output is the command's own.
+
+On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking
+twice or by a new session. Standard library only: it runs before any package of the user's environment is looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+GRACE = 3.0  # seconds between SIGTERM and SIGKILL
+LINGER = 0.5  # seconds that helpers of the command, such as joblib's resource tracker, get to end by themselves
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _die_with_supervisor() -> None:
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _parents() -> dict[int, int]:
+    """pid to parent's pid, of every live process."""
+    if os.path.isdir("/proc/self"):
+        table = {}
+        for name in os.listdir("/proc"):
+            if name.isdecimal():
+                with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                    state, parent = file.read().rpartition(")")[2].split()[:2]
+                    if state not in "ZX":
+                        table[int(name)] = int(parent)
+        return table
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return {int(line.split()[0]): int(line.split()[1]) for line in listing.splitlines()}
+
+
+def descendants(root: int) -> list[int]:
+    """Every live process below ``root``, parents first."""
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents().items():
+        children.setdefault(parent, []).append(pid)
+    found = [root]
+    for pid in found:
+        found.extend(children.get(pid, []))
+    return found[1:]
+
+
+def _command_of(pid: int) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read().replace(b"\0", b" ").decode(errors="replace").strip()[:200]
+    return ""
+
+
+def _reap() -> None:
+    """Collect what ended, except the command itself, which subprocess collects."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def end_descendants() -> None:
+    """SIGTERM to all, SIGKILL after a grace to what is left, until nothing is."""
+    me = os.getpid()
+    _signal_all(descendants(me), signal.SIGTERM)
+    deadline = time.monotonic() + GRACE
+    while pids := descendants(me):
+        if time.monotonic() > deadline:
+            _signal_all(pids, signal.SIGKILL)
+        _reap()
+        time.sleep(0.02)
+
+
+def _wait(command: subprocess.Popen[bytes], timeout: float) -> str:
+    """``exited``, ``timeout`` or ``parent gone``, whichever is first."""
+    deadline = time.monotonic() + timeout if timeout else None
+    pidfd = os.pidfd_open(command.pid) if hasattr(os, "pidfd_open") else None
+    watched = [sys.stdin.fileno()] if pidfd is None else [sys.stdin.fileno(), pidfd]
+    while command.poll() is None:
+        step = 0.1 if pidfd is None else 60.0
+        left = step if deadline is None else min(step, deadline - time.monotonic())
+        if left <= 0:
+            return "timeout"
+        ready = select.select(watched, [], [], left)[0]
+        if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 4096):
+            return "parent gone"
+    return "exited"
+
+
+def main(argv: list[str]) -> int:
+    status_file, timeout, *command_line = argv
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    try:
+        command = subprocess.Popen(command_line, stdin=subprocess.DEVNULL, preexec_fn=_die_with_supervisor)
+        ended = _wait(command, float(timeout))
+        left: list[tuple[int, str]] = []
+        if ended == "exited":
+            deadline = time.monotonic() + LINGER
+            while (pids := descendants(os.getpid())) and time.monotonic() < deadline:
+                _reap()
+                time.sleep(0.02)
+            left = [(pid, _command_of(pid)) for pid in pids]
+        status = {"ended": ended, "exit_code": command.returncode, "left": left}
+    finally:
+        end_descendants()
+    with open(status_file, "w", encoding="utf-8") as file:
+        json.dump(status, file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,98 @@
+"""Function packages, and the pointer that says which of them a function's name means."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from mlsql_runtime import codec
+from mlsql_runtime.errors import VersionNotFound
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FORMAT_VERSION, CurrentPointer, FileEntry, FunctionRecord, PointerMove, load
+
+
+def function_dir(root: Location, function: str) -> Location:
+    return root / layout.FUNCTIONS / function
+
+
+def package(root: Location, function: str, pickled: bytes, record: Callable[[int, FileEntry], FunctionRecord]) -> FunctionRecord:
+    """Write a package under the next free number; nothing points to it yet.
+
+    :param record: makes the package's record from its number and the entry of the pickle.
+    """
+    folder = function_dir(root, function)
+    number = max(layout.numbered(folder), default=0) + 1
+    while True:
+        place = folder / str(number)
+        try:
+            (place / layout.CLAIM).create(b"{}")
+            break
+        except FileExistsError:
+            number += 1
+    entry = FileEntry(path=layout.FUNCTION_PICKLE, size=len(pickled), sha256=hashlib.sha256(pickled).hexdigest())
+    made = record(number, entry)
+    (place / layout.FUNCTION_PICKLE).write(pickled)
+    (place / layout.FUNCTION).replace(codec.dumps(made).encode())
+    return made
+
+
+def discard(root: Location, record: FunctionRecord) -> None:
+    """Remove a package that never became current."""
+    folder = function_dir(root, record.function)
+    (folder / str(record.function_version)).remove()
+    folder.remove_if_empty()
+    (root / layout.FUNCTIONS).remove_if_empty()
+
+
+def point(root: Location, record: FunctionRecord) -> None:
+    """Make a package current, atomically, and add it to the history."""
+    before = read_pointer(root, record.function)
+    move = PointerMove(
+        function_version=record.function_version,
+        version=record.version,
+        alg_index=record.alg_index,
+        score=record.score,
+        job_id=record.job_id,
+        at=datetime.now(timezone.utc),
+    )
+    pointer = CurrentPointer(
+        format_version=FORMAT_VERSION,
+        function=record.function,
+        history=(*(before.history if before else ()), move),
+    )
+    (function_dir(root, record.function) / layout.CURRENT).replace(codec.dumps(pointer).encode())
+
+
+def read_pointer(root: Location, function: str) -> CurrentPointer | None:
+    """What the function means now and meant before, or None when it was never registered."""
+    place = function_dir(root, function) / layout.CURRENT
+    return load(CurrentPointer, place.read(), place.uri) if place.exists() else None
+
+
+def read_function(root: Location, function: str, function_version: int | None = None) -> FunctionRecord:
+    """The record of the current package, or of a numbered one.
+
+    :raises VersionNotFound: naming the functions there are.
+    """
+    pointer = read_pointer(root, function)
+    number = function_version or (pointer.current.function_version if pointer else None)
+    place = function_dir(root, function) / str(number) / layout.FUNCTION
+    if number is None or not place.exists():
+        there = ", ".join(functions(root)) or "none"
+        which = f"version {number} of function '{function}'" if number else f"function '{function}'"
+        raise VersionNotFound(f"{root.uri} holds no {which}; registered there: {there}", path=root.uri, function=function)
+    return load(FunctionRecord, place.read(), place.uri)
+
+
+def functions(root: Location) -> list[str]:
+    """The names registered under the model path."""
+    folder = root / layout.FUNCTIONS
+    return [name for name in folder.names() if (folder / name / layout.CURRENT).exists()]
+
+
+def pinned_versions(root: Location) -> set[int]:
+    """The model versions that current functions need."""
+    pointers = (read_pointer(root, name) for name in functions(root))
+    return {pointer.current.version for pointer in pointers if pointer is not None}

@@ -1,0 +1,54 @@
+"""Where things lie under a model path. Names begin with ``_`` so that Spark's readers pass them over.
+
+::
+
+    <model path>/_model_<n>/claim.json          number n is taken, by this job
+                           /model/<algIndex>/   what the script left in tempModelLocalPath
+                           /meta/…              parquet: one row per group, parameters, sample rows
+                           /logs/<algIndex>.log
+                           /manifest.json       last: with it, version n is complete
+                           /failure.json        instead of it: no group was good enough
+    <model path>/_functions/<name>/<m>/…        function packages; function.json last
+                           /current.json        which package the name means
+    <model path>/_staging/<job>-<random>/…      exchange between driver and executors, removed at the end of the job
+"""
+
+from __future__ import annotations
+
+import re
+
+from mlsql_runtime.store.location import Location
+
+MANIFEST = "manifest.json"
+FAILURE = "failure.json"
+CLAIM = "claim.json"
+FUNCTIONS = "_functions"
+FUNCTION = "function.json"
+FUNCTION_PICKLE = "function.pickle"
+CURRENT = "current.json"
+STAGING = "_staging"
+SAMPLES = "meta/samples"
+
+_VERSION = re.compile(r"_model_(\d+)")
+
+
+def version_dir(root: Location, version: int) -> Location:
+    return root / f"_model_{version}"
+
+
+def model_dir(alg_index: int) -> str:
+    return f"model/{alg_index}"
+
+
+def log_file(alg_index: int) -> str:
+    return f"logs/{alg_index}.log"
+
+
+def claimed_versions(root: Location) -> list[int]:
+    """All version numbers that were ever claimed, oldest first, complete or not: one listing."""
+    return sorted(int(match[1]) for name in root.names() if (match := _VERSION.fullmatch(name)))
+
+
+def numbered(folder: Location) -> list[int]:
+    """The sub-folders named by a number, smallest first."""
+    return sorted(int(name) for name in folder.names() if name.isdecimal())

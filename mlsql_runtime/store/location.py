@@ -1,0 +1,201 @@
+"""A place in storage, local or remote: the few operations the model store is built from, on fsspec.
+
+Three of them carry the store's promises: :meth:`Location.create` is exclusive (of two writers one gets
+FileExistsError), :meth:`Location.replace` is atomic (readers see the old bytes or the new), and
+:meth:`Location.move_from` brings a finished tree into place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from mlsql_runtime.errors import InputError, StorageError
+
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Location:
+    """A URI, opened: ``fs`` is the file system and ``path`` the place in it."""
+
+    fs: fsspec.AbstractFileSystem
+    path: str
+
+    @classmethod
+    def of(cls, uri: str) -> Location:
+        """Open a path or URI (``/x``, ``file:/x``, ``s3://bucket/x`` …).
+
+        :raises InputError: when no fsspec backend for its scheme is installed.
+        """
+        if uri.startswith("file:/") and not uri.startswith("file://"):
+            uri = "file://" + uri[len("file:") :]  # Spark writes file:/x, which fsspec does not split
+        try:
+            fs, path = url_to_fs(uri, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise InputError(
+                f"{uri}: no file system for this scheme ({error}); install the fsspec backend for it, such as s3fs for s3://",
+                uri=uri,
+            ) from error
+        return cls(fs, path.rstrip("/") or "/")
+
+    def __truediv__(self, name: str) -> Location:
+        return Location(self.fs, f"{self.path.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def uri(self) -> str:
+        """The plain path for local files, the full URI for others."""
+        return self.path if self.is_local else str(self.fs.unstrip_protocol(self.path))
+
+    @property
+    def is_local(self) -> bool:
+        return isinstance(self.fs, LocalFileSystem)
+
+    def exists(self) -> bool:
+        return bool(self.fs.exists(self.path))
+
+    def is_file(self) -> bool:
+        return bool(self.fs.isfile(self.path))
+
+    def is_dir(self) -> bool:
+        return bool(self.fs.isdir(self.path))
+
+    def names(self) -> list[str]:
+        """What lies directly below, sorted; nothing when there is no such folder.
+
+        :raises StorageError: when it cannot be listed.
+        """
+        try:
+            return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in self.fs.ls(self.path, detail=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StorageError(f"{self.uri} cannot be listed: {error}", uri=self.uri) from error
+
+    def files(self) -> dict[str, int]:
+        """Every file below, as relative path to size in bytes, sorted."""
+        found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
+        prefix = len(self.path.rstrip("/")) + 1
+        return {path[prefix:]: int(info["size"]) for path, info in sorted(found.items())}
+
+    def open(self, mode: str = "rb") -> IO[Any]:
+        stream: IO[Any] = self.fs.open(self.path, mode)
+        return stream
+
+    def read(self) -> bytes:
+        with self.open() as stream:
+            data: bytes = stream.read()
+        return data
+
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        with self.open() as stream:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        with self._made_parent(), self.open("wb") as stream:
+            stream.write(data)
+
+    def create(self, data: bytes) -> None:
+        """Write a file that must not exist yet: FileExistsError when it does, whoever was first."""
+        with self._made_parent(), self.open("xb") as stream:
+            stream.write(data)
+
+    def replace(self, data: bytes) -> None:
+        """Write a file so that no reader ever sees half of it (object stores do so by themselves)."""
+        if not self.is_local:
+            return self.write(data)
+        with self._made_parent():
+            staged = f"{self.path}.{uuid.uuid4().hex}.tmp"
+            try:
+                with open(staged, "wb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(staged, self.path)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(staged)
+
+    def make_dir(self) -> None:
+        with self._made_parent():
+            self.fs.makedirs(self.path, exist_ok=True)
+
+    def remove(self) -> None:
+        """Remove the file or tree; nothing happens when there is none."""
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self.path, recursive=True)
+
+    def remove_if_empty(self) -> None:
+        """Remove a local folder that holds nothing; object stores have no empty folders."""
+        if self.is_local:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.path)
+
+    def move_from(self, source: Location) -> None:
+        """Bring ``source``, a tree on the same file system, here; nothing may be here yet."""
+        with self._made_parent():
+            if self.is_local:
+                os.replace(source.path, self.path)
+            else:
+                self.fs.mv(source.path, self.path, recursive=True)
+
+    def upload(self, folder: Path) -> None:
+        """Copy a local folder's files here."""
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            target = self / file.relative_to(folder).as_posix()
+            with target._made_parent():
+                self.fs.put_file(str(file), target.path)
+
+    def download(self, folder: Path, link: bool = False) -> None:
+        """Bring the file, or all files below, into a local folder.
+
+        :param link: hard links instead of copies where the disk allows it; only for files that nobody keeps.
+        """
+        relative = self.files() if self.is_dir() else {"": 0}
+        for name in relative:
+            source = f"{self.path}/{name}" if name else self.path
+            target = folder / (name or self.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if link and self.is_local:
+                _link_or_copy(source, target)
+            else:
+                self.fs.get_file(source, str(target))
+
+    @contextlib.contextmanager
+    def _made_parent(self) -> Iterator[None]:
+        """Make the folder above, and turn the file system's refusals into one sentence."""
+        try:
+            self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
+            yield
+        except FileExistsError:
+            if self.exists():
+                raise
+            raise StorageError(f"{self.uri} cannot be written: a part of the path is a file, not a folder", uri=self.uri) from None
+        except (PermissionError, NotADirectoryError, OSError) as error:
+            raise StorageError(f"{self.uri} cannot be written: {error}", uri=self.uri) from error
+
+
+def _link_or_copy(source: str, target: Path) -> None:
+    """A hard link, or a copy across disks and where links are refused."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

@@ -1,0 +1,108 @@
+"""Writing a version: claim a number, put the data, write the manifest last; or leave a failure record; and pruning."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from mlsql_runtime import codec
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.functions import pinned_versions
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest
+from mlsql_runtime.store.read import version_state
+
+STALE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A claimed version that nobody sees yet."""
+
+    version: int
+    folder: Location
+
+    def entries(self) -> tuple[FileEntry, ...]:
+        """Every file of the draft with its digest, for the manifest."""
+        skip = (layout.CLAIM, layout.MANIFEST)
+        sizes = self.folder.files()
+        return tuple(FileEntry(path=p, size=n, sha256=(self.folder / p).sha256()) for p, n in sizes.items() if p not in skip)
+
+    def publish(self, manifest: Manifest) -> None:
+        """Make the version complete. Everything the manifest names must be in place."""
+        (self.folder / layout.MANIFEST).replace(codec.dumps(manifest).encode())
+
+    def fail(self, record: FailureRecord) -> None:
+        """Say why there will be no such version."""
+        (self.folder / layout.FAILURE).replace(codec.dumps(record).encode())
+
+
+@contextlib.contextmanager
+def claimed(root: Location, job_id: str) -> Iterator[Draft]:
+    """Take the next version number, exclusively, and give it back if the block raises.
+
+    A process killed inside leaves an unfinished folder that readers ignore and :func:`prune` removes when it is stale.
+    """
+    claim = json.dumps({"job_id": job_id, "claimed": datetime.now(timezone.utc).isoformat()}).encode()
+    number = max(layout.claimed_versions(root), default=0) + 1
+    while True:
+        folder = layout.version_dir(root, number)
+        try:
+            (folder / layout.CLAIM).create(claim)
+            break
+        except FileExistsError:
+            number += 1
+    try:
+        yield Draft(number, folder)
+    except BaseException:
+        folder.remove()
+        raise
+
+
+@contextlib.contextmanager
+def staging(root: Location, job_id: str) -> Iterator[Location]:
+    """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new."""
+    made_root = not root.exists()
+    folder = root / layout.STAGING / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', job_id)[:80]}-{uuid.uuid4().hex[:8]}"
+    try:
+        (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
+        yield folder
+    finally:
+        folder.remove()
+        if made_root and not layout.claimed_versions(root):
+            (root / layout.STAGING).remove_if_empty()
+            root.remove_if_empty()
+
+
+def prune(root: Location, keep: int | None) -> list[int]:
+    """Remove complete versions beyond the newest ``keep``, but none that a function points to, and what dead jobs left.
+
+    :returns: the versions removed. The manifest goes first, so no reader meets half a version.
+    """
+    removed = []
+    if keep is not None:
+        complete = [n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"]
+        pinned = pinned_versions(root)
+        for number in complete[keep:]:
+            if number not in pinned:
+                folder = layout.version_dir(root, number)
+                (folder / layout.MANIFEST).remove()
+                folder.remove()
+                removed.append(number)
+    for folder in _abandoned(root):
+        folder.remove()
+    return removed
+
+
+def _abandoned(root: Location) -> Iterable[Location]:
+    stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).names()]
+    unfinished = [layout.version_dir(root, n) for n in layout.claimed_versions(root) if version_state(root, n) == "unfinished"]
+    for folder in stagings + unfinished:
+        claim = folder / layout.CLAIM
+        if claim.exists() and claim.fs.modified(claim.path).astimezone(timezone.utc) < datetime.now(timezone.utc) - STALE:
+            yield folder

@@ -1,0 +1,113 @@
+"""Reading a model path: which versions are complete, what they hold, whether their files are still what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from mlsql_runtime.errors import InputError, IntegrityError, VersionNotFound
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest, load
+
+VersionState = Literal["complete", "failed", "unfinished"]
+
+
+@dataclass(frozen=True)
+class VersionInfo:
+    """One claimed number. ``unfinished`` is a training under way, or one that was killed."""
+
+    version: int
+    state: VersionState
+
+
+def open_model_path(model_path: str) -> Location:
+    """The model path, which may not exist yet.
+
+    :raises InputError: when it is a file.
+    """
+    root = Location.of(model_path)
+    if root.is_file():
+        raise InputError(f"the model path {root.uri} is a file; expected a folder, or a path that does not exist yet", path=root.uri)
+    return root
+
+
+def version_state(root: Location, version: int) -> VersionState:
+    folder = layout.version_dir(root, version)
+    if (folder / layout.MANIFEST).exists():
+        return "complete"
+    return "failed" if (folder / layout.FAILURE).exists() else "unfinished"
+
+
+def versions(root: Location) -> list[VersionInfo]:
+    """Every claimed version, newest first."""
+    return [VersionInfo(number, version_state(root, number)) for number in reversed(layout.claimed_versions(root))]
+
+
+def latest_version(root: Location) -> int | None:
+    """The newest complete version: one listing, then a look for a manifest from the newest down."""
+    return next((n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"), None)
+
+
+def read_manifest(root: Location, version: int | None = None) -> Manifest:
+    """The manifest of a complete version, by default of the newest.
+
+    :raises VersionNotFound: naming what there is instead.
+    """
+    number = latest_version(root) if version is None else version
+    place = layout.version_dir(root, number or 0) / layout.MANIFEST
+    if number is None or not place.exists():
+        raise VersionNotFound(_no_such_version(root, version), path=root.uri, version=version)
+    return load(Manifest, place.read(), place.uri)
+
+
+def _no_such_version(root: Location, version: int | None) -> str:
+    complete = [str(info.version) for info in versions(root) if info.state == "complete"]
+    there = f"complete versions are {', '.join(reversed(complete))}" if complete else "no training has published one there yet"
+    if version is None:
+        return f"{root.uri} holds no complete model version; {there}"
+    state = {"failed": "its training failed", "unfinished": "its training has not finished"}
+    why = state.get(version_state(root, version), "") if version in layout.claimed_versions(root) else ""
+    return f"{root.uri} holds no complete version {version}{f' ({why})' if why else ''}; {there}"
+
+
+def read_failure(root: Location, version: int) -> FailureRecord | None:
+    """Why version ``version`` was not published, when its training failed."""
+    place = layout.version_dir(root, version) / layout.FAILURE
+    return load(FailureRecord, place.read(), place.uri) if place.exists() else None
+
+
+def choose_fit(manifest: Manifest, alg_index: int | None, where: str) -> int:
+    """The fit group asked for, or the best one.
+
+    :raises VersionNotFound: when there is no such group or it failed.
+    """
+    if alg_index is None:
+        return manifest.best.alg_index
+    fit = manifest.fit(alg_index)
+    if fit is None or fit.status != "success":
+        good = ", ".join(str(f.alg_index) for f in manifest.fits if f.status == "success")
+        found = "does not exist" if fit is None else f"did not succeed ({fit.message})"
+        raise VersionNotFound(f"version {manifest.version} of {where}: fit group {alg_index} {found}; successful groups are {good}")
+    return alg_index
+
+
+def verify(folder: Location, files: Iterable[FileEntry]) -> None:
+    """Compare files below ``folder`` with what their manifest says.
+
+    :raises IntegrityError: naming the first file that is missing or different, the digest expected and the one found.
+    """
+    for entry in files:
+        place = folder / entry.path
+        if not place.exists():
+            raise IntegrityError(f"{place.uri} is missing, though its manifest names it; restore it or train again", path=place.uri)
+        found = place.sha256()
+        if found != entry.sha256:
+            raise IntegrityError(
+                f"{place.uri} is not the file its manifest names: expected SHA-256 {entry.sha256}, found {found}; "
+                "restore it or train again",
+                path=place.uri,
+                expected=entry.sha256,
+                found=found,
+            )
