@@ -18,13 +18,13 @@ import mlsql_runtime
 from mlsql_runtime import codec
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.interpreter import executable
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
 
 TAIL_LINES = 100
 LOG_BYTES = 8 << 20  # kept of a script's output: the first half of it, and at the end the tail
 LINE_BYTES = 16 << 10
-RUNTIME_ROOT = str(Path(mlsql_runtime.__file__).parent.parent)  # a folder, or the zip that Spark shipped
-HELPERS = f"{RUNTIME_ROOT}/mlsql_runtime/script/helpers"
+PACKAGE = Path(mlsql_runtime.__file__).parent  # in a folder, or in the zip that Spark shipped
 
 # Of the Spark worker's own environment: none of the script's business, and some of it secret.
 _PRIVATE = ("PYTHON_WORKER_FACTORY_", "PYSPARK_GATEWAY_", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "_PYTHON_WORKER", "SPARK_AUTH", "AIRFLOW__")
@@ -49,18 +49,24 @@ def scratch_dir() -> str:
     return first if first and os.access(first, os.W_OK) else tempfile.gettempdir()
 
 
-def interpreter(python: PythonEnv) -> str:
-    """The executable to run scripts with; MLSQL's bare ``python`` means the job's own."""
-    return sys.executable if python.path in (None, "", "python") else str(python.path)
+def _runtime_path(folder: Path) -> list[str]:
+    """Where the child finds the runtime and the helper modules, and nothing else of this interpreter's packages."""
+    root = PACKAGE.parent
+    if root.is_dir():
+        root = folder / "runtime"
+        root.mkdir()
+        (root / PACKAGE.name).symlink_to(PACKAGE)
+    return [f"{root}/{PACKAGE.name}/script/helpers", str(root)]
 
 
-def _environment(python: PythonEnv, input_file: Path, task_cpus: int) -> dict[str, str]:
+def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
     env |= {name: env.get(name, str(task_cpus)) for name in _THREADS}
-    inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path not in (RUNTIME_ROOT, HELPERS)]
+    runtime = _runtime_path(folder)
+    inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path not in runtime]
     env |= {
         INPUT_VARIABLE: str(input_file),
-        "PYTHONPATH": os.pathsep.join([HELPERS, RUNTIME_ROOT, *inherited]),
+        "PYTHONPATH": os.pathsep.join([*runtime, *inherited]),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8:replace",
@@ -91,9 +97,9 @@ def run_script(
     status_file = folder / "status.json"
     supervisor = [sys.executable, "-S", "-m", "mlsql_runtime.script.supervisor", str(status_file), str(python.timeout or 0)]
     child = subprocess.Popen(
-        [*supervisor, interpreter(python), *python.flags, str(entry.relative_to(workdir))],
+        [*supervisor, executable(python), *python.flags, str(entry.relative_to(workdir))],
         cwd=workdir,
-        env=_environment(python, input_file, task_cpus),
+        env=_environment(python, folder, input_file, task_cpus),
         stdin=subprocess.PIPE,  # stays open as long as this process lives: the supervisor's sign of life
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -27,7 +27,7 @@ FUNCTION = "function.json"
 FUNCTION_PICKLE = "function.pickle"
 CURRENT = "current.json"
 STAGING = "_staging"
-SAMPLES = "meta/samples"
+SAMPLES = "meta/samples.parquet"
 
 _VERSION = re.compile(r"_model_(\d+)")
 

@@ -1,0 +1,47 @@
+"""Run a plan on a Spark session, statement by statement."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from mlsql_runtime import result
+from mlsql_runtime.live import say
+from mlsql_runtime.plan import Load, Plan, Predict, Register, Save, Select, Train
+from mlsql_runtime.result import RunResult, StepResult
+from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.steps import predict, register, tables, train
+from mlsql_runtime.steps.job import Job
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
+    Load: tables.load,
+    Select: tables.select,
+    Train: train.train,
+    Register: register.register,
+    Predict: predict.predict,
+    Save: tables.save,
+}
+
+
+def run(plan: Plan, spark: SparkSession) -> RunResult:
+    """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own."""
+    done: list[StepResult] = []
+    with ExitStack() as cleanup:
+        job = Job(plan.job_id, spark, cleanup)
+        for statement in plan.statements:
+            try:
+                step = _HANDLERS[type(statement)](statement, job)
+            except Exception as error:
+                ours = translate(error)
+                if ours is not error:
+                    traceback.print_exc()  # the whole of it for the log; the message for the task's error
+                say(f"{statement.tag}: {type(ours).__name__}: {ours.message}")
+                return result.failed(plan.job_id, tuple(done), ours)
+            if step is not None:
+                done.append(step)
+    return RunResult(job_id=plan.job_id, steps=tuple(done))

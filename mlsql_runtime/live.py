@@ -1,0 +1,95 @@
+"""Lines that people read while a job runs: ``[mlsql]`` for our own, ``[fit 0]`` for the script of group 0.
+
+The driver prints them on standard output, from where the Airflow hook takes them into the task log. Executors send
+theirs to a :class:`LiveLog` on the driver over TCP, one JSON object per line, the first one a secret token.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import socket
+import socketserver
+import threading
+from dataclasses import dataclass
+from types import TracebackType
+
+OURS = "mlsql"
+STREAM_BYTES = 2 << 20  # of one script's output that go to the task log; all of it is in its own log
+_printing = threading.Lock()
+
+
+def say(text: str, label: str = OURS) -> None:
+    """Print one line for people, at once."""
+    with _printing:
+        print(f"[{label}] {text}", flush=True)
+
+
+@dataclass(frozen=True)
+class LiveAddress:
+    """Where executors send lines to. Travels inside Spark tasks only."""
+
+    host: str
+    port: int
+    token: str
+
+
+class LiveLog:
+    """The driver's end. Use it as a context manager around the Spark job that sends lines."""
+
+    def __init__(self, host: str) -> None:
+        token = secrets.token_hex(16)
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                if not secrets.compare_digest(self.rfile.readline(256).strip(), token.encode()):
+                    return
+                for line in self.rfile:
+                    label, text = json.loads(line)
+                    say(text, label)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = False  # on closing, wait until all lines that were sent are printed
+            block_on_close = True
+
+        self._server = Server((host, 0), Handler)
+        self.address = LiveAddress(host, self._server.server_address[1], token)
+
+    def __enter__(self) -> LiveLog:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="mlsql-live", daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class LiveClient:
+    """An executor's end. A lost connection costs the live lines, never the job."""
+
+    def __init__(self, address: LiveAddress, label: str) -> None:
+        self._label, self._room = label, STREAM_BYTES
+        self._socket: socket.socket | None = None
+        with contextlib.suppress(OSError):
+            self._socket = socket.create_connection((address.host, address.port), timeout=10)
+            self._socket.sendall(address.token.encode() + b"\n")
+
+    def send(self, text: str) -> None:
+        """Send one line; after 2 MiB, one last line says where the rest is."""
+        if self._room <= 0:
+            return
+        self._room -= len(text) + 1
+        self._write(text if self._room > 0 else "… more output than the task log takes; all of it is in this group's own log …")
+
+    def _write(self, text: str) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.sendall(json.dumps([self._label, text]).encode() + b"\n")
+        except OSError:
+            self._socket = None
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()

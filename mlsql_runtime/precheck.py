@@ -1,0 +1,85 @@
+"""What can be known to be wrong with a plan before Spark starts. Needs storage, but no pyspark."""
+
+from __future__ import annotations
+
+import glob
+import socket
+from collections.abc import Sequence
+
+from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.plan import Load, Plan, Predict, PythonEnv, Register, Select, Statement, Train
+from mlsql_runtime.script.bundle import check_syntax, read_bundle
+from mlsql_runtime.script.interpreter import inspect_interpreter
+from mlsql_runtime.store.functions import read_function
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest
+
+_FILE_FORMATS = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")
+
+
+def precheck(plan: Plan, is_local: bool) -> None:
+    """Read every script, look for models, functions and interpreters that statements need and do not make themselves.
+
+    :param is_local: whether executors are this machine, so that local data and interpreters can be looked at.
+    :raises MLSQLError: the first thing found wrong.
+    """
+    tables: set[str] = set()
+    trained: set[str] = set()
+    for statement in plan.statements:
+        _check_tables(statement, tables)
+        _check_models(statement, trained)
+        if isinstance(statement, (Train, Register, Predict)):
+            _check_script(statement, is_local)
+        if isinstance(statement, Load) and is_local:
+            _check_data(statement)
+        if isinstance(statement, Train):
+            trained.add(Location.of(statement.model_path).uri)
+
+
+def _check_tables(statement: Statement, known: set[str]) -> None:
+    needed = [getattr(statement, field, None) for field in ("validate_table", "sample_table")]
+    if isinstance(statement, (Load, Select)):
+        known.add(statement.table)
+    else:
+        needed.append(getattr(statement, "table", None))
+    for name in needed:
+        if name is not None and name not in known:
+            raise InputError(f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}")
+    if isinstance(statement, Predict):
+        known.add(statement.result)
+
+
+def _check_models(statement: Statement, trained: set[str]) -> None:
+    if isinstance(statement, Select):
+        for ref in statement.functions:
+            read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
+    if isinstance(statement, (Train, Register, Predict)):
+        root = open_model_path(statement.model_path)
+        if not isinstance(statement, Train) and root.uri not in trained:
+            choose_fit(read_manifest(root, statement.model_version), statement.alg_index, root.uri)
+
+
+def _check_script(statement: Train | Register | Predict, is_local: bool) -> None:
+    entry = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}[statement.tag]
+    bundle = read_bundle(statement.script_path, entry)
+    python = PythonEnv() if isinstance(statement, Register) else statement.python
+    if python.path in (None, "", "python"):
+        check_syntax(bundle, statement.script_path)
+    if is_local and (python.path is not None or python.version is not None):
+        inspect_interpreter(python, socket.gethostname())
+
+
+def _check_data(statement: Load) -> None:
+    path = statement.path
+    if path is None or statement.format.lower() not in _FILE_FORMATS or ("://" in path and not path.startswith("file:")):
+        return
+    local = Location.of(path).path
+    candidates: Sequence[str] = glob.glob(local)
+    if not candidates:
+        raise InputError(f"table '{statement.table}': there is nothing at {path}; check the path of the data", path=path)
+    try:
+        open(candidates[0], "rb").close()
+    except IsADirectoryError:
+        pass
+    except OSError as error:
+        raise StorageError(f"table '{statement.table}': {path} cannot be read: {error}", path=path) from error

@@ -1,0 +1,83 @@
+"""Load a function and its model in the process that scores, once: checked against their digests, cached, bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+from collections import OrderedDict
+from pathlib import Path
+
+from mlsql_runtime.errors import InterpreterError
+from mlsql_runtime.scoring.contract import RowScorer, Scorer
+from mlsql_runtime.script.process import scratch_dir
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.functions import function_dir
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FileEntry, FunctionRecord
+from mlsql_runtime.store.read import verify
+
+CACHED_SCORERS = 8  # a worker that serves more functions at once loads again what it used longest ago
+
+_scorers: OrderedDict[tuple[str, int, str], Scorer] = OrderedDict()
+
+
+def load_scorer(record: FunctionRecord) -> Scorer:
+    """The scorer of a function package, from this process's cache or from the store.
+
+    :raises InterpreterError: when the function was pickled by another minor version of Python.
+    :raises IntegrityError: when a file is not the one that the package names.
+    """
+    key = (record.function, record.function_version, record.pickle.sha256)
+    if key not in _scorers:
+        _scorers[key] = _load(record)
+        while len(_scorers) > CACHED_SCORERS:
+            _scorers.popitem(last=False)
+    _scorers.move_to_end(key)
+    return _scorers[key]
+
+
+def _load(record: FunctionRecord) -> Scorer:
+    check_python(record)
+    root = Location.of(record.model_path)
+    package = function_dir(root, record.function) / str(record.function_version)
+    verify(package, [record.pickle])
+    model = local_model(layout.version_dir(root, record.version), record.alg_index, record.model_files)
+    predict = pickle.loads((package / record.pickle.path).read())
+    return RowScorer(record.function, predict, str(model), record.train_params)
+
+
+def check_python(record: FunctionRecord) -> None:
+    """A pickled function holds byte code, which only the same minor version of Python understands."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if record.python != here:
+        raise InterpreterError(
+            f"function {record.function} was registered under Python {record.python} and is called under Python {here}; "
+            f"register it again with Python {here}, or run the job with Python {record.python}",
+            expected=record.python,
+            found=here,
+        )
+
+
+def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:
+    """The group's model in a local folder, every file checked: in place for local storage, else a copy kept per node."""
+    if version.is_local:
+        verify(version, files)
+        return Path(version.path) / layout.model_dir(alg_index)
+    digest = hashlib.sha256("".join(entry.sha256 + entry.path for entry in files).encode()).hexdigest()
+    cached = Path(scratch_dir()) / f"mlsql-models-{os.getuid()}" / digest
+    folder = layout.model_dir(alg_index)
+    if not cached.exists():
+        cached.parent.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cached.parent) as staged:
+            place = Path(staged) / "copy"
+            (version / folder).download(place / folder)
+            verify(Location.of(str(place)), files)
+            try:
+                place.rename(cached)
+            except OSError:  # another worker of this node was first, with the same files
+                if not cached.exists():
+                    raise
+    return cached / folder

@@ -1,0 +1,51 @@
+"""A function package as a vectorised Spark SQL function: vector in, vector out, Arrow batches in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from mlsql_runtime import codec
+from mlsql_runtime.store.manifest import FunctionRecord
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+
+def make_udf(record: FunctionRecord) -> Any:
+    """A Spark function over a vector column. The record travels as JSON; each Python worker loads the model once."""
+    from pyspark.ml.linalg import VectorUDT
+    from pyspark.sql.functions import arrow_udf
+
+    document = codec.dumps(record)
+
+    def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        from pyspark import TaskContext
+
+        from mlsql_runtime.feed.vectors import common_width
+        from mlsql_runtime.scoring.loading import load_scorer
+
+        known = codec.loads(FunctionRecord, document, f"function {record_name}")
+        scorer = load_scorer(known)
+        context = TaskContext.get()
+        partition = context.partitionId() if context else 0
+        for vectors in batches:
+            common_width(vectors, known.feature_width, f"function {known.function}")
+            yield scorer.score(partition, vectors)
+
+    record_name = record.function
+    score.__annotations__ = _iterator_annotations()
+    return arrow_udf(score, VectorUDT())
+
+
+def _iterator_annotations() -> dict[str, Any]:
+    """Spark reads the kind of function from real types, which ``from __future__ import annotations`` hides."""
+    import pyarrow as pa
+
+    return {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
+
+
+def register_function(spark: SparkSession, name: str, record: FunctionRecord) -> None:
+    """Make the package callable in SQL as ``name``."""
+    spark.udf.register(name, make_udf(record))

@@ -1,0 +1,39 @@
+"""Spark's exceptions as ours: whose fault it is, in one sentence, without the JVM's stack."""
+
+from __future__ import annotations
+
+import re
+
+from mlsql_runtime import errors
+from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
+
+# Spark's error conditions (the word in brackets) that come from a plan, not from a machine.
+_INPUT_CONDITION = re.compile(
+    r"\[(DATA_SOURCE_NOT_FOUND|PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA|UNRESOLVED_\w+|TABLE_OR_VIEW_\w+|PARSE_\w+|DATATYPE_MISMATCH[.\w]*|"
+    r"UNSUPPORTED_\w+|PATH_ALREADY_EXISTS|MISSING_\w+|INVALID_\w+|AMBIGUOUS_\w+|COLUMN_\w+|MALFORMED_\w+)[.\w]*\]\s*([^\n]*)"
+)
+_SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
+
+
+def translate(error: BaseException) -> MLSQLError:
+    """``error`` itself when it is ours, what a task of ours raised when Spark wrapped it, else the nearest of our classes."""
+    if isinstance(error, MLSQLError):
+        return error
+    text = str(error)
+    ours = errors.from_traceback(text)
+    if ours is not None:
+        return ours
+    match = _INPUT_CONDITION.search(text)
+    if match is not None:
+        return InputError(f"Spark: {_SQLSTATE.sub('', match[2]).strip()} [{match[1]}]", condition=match[1])
+    if type(error).__name__ in ("AnalysisException", "ParseException", "IllegalArgumentException"):
+        return InputError(f"Spark: {_first_line(text)}")
+    return JobFailed(f"{type(error).__name__}: {_first_line(text)}")
+
+
+def _first_line(text: str) -> str:
+    """Py4J begins with a line about its own call; what happened is in the one below."""
+    lines = [line.strip() for line in _SQLSTATE.sub("", text).splitlines() if line.strip()]
+    if lines and lines[0].startswith("An error occurred while calling") and len(lines) > 1:
+        return lines[1].removeprefix(": ")
+    return lines[0] if lines else "no message"

@@ -1,0 +1,63 @@
+"""What the steps of one job share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.plan import PythonEnv
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Job:
+    """``cleanup`` runs at the end of the job, however it ends."""
+
+    job_id: str
+    spark: SparkSession
+    cleanup: ExitStack
+    tables: dict[str, DataFrame] = field(default_factory=dict)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether driver and executors are one machine."""
+        return self.spark.sparkContext.master.startswith("local")
+
+    @property
+    def driver_host(self) -> str:
+        return str(self.spark.conf.get("spark.driver.host"))
+
+    @property
+    def task_cpus(self) -> int:
+        return int(self.spark.conf.get("spark.task.cpus", "1") or 1)
+
+    def define(self, name: str, table: DataFrame) -> None:
+        """Make a table known to later statements and to SQL."""
+        table.createOrReplaceTempView(name)
+        self.tables[name] = table
+
+    def table(self, name: str) -> DataFrame:
+        """A table that an earlier statement made.
+
+        :raises InputError: naming the tables there are.
+        """
+        if name not in self.tables:
+            raise InputError(f"there is no table '{name}'{did_you_mean(name, self.tables)}", table=name)
+        return self.tables[name]
+
+
+def system_params(python: PythonEnv) -> Mapping[str, str]:
+    """The interpreter settings under MLSQL's names; of environment variables only the names, for their values may be secret."""
+    named = {
+        "pythonPath": python.path,
+        "pythonVer": python.version,
+        "pythonParam": " ".join(python.flags) or None,
+        "envs": ",".join(sorted(python.envs)) or None,
+        "timeout": None if python.timeout is None else f"{python.timeout:g}",
+    }
+    return {key: value for key, value in named.items() if value is not None}

@@ -1,0 +1,146 @@
+"""predict: run a batch script over a table, once per partition, JSON lines in and JSON lines out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.errors import DataError, ScriptFailed
+from mlsql_runtime.feed.export import spark_uri
+from mlsql_runtime.live import LiveAddress, LiveClient, LiveLog, say
+from mlsql_runtime.plan import Predict, PythonEnv
+from mlsql_runtime.scoring.loading import local_model
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.script.process import run_script, scratch_dir
+from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.steps.job import system_params
+from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FileEntry
+from mlsql_runtime.store.publish import staging
+from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest, verify
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlsql_runtime.steps.job import Job
+
+ENTRY = "batch_predict.py"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Everything that a partition needs, as it travels inside the Spark task."""
+
+    statement: Predict
+    bundle: ScriptBundle
+    version: Location
+    alg_index: int
+    model_files: tuple[FileEntry, ...]
+    live: LiveAddress
+    task_cpus: int
+
+
+def predict(statement: Predict, job: Job) -> None:
+    """Define the result table. Every partition's script has run when this returns.
+
+    :raises ScriptFailed: when a partition's script fails, or gives another number of rows than it got.
+    """
+    root = open_model_path(statement.model_path)
+    bundle = read_bundle(statement.script_path, ENTRY)
+    manifest = read_manifest(root, statement.model_version)
+    alg_index = choose_fit(manifest, statement.alg_index, root.uri)
+    version = layout.version_dir(root, manifest.version)
+    files = manifest.files_below(layout.model_dir(alg_index))
+    verify(version, files)
+    table = job.table(statement.table)
+    stage = job.cleanup.enter_context(staging(root, job.job_id))
+    preflight(job, statement.python, stage)
+    say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
+    target = spark_uri(stage / "predicted")
+    from pyspark.sql import functions as F
+
+    lines = table.select(F.to_json(F.struct("*")).alias("value"))
+    with LiveLog(job.driver_host) as live:
+        task = _Task(statement, bundle, version, alg_index, files, live.address, job.task_cpus)
+
+        def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from _run_partition(task, batches)
+
+        lines.mapInArrow(run_partition, "value string").write.text(target)
+    job.define(statement.result, job.spark.read.json(target))
+
+
+def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    partition = context.partitionId() if context else 0
+    folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
+    try:
+        rows = _write_lines(batches, folder / "data.json")
+        if rows:
+            _run_script(task, partition, folder)
+            yield from _read_lines(task.statement, folder / "output.json", partition, rows)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8") as file:
+        for batch in batches:
+            rows += batch.num_rows
+            file.writelines(line + "\n" for line in batch.column(0).to_pylist())
+    return rows
+
+
+def _run_script(task: _Task, partition: int, folder: Path) -> None:
+    source = local_model(task.version, task.alg_index, task.model_files)
+    model = folder / "model"
+    shutil.copytree(source, model)  # a copy of its own: what a script does to it stays here
+    python: PythonEnv = task.statement.python
+    script_input = ScriptInput(
+        protocol_version=PROTOCOL_VERSION,
+        role="predict",
+        params={
+            "fitParam": dict(task.statement.params),
+            "kafkaParam": {},
+            "internalSystemParam": {
+                "tempDataLocalPath": str(folder / "data.json"),
+                "tempOutputLocalPath": str(folder / "output.json"),
+                "tempModelLocalPath": str(model),
+                "partition": str(partition),
+            },
+            "systemParam": dict(system_params(python)),
+        },
+    )
+    live = LiveClient(task.live, f"predict {partition}")
+    try:
+        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.send, task.task_cpus)
+    finally:
+        live.close()
+    if outcome.problem:
+        raise ScriptFailed(f"the predict script {task.statement.script_path} failed on partition {partition}: {outcome.problem}")
+
+
+def _read_lines(statement: Predict, path: Path, partition: int, rows_in: int) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    if not path.exists():
+        raise ScriptFailed(f"the predict script {statement.script_path} wrote no tempOutputLocalPath on partition {partition}")
+    with path.open(encoding="utf-8") as file:
+        lines = [line.rstrip("\n") for line in file if line.strip()]
+    if statement.same_rows and len(lines) != rows_in:
+        raise DataError(
+            f"the predict script {statement.script_path} got {rows_in} rows on partition {partition} and wrote {len(lines)}; "
+            "write one line per row, or say that the number may change",
+            expected=rows_in,
+            found=len(lines),
+        )
+    yield pa.RecordBatch.from_arrays([pa.array(lines, pa.string())], names=["value"])

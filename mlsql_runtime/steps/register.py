@@ -1,0 +1,218 @@
+"""register: make a function from a predict script and a version, try it, then point the name at it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlsql_runtime.errors import DataError, InputError, ScriptFailed
+from mlsql_runtime.live import say
+from mlsql_runtime.plan import PythonEnv, Register
+from mlsql_runtime.result import RegisterResult
+from mlsql_runtime.scoring.contract import ROW
+from mlsql_runtime.scoring.loading import load_scorer
+from mlsql_runtime.scoring.udf import make_udf, register_function
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.script.process import run_script, scratch_dir
+from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.store import functions, layout
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest
+from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest, verify
+
+if TYPE_CHECKING:
+    from pyspark.ml.linalg import Vector
+
+    from mlsql_runtime.steps.job import Job
+
+ENTRY = "predict.py"
+TRY_ROWS = 5
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The version and group that the function will answer for."""
+
+    root: Location
+    manifest: Manifest
+    alg_index: int
+
+    @property
+    def score(self) -> float | None:
+        fit = self.manifest.fit(self.alg_index)
+        return fit.score if fit else None
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        return self.manifest.files_below(layout.model_dir(self.alg_index))
+
+    @property
+    def folder(self) -> Location:
+        return layout.version_dir(self.root, self.manifest.version)
+
+
+def register(statement: Register, job: Job) -> RegisterResult:
+    """Register, or refuse with a reason and leave the current function as it is.
+
+    :raises VersionNotFound: when there is no such version or group.
+    :raises IntegrityError: when a model file is not the one the manifest names.
+    :raises ScriptFailed: when the script or the function fails; nothing is left.
+    """
+    root = open_model_path(statement.model_path)
+    manifest = read_manifest(root, statement.model_version)
+    model = _Model(root, manifest, choose_fit(manifest, statement.alg_index, root.uri))
+    verify(model.folder, model.files)
+    reason = _refusal(statement, model)
+    if reason is not None:
+        say(f"register: {statement.function} is left as it is: {reason}")
+        return _result(statement, model, reason, None)
+    bundle = read_bundle(statement.script_path, ENTRY)
+    pickled = _pickle_function(statement, bundle)
+    record = functions.package(
+        root, statement.function, pickled, lambda number, entry: _record(statement, job, model, bundle, number, entry)
+    )
+    try:
+        _try(statement, job, model, record)
+    except BaseException:
+        functions.discard(root, record)
+        raise
+    functions.point(root, record)
+    register_function(job.spark, statement.function, record)
+    say(
+        f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
+        f"group {model.alg_index}, score {model.score}, contract {record.contract}"
+    )
+    return _result(statement, model, None, record.function_version)
+
+
+def _result(statement: Register, model: _Model, reason: str | None, function_version: int | None) -> RegisterResult:
+    return RegisterResult(
+        function=statement.function,
+        registered=reason is None,
+        reason=reason,
+        model_path=model.root.uri,
+        version=model.manifest.version,
+        alg_index=model.alg_index,
+        score=model.score,
+        function_version=function_version,
+    )
+
+
+def _refusal(statement: Register, model: _Model) -> str | None:
+    """Why the model is not good enough, or None. A model without a score never passes a gate."""
+    higher = model.manifest.greater_is_better
+    sign = 1 if higher else -1
+    score, which = model.score, f"version {model.manifest.version}, group {model.alg_index}"
+    if statement.min_score is not None and (score is None or sign * score < sign * statement.min_score):
+        return f"{which} has score {score}, and {'at least' if higher else 'at most'} {statement.min_score} is asked for"
+    pointer = functions.read_pointer(model.root, statement.function)
+    if statement.only_if_better is not None and pointer is not None and pointer.current.score is not None:
+        current = pointer.current
+        if score is None or sign * score <= sign * pointer.current.score + (statement.only_if_better or 0.0) - _strict(statement):
+            margin = f" by at least {statement.only_if_better}" if statement.only_if_better else ""
+            return f"{which} has score {score}, which is not better{margin} than {current.score} of version {current.version}, which is current"
+    return None
+
+
+def _strict(statement: Register) -> float:
+    """With a margin, exactly the margin is enough; without one, an equal score is not better."""
+    return 1e-12 if statement.only_if_better else 0.0
+
+
+def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:
+    """Run the predict script on the driver; the function that it hands to ``python_fun``, pickled."""
+    with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
+        folder = Path(name)
+        target = folder / "function.pickle"
+        script_input = ScriptInput(
+            protocol_version=PROTOCOL_VERSION,
+            role="register",
+            params={"fitParam": {}, "kafkaParam": {}, "internalSystemParam": {}, "systemParam": {}},
+            function_file=str(target),
+        )
+        outcome = run_script(
+            bundle, script_input, folder, folder / "log", PythonEnv(), lambda line: say(line, f"register {statement.function}")
+        )
+        if outcome.problem:
+            raise ScriptFailed(f"the predict script {statement.script_path} failed: {outcome.problem}", tail=list(outcome.tail))
+        if not target.exists():
+            raise InputError(
+                f"the predict script {statement.script_path} ended without handing a function over; "
+                "call python_fun.udf(predict) at its end",
+                path=statement.script_path,
+            )
+        return target.read_bytes()
+
+
+def _record(
+    statement: Register, job: Job, model: _Model, bundle: ScriptBundle, number: int, entry: FileEntry
+) -> FunctionRecord:
+    import sys
+
+    fit = model.manifest.fit(model.alg_index)
+    return FunctionRecord(
+        format_version=FORMAT_VERSION,
+        function=statement.function,
+        function_version=number,
+        created=datetime.now(timezone.utc),
+        job_id=job.job_id,
+        contract=ROW,
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        pickle=entry,
+        script=bundle.facts,
+        model_path=model.root.uri,
+        version=model.manifest.version,
+        alg_index=model.alg_index,
+        score=model.score,
+        feature_width=model.manifest.data.feature_width,
+        train_params=dict(fit.params) if fit and statement.copy_train_params else None,
+        model_files=model.files,
+    )
+
+
+def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -> None:
+    """Call the function on sample rows, here and through Spark; both must answer the same."""
+    from pyspark.ml.linalg import VectorUDT
+    from pyspark.sql.types import StructField, StructType
+
+    from mlsql_runtime.feed.vectors import common_width, from_serialized, serialized
+
+    rows = _samples(statement, job, model)
+    if not rows:
+        say(f"register: {statement.function} could not be tried: there are no sample rows of features")
+        return
+    vectors = from_serialized([VectorUDT().serialize(row) for row in rows])
+    common_width(vectors, record.feature_width, f"function {record.function}")
+    here = list(serialized(load_scorer(record).score(0, vectors)))
+    table = job.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
+    answers = table.select(make_udf(record)("features").alias("answer")).collect()
+    there = [None if row.answer is None else tuple(VectorUDT().serialize(row.answer)) for row in answers]
+    if repr(here) != repr(there):  # repr, because NaN equals itself there
+        raise ScriptFailed(
+            f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
+            f"{str(here[:1])[:100]} and {str(there[:1])[:100]}; a predict function must not depend on anything but its row and its model"
+        )
+
+
+def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:
+    """A few feature vectors: of the table named for it, else those kept with the version."""
+    column = model.manifest.data.feature_column or "features"
+    if statement.sample_table is not None:
+        table = job.table(statement.sample_table)
+        if column not in table.columns:
+            raise DataError(f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}")
+        return [row[0] for row in table.filter(f"`{column}` is not null").select(column).limit(TRY_ROWS).collect()]
+    place = model.folder / layout.SAMPLES
+    if not place.exists():
+        return []
+    import io
+
+    import pyarrow.parquet as pq
+
+    from mlsql_runtime.feed.rows import rows_of
+
+    kept: list[dict[str, Any]] = rows_of(pq.read_table(io.BytesIO(place.read())))
+    return [row[column] for row in kept]

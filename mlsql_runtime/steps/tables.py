@@ -1,0 +1,61 @@
+"""load, select and save: Spark does the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.live import say
+from mlsql_runtime.plan import Load, Save, Select
+from mlsql_runtime.result import SaveResult
+from mlsql_runtime.scoring.udf import register_function
+from mlsql_runtime.store.functions import read_function
+from mlsql_runtime.store.read import open_model_path
+
+if TYPE_CHECKING:
+    from mlsql_runtime.steps.job import Job
+
+
+def load(statement: Load, job: Job) -> None:
+    """Any Spark reader format."""
+    reader = job.spark.read.format(statement.format).options(**statement.options)
+    job.define(statement.table, reader.load(statement.path) if statement.path is not None else reader.load())
+
+
+def select(statement: Select, job: Job) -> None:
+    """Spark SQL, with the functions it needs made callable first."""
+    for ref in statement.functions:
+        record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
+        register_function(job.spark, ref.name, record)
+        say(
+            f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
+            f"group {record.alg_index}, score {record.score}"
+        )
+    job.define(statement.table, job.spark.sql(statement.sql))
+
+
+def save(statement: Save, job: Job) -> SaveResult:
+    """Any Spark writer format; the rows are counted while they are written."""
+    from pyspark.sql import Observation
+    from pyspark.sql import functions as F
+
+    observation = Observation()
+    table = job.table(statement.table).observe(observation, F.count(F.lit(1)).alias("rows"))
+    writer = table.write.format(statement.format).mode(statement.mode).options(**statement.options)
+    if statement.partition_by:
+        writer = writer.partitionBy(*statement.partition_by)
+    if statement.mode == "ignore" and _exists(statement, job):
+        say(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
+        return SaveResult(format=statement.format, output=statement.path, rows=None)
+    writer.save(statement.path) if statement.path is not None else writer.save()
+    rows = observation.get["rows"]
+    say(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
+    return SaveResult(format=statement.format, output=statement.path, rows=rows)
+
+
+def _exists(statement: Save, job: Job) -> bool:
+    """Whether the writer would find something; by Hadoop's own file system, which is the one that writes."""
+    if statement.path is None:
+        return False
+    context = job.spark.sparkContext
+    path = context._jvm.org.apache.hadoop.fs.Path(statement.path)  # type: ignore[union-attr]
+    return bool(path.getFileSystem(context._jsc.hadoopConfiguration()).exists(path))

@@ -1,0 +1,226 @@
+"""train: write the data, run the fit groups as Spark tasks, publish what they made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.errors import DataError, TrainingFailed
+from mlsql_runtime.feed.export import PARQUET, Exported, export
+from mlsql_runtime.live import LiveLog, say
+from mlsql_runtime.plan import Train
+from mlsql_runtime.result import TrainResult
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
+from mlsql_runtime.steps.job import Job, system_params
+from mlsql_runtime.steps.meta import write_meta
+from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
+from mlsql_runtime.store.publish import Draft, claimed, prune, staging
+from mlsql_runtime.store.read import open_model_path
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+HOLD_OUT_SEED = 20170707
+_HOLD_OUT = "__mlsql_held_out"
+ENTRY = "train.py"
+
+
+@dataclass(frozen=True)
+class _Trained:
+    tasks: list[FitTask]
+    outputs: list[FitOutput]
+    records: tuple[FitRecord, ...]
+
+
+def train(statement: Train, job: Job) -> TrainResult:
+    """Train every fit group and publish one version.
+
+    :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
+    :raises DataError: when the table is empty or cannot be exported; nothing is left.
+    """
+    root = open_model_path(statement.model_path)
+    bundle = read_bundle(statement.script_path, ENTRY)
+    with staging(root, job.job_id) as stage:
+        environment = preflight(job, statement.python, stage)
+        data, validate = _export(statement, job, stage)
+        trained = _fit(statement, job, bundle, stage, data, validate)
+        with claimed(root, job.job_id) as draft:
+            _bring_logs(trained, draft)
+            if _failed(trained.records, statement.fail_on):
+                failure = _leave_failure(statement, job, draft, trained)
+            else:
+                failure = None
+                facts = _data_facts(statement, data, validate)
+                manifest = _publish(statement, job, draft, trained, bundle, facts, environment)
+    if failure is not None:
+        raise failure
+    best = manifest.best
+    say(f"train: published version {manifest.version} of {root.uri}, best is group {best.alg_index} with score {best.score}")
+    if removed := prune(root, statement.keep_versions):
+        say(f"train: removed older versions {', '.join(map(str, removed))}")
+    return manifest.result(root.uri)
+
+
+def _data_facts(statement: Train, data: Exported, validate: Exported | None) -> DataFacts:
+    return DataFacts(
+        rows=data.rows,
+        validate_rows=validate.rows if validate else 0,
+        columns=data.columns,
+        feature_column=_feature_column(statement, data.columns),
+        feature_width=data.width,
+    )
+
+
+def _publish(
+    statement: Train,
+    job: Job,
+    draft: Draft,
+    trained: _Trained,
+    bundle: ScriptBundle,
+    facts: DataFacts,
+    environment: Mapping[str, str],
+) -> Manifest:
+    _bring_models(trained, draft)
+    write_meta(draft.folder, statement, trained.records)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        job_id=job.job_id,
+        version=draft.version,
+        created=datetime.now(timezone.utc),
+        script=bundle.facts,
+        parameters=system_params(statement.python),
+        greater_is_better=statement.greater_is_better,
+        data=facts,
+        fits=trained.records,
+        environment=environment,
+        files=draft.entries(),
+    )
+    draft.publish(manifest)
+    return manifest
+
+
+def _feature_column(statement: Train, columns: Container[str]) -> str | None:
+    """The column that functions will be called with: the first group's ``inputCol``, if the table has it."""
+    name = statement.fit_params[0].get("inputCol", "features")
+    return name if name in columns else None
+
+
+def _export(statement: Train, job: Job, stage: Location) -> tuple[Exported, Exported | None]:
+    table = job.table(statement.table)
+    feature = _feature_column(statement, table.columns)
+    begun = time.monotonic()
+    if statement.validate_fraction is not None:
+        data, validate = _export_split(table, statement, stage, feature)
+    else:
+        data = export(table, stage / "data", statement.feed, feature)
+        validate = None
+        if data.rows and statement.validate_table is not None:
+            validate = export(job.table(statement.validate_table), stage / "validate", PARQUET, None)
+    if data.rows == 0:
+        raise DataError(f"the table '{statement.table}' is empty: there is nothing to train on", table=statement.table)
+    held = f", {validate.rows} to validate with" if validate else ""
+    say(f"train: {data.rows} rows as {statement.feed.format} files{held} ({time.monotonic() - begun:.1f} s)")
+    return data, validate
+
+
+def _export_split(table: DataFrame, statement: Train, stage: Location, feature: str | None) -> tuple[Exported, Exported]:
+    """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none."""
+    from pyspark.sql import functions as F
+
+    drawn = table.withColumn(_HOLD_OUT, F.rand(HOLD_OUT_SEED) < statement.validate_fraction).persist()
+    try:
+        data = export(drawn.filter(f"not {_HOLD_OUT}").drop(_HOLD_OUT), stage / "data", statement.feed, feature)
+        validate = export(drawn.filter(_HOLD_OUT).drop(_HOLD_OUT), stage / "validate", PARQUET, None)
+        total = drawn.count()
+    finally:
+        drawn.unpersist()
+    if data.rows + validate.rows != total:
+        raise DataError(f"{total} rows were split into {data.rows} and {validate.rows}; the table changes while it is read")
+    return data, validate
+
+
+def _fit(
+    statement: Train, job: Job, bundle: ScriptBundle, stage: Location, data: Exported, validate: Exported | None
+) -> _Trained:
+    groups = len(statement.fit_params)
+    say(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
+    with LiveLog(job.driver_host) as live:
+        tasks = [
+            FitTask(
+                alg_index=index,
+                fit_params=params,
+                bundle=bundle,
+                python=statement.python,
+                system_params=system_params(statement.python),
+                data=data,
+                validate=validate,
+                staging=stage,
+                live=live.address,
+                task_cpus=job.task_cpus,
+                keep_local_directory=statement.keep_local_directory,
+                sample_column=_feature_column(statement, data.columns) if data.width else None,
+            )
+            for index, params in enumerate(statement.fit_params)
+        ]
+        outputs = job.spark.sparkContext.parallelize(tasks, groups).mapPartitions(_run_all).collect()
+    records = tuple(output.read() for output in outputs)
+    for record in records:
+        seconds = (record.ended - record.started).total_seconds()
+        note = f"; {record.message}" if record.message else ""
+        say(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{note}")
+    return _Trained(tasks, outputs, records)
+
+
+def _run_all(tasks: Iterator[FitTask]) -> Iterator[FitOutput]:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    attempt = context.taskAttemptId() if context else 0
+    for task in tasks:
+        yield run_fit(task, attempt)
+
+
+def _failed(records: tuple[FitRecord, ...], fail_on: str) -> bool:
+    bad = [record for record in records if record.status != "success"]
+    return len(bad) == len(records) or (fail_on == "any" and bool(bad))
+
+
+def _bring_logs(trained: _Trained, draft: Draft) -> None:
+    for task, output in zip(trained.tasks, trained.outputs, strict=True):
+        (draft.folder / layout.log_file(task.alg_index)).move_from(task.output(output.attempt) / "log")
+
+
+def _bring_models(trained: _Trained, draft: Draft) -> None:
+    has_samples = False
+    for task, output, record in zip(trained.tasks, trained.outputs, trained.records, strict=True):
+        if record.status == "success":
+            made = task.output(output.attempt)
+            (draft.folder / layout.model_dir(task.alg_index)).move_from(made / "model")
+            if not has_samples and (made / "samples").exists():
+                (draft.folder / layout.SAMPLES).move_from(made / "samples")
+                has_samples = True
+
+
+def _leave_failure(statement: Train, job: Job, draft: Draft, trained: _Trained) -> TrainingFailed:
+    bad = [record for record in trained.records if record.status != "success"]
+    told = "; ".join(f"group {record.alg_index} ({record.status}): {record.message}" for record in bad)
+    message = f"training {statement.script_path} for {statement.model_path}: {len(bad)} of {len(trained.records)} fit groups failed: {told}"
+    draft.fail(
+        FailureRecord(
+            format_version=FORMAT_VERSION,
+            job_id=job.job_id,
+            version=draft.version,
+            created=datetime.now(timezone.utc),
+            message=message,
+            fits=trained.records,
+        )
+    )
+    tails = {str(r.alg_index): list(out.tail) for r, out in zip(trained.records, trained.outputs, strict=True) if r in bad}
+    return TrainingFailed(message, version=draft.version, tails=tails)
