@@ -55,7 +55,7 @@ def dumps(value: Any) -> str:
 def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] | None = None) -> T:
     """:func:`decode`, from text. ``version`` is the field that holds the document's format version, and the one we read."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
         raise FormatError(f"{where}: this is not JSON ({error}); the file is damaged or was written by something else") from error
     if version is not None:
@@ -69,6 +69,10 @@ def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] 
                 supported=supported,
             )
     return decode(cls, document, where)
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number that JSON knows")
 
 
 @functools.cache

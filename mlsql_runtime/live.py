@@ -57,7 +57,9 @@ class LiveLog:
         self.address = LiveAddress(host, self._server.server_address[1], token)
 
     def __enter__(self) -> LiveLog:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="mlsql-live", daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="mlsql-live", daemon=True
+        ).start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

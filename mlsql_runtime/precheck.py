@@ -44,7 +44,9 @@ def _check_tables(statement: Statement, known: set[str]) -> None:
         needed.append(getattr(statement, "table", None))
     for name in needed:
         if name is not None and name not in known:
-            raise InputError(f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}")
+            raise InputError(
+                f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}"
+            )
     if isinstance(statement, Predict):
         known.add(statement.result)
 

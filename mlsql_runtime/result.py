@@ -70,7 +70,29 @@ class SaveResult:
     rows: int | None
 
 
-StepResult = TrainResult | RegisterResult | SaveResult
+@dataclass(frozen=True, kw_only=True)
+class FunctionUse:
+    """A registered function that a query called as ``name``, and the model behind it."""
+
+    name: str
+    model_path: str
+    function: str
+    function_version: int
+    version: int
+    alg_index: int
+    score: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectResult:
+    """A select statement that called registered functions."""
+
+    tag: ClassVar[str] = "select"
+    table: str
+    functions: tuple[FunctionUse, ...]
+
+
+StepResult = TrainResult | RegisterResult | SaveResult | SelectResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +124,8 @@ def load_result(text: str | bytes, where: str = "result.json") -> RunResult:
     return codec.loads(RunResult, text, where, version=("result_version", RESULT_VERSION))
 
 
-def as_xcom(step: StepResult) -> dict[str, Any]:
-    """The step's fields as plain JSON values, without its tag."""
-    document = codec.encode(step)
-    del document[codec.TAG]
-    return dict(document)
+def as_xcom(step: StepResult | FunctionUse) -> dict[str, Any]:
+    """The fields as plain JSON values, without the tag."""
+    document: dict[str, Any] = codec.encode(step)
+    document.pop(codec.TAG, None)
+    return document

@@ -26,7 +26,9 @@ def column(table: pa.Table, name: str, option: str) -> pa.Array:
         )
     array = table.column(name).combine_chunks()
     if array.null_count:
-        raise DataError(f"column '{name}' holds {array.null_count} nulls in {len(array)} rows; filter them out in SQL", column=name)
+        raise DataError(
+            f"column '{name}' holds {array.null_count} nulls in {len(array)} rows; filter them out in SQL", column=name
+        )
     return array
 
 

@@ -63,7 +63,9 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
         watched.observe(observation, *facts).write.format(feed.format).options(**feed.options).save(spark_uri(place))
     except AnalysisException as error:
         if "UNSUPPORTED_DATA_TYPE" in str(error):
-            raise DataError(f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns") from error
+            raise DataError(
+                f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
+            ) from error
         raise
     seen = observation.get
     if has_vectors and seen["narrowest"] != seen["widest"]:

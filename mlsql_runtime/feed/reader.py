@@ -45,7 +45,9 @@ def read_arrow(table: TableFiles) -> Iterator[pa.RecordBatch]:
             found += batch.num_rows
             yield batch
     if found != table.rows:
-        raise DataError(f"{table.path}: Spark wrote {table.rows} rows, the script was offered {found}", expected=table.rows, found=found)
+        raise DataError(
+            f"{table.path}: Spark wrote {table.rows} rows, the script was offered {found}", expected=table.rows, found=found
+        )
 
 
 def data_files(folder: str) -> list[str]:
@@ -131,7 +133,10 @@ def _read_csv(table: TableFiles, path: str) -> Iterator[pa.RecordBatch]:
                 escape_char=options.get("escape", "\\"),
             ),
             csv.ConvertOptions(
-                column_types=schema, null_values=[options.get("nullvalue", "")], strings_can_be_null=True, quoted_strings_can_be_null=False
+                column_types=schema,
+                null_values=[options.get("nullvalue", "")],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
             ),
         )
 

@@ -19,7 +19,9 @@ from mlsql_runtime.errors import DataError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-VECTOR_TYPE = pa.struct([("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))])
+VECTOR_TYPE = pa.struct(
+    [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+)
 SPARSE, DENSE = 0, 1
 SerializedVector = tuple[int, "int | None", "list[int] | None", "list[float]"]
 
@@ -47,7 +49,9 @@ def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> in
     wanted = expected if expected is not None else (int(found[0]) if len(found) else 0)
     wrong = found[found != wanted]
     if len(wrong):
-        raise DataError(f"{what}: expected vectors of width {wanted}, got one of width {int(wrong[0])}", expected=wanted, found=int(wrong[0]))
+        raise DataError(
+            f"{what}: expected vectors of width {wanted}, got one of width {int(wrong[0])}", expected=wanted, found=int(wrong[0])
+        )
     return wanted
 
 

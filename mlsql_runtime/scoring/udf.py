@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def make_udf(record: FunctionRecord) -> Any:
     """A Spark function over a vector column. The record travels as JSON; each Python worker loads the model once."""
     from pyspark.ml.linalg import VectorUDT
-    from pyspark.sql.functions import arrow_udf
+    from pyspark.sql.pandas.functions import arrow_udf
 
     document = codec.dumps(record)
 
@@ -36,7 +36,7 @@ def make_udf(record: FunctionRecord) -> Any:
 
     record_name = record.function
     score.__annotations__ = _iterator_annotations()
-    return arrow_udf(score, VectorUDT())
+    return arrow_udf(score, VectorUDT())  # type: ignore[call-overload]  # its stubs know no user-defined types
 
 
 def _iterator_annotations() -> dict[str, Any]:

@@ -72,5 +72,9 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
     try:
         compile(source, script_path, "exec", dont_inherit=True)
     except SyntaxError as error:
-        hint = "; this looks like Python 2, port it to Python 3" if "print" in str(error.msg) or b"except Exception," in source else ""
+        hint = (
+            "; this looks like Python 2, port it to Python 3"
+            if "print" in str(error.msg) or b"except Exception," in source
+            else ""
+        )
         raise InputError(f"{script_path}:{error.lineno}: {error.msg}{hint}", path=script_path, line=error.lineno) from error

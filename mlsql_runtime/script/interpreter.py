@@ -11,7 +11,19 @@ from collections.abc import Mapping
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv
 
-_PACKAGES = ("numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "pyspark", "tensorflow", "keras", "torch", "xgboost", "lightgbm")
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "pyarrow",
+    "pyspark",
+    "tensorflow",
+    "keras",
+    "torch",
+    "xgboost",
+    "lightgbm",
+)
 _PROBE = """
 import json, platform
 from importlib import metadata
@@ -38,14 +50,18 @@ def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
     path = shutil.which(executable(python))
     if path is None:
         raise InterpreterError(
-            f"there is no Python interpreter {executable(python)} on {host}; install it there or correct pythonPath", path=python.path, host=host
+            f"there is no Python interpreter {executable(python)} on {host}; install it there or correct pythonPath",
+            path=python.path,
+            host=host,
         )
     probe = subprocess.run([path, *python.flags, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
     try:
         found: dict[str, str] = json.loads(probe.stdout)
     except ValueError:
         said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
-        raise InterpreterError(f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host) from None
+        raise InterpreterError(
+            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host
+        ) from None
     if python.version and f"{found['python']}.".find(f"{python.version}.") != 0:
         raise InterpreterError(
             f"pythonVer asks for Python {python.version}, but {path} on {host} is Python {found['python']}; "

@@ -27,7 +27,15 @@ LINE_BYTES = 16 << 10
 PACKAGE = Path(mlsql_runtime.__file__).parent  # in a folder, or in the zip that Spark shipped
 
 # Of the Spark worker's own environment: none of the script's business, and some of it secret.
-_PRIVATE = ("PYTHON_WORKER_FACTORY_", "PYSPARK_GATEWAY_", "PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON", "_PYTHON_WORKER", "SPARK_AUTH", "AIRFLOW__")
+_PRIVATE = (
+    "PYTHON_WORKER_FACTORY_",
+    "PYSPARK_GATEWAY_",
+    "PYSPARK_PYTHON",
+    "PYSPARK_DRIVER_PYTHON",
+    "_PYTHON_WORKER",
+    "SPARK_AUTH",
+    "AIRFLOW__",
+)
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -71,7 +79,7 @@ def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: i
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8:replace",
     }
-    return env | python.envs
+    return env | dict(python.envs)
 
 
 def run_script(

@@ -42,7 +42,10 @@ def _parents() -> dict[int, int]:
         table = {}
         for name in os.listdir("/proc"):
             if name.isdecimal():
-                with contextlib.suppress(OSError, IndexError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                with (
+                    contextlib.suppress(OSError, IndexError),
+                    open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file,
+                ):
                     state, parent = file.read().rpartition(")")[2].split()[:2]
                     if state not in "ZX":
                         table[int(name)] = int(parent)

@@ -26,7 +26,7 @@ class Job:
     @property
     def is_local(self) -> bool:
         """Whether driver and executors are one machine."""
-        return self.spark.sparkContext.master.startswith("local")
+        return str(self.spark.sparkContext.master).startswith("local")
 
     @property
     def driver_host(self) -> str:

@@ -21,10 +21,21 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
     import pyarrow as pa
 
     text = pa.string()
+    instant, texts = pa.timestamp("us", "UTC"), pa.map_(text, text)
     groups = pa.schema(
-        [("modelPath", text), ("algIndex", pa.int32()), ("alg", text), ("score", pa.float64()), ("metrics", pa.map_(text, pa.float64()))]
-        + [("status", text), ("message", text), ("startTime", pa.timestamp("us", "UTC")), ("endTime", pa.timestamp("us", "UTC"))]
-        + [("trainParams", pa.map_(text, text)), ("execDesc", text)]
+        {
+            "modelPath": text,
+            "algIndex": pa.int32(),
+            "alg": text,
+            "score": pa.float64(),
+            "metrics": pa.map_(text, pa.float64()),
+            "status": text,
+            "message": text,
+            "startTime": instant,
+            "endTime": instant,
+            "trainParams": texts,
+            "execDesc": text,
+        }
     )
     rows: list[dict[str, Any]] = [
         {
@@ -43,7 +54,7 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
         for fit in fits
     ]
     _write(pa.Table.from_pylist(rows, schema=groups), version / "meta/0/part-0.parquet")
-    parameters = pa.schema([("systemParam", pa.map_(text, text)), ("trainParams", pa.map_(text, text))])
+    parameters = pa.schema({"systemParam": texts, "trainParams": texts})
     train = {f"fitParam.{fit.alg_index}.{key}": value for fit in fits for key, value in fit.params.items()}
     row = {"systemParam": list(system_params(statement.python).items()), "trainParams": list(train.items())}
     _write(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import StorageError
@@ -28,11 +28,11 @@ def preflight(job: Job, python: PythonEnv, staging: Location) -> Mapping[str, st
     marker = (staging / layout.CLAIM).path if staging.is_local else None
     tasks = max(job.spark.sparkContext.defaultParallelism, 2)
 
-    def check(_: Iterator[int]) -> Iterator[Mapping[str, str]]:
+    def check(_: Iterable[int]) -> Iterator[Mapping[str, str]]:
         host = socket.gethostname()
         if marker is not None and not os.path.exists(marker):
             raise StorageError(
-                f"the model path {os.path.dirname(marker)} is a local folder of the driver that the executor on {host} does not see; "
+                f"the model path {os.path.dirname(marker)} is a folder of the driver that the executor on {host} does not see; "
                 "use shared storage, such as s3:// or a network folder mounted on every host"
             )
         yield inspect_interpreter(python, host)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -103,23 +105,19 @@ def _result(statement: Register, model: _Model, reason: str | None, function_ver
 
 def _refusal(statement: Register, model: _Model) -> str | None:
     """Why the model is not good enough, or None. A model without a score never passes a gate."""
-    higher = model.manifest.greater_is_better
-    sign = 1 if higher else -1
-    score, which = model.score, f"version {model.manifest.version}, group {model.alg_index}"
-    if statement.min_score is not None and (score is None or sign * score < sign * statement.min_score):
-        return f"{which} has score {score}, and {'at least' if higher else 'at most'} {statement.min_score} is asked for"
+    sign = 1 if model.manifest.greater_is_better else -1
+    told = f"version {model.manifest.version}, group {model.alg_index} has score {model.score}"
+    if statement.min_score is not None and (model.score is None or sign * (model.score - statement.min_score) < 0):
+        return f"{told}, and {'at least' if sign > 0 else 'at most'} {statement.min_score} is asked for"
     pointer = functions.read_pointer(model.root, statement.function)
-    if statement.only_if_better is not None and pointer is not None and pointer.current.score is not None:
-        current = pointer.current
-        if score is None or sign * score <= sign * pointer.current.score + (statement.only_if_better or 0.0) - _strict(statement):
-            margin = f" by at least {statement.only_if_better}" if statement.only_if_better else ""
-            return f"{which} has score {score}, which is not better{margin} than {current.score} of version {current.version}, which is current"
-    return None
-
-
-def _strict(statement: Register) -> float:
-    """With a margin, exactly the margin is enough; without one, an equal score is not better."""
-    return 1e-12 if statement.only_if_better else 0.0
+    if statement.only_if_better is None or pointer is None or pointer.current.score is None:
+        return None
+    margin, current = statement.only_if_better, pointer.current
+    gain = None if model.score is None else round(sign * (model.score - pointer.current.score), 12)
+    if gain is not None and (gain >= margin if margin else gain > 0):
+        return None
+    by = f" by at least {margin}" if margin else ""
+    return f"{told}, which is not better{by} than {current.score} of version {current.version}, which is current"
 
 
 def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:
@@ -147,11 +145,7 @@ def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:
         return target.read_bytes()
 
 
-def _record(
-    statement: Register, job: Job, model: _Model, bundle: ScriptBundle, number: int, entry: FileEntry
-) -> FunctionRecord:
-    import sys
-
+def _record(statement: Register, job: Job, model: _Model, bundle: ScriptBundle, number: int, entry: FileEntry) -> FunctionRecord:
     fit = model.manifest.fit(model.alg_index)
     return FunctionRecord(
         format_version=FORMAT_VERSION,
@@ -193,7 +187,7 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
     if repr(here) != repr(there):  # repr, because NaN equals itself there
         raise ScriptFailed(
             f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
-            f"{str(here[:1])[:100]} and {str(there[:1])[:100]}; a predict function must not depend on anything but its row and its model"
+            f"{str(here[:1])[:100]} and {str(there[:1])[:100]}; a predict function must depend on nothing but its row and its model"
         )
 
 
@@ -203,13 +197,13 @@ def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:
     if statement.sample_table is not None:
         table = job.table(statement.sample_table)
         if column not in table.columns:
-            raise DataError(f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}")
+            raise DataError(
+                f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}"
+            )
         return [row[0] for row in table.filter(f"`{column}` is not null").select(column).limit(TRY_ROWS).collect()]
     place = model.folder / layout.SAMPLES
     if not place.exists():
         return []
-    import io
-
     import pyarrow.parquet as pq
 
     from mlsql_runtime.feed.rows import rows_of

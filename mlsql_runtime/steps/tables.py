@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import Load, Save, Select
-from mlsql_runtime.result import SaveResult
+from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.read import open_model_path
@@ -21,16 +21,29 @@ def load(statement: Load, job: Job) -> None:
     job.define(statement.table, reader.load(statement.path) if statement.path is not None else reader.load())
 
 
-def select(statement: Select, job: Job) -> None:
+def select(statement: Select, job: Job) -> SelectResult | None:
     """Spark SQL, with the functions it needs made callable first."""
+    used = []
     for ref in statement.functions:
         record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
         register_function(job.spark, ref.name, record)
+        used.append(
+            FunctionUse(
+                name=ref.name,
+                model_path=record.model_path,
+                function=record.function,
+                function_version=record.function_version,
+                version=record.version,
+                alg_index=record.alg_index,
+                score=record.score,
+            )
+        )
         say(
             f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
             f"group {record.alg_index}, score {record.score}"
         )
     job.define(statement.table, job.spark.sql(statement.sql))
+    return SelectResult(table=statement.table, functions=tuple(used)) if used else None
 
 
 def save(statement: Save, job: Job) -> SaveResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -117,7 +117,7 @@ def _export(statement: Train, job: Job, stage: Location) -> tuple[Exported, Expo
     feature = _feature_column(statement, table.columns)
     begun = time.monotonic()
     if statement.validate_fraction is not None:
-        data, validate = _export_split(table, statement, stage, feature)
+        data, validate = _export_split(table, statement, statement.validate_fraction, stage, feature)
     else:
         data = export(table, stage / "data", statement.feed, feature)
         validate = None
@@ -130,11 +130,13 @@ def _export(statement: Train, job: Job, stage: Location) -> tuple[Exported, Expo
     return data, validate
 
 
-def _export_split(table: DataFrame, statement: Train, stage: Location, feature: str | None) -> tuple[Exported, Exported]:
+def _export_split(
+    table: DataFrame, statement: Train, fraction: float, stage: Location, feature: str | None
+) -> tuple[Exported, Exported]:
     """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none."""
     from pyspark.sql import functions as F
 
-    drawn = table.withColumn(_HOLD_OUT, F.rand(HOLD_OUT_SEED) < statement.validate_fraction).persist()
+    drawn = table.withColumn(_HOLD_OUT, F.rand(HOLD_OUT_SEED) < F.lit(fraction)).persist()
     try:
         data = export(drawn.filter(f"not {_HOLD_OUT}").drop(_HOLD_OUT), stage / "data", statement.feed, feature)
         validate = export(drawn.filter(_HOLD_OUT).drop(_HOLD_OUT), stage / "validate", PARQUET, None)
@@ -178,7 +180,7 @@ def _fit(
     return _Trained(tasks, outputs, records)
 
 
-def _run_all(tasks: Iterator[FitTask]) -> Iterator[FitOutput]:
+def _run_all(tasks: Iterable[FitTask]) -> Iterator[FitOutput]:
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -211,7 +213,8 @@ def _bring_models(trained: _Trained, draft: Draft) -> None:
 def _leave_failure(statement: Train, job: Job, draft: Draft, trained: _Trained) -> TrainingFailed:
     bad = [record for record in trained.records if record.status != "success"]
     told = "; ".join(f"group {record.alg_index} ({record.status}): {record.message}" for record in bad)
-    message = f"training {statement.script_path} for {statement.model_path}: {len(bad)} of {len(trained.records)} fit groups failed: {told}"
+    count = f"{len(bad)} of {len(trained.records)} fit groups failed"
+    message = f"training {statement.script_path} for {statement.model_path}: {count}: {told}"
     draft.fail(
         FailureRecord(
             format_version=FORMAT_VERSION,

@@ -14,6 +14,7 @@ from mlsql_runtime.store.manifest import FORMAT_VERSION, CurrentPointer, FileEnt
 
 
 def function_dir(root: Location, function: str) -> Location:
+    """The folder of a function's packages and pointer."""
     return root / layout.FUNCTIONS / function
 
 

@@ -33,14 +33,17 @@ _VERSION = re.compile(r"_model_(\d+)")
 
 
 def version_dir(root: Location, version: int) -> Location:
+    """The folder of a version."""
     return root / f"_model_{version}"
 
 
 def model_dir(alg_index: int) -> str:
+    """A fit group's model, relative to the version's folder."""
     return f"model/{alg_index}"
 
 
 def log_file(alg_index: int) -> str:
+    """A fit group's log, relative to the version's folder."""
     return f"logs/{alg_index}.log"
 
 

@@ -188,7 +188,9 @@ class Location:
         except FileExistsError:
             if self.exists():
                 raise
-            raise StorageError(f"{self.uri} cannot be written: a part of the path is a file, not a folder", uri=self.uri) from None
+            raise StorageError(
+                f"{self.uri} cannot be written: a part of the path is a file, not a folder", uri=self.uri
+            ) from None
         except (PermissionError, NotADirectoryError, OSError) as error:
             raise StorageError(f"{self.uri} cannot be written: {error}", uri=self.uri) from error
 

@@ -29,11 +29,14 @@ def open_model_path(model_path: str) -> Location:
     """
     root = Location.of(model_path)
     if root.is_file():
-        raise InputError(f"the model path {root.uri} is a file; expected a folder, or a path that does not exist yet", path=root.uri)
+        raise InputError(
+            f"the model path {root.uri} is a file; expected a folder, or a path that does not exist yet", path=root.uri
+        )
     return root
 
 
 def version_state(root: Location, version: int) -> VersionState:
+    """What became of a claimed number."""
     folder = layout.version_dir(root, version)
     if (folder / layout.MANIFEST).exists():
         return "complete"
@@ -89,7 +92,9 @@ def choose_fit(manifest: Manifest, alg_index: int | None, where: str) -> int:
     if fit is None or fit.status != "success":
         good = ", ".join(str(f.alg_index) for f in manifest.fits if f.status == "success")
         found = "does not exist" if fit is None else f"did not succeed ({fit.message})"
-        raise VersionNotFound(f"version {manifest.version} of {where}: fit group {alg_index} {found}; successful groups are {good}")
+        raise VersionNotFound(
+            f"version {manifest.version} of {where}: fit group {alg_index} {found}; successful groups are {good}"
+        )
     return alg_index
 
 
@@ -101,7 +106,9 @@ def verify(folder: Location, files: Iterable[FileEntry]) -> None:
     for entry in files:
         place = folder / entry.path
         if not place.exists():
-            raise IntegrityError(f"{place.uri} is missing, though its manifest names it; restore it or train again", path=place.uri)
+            raise IntegrityError(
+                f"{place.uri} is missing, though its manifest names it; restore it or train again", path=place.uri
+            )
         found = place.sha256()
         if found != entry.sha256:
             raise IntegrityError(

@@ -1,0 +1,35 @@
+# make demo, make test: both set everything up by themselves. See CONTRIBUTING.md.
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint airflow constraints clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Virtual environment, pinned dependencies, Java; only when something changed
+	@bash scripts/setup.sh
+
+demo: setup ## Train, wait, register, predict: the example DAG, for real
+	@$(BIN)/python scripts/demo.py
+
+lint: setup ## ruff, mypy, import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+test: lint ## lint, then all tests; make test ARGS='-k sensor' runs some
+	@$(BIN)/python -m pytest $(ARGS)
+
+airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs loaded
+	@$(BIN)/python scripts/standalone.py
+
+constraints: setup ## Resolve constraints.txt anew, for every supported Python
+	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --extra dev --no-header --no-annotate \
+		--constraint .work/pins.txt pyproject.toml .work/pins.txt --output-file .work/constraints.txt
+	@mv .work/constraints.txt constraints.txt
+
+clean: ## Remove what setup, demo and tests made
+	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

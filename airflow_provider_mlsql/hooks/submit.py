@@ -1,0 +1,31 @@
+"""The Spark provider's submit hook, with a log that people can read, and ``local[*]`` when nobody configured Spark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from airflow.sdk import Connection
+
+from airflow_provider_mlsql.hooks.readable_log import ReadableLog
+
+DEFAULT_CONN_ID = SparkSubmitHook.default_conn_name
+LOCAL = "local[*]"
+
+
+class SubmitHook(SparkSubmitHook):
+    """Only the default connection may be missing; any other that does not exist is an error, not a guess."""
+
+    @property
+    def log(self) -> Any:
+        return ReadableLog(super().log)
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        try:
+            return super().get_connection(conn_id)
+        except AirflowNotFoundException:
+            if conn_id != DEFAULT_CONN_ID:
+                raise
+            return Connection(conn_id=conn_id, conn_type="spark", host=LOCAL)

@@ -1,0 +1,164 @@
+"""Predict a table with registered functions in SQL, or with a batch script."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mlsql.arguments import as_int, as_options, as_table, as_value, script_path
+from airflow_provider_mlsql.operators.base import MLSQLOperator
+from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.plan import FunctionRef, Load, Predict, Save, Select, Statement
+from mlsql_runtime.result import SaveResult, SelectResult, as_xcom
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from mlsql_runtime.plan import TableRef
+
+_OUTPUT_KEYS = ("mode", "partition_by")
+
+
+class MLSQLPredictOperator(MLSQLOperator):
+    """Load ``data``, predict, and save the result.
+
+    With ``functions`` and ``sql``: registered functions are callable in the query. With ``model_path`` and
+    ``python_script_path``: a batch-predict script runs over the table, once for each partition. The XCom is ``{"rows",
+    "output", "functions": {name: {"model_path", "version", "alg_index", "score", "function", "function_version"}}}``.
+
+    :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
+    :param output: where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "options"}``; mode
+        ``overwrite`` by default, so that a repeated run gives the same result.
+    :param sql: the query over ``data``; what it selects is saved (or goes to the batch script).
+    :param functions: SQL names to model paths, such as ``{"jack": "/tmp/pa_model"}``, or the XCom of a register task, or a
+        list of these XComs.
+    :param model_path: the model of a batch script.
+    :param python_script_path: the batch script, or a folder with ``batch_predict.py``; relative paths start at the DAG file.
+    :param model_version: the version for the batch script; the newest complete one by default.
+    :param alg_index: the fit group for the batch script; the best one by default.
+    :param script_params: parameters of the batch script, its ``mlsql.fit_param``.
+    :param same_rows: False allows the batch script to write another number of rows than it got.
+    """
+
+    template_fields: Sequence[str] = (
+        *MLSQLOperator.template_fields,
+        "data",
+        "output_table",
+        "sql",
+        "functions",
+        "model_path",
+        "python_script_path",
+        "model_version",
+        "alg_index",
+        "script_params",
+    )
+    template_ext = (".sql",)
+    template_fields_renderers = {"sql": "sql", "data": "json", "output_table": "json", "functions": "json"}
+
+    def __init__(
+        self,
+        *,
+        data: str | Mapping[str, Any],
+        output: str | Mapping[str, Any],
+        sql: str | None = None,
+        functions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
+        model_path: str | None = None,
+        python_script_path: str | None = None,
+        model_version: int | str | None = None,
+        alg_index: int | str | None = None,
+        script_params: Mapping[str, Any] | None = None,
+        same_rows: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.data = data
+        self.output_table = output  # BaseOperator.output is the task's XCom
+        self.sql = sql
+        self.functions = functions
+        self.model_path = model_path
+        self.python_script_path = python_script_path
+        self.model_version = model_version
+        self.alg_index = alg_index
+        self.script_params = script_params
+        self.same_rows = same_rows
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        steps = self.run_plan(context).steps
+        saved = next(step for step in steps if isinstance(step, SaveResult))
+        used = [as_xcom(use) for step in steps if isinstance(step, SelectResult) for use in step.functions]
+        return {"rows": saved.rows, "output": saved.output, "functions": {use.pop("name"): use for use in used}}
+
+    def statements(self) -> tuple[Statement, ...]:
+        data = as_table(self.data, "data")
+        made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
+        functions = _functions(as_value(self.functions, "functions"))
+        if functions and not self.sql:
+            names = ", ".join(ref.name for ref in functions)
+            raise InputError(
+                f"functions are given ({names}), but no sql that calls them; give sql, such as 'select {functions[0].name}(features) from data'"
+            )
+        table = "data"
+        if self.sql:
+            table = "selected"
+            made.append(Select(table=table, sql=self.sql, functions=functions))
+        if self.python_script_path:
+            made.append(self._batch(table, self.python_script_path))
+            table = "predicted"
+        elif not self.sql:
+            raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")
+        return (*made, self._save(table))
+
+    def _batch(self, table: str, path: str) -> Predict:
+        return Predict(
+            table=table,
+            model_path=self.model_path or "",
+            script_path=script_path(self, path),
+            result="predicted",
+            model_version=as_int(self.model_version, "model_version"),
+            alg_index=as_int(self.alg_index, "alg_index"),
+            params=as_options(self.script_params, "script_params"),
+            same_rows=self.same_rows,
+        )
+
+    def _save(self, table: str) -> Save:
+        given = as_value(self.output_table, "output")
+        output: TableRef = as_table(given, "output", _OUTPUT_KEYS)
+        extra = given if isinstance(given, Mapping) else {}
+        partition_by = extra.get("partition_by") or ()
+        return Save(
+            table=table,
+            format=output.format,
+            path=output.path,
+            mode=extra.get("mode", "overwrite"),
+            options=output.options,
+            partition_by=(partition_by,) if isinstance(partition_by, str) else tuple(partition_by),
+        )
+
+
+def _functions(given: Any) -> tuple[FunctionRef, ...]:
+    """Names to model paths, one register result, or several."""
+    if not given:
+        return ()
+    if isinstance(given, Mapping) and "function" not in given:
+        return tuple(FunctionRef(name=name, model_path=str(path), function=name) for name, path in given.items())
+    results = [given] if isinstance(given, Mapping) else given
+    if (
+        not isinstance(results, Sequence)
+        or isinstance(results, str)
+        or not all(isinstance(result, Mapping) for result in results)
+    ):
+        raise InputError(f"functions is {given!r}; expected a dict of names to model paths, or the XCom of register tasks")
+    made = []
+    for result in results:
+        missing = next((key for key in ("function", "model_path") if key not in result), None)
+        if missing:
+            raise InputError(f"functions holds a dict without '{missing}'{did_you_mean(missing, map(str, result))}")
+        made.append(
+            FunctionRef(
+                name=result["function"],
+                model_path=result["model_path"],
+                function=result["function"],
+                function_version=result.get("function_version"),
+            )
+        )
+    return tuple(made)

@@ -1,0 +1,92 @@
+"""Register a trained model as a SQL function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_mlsql.arguments import as_float, as_int, as_table, script_path
+from airflow_provider_mlsql.operators.base import MLSQLOperator
+from mlsql_runtime.plan import Load, Register, Statement
+from mlsql_runtime.result import as_xcom
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MLSQLRegisterOperator(MLSQLOperator):
+    """Make a function from a version and a predict script, try it, and point the function's name at it.
+
+    A model that is not good enough is no failure: the task succeeds with ``registered`` False and a ``reason``, and the
+    function stays what it was. The XCom is ``{"function", "registered", "reason", "model_path", "version", "alg_index",
+    "score", "function_version"}``.
+
+    :param model_path: path or URI of the model.
+    :param function_name: name of the function in SQL.
+    :param python_script_path: the predict script, or a folder with ``predict.py``; relative paths start at the DAG file.
+    :param model_version: the version; the newest complete one by default.
+    :param alg_index: the fit group; the best one by default.
+    :param enable_copy_train_params_to_python: hand the group's training parameters to the predict function.
+    :param min_score: refuse a score worse than this.
+    :param only_if_better: refuse a score that is not better than the current function's by at least this much.
+    :param sample_data: a table whose first rows the function is tried on; rows kept with the version by default.
+    """
+
+    template_fields: Sequence[str] = (
+        *MLSQLOperator.template_fields,
+        "model_path",
+        "function_name",
+        "python_script_path",
+        "model_version",
+        "alg_index",
+        "min_score",
+        "only_if_better",
+        "sample_data",
+    )
+    template_fields_renderers = {"sample_data": "json"}
+
+    def __init__(
+        self,
+        *,
+        model_path: str,
+        function_name: str,
+        python_script_path: str,
+        model_version: int | str | None = None,
+        alg_index: int | str | None = None,
+        enable_copy_train_params_to_python: bool = False,
+        min_score: float | str | None = None,
+        only_if_better: float | str | None = None,
+        sample_data: str | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model_path = model_path
+        self.function_name = function_name
+        self.python_script_path = python_script_path
+        self.model_version = model_version
+        self.alg_index = alg_index
+        self.enable_copy_train_params_to_python = enable_copy_train_params_to_python
+        self.min_score = min_score
+        self.only_if_better = only_if_better
+        self.sample_data = sample_data
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        return as_xcom(self.run_plan(context).steps[-1])
+
+    def statements(self) -> tuple[Statement, ...]:
+        made: list[Statement] = []
+        if self.sample_data:
+            table = as_table(self.sample_data, "sample_data")
+            made.append(Load(table="sample", format=table.format, path=table.path, options=table.options))
+        register = Register(
+            model_path=self.model_path,
+            function=self.function_name,
+            script_path=script_path(self, self.python_script_path),
+            model_version=as_int(self.model_version, "model_version"),
+            alg_index=as_int(self.alg_index, "alg_index"),
+            copy_train_params=self.enable_copy_train_params_to_python,
+            min_score=as_float(self.min_score, "min_score"),
+            only_if_better=as_float(self.only_if_better, "only_if_better"),
+            sample_table="sample" if made else None,
+        )
+        return (*made, register)

@@ -1,0 +1,160 @@
+"""Train a Python script on Spark data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_mlsql.arguments import as_float, as_groups, as_int, as_options, as_table, script_path
+from airflow_provider_mlsql.operators.base import MLSQLOperator
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Select, Statement, Train
+from mlsql_runtime.result import as_xcom
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+class MLSQLTrainOperator(MLSQLOperator):
+    """Train a script on a table and publish the next version of the model.
+
+    Every fit group runs the script once, in parallel, in a child process of a Spark task. The XCom is ``{"model_path",
+    "version", "score", "best": {"alg_index", "score"}, "fits": [{"alg_index", "status", "score", "metrics", "seconds"}],
+    "rows"}``.
+
+    :param model_path: path or URI that holds all versions of the model.
+    :param python_script_path: the training script, or a folder with ``train.py``; relative paths start at the DAG file.
+    :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
+    :param sql: a query over ``data`` whose result is trained on, instead of all of it.
+    :param fit_params: one dict of parameters for each fit group; ``resource.<name>`` names a file or folder to bring along.
+    :param validate_data: a table like ``data``, or a fraction of the rows to hold out, such as ``0.2``.
+    :param enable_data_local: data reach the script as files.
+    :param data_local_format: format of these files: any Spark writer format.
+    :param data_local_file_num: number of these files.
+    :param data_local_options: options of the writer.
+    :param python_path: interpreter of the script, on the executors; the job's own by default.
+    :param python_ver: version prefix that the interpreter must have, such as ``"3.11"``.
+    :param python_param: flags of the interpreter.
+    :param envs: environment variables of the script.
+    :param fit_timeout: seconds after which a group's script is ended.
+    :param keep_version: False: older versions are removed once the new one is readable.
+    :param keep_versions: how many of the newest versions are kept; those a function needs always are.
+    :param greater_is_better: False for scores such as losses.
+    :param fail_on: ``"all"``: the task fails when all groups failed; ``"any"``: when one did.
+    :param keep_local_directory: keep the scripts' folders on the executors, and log where they are.
+    """
+
+    template_fields: Sequence[str] = (
+        *MLSQLOperator.template_fields,
+        "model_path",
+        "python_script_path",
+        "data",
+        "sql",
+        "fit_params",
+        "validate_data",
+        "data_local_format",
+        "data_local_file_num",
+        "data_local_options",
+        "python_path",
+        "python_ver",
+        "python_param",
+        "envs",
+        "fit_timeout",
+        "keep_versions",
+    )
+    template_ext = (".sql",)
+    template_fields_renderers = {"sql": "sql", "fit_params": "json", "data": "json", "validate_data": "json"}
+
+    def __init__(
+        self,
+        *,
+        model_path: str,
+        python_script_path: str,
+        data: str | Mapping[str, Any],
+        sql: str | None = None,
+        fit_params: Sequence[Mapping[str, Any]] | str | None = None,
+        validate_data: str | Mapping[str, Any] | float | None = None,
+        enable_data_local: bool = True,
+        data_local_format: str = "json",
+        data_local_file_num: int | str | None = None,
+        data_local_options: Mapping[str, Any] | None = None,
+        python_path: str | None = None,
+        python_ver: str | None = None,
+        python_param: Sequence[str] = (),
+        envs: Mapping[str, str] | None = None,
+        fit_timeout: float | str | None = None,
+        keep_version: bool = True,
+        keep_versions: int | str | None = None,
+        greater_is_better: bool = True,
+        fail_on: Literal["all", "any"] = "all",
+        keep_local_directory: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.model_path = model_path
+        self.python_script_path = python_script_path
+        self.data = data
+        self.sql = sql
+        self.fit_params = fit_params
+        self.validate_data = validate_data
+        self.enable_data_local = enable_data_local
+        self.data_local_format = data_local_format
+        self.data_local_file_num = data_local_file_num
+        self.data_local_options = data_local_options
+        self.python_path = python_path
+        self.python_ver = python_ver
+        self.python_param = python_param
+        self.envs = envs
+        self.fit_timeout = fit_timeout
+        self.keep_version = keep_version
+        self.keep_versions = keep_versions
+        self.greater_is_better = greater_is_better
+        self.fail_on = fail_on
+        self.keep_local_directory = keep_local_directory
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        return as_xcom(self.run_plan(context).steps[-1])
+
+    def statements(self) -> tuple[Statement, ...]:
+        if not self.enable_data_local:
+            raise InputError("enable_data_local is False, but this version brings data to scripts as files only; set it to True")
+        data = as_table(self.data, "data")
+        made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
+        if self.sql:
+            made.append(Select(table="selected", sql=self.sql))
+        fraction, validate_table = self._validation(made)
+        train = Train(
+            table="selected" if self.sql else "data",
+            model_path=self.model_path,
+            script_path=script_path(self, self.python_script_path),
+            fit_params=as_groups(self.fit_params),
+            validate_table=validate_table,
+            validate_fraction=fraction,
+            feed=FileFeed(
+                format=self.data_local_format,
+                file_num=as_int(self.data_local_file_num, "data_local_file_num"),
+                options=as_options(self.data_local_options, "data_local_options"),
+            ),
+            python=PythonEnv(
+                path=self.python_path or None,
+                version=self.python_ver or None,
+                flags=tuple(self.python_param),
+                envs=dict(self.envs or {}),
+                timeout=as_float(self.fit_timeout, "fit_timeout"),
+            ),
+            keep_versions=as_int(self.keep_versions, "keep_versions") if self.keep_version else 1,
+            greater_is_better=self.greater_is_better,
+            fail_on=self.fail_on,
+            keep_local_directory=self.keep_local_directory,
+        )
+        return (*made, train)
+
+    def _validation(self, made: list[Statement]) -> tuple[float | None, str | None]:
+        """A held-out fraction, or the name of a validation table that is loaded for it."""
+        given = self.validate_data
+        try:
+            return as_float(given, "validate_data"), None
+        except InputError:
+            table = as_table(given, "validate_data")
+        made.append(Load(table="validate", format=table.format, path=table.path, options=table.options))
+        return None, "validate"

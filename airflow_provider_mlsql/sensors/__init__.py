@@ -1,0 +1,1 @@
+"""Sensors read the model store only."""

@@ -1,0 +1,38 @@
+"""An Airflow of this checkout's own, below ``.work``: SQLite, the example DAGs, nothing of the machine's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / ".work"
+AIRFLOW = str(Path(sys.executable).parent / "airflow")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of an Airflow command."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return own | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": "8080",
+    }
+
+
+def migrate(home: Path) -> None:
+    """Make or upgrade the database, when this environment has not done so before."""
+    stamp, setup = home / "migrated.stamp", WORK / "setup.stamp"
+    wanted = setup.read_text() if setup.exists() else ""
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run([AIRFLOW, "db", "migrate"], env=environment(home), capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"airflow db migrate failed:\n{done.stdout}{done.stderr}")
+    stamp.write_text(wanted)

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Make .venv with the pinned dependencies, and look for Java. Quick when nothing changed since the last time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p .work
+
+fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+install() { printf 'setup: installing %s\n' "$*"; { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y "$@"; } >.work/apt.log 2>&1 || fail "apt-get could not install $*; see .work/apt.log"; }
+
+java_version() { # the major version of a java command, 0 when it does not run
+  "$1" -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' | head -n 1 | grep . || echo 0
+}
+find_java() { [ -n "${JAVA_HOME:-}" ] && echo "$JAVA_HOME/bin/java" || command -v java || true; }
+java=$(find_java)
+if [ -z "$java" ] || [ "$(java_version "$java")" -lt 17 ]; then
+  [ -n "${JAVA_HOME:-}" ] && fail "JAVA_HOME is $JAVA_HOME, which is no Java 17 or newer; point it to one, or unset it"
+  may_install || fail "Spark needs Java 17 or newer, and there is none; install one (on Debian: apt-get install openjdk-17-jre-headless; on macOS: brew install openjdk@17) or set JAVA_HOME"
+  install openjdk-17-jre-headless
+fi
+
+supported='import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))'
+python=""
+for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.10; do
+  if "$candidate" -c "$supported" >/dev/null 2>&1; then python=$candidate; break; fi
+done
+[ -n "$python" ] || fail "no Python 3.10 to 3.13 found; install one, or name it: make PYTHON=/path/to/python3"
+
+stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh; pwd; } | sha256sum)
+[ "$(cat .work/setup.stamp 2>/dev/null)" = "$stamp" ] && [ -x .venv/bin/airflow ] && exit 0
+
+printf 'setup: %s, into .venv; this takes about a minute\n' "$("$python" -V)"
+rm -rf .venv
+"$python" -m venv .venv 2>.work/venv.log || {
+  may_install || fail "$python cannot make virtual environments: $(tail -n 1 .work/venv.log)"
+  install python3-venv
+  rm -rf .venv && "$python" -m venv .venv
+}
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+echo "$stamp" >.work/setup.stamp
