@@ -21,6 +21,7 @@ from mlsql_runtime.store.location import Location
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run the plan that the arguments name; answers the exit code."""
     parser = argparse.ArgumentParser(prog="mlsql-app", description=__doc__)
     parser.add_argument("--plan", required=True, help="URI of the plan, JSON")
     parser.add_argument("--result", required=True, help="URI to write the result to, JSON")

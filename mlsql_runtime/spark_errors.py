@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 from mlsql_runtime import errors
-from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
+from mlsql_runtime.errors import InputError, InterpreterError, JobFailed, MLSQLError
 
 # Spark's error conditions (the word in brackets) that come from a plan, not from a machine.
 _INPUT_CONDITION = re.compile(
     r"\[(DATA_SOURCE_NOT_FOUND|PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA|UNRESOLVED_\w+|TABLE_OR_VIEW_\w+|PARSE_\w+|DATATYPE_MISMATCH[.\w]*|"
     r"UNSUPPORTED_\w+|PATH_ALREADY_EXISTS|MISSING_\w+|INVALID_\w+|AMBIGUOUS_\w+|COLUMN_\w+|MALFORMED_\w+)[.\w]*\]\s*([^\n]*)"
 )
+_MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 _SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
 
 
@@ -23,6 +24,13 @@ def translate(error: BaseException) -> MLSQLError:
     ours = errors.from_traceback(text)
     if ours is not None:
         return ours
+    missing = _MISSING_MODULE.search(text)
+    if missing is not None and "Python worker" in text:
+        return InterpreterError(
+            f"the executors' Python has no package '{missing[1]}', which MLSQL jobs need there; "
+            "install it on every host, or set spark.pyspark.python to an interpreter that has it",
+            package=missing[1],
+        )
     match = _INPUT_CONDITION.search(text)
     if match is not None:
         return InputError(f"Spark: {_SQLSTATE.sub('', match[2]).strip()} [{match[1]}]", condition=match[1])

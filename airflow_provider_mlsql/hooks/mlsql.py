@@ -93,7 +93,7 @@ class MLSQLHook(BaseHook):
         connection = SubmitHook.get_connection(self.spark_conn_id)
         if connection.extra_dejson.get("deploy-mode") == "cluster":
             raise InputError(
-                f"connection {self.spark_conn_id} asks for deploy mode cluster; MLSQL jobs run in client mode: set deploy-mode to client"
+                f"connection {self.spark_conn_id} asks for deploy mode cluster, but MLSQL jobs run in client mode: set that"
             )
         if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
             raise InputError("there is no Java on this worker; install Java 17 or newer, or set JAVA_HOME")

@@ -93,10 +93,8 @@ class MLSQLPredictOperator(MLSQLOperator):
         made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
         functions = _functions(as_value(self.functions, "functions"))
         if functions and not self.sql:
-            names = ", ".join(ref.name for ref in functions)
-            raise InputError(
-                f"functions are given ({names}), but no sql that calls them; give sql, such as 'select {functions[0].name}(features) from data'"
-            )
+            names = ", ".join(f"{ref.name}(…)" for ref in functions)
+            raise InputError(f"functions are given, but no sql that calls them; give a query over data that calls {names}")
         table = "data"
         if self.sql:
             table = "selected"

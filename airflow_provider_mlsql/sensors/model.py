@@ -104,8 +104,8 @@ class MLSQLModelSensor(BaseSensorOperator):
         return as_xcom(result)
 
     def _refuse(self, manifest: Manifest) -> None:
-        bound = "at least" if manifest.greater_is_better else "at most"
-        message = f"version {manifest.version} of {self.model_path} has score {manifest.best.score}, and {bound} {self.min_score} is asked for"
+        wanted = f"{'at least' if manifest.greater_is_better else 'at most'} {self.min_score} is asked for"
+        message = f"version {manifest.version} of {self.model_path} has score {manifest.best.score}, and {wanted}"
         if self.on_low_score == "fail":
             raise ScriptFailed(message, version=manifest.version)
         if self.on_low_score == "skip":

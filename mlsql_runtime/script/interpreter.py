@@ -24,17 +24,17 @@ _PACKAGES = (
     "xgboost",
     "lightgbm",
 )
-_PROBE = """
+_PROBE = f"""
 import json, platform
 from importlib import metadata
-found = {"python": platform.python_version()}
-for name in %r:
+found = dict(python=platform.python_version())
+for name in {_PACKAGES}:
     try:
         found[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         pass
 print(json.dumps(found))
-""" % (_PACKAGES,)
+"""
 
 
 def executable(python: PythonEnv) -> str:

@@ -114,7 +114,8 @@ def run_script(
     )
     answers = ScriptAnswers()
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    assert child.stdout is not None and child.stdin is not None
+    assert child.stdout is not None
+    assert child.stdin is not None
     try:
         with CappedLog(log_file) as log:
             for line in _lines(child.stdout):

@@ -113,6 +113,7 @@ def _wait(command: subprocess.Popen[bytes], timeout: float) -> str:
 
 
 def main(argv: list[str]) -> int:
+    """Supervise one command to its end; the status file is written only then."""
     status_file, timeout, *command_line = argv
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

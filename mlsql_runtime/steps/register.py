@@ -187,7 +187,7 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
     if repr(here) != repr(there):  # repr, because NaN equals itself there
         raise ScriptFailed(
             f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
-            f"{str(here[:1])[:100]} and {str(there[:1])[:100]}; a predict function must depend on nothing but its row and its model"
+            f"{str(here[:1])[:100]} and {str(there[:1])[:100]}; a function must depend on nothing but its row and its model"
         )
 
 

@@ -1,0 +1,46 @@
+"""A real SparkSession for the whole run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from support.workbench import DATA, Run
+
+from mlsql_runtime import engine
+from mlsql_runtime.plan import Plan, Statement
+from mlsql_runtime.result import RunResult
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    from pyspark.sql import SparkSession
+
+    os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("tests")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def run(spark: SparkSession) -> Run:
+    """Run statements after loading the sample as ``data``; the result, errors included."""
+
+    def run_statements(*statements: Statement, job_id: str = "job") -> RunResult:
+        return engine.run(Plan(job_id=job_id, statements=(DATA, *statements)), spark)
+
+    return run_statements

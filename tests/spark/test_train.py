@@ -1,0 +1,261 @@
+"""Training on a real SparkSession: what is published, what is recorded, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
+
+from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Select, Train
+from mlsql_runtime.result import RunResult, TrainResult, as_xcom
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.read import latest_version, read_failure, read_manifest, verify, versions
+
+BAYES = str(EXAMPLES / "train_bayes.py")
+SAVE = "import mlsql, mlsql_model; mlsql_model.sk_save_model({'a': 1});"
+
+
+def train_result(result: RunResult) -> TrainResult:
+    result.raise_for_error()
+    step = result.steps[-1]
+    assert isinstance(step, TrainResult)
+    return step
+
+
+def trained(model: Path | str, **options: object) -> Train:
+    return Train(**{"table": "data", "model_path": str(model), "script_path": BAYES, **options})  # type: ignore[arg-type]
+
+
+def test_two_groups_are_trained_validated_and_published(run: Run, tmp_path: Path) -> None:
+    groups = ({"batchSize": "30", "alpha": "0.5"}, {"batchSize": "64"})
+    result = train_result(run(trained(tmp_path / "m", fit_params=groups, validate_fraction=0.3), job_id="me"))
+    assert result.version == 1
+    assert result.score is not None
+    assert result.score >= 0.9
+    assert [fit.status for fit in result.fits] == ["success", "success"]
+    root = Location.of(str(tmp_path / "m"))
+    manifest = read_manifest(root)
+    assert manifest.job_id == "me"
+    assert manifest.data.rows + manifest.data.validate_rows == 100
+    assert manifest.data.rows == result.rows
+    assert manifest.data.feature_width == WIDTH
+    assert manifest.data.columns == {"label": "double", "features": "vector"}
+    assert "scikit-learn" in manifest.environment
+    verify(root / "_model_1", manifest.files)
+    names = {entry.path for entry in manifest.files}
+    assert {"model/0/model.pickle", "model/1/model.pickle", "logs/0.log", "logs/1.log", "meta/samples.parquet"} <= names
+    meta = pq.read_table(tmp_path / "m/_model_1/meta/0").to_pylist()
+    assert [(row["algIndex"], row["status"], dict(row["trainParams"])) for row in meta] == [
+        (0, "success", groups[0]),
+        (1, "success", groups[1]),
+    ]
+    assert not list((tmp_path / "m/_staging").iterdir())
+
+
+def test_the_seeds_training_script_runs_unchanged(run: Run, tmp_path: Path) -> None:
+    train = trained(tmp_path / "m", script_path=str(SEED / "train.py"), validate_table="data", fit_params=({"labelSize": "2"},))
+    assert train_result(run(train)).score == pytest.approx(1.0, abs=0.02)
+
+
+BEHAVIOURS = {
+    "good": (SAVE + "print('mlsql_validation_score:0.5')", "success", 0.5, None),
+    "raises": ("raise ValueError('no luck')", "failed", None, "exit code 1: ValueError: no luck"),
+    "exits": ("import sys; sys.exit(3)", "failed", None, "exit code 3"),
+    "no score": (SAVE, "success", None, "printed no mlsql_validation_score"),
+    "NaN": (SAVE + "print('mlsql_validation_score:nan')", "success", None, "nan, which counts as no score"),
+    "no model": ("print('mlsql_validation_score:1')", "failed", None, "wrote no model"),
+    "hangs": ("import time; print('mlsql_validation_score:1', flush=True); time.sleep(600)", "timeout", None, "timeout of 8 s"),
+    "leaves a child": (
+        SAVE
+        + "import subprocess; subprocess.Popen(['sleep', '765432.1'], start_new_session=True); print('mlsql_validation_score:0.4')",
+        "success",
+        0.4,
+        "left 1 process running",
+    ),
+}
+
+
+def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run, tmp_path: Path, script: Script) -> None:
+    source = f"import mlsql\nexec({ {name: case[0] for name, case in BEHAVIOURS.items()}!r}[mlsql.fit_param['behaviour']])"
+    train = trained(
+        tmp_path / "m",
+        script_path=script(source),
+        fit_params=tuple({"behaviour": name} for name in BEHAVIOURS),
+        python=PythonEnv(timeout=8),
+    )
+    result = train_result(run(train))
+    manifest = read_manifest(Location.of(str(tmp_path / "m")))
+    for fit, (name, (_, status, score, message)) in zip(manifest.fits, BEHAVIOURS.items(), strict=True):
+        assert (fit.status, fit.score) == (status, score), name
+        assert message is None or message in str(fit.message), name
+    assert manifest.fits[0].message is None
+    assert result.best.alg_index == 0
+    assert processes_with("765432.1") == []
+    json.dumps(as_xcom(result), allow_nan=False)
+
+
+def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_path: Path, script: Script) -> None:
+    train_result(run(trained(tmp_path / "m")))
+    bad = script("print('about to fail'); raise KeyError('features')")
+    result = run(trained(tmp_path / "m", script_path=bad, fit_params=({}, {})), job_id="bad")
+    assert result.error is not None
+    assert result.error["kind"] == "TrainingFailed"
+    assert "2 of 2 fit groups failed" in result.error["message"]
+    assert "about to fail" in result.error["facts"]["tails"]["0"]
+    root = Location.of(str(tmp_path / "m"))
+    assert latest_version(root) == 1
+    failure = read_failure(root, 2)
+    assert failure is not None
+    assert (failure.job_id, failure.message) == ("bad", result.error["message"])
+    assert "KeyError" in (tmp_path / "m/_model_2/logs/0.log").read_text()
+    assert train_result(run(trained(tmp_path / "m"))).version == 3
+
+
+def test_fail_on_any_fails_for_one_bad_group(run: Run, tmp_path: Path, script: Script) -> None:
+    source = SAVE + "assert mlsql.fit_param['ok'] == 'yes'"
+    result = run(trained(tmp_path / "m", script_path=script(source), fit_params=({"ok": "yes"}, {"ok": "no"}), fail_on="any"))
+    assert result.error is not None
+    assert "1 of 2 fit groups failed: group 1 (failed)" in result.error["message"]
+
+
+def test_two_trainings_at_once_get_two_versions(run: Run, tmp_path: Path) -> None:
+    results: list[TrainResult] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(train_result(run(trained(tmp_path / "m", validate_table="data")))))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.version for result in results) == [1, 2]
+    for version in (1, 2):
+        root = Location.of(str(tmp_path / "m"))
+        verify(root / f"_model_{version}", read_manifest(root, version).files)
+
+
+READ = """
+import mlsql, mlsql_model, os
+p = mlsql.internal_system_param['tempDataLocalPath']
+rows = [len(rows) for rows in mlsql.read_data()(max_records=32)]
+X, y = mlsql.all_data()
+mlsql.report(files=len([f for f in os.listdir(p) if f[0] not in '._']), rows=sum(rows), first=rows[0], last=rows[-1], total=X.sum(), labels=y.sum())
+mlsql_model.sk_save_model(1)
+"""
+
+
+@pytest.mark.parametrize("feed", [FileFeed(), FileFeed(format="parquet", file_num=3), FileFeed(options={"compression": "gzip"})])
+def test_scripts_read_the_same_rows_in_every_format(run: Run, tmp_path: Path, script: Script, feed: FileFeed) -> None:
+    result = train_result(run(trained(tmp_path / "m", script_path=script(READ), feed=feed)))
+    metrics = dict(result.fits[0].metrics)
+    assert metrics.pop("files") == (feed.file_num or 1)
+    assert metrics == {"rows": 100.0, "first": 32.0, "last": 4.0, "total": 2434190.0, "labels": 57.0}
+
+
+def test_csv_holds_plain_columns_and_refuses_vectors(run: Run, tmp_path: Path, script: Script) -> None:
+    csv = FileFeed(format="csv", options={"header": "true", "sep": ";"})
+    plain = Select(table="plain", sql="select label, label * 2 as features from data")
+    assert dict(
+        train_result(run(plain, trained(tmp_path / "m", table="plain", script_path=script(READ), feed=csv))).fits[0].metrics
+    ) == {
+        "files": 1.0,
+        "rows": 100.0,
+        "first": 32.0,
+        "last": 4.0,
+        "total": 114.0,
+        "labels": 57.0,
+    }
+    result = run(trained(tmp_path / "n", feed=csv))
+    assert result.error is not None
+    assert result.error["kind"] == "DataError"
+    assert "dataLocalFormat" in result.error["message"]
+    assert not (tmp_path / "n").exists()
+
+
+def test_resources_and_parameters_reach_the_script(run: Run, tmp_path: Path, script: Script) -> None:
+    (tmp_path / "words.txt").write_text("a b c")
+    source = """
+import mlsql, mlsql_model, os, sys
+
+def same(found, expected):
+    if found != expected:
+        raise SystemExit(f"found {found!r}, expected {expected!r}")
+
+same(open(mlsql.internal_system_param["resource"]["words"]).read(), "a b c")
+same(mlsql.fit_param, {"depth": "3"})
+same(os.environ["MY_SETTING"], "on")
+same(sys.flags.optimize, 1)
+same(mlsql.params()["systemParam"]["envs"], "MY_SETTING")
+print("mlsql_validation_score:7")
+mlsql_model.sk_save_model(1)
+"""
+    python = PythonEnv(envs={"MY_SETTING": "on"}, flags=("-O",))
+    groups = ({"depth": "3", "resource.words": str(tmp_path / "words.txt")},)
+    assert train_result(run(trained(tmp_path / "m", script_path=script(source), fit_params=groups, python=python))).score == 7
+    manifest = (tmp_path / "m/_model_1/manifest.json").read_text()
+    assert "MY_SETTING" in manifest
+    assert '"on"' not in manifest
+
+
+def test_a_project_folder_brings_its_modules_and_files(run: Run, tmp_path: Path, script: Script) -> None:
+    script("def score():\n    return float(open('score.txt').read())", "project/helper.py")
+    script("0.75", "project/score.txt")
+    script(
+        "import helper, mlsql_model\nprint(f'mlsql_validation_score:{helper.score()}')\nmlsql_model.sk_save_model(1)",
+        "project/train.py",
+    )
+    assert train_result(run(trained(tmp_path / "m", script_path=str(tmp_path / "project")))).score == 0.75
+
+
+def test_the_lower_score_is_best_when_asked(run: Run, tmp_path: Path, script: Script) -> None:
+    source = SAVE + "print('mlsql_validation_score:' + mlsql.fit_param['loss'])"
+    groups = ({"loss": "3"}, {"loss": "1"}, {"loss": "2"})
+    result = train_result(run(trained(tmp_path / "m", script_path=script(source), fit_params=groups, greater_is_better=False)))
+    assert (result.best.alg_index, result.score) == (1, 1.0)
+
+
+def test_old_versions_are_pruned(run: Run, tmp_path: Path, script: Script) -> None:
+    for _ in range(3):
+        train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
+    assert [info.version for info in versions(Location.of(str(tmp_path / "m")))] == [3, 2]
+
+
+def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script: Script) -> None:
+    train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_local_directory=True)))
+    message = str(read_manifest(Location.of(str(tmp_path / "m"))).fits[0].message)
+    folder = Path(message.rpartition(":")[2])
+    assert (folder / "work/script.py").is_file()
+    assert (folder / "model/model.pickle").is_file()
+
+
+EMPTY = Select(table="data", sql="select * from data where label > 5")
+RAGGED = Select(table="data", sql="select * from (select features from data limit 1) union all select features from other")
+NO_FEATURES = Select(table="data", sql="select label, features as pixels from data")
+
+
+def test_an_empty_table_is_refused_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
+    result = run(EMPTY, trained(tmp_path / "m"))
+    assert result.error is not None
+    assert result.error["kind"] == "DataError"
+    assert "'data' is empty" in result.error["message"]
+    assert not (tmp_path / "m").exists()
+
+
+def test_vectors_of_different_widths_are_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("0 3:1\n")
+    other = Load(table="other", format="libsvm", path=str(tmp_path / "other.txt"), options={"numFeatures": "3"})
+    result = run(other, RAGGED, trained(tmp_path / "m"))
+    assert result.error is not None
+    assert "from 3 to 692" in result.error["message"]
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_missing_column_is_named_with_what_there_is(run: Run, tmp_path: Path) -> None:
+    result = run(NO_FEATURES, trained(tmp_path / "m"))
+    assert result.error is not None
+    assert "no column 'features'" in result.error["message"]
+    assert "pixels" in result.error["message"]

@@ -1,0 +1,32 @@
+"""The seed's data and scripts, and small helpers that the Spark and the Airflow tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pyspark
+
+from mlsql_runtime.plan import Load
+from mlsql_runtime.result import RunResult
+
+TESTS = Path(__file__).parents[1]
+SAMPLE = str(Path(pyspark.__file__).parent / "data" / "mllib" / "sample_libsvm_data.txt")
+WIDTH = 692
+EXAMPLES = TESTS.parent / "example_dags" / "scripts"
+SEED = TESTS / "spark" / "seed"
+DATA = Load(table="data", format="libsvm", path=SAMPLE, options={"numFeatures": str(WIDTH)})
+
+Run = Callable[..., RunResult]
+Script = Callable[..., str]
+
+
+def processes_with(text: str) -> list[str]:
+    """Command lines of live processes that contain ``text``."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if text in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(line)
+    return found
