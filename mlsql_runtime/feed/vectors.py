@@ -19,8 +19,16 @@ from mlsql_runtime.errors import DataError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-VECTOR_TYPE = pa.struct(
-    [("type", pa.int8()), ("size", pa.int32()), ("indices", pa.list_(pa.int32())), ("values", pa.list_(pa.float64()))]
+# As read from files, where any field may be missing …
+VECTOR_TYPE = pa.struct({"type": pa.int8(), "size": pa.int32(), "indices": pa.list_(pa.int32()), "values": pa.list_(pa.float64())})
+# … and to the letter as Spark declares it, so that Spark takes our arrays without casting them.
+SPARK_VECTOR_TYPE = pa.struct(
+    [
+        pa.field("type", pa.int8(), nullable=False),
+        pa.field("size", pa.int32()),
+        pa.field("indices", pa.list_(pa.field("element", pa.int32(), nullable=False))),
+        pa.field("values", pa.list_(pa.field("element", pa.float64(), nullable=False))),
+    ]
 )
 SPARSE, DENSE = 0, 1
 SerializedVector = tuple[int, "int | None", "list[int] | None", "list[float]"]
@@ -125,11 +133,11 @@ def serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
 
 
 def from_serialized(rows: Sequence[SerializedVector | None]) -> pa.StructArray:
-    """The Arrow struct array of rows as :func:`serialized` yields them, null for None."""
-
-    def field(position: int) -> list[Any]:
-        return [None if row is None else row[position] for row in rows]
-
-    columns = [pa.array(field(position), VECTOR_TYPE.field(position).type) for position in range(4)]
+    """The Arrow struct array, in Spark's own type, of rows as :func:`serialized` yields them; null for None."""
+    kinds = pa.array([SPARSE if row is None else row[0] for row in rows], pa.int8())
+    others = [
+        pa.array([None if row is None else row[position] for row in rows], SPARK_VECTOR_TYPE.field(position).type)
+        for position in (1, 2, 3)
+    ]
     mask = pa.array([row is None for row in rows], pa.bool_())
-    return pa.StructArray.from_arrays(columns, fields=list(VECTOR_TYPE), mask=mask)
+    return pa.StructArray.from_arrays([kinds, *others], fields=list(SPARK_VECTOR_TYPE), mask=mask)

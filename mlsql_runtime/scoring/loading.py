@@ -40,16 +40,33 @@ def load_scorer(record: FunctionRecord) -> Scorer:
 
 
 def _load(record: FunctionRecord) -> Scorer:
-    check_python(record)
-    root = Location.of(record.model_path)
-    package = function_dir(root, record.function) / str(record.function_version)
+    _check_python(record)
+    package, version = _places(record)
     verify(package, [record.pickle])
-    model = local_model(layout.version_dir(root, record.version), record.alg_index, record.model_files)
+    model = local_model(version, record.alg_index, record.model_files)
     predict = pickle.loads((package / record.pickle.path).read())
     return RowScorer(record.function, predict, str(model), record.train_params)
 
 
-def check_python(record: FunctionRecord) -> None:
+def check_function(record: FunctionRecord) -> None:
+    """On the driver, before Spark is asked: what :func:`load_scorer` checks on every executor, without loading anything.
+
+    The files of a remote model are left to the executors, which have to read them anyway.
+    """
+    _check_python(record)
+    package, version = _places(record)
+    verify(package, [record.pickle])
+    if version.is_local:
+        verify(version, record.model_files)
+
+
+def _places(record: FunctionRecord) -> tuple[Location, Location]:
+    """The folders of the function's package and of its model's version."""
+    root = Location.of(record.model_path)
+    return function_dir(root, record.function) / str(record.function_version), layout.version_dir(root, record.version)
+
+
+def _check_python(record: FunctionRecord) -> None:
     """A pickled function holds byte code, which only the same minor version of Python understands."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if record.python != here:

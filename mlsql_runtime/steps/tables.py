@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
+from mlsql_runtime.scoring.loading import check_function
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.read import open_model_path
@@ -26,6 +27,7 @@ def select(statement: Select, job: Job) -> SelectResult | None:
     used = []
     for ref in statement.functions:
         record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
+        check_function(record)
         register_function(job.spark, ref.name, record)
         used.append(
             FunctionUse(

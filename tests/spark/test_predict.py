@@ -1,0 +1,78 @@
+"""Batch-predict scripts: once per partition, JSON lines in and out, rows accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.workbench import Run, Script
+
+from mlsql_runtime.plan import Predict, Save, Select, Train
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TRAIN = "import mlsql_model; mlsql_model.sk_save_model({'offset': 10})"
+PREDICT = """
+import json
+import mlsql
+import mlsql_model
+
+places = mlsql.internal_system_param
+offset = mlsql_model.load(places["tempModelLocalPath"])["offset"] + float(mlsql.fit_param.get("more", 0))
+with open(places["tempDataLocalPath"]) as rows, open(places["tempOutputLocalPath"], "w") as output:
+    for row in map(json.loads, rows):
+        output.write(json.dumps({"id": row["id"], "answer": row["label"] + offset, "partition": places["partition"]}) + "\\n")
+"""
+IDS = Select(table="rows", sql="select monotonically_increasing_id() as id, label, features from data")
+
+
+def statements(tmp_path: Path, script: Script, source: str, **options: object) -> tuple[Train, Predict, Save]:
+    model = str(tmp_path / "m")
+    return (
+        Train(table="data", model_path=model, script_path=script(TRAIN, "train.py")),
+        Predict(table="rows", model_path=model, script_path=script(source, "predict.py"), result="out", **options),  # type: ignore[arg-type]
+        Save(table="out", format="json", path=str(tmp_path / "out")),
+    )
+
+
+def test_every_row_is_answered_once(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+    spread = Select(table="rows", sql="select /*+ REPARTITION(4) */ id, label, features from rows")
+    run(IDS, spread, *statements(tmp_path, script, PREDICT, params={"more": "0.5"})).raise_for_error()
+    rows = spark.read.json(str(tmp_path / "out")).collect()
+    assert sorted(row.id for row in rows) == list(range(100))
+    assert {row.answer for row in rows} == {10.5, 11.5}
+    assert len({row.partition for row in rows}) == 4
+    assert not list((tmp_path / "m/_staging").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "part"),
+    [
+        (
+            "raise RuntimeError('broken')",
+            "ScriptFailed",
+            "failed on partition 0: it ended with exit code 1: RuntimeError: broken",
+        ),
+        ("print('nothing')", "ScriptFailed", "wrote no tempOutputLocalPath on partition 0"),
+        (
+            PREDICT.replace("in map(json.loads, rows)", "in map(json.loads, list(rows)[:7])"),
+            "DataError",
+            "got 100 rows on partition 0 and wrote 7",
+        ),
+    ],
+)
+def test_a_failing_partition_fails_the_job(run: Run, tmp_path: Path, script: Script, source: str, kind: str, part: str) -> None:
+    error = run(IDS, *statements(tmp_path, script, source)).error
+    assert error is not None
+    assert error["kind"] == kind
+    assert part in error["message"]
+    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "m/_staging").iterdir())
+
+
+def test_the_number_of_rows_may_change_when_told(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+    source = PREDICT.replace("in map(json.loads, rows)", "in map(json.loads, list(rows)[:7])")
+    run(IDS, *statements(tmp_path, script, source, same_rows=False)).raise_for_error()
+    assert spark.read.json(str(tmp_path / "out")).count() == 7

@@ -1,0 +1,275 @@
+"""Functions: registered, tried, called in SQL, refused; on a real SparkSession with a real model."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
+from sklearn.datasets import load_svmlight_file
+
+from mlsql_runtime.plan import FunctionRef, Register, Save, Select, Train
+from mlsql_runtime.result import RegisterResult, RunResult
+from mlsql_runtime.store.functions import read_function, read_pointer
+from mlsql_runtime.store.location import Location
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+PREDICT = str(EXAMPLES / "predict_row.py")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
+    """A trained version 1, with two groups of scores 0.6 and 0.9; tests work on copies."""
+    from support.workbench import DATA
+
+    from mlsql_runtime import engine
+    from mlsql_runtime.plan import Plan
+
+    folder = tmp_path_factory.mktemp("models")
+    script = folder / "train.py"
+    source = (EXAMPLES / "train_bayes.py").read_text()
+    script.write_text(source + "\nprint('mlsql_validation_score:' + mlsql.fit_param['score'])\n")
+    groups = ({"score": "0.6", "alpha": "5"}, {"score": "0.9", "alpha": "1"})
+    train = Train(table="data", model_path=str(folder / "m"), script_path=str(script), fit_params=groups)
+    engine.run(Plan(job_id="train", statements=(DATA, train)), spark).raise_for_error()
+    return folder / "m"
+
+
+@pytest.fixture
+def path(model: Path, tmp_path: Path) -> str:
+    """A model path of its own for each test."""
+    import shutil
+
+    shutil.copytree(model, tmp_path / "m")
+    return str(tmp_path / "m")
+
+
+def registered(result: RunResult, at: int = 0) -> RegisterResult:
+    result.raise_for_error()
+    step = result.steps[at]
+    assert isinstance(step, RegisterResult)
+    return step
+
+
+def error_of(result: RunResult) -> tuple[str, str]:
+    assert result.error is not None
+    return result.error["kind"], result.error["message"]
+
+
+def scikit_learns_own(path: str, alg_index: int) -> list[tuple[float, float]]:
+    X, y = load_svmlight_file(SAMPLE, n_features=692)
+    with open(f"{path}/_model_1/model/{alg_index}/model.pickle", "rb") as file:
+        return list(zip(y.tolist(), pickle.load(file).predict(X).tolist(), strict=True))
+
+
+# The seed's script opens the model for every row and leaves the file to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("script_path", [PREDICT, str(SEED / "predict.py")], ids=["ours", "the seed's"])
+def test_sql_predicts_what_scikit_learn_predicts_row_by_row(run: Run, spark: SparkSession, path: str, script_path: str) -> None:
+    result = registered(run(Register(model_path=path, function="jack", script_path=script_path)))
+    assert (result.registered, result.version, result.alg_index, result.score, result.function_version) == (True, 1, 1, 0.9, 1)
+    rows = spark.sql("select label, jack(features) as p from data").collect()
+    assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
+
+
+def test_a_registered_function_serves_another_job(run: Run, spark: SparkSession, path: str, tmp_path: Path) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0)))
+    ref = FunctionRef(name="joe", model_path=path, function="jack")
+    result = run(
+        Select(table="out", sql="select label, joe(features) as p from data", functions=(ref,)),
+        Save(table="out", format="parquet", path=str(tmp_path / "out")),
+    )
+    result.raise_for_error()
+    rows = spark.read.parquet(str(tmp_path / "out")).collect()
+    assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(path, 0))
+
+
+def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, path: str) -> None:
+    from pyspark.ml.linalg import SparseVector, Vectors, VectorUDT
+    from pyspark.sql.types import StructField, StructType
+
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    sparse = spark.table("data").first()
+    assert sparse is not None
+    dense = Vectors.dense(sparse.features.toArray())
+    assert isinstance(sparse.features, SparseVector)
+    schema = StructType([StructField("features", VectorUDT())])
+    spark.createDataFrame([(None,), (sparse.features,), (dense,), (None,)], schema).coalesce(1).createOrReplaceTempView("mixed")
+    answers = [row.p for row in spark.sql("select jack(features) as p from mixed").collect()]
+    assert answers[0] is None
+    assert answers[3] is None
+    assert answers[1] == answers[2]
+    spark.createDataFrame([], schema).createOrReplaceTempView("nothing")
+    assert spark.sql("select jack(features) from nothing").collect() == []
+
+
+def test_another_width_is_an_error_that_names_both(run: Run, path: str, tmp_path: Path, spark: SparkSession) -> None:
+    from pyspark.ml.linalg import Vectors
+
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    spark.createDataFrame([(Vectors.dense([1.0, 2.0]),)], ["features"]).createOrReplaceTempView("narrow")
+    ref = FunctionRef(name="jack", model_path=path, function="jack")
+    select = Select(table="out", sql="select jack(features) as p from narrow", functions=(ref,))
+    kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
+    assert (kind, message) == ("DataError", "function jack: expected vectors of width 692, got one of width 2")
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_one_flipped_byte_in_the_model_stops_register_and_predict(run: Run, path: str, tmp_path: Path) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    file = Path(path) / "_model_1/model/1/model.pickle"
+    expected = read_function(Location.of(path), "jack").model_files[0].sha256
+    flip_a_byte(file)
+    ref = FunctionRef(name="jack", model_path=path, function="jack")
+    select = Select(table="out", sql="select jack(features) as p from data", functions=(ref,))
+    save = Save(table="out", format="parquet", path=str(tmp_path / "out"))
+    for result in (run(Register(model_path=path, function="other", script_path=PREDICT)), run(select, save)):
+        kind, message = error_of(result)
+        assert kind == "IntegrityError"
+        assert str(file) in message
+        assert f"expected SHA-256 {expected}, found " in message
+    assert not (Path(path) / "_functions/other").exists()
+
+
+def test_one_flipped_byte_in_the_function_stops_predict(run: Run, path: str) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    flip_a_byte(Path(path) / "_functions/jack/1/function.pickle")
+    ref = FunctionRef(name="jack", model_path=path, function="jack")
+    kind, message = error_of(run(Select(table="out", sql="select jack(features) as p from data", functions=(ref,))))
+    assert kind == "IntegrityError"
+    assert "function.pickle" in message
+
+
+def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: str, tmp_path: Path) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    record = Path(path) / "_functions/jack/1/function.json"
+    document = json.loads(record.read_text())
+    here, document["python"] = document["python"], "3.9"
+    document["pickle"]["sha256"] = "0" * 64  # would be an error too, but the Python version is looked at first
+    record.write_text(json.dumps(document))
+    ref = FunctionRef(name="jack", model_path=path, function="jack")
+    select = Select(table="out", sql="select jack(features) as p from data", functions=(ref,))
+    kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
+    assert kind == "InterpreterError"
+    assert "registered under Python 3.9" in message
+    assert f"under Python {here}" in message
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "part"),
+    [
+        ("def predict(index, s): pass", "InputError", "python_fun.udf(predict)"),
+        ("raise OSError('no such thing')", "ScriptFailed", "OSError: no such thing"),
+        ("import python_fun; python_fun.udf(lambda s: s)", "ScriptFailed", "expected a function predict(index, s)"),
+        ("import python_fun\ndef predict(index, s): return 1 / 0\npython_fun.udf(predict)", "ScriptFailed", "ZeroDivisionError"),
+        ("import python_fun\ndef predict(index, s): return [4.0]\npython_fun.udf(predict)", "ScriptFailed", "answered [4.0]"),
+        (
+            "import python_fun\ndef predict(index, s): return [(1, 2, 3, 'x')]\npython_fun.udf(predict)",
+            "ScriptFailed",
+            "answered",
+        ),
+        (
+            "import python_fun, os\ndef predict(index, s): return [(1, None, None, [float(os.getpid())])]\npython_fun.udf(predict)",
+            "ScriptFailed",
+            "answers differently on the driver and in Spark",
+        ),
+    ],
+    ids=[
+        "hands nothing over",
+        "raises",
+        "wrong signature",
+        "function raises",
+        "no vector",
+        "bad vector",
+        "not a function of its row",
+    ],
+)
+def test_a_bad_predict_script_leaves_the_current_function(
+    run: Run, path: str, script: Script, source: str, kind: str, part: str
+) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    before = read_pointer(Location.of(path), "jack")
+    found, message = error_of(run(Register(model_path=path, function="jack", script_path=script(source))))
+    assert found == kind
+    assert part in message
+    assert read_pointer(Location.of(path), "jack") == before
+    assert sorted(child.name for child in (Path(path) / "_functions/jack").iterdir()) == ["1", "current.json"]
+
+
+def test_training_parameters_reach_the_function_on_request(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+    source = """
+import pickle, python_fun
+
+def predict(index, s):
+    vector, directory, *params = [pickle.loads(item) for item in s]
+    return [(1, None, None, [float(params[0]["alpha"]) if params else -1.0])]
+
+python_fun.udf(predict)
+"""
+    for wanted, alpha in ((True, 1.0), (False, -1.0)):
+        register = Register(model_path=path, function="jack", script_path=script(source), copy_train_params=wanted)
+        registered(run(register))
+        row = spark.sql("select jack(features) as p from data limit 1").first()
+        assert row is not None
+        assert row.p[0] == alpha
+
+
+def test_a_function_may_use_modules_next_to_its_script(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+    script("def answer(): return 41.0 + 1", "project/rules.py")
+    script(
+        "import python_fun, rules\ndef predict(index, s): return [(1, None, None, [rules.answer()])]\npython_fun.udf(predict)",
+        "project/predict.py",
+    )
+    folder = str(Path(script("", "project/__init__.py")).parent)
+    registered(run(Register(model_path=path, function="jack", script_path=folder)))
+    assert {row.p[0] for row in spark.sql("select jack(features) as p from data").collect()} == {42.0}
+
+
+def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) -> None:
+    first = Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0)
+    refused = registered(run(Register(model_path=path, function="jack", script_path=PREDICT, min_score=0.95)))
+    assert (refused.registered, refused.function_version) == (False, None)
+    assert refused.reason == "version 1, group 1 has score 0.9, and at least 0.95 is asked for"
+    assert read_pointer(Location.of(path), "jack") is None
+    assert registered(run(first)).registered
+    better = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0.3)
+    assert registered(run(better)).registered  # 0.9 is better than 0.6 by exactly that
+    worse = Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0, only_if_better=0.0)
+    refused = registered(run(worse))
+    assert refused.reason is not None
+    assert "not better than 0.9 of version 1, which is current" in refused.reason
+    pointer = read_pointer(Location.of(path), "jack")
+    assert pointer is not None
+    assert [move.alg_index for move in pointer.history] == [0, 1]
+
+
+def test_a_sample_table_is_used_for_trying(run: Run, path: str) -> None:
+    small = Select(table="small", sql="select features from data limit 2")
+    assert registered(
+        run(small, Register(model_path=path, function="jack", script_path=PREDICT, sample_table="small"))
+    ).registered
+    other = Select(table="small", sql="select label from data")
+    kind, message = error_of(run(other, Register(model_path=path, function="jill", script_path=PREDICT, sample_table="small")))
+    assert kind == "DataError"
+    assert "no column 'features'; it has label" in message
+
+
+def test_the_same_rows_are_scored_as_are_given(run: Run, spark: SparkSession, path: str) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    many = spark.sql("select d.features from data d cross join range(30)").repartition(3)
+    many.createOrReplaceTempView("many")
+    scored = spark.sql("select jack(features) as p from many").collect()
+    assert len(scored) == 3000
+    expected = [p for _, p in scikit_learns_own(path, 1)] * 30
+    np.testing.assert_array_equal(np.sort([row.p[0] for row in scored]), np.sort(expected))
