@@ -1,10 +1,16 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests. Airflow reads its home when it is imported, so it gets one of the tests' own first."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mlsql-tests-airflow-")
+os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
 from support.workbench import Script
 
 

@@ -1,0 +1,167 @@
+"""The sensor against model stores on disk: what it answers, and when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import PokeReturnValue
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, TrainingFailed
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.publish import claimed
+
+T0 = datetime(2026, 1, 1, tzinfo=timezone.utc)
+Store = Callable[..., None]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Publish the next version, or a failure; ``created`` is that many days after T0."""
+
+    def add(
+        score: float | None = 0.9, job: str = "job", created: int = 0, failure: str | None = None, maximise: bool = True
+    ) -> None:
+        fit = FitRecord(
+            alg_index=0, status="success", score=score, metrics={"loss": 0.1}, message=None, params={}, started=T0, ended=T0
+        )
+        day = T0 + timedelta(days=created)
+        with claimed(Location.of(str(tmp_path / "m")), job) as draft:
+            if failure is not None:
+                record = FailureRecord(
+                    format_version=FORMAT_VERSION, job_id=job, version=draft.version, created=day, message=failure, fits=()
+                )
+                draft.fail(record)
+                return
+            (draft.folder / "model/0/model.pickle").write(b"model")
+            draft.publish(
+                Manifest(
+                    format_version=FORMAT_VERSION,
+                    job_id=job,
+                    version=draft.version,
+                    created=day,
+                    script=ScriptFacts(name="t.py", sha256=""),
+                    parameters={},
+                    greater_is_better=maximise,
+                    data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
+                    fits=(fit,),
+                    environment={},
+                    files=draft.entries(),
+                )
+            )
+
+    return add
+
+
+def poke(tmp_path: Path, **arguments: Any) -> PokeReturnValue:
+    return MLSQLModelSensor(task_id="s", model_path=str(tmp_path / "m"), **arguments).poke({})  # type: ignore[typeddict-item]
+
+
+def found(tmp_path: Path, **arguments: Any) -> int | None:
+    """The version found, None while there is none."""
+    answer = poke(tmp_path, **arguments)
+    return answer.xcom_value["version"] if answer.is_done else None
+
+
+def test_the_answer_is_that_of_the_train_operator(store: Store, tmp_path: Path) -> None:
+    store(score=0.75)
+    assert poke(tmp_path, check_files=True).xcom_value == {
+        "model_path": str(tmp_path / "m"),
+        "version": 1,
+        "score": 0.75,
+        "best": {"alg_index": 0, "score": 0.75},
+        "fits": [{"alg_index": 0, "status": "success", "score": 0.75, "metrics": {"loss": 0.1}, "seconds": 0.0}],
+        "rows": 70,
+    }
+
+
+def test_nothing_there_yet(tmp_path: Path) -> None:
+    assert found(tmp_path) is None
+    (tmp_path / "m").mkdir()
+    assert found(tmp_path) is None
+    (tmp_path / "m/_model_1").mkdir()
+    (tmp_path / "m/_model_1/claim.json").write_text("{}")  # a training under way, or one that was killed
+    assert found(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "version"),
+    [
+        ({}, 3),
+        ({"min_version": 2}, 3),
+        ({"min_version": "3"}, 3),
+        ({"min_version": 4}, None),
+        ({"min_version": ""}, 3),
+        ({"job_id": "b"}, 2),
+        ({"job_id": "z"}, None),
+        ({"published_after": T0 + timedelta(days=1)}, 3),
+        ({"published_after": "2026-01-03T00:00:00Z"}, None),
+        ({"published_after": "2026-01-02 23:00:00"}, 3),
+        ({"min_score": 0.9}, 3),
+        ({"min_score": "0.95"}, 2),  # the newest that is good enough
+        ({"min_score": 0.99}, None),
+    ],
+)
+def test_conditions(store: Store, tmp_path: Path, arguments: dict[str, Any], version: int | None) -> None:
+    store(score=0.5, job="a", created=0)
+    store(score=0.97, job="b", created=1)
+    store(score=0.9, job="c", created=2)
+    assert found(tmp_path, **arguments) == version
+
+
+@pytest.mark.parametrize("score", [0.4, None])
+def test_a_low_score_waits_skips_or_fails(store: Store, tmp_path: Path, score: float | None) -> None:
+    store(score=score)
+    assert found(tmp_path, min_score=0.5) is None
+    with pytest.raises(AirflowSkipException, match=f"has score {score}, and at least 0.5 is asked for"):
+        poke(tmp_path, min_score=0.5, on_low_score="skip")
+    with pytest.raises(ScriptFailed, match="at least 0.5"):
+        poke(tmp_path, min_score=0.5, on_low_score="fail")
+
+
+def test_a_loss_is_good_when_it_is_low(store: Store, tmp_path: Path) -> None:
+    store(score=0.4, maximise=False)
+    assert found(tmp_path, min_score=0.5) == 1
+    assert found(tmp_path, min_score=0.3) is None
+
+
+def test_a_failed_training_fails_the_sensor_with_its_own_message(store: Store, tmp_path: Path) -> None:
+    store(job="old", created=0)
+    store(job="mine", created=1, failure="2 of 2 fit groups failed: KeyError")
+    for awaited in ({"min_version": 2}, {"job_id": "mine"}, {"published_after": T0}):
+        with pytest.raises(TrainingFailed, match="2 of 2 fit groups failed: KeyError"):
+            poke(tmp_path, **awaited)
+    assert found(tmp_path) == 1  # nobody said that the failed one is awaited
+    store(job="mine", created=2)
+    assert found(tmp_path, job_id="mine") == 3  # a retry succeeded
+
+
+def test_files_are_checked_when_asked(store: Store, tmp_path: Path) -> None:
+    store()
+    (tmp_path / "m/_model_1/model/0/model.pickle").write_bytes(b"modem")
+    assert found(tmp_path) == 1
+    with pytest.raises(IntegrityError, match=r"model\.pickle is not the file its manifest names"):
+        poke(tmp_path, check_files=True)
+
+
+@pytest.mark.parametrize("arguments", [{"min_version": "new"}, {"published_after": "yesterday"}, {"min_score": "high"}])
+def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(arguments))):
+        poke(tmp_path, **arguments)
+
+
+def test_a_model_path_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "m").touch()
+    with pytest.raises(InputError, match="is a file"):
+        poke(tmp_path)
+
+
+def test_an_unknown_reaction_to_a_low_score() -> None:
+    with pytest.raises(InputError, match="expected 'wait', 'skip' or 'fail'"):
+        MLSQLModelSensor(task_id="s", model_path="/m", on_low_score="ignore")  # type: ignore[arg-type]

@@ -1,0 +1,230 @@
+"""Operators: arguments in, statements out; and arguments that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+
+from airflow_provider_mlsql.operators.base import job_id
+from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
+from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import FileFeed, FunctionRef, Load, Predict, PythonEnv, Register, Save, Select, Train
+
+LOAD = Load(table="data", format="libsvm", path="/d")
+
+
+def train(**arguments: Any) -> MLSQLTrainOperator:
+    given = {"task_id": "t", "model_path": "/m", "python_script_path": "/t.py", "data": "libsvm.`/d`"}
+    return MLSQLTrainOperator(**{**given, **arguments})
+
+
+def register(**arguments: Any) -> MLSQLRegisterOperator:
+    return MLSQLRegisterOperator(
+        **{"task_id": "r", "model_path": "/m", "function_name": "jack", "python_script_path": "/p.py", **arguments}
+    )
+
+
+def predict(**arguments: Any) -> MLSQLPredictOperator:
+    return MLSQLPredictOperator(**{"task_id": "p", "data": "libsvm.`/d`", "output": "parquet.`/o`", **arguments})
+
+
+def test_train_with_defaults() -> None:
+    assert train().statements() == (LOAD, Train(table="data", model_path="/m", script_path="/t.py"))
+
+
+def test_train_with_everything() -> None:
+    operator = train(
+        data={"format": "csv", "path": "/d", "options": {"header": True, "n": 3}},
+        sql="select * from data where x > 0",
+        fit_params=[{"alpha": 0.5, "shuffle": False}, {}],
+        validate_data="parquet.`/v`",
+        data_local_format="parquet",
+        data_local_file_num="4",
+        data_local_options={"compression": "none"},
+        python_path="/usr/bin/python3",
+        python_ver="3.11",
+        python_param=["-O"],
+        envs={"A": "b"},
+        fit_timeout="60",
+        keep_versions="3",
+        greater_is_better=False,
+        fail_on="any",
+        keep_local_directory=True,
+    )
+    assert operator.statements() == (
+        Load(table="data", format="csv", path="/d", options={"header": "true", "n": "3"}),
+        Select(table="selected", sql="select * from data where x > 0"),
+        Load(table="validate", format="parquet", path="/v"),
+        Train(
+            table="selected",
+            model_path="/m",
+            script_path="/t.py",
+            fit_params=({"alpha": "0.5", "shuffle": "false"}, {}),
+            validate_table="validate",
+            feed=FileFeed(format="parquet", file_num=4, options={"compression": "none"}),
+            python=PythonEnv(path="/usr/bin/python3", version="3.11", flags=("-O",), envs={"A": "b"}, timeout=60.0),
+            keep_versions=3,
+            greater_is_better=False,
+            fail_on="any",
+            keep_local_directory=True,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field", "value"),
+    [
+        ({"fit_params": '[{"a": 1}, {"a": 2}]'}, "fit_params", ({"a": "1"}, {"a": "2"})),
+        ({"fit_params": {"a": 1}}, "fit_params", ({"a": "1"},)),
+        ({"fit_params": ""}, "fit_params", ({},)),
+        ({"validate_data": "0.25"}, "validate_fraction", 0.25),
+        ({"validate_data": 0.25}, "validate_fraction", 0.25),
+        ({"validate_data": "None"}, "validate_fraction", None),
+        ({"keep_version": False}, "keep_versions", 1),
+    ],
+)
+def test_arguments_may_come_as_templates_render_them(arguments: dict[str, Any], field: str, value: object) -> None:
+    assert getattr(train(**arguments).statements()[-1], field) == value
+
+
+def test_register() -> None:
+    assert register().statements() == (Register(model_path="/m", function="jack", script_path="/p.py"),)
+    operator = register(
+        model_version="3",
+        alg_index="1",
+        enable_copy_train_params_to_python=True,
+        min_score="0.9",
+        only_if_better=0.01,
+        sample_data="json.`/s`",
+    )
+    assert operator.statements() == (
+        Load(table="sample", format="json", path="/s"),
+        Register(
+            model_path="/m",
+            function="jack",
+            script_path="/p.py",
+            model_version=3,
+            alg_index=1,
+            copy_train_params=True,
+            min_score=0.9,
+            only_if_better=0.01,
+            sample_table="sample",
+        ),
+    )
+
+
+REGISTERED = {"function": "jack", "model_path": "/m", "function_version": 4, "registered": True, "score": 0.9}
+REFUSED = {"function": "jill", "model_path": "/n", "function_version": None, "registered": False, "reason": "low"}
+JACK = FunctionRef(name="jack", model_path="/m", function="jack", function_version=4)
+JILL = FunctionRef(name="jill", model_path="/n", function="jill")
+
+
+@pytest.mark.parametrize(
+    ("functions", "refs"),
+    [
+        ({"jill": "/n"}, (JILL,)),
+        ('{"jill": "/n"}', (JILL,)),
+        (REGISTERED, (JACK,)),
+        ([REGISTERED, REFUSED], (JACK, JILL)),
+        (None, ()),
+    ],
+)
+def test_predict_takes_functions_by_path_and_from_register_tasks(functions: Any, refs: tuple[FunctionRef, ...]) -> None:
+    assert predict(functions=functions, sql="select 1").statements() == (
+        LOAD,
+        Select(table="selected", sql="select 1", functions=refs),
+        Save(table="selected", format="parquet", path="/o", mode="overwrite"),
+    )
+
+
+def test_predict_with_a_batch_script() -> None:
+    output = {"format": "json", "path": "/o", "mode": "append", "partition_by": "day", "options": {"compression": "gzip"}}
+    operator = predict(
+        model_path="/m", python_script_path="/b.py", script_params={"n": 2}, model_version=1, same_rows=False, output=output
+    )
+    assert operator.statements() == (
+        LOAD,
+        Predict(
+            table="data",
+            model_path="/m",
+            script_path="/b.py",
+            result="predicted",
+            model_version=1,
+            params={"n": "2"},
+            same_rows=False,
+        ),
+        Save(table="predicted", format="json", path="/o", mode="append", options={"compression": "gzip"}, partition_by=("day",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "part"),
+    [
+        (train, {"data": "/d"}, "data is '/d'; expected format.`path`"),
+        (train, {"data": {"format": "csv", "paths": "/d"}}, "unknown key 'paths'; did you mean 'path'?"),
+        (train, {"data": {"path": "/d"}}, "names no format"),
+        (train, {"fit_params": "[{"}, "not JSON"),
+        (train, {"fit_params": 3}, "expected a list of dicts"),
+        (train, {"fit_params": [3]}, "fit_params[0] is a int; expected a dict"),
+        (train, {"validate_data": 1.5}, "expected a number between 0 and 1"),
+        (train, {"data_local_file_num": "many"}, "data_local_file_num is 'many'; expected a whole number"),
+        (train, {"fit_timeout": "-1"}, "expected more than 0"),
+        (train, {"python_ver": "2.7"}, "dropped Python 2"),
+        (train, {"fail_on": "some"}, "expected 'all' or 'any'"),
+        (train, {"enable_data_local": False}, "as files only"),
+        (register, {"function_name": "my-fun"}, "no SQL identifier"),
+        (register, {"min_score": "high"}, "min_score is 'high'; expected a number"),
+        (predict, {}, "nothing to predict with"),
+        (predict, {"functions": {"jack": "/m"}}, "no sql that calls them"),
+        (predict, {"functions": {"a-b": "/m"}, "sql": "select 1"}, "no SQL identifier"),
+        (predict, {"functions": [{"function": "jack"}], "sql": "select 1"}, "without 'model_path'"),
+        (
+            predict,
+            {"sql": "select 1", "output": {"format": "json", "path": "/o", "mode": "replace"}},
+            "expected overwrite, append",
+        ),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_runs(make: Any, arguments: dict[str, Any], part: str) -> None:
+    with pytest.raises(InputError) as caught:
+        make(**arguments).statements()
+    assert part in caught.value.message
+
+
+def test_an_unknown_argument_is_named_with_the_nearest_known() -> None:
+    with pytest.raises(InputError, match="MLSQLTrainOperator has no argument 'fit_param'; did you mean 'fit_params'"):
+        train(fit_param=[])
+    with pytest.raises(InputError, match="did you mean 'retries'"):
+        train(retrys=1)
+
+
+def test_a_relative_script_is_looked_for_next_to_the_dag_file(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/train.py").touch()
+    with DAG("d", schedule=None) as dag:
+        dag.fileloc = str(tmp_path / "dag.py")
+        beside = train(python_script_path="scripts/train.py").statements()[-1]
+        elsewhere = train(task_id="other", python_script_path="scripts/other.py").statements()[-1]
+    assert isinstance(beside, Train)
+    assert isinstance(elsewhere, Train)
+    assert beside.script_path == str(tmp_path / "scripts/train.py")
+    assert elsewhere.script_path == "scripts/other.py"
+
+
+class _Instance:
+    dag_id, task_id, run_id = "dag", "task", "run"
+
+    def __init__(self, map_index: int, max_tries: int) -> None:
+        self.map_index, self.max_tries = map_index, max_tries
+
+
+def test_retries_share_a_job_id_and_cleared_or_mapped_tasks_do_not() -> None:
+    ids = [job_id({"ti": _Instance(index, tries)}) for index, tries in ((-1, 1), (-1, 2), (0, 1), (1, 1))]  # type: ignore[typeddict-item]
+    assert len(set(ids)) == 4
+    assert ids[0] == job_id({"ti": _Instance(-1, 1)})  # type: ignore[typeddict-item]
+    assert ids[0] == "dag.task/run/1"

@@ -1,0 +1,30 @@
+"""Ending a job's processes by the mark that they inherit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+
+from airflow_provider_mlsql.hooks.processes import MARK, end_marked, marked
+
+
+def test_a_detached_grandchild_that_ignores_sigterm_is_ended_too() -> None:
+    mark = uuid.uuid4().hex
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+    detached = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stubborn!r}], start_new_session=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", detached], env={**os.environ, MARK: mark}, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "ready\n"  # the grandchild speaks; its parent may be gone already
+        assert end_marked(mark) >= 1
+    assert marked(mark) == []
+
+
+def test_unmarked_processes_are_left_alone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        assert end_marked(uuid.uuid4().hex) == 0
+        assert other.poll() is None
+        other.communicate(b"\n")
