@@ -15,7 +15,6 @@ from mlsql_runtime import codec, engine, result
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import Plan, load_plan
 from mlsql_runtime.result import RunResult
-from mlsql_runtime.session import open_session
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
 
@@ -33,9 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(plan: Plan) -> RunResult:
-    """Open a session, run the plan, stop the session."""
+    """Run the plan on the session that spark-submit configured, and stop it."""
+    from pyspark.sql import SparkSession
+
     try:
-        spark = open_session(plan.job_id)
+        spark = SparkSession.builder.getOrCreate()
     except Exception as error:
         traceback.print_exc()
         return result.failed(plan.job_id, (), translate(error))

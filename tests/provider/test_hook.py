@@ -1,0 +1,203 @@
+"""Real Spark applications through the hook: results, bad input before Spark starts, kills that leave nothing."""
+
+from __future__ import annotations
+
+import stat
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
+
+from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
+from airflow_provider_mlsql.hooks.processes import marked
+from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFailed
+from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train
+from mlsql_runtime.result import TrainResult
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.read import latest_version
+
+# The Spark provider's hook leaves its pipe from spark-submit to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"
+
+
+def plan(*statements: Statement) -> Plan:
+    return Plan(job_id="test-hook", statements=statements)
+
+
+def until(holds: Callable[[], object], seconds: float = 60) -> None:
+    """Wait for a condition, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_plan_runs_and_answers(tmp_path: Path, script: Script) -> None:
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(SAVE), fit_params=({}, {}))
+    (step,) = MLSQLHook().run(plan(DATA, train)).steps
+    assert isinstance(step, TrainResult)
+    assert (step.version, step.score, [fit.status for fit in step.fits]) == (1, 1.0, ["success", "success"])
+
+
+def test_a_scripts_failure_comes_back_as_its_class(tmp_path: Path, script: Script) -> None:
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script("raise ValueError('no luck')"))
+    with pytest.raises(TrainingFailed, match="group 0 .failed.: it ended with exit code 1: ValueError: no luck") as caught:
+        MLSQLHook().run(plan(DATA, train))
+    assert caught.value.facts["version"] == 1
+    assert latest_version(Location.of(str(tmp_path / "m"))) is None
+
+
+class _Running:
+    """A training in the background whose script has started and waits; its process can be found by a number."""
+
+    def __init__(self, model: Path, write: Script) -> None:
+        self.number = f"{time.monotonic_ns()}"
+        source = f"import subprocess\nprint('started', flush=True)\nsubprocess.run(['sleep', '{self.number}'])\n{SAVE}"
+        train = Train(table="data", model_path=str(model), script_path=write(source, "slow.py"))
+        self.hook = MLSQLHook()
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(plan(DATA, train),))
+        self._thread.start()
+        until(lambda: processes_with(self.number), seconds=120)
+
+    def _run(self, slow: Plan) -> None:
+        try:
+            self.hook.run(slow)
+        except BaseException as error:
+            self.error = error
+
+    @property
+    def mark(self) -> str:
+        return str(self.hook._mark)
+
+    def driver(self) -> psutil.Process:
+        """The Python process that runs the plan."""
+        return next(
+            p for p in marked(self.mark) if any(arg.endswith("mlsql_job.py") for arg in p.cmdline()) and "python" in p.name()
+        )
+
+    def join(self) -> None:
+        self._thread.join(timeout=60)
+        assert not self._thread.is_alive()
+
+
+def test_a_killed_driver_leaves_no_version_and_no_process(tmp_path: Path, script: Script) -> None:
+    model = tmp_path / "m"
+    quick = Train(table="data", model_path=str(model), script_path=script(SAVE, "quick.py"))
+    MLSQLHook().run(plan(DATA, quick))
+    running = _Running(model, script)
+    running.driver().kill()
+    running.join()
+    assert isinstance(running.error, JobFailed)
+    assert marked(running.mark) == []
+    assert processes_with(running.number) == []
+    assert latest_version(Location.of(str(model))) == 1
+    (again,) = MLSQLHook().run(plan(DATA, quick)).steps
+    assert isinstance(again, TrainResult)
+    assert again.version == 2
+
+
+def test_on_kill_ends_every_process_of_the_job(tmp_path: Path, script: Script) -> None:
+    running = _Running(tmp_path / "m", script)
+    assert len(marked(running.mark)) >= 4  # JVM, driver, Spark's Python worker, supervisor, script, its child
+    running.hook.on_kill()
+    assert marked(running.mark) == []
+    running.join()
+    assert processes_with(running.number) == []
+    assert latest_version(Location.of(str(tmp_path / "m"))) is None
+
+
+def test_the_plan_file_is_private_and_gone_afterwards(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    running = _Running(tmp_path / "m", script)
+    (plan_file,) = tmp_path.glob("mlsql-job-*/plan.json")
+    assert stat.S_IMODE(plan_file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(plan_file.parent.stat().st_mode) == 0o700
+    running.hook.on_kill()
+    running.join()
+    assert not plan_file.parent.exists()
+
+
+TRAIN = EXAMPLES / "train_bayes.py"
+PREDICT = EXAMPLES / "predict_row.py"
+
+
+def bad(statement: type[Statement], **arguments: object) -> Callable[[Path], tuple[Statement, ...]]:
+    """Statements with one thing wrong; ``{tmp}`` in a text is the test's folder."""
+    usual: dict[type, dict[str, object]] = {
+        Train: {"table": "data", "model_path": "{tmp}/m", "script_path": str(TRAIN)},
+        Register: {"model_path": "{tmp}/m", "function": "jack", "script_path": str(PREDICT)},
+        Load: {"table": "other", "format": "json"},
+        Predict: {"table": "data", "model_path": "{tmp}/m", "script_path": str(TRAIN), "result": "out"},
+        Select: {"table": "out", "sql": "select 1"},
+        Save: {"table": "data", "format": "json", "path": "{tmp}/out"},
+    }
+
+    def make(tmp: Path) -> tuple[Statement, ...]:
+        given = {**usual[statement], **arguments}
+        filled = {key: value.replace("{tmp}", str(tmp)) if isinstance(value, str) else value for key, value in given.items()}
+        return DATA, statement(**filled)  # type: ignore[return-value]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "part"),
+    [
+        (bad(Train, script_path="{tmp}/none.py"), "ScriptNotFound", "there is no script at {tmp}/none.py"),
+        (bad(Train, script_path="{tmp}"), "ScriptNotFound", "has no train.py"),
+        (bad(Train, script_path=SAMPLE), "InputError", "is no .py file"),
+        (bad(Train, script_path="{tmp}/old.py"), "InputError", "{tmp}/old.py:1: Missing parentheses"),
+        (bad(Train, model_path="{tmp}/old.py"), "InputError", "the model path {tmp}/old.py is a file"),
+        (bad(Train, model_path="nope://x/m"), "InputError", "install the fsspec backend"),
+        (bad(Train, table="dato"), "InputError", "there is no table 'dato'; tables before it are data"),
+        (bad(Train, validate_table="valid"), "InputError", "there is no table 'valid'"),
+        (bad(Train, python=PythonEnv(path="/no/python")), "InterpreterError", "there is no Python interpreter /no/python"),
+        (bad(Train, python=PythonEnv(path="/bin/ls")), "InterpreterError", "does not run as a Python 3 interpreter"),
+        (bad(Train, python=PythonEnv(version="3.9.1")), "InterpreterError", "pythonVer asks for Python 3.9.1, but"),
+        (bad(Load, path="/no/such/data.json"), "InputError", "there is nothing at /no/such/data.json"),
+        (bad(Register), "VersionNotFound", "{tmp}/m holds no complete model version; no training has published one"),
+        (bad(Register, model_version=7), "VersionNotFound", "holds no complete version 7"),
+        (bad(Predict), "VersionNotFound", "holds no complete model version"),
+        (
+            bad(Select, functions=(FunctionRef(name="jack", model_path="/no/model", function="jack"),)),
+            "VersionNotFound",
+            "/no/model holds no function 'jack'; registered there: none",
+        ),
+        (bad(Save, table="predictions"), "InputError", "there is no table 'predictions'"),
+    ],
+)
+def test_bad_input_is_told_before_spark_starts(
+    make: Callable[[Path], tuple[Statement, ...]], kind: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "old.py").write_text("print 'Python 2'\n")
+    monkeypatch.setenv("SPARK_HOME", "/no/spark")  # starting Spark would be another error
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(MLSQLError) as caught:
+        MLSQLHook().run(plan(*make(tmp_path)))
+    assert type(caught.value).__name__ == kind
+    assert part.replace("{tmp}", str(tmp_path)) in caught.value.message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_no_java_and_cluster_mode_are_told_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_FAR", '{"conn_type": "spark", "host": "yarn", "extra": {"deploy-mode": "cluster"}}')
+    with pytest.raises(InputError, match="asks for deploy mode cluster"):
+        MLSQLHook("far").run(plan(DATA))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", "/no/where")
+    with pytest.raises(InputError, match="there is no Java on this worker"):
+        MLSQLHook().run(plan(DATA))
+
+
+def test_a_spark_that_cannot_start_is_a_failed_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_LOST", '{"conn_type": "spark", "host": "local[oops]"}')
+    with pytest.raises(JobFailed, match="local"):
+        MLSQLHook("lost").run(plan(DATA))

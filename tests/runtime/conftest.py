@@ -1,0 +1,332 @@
+"""What the runtime's tests share: stores on disk, in memory and on a local S3 server; scripts in child processes; tables."""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import psutil
+import pyarrow as pa
+import pytest
+
+from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.process import Outcome, run_script
+from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.store import functions
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import (
+    FORMAT_VERSION,
+    DataFacts,
+    FailureRecord,
+    FileEntry,
+    FitRecord,
+    FunctionRecord,
+    Manifest,
+    ScriptFacts,
+)
+from mlsql_runtime.store.publish import claimed
+
+STARTED = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)
+ENDED = STARTED + timedelta(seconds=1.5)
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Poll until a condition holds, or fail after a deadline."""
+
+    def poll(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"after {seconds} s, still not: {what}"
+            time.sleep(0.02)
+
+    return poll
+
+
+@pytest.fixture
+def marker() -> Iterator[str]:
+    """A number that no other process has among its arguments; what still has it at the end is ended."""
+    mark = f"98765.{uuid.uuid4().int % 10**12}"
+    yield mark
+    for process in _processes(mark):
+        process.kill()
+
+
+def _processes(mark: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if mark in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue
+    return found
+
+
+@pytest.fixture(scope="session")
+def processes_with() -> Callable[[str], list[psutil.Process]]:
+    """Every live process that has the marker as an argument."""
+    return _processes
+
+
+# -- stores
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A real S3 server on this machine; the environment points S3 clients at it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_CONFIG_FILE", os.devnull)
+        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        s3 = fsspec.get_filesystem_class("s3")
+        s3.clear_instance_cache()
+        fsspec.filesystem("s3").mkdir("models")
+        yield "s3://models"
+        s3.clear_instance_cache()
+    server.stop()
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
+    """A model path that does not exist yet, in each kind of storage."""
+    if request.param == "local":
+        yield Location.of(str(tmp_path / "models" / "digits"))
+        return
+    scheme = "memory:/" if request.param == "memory" else request.getfixturevalue("s3_server")
+    place = Location.of(f"{scheme}/{uuid.uuid4().hex}/digits")
+    yield place
+    place.remove()
+
+
+@pytest.fixture
+def local_root(tmp_path: Path) -> Location:
+    """A model path on the disk that does not exist yet."""
+    return Location.of(str(tmp_path / "models" / "digits"))
+
+
+def _fit(index: int, score: float | None, status: str = "success") -> FitRecord:
+    return FitRecord(
+        alg_index=index,
+        status=status,  # type: ignore[arg-type]
+        score=score,
+        metrics={"loss": 0.25, "auc": None},
+        message=None if status == "success" else "it ended with exit code 3",
+        params={"alpha": "0.1"},
+        started=STARTED,
+        ended=ENDED,
+    )
+
+
+@pytest.fixture(scope="session")
+def fit_record() -> Callable[..., FitRecord]:
+    return _fit
+
+
+def _manifest(
+    version: int, fits: Iterable[FitRecord], files: tuple[FileEntry, ...] = (), greater_is_better: bool = True
+) -> Manifest:
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        job_id="job-1",
+        version=version,
+        created=STARTED,
+        script=ScriptFacts(name="train.py", sha256="0" * 64),
+        parameters={"pythonVer": "3"},
+        greater_is_better=greater_is_better,
+        data=DataFacts(rows=150, validate_rows=0, columns={"features": "vector"}, feature_column="features", feature_width=4),
+        fits=tuple(fits),
+        environment={"python": "3.11.0"},
+        files=files,
+    )
+
+
+@pytest.fixture(scope="session")
+def manifest_of() -> Callable[..., Manifest]:
+    """``manifest_of(version, fits, files=(), greater_is_better=True)``."""
+    return _manifest
+
+
+@pytest.fixture(scope="session")
+def publish() -> Callable[..., Manifest]:
+    """``publish(root, score=0.5)`` trains nothing and publishes the next version, with one model file per group."""
+
+    def make(root: Location, *scores: float | None) -> Manifest:
+        fits = [_fit(index, score) for index, score in enumerate(scores or (0.5,))]
+        with claimed(root, "job-1") as draft:
+            for fit in fits:
+                (draft.folder / f"model/{fit.alg_index}/model.bin").write(b"weights %d" % fit.alg_index)
+            manifest = _manifest(draft.version, fits, draft.entries())
+            draft.publish(manifest)
+        return manifest
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fail() -> Callable[[Location, str], int]:
+    """Claim the next version and leave a failure record; answers its number."""
+
+    def make(root: Location, message: str = "group 0 failed") -> int:
+        with claimed(root, "job-1") as draft:
+            draft.fail(
+                FailureRecord(
+                    format_version=FORMAT_VERSION,
+                    job_id="job-1",
+                    version=draft.version,
+                    created=STARTED,
+                    message=message,
+                    fits=(_fit(0, None, "failed"),),
+                )
+            )
+        return draft.version
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def package() -> Callable[..., FunctionRecord]:
+    """``package(root, "jack", version)`` writes a function package for a model version; nothing points to it yet."""
+
+    def make(root: Location, name: str, version: int, pickled: bytes = b"a pickle") -> FunctionRecord:
+        def record(number: int, pickle: FileEntry) -> FunctionRecord:
+            return FunctionRecord(
+                format_version=FORMAT_VERSION,
+                function=name,
+                function_version=number,
+                created=STARTED,
+                job_id="job-2",
+                contract="row",
+                python="3.11.0",
+                pickle=pickle,
+                script=ScriptFacts(name="predict.py", sha256="1" * 64),
+                model_path=root.uri,
+                version=version,
+                alg_index=0,
+                score=0.5,
+                feature_width=4,
+                train_params=None,
+                model_files=(),
+            )
+
+        return functions.package(root, name, pickled, record)
+
+    return make
+
+
+# -- scripts
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A script that has ended. ``lines`` are those shown while it ran; ``folder`` is its task folder."""
+
+    outcome: Outcome
+    lines: list[str]
+    folder: Path
+    log_file: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
+    """``run(source, …)`` runs a script in a real child process to its end."""
+
+    def run_source(
+        source: str | bytes,
+        *,
+        entry: str = "train.py",
+        files: Mapping[str, str] | None = None,
+        role: str = "train",
+        fit_param: Mapping[str, str] | None = None,
+        data: TableFiles | None = None,
+        validate: TableFiles | None = None,
+        function_file: str | None = None,
+        python: PythonEnv | None = None,
+        task_cpus: int = 1,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Ran:
+        folder = tmp_path_factory.mktemp("task")
+        contents = {entry: source if isinstance(source, bytes) else source.encode()}
+        contents |= {name: text.encode() for name, text in (files or {}).items()}
+        params = {
+            "fitParam": dict(fit_param or {}),
+            "kafkaParam": {},
+            "internalSystemParam": {"tempModelLocalPath": str(folder / "model"), "resource": {}},
+            "systemParam": {"pythonVer": "3"},
+        }
+        script_input = ScriptInput(
+            protocol_version=PROTOCOL_VERSION,
+            role=role,  # type: ignore[arg-type]
+            params=params,
+            data=data,
+            validate=validate,
+            function_file=function_file,
+        )
+        lines: list[str] = []
+        outcome = run_script(
+            ScriptBundle(entry, contents),
+            script_input,
+            folder,
+            folder / "log" / "0.log",
+            python or PythonEnv(timeout=60),
+            on_line or lines.append,
+            task_cpus,
+        )
+        return Ran(outcome, lines, folder, folder / "log" / "0.log")
+
+    return run_source
+
+
+# -- tables
+
+
+def table_files(folder: Path, format: str, schema: pa.Schema, rows: int, options: Mapping[str, str] | None = None) -> TableFiles:
+    encoded = base64.b64encode(schema.serialize().to_pybytes()).decode()
+    return TableFiles(path=str(folder), format=format, options=dict(options or {}), rows=rows, schema=encoded)
+
+
+@pytest.fixture(scope="session")
+def describe_table() -> Callable[..., TableFiles]:
+    """``describe_table(folder, format, schema, rows, options=None)``: what a script would be told about these files."""
+    return table_files
+
+
+@pytest.fixture(scope="session")
+def as_vectors() -> Callable[[Iterable[Any]], pa.StructArray]:
+    """Lists become dense vectors, ``(size, {index: value})`` sparse ones, None stays null."""
+
+    def make(rows: Iterable[Any]) -> pa.StructArray:
+        def serialize(row: Any) -> Any:
+            if row is None:
+                return None
+            if isinstance(row, tuple):
+                size, entries = row
+                return 0, size, sorted(entries), [float(entries[index]) for index in sorted(entries)]
+            return 1, None, None, [float(value) for value in row]
+
+        return from_serialized([serialize(row) for row in rows])
+
+    return make

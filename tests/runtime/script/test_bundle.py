@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlsql_runtime.errors import InputError, ScriptNotFound
+from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, read_bundle
+from mlsql_runtime.store.location import Location
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "lib" / "__pycache__").mkdir(parents=True)
+    (folder / "train.py").write_bytes(b"print(1)")
+    (folder / "lib" / "words.bin").write_bytes(bytes(range(256)))
+    (folder / "lib" / "__pycache__" / "x.pyc").write_bytes(b"compiled")
+    return folder
+
+
+def test_a_script_is_bundled_alone(project: Path) -> None:
+    assert read_bundle(str(project / "train.py"), "other.py") == ScriptBundle("train.py", {"train.py": b"print(1)"})
+
+
+def test_a_folder_is_bundled_with_its_files(project: Path, tmp_path: Path) -> None:
+    bundle = read_bundle(f"file:{project}", "train.py")
+    assert set(bundle.files) == {"train.py", "lib/words.bin"}
+    entry = bundle.write_to(tmp_path / "copy")
+    assert entry == tmp_path / "copy" / "train.py"
+    assert {
+        path.relative_to(tmp_path / "copy").as_posix(): path.read_bytes()
+        for path in (tmp_path / "copy").rglob("*")
+        if path.is_file()
+    } == {"train.py": b"print(1)", "lib/words.bin": bytes(range(256))}
+
+
+def test_a_script_in_remote_storage_is_bundled(root: Location) -> None:
+    (root / "train.py").write(b"print(1)")
+    (root / "lib" / "a.py").write(b"A = 1")
+    assert read_bundle(root.uri, "train.py").files == {"train.py": b"print(1)", "lib/a.py": b"A = 1"}
+    assert read_bundle((root / "train.py").uri, "train.py").files == {"train.py": b"print(1)"}
+
+
+@pytest.mark.parametrize("name", ["nothing.py", "nothing"])
+def test_a_script_that_is_not_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ScriptNotFound) as caught:
+        read_bundle(str(tmp_path / name), "train.py")
+    assert caught.value.facts == {"path": str(tmp_path / name)}
+
+
+def test_a_folder_without_the_entry_names_it(project: Path) -> None:
+    with pytest.raises(ScriptNotFound, match=r"predict\.py"):
+        read_bundle(str(project), "predict.py")
+
+
+def test_a_file_that_is_no_python_script_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.sh").write_text("echo")
+    with pytest.raises(InputError, match=r"train\.sh"):
+        read_bundle(str(tmp_path / "train.sh"), "train.py")
+
+
+def test_a_folder_that_is_too_large_is_refused(project: Path) -> None:
+    with (project / "data.bin").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(InputError, match="resource"):
+        read_bundle(str(project), "train.py")
+
+
+def test_facts_change_with_every_name_and_byte() -> None:
+    files = {"a": b"1", "b": b"2"}
+    others = [
+        {"a": b"1", "b": b"3"},
+        {"a": b"1", "c": b"2"},
+        {"a": b"12", "b": b""},
+        {"a": b"1"},
+        {"a": b"1", "b": b"2", "c": b""},
+    ]
+    digests = {ScriptBundle("a", found).facts.sha256 for found in [files, *others]}
+    assert len(digests) == 6
+    assert ScriptBundle("a", dict(reversed(files.items()))).facts == ScriptBundle("a", files).facts
+    assert ScriptBundle("a", files).facts.name == "a"
+
+
+@pytest.mark.parametrize("source", [b"", b"print(1)", "name = 'größer'".encode(), b"raise SystemExit(1)"])
+def test_good_syntax_is_accepted_and_not_run(source: bytes) -> None:
+    check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "told"),
+    [
+        (b"x = 1\ndef f(:\n", 2, "/s/train.py:2: "),
+        (b"\nprint 'hello'\n", 2, "Python 2"),
+        (b"try:\n    pass\nexcept Exception, e:\n    pass\n", 3, "Python 2"),
+    ],
+)
+def test_wrong_syntax_is_refused_with_its_line(source: bytes, line: int, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
+    assert told in caught.value.message
+    assert caught.value.facts == {"path": "/s/train.py", "line": line}
+
+
+@pytest.mark.parametrize("source", [b"x = '\xff'\n", b"x = 1\0\n", b"# -*- coding: no-such-codec -*-\n"])
+def test_bytes_that_are_no_python_source_are_refused(source: bytes) -> None:
+    with pytest.raises(InputError, match=r"/s/train\.py"):
+        check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")

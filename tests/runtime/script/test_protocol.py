@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError
+from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput, current_input
+
+TOLD = ScriptInput(
+    protocol_version=1,
+    role="train",
+    params={"fitParam": {"alpha": "0.1"}, "internalSystemParam": {"resource": {"dict": "/tmp/d"}}},
+    data=TableFiles(path="/tmp/data", format="json", options={}, rows=3, schema=""),
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "score"),
+    [
+        ("mlsql_validation_score:0.5", 0.5),
+        ("mlsql_validation_score: 0.5", 0.5),
+        (" \t mlsql_validation_score:\t-1e-3", -0.001),
+        ("mlsql_validation_score:7", 7.0),
+        ("mlsql_validation_score:0.5 on 30 rows", 0.5),
+        ("mlsql_validation_score:nan", None),
+        ("mlsql_validation_score:NaN", None),
+        ("mlsql_validation_score:inf", None),
+        ("mlsql_validation_score:-Infinity", None),
+        ("mlsql_validation_score:1e999", None),
+        ("mlsql_validation_score:good", None),
+        ("mlsql_validation_score:0,5", None),
+    ],
+)
+def test_a_score_line(line: str, score: float | None) -> None:
+    answers = ScriptAnswers()
+    assert answers.read(line) == line
+    assert (answers.score, answers.score_lines) == (score, 1)
+    assert (answers.warning is None) == (score is not None)
+    if answers.warning:
+        assert line.rsplit(":", 1)[1] in answers.warning
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "score 0.5", "the mlsql_validation_score:0.5", "mlsql_validation_score", "mlsql_validation_score:", "mlsql_score:1"],
+)
+def test_a_line_that_is_no_score(line: str) -> None:
+    answers = ScriptAnswers()
+    assert answers.read(line) == line
+    assert answers == ScriptAnswers()
+
+
+@pytest.mark.parametrize(
+    ("scores", "last", "warned"), [(["0.9", "0.1"], 0.1, False), (["nan", "0.1"], 0.1, False), (["0.9", "nan"], None, True)]
+)
+def test_the_last_score_counts(scores: list[str], last: float | None, warned: bool) -> None:
+    answers = ScriptAnswers()
+    for score in scores:
+        answers.read(f"mlsql_validation_score:{score}")
+    assert (answers.score, answers.score_lines, answers.warning is not None) == (last, 2, warned)
+
+
+def test_reported_metrics_are_kept_and_shown() -> None:
+    answers = ScriptAnswers()
+    assert answers.metrics is None
+    assert answers.read('mlsql_report:{"step": 0, "metrics": {"loss": 0.5, "auc": NaN}}') == "step 0: loss=0.5, auc=nan"
+    assert answers.read('mlsql_report:{"step": null, "metrics": {"loss": 0.25, "size": 3}}') == "loss=0.25, size=3"
+    assert answers.metrics == {"loss": 0.25, "auc": None, "size": 3.0}
+    assert math.isfinite(sum(value for value in answers.metrics.values() if value is not None))
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [
+        ({"done": 1, "total": 4}, "progress: 1 of 4 (25%)"),
+        ({"done": 0.5, "total": 1}, "progress: 0.5 of 1 (50%)"),
+    ],
+)
+def test_progress_is_shown(document: Any, shown: str) -> None:
+    assert ScriptAnswers().read("mlsql_progress:" + json.dumps(document)) == shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "mlsql_report:",
+        "mlsql_report:{",
+        "mlsql_report:[]",
+        "mlsql_report:7",
+        'mlsql_report:{"metrics": 3}',
+        'mlsql_report:{"metrics": {"loss": "low"}}',
+        'mlsql_report:{"metrics": {"loss": null}}',
+        'mlsql_report:{"metrics": {"loss": 1' + "0" * 400 + "}}",
+        "mlsql_progress:",
+        "mlsql_progress:{}",
+        "mlsql_progress:[1, 2]",
+        'mlsql_progress:{"done": 1, "total": 0}',
+        'mlsql_progress:{"done": 1' + "0" * 400 + ', "total": 1}',
+    ],
+)
+def test_a_line_that_only_looks_like_an_answer_is_shown_as_it_is(line: str) -> None:
+    answers = ScriptAnswers()
+    assert answers.read(line) == line
+    assert answers == ScriptAnswers()
+
+
+def test_a_script_reads_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "input.json").write_text(codec.dumps(TOLD))
+    monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
+    assert current_input() == TOLD
+
+
+def test_outside_of_a_job_a_script_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(INPUT_VARIABLE, raising=False)
+    assert current_input() is None
+
+
+def test_another_protocol_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "input.json").write_text(json.dumps(codec.encode(TOLD) | {"protocol_version": 2}))
+    monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
+    with pytest.raises(FormatError) as caught:
+        current_input()
+    assert caught.value.facts == {"found": 2, "supported": 1}

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mlsql_runtime.script.supervisor import descendants
+
+pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting
+Processes = Callable[[str], list[psutil.Process]]
+WaitUntil = Callable[..., None]
+Supervise = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[Supervise]:
+    """Start a supervisor of a command; its status file is ``tmp_path / "status"``."""
+    started = []
+
+    def start(*command: str, timeout: float = 0) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-S", "-m", "mlsql_runtime.script.supervisor", str(tmp_path / "status"), str(timeout)]
+        process = subprocess.Popen([*arguments, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+
+
+def status(tmp_path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((tmp_path / "status").read_text())
+    return found
+
+
+@pytest.mark.parametrize(("command", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9)])
+def test_the_exit_code_is_told(supervise: Supervise, tmp_path: Path, command: str, code: int) -> None:
+    assert supervise("sh", "-c", command).wait(30) == 0
+    assert status(tmp_path) == {"ended": "exited", "exit_code": code, "left": []}
+
+
+def test_standard_output_is_the_command_s_own(supervise: Supervise) -> None:
+    process = supervise("sh", "-c", "echo out; echo err >&2")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert (process.stdout.read(), process.stderr.read()) == (b"out\n", b"err\n")
+
+
+def test_the_end_of_standard_input_ends_everything(
+    supervise: Supervise, tmp_path: Path, marker: str, processes_with: Processes, wait_until: WaitUntil
+) -> None:
+    process = supervise("sh", "-c", f"sleep {marker} & setsid sleep {marker} & wait")
+    wait_until(lambda: len(processes_with(marker)) == 2, "both run")
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(30) == 0
+    assert processes_with(marker) == []
+    assert status(tmp_path)["ended"] == "parent gone"
+
+
+def test_words_on_standard_input_are_no_end(supervise: Supervise, tmp_path: Path) -> None:
+    process = supervise("sh", "-c", "read -r line; sleep 0.2; exit 4")
+    assert process.stdin is not None
+    process.stdin.write(b"words\n")
+    process.stdin.flush()
+    assert process.wait(30) == 0
+    assert status(tmp_path)["exit_code"] == 4
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_to_the_supervisor_ends_everything(
+    supervise: Supervise, tmp_path: Path, marker: str, processes_with: Processes, wait_until: WaitUntil, number: int
+) -> None:
+    process = supervise("sh", "-c", f"setsid sleep {marker} & sleep {marker}")
+    wait_until(lambda: len(processes_with(marker)) == 2, "both run")
+    process.send_signal(number)
+    assert process.wait(30) == 1
+    assert processes_with(marker) == []
+    assert not (tmp_path / "status").exists()
+
+
+def test_the_command_dies_with_a_killed_supervisor(
+    supervise: Supervise, marker: str, processes_with: Processes, wait_until: WaitUntil
+) -> None:
+    process = supervise("sleep", marker)
+    wait_until(lambda: len(processes_with(marker)) == 2, "the command runs")  # the supervisor has the marker, too
+    process.kill()
+    process.wait()
+    wait_until(lambda: not processes_with(marker), "the command has died")
+
+
+def test_a_timeout_is_told(supervise: Supervise, tmp_path: Path, marker: str, processes_with: Processes) -> None:
+    assert supervise("sh", "-c", f"sleep {marker}", timeout=0.2).wait(30) == 0
+    assert status(tmp_path) == {"ended": "timeout", "exit_code": None, "left": []}
+    assert processes_with(marker) == []
+
+
+def test_a_command_that_does_not_exist_leaves_no_status(supervise: Supervise, tmp_path: Path) -> None:
+    process = supervise("/nonexistent/command")
+    assert process.wait(30) != 0
+    assert process.stderr is not None
+    assert b"/nonexistent/command" in process.stderr.read()
+    assert not (tmp_path / "status").exists()
+
+
+def test_descendants_are_found_parents_first(marker: str, processes_with: Processes, wait_until: WaitUntil) -> None:
+    child = subprocess.Popen(["sh", "-c", f"sh -c 'sleep {marker}; true'; true"])
+    try:
+        wait_until(lambda: processes_with(marker), "the grandchild runs")
+        found = descendants(os.getpid())
+        [sleeper] = processes_with(marker)
+        assert found.index(child.pid) < found.index(sleeper.ppid()) < found.index(sleeper.pid)
+        assert os.getpid() not in found
+    finally:
+        for process in psutil.Process(child.pid).children(recursive=True):
+            process.kill()
+        child.wait()
+    assert child.pid not in descendants(os.getpid())

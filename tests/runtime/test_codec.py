@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, ClassVar, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError, InputError
+from mlsql_runtime.plan import (
+    FileFeed,
+    FunctionRef,
+    Load,
+    Plan,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Select,
+    Train,
+    dump_plan,
+    load_plan,
+)
+
+names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+texts = st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
+options = st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+counts = st.integers(1, 10**6)
+maybe_text = st.none() | texts
+maybe_index = st.none() | st.integers(0, 99)
+pythons = st.builds(
+    PythonEnv,
+    path=maybe_text,
+    version=st.sampled_from([None, "3", "3.11", "3.12.1"]),
+    flags=st.lists(texts, max_size=2).map(tuple),
+    envs=options,
+    timeout=st.none() | st.floats(0.1, 1e6),
+)
+held_out = st.fixed_dictionaries({"validate_table": names}) | st.fixed_dictionaries(
+    {"validate_fraction": st.none() | st.floats(0.01, 0.99)}
+)
+trains = st.builds(
+    lambda held, **fields: Train(**fields, **held),
+    held_out,
+    table=names,
+    model_path=texts,
+    script_path=texts,
+    fit_params=st.lists(options, min_size=1, max_size=3).map(tuple),
+    feed=st.builds(FileFeed, format=texts, file_num=st.none() | counts, options=options),
+    python=pythons,
+    keep_versions=st.none() | counts,
+    greater_is_better=st.booleans(),
+    fail_on=st.sampled_from(["all", "any"]),
+    keep_local_directory=st.booleans(),
+)
+statements: dict[str, st.SearchStrategy[Any]] = {
+    "load": st.builds(Load, table=names, format=texts, path=maybe_text, options=options),
+    "select": st.builds(
+        Select,
+        table=names,
+        sql=texts,
+        functions=st.lists(
+            st.builds(FunctionRef, name=names, model_path=texts, function=names, function_version=st.none() | counts),
+            max_size=2,
+        ).map(tuple),
+    ),
+    "train": trains,
+    "register": st.builds(
+        Register,
+        model_path=texts,
+        function=names,
+        script_path=texts,
+        model_version=st.none() | counts,
+        alg_index=maybe_index,
+        copy_train_params=st.booleans(),
+        min_score=st.none() | numbers,
+        only_if_better=st.none() | st.floats(0, 1e9),
+        sample_table=st.none() | names,
+    ),
+    "predict": st.builds(
+        Predict,
+        table=names,
+        model_path=texts,
+        script_path=texts,
+        result=names,
+        model_version=st.none() | counts,
+        alg_index=maybe_index,
+        params=options,
+        python=pythons,
+        same_rows=st.booleans(),
+    ),
+    "save": st.builds(
+        Save,
+        table=names,
+        format=texts,
+        path=maybe_text,
+        mode=st.sampled_from(["overwrite", "append", "errorIfExists", "ignore"]),
+        options=options,
+        partition_by=st.lists(names, max_size=2).map(tuple),
+    ),
+}
+
+
+@given(st.builds(Plan, job_id=texts, statements=st.tuples(*statements.values())))
+def test_a_plan_of_all_six_statements_survives_json(plan: Plan) -> None:
+    text = dump_plan(plan)
+    assert load_plan(text) == plan
+    assert [document["kind"] for document in json.loads(text)["statements"]] == list(statements)
+
+
+@given(st.lists(st.one_of(*statements.values()), max_size=4), texts)
+def test_a_plan_of_any_statements_survives_json_and_bytes(chosen: list[Any], job_id: str) -> None:
+    plan = Plan(job_id=job_id, statements=tuple(chosen))
+    assert load_plan(dump_plan(plan).encode()) == plan
+
+
+def plan_document() -> dict[str, Any]:
+    plan = Plan(
+        job_id="job-1",
+        statements=(
+            Load(table="data", format="libsvm", path="/d"),
+            Train(table="data", model_path="/m", script_path="t.py", fit_params=({"a": "1"},)),
+        ),
+    )
+    document: dict[str, Any] = json.loads(dump_plan(plan))
+    return document
+
+
+def put(*path: Any) -> Callable[[Any], None]:
+    """Set the last but one of ``path`` to the last."""
+
+    def change(document: Any) -> None:
+        *way, key, value = path
+        for step in way:
+            document = document[step]
+        document[key] = value
+
+    return change
+
+
+def drop(*path: Any) -> Callable[[Any], None]:
+    def change(document: Any) -> None:
+        *way, key = path
+        for step in way:
+            document = document[step]
+        del document[key]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (put("statements", 1, "model_paht", "/m"), ["statements[1]", "Train", "'model_paht'", "did you mean 'model_path'"]),
+        (put("statements", 1, "python", "timout", 3), ["statements[1].python", "'timout'", "did you mean 'timeout'"]),
+        (put("zzz", 1), ["plan.json", "Plan", "'zzz'", "job_id"]),
+        (put("kind", "plan"), ["Plan", "'kind'"]),
+        (drop("statements", 0, "table"), ["statements[0]", "Load", "lacks", "'table'"]),
+        (drop("statements", 1, "python", "envs"), ["statements[1].python", "lacks", "'envs'"]),
+        (drop("statements", 0, "kind"), ["statements[0]", "kind is None"]),
+        (put("statements", 0, "kind", "selct"), ["statements[0]", "'selct'", "did you mean 'select'"]),
+        (put("statements", 0, "load"), ["statements[0]"]),
+        (put("statements", {}), ["plan.json.statements", "expected a list"]),
+        (put("statements", 0, "table", 3), ["statements[0].table", "expected str", "got 3"]),
+        (put("statements", 0, "table", None), ["statements[0].table", "expected str", "got None"]),
+        (put("statements", 0, "options", []), ["statements[0].options", "expected an object"]),
+        (put("statements", 0, "options", {"a": 1}), ["statements[0].options.a", "expected str", "got 1"]),
+        (put("statements", 1, "fit_params", [{}, 7]), ["statements[1].fit_params[1]", "expected an object", "got 7"]),
+        (put("statements", 1, "greater_is_better", 1), ["greater_is_better", "expected bool", "got 1"]),
+        (put("statements", 1, "keep_versions", True), ["keep_versions", "expected int", "got True"]),
+        (put("statements", 1, "keep_versions", 2.0), ["keep_versions", "expected int", "got 2.0"]),
+        (put("statements", 1, "validate_fraction", "0.5"), ["validate_fraction", "expected float", "got '0.5'"]),
+        (put("statements", 1, "fail_on", "some"), ["fail_on", "'all' or 'any'", "got 'some'"]),
+        (put("statements", 1, "python", None), ["statements[1].python", "PythonEnv", "got None"]),
+    ],
+)
+def test_a_plan_that_is_not_one_is_refused_with_the_place(change: Callable[[Any], None], told: list[str]) -> None:
+    document = plan_document()
+    change(document)
+    with pytest.raises(FormatError) as caught:
+        load_plan(json.dumps(document))
+    assert [part for part in told if part not in caught.value.message] == []
+
+
+@pytest.mark.parametrize("found", [0, 2, "1", None, True])
+def test_another_version_is_refused_naming_both(found: Any) -> None:
+    document = plan_document() | {"plan_version": found, "a field of the future": 1}
+    with pytest.raises(FormatError) as caught:
+        load_plan(json.dumps(document))
+    if found is not True:
+        assert caught.value.facts == {"found": found, "supported": 1}
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "[]", '"plan"', b"\xff\xfe"])
+def test_text_that_is_no_plan_is_refused(text: str | bytes) -> None:
+    with pytest.raises(FormatError, match=r"work/plan\.json"):
+        load_plan(text, "work/plan.json")
+
+
+def test_a_long_wrong_value_is_shortened() -> None:
+    document = plan_document()
+    document["statements"] = "x" * 10_000
+    with pytest.raises(FormatError) as caught:
+        load_plan(json.dumps(document))
+    assert len(caught.value.message) < 200
+
+
+def test_a_value_that_a_statement_refuses_is_an_input_error() -> None:
+    document = plan_document()
+    document["statements"][0]["table"] = "no identifier"
+    with pytest.raises(InputError, match="no identifier"):
+        load_plan(json.dumps(document))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_and_infinities_are_not_written(value: float) -> None:
+    with pytest.raises(FormatError, match="finite"):
+        codec.dumps({"a": [value]})
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_nan_and_infinities_are_not_read(value: str) -> None:
+    text = json.dumps(plan_document()).replace('"timeout": null', f'"timeout": {value}')
+    with pytest.raises(FormatError, match=r"plan\.json"):
+        load_plan(text)
+
+
+@dataclass(frozen=True)
+class Circle:
+    tag: ClassVar[str] = "circle"
+    radius: float
+
+
+@dataclass(frozen=True)
+class Square:
+    tag: ClassVar[str] = "square"
+    side: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    shape: Circle | Square | None
+    more: tuple[Circle | Square, ...]
+    size: int | str
+    unit: Literal["mm", "inch"]
+    drawn: datetime
+    anything: Mapping[str, Any]
+
+
+DRAWING = Drawing(
+    shape=Square(2.0),
+    more=(Circle(1.0), Square(3.5)),
+    size=3,
+    unit="mm",
+    drawn=datetime(2024, 2, 29, 23, 59, 59, 5, tzinfo=timezone.utc),
+    anything={"a": [1, None, {"b": True}]},
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"shape": None}, {"shape": {"kind": "circle", "radius": 1}}, {"size": "large"}, {"unit": "inch"}, {"more": []}],
+)
+def test_unions_literals_and_times_survive_json(changed: dict[str, Any]) -> None:
+    document = codec.encode(DRAWING) | changed
+    drawing = codec.decode(Drawing, document, "drawing")
+    assert codec.decode(Drawing, json.loads(codec.dumps(drawing)), "drawing") == drawing
+
+
+def test_a_tag_chooses_the_class() -> None:
+    drawing = codec.decode(Drawing, codec.encode(DRAWING) | {"shape": {"kind": "circle", "radius": 1}}, "drawing")
+    assert drawing.shape == Circle(1.0)
+    assert isinstance(drawing.shape, Circle)
+    assert isinstance(drawing.shape.radius, float)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"shape": {"kind": "circel", "radius": 1}}, "did you mean 'circle'"),
+        ({"shape": {"kind": "circle", "side": 1}}, "Circle has no field 'side'"),
+        ({"shape": {"radius": 1}}, "kind is None"),
+        ({"more": [None]}, r"drawing.more\[0\]"),
+        ({"size": 1.5}, "expected int or str, got 1.5"),
+        ({"drawn": "yesterday"}, "drawing.drawn: expected an ISO 8601 time, got 'yesterday'"),
+        ({"drawn": 5}, "drawing.drawn: expected an ISO 8601 time, got 5"),
+        ({"unit": []}, "'mm' or 'inch'"),
+    ],
+)
+def test_a_wrong_union_literal_or_time_is_refused(changed: dict[str, Any], told: str) -> None:
+    with pytest.raises(FormatError, match=told):
+        codec.decode(Drawing, codec.encode(DRAWING) | changed, "drawing")

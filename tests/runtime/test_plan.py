@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import (
+    FileFeed,
+    FunctionRef,
+    Load,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Select,
+    TableRef,
+    Train,
+    is_identifier,
+    parse_table_ref,
+)
+
+GOOD: dict[type, dict[str, Any]] = {
+    Load: {"table": "data", "format": "json", "path": "/d"},
+    FunctionRef: {"name": "jack", "model_path": "/m", "function": "jack"},
+    Select: {"table": "t", "sql": "select 1"},
+    FileFeed: {},
+    PythonEnv: {},
+    Train: {"table": "data", "model_path": "/m", "script_path": "train.py"},
+    Register: {"model_path": "/m", "function": "jack", "script_path": "predict.py"},
+    Predict: {"table": "data", "model_path": "/m", "script_path": "p.py", "result": "out"},
+    Save: {"table": "out", "format": "parquet", "path": "/o"},
+}
+
+
+@pytest.mark.parametrize("cls", GOOD)
+def test_the_smallest_statement_is_accepted(cls: type) -> None:
+    assert cls(**GOOD[cls]) == cls(**GOOD[cls])
+
+
+@pytest.mark.parametrize(
+    ("cls", "wrong", "told"),
+    [
+        (Load, {"table": "my table"}, "'my table'"),
+        (Load, {"table": ""}, "loaded table"),
+        (Load, {"table": "data\n"}, "loaded table"),
+        (Load, {"format": " "}, "format of table data"),
+        (FunctionRef, {"name": "1st"}, "'1st'"),
+        (FunctionRef, {"model_path": ""}, "model path of function jack"),
+        (FunctionRef, {"function": "../jack"}, "'../jack'"),
+        (FunctionRef, {"function": ""}, "function"),
+        (Select, {"table": "a.b"}, "'a.b'"),
+        (Select, {"sql": "\n\t "}, "SQL of table t"),
+        (FileFeed, {"format": ""}, "dataLocalFormat"),
+        (FileFeed, {"file_num": 0}, "dataLocalFileNum is 0"),
+        (PythonEnv, {"version": "2.7"}, "Python 2"),
+        (PythonEnv, {"version": "2"}, "Python 2"),
+        (PythonEnv, {"version": "three"}, "'three'"),
+        (PythonEnv, {"version": "3.11.0.1"}, "'3.11.0.1'"),
+        (PythonEnv, {"version": ""}, "pythonVer"),
+        (PythonEnv, {"timeout": 0}, "timeout"),
+        (PythonEnv, {"timeout": -1.5}, "-1.5"),
+        (PythonEnv, {"timeout": math.nan}, "nan"),
+        (Train, {"table": "näme"}, "table to train on"),
+        (Train, {"model_path": ""}, "model path"),
+        (Train, {"script_path": "  "}, "pythonScriptPath"),
+        (Train, {"fit_params": ()}, "fitParam"),
+        (Train, {"validate_table": "v", "validate_fraction": 0.2}, "both"),
+        (Train, {"validate_fraction": 0.0}, "0.0"),
+        (Train, {"validate_fraction": 1.0}, "1.0"),
+        (Train, {"validate_fraction": math.nan}, "nan"),
+        (Train, {"keep_versions": 0}, "keepVersions is 0"),
+        (Train, {"fail_on": "most"}, "'most'"),
+        (Register, {"function": "select *"}, "'select \\*'"),
+        (Register, {"model_path": None}, "model path"),
+        (Register, {"script_path": ""}, "pythonScriptPath"),
+        (Register, {"only_if_better": -0.1}, "onlyIfBetter is -0.1"),
+        (Predict, {"table": "a-b"}, "'a-b'"),
+        (Predict, {"result": ""}, "predicted table"),
+        (Predict, {"model_path": " "}, "model path"),
+        (Predict, {"script_path": None}, "pythonScriptPath"),
+        (Save, {"table": "a b"}, "'a b'"),
+        (Save, {"format": ""}, "format to save table out"),
+        (Save, {"mode": "Overwrite"}, "'Overwrite'"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(cls: type, wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        cls(**GOOD[cls] | wrong)
+
+
+def test_statements_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        Load(**GOOD[Load]).table = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("name", "good"), [("a", True), ("_a1", True), ("A_b", True), ("1a", False), ("a b", False), ("", False)]
+)
+def test_identifiers(name: str, good: bool) -> None:
+    assert is_identifier(name) is good
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("libsvm.`/data/sample.txt`", TableRef("libsvm", "/data/sample.txt")),
+        ("  json.`s3://b/a b/*.json` ", TableRef("json", "s3://b/a b/*.json")),
+        ("org.apache.spark.sql.avro.`/a`", TableRef("org.apache.spark.sql.avro", "/a")),
+        ({"format": "csv", "path": "/a"}, TableRef("csv", "/a")),
+        ({"format": "jdbc"}, TableRef("jdbc", None)),
+        (
+            {"format": "csv", "path": "/a", "options": {"header": True, "maxColumns": 9, "sep": ";"}},
+            TableRef("csv", "/a", {"header": "true", "maxColumns": "9", "sep": ";"}),
+        ),
+        ({"format": "csv", "path": None, "options": None}, TableRef("csv", None)),
+        ({"format": "csv", "mode": "append"}, TableRef("csv", None)),
+    ],
+)
+def test_both_notations_of_a_table_are_read(value: Any, expected: TableRef) -> None:
+    assert parse_table_ref(value, "data", extra=("mode",)) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("", "format.`path`"),
+        ("/data/x", "'/data/x'"),
+        ("libsvm.`/a", "format.`path`"),
+        ("libsvm.``", "format.`path`"),
+        ("libsvm.`/a` limit 3", "format.`path`"),
+        ("`/a`", "format.`path`"),
+        (7, "data is a int"),
+        (None, "data is a NoneType"),
+        ({"fromat": "csv"}, "'fromat'; did you mean 'format'"),
+        ({"path": "/a"}, "data names no format"),
+        ({"format": ""}, "data names no format"),
+        ({"format": "csv", "options": "header"}, "options of data are a str"),
+    ],
+)
+def test_another_notation_of_a_table_is_refused(value: Any, told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        parse_table_ref(value, "data")
