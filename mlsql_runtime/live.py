@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import select
 import socket
 import socketserver
 import threading
@@ -50,6 +51,7 @@ class LiveLog:
                     say(text, label)
 
         class Server(socketserver.ThreadingTCPServer):
+            request_queue_size = 128  # clients that connect at the same time; one more would wait a second
             daemon_threads = False  # on closing, wait until all lines that were sent are printed
             block_on_close = True
 
@@ -64,6 +66,8 @@ class LiveLog:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._server.shutdown()
+        while select.select([self._server], [], [], 0)[0]:  # connections that nobody has looked at yet
+            self._server.handle_request()
         self._server.server_close()
 
 
@@ -90,6 +94,7 @@ class LiveClient:
         try:
             self._socket.sendall(json.dumps([self._label, text]).encode() + b"\n")
         except OSError:
+            self._socket.close()
             self._socket = None
 
     def close(self) -> None:

@@ -38,14 +38,24 @@ def features(table: pa.Table, name: str, sparse: bool | None = None) -> Any:
     what = f"column '{name}'"
     if is_vector(array.type):
         return to_matrix(array, common_width(array, None, what), sparse)
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+    if _is_list_of_numbers(array.type):
         lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
         if len(lengths) > 1:
             raise DataError(f"{what}: expected lists of one length, got lengths {lengths[0]} and {lengths[-1]}")
-        return np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(len(array), -1)
-    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        return np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(
+            len(array), int(lengths[0]) if len(lengths) else 0
+        )
+    if _is_number(array.type):
         return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(-1, 1)
     raise DataError(f"{what} is of type {array.type}; expected a vector, a list of numbers, or a number", column=name)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_list_of_numbers(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_number(kind.value_type)
 
 
 def labels(table: pa.Table, name: str) -> np.ndarray[Any, Any]:

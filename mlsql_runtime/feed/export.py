@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 PARQUET = FileFeed(format="parquet")
+# Spark's own escaping of CSV is ambiguous outside of quotes; doubled quotes (RFC 4180) are what every other reader expects.
+CSV_OPTIONS = {"escape": '"'}
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
         vector = F.unwrap_udt(F.col(f"`{feature_column}`"))
         width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
         facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
+    if feed.format == "csv":
+        feed = replace(feed, options={**CSV_OPTIONS, **feed.options})
     observation = Observation()
     watched = df if feed.file_num is None else df.repartition(feed.file_num)
     try:

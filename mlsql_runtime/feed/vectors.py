@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 # As read from files, where any field may be missing …
-VECTOR_TYPE = pa.struct({"type": pa.int8(), "size": pa.int32(), "indices": pa.list_(pa.int32()), "values": pa.list_(pa.float64())})
+VECTOR_TYPE = pa.struct(
+    {"type": pa.int8(), "size": pa.int32(), "indices": pa.list_(pa.int32()), "values": pa.list_(pa.float64())}
+)
 # … and to the letter as Spark declares it, so that Spark takes our arrays without casting them.
 SPARK_VECTOR_TYPE = pa.struct(
     [

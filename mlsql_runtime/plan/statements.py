@@ -57,6 +57,7 @@ class FunctionRef:
     def __post_init__(self) -> None:
         _require_identifier(self.name, "the SQL name of a function")
         _require_text(self.model_path, f"the model path of function {self.name}")
+        _require_identifier(self.function, f"the function behind {self.name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class PythonEnv:
                     f"pythonVer is {self.version}, but PySpark runs on Python 3 only since it dropped Python 2; "
                     "port the script and set pythonVer to '3' or leave it out"
                 )
-        if self.timeout is not None and self.timeout <= 0:
+        if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"the timeout of the script is {self.timeout} s; expected more than 0")
 
 

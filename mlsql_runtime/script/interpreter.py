@@ -54,10 +54,14 @@ def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
             path=python.path,
             host=host,
         )
-    probe = subprocess.run([path, *python.flags, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
+    try:
+        probe = subprocess.run([path, *python.flags, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InterpreterError(f"{path} on {host} does not run: {error}", path=path, host=host) from error
     try:
         found: dict[str, str] = json.loads(probe.stdout)
-    except ValueError:
+        found["python"]
+    except (ValueError, TypeError, KeyError):
         said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
         raise InterpreterError(
             f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host

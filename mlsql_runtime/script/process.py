@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptI
 TAIL_LINES = 100
 LOG_BYTES = 8 << 20  # kept of a script's output: the first half of it, and at the end the tail
 LINE_BYTES = 16 << 10
-PACKAGE = Path(mlsql_runtime.__file__).parent  # in a folder, or in the zip that Spark shipped
+PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
 
 # Of the Spark worker's own environment: none of the script's business, and some of it secret.
 _PRIVATE = (
@@ -37,6 +38,14 @@ _PRIVATE = (
     "AIRFLOW__",
 )
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+# Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
+_SUPERVISE = """
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+from mlsql_runtime.script.supervisor import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 @dataclass(frozen=True)
@@ -69,17 +78,16 @@ def _runtime_path(folder: Path) -> list[str]:
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
-    env |= {name: env.get(name, str(task_cpus)) for name in _THREADS}
+    env |= {name: env.get(name, str(task_cpus)) for name in _THREADS} | dict(python.envs)
     runtime = _runtime_path(folder)
     inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path not in runtime]
-    env |= {
+    return env | {
         INPUT_VARIABLE: str(input_file),
         "PYTHONPATH": os.pathsep.join([*runtime, *inherited]),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8:replace",
     }
-    return env | dict(python.envs)
 
 
 def run_script(
@@ -103,7 +111,7 @@ def run_script(
     input_file.touch(mode=0o600)
     input_file.write_text(codec.dumps(script_input), encoding="utf-8")
     status_file = folder / "status.json"
-    supervisor = [sys.executable, "-S", "-m", "mlsql_runtime.script.supervisor", str(status_file), str(python.timeout or 0)]
+    supervisor = [sys.executable, "-S", "-c", _SUPERVISE, str(status_file), str(python.timeout or 0)]
     child = subprocess.Popen(
         [*supervisor, executable(python), *python.flags, str(entry.relative_to(workdir))],
         cwd=workdir,
@@ -131,8 +139,12 @@ def run_script(
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
+    """The lines; longer ones in pieces of LINE_BYTES, none of which ends within a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     while raw := stream.readline(LINE_BYTES):
-        yield raw.decode("utf-8", "replace").rstrip("\r\n")
+        yield decoder.decode(raw, final=raw.endswith(b"\n")).rstrip("\r\n")
+    if rest := decoder.decode(b"", final=True):
+        yield rest
 
 
 def _outcome(status_file: Path, python: PythonEnv, answers: ScriptAnswers, tail: tuple[str, ...]) -> Outcome:
@@ -151,10 +163,17 @@ def _outcome(status_file: Path, python: PythonEnv, answers: ScriptAnswers, tail:
     if timed_out:
         problem = f"it ran longer than its timeout of {python.timeout:g} s and was ended"
     elif isinstance(code, int) and code < 0:
-        problem = f"it was killed by {signal.Signals(-code).name}"
+        problem = f"it was killed by {_signal_name(-code)}"
     elif code != 0:
         problem = f"it ended with exit code {code}{_exception(tail)}"
     return Outcome(problem, timed_out, tuple(notes), answers, tail)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 def _exception(tail: tuple[str, ...]) -> str:

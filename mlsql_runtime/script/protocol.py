@@ -79,7 +79,7 @@ class ScriptAnswers:
         try:
             document = json.loads(line[len(REPORT_MARK) :])
             metrics = {str(key): float(value) for key, value in document["metrics"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return line
         self.metrics = {**(self.metrics or {}), **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
         shown = ", ".join(f"{key}={value:g}" for key, value in metrics.items())
@@ -91,5 +91,5 @@ def _show_progress(line: str) -> str:
         document = json.loads(line[len(PROGRESS_MARK) :])
         done, total = float(document["done"]), float(document["total"])
         return f"progress: {done:g} of {total:g} ({done / total:.0%})"
-    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+    except (ValueError, KeyError, TypeError, ArithmeticError):
         return line

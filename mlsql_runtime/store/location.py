@@ -81,7 +81,8 @@ class Location:
         :raises StorageError: when it cannot be listed.
         """
         try:
-            return sorted(entry.rstrip("/").rsplit("/", 1)[-1] for entry in self.fs.ls(self.path, detail=False))
+            entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
+            return sorted(entry.rsplit("/", 1)[-1] for entry in entries if entry != self.path)
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -134,10 +135,6 @@ class Location:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(staged)
 
-    def make_dir(self) -> None:
-        with self._made_parent():
-            self.fs.makedirs(self.path, exist_ok=True)
-
     def remove(self) -> None:
         """Remove the file or tree; nothing happens when there is none."""
         with contextlib.suppress(FileNotFoundError):
@@ -155,7 +152,10 @@ class Location:
             if self.is_local:
                 os.replace(source.path, self.path)
             else:
-                self.fs.mv(source.path, self.path, recursive=True)
+                for name in source.files():  # not fs.mv: s3fs takes folders for keys and fails on them
+                    part = f"/{name}" if name else ""
+                    self.fs.cp_file(source.path + part, self.path + part)
+                source.remove()
 
     def upload(self, folder: Path) -> None:
         """Copy a local folder's files here."""

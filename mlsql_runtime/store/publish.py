@@ -102,7 +102,8 @@ def prune(root: Location, keep: int | None) -> list[int]:
 def _abandoned(root: Location) -> Iterable[Location]:
     stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).names()]
     unfinished = [layout.version_dir(root, n) for n in layout.claimed_versions(root) if version_state(root, n) == "unfinished"]
+    oldest_kept = datetime.now(timezone.utc) - STALE
     for folder in stagings + unfinished:
-        claim = folder / layout.CLAIM
-        if claim.exists() and claim.fs.modified(claim.path).astimezone(timezone.utc) < datetime.now(timezone.utc) - STALE:
+        modified = [folder.fs.modified((folder / name).path) for name in folder.files()]
+        if modified and max(time.astimezone(timezone.utc) for time in modified) < oldest_kept:
             yield folder

@@ -119,9 +119,9 @@ def test_conditions(store: Store, tmp_path: Path, arguments: dict[str, Any], ver
 def test_a_low_score_waits_skips_or_fails(store: Store, tmp_path: Path, score: float | None) -> None:
     store(score=score)
     assert found(tmp_path, min_score=0.5) is None
-    with pytest.raises(AirflowSkipException, match=f"has score {score}, and at least 0.5 is asked for"):
+    with pytest.raises(AirflowSkipException, match=f"has score {score}, and at least"):
         poke(tmp_path, min_score=0.5, on_low_score="skip")
-    with pytest.raises(ScriptFailed, match="at least 0.5"):
+    with pytest.raises(ScriptFailed, match=r"at least 0\.5"):
         poke(tmp_path, min_score=0.5, on_low_score="fail")
 
 

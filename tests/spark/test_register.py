@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
 from sklearn.datasets import load_svmlight_file
+from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
 
 from mlsql_runtime.plan import FunctionRef, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, RunResult
@@ -180,7 +180,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
             "answered",
         ),
         (
-            "import python_fun, os\ndef predict(index, s): return [(1, None, None, [float(os.getpid())])]\npython_fun.udf(predict)",
+            "import os, python_fun\ndef predict(i, s): return [(1, None, None, [os.getpid() * 1.0])]\npython_fun.udf(predict)",
             "ScriptFailed",
             "answers differently on the driver and in Spark",
         ),

@@ -71,7 +71,7 @@ BEHAVIOURS = {
     "hangs": ("import time; print('mlsql_validation_score:1', flush=True); time.sleep(600)", "timeout", None, "timeout of 8 s"),
     "leaves a child": (
         SAVE
-        + "import subprocess; subprocess.Popen(['sleep', '765432.1'], start_new_session=True); print('mlsql_validation_score:0.4')",
+        + "import subprocess as s; s.Popen(['sleep', '765432.1'], start_new_session=True); print('mlsql_validation_score:0.4')",
         "success",
         0.4,
         "left 1 process running",
@@ -143,7 +143,8 @@ import mlsql, mlsql_model, os
 p = mlsql.internal_system_param['tempDataLocalPath']
 rows = [len(rows) for rows in mlsql.read_data()(max_records=32)]
 X, y = mlsql.all_data()
-mlsql.report(files=len([f for f in os.listdir(p) if f[0] not in '._']), rows=sum(rows), first=rows[0], last=rows[-1], total=X.sum(), labels=y.sum())
+files = len([f for f in os.listdir(p) if f[0] not in '._'])
+mlsql.report(files=files, rows=sum(rows), first=rows[0], last=rows[-1], total=X.sum(), labels=y.sum())
 mlsql_model.sk_save_model(1)
 """
 

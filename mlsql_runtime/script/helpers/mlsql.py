@@ -74,14 +74,12 @@ def _typed(text: str, default: Any, name: str) -> Any:
         return None
     if isinstance(default, bool):
         raise ValueError(f"fitParam.<i>.{name} is {text!r}; expected true or false")
-    if isinstance(default, str):
-        return text
     try:
         value = ast.literal_eval(word)
     except (ValueError, SyntaxError):
-        if isinstance(default, (int, float)):
-            raise ValueError(f"fitParam.<i>.{name} is {text!r}; expected a number") from None
-        return text
+        return text  # such as max_features="sqrt"; the estimator checks words itself
+    if isinstance(default, (int, float)) and not isinstance(value, (int, float)):
+        raise ValueError(f"fitParam.<i>.{name} is {text!r}; expected a number")
     if isinstance(default, float) and isinstance(value, int):
         return float(value)
     return value
@@ -188,7 +186,10 @@ def report(step: int | None = None, **metrics: float) -> None:
     if _input is None:
         print(f"step {step}: {metrics}" if step is not None else metrics)
         return
-    _answer(REPORT_MARK, {"step": step, "metrics": {name: float(value) for name, value in metrics.items()}})
+    _answer(
+        REPORT_MARK,
+        {"step": None if step is None else int(step), "metrics": {name: float(value) for name, value in metrics.items()}},
+    )
 
 
 def progress(done: float, total: float) -> None:
@@ -196,4 +197,4 @@ def progress(done: float, total: float) -> None:
     if _input is None:
         print(f"{done} of {total}")
         return
-    _answer(PROGRESS_MARK, {"done": done, "total": total})
+    _answer(PROGRESS_MARK, {"done": float(done), "total": float(total)})

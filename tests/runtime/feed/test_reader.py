@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError, InputError
-from mlsql_runtime.feed.reader import JSON_BLOCK, data_files, read_arrow, rebatch, table_schema
+from mlsql_runtime.feed.json_lines import BLOCK
+from mlsql_runtime.feed.reader import data_files, read_arrow, rebatch, table_schema
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.vectors import VECTOR_TYPE, serialized
 
@@ -194,7 +195,7 @@ def test_a_file_without_rows_has_none(tmp_path: Path, describe_table: Describe, 
 def test_json_rows_longer_than_a_block_are_read_once_each(tmp_path: Path, describe_table: Describe, compress: bool) -> None:
     """A long row comes after so many short ones that batches were handed on before it is met."""
     schema = pa.schema([("id", pa.int64()), ("name", pa.string())])
-    short, long = "s" * 1000, "l" * (JSON_BLOCK + JSON_BLOCK // 4)
+    short, long = "s" * 1000, "l" * (BLOCK + BLOCK // 4)
     names = [short] * 20_000 + [long] + [short] * 100
     content = json_lines({"id": i, "name": name} for i, name in enumerate(names))
     path = tmp_path / ("part-0.json.gz" if compress else "part-0.json")
@@ -205,7 +206,7 @@ def test_json_rows_longer_than_a_block_are_read_once_each(tmp_path: Path, descri
 
 
 def test_a_long_json_row_is_read_however_well_it_is_compressed(tmp_path: Path, describe_table: Describe) -> None:
-    row = {"id": 1, "name": "l" * (JSON_BLOCK * 2)}
+    row = {"id": 1, "name": "l" * (BLOCK * 2)}
     (tmp_path / "part-0.json.gz").write_bytes(gzip.compress(json_lines([row]), 9))
     schema = pa.schema([("id", pa.int64()), ("name", pa.string())])
     assert rows_of(read_arrow(describe_table(tmp_path, "json", schema, 1))) == [row]
@@ -270,12 +271,11 @@ def test_csv_options_are_applied(tmp_path: Path, describe_table: Describe, conte
     ]
 
 
-def test_backslashes_come_back_from_csv_as_spark_writes_it(tmp_path: Path, describe_table: Describe) -> None:
-    """Spark escapes quotes and backslashes inside of quotes only."""
+def test_backslashes_and_quotes_come_back_from_csv_with_doubled_quotes(tmp_path: Path, describe_table: Describe) -> None:
     schema = pa.schema([("t", pa.string()), ("q", pa.string())])
-    lines = [r'a\b,"q\"\\\"x"', r'"c,\\d",l' + "\\", "e,f"]
+    lines = [r'a\b,"q""\""x"', r'"c,\d",l' + "\\", "e,f"]
     (tmp_path / "part-0.csv").write_text("".join(line + "\n" for line in lines))
-    assert rows_of(read_arrow(describe_table(tmp_path, "csv", schema, 3))) == [
+    assert rows_of(read_arrow(describe_table(tmp_path, "csv", schema, 3, {"escape": '"'}))) == [
         {"t": r"a\b", "q": r'q"\"x'},
         {"t": r"c,\d", "q": "l\\"},
         {"t": "e", "q": "f"},

@@ -142,24 +142,6 @@ def test_a_path_below_a_file_cannot_be_written(local_root: Location, operation: 
     assert (local_root / "file").read() == b"1"
 
 
-def test_a_folder_cannot_be_made_below_a_file(local_root: Location) -> None:
-    (local_root / "file").write(b"1")
-    with pytest.raises(StorageError):
-        (local_root / "file" / "x").make_dir()
-
-
-def test_a_folder_cannot_be_made_where_a_file_is(local_root: Location) -> None:
-    (local_root / "file").write(b"1")
-    with pytest.raises(StorageError):
-        (local_root / "file").make_dir()
-
-
-def test_making_a_folder_twice_is_fine(local_root: Location) -> None:
-    (local_root / "a" / "b").make_dir()
-    (local_root / "a" / "b").make_dir()
-    assert (local_root / "a" / "b").is_dir()
-
-
 def test_a_file_has_nothing_below_it(root: Location) -> None:
     (root / "7").write(b"1")
     assert (root / "7").names() == []

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -146,7 +147,7 @@ def test_staging_removes_a_new_folder_on_disk(local_root: Location, error: type[
 
 
 def test_staging_leaves_a_model_path_that_was_there(local_root: Location) -> None:
-    local_root.make_dir()
+    Path(local_root.path).mkdir(parents=True)
     with staging(local_root, "job"):
         pass
     assert local_root.is_dir()
@@ -221,15 +222,17 @@ def test_prune_removes_the_manifest_first(local_root: Location, publish: Publish
 
 def test_prune_removes_what_dead_jobs_left_long_ago(local_root: Location, publish: Publish) -> None:
     publish(local_root)
-    names = ("_model_2", "_model_3", "_staging/old-1", "_staging/new-1")
+    names = ("_model_2", "_model_3", "_model_4", "_staging/old-1", "_staging/new-1")
     for name in names:
         (local_root / name / "claim.json").write(b"{}")
         (local_root / name / "half").write(b"x")
     long_ago = time.time() - STALE.total_seconds() - 60
-    for name in ("_model_1", "_model_2", "_staging/old-1"):
-        os.utime(f"{local_root.path}/{name}/claim.json", (long_ago, long_ago))
+    for name in ("_model_1", "_model_2", "_model_4", "_staging/old-1"):
+        for file in (local_root / name).files():
+            os.utime(f"{local_root.path}/{name}/{file}", (long_ago, long_ago))
+    (local_root / "_model_4/fresh").write(b"x")  # claimed long ago and still at work
     assert prune(local_root, None) == []
-    assert [name for name in names if (local_root / name).exists()] == ["_model_3", "_staging/new-1"]
+    assert [name for name in names if (local_root / name).exists()] == ["_model_3", "_model_4", "_staging/new-1"]
     assert latest_version(local_root) == 1
 
 
