@@ -12,7 +12,8 @@ def main() -> None:
     home = WORK / "airflow"
     migrate(home)
     print("Airflow's UI will be at http://127.0.0.1:8080 in about half a minute; Ctrl-C ends it.", flush=True)
-    os.execve(AIRFLOW, [AIRFLOW, "standalone"], environment(home))
+    path = os.pathsep.join([os.path.dirname(AIRFLOW), os.environ.get("PATH", os.defpath)])  # it starts its parts by name
+    os.execve(AIRFLOW, [AIRFLOW, "standalone"], environment(home) | {"PATH": path})
 
 
 if __name__ == "__main__":
