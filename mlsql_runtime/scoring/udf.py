@@ -48,4 +48,6 @@ def _iterator_annotations() -> dict[str, Any]:
 
 def register_function(spark: SparkSession, name: str, record: FunctionRecord) -> None:
     """Make the package callable in SQL as ``name``."""
+    # Spark 4.2 hands columns of Parquet and ORC files to Arrow functions without making rows, and fails on vectors then.
+    spark.conf.set("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled", "false")
     spark.udf.register(name, make_udf(record))

@@ -90,6 +90,14 @@ def test_a_registered_function_serves_another_job(run: Run, spark: SparkSession,
     assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(path, 0))
 
 
+@pytest.mark.parametrize("columnar", ["parquet", "orc"])
+def test_vectors_in_columnar_files_are_scored(run: Run, spark: SparkSession, path: str, tmp_path: Path, columnar: str) -> None:
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    spark.table("data").write.format(columnar).save(str(tmp_path / "stored"))
+    rows = spark.read.format(columnar).load(str(tmp_path / "stored")).selectExpr("label", "jack(features) as p").collect()
+    assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(path, 1))
+
+
 def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, path: str) -> None:
     from pyspark.ml.linalg import SparseVector, Vectors, VectorUDT
     from pyspark.sql.types import StructField, StructType
