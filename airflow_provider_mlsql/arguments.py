@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import TableRef, parse_table_ref
-from mlsql_runtime.plan.table_ref import option_text
+from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.plan import TableRef, option_text, parse_table_ref
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -37,24 +39,44 @@ def as_float(value: Any, what: str) -> float | None:
         raise InputError(f"{what} is {value!r}; expected a number") from None
 
 
-def as_options(value: Mapping[str, Any] | None, what: str) -> dict[str, str]:
-    """A dict of option texts."""
-    if value is None:
+def as_bool(value: Any, what: str) -> bool:
+    """True or False, or the text of one."""
+    word = str(value).strip().lower()
+    if word not in ("true", "false"):
+        raise InputError(f"{what} is {value!r}; expected true or false")
+    return word == "true"
+
+
+def as_choice(value: Any, what: str, choices: Sequence[str]) -> Any:
+    """One of a few words."""
+    if value not in choices:
+        raise InputError(f"{what} is {value!r}; expected {', '.join(map(repr, choices[:-1]))} or {choices[-1]!r}")
+    return value
+
+
+def as_options(value: Any, what: str) -> dict[str, str]:
+    """A dict of option texts, or JSON text of one; options that are None are left out."""
+    value = as_value(value, what)
+    if value in _NOTHING:
         return {}
     if not isinstance(value, Mapping):
         raise InputError(f"{what} is a {type(value).__name__}; expected a dict")
-    return {str(key): option_text(item) for key, item in value.items()}
+    return {str(key): option_text(item) for key, item in value.items() if item is not None}
+
+
+def as_flags(value: Any) -> tuple[str, ...]:
+    """Flags of an interpreter: a list, or text as on a command line."""
+    return tuple(shlex.split(value)) if isinstance(value, str) else tuple(map(str, value or ()))
 
 
 def as_groups(value: Any) -> tuple[dict[str, str], ...]:
     """``fit_params``: a list of dicts, one dict, or JSON text of either; nothing is one empty group."""
-    if isinstance(value, str) and value not in _NOTHING:
-        value = _json(value, "fit_params")
+    value = as_value(value, "fit_params")
     if value in _NOTHING:
         return ({},)
     groups = [value] if isinstance(value, Mapping) else value
-    if not isinstance(groups, Sequence):
-        raise InputError(f"fit_params is a {type(value).__name__}; expected a list of dicts, one for each fit group")
+    if not isinstance(groups, Sequence) or isinstance(groups, str):
+        raise InputError(f"fit_params is {value!r}; expected a list of dicts, one for each fit group")
     return tuple(as_options(group, f"fit_params[{index}]") for index, group in enumerate(groups))
 
 
@@ -69,10 +91,24 @@ def as_value(value: Any, what: str) -> Any:
 
 
 def _json(text: str, what: str) -> Any:
+    """JSON; or what Jinja makes of a list or dict when it renders text, which is Python's notation."""
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InputError(f"{what} is {text!r}, which is not JSON ({error})") from None
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            raise InputError(f"{what} is {text!r}, which is not JSON ({error})") from None
+
+
+def refuse_unknown(operator: type[BaseOperator], kwargs: Mapping[str, Any]) -> None:
+    """Name the nearest argument for one that the operator does not have, before Airflow only says that there is none."""
+    own = {name for cls in operator.__mro__[:-1] for name in inspect.signature(cls).parameters}
+    for name in kwargs:
+        if name not in own:
+            raise InputError(
+                f"{operator.__name__} has no argument '{name}'{did_you_mean(name, own - {'kwargs', 'args'})}", argument=name
+            )
 
 
 def script_path(operator: BaseOperator, path: str) -> str:

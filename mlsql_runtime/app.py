@@ -7,16 +7,25 @@ result is written either way, so a missing one means that the application was ki
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlsql_runtime import codec, engine, result
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import Plan, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
+
+PARENT_CHECK_SECONDS = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,19 +33,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mlsql-app", description=__doc__)
     parser.add_argument("--plan", required=True, help="URI of the plan, JSON")
     parser.add_argument("--result", required=True, help="URI to write the result to, JSON")
+    parser.add_argument("--conf", help="file with further Spark properties, JSON: those that may not be seen in a process list")
+    parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
-    plan = load_plan(Location.of(args.plan).read(), args.plan)
-    outcome = run(plan)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that staged data are removed
+    if args.parent is not None:
+        threading.Thread(target=_end_with, args=(args.parent,), name="mlsql-parent", daemon=True).start()
+    try:
+        plan = load_plan(Location.of(args.plan).read(), args.plan)
+        outcome = run(plan, json.loads(Location.of(args.conf).read()) if args.conf else {})
+    except MLSQLError as error:
+        outcome = result.failed("unknown", (), error)
     Location.of(args.result).replace(codec.dumps(outcome).encode())
     return 0 if outcome.is_successful else 1
 
 
-def run(plan: Plan) -> RunResult:
-    """Run the plan on the session that spark-submit configured, and stop it."""
+def run(plan: Plan, conf: Mapping[str, str]) -> RunResult:
+    """Run the plan on the session that spark-submit configured, with ``conf`` added, and stop it."""
     from pyspark.sql import SparkSession
 
     try:
-        spark = SparkSession.builder.getOrCreate()
+        spark = SparkSession.builder.config(map=dict(conf)).getOrCreate()
     except Exception as error:
         traceback.print_exc()
         return result.failed(plan.job_id, (), translate(error))
@@ -45,7 +62,33 @@ def run(plan: Plan) -> RunResult:
     try:
         return engine.run(plan, spark)
     finally:
-        spark.stop()
+        with contextlib.suppress(Exception):  # a JVM that is gone already must not cost the result
+            spark.stop()
+
+
+def _end_with(parent: int) -> None:
+    """Ask this process to end when its Airflow task is gone, so that no orphan publishes beside a retry."""
+    begun = _start_time(parent)
+    while _start_time(parent) == begun:
+        time.sleep(PARENT_CHECK_SECONDS)
+    say(f"the process {parent} that submitted this job is gone: ending")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _start_time(pid: int) -> str | None:
+    """What tells a process from a later one of the same number; None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+    except FileNotFoundError:
+        if os.path.isdir("/proc/self"):
+            return None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        return "alive"
+    return None if state in "ZX" else fields[18]
 
 
 if __name__ == "__main__":

@@ -31,17 +31,19 @@ _HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
 def run(plan: Plan, spark: SparkSession) -> RunResult:
     """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own."""
     done: list[StepResult] = []
-    with ExitStack() as cleanup:
-        job = Job(plan.job_id, spark, cleanup)
-        for statement in plan.statements:
-            try:
+    where = "job"
+    try:
+        with ExitStack() as cleanup:
+            job = Job(plan.job_id, spark, cleanup)
+            for statement in plan.statements:
+                where = statement.tag
                 step = _HANDLERS[type(statement)](statement, job)
-            except Exception as error:
-                ours = translate(error)
-                if ours is not error:
-                    traceback.print_exc()  # the whole of it for the log; the message for the task's error
-                say(f"{statement.tag}: {type(ours).__name__}: {ours.message}")
-                return result.failed(plan.job_id, tuple(done), ours)
-            if step is not None:
-                done.append(step)
+                if step is not None:
+                    done.append(step)
+    except Exception as error:
+        ours = translate(error)
+        if ours is not error:
+            traceback.print_exc()  # the whole of it for the log; the message for the task's error
+        say(f"{where}: {type(ours).__name__}: {ours.message}")
+        return result.failed(plan.job_id, tuple(done), ours)
     return RunResult(job_id=plan.job_id, steps=tuple(done))

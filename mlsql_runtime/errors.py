@@ -11,7 +11,7 @@
     │   └── VersionNotFound     the model path has no such version, fit group or function
     ├── IntegrityError          a file is not the one its manifest names
     ├── ScriptFailed            a user's script, or a function it made, failed
-    │   └── TrainingFailed      as many fit groups failed as ``failOn`` allows
+    │   └── TrainingFailed      more fit groups failed than ``failOn`` allows
     ├── StorageError            a path cannot be read or written
     └── JobFailed               the Spark application ended without a result: worth a retry
 
@@ -70,7 +70,7 @@ class ScriptFailed(MLSQLError):
 
 
 class TrainingFailed(ScriptFailed):
-    """As many fit groups failed as ``failOn`` allows."""
+    """More fit groups failed than ``failOn`` allows."""
 
 
 class StorageError(MLSQLError):

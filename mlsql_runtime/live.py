@@ -13,18 +13,23 @@ import select
 import socket
 import socketserver
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 OURS = "mlsql"
 STREAM_BYTES = 2 << 20  # of one script's output that go to the task log; all of it is in its own log
+TOKEN_SECONDS = 10
+CLOSING_SECONDS = 10
 _printing = threading.Lock()
 
 
 def say(text: str, label: str = OURS) -> None:
-    """Print one line for people, at once."""
+    """Print a line for people, at once; a text with line ends in it as several."""
     with _printing:
-        print(f"[{label}] {text}", flush=True)
+        for line in text.replace("\r", "\n").split("\n"):
+            print(f"[{label}] {line}", flush=True)
 
 
 @dataclass(frozen=True)
@@ -37,25 +42,38 @@ class LiveAddress:
 
 
 class LiveLog:
-    """The driver's end. Use it as a context manager around the Spark job that sends lines."""
+    """The driver's end. Use it as a context manager around the Spark job that sends lines.
 
-    def __init__(self, host: str) -> None:
+    :param host: the driver's name for executors.
+    :param bind_address: where to listen; ``host`` by default.
+    """
+
+    def __init__(self, host: str, bind_address: str | None = None) -> None:
         token = secrets.token_hex(16)
+        readers: list[threading.Thread] = []
 
         class Handler(socketserver.StreamRequestHandler):
+            timeout = TOKEN_SECONDS
+
             def handle(self) -> None:
-                if not secrets.compare_digest(self.rfile.readline(256).strip(), token.encode()):
-                    return
-                for line in self.rfile:
-                    label, text = json.loads(line)
-                    say(text, label)
+                with contextlib.suppress(OSError):
+                    if secrets.compare_digest(self.rfile.readline(256).strip(), token.encode()):
+                        self.connection.settimeout(None)  # a script may be silent for hours
+                        for line in self.rfile:
+                            label, text = json.loads(line)
+                            say(text, label)
 
         class Server(socketserver.ThreadingTCPServer):
             request_queue_size = 128  # clients that connect at the same time; one more would wait a second
-            daemon_threads = False  # on closing, wait until all lines that were sent are printed
-            block_on_close = True
 
-        self._server = Server((host, 0), Handler)
+            def process_request(self, request: Any, client_address: Any) -> None:
+                """One thread for each client, known before it starts, so that closing can wait for it, but not forever."""
+                reader = threading.Thread(target=self.process_request_thread, args=(request, client_address), daemon=True)
+                readers.append(reader)
+                reader.start()
+
+        self._readers = readers
+        self._server = Server((bind_address or host, 0), Handler)
         self.address = LiveAddress(host, self._server.server_address[1], token)
 
     def __enter__(self) -> LiveLog:
@@ -68,6 +86,9 @@ class LiveLog:
         self._server.shutdown()
         while select.select([self._server], [], [], 0)[0]:  # connections that nobody has looked at yet
             self._server.handle_request()
+        deadline = time.monotonic() + CLOSING_SECONDS
+        for reader in self._readers:  # until all lines that were sent are printed
+            reader.join(max(0.0, deadline - time.monotonic()))
         self._server.server_close()
 
 
@@ -86,7 +107,7 @@ class LiveClient:
         if self._room <= 0:
             return
         self._room -= len(text) + 1
-        self._write(text if self._room > 0 else "… more output than the task log takes; all of it is in this group's own log …")
+        self._write(text if self._room > 0 else "… more output than the task log takes …")
 
     def _write(self, text: str) -> None:
         if self._socket is None:

@@ -7,9 +7,9 @@ import socket
 from collections.abc import Sequence
 
 from mlsql_runtime.errors import InputError, StorageError
-from mlsql_runtime.plan import Load, Plan, Predict, PythonEnv, Register, Select, Statement, Train
+from mlsql_runtime.plan import RESOURCE, Load, Plan, Predict, PythonEnv, Register, Select, Statement, Train
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
-from mlsql_runtime.script.interpreter import inspect_interpreter
+from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest
@@ -24,16 +24,19 @@ def precheck(plan: Plan, is_local: bool) -> None:
     :raises MLSQLError: the first thing found wrong.
     """
     tables: set[str] = set()
-    trained: set[str] = set()
+    made: set[tuple[str, str | None]] = set()  # model paths trained by the plan, and functions registered
     for statement in plan.statements:
         _check_tables(statement, tables)
-        _check_models(statement, trained)
+        _check_models(statement, made)
         if isinstance(statement, (Train, Register, Predict)):
             _check_script(statement, is_local)
         if isinstance(statement, Load) and is_local:
             _check_data(statement)
         if isinstance(statement, Train):
-            trained.add(Location.of(statement.model_path).uri)
+            _check_resources(statement, is_local)
+            made.add((Location.of(statement.model_path).uri, None))
+        if isinstance(statement, Register):
+            made.add((Location.of(statement.model_path).uri, statement.function))
 
 
 def _check_tables(statement: Statement, known: set[str]) -> None:
@@ -51,24 +54,32 @@ def _check_tables(statement: Statement, known: set[str]) -> None:
         known.add(statement.result)
 
 
-def _check_models(statement: Statement, trained: set[str]) -> None:
+def _check_models(statement: Statement, made: set[tuple[str, str | None]]) -> None:
     if isinstance(statement, Select):
         for ref in statement.functions:
-            read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
+            root = open_model_path(ref.model_path)
+            if (root.uri, ref.function) not in made:
+                read_function(root, ref.function, ref.function_version)
     if isinstance(statement, (Train, Register, Predict)):
         root = open_model_path(statement.model_path)
-        if not isinstance(statement, Train) and root.uri not in trained:
+        if not isinstance(statement, Train) and (root.uri, None) not in made:
             choose_fit(read_manifest(root, statement.model_version), statement.alg_index, root.uri)
 
 
 def _check_script(statement: Train | Register | Predict, is_local: bool) -> None:
-    entry = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}[statement.tag]
-    bundle = read_bundle(statement.script_path, entry)
+    bundle = read_bundle(statement.script_path, statement.tag)
     python = PythonEnv() if isinstance(statement, Register) else statement.python
-    if python.path in (None, "", "python"):
+    if uses_default(python):
         check_syntax(bundle, statement.script_path)
     if is_local and (python.path is not None or python.version is not None):
         inspect_interpreter(python, socket.gethostname())
+
+
+def _check_resources(statement: Train, is_local: bool) -> None:
+    for index, params in enumerate(statement.fit_params):
+        for key, uri in params.items():
+            if key.startswith(RESOURCE) and (is_local or "://" in uri) and not Location.of(uri).exists():
+                raise InputError(f"fitParam.{index}.{key} is {uri}, and there is nothing there; check the path", path=uri)
 
 
 def _check_data(statement: Load) -> None:

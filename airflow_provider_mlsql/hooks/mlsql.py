@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -15,20 +17,22 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from mlsql_runtime.errors import InputError, JobFailed
-from mlsql_runtime.plan import Plan, dump_plan
+from mlsql_runtime.plan import Plan, Predict, Train, dump_plan
 from mlsql_runtime.result import RunResult, load_result
 
 if TYPE_CHECKING:
     from airflow_provider_mlsql.hooks.submit import SubmitHook
 
 QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
+_SECRET = re.compile(r"secret|password|token|access[._-]?key|credential", re.IGNORECASE)
 
 
 class MLSQLHook(BaseHook):
     """Runs plans through the Spark connection ``spark_conn_id``, in client mode; without such a connection on ``local[*]``.
 
     :param spark_conn_id: a connection of type ``spark``; only ``spark_default`` may be missing.
-    :param conf: Spark properties, such as ``{"spark.executor.memory": "4g"}``.
+    :param conf: Spark properties, such as ``{"spark.executor.memory": "4g"}``. Those that look like secrets do not go to the
+        command line.
     """
 
     conn_name_attr = "spark_conn_id"
@@ -38,8 +42,9 @@ class MLSQLHook(BaseHook):
     def __init__(self, spark_conn_id: str = default_conn_name, conf: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.spark_conn_id = spark_conn_id
-        self.conf = dict(conf or {})
-        self._mark: str | None = None
+        self.conf = {key: str(value) for key, value in (conf or {}).items()}
+        self._mark = uuid.uuid4().hex
+        self._cancelled = False
 
     def run(self, plan: Plan) -> RunResult:
         """Run the plan to its end and answer its result. No process of it is left when this returns or raises.
@@ -50,33 +55,34 @@ class MLSQLHook(BaseHook):
         from mlsql_runtime.precheck import precheck
 
         master = self._master()
-        precheck(plan, is_local=master.startswith("local"))
+        precheck(plan, is_local=_is_local(master))
         with tempfile.TemporaryDirectory(prefix="mlsql-job-") as name:
             return self._run_in(Path(name), plan, master)
 
     def on_kill(self) -> None:
-        """End every process of the running plan."""
+        """End every process of the running plan, and start none any more."""
         from airflow_provider_mlsql.hooks.processes import end_marked
 
-        if self._mark is not None:
-            self.log.info("Ended %d processes of the job", end_marked(self._mark))
+        self._cancelled = True
+        self.log.info("Ended %d processes of the job", end_marked(self._mark))
 
     def _run_in(self, folder: Path, plan: Plan, master: str) -> RunResult:
         from airflow_provider_mlsql.hooks.processes import end_marked
 
-        plan_file, result_file = folder / "plan.json", folder / "result.json"
-        plan_file.touch(mode=0o600)
-        plan_file.write_text(dump_plan(plan), encoding="utf-8")
-        self._mark = uuid.uuid4().hex
-        submit, launcher = self._submit_hook(folder, plan, master, ["--plan", str(plan_file), "--result", str(result_file)])
+        submit, launcher, result_file = self._prepare(folder, plan, master)
         failure: Exception | None = None
         try:
-            submit.submit(str(launcher), env=self._environment(master))
+            if self._cancelled:
+                raise JobFailed("the job was cancelled before Spark started")
+            submit.submit(str(launcher), env=self._environment(folder, master), encoding="utf-8", errors="replace")
+        except JobFailed:
+            raise
         except Exception as error:  # the result file knows better what happened, if there is one
             failure = error
         finally:
             end_marked(self._mark)
         if not result_file.exists():
+            _remove_stagings(plan)
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
         result = load_result(result_file.read_bytes())
@@ -86,46 +92,85 @@ class MLSQLHook(BaseHook):
     def _master(self) -> str:
         """Where Spark runs.
 
-        :raises InputError: for what this hook cannot do: cluster deploy mode, and running without Java.
+        :raises InputError: for what this hook cannot do: cluster deploy mode, a connection without a master, no Java.
         """
         from airflow_provider_mlsql.hooks.submit import LOCAL, SubmitHook
 
-        connection = SubmitHook.get_connection(self.spark_conn_id)
-        if connection.extra_dejson.get("deploy-mode") == "cluster":
+        submit = SubmitHook(conn_id=self.spark_conn_id)
+        if "cluster" in (submit.deploy_mode, self.conf.get("spark.submit.deployMode")):
             raise InputError(
-                f"connection {self.spark_conn_id} asks for deploy mode cluster, but MLSQL jobs run in client mode: set that"
+                f"connection {self.spark_conn_id} or conf asks for deploy mode cluster; MLSQL jobs run in client mode: set that"
             )
+        if submit.master.endswith("://"):
+            raise InputError(f"connection {self.spark_conn_id} names no master; set its host, such as spark://host:7077 or yarn")
         if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
             raise InputError("there is no Java on this worker; install Java 17 or newer, or set JAVA_HOME")
-        if connection.host == LOCAL:
-            self.log.info(
-                "Spark runs on %s, inside this worker: no other master is configured in connection %s", LOCAL, self.spark_conn_id
-            )
-        return connection.host or ""
+        if submit.master == LOCAL:
+            self.log.info("Spark runs on %s, inside this worker: connection %s names no other master", LOCAL, self.spark_conn_id)
+        return submit.master
 
-    def _submit_hook(self, folder: Path, plan: Plan, master: str, arguments: list[str]) -> tuple[SubmitHook, Path]:
+    def _prepare(self, folder: Path, plan: Plan, master: str) -> tuple[SubmitHook, Path, Path]:
+        """Write the files of the job; answers what submits it, the script that starts it, and where its result will be."""
         from airflow_provider_mlsql.hooks.bundle import write_bundle
         from airflow_provider_mlsql.hooks.submit import SubmitHook
 
+        result_file = folder / "result.json"
+        secret = {key: value for key, value in self.conf.items() if _SECRET.search(key)}
+        plan_file = _write_private(folder / "plan.json", dump_plan(plan))
+        conf_file = _write_private(folder / "conf.json", json.dumps(secret))
         archive, launcher = write_bundle(folder)
-        python = {} if master.startswith(("yarn", "k8s")) else {"spark.pyspark.python": sys.executable}
         submit = SubmitHook(
             conn_id=self.spark_conn_id,
-            conf={**QUIET, **python, "spark.pyspark.driver.python": sys.executable, **self.conf},
+            conf=self._defaults(folder, master) | {key: value for key, value in self.conf.items() if key not in secret},
             name=plan.job_id,
             py_files=str(archive),
-            application_args=arguments,
+            application_args=[
+                *("--plan", str(plan_file), "--result", str(result_file)),
+                *("--conf", str(conf_file), "--parent", str(os.getpid())),
+            ],
         )
-        return submit, launcher
+        return submit, launcher, result_file
 
-    def _environment(self, master: str) -> dict[str, str]:
-        """The worker's own, with the mark, and with this environment's Spark unless SPARK_HOME names another."""
-        env = dict(os.environ)
+    def _defaults(self, folder: Path, master: str) -> dict[str, str]:
+        """Spark properties that ``conf`` may override."""
+        conf = QUIET | {"spark.pyspark.driver.python": sys.executable}
+        if _is_local(master) or master.startswith("spark://"):
+            conf["spark.pyspark.python"] = sys.executable
+        if _is_local(master):
+            conf["spark.sql.warehouse.dir"] = (folder / "warehouse").as_uri()  # not in Airflow's working directory
+        return conf
+
+    def _environment(self, folder: Path, master: str) -> dict[str, str]:
+        """The worker's own without Airflow's settings and connections, with this environment's Spark unless SPARK_HOME is set."""
+        from airflow_provider_mlsql.hooks.processes import MARK
+
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
         spec = importlib.util.find_spec("pyspark")
         if "SPARK_HOME" not in env and spec is not None and spec.submodule_search_locations:
             env["SPARK_HOME"] = spec.submodule_search_locations[0]
         if "SPARK_HOME" in env:
             env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
-        if master.startswith("local"):
+        if _is_local(master):
             env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-        return env | {"MLSQL_JOB_MARK": self._mark or "", "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+            env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # goes with the job
+        return env | {MARK: self._mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+def _is_local(master: str) -> bool:
+    return master.partition("[")[0] == "local"
+
+
+def _write_private(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _remove_stagings(plan: Plan) -> None:
+    """A driver that was killed could not remove what it had staged."""
+    from mlsql_runtime.store.publish import remove_stagings
+    from mlsql_runtime.store.read import open_model_path
+
+    for statement in plan.statements:
+        if isinstance(statement, (Train, Predict)):
+            remove_stagings(open_model_path(statement.model_path), plan.job_id)

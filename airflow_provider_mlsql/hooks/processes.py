@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 import psutil
 
+from mlsql_runtime.errors import JobFailed
+
 MARK = "MLSQL_JOB_MARK"
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+LIMIT = 30.0  # seconds after which a process that does not die is reported
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -26,13 +30,19 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def end_marked(mark: str) -> int:
-    """SIGTERM, and after a grace SIGKILL, until no marked process is left; answers how many there were."""
+    """SIGTERM, and after a grace SIGKILL, until no marked process is left; answers how many there were.
+
+    :raises JobFailed: when some do not even die of SIGKILL, naming them.
+    """
     first = processes = marked(mark)
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
     psutil.wait_procs(processes, timeout=GRACE)
+    deadline = time.monotonic() + LIMIT
     while processes := marked(mark):
+        if time.monotonic() > deadline:
+            raise JobFailed(f"processes {', '.join(str(process.pid) for process in processes)} of the job cannot be ended")
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.kill()

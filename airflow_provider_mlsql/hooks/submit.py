@@ -18,6 +18,15 @@ class SubmitHook(SparkSubmitHook):
     """Only the default connection may be missing; any other that does not exist is an error, not a guess."""
 
     @property
+    def master(self) -> str:
+        """The master that spark-submit gets, whichever way the connection spells it."""
+        return str(self._connection["master"])
+
+    @property
+    def deploy_mode(self) -> str:
+        return str(self._connection["deploy_mode"] or "client")
+
+    @property
     def log(self) -> Any:
         return ReadableLog(super().log)
 

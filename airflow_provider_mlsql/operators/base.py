@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.log import mask_secret
 
+from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import Plan, Statement
+from mlsql_runtime.plan import Plan, Predict, Statement, Train
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,13 +25,13 @@ class MLSQLOperator(BaseOperator):
     :param conf: Spark properties.
     """
 
-    template_fields: Sequence[str] = ("conf",)
+    template_fields: Sequence[str] = ("spark_conn_id", "conf")
     ui_color = "#e8f7e4"
 
     def __init__(
         self, *, spark_conn_id: str = MLSQLHook.default_conn_name, conf: Mapping[str, Any] | None = None, **kwargs: Any
     ) -> None:
-        _refuse_unknown(type(self), kwargs)
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.spark_conn_id = spark_conn_id
         self.conf = conf
@@ -44,7 +44,13 @@ class MLSQLOperator(BaseOperator):
     def run_plan(self, context: Context) -> RunResult:
         """Build the plan and run it."""
         plan = Plan(job_id=job_id(context), statements=self.statements())
-        self._hook = MLSQLHook(self.spark_conn_id, self.conf)
+        conf = as_options(self.conf, "conf")
+        for secrets in (
+            conf,
+            *(statement.python.envs for statement in plan.statements if isinstance(statement, (Train, Predict))),
+        ):
+            mask_secret(dict(secrets))  # those whose names say that they are
+        self._hook = MLSQLHook(self.spark_conn_id, conf)
         return self._hook.run(plan)
 
     def on_kill(self) -> None:
@@ -57,13 +63,3 @@ def job_id(context: Context) -> str:
     ti = context["ti"]
     mapped = f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
     return f"{ti.dag_id}.{ti.task_id}{mapped}/{ti.run_id}/{getattr(ti, 'max_tries', 0)}"
-
-
-def _refuse_unknown(operator: type[BaseOperator], kwargs: Mapping[str, Any]) -> None:
-    own = {name for cls in operator.__mro__[:-1] for name in inspect.signature(cls).parameters}
-    for name in kwargs:
-        if name not in own:
-            raise InputError(
-                f"{operator.__name__} has no argument '{name}'{did_you_mean(name, own - {'self', 'kwargs', 'args'})}",
-                argument=name,
-            )

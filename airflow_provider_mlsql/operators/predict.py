@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import as_int, as_options, as_table, as_value, script_path
+from airflow_provider_mlsql.arguments import as_bool, as_float, as_int, as_options, as_table, as_value, script_path
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import FunctionRef, Load, Predict, Save, Select, Statement
+from mlsql_runtime.plan import FunctionRef, Load, Predict, PythonEnv, Save, Select, Statement
 from mlsql_runtime.result import SaveResult, SelectResult, as_xcom
 
 if TYPE_CHECKING:
@@ -37,6 +37,9 @@ class MLSQLPredictOperator(MLSQLOperator):
     :param model_version: the version for the batch script; the newest complete one by default.
     :param alg_index: the fit group for the batch script; the best one by default.
     :param script_params: parameters of the batch script, its ``mlsql.fit_param``.
+    :param python_path: interpreter of the batch script; the job's own by default.
+    :param envs: environment variables of the batch script.
+    :param script_timeout: seconds after which a partition's script is ended.
     :param same_rows: False allows the batch script to write another number of rows than it got.
     """
 
@@ -51,6 +54,10 @@ class MLSQLPredictOperator(MLSQLOperator):
         "model_version",
         "alg_index",
         "script_params",
+        "python_path",
+        "envs",
+        "script_timeout",
+        "same_rows",
     )
     template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "data": "json", "output_table": "json", "functions": "json"}
@@ -66,8 +73,11 @@ class MLSQLPredictOperator(MLSQLOperator):
         python_script_path: str | None = None,
         model_version: int | str | None = None,
         alg_index: int | str | None = None,
-        script_params: Mapping[str, Any] | None = None,
-        same_rows: bool = True,
+        script_params: Mapping[str, Any] | str | None = None,
+        python_path: str | None = None,
+        envs: Mapping[str, str] | str | None = None,
+        script_timeout: float | str | None = None,
+        same_rows: bool | str = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -80,6 +90,9 @@ class MLSQLPredictOperator(MLSQLOperator):
         self.model_version = model_version
         self.alg_index = alg_index
         self.script_params = script_params
+        self.python_path = python_path
+        self.envs = envs
+        self.script_timeout = script_timeout
         self.same_rows = same_rows
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -102,20 +115,34 @@ class MLSQLPredictOperator(MLSQLOperator):
         if self.python_script_path:
             made.append(self._batch(table, self.python_script_path))
             table = "predicted"
-        elif not self.sql:
-            raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")
+        else:
+            self._refuse_without_script()
         return (*made, self._save(table))
+
+    def _refuse_without_script(self) -> None:
+        for name in ("model_path", "model_version", "alg_index", "script_params", "python_path", "envs", "script_timeout"):
+            if getattr(self, name):
+                raise InputError(
+                    f"{name} is for a batch script, and there is no python_script_path; functions go with sql", argument=name
+                )
+        if not self.sql:
+            raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")
 
     def _batch(self, table: str, path: str) -> Predict:
         return Predict(
             table=table,
-            model_path=self.model_path or "",
+            model_path=str(self.model_path or ""),
             script_path=script_path(self, path),
             result="predicted",
             model_version=as_int(self.model_version, "model_version"),
             alg_index=as_int(self.alg_index, "alg_index"),
             params=as_options(self.script_params, "script_params"),
-            same_rows=self.same_rows,
+            python=PythonEnv(
+                path=self.python_path or None,
+                envs=as_options(self.envs, "envs"),
+                timeout=as_float(self.script_timeout, "script_timeout"),
+            ),
+            same_rows=as_bool(self.same_rows, "same_rows"),
         )
 
     def _save(self, table: str) -> Save:
@@ -134,11 +161,11 @@ class MLSQLPredictOperator(MLSQLOperator):
 
 
 def _functions(given: Any) -> tuple[FunctionRef, ...]:
-    """Names to model paths, one register result, or several."""
+    """Names to model paths (or to register results), one register result, or several."""
     if not given:
         return ()
     if isinstance(given, Mapping) and "function" not in given:
-        return tuple(FunctionRef(name=name, model_path=str(path), function=name) for name, path in given.items())
+        return tuple(_function(value, name) for name, value in given.items())
     results = [given] if isinstance(given, Mapping) else given
     if (
         not isinstance(results, Sequence)
@@ -146,17 +173,24 @@ def _functions(given: Any) -> tuple[FunctionRef, ...]:
         or not all(isinstance(result, Mapping) for result in results)
     ):
         raise InputError(f"functions is {given!r}; expected a dict of names to model paths, or the XCom of register tasks")
-    made = []
-    for result in results:
-        missing = next((key for key in ("function", "model_path") if key not in result), None)
-        if missing:
-            raise InputError(f"functions holds a dict without '{missing}'{did_you_mean(missing, map(str, result))}")
-        made.append(
-            FunctionRef(
-                name=result["function"],
-                model_path=result["model_path"],
-                function=result["function"],
-                function_version=result.get("function_version"),
-            )
-        )
-    return tuple(made)
+    made = tuple(_function(result, None) for result in results)
+    names = [ref.name for ref in made]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"functions holds two functions called {twice}; give a dict with a name of its own for each")
+    return made
+
+
+def _function(given: Any, name: str | None) -> FunctionRef:
+    """One function, called ``name`` in SQL, or by its own name."""
+    if not isinstance(given, Mapping):
+        return FunctionRef(name=str(name), model_path=str(given), function=str(name))
+    missing = next((key for key in ("function", "model_path") if key not in given), None)
+    if missing:
+        raise InputError(f"functions holds a dict without '{missing}'{did_you_mean(missing, map(str, given))}")
+    return FunctionRef(
+        name=name or given["function"],
+        model_path=str(given["model_path"]),
+        function=given["function"],
+        function_version=given.get("function_version"),
+    )

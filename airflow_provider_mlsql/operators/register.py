@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import as_float, as_int, as_table, script_path
+from airflow_provider_mlsql.arguments import as_bool, as_float, as_int, as_table, script_path
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.plan import Load, Register, Statement
 from mlsql_runtime.result import as_xcom
@@ -39,6 +39,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         "python_script_path",
         "model_version",
         "alg_index",
+        "enable_copy_train_params_to_python",
         "min_score",
         "only_if_better",
         "sample_data",
@@ -53,7 +54,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         python_script_path: str,
         model_version: int | str | None = None,
         alg_index: int | str | None = None,
-        enable_copy_train_params_to_python: bool = False,
+        enable_copy_train_params_to_python: bool | str = False,
         min_score: float | str | None = None,
         only_if_better: float | str | None = None,
         sample_data: str | Mapping[str, Any] | None = None,
@@ -79,12 +80,12 @@ class MLSQLRegisterOperator(MLSQLOperator):
             table = as_table(self.sample_data, "sample_data")
             made.append(Load(table="sample", format=table.format, path=table.path, options=table.options))
         register = Register(
-            model_path=self.model_path,
+            model_path=str(self.model_path),
             function=self.function_name,
             script_path=script_path(self, self.python_script_path),
             model_version=as_int(self.model_version, "model_version"),
             alg_index=as_int(self.alg_index, "alg_index"),
-            copy_train_params=self.enable_copy_train_params_to_python,
+            copy_train_params=as_bool(self.enable_copy_train_params_to_python, "enable_copy_train_params_to_python"),
             min_score=as_float(self.min_score, "min_score"),
             only_if_better=as_float(self.only_if_better, "only_if_better"),
             sample_table="sample" if made else None,

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import as_float, as_groups, as_int, as_options, as_table, script_path
+from airflow_provider_mlsql.arguments import (
+    as_bool,
+    as_choice,
+    as_flags,
+    as_float,
+    as_groups,
+    as_int,
+    as_options,
+    as_table,
+    script_path,
+)
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Select, Statement, Train
@@ -27,7 +37,8 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
     :param sql: a query over ``data`` whose result is trained on, instead of all of it.
     :param fit_params: one dict of parameters for each fit group; ``resource.<name>`` names a file or folder to bring along.
-    :param validate_data: a table like ``data``, or a fraction of the rows to hold out, such as ``0.2``.
+    :param validate_data: a table like ``data``, with the columns that the script reads (``sql`` is not applied to it); or a
+        fraction of the rows to hold out, such as ``0.2``.
     :param enable_data_local: data reach the script as files.
     :param data_local_format: format of these files: any Spark writer format.
     :param data_local_file_num: number of these files.
@@ -52,15 +63,19 @@ class MLSQLTrainOperator(MLSQLOperator):
         "sql",
         "fit_params",
         "validate_data",
+        "enable_data_local",
         "data_local_format",
         "data_local_file_num",
         "data_local_options",
         "python_path",
-        "python_ver",
         "python_param",
         "envs",
         "fit_timeout",
+        "keep_version",
         "keep_versions",
+        "greater_is_better",
+        "fail_on",
+        "keep_local_directory",
     )
     template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "fit_params": "json", "data": "json", "validate_data": "json"}
@@ -74,20 +89,20 @@ class MLSQLTrainOperator(MLSQLOperator):
         sql: str | None = None,
         fit_params: Sequence[Mapping[str, Any]] | str | None = None,
         validate_data: str | Mapping[str, Any] | float | None = None,
-        enable_data_local: bool = True,
+        enable_data_local: bool | str = True,
         data_local_format: str = "json",
         data_local_file_num: int | str | None = None,
-        data_local_options: Mapping[str, Any] | None = None,
+        data_local_options: Mapping[str, Any] | str | None = None,
         python_path: str | None = None,
         python_ver: str | None = None,
-        python_param: Sequence[str] = (),
-        envs: Mapping[str, str] | None = None,
+        python_param: Sequence[str] | str = (),
+        envs: Mapping[str, str] | str | None = None,
         fit_timeout: float | str | None = None,
-        keep_version: bool = True,
+        keep_version: bool | str = True,
         keep_versions: int | str | None = None,
-        greater_is_better: bool = True,
-        fail_on: Literal["all", "any"] = "all",
-        keep_local_directory: bool = False,
+        greater_is_better: bool | str = True,
+        fail_on: str = "all",
+        keep_local_directory: bool | str = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -116,7 +131,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         return as_xcom(self.run_plan(context).steps[-1])
 
     def statements(self) -> tuple[Statement, ...]:
-        if not self.enable_data_local:
+        if not as_bool(self.enable_data_local, "enable_data_local"):
             raise InputError("enable_data_local is False, but this version brings data to scripts as files only; set it to True")
         data = as_table(self.data, "data")
         made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
@@ -125,7 +140,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         fraction, validate_table = self._validation(made)
         train = Train(
             table="selected" if self.sql else "data",
-            model_path=self.model_path,
+            model_path=str(self.model_path),
             script_path=script_path(self, self.python_script_path),
             fit_params=as_groups(self.fit_params),
             validate_table=validate_table,
@@ -138,16 +153,25 @@ class MLSQLTrainOperator(MLSQLOperator):
             python=PythonEnv(
                 path=self.python_path or None,
                 version=self.python_ver or None,
-                flags=tuple(self.python_param),
-                envs=dict(self.envs or {}),
+                flags=as_flags(self.python_param),
+                envs=as_options(self.envs, "envs"),
                 timeout=as_float(self.fit_timeout, "fit_timeout"),
             ),
-            keep_versions=as_int(self.keep_versions, "keep_versions") if self.keep_version else 1,
-            greater_is_better=self.greater_is_better,
-            fail_on=self.fail_on,
-            keep_local_directory=self.keep_local_directory,
+            keep_versions=self._kept(),
+            greater_is_better=as_bool(self.greater_is_better, "greater_is_better"),
+            fail_on=as_choice(self.fail_on, "fail_on", ("all", "any")),
+            keep_local_directory=as_bool(self.keep_local_directory, "keep_local_directory"),
         )
         return (*made, train)
+
+    def _kept(self) -> int | None:
+        """How many versions are kept; None for all."""
+        keep = as_int(self.keep_versions, "keep_versions")
+        if as_bool(self.keep_version, "keep_version"):
+            return keep
+        if keep not in (None, 1):
+            raise InputError(f"keep_version is False and keep_versions is {keep}; give one of them")
+        return 1
 
     def _validation(self, made: list[Statement]) -> tuple[float | None, str | None]:
         """A held-out fraction, or the name of a validation table that is loaded for it."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_mlsql.arguments import as_float, as_int
+from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int, refuse_unknown
 from mlsql_runtime.errors import InputError, ScriptFailed, TrainingFailed
 from mlsql_runtime.result import as_xcom
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from mlsql_runtime.store.awaiting import Awaited
+    from mlsql_runtime.store.location import Location
     from mlsql_runtime.store.manifest import Manifest
 
 
@@ -34,7 +35,15 @@ class MLSQLModelSensor(BaseSensorOperator):
     :param check_files: compare every file with the digest in the manifest before succeeding.
     """
 
-    template_fields = ("model_path", "min_version", "published_after", "job_id", "min_score")
+    template_fields = (
+        "model_path",
+        "min_version",
+        "published_after",
+        "job_id",
+        "min_score",
+        "on_low_score",
+        "check_files",
+    )
     ui_color = "#e6f1f2"
 
     def __init__(
@@ -45,13 +54,12 @@ class MLSQLModelSensor(BaseSensorOperator):
         published_after: datetime | str | None = None,
         job_id: str | None = None,
         min_score: float | str | None = None,
-        on_low_score: Literal["wait", "skip", "fail"] = "wait",
-        check_files: bool = False,
+        on_low_score: str = "wait",
+        check_files: bool | str = False,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
-        if on_low_score not in ("wait", "skip", "fail"):
-            raise InputError(f"on_low_score is {on_low_score!r}; expected 'wait', 'skip' or 'fail'")
         self.model_path = model_path
         self.min_version = min_version
         self.published_after = published_after
@@ -64,14 +72,15 @@ class MLSQLModelSensor(BaseSensorOperator):
         from mlsql_runtime.store.awaiting import look
         from mlsql_runtime.store.read import open_model_path
 
-        root = open_model_path(self.model_path)
+        root = open_model_path(str(self.model_path))
         seen = look(root, self._awaited())
         if seen.found is not None:
-            return PokeReturnValue(is_done=True, xcom_value=self._accept(seen.found))
+            return PokeReturnValue(is_done=True, xcom_value=self._accept(root, seen.found))
+        if seen.failure is not None and (seen.low is None or seen.failure.version > seen.low.version):
+            tails = {group: list(tail) for group, tail in seen.failure.tails.items()}
+            raise TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails)
         if seen.low is not None:
             self._refuse(seen.low)
-        elif seen.failure is not None:
-            raise TrainingFailed(seen.failure.message, version=seen.failure.version)
         else:
             self.log.info("No such version in %s yet", root.uri)
         return PokeReturnValue(is_done=False)
@@ -86,12 +95,11 @@ class MLSQLModelSensor(BaseSensorOperator):
             min_score=as_float(self.min_score, "min_score"),
         )
 
-    def _accept(self, manifest: Manifest) -> dict[str, Any]:
+    def _accept(self, root: Location, manifest: Manifest) -> dict[str, Any]:
         from mlsql_runtime.store import layout
-        from mlsql_runtime.store.read import open_model_path, verify
+        from mlsql_runtime.store.read import verify
 
-        root = open_model_path(self.model_path)
-        if self.check_files:
+        if as_bool(self.check_files, "check_files"):
             verify(layout.version_dir(root, manifest.version), manifest.files)
         result = manifest.result(root.uri)
         self.log.info(
@@ -106,9 +114,10 @@ class MLSQLModelSensor(BaseSensorOperator):
     def _refuse(self, manifest: Manifest) -> None:
         wanted = f"{'at least' if manifest.greater_is_better else 'at most'} {self.min_score} is asked for"
         message = f"version {manifest.version} of {self.model_path} has score {manifest.best.score}, and {wanted}"
-        if self.on_low_score == "fail":
+        reaction = as_choice(self.on_low_score, "on_low_score", ("wait", "skip", "fail"))
+        if reaction == "fail":
             raise ScriptFailed(message, version=manifest.version)
-        if self.on_low_score == "skip":
+        if reaction == "skip":
             raise AirflowSkipException(message)
         self.log.info("%s; waiting for a better one", message)
 

@@ -39,19 +39,24 @@ def features(table: pa.Table, name: str, sparse: bool | None = None) -> Any:
     if is_vector(array.type):
         return to_matrix(array, common_width(array, None, what), sparse)
     if _is_list_of_numbers(array.type):
+        if array.flatten().null_count:
+            raise DataError(f"{what} holds lists with nulls in them; fill or filter them in SQL", column=name)
         lengths = np.unique(array.value_lengths().to_numpy(zero_copy_only=False))
         if len(lengths) > 1:
             raise DataError(f"{what}: expected lists of one length, got lengths {lengths[0]} and {lengths[-1]}")
-        return np.asarray(array.flatten().to_numpy(zero_copy_only=False), dtype=np.float64).reshape(
-            len(array), int(lengths[0]) if len(lengths) else 0
-        )
+        return _floats(array.flatten()).reshape(len(array), int(lengths[0]) if len(lengths) else 0)
     if _is_number(array.type):
-        return np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float64).reshape(-1, 1)
+        return _floats(array).reshape(-1, 1)
     raise DataError(f"{what} is of type {array.type}; expected a vector, a list of numbers, or a number", column=name)
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    return any(test(kind) for test in numbers)
+
+
+def _floats(array: pa.Array) -> np.ndarray[Any, np.dtype[np.float64]]:
+    return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False))
 
 
 def _is_list_of_numbers(kind: pa.DataType) -> bool:
@@ -60,4 +65,5 @@ def _is_list_of_numbers(kind: pa.DataType) -> bool:
 
 def labels(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
     """Shape (n,): numbers as they are, text as objects."""
-    return np.asarray(column(table, name, "label").to_numpy(zero_copy_only=False))
+    array = column(table, name, "label")
+    return _floats(array) if pa.types.is_decimal(array.type) else np.asarray(array.to_numpy(zero_copy_only=False))

@@ -36,6 +36,11 @@ class Exported:
         return TableFiles(path=folder, format=self.feed.format, options=self.feed.options, rows=self.rows, schema=self.schema)
 
 
+def quoted(column: str) -> str:
+    """A column's name as SQL takes it, whatever is in it."""
+    return "`" + column.replace("`", "``") + "`"
+
+
 def spark_uri(place: Location) -> str:
     """The place as Spark names it: a scheme always, and Hadoop's name for S3."""
     if place.is_local:
@@ -56,7 +61,7 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     facts = [F.count(F.lit(1)).alias("rows")]
     has_vectors = feature_column is not None and isinstance(df.schema[feature_column].dataType, VectorUDT)
     if feature_column is not None and has_vectors:
-        vector = F.unwrap_udt(F.col(f"`{feature_column}`"))
+        vector = F.unwrap_udt(F.col(quoted(feature_column)))
         width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
         facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
     if feed.format == "csv":

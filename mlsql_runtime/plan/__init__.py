@@ -2,6 +2,7 @@
 
 from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan
 from mlsql_runtime.plan.statements import (
+    RESOURCE,
     FileFeed,
     FunctionRef,
     Load,
@@ -14,10 +15,11 @@ from mlsql_runtime.plan.statements import (
     Train,
     is_identifier,
 )
-from mlsql_runtime.plan.table_ref import TableRef, parse_table_ref
+from mlsql_runtime.plan.table_ref import TableRef, option_text, parse_table_ref
 
 __all__ = [
     "PLAN_VERSION",
+    "RESOURCE",
     "FileFeed",
     "FunctionRef",
     "Load",
@@ -33,5 +35,6 @@ __all__ = [
     "dump_plan",
     "is_identifier",
     "load_plan",
+    "option_text",
     "parse_table_ref",
 ]

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
 
+RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -84,6 +85,7 @@ class FileFeed:
 
     def __post_init__(self) -> None:
         _require_text(self.format, "dataLocalFormat")
+        object.__setattr__(self, "format", self.format.lower())  # Spark takes JSON for json
         if self.file_num is not None and self.file_num < 1:
             raise InputError(f"dataLocalFileNum is {self.file_num}; expected a number of files of at least 1")
 

@@ -44,7 +44,9 @@ def parse_table_ref(value: str | Mapping[str, Any], what: str, extra: tuple[str,
         raise InputError(f"the options of {what} are a {type(options).__name__}; expected a dict")
     path = value.get("path")
     return TableRef(
-        str(value["format"]), None if path is None else str(path), {str(k): option_text(v) for k, v in options.items()}
+        str(value["format"]),
+        None if path is None else str(path),
+        {str(k): option_text(v) for k, v in options.items() if v is not None},
     )
 
 

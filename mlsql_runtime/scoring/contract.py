@@ -36,11 +36,11 @@ class RowScorer:
         try:
             return from_serialized(rows)
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, IndexError) as error:
-            raise self._wrong_answer(next(row for row in rows if row is not None)) from error
+            raise self._wrong_answer(next(row for row in rows if not _is_serialized(row))) from error
 
     def _one(self, partition: int, row: Any) -> Any:
         try:
-            answer = list(self._predict(partition, [pickle.dumps(row), *self._constants]))
+            answer = list(self._predict(partition, iter([pickle.dumps(row), *self._constants])))
         except Exception as error:
             raise ScriptFailed(f"function {self._name} failed: {type(error).__name__}: {error}") from error
         if len(answer) != 1 or not isinstance(answer[0], tuple) or len(answer[0]) != 4:
@@ -52,3 +52,11 @@ class RowScorer:
             f"function {self._name} answered {str(answer)[:120]}; expected a list with one serialised vector, "
             "[VectorUDT().serialize(Vectors.dense(y))]"
         )
+
+
+def _is_serialized(row: Any) -> bool:
+    try:
+        from_serialized([row])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, IndexError):
+        return False
+    return True

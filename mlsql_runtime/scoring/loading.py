@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import socket
 import sys
 import tempfile
 from collections import OrderedDict
 from pathlib import Path
 
-from mlsql_runtime.errors import InterpreterError
+from mlsql_runtime import codec
+from mlsql_runtime.errors import IntegrityError, InterpreterError, ScriptFailed
 from mlsql_runtime.scoring.contract import RowScorer, Scorer
-from mlsql_runtime.script.process import scratch_dir
+from mlsql_runtime.script.process import HELPERS, scratch_dir
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir
 from mlsql_runtime.store.location import Location
@@ -21,7 +23,7 @@ from mlsql_runtime.store.read import verify
 
 CACHED_SCORERS = 8  # a worker that serves more functions at once loads again what it used longest ago
 
-_scorers: OrderedDict[tuple[str, int, str], Scorer] = OrderedDict()
+_scorers: OrderedDict[str, Scorer] = OrderedDict()
 
 
 def load_scorer(record: FunctionRecord) -> Scorer:
@@ -29,8 +31,9 @@ def load_scorer(record: FunctionRecord) -> Scorer:
 
     :raises InterpreterError: when the function was pickled by another minor version of Python.
     :raises IntegrityError: when a file is not the one that the package names.
+    :raises ScriptFailed: when the function cannot be unpickled here.
     """
-    key = (record.function, record.function_version, record.pickle.sha256)
+    key = codec.dumps(record)  # all of it: two model paths may hold the same function for different models
     if key not in _scorers:
         _scorers[key] = _load(record)
         while len(_scorers) > CACHED_SCORERS:
@@ -44,7 +47,15 @@ def _load(record: FunctionRecord) -> Scorer:
     package, version = _places(record)
     verify(package, [record.pickle])
     model = local_model(version, record.alg_index, record.model_files)
-    predict = pickle.loads((package / record.pickle.path).read())
+    if HELPERS not in sys.path:
+        sys.path.append(HELPERS)  # for functions that call mlsql_model.load
+    try:
+        predict = pickle.loads((package / record.pickle.path).read())
+    except Exception as error:
+        raise ScriptFailed(
+            f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}; "
+            "it needs the modules it was registered with"
+        ) from error
     return RowScorer(record.function, predict, str(model), record.train_params)
 
 
@@ -84,17 +95,20 @@ def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...])
         verify(version, files)
         return Path(version.path) / layout.model_dir(alg_index)
     digest = hashlib.sha256("".join(entry.sha256 + entry.path for entry in files).encode()).hexdigest()
-    cached = Path(scratch_dir()) / f"mlsql-models-{os.getuid()}" / digest
+    cache = Path(scratch_dir()) / f"mlsql-models-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.getuid():
+        raise IntegrityError(f"{cache} belongs to another user, who could change models in it; remove it", path=str(cache))
+    cached = cache / digest
     folder = layout.model_dir(alg_index)
     if not cached.exists():
-        cached.parent.mkdir(mode=0o700, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cached.parent) as staged:
+        with tempfile.TemporaryDirectory(dir=cache) as staged:
             place = Path(staged) / "copy"
             (version / folder).download(place / folder)
-            verify(Location.of(str(place)), files)
             try:
                 place.rename(cached)
             except OSError:  # another worker of this node was first, with the same files
                 if not cached.exists():
                     raise
+    verify(Location.of(str(cached)), files)
     return cached / folder

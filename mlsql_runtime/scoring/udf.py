@@ -23,7 +23,8 @@ def make_udf(record: FunctionRecord) -> Any:
     def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         from pyspark import TaskContext
 
-        from mlsql_runtime.feed.vectors import common_width
+        from mlsql_runtime.errors import InputError
+        from mlsql_runtime.feed.vectors import common_width, is_vector
         from mlsql_runtime.scoring.loading import load_scorer
 
         known = codec.loads(FunctionRecord, document, f"function {record_name}")
@@ -31,6 +32,8 @@ def make_udf(record: FunctionRecord) -> Any:
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
         for vectors in batches:
+            if not is_vector(vectors.type):
+                raise InputError(f"function {known.function} is called with a column of type {vectors.type}; expected a vector")
             common_width(vectors, known.feature_width, f"function {known.function}")
             yield scorer.score(partition, vectors)
 

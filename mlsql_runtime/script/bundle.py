@@ -12,6 +12,7 @@ from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import ScriptFacts
 
 MAX_BYTES = 64 << 20
+ENTRIES = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}  # of a folder, by statement
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,13 @@ class ScriptBundle:
         return folder / self.entry
 
 
-def read_bundle(script_path: str, entry: str) -> ScriptBundle:
-    """Read a ``.py`` file, or a folder with all its files that has ``entry`` in it.
+def read_bundle(script_path: str, statement: str) -> ScriptBundle:
+    """Read a ``.py`` file, or a folder with all its files that has the entry for the kind of ``statement`` in it.
 
-    :raises ScriptNotFound: when there is nothing there, or the folder has no ``entry``.
+    :raises ScriptNotFound: when there is nothing there, or the folder has no such entry.
     :raises InputError: when a folder is larger than 64 MiB, or the script is no Python file.
     """
-    place = Location.of(script_path)
+    place, entry = Location.of(script_path), ENTRIES[statement]
     if place.is_file():
         if not place.name.endswith(".py"):
             raise InputError(f"pythonScriptPath {script_path} is no .py file; expected a Python script or a folder with {entry}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv
 
+MINIMUM = (3, 10)
 _PACKAGES = (
     "numpy",
     "scipy",
@@ -39,7 +41,15 @@ print(json.dumps(found))
 
 def executable(python: PythonEnv) -> str:
     """The path of the interpreter; MLSQL's bare ``python`` means the job's own."""
-    return sys.executable if python.path in (None, "", "python") else str(python.path)
+    if uses_default(python):
+        return sys.executable
+    path = os.path.expanduser(str(python.path))
+    return os.path.abspath(shutil.which(path) or path)  # the script runs in another folder
+
+
+def uses_default(python: PythonEnv) -> bool:
+    """Whether scripts run with the job's own interpreter."""
+    return python.path in (None, "", "python")
 
 
 def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
@@ -66,6 +76,11 @@ def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
         raise InterpreterError(
             f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host
         ) from None
+    if tuple(int(part) for part in found["python"].split(".")[:2]) < MINIMUM:
+        raise InterpreterError(
+            f"{path} on {host} is Python {found['python']}; MLSQL's modules need Python 3.10 or newer: set pythonPath",
+            found=found["python"],
+        )
     if python.version and f"{found['python']}.".find(f"{python.version}.") != 0:
         raise InterpreterError(
             f"pythonVer asks for Python {python.version}, but {path} on {host} is Python {found['python']}; "

@@ -23,9 +23,11 @@ from mlsql_runtime.script.interpreter import executable
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
 
 TAIL_LINES = 100
-LOG_BYTES = 8 << 20  # kept of a script's output: the first half of it, and at the end the tail
+TAIL_CHARACTERS = 32 << 10
+LOG_CHARACTERS = 8 << 20  # kept from the beginning of a script's output; the last lines are kept too
 LINE_BYTES = 16 << 10
 PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
+HELPERS = f"{PACKAGE}/script/helpers"
 
 # Of the Spark worker's own environment: none of the script's business, and some of it secret.
 _PRIVATE = (
@@ -35,12 +37,14 @@ _PRIVATE = (
     "PYSPARK_DRIVER_PYTHON",
     "_PYTHON_WORKER",
     "SPARK_AUTH",
-    "AIRFLOW__",
+    "_SPARK_AUTH",
+    "AIRFLOW",
+    "_AIRFLOW",
 )
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 # Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
-_SUPERVISE = """
+SUPERVISE = """
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
 from mlsql_runtime.script.supervisor import main
@@ -101,7 +105,7 @@ def run_script(
 ) -> Outcome:
     """Run the script to its end, its timeout, or the end of this process.
 
-    :param folder: an empty folder that becomes the script's working directory, with the bundle's files in it.
+    :param folder: a folder of its own; the bundle's files go to ``work`` in it, the script's working directory.
     :param log_file: where the whole output goes, capped.
     :param on_line: called with every line as it comes, ready to be shown.
     """
@@ -111,7 +115,7 @@ def run_script(
     input_file.touch(mode=0o600)
     input_file.write_text(codec.dumps(script_input), encoding="utf-8")
     status_file = folder / "status.json"
-    supervisor = [sys.executable, "-S", "-c", _SUPERVISE, str(status_file), str(python.timeout or 0)]
+    supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(python.timeout or 0)]
     child = subprocess.Popen(
         [*supervisor, executable(python), *python.flags, str(entry.relative_to(workdir))],
         cwd=workdir,
@@ -135,7 +139,19 @@ def run_script(
         child.stdin.close()  # on an exception, the supervisor ends the script
         child.stdout.close()
         child.wait()
-    return _outcome(status_file, python, answers, tuple(tail))
+    return _outcome(status_file, python, answers, _capped(tail))
+
+
+def _capped(tail: deque[str]) -> tuple[str, ...]:
+    """The last lines that together are not too much for an error."""
+    kept: list[str] = []
+    room = TAIL_CHARACTERS
+    for line in reversed(tail):
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
@@ -187,7 +203,7 @@ def _exception(tail: tuple[str, ...]) -> str:
 class CappedLog:
     """A log file that keeps the beginning and the end of what is written to it."""
 
-    def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
+    def __init__(self, path: Path, limit: int = LOG_CHARACTERS) -> None:
         self._path, self._room = path, limit
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._left_out = 0

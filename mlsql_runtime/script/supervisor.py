@@ -1,9 +1,9 @@
 """Runs one command and leaves nothing behind, whatever the command does.
 
-``python -m mlsql_runtime.script.supervisor STATUS_FILE TIMEOUT COMMAND…`` starts the command and waits. It ends every
+``main([STATUS_FILE, TIMEOUT, COMMAND, …])`` in a process of its own starts the command and waits. It ends every
 process that the command started, detached ones too, when the command ends, when TIMEOUT seconds (0: none) have passed,
-or when standard input closes, which happens when the parent dies however it dies. Then it writes a :class:`Status` as
-JSON to STATUS_FILE. Standard output is the command's own.
+or when standard input closes, which happens when the parent dies however it dies. Then it writes ``{"ended",
+"exit_code", "left"}`` to STATUS_FILE, as JSON. Standard output is the command's own.
 
 On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking
 twice or by a new session. Standard library only: it runs before any package of the user's environment is looked at.
@@ -130,11 +130,9 @@ def main(argv: list[str]) -> int:
             left = [(pid, _command_of(pid)) for pid in pids]
         status = {"ended": ended, "exit_code": command.returncode, "left": left}
     finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # from here on nothing may keep it from ending the others
         end_descendants()
     with open(status_file, "w", encoding="utf-8") as file:
         json.dump(status, file)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

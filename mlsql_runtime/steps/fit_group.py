@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import socket
 import tempfile
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from mlsql_runtime import codec
+from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.feed.export import Exported
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.live import LiveAddress, LiveClient
-from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.plan import RESOURCE, PythonEnv
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import Outcome, run_script, scratch_dir
@@ -23,7 +25,6 @@ from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FitRecord
 
-RESOURCE = "resource."
 SAMPLE_ROWS = 5
 
 
@@ -63,7 +64,8 @@ class FitOutput:
 
 def run_fit(task: FitTask, attempt: int) -> FitOutput:
     """Run the group. A script's failure is an answer; only what is not the script's fault raises."""
-    folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch_dir()))
+    scratch = tempfile.gettempdir() if task.keep_local_directory else scratch_dir()  # Spark removes its own folder
+    folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
     live = LiveClient(task.live, f"fit {task.alg_index}")
     try:
         data, validate = _bring(task.data, folder / "data"), None
@@ -108,8 +110,8 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
 
 def _bring(table: Exported, folder: Path) -> TableFiles:
     table.place.download(folder, link=True)
-    for mark in [*folder.glob("_*"), *folder.glob(".*")]:  # Spark's own files, such as _SUCCESS
-        mark.unlink()
+    for mark in [folder / "_SUCCESS", *folder.glob(".*.crc")]:  # Spark's own
+        mark.unlink(missing_ok=True)
     folder.mkdir(exist_ok=True)
     return table.at(str(folder))
 
@@ -121,6 +123,10 @@ def _params(task: FitTask, folder: Path) -> dict[str, dict[str, Any]]:
         if key.startswith(RESOURCE):
             name = key[len(RESOURCE) :]
             source, target = Location.of(uri), folder / "resource" / name
+            if not source.exists():
+                raise InputError(
+                    f"fitParam.{task.alg_index}.{key} is {uri}, and there is nothing on {socket.gethostname()}", path=uri
+                )
             source.download(target)
             resources[name] = str(target / source.name) if source.is_file() else str(target)
     internal = {
@@ -147,17 +153,14 @@ def _judge(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
 
 def _write_samples(data: TableFiles, column: str, place: Location) -> None:
     """A few feature vectors, for trying functions that are made from this version."""
-    import io
-
     import pyarrow.parquet as pq
 
-    from mlsql_runtime.errors import InputError
     from mlsql_runtime.feed.reader import read_arrow, rebatch
 
     try:
         first = next(rebatch(read_arrow(data), SAMPLE_ROWS)).select([column])
-    except InputError:
-        return  # a format that only the script reads
+    except (MLSQLError, OSError):
+        return  # a format or a compression that only the script reads
     buffer = io.BytesIO()
     pq.write_table(first, buffer)
     place.write(buffer.getvalue())

@@ -26,11 +26,16 @@ class Job:
     @property
     def is_local(self) -> bool:
         """Whether driver and executors are one machine."""
-        return str(self.spark.sparkContext.master).startswith("local")
+        return str(self.spark.sparkContext.master).partition("[")[0] == "local"
 
     @property
     def driver_host(self) -> str:
         return str(self.spark.conf.get("spark.driver.host"))
+
+    @property
+    def bind_address(self) -> str:
+        """Where the driver listens; another address than its name behind a gateway or in a container."""
+        return str(self.spark.conf.get("spark.driver.bindAddress", self.driver_host))
 
     @property
     def task_cpus(self) -> int:

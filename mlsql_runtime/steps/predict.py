@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
 from mlsql_runtime.feed.export import spark_uri
 from mlsql_runtime.live import LiveAddress, LiveClient, LiveLog, say
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.steps.job import Job
 
-ENTRY = "batch_predict.py"
+FAILED = "failed"  # folder of the staging where each failed partition leaves its error
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class _Task:
     version: Location
     alg_index: int
     model_files: tuple[FileEntry, ...]
+    stage: Location
     live: LiveAddress
     task_cpus: int
 
@@ -52,7 +55,7 @@ def predict(statement: Predict, job: Job) -> None:
     :raises ScriptFailed: when a partition's script fails, or gives another number of rows than it got.
     """
     root = open_model_path(statement.model_path)
-    bundle = read_bundle(statement.script_path, ENTRY)
+    bundle = read_bundle(statement.script_path, statement.tag)
     manifest = read_manifest(root, statement.model_version)
     alg_index = choose_fit(manifest, statement.alg_index, root.uri)
     version = layout.version_dir(root, manifest.version)
@@ -65,15 +68,26 @@ def predict(statement: Predict, job: Job) -> None:
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F
 
-    lines = table.select(F.to_json(F.struct("*")).alias("value"))
-    with LiveLog(job.driver_host) as live:
-        task = _Task(statement, bundle, version, alg_index, files, live.address, job.task_cpus)
+    lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
+    with LiveLog(job.driver_host, job.bind_address) as live:
+        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from _run_partition(task, batches)
 
         lines.mapInArrow(run_partition, "value string").write.text(target)
-    job.define(statement.result, job.spark.read.json(target))
+    _raise_first_failure(stage)
+    if not any(size for name, size in (stage / "predicted").files().items() if name.startswith("part-")):
+        raise DataError(
+            f"predict: no row came of table '{statement.table}': it is empty, or the script wrote none", table=statement.table
+        )
+    job.define(statement.result, job.spark.read.option("mode", "FAILFAST").json(target))
+
+
+def _raise_first_failure(stage: Location) -> None:
+    failed = sorted((stage / FAILED).names(), key=int)
+    if failed:
+        raise errors.from_json(json.loads((stage / FAILED / failed[0]).read()))
 
 
 def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -87,6 +101,8 @@ def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[p
         if rows:
             _run_script(task, partition, folder)
             yield from _read_lines(task.statement, folder / "output.json", partition, rows)
+    except (ScriptFailed, DataError) as error:  # a script's failure is a result: Spark would try it again
+        (task.stage / FAILED / str(partition)).replace(json.dumps(errors.to_json(error)).encode())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -126,7 +142,10 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
     finally:
         live.close()
     if outcome.problem:
-        raise ScriptFailed(f"the predict script {task.statement.script_path} failed on partition {partition}: {outcome.problem}")
+        raise ScriptFailed(
+            f"the predict script {task.statement.script_path} failed on partition {partition}: {outcome.problem}",
+            tail=list(outcome.tail),
+        )
 
 
 def _read_lines(statement: Predict, path: Path, partition: int, rows_in: int) -> Iterator[pa.RecordBatch]:

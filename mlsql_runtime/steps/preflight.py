@@ -32,7 +32,7 @@ def preflight(job: Job, python: PythonEnv, staging: Location) -> Mapping[str, st
         host = socket.gethostname()
         if marker is not None and not os.path.exists(marker):
             raise StorageError(
-                f"the model path {os.path.dirname(marker)} is a folder of the driver that the executor on {host} does not see; "
+                f"{os.path.dirname(marker)}, below the model path, is a folder that the executor on {host} does not see; "
                 "use shared storage, such as s3:// or a network folder mounted on every host"
             )
         yield inspect_interpreter(python, host)

@@ -10,7 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
+from mlsql_runtime.feed.export import quoted
+from mlsql_runtime.feed.vectors import common_width, from_serialized, to_dense, widths
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import PythonEnv, Register
 from mlsql_runtime.result import RegisterResult
@@ -26,11 +30,11 @@ from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionReco
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest, verify
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.ml.linalg import Vector
 
     from mlsql_runtime.steps.job import Job
 
-ENTRY = "predict.py"
 TRY_ROWS = 5
 
 
@@ -71,7 +75,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     if reason is not None:
         say(f"register: {statement.function} is left as it is: {reason}")
         return _result(statement, model, reason, None)
-    bundle = read_bundle(statement.script_path, ENTRY)
+    bundle = read_bundle(statement.script_path, statement.tag)
     pickled = _pickle_function(statement, bundle)
     record = functions.package(
         root, statement.function, pickled, lambda number, entry: _record(statement, job, model, bundle, number, entry)
@@ -81,6 +85,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     except BaseException:
         functions.discard(root, record)
         raise
+    read_manifest(root, manifest.version)  # still there: another training may have removed old versions meanwhile
     functions.point(root, record)
     register_function(job.spark, statement.function, record)
     say(
@@ -172,23 +177,33 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
     from pyspark.ml.linalg import VectorUDT
     from pyspark.sql.types import StructField, StructType
 
-    from mlsql_runtime.feed.vectors import common_width, from_serialized, serialized
-
     rows = _samples(statement, job, model)
     if not rows:
         say(f"register: {statement.function} could not be tried: there are no sample rows of features")
         return
     vectors = from_serialized([VectorUDT().serialize(row) for row in rows])
     common_width(vectors, record.feature_width, f"function {record.function}")
-    here = list(serialized(load_scorer(record).score(0, vectors)))
+    here = load_scorer(record).score(0, vectors)
     table = job.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
     answers = table.select(make_udf(record)("features").alias("answer")).collect()
-    there = [None if row.answer is None else tuple(VectorUDT().serialize(row.answer)) for row in answers]
-    if repr(here) != repr(there):  # repr, because NaN equals itself there
+    there = from_serialized([None if row.answer is None else VectorUDT().serialize(row.answer) for row in answers])
+    if not _same(here, there):
         raise ScriptFailed(
             f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
-            f"{str(here[:1])[:100]} and {str(there[:1])[:100]}; a function must depend on nothing but its row and its model"
+            f"{here[0]} and {there[0]}; a function must depend on nothing but its row and its model"
         )
+
+
+def _same(here: pa.StructArray, there: pa.StructArray) -> bool:
+    """Whether both answers are equal, but for the last digits, which may hang on the number of threads."""
+    widths_here, widths_there = widths(here), widths(there)
+    if not np.array_equal(widths_here, widths_there):
+        return False
+    for row in np.flatnonzero(widths_here >= 0).tolist():
+        a, b = (to_dense(answers.slice(row, 1), int(widths_here[row])) for answers in (here, there))
+        if not np.allclose(a, b, rtol=1e-9, equal_nan=True):
+            return False
+    return True
 
 
 def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:
@@ -200,7 +215,8 @@ def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:
             raise DataError(
                 f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}"
             )
-        return [row[0] for row in table.filter(f"`{column}` is not null").select(column).limit(TRY_ROWS).collect()]
+        name = quoted(column)
+        return [row[0] for row in table.filter(f"{name} is not null").select(name).limit(TRY_ROWS).collect()]
     place = model.folder / layout.SAMPLES
     if not place.exists():
         return []
@@ -209,4 +225,4 @@ def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:
     from mlsql_runtime.feed.rows import rows_of
 
     kept: list[dict[str, Any]] = rows_of(pq.read_table(io.BytesIO(place.read())))
-    return [row[column] for row in kept]
+    return [row[column] for row in kept if row[column] is not None]

@@ -62,6 +62,8 @@ def save(statement: Save, job: Job) -> SaveResult:
         say(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
         return SaveResult(format=statement.format, output=statement.path, rows=None)
     writer.save(statement.path) if statement.path is not None else writer.save()
+    if statement.mode == "ignore" and statement.path is None:
+        return SaveResult(format=statement.format, output=None, rows=None)  # whether it wrote, only the writer knows
     rows = observation.get["rows"]
     say(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
     return SaveResult(format=statement.format, output=statement.path, rows=rows)

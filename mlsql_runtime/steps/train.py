@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 HOLD_OUT_SEED = 20170707
 _HOLD_OUT = "__mlsql_held_out"
-ENTRY = "train.py"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def train(statement: Train, job: Job) -> TrainResult:
     :raises DataError: when the table is empty or cannot be exported; nothing is left.
     """
     root = open_model_path(statement.model_path)
-    bundle = read_bundle(statement.script_path, ENTRY)
+    bundle = read_bundle(statement.script_path, statement.tag)
     with staging(root, job.job_id) as stage:
         environment = preflight(job, statement.python, stage)
         data, validate = _export(statement, job, stage)
@@ -63,9 +62,18 @@ def train(statement: Train, job: Job) -> TrainResult:
         raise failure
     best = manifest.best
     say(f"train: published version {manifest.version} of {root.uri}, best is group {best.alg_index} with score {best.score}")
-    if removed := prune(root, statement.keep_versions):
-        say(f"train: removed older versions {', '.join(map(str, removed))}")
+    _prune(root, statement.keep_versions)
     return manifest.result(root.uri)
+
+
+def _prune(root: Location, keep: int | None) -> None:
+    try:
+        removed = prune(root, keep)
+    except Exception as error:  # the new version is published: that older ones stay is no reason to train again
+        say(f"train: older versions could not be removed: {error}")
+    else:
+        if removed:
+            say(f"train: removed older versions {', '.join(map(str, removed))}")
 
 
 def _data_facts(statement: Train, data: Exported, validate: Exported | None) -> DataFacts:
@@ -124,7 +132,8 @@ def _export(statement: Train, job: Job, stage: Location) -> tuple[Exported, Expo
         if data.rows and statement.validate_table is not None:
             validate = export(job.table(statement.validate_table), stage / "validate", PARQUET, None)
     if data.rows == 0:
-        raise DataError(f"the table '{statement.table}' is empty: there is nothing to train on", table=statement.table)
+        why = f": all its {validate.rows} rows are held out" if validate and validate.rows else " is empty"
+        raise DataError(f"the table '{statement.table}'{why}: there is nothing to train on", table=statement.table)
     held = f", {validate.rows} to validate with" if validate else ""
     say(f"train: {data.rows} rows as {statement.feed.format} files{held} ({time.monotonic() - begun:.1f} s)")
     return data, validate
@@ -153,7 +162,7 @@ def _fit(
 ) -> _Trained:
     groups = len(statement.fit_params)
     say(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
-    with LiveLog(job.driver_host) as live:
+    with LiveLog(job.driver_host, job.bind_address) as live:
         tasks = [
             FitTask(
                 alg_index=index,
@@ -215,6 +224,7 @@ def _leave_failure(statement: Train, job: Job, draft: Draft, trained: _Trained) 
     told = "; ".join(f"group {record.alg_index} ({record.status}): {record.message}" for record in bad)
     count = f"{len(bad)} of {len(trained.records)} fit groups failed"
     message = f"training {statement.script_path} for {statement.model_path}: {count}: {told}"
+    tails = {str(r.alg_index): out.tail for r, out in zip(trained.records, trained.outputs, strict=True) if r in bad}
     draft.fail(
         FailureRecord(
             format_version=FORMAT_VERSION,
@@ -223,7 +233,7 @@ def _leave_failure(statement: Train, job: Job, draft: Draft, trained: _Trained) 
             created=datetime.now(timezone.utc),
             message=message,
             fits=trained.records,
+            tails=tails,
         )
     )
-    tails = {str(r.alg_index): list(out.tail) for r, out in zip(trained.records, trained.outputs, strict=True) if r in bad}
-    return TrainingFailed(message, version=draft.version, tails=tails)
+    return TrainingFailed(message, version=draft.version, tails={index: list(tail) for index, tail in tails.items()})

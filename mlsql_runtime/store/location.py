@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from mlsql_runtime.errors import InputError, StorageError
 
 CHUNK = 1 << 20
+_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl")  # have no folders; makedirs would create buckets
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,12 @@ class Location:
         """
         if uri.startswith("file:/") and not uri.startswith("file://"):
             uri = "file://" + uri[len("file:") :]  # Spark writes file:/x, which fsspec does not split
+        if "::" in uri:
+            raise InputError(f"{uri}: '::' joins file systems in fsspec, which model paths and data cannot use", uri=uri)
         try:
             fs, path = url_to_fs(uri, use_listings_cache=False)
+        except OSError as error:
+            raise StorageError(f"{uri} cannot be reached: {error}", uri=uri) from error
         except (ImportError, ValueError) as error:
             raise InputError(
                 f"{uri}: no file system for this scheme ({error}); install the fsspec backend for it, such as s3fs for s3://",
@@ -65,6 +70,11 @@ class Location:
     @property
     def is_local(self) -> bool:
         return isinstance(self.fs, LocalFileSystem)
+
+    @property
+    def _is_object_store(self) -> bool:
+        protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
+        return any(protocol in _OBJECT_STORES for protocol in protocols)
 
     def exists(self) -> bool:
         return bool(self.fs.exists(self.path))
@@ -90,6 +100,10 @@ class Location:
 
     def files(self) -> dict[str, int]:
         """Every file below, as relative path to size in bytes, sorted."""
+        with self._reading():
+            return self._files()
+
+    def _files(self) -> dict[str, int]:
         found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
         prefix = len(self.path.rstrip("/")) + 1
         return {path[prefix:]: int(info["size"]) for path, info in sorted(found.items())}
@@ -99,13 +113,13 @@ class Location:
         return stream
 
     def read(self) -> bytes:
-        with self.open() as stream:
+        with self._reading(), self.open() as stream:
             data: bytes = stream.read()
         return data
 
     def sha256(self) -> str:
         digest = hashlib.sha256()
-        with self.open() as stream:
+        with self._reading(), self.open() as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -116,8 +130,13 @@ class Location:
 
     def create(self, data: bytes) -> None:
         """Write a file that must not exist yet: FileExistsError when it does, whoever was first."""
-        with self._made_parent(), self.open("xb") as stream:
-            stream.write(data)
+        try:
+            with self._made_parent(), self.open("xb") as stream:
+                stream.write(data)
+        except (ValueError, NotImplementedError) as error:
+            raise InputError(
+                f"{self.uri}: this storage cannot create a file exclusively ({error}); use another one", uri=self.uri
+            ) from error
 
     def replace(self, data: bytes) -> None:
         """Write a file so that no reader ever sees half of it (object stores do so by themselves)."""
@@ -180,10 +199,19 @@ class Location:
                 self.fs.get_file(source, str(target))
 
     @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Turn the file system's refusals into one sentence."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(f"{self.uri} cannot be read: {error}", uri=self.uri) from error
+
+    @contextlib.contextmanager
     def _made_parent(self) -> Iterator[None]:
         """Make the folder above, and turn the file system's refusals into one sentence."""
         try:
-            self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
+            if not self._is_object_store:
+                self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
             yield
         except FileExistsError:
             if self.exists():

@@ -112,7 +112,7 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRecord:
-    """A training that published nothing, and why."""
+    """A training that published nothing, and why; ``tails`` are the last lines of the failed groups' output."""
 
     format_version: int
     job_id: str
@@ -120,6 +120,7 @@ class FailureRecord:
     created: datetime
     message: str
     fits: tuple[FitRecord, ...]
+    tails: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 import uuid
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from mlsql_runtime import codec
+from mlsql_runtime.errors import StorageError
+from mlsql_runtime.live import say
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import pinned_versions
 from mlsql_runtime.store.location import Location
@@ -68,15 +71,29 @@ def claimed(root: Location, job_id: str) -> Iterator[Draft]:
 def staging(root: Location, job_id: str) -> Iterator[Location]:
     """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new."""
     made_root = not root.exists()
-    folder = root / layout.STAGING / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', job_id)[:80]}-{uuid.uuid4().hex[:8]}"
+    folder = root / layout.STAGING / f"{_staging_prefix(job_id)}{uuid.uuid4().hex[:8]}"
     try:
         (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
         yield folder
     finally:
-        folder.remove()
+        try:
+            folder.remove()
+        except OSError as error:  # what it holds is not worth failing a job that may have published already
+            say(f"{folder.uri} could not be removed: {error}")
         if made_root and not layout.claimed_versions(root):
             (root / layout.STAGING).remove_if_empty()
             root.remove_if_empty()
+
+
+def _staging_prefix(job_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", job_id)[:80] + f"-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}-"
+
+
+def remove_stagings(root: Location, job_id: str) -> None:
+    """Remove what a killed job left; only when no process of it is alive."""
+    for name in (root / layout.STAGING).names():
+        if name.startswith(_staging_prefix(job_id)):
+            (root / layout.STAGING / name).remove()
 
 
 def prune(root: Location, keep: int | None) -> list[int]:
@@ -104,6 +121,8 @@ def _abandoned(root: Location) -> Iterable[Location]:
     unfinished = [layout.version_dir(root, n) for n in layout.claimed_versions(root) if version_state(root, n) == "unfinished"]
     oldest_kept = datetime.now(timezone.utc) - STALE
     for folder in stagings + unfinished:
-        modified = [folder.fs.modified((folder / name).path) for name in folder.files()]
+        modified = []
+        with contextlib.suppress(OSError, StorageError):  # another job may be removing it right now
+            modified = [folder.fs.modified((folder / name).path) for name in folder.files()]
         if modified and max(time.astimezone(timezone.utc) for time in modified) < oldest_kept:
             yield folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -107,7 +108,9 @@ def verify(folder: Location, files: Iterable[FileEntry]) -> None:
         place = folder / entry.path
         if not place.exists():
             raise IntegrityError(
-                f"{place.uri} is missing, though its manifest names it; restore it or train again", path=place.uri
+                f"{place.uri} is missing on {socket.gethostname()}, though its manifest names it; restore it or train again, "
+                "or, if it is there on another host, use storage that all hosts see",
+                path=place.uri,
             )
         found = place.sha256()
         if found != entry.sha256:

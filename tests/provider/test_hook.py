@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.hooks.processes import marked
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFailed
-from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train
+from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train, dump_plan
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.read import latest_version
@@ -111,6 +113,55 @@ def test_on_kill_ends_every_process_of_the_job(tmp_path: Path, script: Script) -
     running.join()
     assert processes_with(running.number) == []
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
+
+
+def test_a_killed_airflow_task_takes_its_job_along(tmp_path: Path, script: Script) -> None:
+    number = f"{time.monotonic_ns()}"
+    source = f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}"
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(source))
+    (tmp_path / "plan.json").write_text(dump_plan(plan(DATA, train)))
+    task = (
+        "from airflow_provider_mlsql.hooks.mlsql import MLSQLHook\nfrom mlsql_runtime.plan import load_plan\n"
+        f"MLSQLHook().run(load_plan(open({str(tmp_path / 'plan.json')!r}).read()))"
+    )
+    with subprocess.Popen([sys.executable, "-c", task], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+        until(lambda: processes_with(number), seconds=120)
+        job = psutil.Process(worker.pid).children(recursive=True)
+        worker.kill()
+    assert len(job) >= 4
+    until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in job))
+    assert processes_with(number) == []
+    assert latest_version(Location.of(str(tmp_path / "m"))) is None
+    assert not (tmp_path / "m").exists()  # what was staged is gone, too
+
+
+def test_secrets_are_on_no_command_line_and_airflows_settings_not_in_scripts(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PRIVATE", "postgres://user:hidden-1@host/db")
+    source = f"""
+import glob, os
+seen = [name for name in os.environ if "AIRFLOW" in name or "SECRET" in name]
+commands = [open(file, errors="replace").read() for file in glob.glob("/proc/[0-9]*/cmdline")]
+if seen or any("hidden-2" in command for command in commands):
+    raise SystemExit(f"found {{seen}} or a secret in a command line")
+{SAVE}"""
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(source))
+    hook = MLSQLHook(conf={"spark.hadoop.fs.s3a.secret.key": "hidden-2"})
+    check = Select(table="conf", sql="set spark.hadoop.fs.s3a.secret.key")
+    save = Save(table="conf", format="json", path=str(tmp_path / "conf"))
+    hook.run(plan(DATA, check, save, train))
+    (written,) = (tmp_path / "conf").glob("part-*.json")
+    assert "hidden-2" in written.read_text() or "redacted" in written.read_text()  # it did reach Spark
+    for file in (path for path in (tmp_path / "m").rglob("*") if path.is_file()):
+        assert b"hidden" not in file.read_bytes()
+
+
+def test_a_job_cancelled_before_spark_starts_does_not_start(tmp_path: Path) -> None:
+    hook = MLSQLHook()
+    hook.on_kill()
+    with pytest.raises(JobFailed, match="cancelled before Spark started"):
+        hook.run(plan(DATA, Save(table="data", format="json", path=str(tmp_path / "out"))))
 
 
 def test_the_plan_file_is_private_and_gone_afterwards(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,13 @@ def store(tmp_path: Path) -> Store:
         with claimed(Location.of(str(tmp_path / "m")), job) as draft:
             if failure is not None:
                 record = FailureRecord(
-                    format_version=FORMAT_VERSION, job_id=job, version=draft.version, created=day, message=failure, fits=()
+                    format_version=FORMAT_VERSION,
+                    job_id=job,
+                    version=draft.version,
+                    created=day,
+                    message=failure,
+                    fits=(),
+                    tails={"0": ("last words",)},
                 )
                 draft.fail(record)
                 return
@@ -162,6 +168,17 @@ def test_a_model_path_that_is_a_file(tmp_path: Path) -> None:
         poke(tmp_path)
 
 
-def test_an_unknown_reaction_to_a_low_score() -> None:
-    with pytest.raises(InputError, match="expected 'wait', 'skip' or 'fail'"):
-        MLSQLModelSensor(task_id="s", model_path="/m", on_low_score="ignore")  # type: ignore[arg-type]
+def test_an_unknown_reaction_to_a_low_score_and_an_unknown_argument(store: Store, tmp_path: Path) -> None:
+    store(score=0.1)
+    with pytest.raises(InputError, match="on_low_score is 'ignore'; expected 'wait', 'skip' or 'fail'"):
+        poke(tmp_path, min_score=0.5, on_low_score="ignore")
+    with pytest.raises(InputError, match="MLSQLModelSensor has no argument 'min_scor'; did you mean 'min_score'"):
+        poke(tmp_path, min_scor=0.5)
+
+
+def test_a_failure_after_a_low_score_is_not_waited_out(store: Store, tmp_path: Path) -> None:
+    store(score=0.1, job="a")
+    store(job="b", failure="broken")
+    with pytest.raises(TrainingFailed, match="broken") as caught:
+        poke(tmp_path, min_version=1, min_score=0.5)
+    assert caught.value.facts["tails"] == {"0": ["last words"]}

@@ -86,6 +86,12 @@ def test_train_with_everything() -> None:
         ({"validate_data": 0.25}, "validate_fraction", 0.25),
         ({"validate_data": "None"}, "validate_fraction", None),
         ({"keep_version": False}, "keep_versions", 1),
+        ({"keep_version": "False"}, "keep_versions", 1),
+        ({"greater_is_better": "false"}, "greater_is_better", False),
+        ({"fit_params": "[{'a': 1}]"}, "fit_params", ({"a": "1"},)),
+        ({"envs": {"N": 1}}, "python", PythonEnv(envs={"N": "1"})),
+        ({"python_param": "-O -u"}, "python", PythonEnv(flags=("-O", "-u"))),
+        ({"data_local_format": "JSON"}, "feed", FileFeed(format="json")),
     ],
 )
 def test_arguments_may_come_as_templates_render_them(arguments: dict[str, Any], field: str, value: object) -> None:
@@ -128,6 +134,7 @@ JILL = FunctionRef(name="jill", model_path="/n", function="jill")
     ("functions", "refs"),
     [
         ({"jill": "/n"}, (JILL,)),
+        ({"joe": REGISTERED}, (FunctionRef(name="joe", model_path="/m", function="jack", function_version=4),)),
         ('{"jill": "/n"}', (JILL,)),
         (REGISTERED, (JACK,)),
         ([REGISTERED, REFUSED], (JACK, JILL)),
@@ -177,12 +184,17 @@ def test_predict_with_a_batch_script() -> None:
         (train, {"python_ver": "2.7"}, "dropped Python 2"),
         (train, {"fail_on": "some"}, "expected 'all' or 'any'"),
         (train, {"enable_data_local": False}, "as files only"),
+        (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
+        (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
+        (train, {"envs": "[1]"}, "envs is a list; expected a dict"),
         (register, {"function_name": "my-fun"}, "no SQL identifier"),
         (register, {"min_score": "high"}, "min_score is 'high'; expected a number"),
         (predict, {}, "nothing to predict with"),
         (predict, {"functions": {"jack": "/m"}}, "no sql that calls them"),
         (predict, {"functions": {"a-b": "/m"}, "sql": "select 1"}, "no SQL identifier"),
         (predict, {"functions": [{"function": "jack"}], "sql": "select 1"}, "without 'model_path'"),
+        (predict, {"functions": [REGISTERED, REGISTERED], "sql": "select 1"}, "two functions called jack"),
+        (predict, {"sql": "select 1", "model_path": "/m"}, "model_path is for a batch script"),
         (
             predict,
             {"sql": "select 1", "output": {"format": "json", "path": "/o", "mode": "replace"}},

@@ -196,6 +196,7 @@ def fail() -> Callable[[Location, str], int]:
                     created=STARTED,
                     message=message,
                     fits=(_fit(0, None, "failed"),),
+                    tails={"0": ("Traceback", "ValueError")},
                 )
             )
         return draft.version

@@ -90,7 +90,7 @@ def test_output_beyond_the_cap_is_announced_once_and_left_out(capsys: pytest.Cap
     shown = [text for text in lines if text == f"[fit 0] {line}"]
     assert len(shown) * 1024 <= STREAM_BYTES < (len(shown) + 2) * 1024
     assert [text for text in lines if text not in shown] == [lines[-1]]
-    assert "own log" in lines[-1]
+    assert "more output than the task log takes" in lines[-1]
 
 
 def test_a_client_without_a_server_stays_quiet() -> None:

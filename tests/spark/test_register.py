@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
+from sklearn.dummy import DummyClassifier
 from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
 
 from mlsql_runtime.plan import FunctionRef, Register, Save, Select, Train
@@ -44,8 +47,6 @@ def model(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path
 @pytest.fixture
 def path(model: Path, tmp_path: Path) -> str:
     """A model path of its own for each test."""
-    import shutil
-
     shutil.copytree(model, tmp_path / "m")
     return str(tmp_path / "m")
 
@@ -96,6 +97,51 @@ def test_vectors_in_columnar_files_are_scored(run: Run, spark: SparkSession, pat
     spark.table("data").write.format(columnar).save(str(tmp_path / "stored"))
     rows = spark.read.format(columnar).load(str(tmp_path / "stored")).selectExpr("label", "jack(features) as p").collect()
     assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(path, 1))
+
+
+def test_the_same_function_of_two_models_answers_for_each(run: Run, spark: SparkSession, path: str, tmp_path: Path) -> None:
+    """Equal names, numbers and pickles, in the same Python worker; only the model paths differ."""
+    other = str(tmp_path / "other")
+    shutil.copytree(path, other)
+    constant = Path(other) / "_model_1/model/1/model.pickle"
+    constant.write_bytes(pickle.dumps(DummyClassifier(strategy="constant", constant=7.0).fit([[0.0] * 692], [7.0])))
+    manifest = Path(other) / "_model_1/manifest.json"
+    document = json.loads(manifest.read_text())
+    entry = next(file for file in document["files"] if file["path"] == "model/1/model.pickle")
+    entry |= {"size": constant.stat().st_size, "sha256": hashlib.sha256(constant.read_bytes()).hexdigest()}
+    manifest.write_text(json.dumps(document))
+    for model in (path, other):
+        registered(run(Register(model_path=model, function="jack", script_path=PREDICT, alg_index=1)))
+    both = (FunctionRef(name="a", model_path=path, function="jack"), FunctionRef(name="b", model_path=other, function="jack"))
+    run(Select(table="out", sql="select label, a(features) as a, b(features) as b from data", functions=both)).raise_for_error()
+    rows = spark.table("out").collect()
+    assert [(row.label, row.a[0]) for row in rows] == scikit_learns_own(path, 1)
+    assert {row.b[0] for row in rows} == {7.0}
+
+
+def test_a_function_may_load_its_model_with_the_helper_module(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+    source = """
+import pickle, python_fun, mlsql_model
+from pyspark.ml.linalg import Vectors, VectorUDT
+
+def predict(index, s):
+    features = VectorUDT().deserialize(pickle.loads(next(s)))
+    model = mlsql_model.load(pickle.loads(next(s))[0])
+    return [VectorUDT().serialize(Vectors.dense(model.predict([features.toArray()])))]
+
+python_fun.udf(predict)
+"""
+    registered(run(Register(model_path=path, function="jack", script_path=script(source))))
+    rows = spark.sql("select label, jack(features) as p from data").collect()
+    assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
+
+
+def test_a_column_that_is_no_vector_is_refused(run: Run, path: str, tmp_path: Path) -> None:
+    ref = FunctionRef(name="jack", model_path=path, function="jack")
+    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    select = Select(table="out", sql="select jack(label) as p from data", functions=(ref,))
+    kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
+    assert (kind, message) == ("InputError", "function jack is called with a column of type double; expected a vector")
 
 
 def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, path: str) -> None:

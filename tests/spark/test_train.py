@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
 
-from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Select, Train
+from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult, as_xcom
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.read import latest_version, read_failure, read_manifest, verify, versions
@@ -231,6 +231,21 @@ def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script:
     folder = Path(message.rpartition(":")[2])
     assert (folder / "work/script.py").is_file()
     assert (folder / "model/model.pickle").is_file()
+
+
+def test_null_features_and_odd_column_names_do_not_disturb_registering(run: Run, tmp_path: Path) -> None:
+    source = Select(
+        table="odd",
+        sql="select `my.fea``tures`, label from (select features as `my.fea``tures`, label from data union all select null, 0.0)",
+    )
+    script = tmp_path / "train.py"
+    script.write_text(SAVE)
+    train = trained(tmp_path / "m", table="odd", script_path=str(script), fit_params=({"inputCol": "my.fea`tures"},))
+    assert train_result(run(source, train)).rows == 101
+    assert read_manifest(Location.of(str(tmp_path / "m"))).data.feature_width == WIDTH
+    predict = tmp_path / "predict.py"
+    predict.write_text("import python_fun\npython_fun.udf(lambda index, s: [(1, None, None, [1.0])])")
+    run(Register(model_path=str(tmp_path / "m"), function="one", script_path=str(predict))).raise_for_error()
 
 
 EMPTY = Select(table="data", sql="select * from data where label > 5")

@@ -52,12 +52,24 @@ def params() -> dict[str, dict[str, Any]]:
     return {key: dict(value) for key, value in _job().params.items()}
 
 
+class _Parameters(dict[str, Any]):
+    """Parameters of one kind; outside of a job a missing one explains itself."""
+
+    def __missing__(self, key: str) -> Any:
+        _job()
+        raise KeyError(key)
+
+
+def _parameters(kind: str) -> dict[str, Any]:
+    return _Parameters(_input.params.get(kind, {}) if _input else {})
+
+
 #: This group's ``fitParam.<i>.…``, as strings.
-fit_param: dict[str, Any] = dict(_input.params.get("fitParam", {})) if _input else {}
+fit_param: dict[str, Any] = _parameters("fitParam")
 #: ``kafkaParam.…``, empty when the data are local files.
-kafka_param: dict[str, Any] = dict(_input.params.get("kafkaParam", {})) if _input else {}
+kafka_param: dict[str, Any] = _parameters("kafkaParam")
 #: ``tempDataLocalPath``, ``tempModelLocalPath``, ``resource`` …
-internal_system_param: dict[str, Any] = dict(_input.params.get("internalSystemParam", {})) if _input else {}
+internal_system_param: dict[str, Any] = _parameters("internalSystemParam")
 
 
 def get_param(p: Mapping[str, Any], name: str, default: Any) -> Any:

@@ -20,8 +20,10 @@ def udf(predict: Callable[[int, Any], list[Any]]) -> None:
     ``[model_dir]``, then, when the registration asks for them, the pickled training parameters. It returns a list with
     one serialised vector: ``[VectorUDT().serialize(Vectors.dense(y))]``.
     """
-    if not callable(predict) or len(inspect.signature(predict).parameters) != 2:
-        raise TypeError(f"python_fun.udf: expected a function predict(index, s), got {predict!r}")
+    try:
+        inspect.signature(predict).bind(0, ())
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"python_fun.udf: expected a function predict(index, s), got {predict!r} ({error})") from None
     job = current_input()
     if job is None or job.function_file is None:
         print(

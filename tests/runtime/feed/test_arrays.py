@@ -59,7 +59,6 @@ def test_lists_become_a_matrix_across_chunks_and_slices() -> None:
         (pa.array([1, None, 3]), "1 nulls in 3 rows"),
         (pa.array([[1, 2], [3]]), "lengths 1 and 2"),
         (pa.array(["a", "b"]), "string"),
-        (pa.array([True, False]), "bool"),
         (pa.array([["a"], ["b"]]), "string"),
         (pa.array([{"a": 1}]), "struct"),
     ],

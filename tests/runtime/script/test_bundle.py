@@ -20,11 +20,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_a_script_is_bundled_alone(project: Path) -> None:
-    assert read_bundle(str(project / "train.py"), "other.py") == ScriptBundle("train.py", {"train.py": b"print(1)"})
+    assert read_bundle(str(project / "train.py"), "train") == ScriptBundle("train.py", {"train.py": b"print(1)"})
 
 
 def test_a_folder_is_bundled_with_its_files(project: Path, tmp_path: Path) -> None:
-    bundle = read_bundle(f"file:{project}", "train.py")
+    bundle = read_bundle(f"file:{project}", "train")
     assert set(bundle.files) == {"train.py", "lib/words.bin"}
     entry = bundle.write_to(tmp_path / "copy")
     assert entry == tmp_path / "copy" / "train.py"
@@ -38,33 +38,33 @@ def test_a_folder_is_bundled_with_its_files(project: Path, tmp_path: Path) -> No
 def test_a_script_in_remote_storage_is_bundled(root: Location) -> None:
     (root / "train.py").write(b"print(1)")
     (root / "lib" / "a.py").write(b"A = 1")
-    assert read_bundle(root.uri, "train.py").files == {"train.py": b"print(1)", "lib/a.py": b"A = 1"}
-    assert read_bundle((root / "train.py").uri, "train.py").files == {"train.py": b"print(1)"}
+    assert read_bundle(root.uri, "train").files == {"train.py": b"print(1)", "lib/a.py": b"A = 1"}
+    assert read_bundle((root / "train.py").uri, "train").files == {"train.py": b"print(1)"}
 
 
 @pytest.mark.parametrize("name", ["nothing.py", "nothing"])
 def test_a_script_that_is_not_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(ScriptNotFound) as caught:
-        read_bundle(str(tmp_path / name), "train.py")
+        read_bundle(str(tmp_path / name), "train")
     assert caught.value.facts == {"path": str(tmp_path / name)}
 
 
 def test_a_folder_without_the_entry_names_it(project: Path) -> None:
     with pytest.raises(ScriptNotFound, match=r"predict\.py"):
-        read_bundle(str(project), "predict.py")
+        read_bundle(str(project), "register")
 
 
 def test_a_file_that_is_no_python_script_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("echo")
     with pytest.raises(InputError, match=r"train\.sh"):
-        read_bundle(str(tmp_path / "train.sh"), "train.py")
+        read_bundle(str(tmp_path / "train.sh"), "train")
 
 
 def test_a_folder_that_is_too_large_is_refused(project: Path) -> None:
     with (project / "data.bin").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     with pytest.raises(InputError, match="resource"):
-        read_bundle(str(project), "train.py")
+        read_bundle(str(project), "train")
 
 
 def test_facts_change_with_every_name_and_byte() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from mlsql_runtime.script.process import PACKAGE, SUPERVISE
 from mlsql_runtime.script.supervisor import descendants
 
 pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting
@@ -26,8 +27,10 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
     started = []
 
     def start(*command: str, timeout: float = 0) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-S", "-m", "mlsql_runtime.script.supervisor", str(tmp_path / "status"), str(timeout)]
-        process = subprocess.Popen([*arguments, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        arguments = [sys.executable, "-S", "-c", SUPERVISE, str(tmp_path / "status"), str(timeout)]
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+        process = subprocess.Popen([*arguments, *command], env=env, **pipes)
         started.append(process)
         return process
 
