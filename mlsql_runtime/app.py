@@ -26,6 +26,7 @@ from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
 
 PARENT_CHECK_SECONDS = 1.0
+CANCEL_SECONDS = 10.0  # for cleaning up, once cancelled
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--conf", help="file with further Spark properties, JSON: those that may not be seen in a process list")
     parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that staged data are removed
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_cancel, daemon=True).start())
     if args.parent is not None:
         threading.Thread(target=_end_with, args=(args.parent,), name="mlsql-parent", daemon=True).start()
     try:
@@ -71,8 +72,22 @@ def _end_with(parent: int) -> None:
     begun = _start_time(parent)
     while _start_time(parent) == begun:
         time.sleep(PARENT_CHECK_SECONDS)
-    say(f"the process {parent} that submitted this job is gone: ending")
-    os.kill(os.getpid(), signal.SIGTERM)
+    say(f"the process {parent} that submitted this job is gone")
+    _cancel()
+
+
+def _cancel() -> None:
+    """End this job: its Spark jobs first, so that the statement under way fails and cleans up, then the process.
+
+    Not by an exception in the main thread: PySpark would ask the busy JVM something on its way out, and wait.
+    """
+    from pyspark import SparkContext
+
+    say("cancelling")
+    threading.Timer(CANCEL_SECONDS, os._exit, [128 + signal.SIGTERM]).start()
+    context = SparkContext._active_spark_context
+    if context is not None:
+        context.cancelAllJobs()
 
 
 def _start_time(pid: int) -> str | None:

@@ -81,6 +81,7 @@ class MLSQLHook(BaseHook):
             failure = error
         finally:
             end_marked(self._mark)
+            submit.close()
         if not result_file.exists():
             _remove_stagings(plan)
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"

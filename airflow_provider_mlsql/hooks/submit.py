@@ -26,6 +26,12 @@ class SubmitHook(SparkSubmitHook):
     def deploy_mode(self) -> str:
         return str(self._connection["deploy_mode"] or "client")
 
+    def close(self) -> None:
+        """Wait for an ended spark-submit and close the pipe from it, which the Spark provider leaves open."""
+        if self._submit_sp is not None:
+            self._submit_sp.wait()
+            self._submit_sp.stdout.close()
+
     @property
     def log(self) -> Any:
         return ReadableLog(super().log)

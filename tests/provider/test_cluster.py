@@ -19,9 +19,6 @@ from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import Plan, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult
 
-# The Spark provider's hook leaves its pipe from spark-submit to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-
 SPARK_HOME = str(Path(pyspark.__file__).parent)
 
 

@@ -22,9 +22,6 @@ from mlsql_runtime.result import TrainResult
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.read import latest_version
 
-# The Spark provider's hook leaves its pipe from spark-submit to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"
 
 

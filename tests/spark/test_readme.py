@@ -7,7 +7,6 @@ import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 from support.workbench import DATA, TESTS
 
 from mlsql_runtime import engine
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 DAG, TRAIN, PREDICT = re.findall(r"```python\n(.*?)```", (TESTS.parent / "README.md").read_text(), re.DOTALL)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_readmes_dag_does_what_it_says(spark: SparkSession, tmp_path: Path) -> None:
     def run(statements: tuple) -> list:  # type: ignore[type-arg]
         rendered = [

@@ -69,8 +69,6 @@ def scikit_learns_own(path: str, alg_index: int) -> list[tuple[float, float]]:
         return list(zip(y.tolist(), pickle.load(file).predict(X).tolist(), strict=True))
 
 
-# The seed's script opens the model for every row and leaves the file to the garbage collector.
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("script_path", [PREDICT, str(SEED / "predict.py")], ids=["ours", "the seed's"])
 def test_sql_predicts_what_scikit_learn_predicts_row_by_row(run: Run, spark: SparkSession, path: str, script_path: str) -> None:
     result = registered(run(Register(model_path=path, function="jack", script_path=script_path)))
@@ -104,7 +102,7 @@ def test_the_same_function_of_two_models_answers_for_each(run: Run, spark: Spark
     other = str(tmp_path / "other")
     shutil.copytree(path, other)
     constant = Path(other) / "_model_1/model/1/model.pickle"
-    constant.write_bytes(pickle.dumps(DummyClassifier(strategy="constant", constant=7.0).fit([[0.0] * 692], [7.0])))
+    constant.write_bytes(pickle.dumps(DummyClassifier(strategy="constant", constant=7).fit([[0.0] * 692], [7])))
     manifest = Path(other) / "_model_1/manifest.json"
     document = json.loads(manifest.read_text())
     entry = next(file for file in document["files"] if file["path"] == "model/1/model.pickle")
