@@ -121,7 +121,7 @@ class MLSQLPredictOperator(MLSQLOperator):
 
     def _refuse_without_script(self) -> None:
         for name in ("model_path", "model_version", "alg_index", "script_params", "python_path", "envs", "script_timeout"):
-            if getattr(self, name):
+            if getattr(self, name) not in (None, ""):
                 raise InputError(
                     f"{name} is for a batch script, and there is no python_script_path; functions go with sql", argument=name
                 )
