@@ -15,7 +15,10 @@ from mlsql_runtime.store.read import open_model_path, read_manifest
 
 DAG = "mlsql_train_register_predict"
 FOLDER = WORK / "demo"
-_SHOWN = re.compile(r"\] (\[(?:mlsql|fit \d+|register \w+|DAG TEST)\] .*?|Version \d+ of .*?)\s+\[\w+[\w.]*\]( |$)")
+_SHOWN = re.compile(
+    r"\] (\[(?:mlsql|fit \d+|register \w+)\] .*?|Version \d+ of .*?|Spark runs on .*?)\s+\[airflow\.task[\w.]*\]( |$)"
+)
+_TASK = re.compile(r"\[DAG TEST\] starting task_id=(\w+)")
 _ERROR = re.compile(r"^(mlsql_runtime\.errors\.\w+: .*)")
 
 
@@ -32,9 +35,10 @@ def run_dag(conf: dict[str, str]) -> bool:
         for line in process.stdout or ():
             log.write(line)
             last = line
-            match = _SHOWN.search(line) or _ERROR.match(line)
-            if match:
-                print(" ", re.sub(r"running task .*: (\S+)\.(\w+) .*", r"task \2", match[1])[:160], flush=True)
+            if task := _TASK.search(line):
+                print(f"task {task[1]}", flush=True)
+            elif shown := _SHOWN.search(line) or _ERROR.match(line):
+                print(" ", shown[1][:160], flush=True)
     return process.returncode == 0 and "DagRun failed" not in last
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -79,3 +80,14 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
             else ""
         )
         raise InputError(f"{script_path}:{error.lineno}: {error.msg}{hint}", path=script_path, line=error.lineno) from error
+
+
+def helper_names(bundle: ScriptBundle, module: str) -> set[str]:
+    """Which names of a helper module the entry uses: ``mlsql.all_data``, ``from mlsql import all_data``; read, not run."""
+    try:
+        tree = ast.parse(bundle.files[bundle.entry])
+    except (SyntaxError, ValueError):
+        return set()  # for another interpreter, perhaps
+    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == module}
+    imported = [node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == module]
+    return used | {alias.name for names in imported for alias in names}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from mlsql_runtime.live import LiveLog, say
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.steps.columns import check_columns, feature_column
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
 from mlsql_runtime.steps.job import Job, system_params
 from mlsql_runtime.steps.meta import write_meta
@@ -46,6 +47,7 @@ def train(statement: Train, job: Job) -> TrainResult:
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
+    check_columns(statement, bundle, job.table(statement.table).columns)
     with staging(root, job.job_id) as stage:
         environment = preflight(job, statement.python, stage)
         data, validate = _export(statement, job, stage)
@@ -81,7 +83,7 @@ def _data_facts(statement: Train, data: Exported, validate: Exported | None) -> 
         rows=data.rows,
         validate_rows=validate.rows if validate else 0,
         columns=data.columns,
-        feature_column=_feature_column(statement, data.columns),
+        feature_column=feature_column(statement, data.columns),
         feature_width=data.width,
     )
 
@@ -114,15 +116,9 @@ def _publish(
     return manifest
 
 
-def _feature_column(statement: Train, columns: Container[str]) -> str | None:
-    """The column that functions will be called with: the first group's ``inputCol``, if the table has it."""
-    name = statement.fit_params[0].get("inputCol", "features")
-    return name if name in columns else None
-
-
 def _export(statement: Train, job: Job, stage: Location) -> tuple[Exported, Exported | None]:
     table = job.table(statement.table)
-    feature = _feature_column(statement, table.columns)
+    feature = feature_column(statement, table.columns)
     begun = time.monotonic()
     if statement.validate_fraction is not None:
         data, validate = _export_split(table, statement, statement.validate_fraction, stage, feature)
@@ -176,7 +172,7 @@ def _fit(
                 live=live.address,
                 task_cpus=job.task_cpus,
                 keep_local_directory=statement.keep_local_directory,
-                sample_column=_feature_column(statement, data.columns) if data.width else None,
+                sample_column=feature_column(statement, data.columns) if data.width else None,
             )
             for index, params in enumerate(statement.fit_params)
         ]

@@ -250,7 +250,6 @@ def test_null_features_and_odd_column_names_do_not_disturb_registering(run: Run,
 
 EMPTY = Select(table="data", sql="select * from data where label > 5")
 RAGGED = Select(table="data", sql="select * from (select features from data limit 1) union all select features from other")
-NO_FEATURES = Select(table="data", sql="select label, features as pixels from data")
 
 
 def test_an_empty_table_is_refused_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
@@ -270,8 +269,22 @@ def test_vectors_of_different_widths_are_refused(run: Run, tmp_path: Path) -> No
     assert not (tmp_path / "m").exists()
 
 
-def test_a_missing_column_is_named_with_what_there_is(run: Run, tmp_path: Path) -> None:
-    result = run(NO_FEATURES, trained(tmp_path / "m"))
-    assert result.error is not None
-    assert "no column 'features'" in result.error["message"]
-    assert "pixels" in result.error["message"]
+@pytest.mark.parametrize(
+    ("source", "column"),
+    [
+        ("import mlsql\nmlsql.all_data()", "features"),
+        ("from mlsql import read_batches\nlist(read_batches(3))", "features"),
+        ("import mlsql\nmlsql.sklearn_batch_data(print)", "target"),
+    ],
+)
+def test_a_missing_column_is_named_before_data_move(run: Run, tmp_path: Path, script: Script, source: str, column: str) -> None:
+    table = Select(
+        table="data", sql=f"select label as l, features as {'pixels' if column == 'features' else 'features'} from data"
+    )
+    train = trained(tmp_path / "m", script_path=script(source), fit_params=({"label": "target"} if column == "target" else {},))
+    error = run(table, train).error
+    assert error is not None
+    assert error["kind"] == "DataError"
+    assert f"no column '{column}'" in error["message"]
+    assert "its columns are l, " in error["message"]
+    assert not (tmp_path / "m").exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.errors import InputError, ScriptNotFound
-from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, read_bundle
+from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, helper_names, read_bundle
 from mlsql_runtime.store.location import Location
 
 
@@ -106,3 +106,16 @@ def test_wrong_syntax_is_refused_with_its_line(source: bytes, line: int, told: s
 def test_bytes_that_are_no_python_source_are_refused(source: bytes) -> None:
     with pytest.raises(InputError, match=r"/s/train\.py"):
         check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import mlsql\nfor X, y in mlsql.read_batches(3): print(mlsql.fit_param)", {"read_batches", "fit_param"}),
+        ("from mlsql import all_data as whole\nwhole()", {"all_data"}),
+        ("import other\nother.all_data()\n# mlsql.all_data()\nprint('mlsql.read_data()')", set()),
+        ("print 'Python 2', mlsql.all_data()", set()),
+    ],
+)
+def test_the_helpers_a_script_uses_are_read_without_running_it(source: str, names: set[str]) -> None:
+    assert helper_names(ScriptBundle("train.py", {"train.py": source.encode()}), "mlsql") == names

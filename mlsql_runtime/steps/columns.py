@@ -1,0 +1,37 @@
+"""Which columns of the table a training script reads, as far as its calls of ``mlsql`` tell."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from mlsql_runtime.errors import DataError
+from mlsql_runtime.plan import Train
+from mlsql_runtime.script.bundle import ScriptBundle, helper_names
+
+_SUPERVISED = {"sklearn_all_data", "sklearn_batch_data"}
+# fit parameter that names a column, its default, and the functions that cannot do without it
+_COLUMNS_READ = (("inputCol", "features", {"read_batches", "all_data", *_SUPERVISED}), ("label", "label", _SUPERVISED))
+
+
+def feature_column(statement: Train, columns: Container[str]) -> str | None:
+    """The column that functions will be called with: the first group's ``inputCol``, if the table has it."""
+    name = statement.fit_params[0].get("inputCol", "features")
+    return name if name in columns else None
+
+
+def check_columns(statement: Train, bundle: ScriptBundle, columns: Sequence[str]) -> None:
+    """Before any data move.
+
+    :raises DataError: naming the missing column, the call that reads it, and the columns there are.
+    """
+    calls = helper_names(bundle, "mlsql")
+    for index, params in enumerate(statement.fit_params):
+        for option, default, readers in _COLUMNS_READ:
+            name, used = params.get(option, default), sorted(calls & readers)
+            if used and name not in columns:
+                raise DataError(
+                    f"the table '{statement.table}' has no column '{name}', which mlsql.{used[0]} in {bundle.entry} reads; "
+                    f"its columns are {', '.join(columns)}: name one with fitParam.{index}.{option}, or call it '{name}' in SQL",
+                    column=name,
+                    columns=list(columns),
+                )
