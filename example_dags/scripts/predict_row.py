@@ -1,22 +1,17 @@
-"""Predict one row at a time with a pickled scikit-learn model: vector in, vector out."""
+"""Predict one row at a time with the model that the training script saved: vector in, vector out."""
 
 import pickle
 
+import mlsql_model
 import python_fun
 from pyspark.ml.linalg import Vectors, VectorUDT
-
-models = {}
 
 
 def predict(index, s):
     row, directory, *_ = s
+    model = mlsql_model.load(pickle.loads(directory)[0])  # loaded once per Python worker
     features = VectorUDT().deserialize(pickle.loads(row))
-    path = pickle.loads(directory)[0]
-    if path not in models:  # loaded once per Python worker
-        with open(path + "/model.pickle", "rb") as file:
-            models[path] = pickle.load(file)
-    y = models[path].predict([features.toArray()])
-    return [VectorUDT().serialize(Vectors.dense(y))]
+    return [VectorUDT().serialize(Vectors.dense(model.predict([features.toArray()])))]
 
 
 python_fun.udf(predict)

@@ -73,6 +73,8 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
     source = bundle.files[bundle.entry]
     try:
         compile(source, script_path, "exec", dont_inherit=True)
+    except ValueError as error:  # null bytes, before Python 3.11.4
+        raise InputError(f"{script_path} is no Python source: {error}", path=script_path) from error
     except SyntaxError as error:
         hint = (
             "; this looks like Python 2, port it to Python 3"
