@@ -103,7 +103,7 @@ class LiveClient:
             self._socket.sendall(address.token.encode() + b"\n")
 
     def send(self, text: str) -> None:
-        """Send one line; after 2 MiB, one last line says where the rest is."""
+        """Send one line; after 2 MiB, one last line says that there is more."""
         if self._room <= 0:
             return
         self._room -= len(text) + 1

@@ -153,13 +153,14 @@ def _judge(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
 
 def _write_samples(data: TableFiles, column: str, place: Location) -> None:
     """A few feature vectors, for trying functions that are made from this version."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from mlsql_runtime.feed.reader import read_arrow, rebatch
 
     try:
         first = next(rebatch(read_arrow(data), SAMPLE_ROWS)).select([column])
-    except (MLSQLError, OSError):
+    except (MLSQLError, OSError, pa.ArrowException):
         return  # a format or a compression that only the script reads
     buffer = io.BytesIO()
     pq.write_table(first, buffer)

@@ -82,10 +82,10 @@ def register(statement: Register, job: Job) -> RegisterResult:
     )
     try:
         _try(statement, job, model, record)
+        read_manifest(root, manifest.version)  # still there: another training may have removed old versions meanwhile
     except BaseException:
         functions.discard(root, record)
         raise
-    read_manifest(root, manifest.version)  # still there: another training may have removed old versions meanwhile
     functions.point(root, record)
     register_function(job.spark, statement.function, record)
     say(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from mlsql_runtime.errors import VersionNotFound
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FailureRecord, Manifest
@@ -58,7 +59,10 @@ def look(root: Location, awaited: Awaited) -> Sighting:
             break
         state = version_state(root, number)
         if state == "complete":
-            manifest = read_manifest(root, number)
+            try:
+                manifest = read_manifest(root, number)
+            except VersionNotFound:
+                continue  # pruned since the listing
             if awaited.matches(manifest):
                 if awaited.is_good(manifest):
                     return Sighting(found=manifest)

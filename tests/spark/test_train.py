@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -231,6 +232,7 @@ def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script:
     folder = Path(message.rpartition(":")[2])
     assert (folder / "work/script.py").is_file()
     assert (folder / "model/model.pickle").is_file()
+    shutil.rmtree(folder)
 
 
 def test_null_features_and_odd_column_names_do_not_disturb_registering(run: Run, tmp_path: Path) -> None:
