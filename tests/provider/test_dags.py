@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from support.stores import Store
 from support.workbench import TESTS
 
 Airflow = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,11 +28,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def airflow(home: Path) -> Airflow:
     """Run an Airflow command on a database of this module's own, called by its path as without an activated environment."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, dags: Path = TESTS.parent / "example_dags") -> subprocess.CompletedProcess[str]:
         env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         env |= {
             "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(TESTS.parent / "example_dags"),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         }
         command = [str(Path(sys.executable).parent / "airflow"), *arguments]
@@ -56,6 +57,36 @@ def test_airflow_knows_the_provider_and_imports_every_example(airflow: Airflow) 
     assert "error" not in provider.stderr.lower()
     errors = airflow("dags", "list-import-errors", "--output", "json")
     assert json.loads(errors.stdout.strip().splitlines()[-1]) == []
+
+
+RESCHEDULED = """
+import shutil
+from airflow.sdk import DAG, task
+from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+
+with DAG("rescheduled", schedule=None):
+    reschedule = MLSQLModelSensor(task_id="reschedule", model_path="{tmp}/late", mode="reschedule", poke_interval=1)
+    poke = MLSQLModelSensor(task_id="poke", model_path="{tmp}/late", min_score="0.5")
+
+    @task
+    def publish():
+        shutil.copytree("{tmp}/m", "{tmp}/late")
+
+    publish()
+    reschedule >> poke
+"""
+
+
+def test_a_rescheduled_sensor_answers_as_one_that_pokes(airflow: Airflow, home: Path, tmp_path: Path, store: Store) -> None:
+    store(score=0.75)
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags/rescheduled.py").write_text(RESCHEDULED.format(tmp=tmp_path))
+    done = airflow("dags", "test", "rescheduled", dags=tmp_path / "dags")
+    assert "DagRun failed" not in done.stdout, done.stdout[-5000:]
+    assert f"No such version in {tmp_path / 'late'} yet" in done.stdout  # so it was rescheduled once
+    values = xcoms(home)
+    assert values["reschedule"] == values["poke"]
+    assert (values["poke"]["version"], values["poke"]["score"]) == (1, 0.75)
 
 
 def test_the_main_job_end_to_end(airflow: Airflow, home: Path, tmp_path: Path) -> None:

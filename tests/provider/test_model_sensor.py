@@ -2,67 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSkipException
+from support.stores import T0, Store
 
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, TrainingFailed
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
-from mlsql_runtime.store.publish import claimed
-
-T0 = datetime(2026, 1, 1, tzinfo=timezone.utc)
-Store = Callable[..., None]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Publish the next version, or a failure; ``created`` is that many days after T0."""
-
-    def add(
-        score: float | None = 0.9, job: str = "job", created: int = 0, failure: str | None = None, maximise: bool = True
-    ) -> None:
-        fit = FitRecord(
-            alg_index=0, status="success", score=score, metrics={"loss": 0.1}, message=None, params={}, started=T0, ended=T0
-        )
-        day = T0 + timedelta(days=created)
-        with claimed(Location.of(str(tmp_path / "m")), job) as draft:
-            if failure is not None:
-                record = FailureRecord(
-                    format_version=FORMAT_VERSION,
-                    job_id=job,
-                    version=draft.version,
-                    created=day,
-                    message=failure,
-                    fits=(),
-                    tails={"0": ("last words",)},
-                )
-                draft.fail(record)
-                return
-            (draft.folder / "model/0/model.pickle").write(b"model")
-            draft.publish(
-                Manifest(
-                    format_version=FORMAT_VERSION,
-                    job_id=job,
-                    version=draft.version,
-                    created=day,
-                    script=ScriptFacts(name="t.py", sha256=""),
-                    parameters={},
-                    greater_is_better=maximise,
-                    data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
-                    fits=(fit,),
-                    environment={},
-                    files=draft.entries(),
-                )
-            )
-
-    return add
 
 
 def poke(tmp_path: Path, **arguments: Any) -> PokeReturnValue:
