@@ -60,17 +60,18 @@ def test_airflow_knows_the_provider_and_imports_every_example(airflow: Airflow) 
 
 
 RESCHEDULED = """
-import shutil
+import os, shutil
 from airflow.sdk import DAG, task
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 
 with DAG("rescheduled", schedule=None):
-    reschedule = MLSQLModelSensor(task_id="reschedule", model_path="{tmp}/late", mode="reschedule", poke_interval=1)
+    reschedule = MLSQLModelSensor(task_id="reschedule", model_path="{tmp}/late", mode="reschedule", poke_interval=1,
+                                  pre_execute=lambda context: open("{tmp}/looked", "w").close())
     poke = MLSQLModelSensor(task_id="poke", model_path="{tmp}/late", min_score="0.5")
 
-    @task
-    def publish():
-        shutil.copytree("{tmp}/m", "{tmp}/late")
+    @task.sensor(mode="reschedule", poke_interval=1)
+    def publish():  # not before the sensor has looked once; dags test runs one task at a time, in any order
+        return os.path.exists("{tmp}/looked") and bool(shutil.copytree("{tmp}/m", "{tmp}/late"))
 
     publish()
     reschedule >> poke
