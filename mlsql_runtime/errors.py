@@ -8,11 +8,13 @@
     │   ├── DataError           a table is empty, lacks a column, or holds vectors of another width
     │   ├── ScriptNotFound      no script at the path given
     │   ├── InterpreterError    a Python interpreter is missing or of the wrong version
-    │   └── VersionNotFound     the model path has no such version, fit group or function
-    ├── IntegrityError          a file is not the one its manifest names
+    │   ├── VersionNotFound     the model path has no such version, fit group or function
+    │   └── KafkaRefused        the brokers refuse what was asked: credentials, permissions, topic settings
+    ├── IntegrityError          files or records are not those their manifest names
     ├── ScriptFailed            a user's script, or a function it made, failed
     │   └── TrainingFailed      more fit groups failed than ``failOn`` allows
     ├── StorageError            a path cannot be read or written
+    ├── KafkaUnavailable        brokers do not answer: worth a retry
     └── JobFailed               the Spark application ended without a result: worth a retry
 
 ``InputError`` and ``ScriptFailed`` are decided by what the user wrote, the other branches by the world around it, so an
@@ -61,8 +63,12 @@ class VersionNotFound(InputError):
     """The model path has no such version, fit group or function."""
 
 
+class KafkaRefused(InputError):
+    """The brokers refuse what was asked: credentials, permissions, topic settings."""
+
+
 class IntegrityError(MLSQLError):
-    """A file is not the one its manifest names."""
+    """Files or records are not those their manifest names."""
 
 
 class ScriptFailed(MLSQLError):
@@ -75,6 +81,10 @@ class TrainingFailed(ScriptFailed):
 
 class StorageError(MLSQLError):
     """A path cannot be read or written."""
+
+
+class KafkaUnavailable(MLSQLError):
+    """Brokers do not answer."""
 
 
 class JobFailed(MLSQLError):

@@ -1,0 +1,120 @@
+"""kafka-python's clients, opened from our settings, quickly and with the reason when they cannot be."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.kafka.problems import explain
+from mlsql_runtime.kafka.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+
+CONNECT_SECONDS = 8.0
+_LOGGER = logging.getLogger("kafka")
+_LOGGER.addHandler(logging.NullHandler())  # a process without logging is not told of every reconnection
+_NO_TOPICS = {"allow_auto_create_topics": False}  # asking for a topic must not make one
+Client = TypeVar("Client")
+
+
+@contextmanager
+def open_admin(settings: KafkaSettings, seconds: float = CONNECT_SECONDS) -> Iterator[KafkaAdminClient]:
+    """A client for topics, groups and cluster; requests wait as long as connecting does.
+
+    :raises KafkaUnavailable: when no broker answers in ``seconds``.
+    :raises KafkaRefused: when a broker refuses the credentials, or TLS fails.
+    """
+    kafka = _library()
+    client = _open(settings, "connect", seconds, kafka.KafkaAdminClient, {})
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextmanager
+def open_producer(settings: KafkaSettings, **own: Any) -> Iterator[KafkaProducer]:
+    """A producer; ``own`` are arguments that stand whatever the settings say. Closing it does not wait for what is unsent."""
+    kafka = _library()
+    client = _open(settings, "connect", CONNECT_SECONDS, kafka.KafkaProducer, settings.producer() | _NO_TOPICS | own)
+    try:
+        yield client
+    finally:
+        client.close(timeout=0)
+
+
+@contextmanager
+def open_consumer(settings: KafkaSettings, **own: Any) -> Iterator[KafkaConsumer]:
+    """A consumer that commits nothing by itself; ``own`` as in :func:`open_producer`."""
+    kafka = _library()
+    arguments = settings.consumer() | _NO_TOPICS | {"enable_auto_commit": False, "auto_offset_reset": "none"} | own
+    client = _open(settings, "connect", CONNECT_SECONDS, kafka.KafkaConsumer, arguments)
+    try:
+        yield client
+    finally:
+        client.close(autocommit=False)
+
+
+def _library() -> Any:
+    try:
+        import kafka
+    except ImportError as error:
+        raise InputError(
+            "this interpreter has no kafka-python; install kafka-python[crc32c], or bring the data as files"
+        ) from error
+    return kafka
+
+
+def _open(settings: KafkaSettings, doing: str, seconds: float, kind: Callable[..., Client], arguments: dict[str, Any]) -> Client:
+    from kafka.errors import KafkaError
+
+    reasons = _Reasons()
+    _LOGGER.addHandler(reasons)
+    propagate, _LOGGER.propagate = _LOGGER.propagate, False
+    try:
+        return kind(
+            **settings.common(),
+            **arguments,
+            ssl_context=_ssl_context(settings),
+            bootstrap_timeout_ms=int(seconds * 1000),
+        )
+    except KafkaError as error:
+        raise explain(error, settings, doing, reasons.seen) from error
+    finally:
+        _LOGGER.removeHandler(reasons)
+        _LOGGER.propagate = propagate
+
+
+class _Reasons(logging.Handler):
+    """kafka-python tells why it cannot connect in its log only; the exceptions are among the records' arguments."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.seen: list[Exception] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.extend(arg for arg in record.args or () if isinstance(arg, Exception))
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    if not settings.protocol.endswith("SSL"):
+        return None
+    values = settings.values
+    try:
+        context = ssl.create_default_context(cadata=values.get("ssl_ca_pem"))
+        context.check_hostname = values.get("ssl_check_hostname", "true") == "true"
+        if "ssl_cert_pem" in values:
+            with tempfile.NamedTemporaryFile("w", prefix="mlsql-", suffix=".pem") as file:  # of mode 0600; ssl takes no text
+                file.write(values["ssl_cert_pem"] + "\n" + values.get("ssl_key_pem", ""))
+                file.flush()
+                context.load_cert_chain(Path(file.name), password=values.get("ssl_password", ""))
+    except (ssl.SSLError, ValueError) as error:
+        raise InputError(f"the certificates for {settings.servers} cannot be used: {error}") from error
+    return context

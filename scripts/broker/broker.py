@@ -1,0 +1,229 @@
+"""An Apache Kafka broker on 127.0.0.1, for the demo, the tests and playing with. ``make kafka`` runs one until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+
+HERE = Path(__file__).parent
+WORK = HERE.parents[1] / ".work"
+READY_SECONDS = 60.0
+PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin may do everything, guest nothing
+STORE_PASSWORD = "not-a-secret"  # of a key that is made for this broker
+CLUSTER_ID = "mlsqlmlsqlmlsqlmlsqlml"
+# The broker ends with whoever started it: when that process dies, the pipe to its standard input closes.
+_UNTIL_STDIN_ENDS = (
+    'exec 3<&0; "$@" <&- 3<&- & pid=$!; echo $pid; (cat <&3 >/dev/null; kill $pid 2>/dev/null) >/dev/null & wait $pid'
+)
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAIN://127.0.0.1:{plain},SECURE://127.0.0.1:{secure}
+listener.security.protocol.map=PLAIN:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAIN
+log.dirs={folder}/log
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+auto.create.topics.enable=false
+sasl.enabled.mechanisms=SCRAM-SHA-512
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+ssl.keystore.type=PKCS12
+ssl.keystore.location={folder}/key.p12
+ssl.keystore.password={store_password}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:admin
+"""
+
+
+class Broker:
+    """One broker with its data in ``folder``: a plain listener, and one with SASL/SCRAM-SHA-512 over TLS.
+
+    ``kill`` and ``start`` again: same ports, same data. Everybody may do everything on the plain listener.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = dict(zip(("plain", "secure", "controller"), _free_ports(3), strict=True))
+        self.bootstrap = f"127.0.0.1:{ports['plain']}"
+        self.secure_bootstrap = f"127.0.0.1:{ports['secure']}"
+        self.cafile = folder / "ca.pem"
+        self._properties = folder / "broker.properties"
+        self._process: subprocess.Popen[str] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(_PROPERTIES.format(folder=folder, store_password=STORE_PASSWORD, **ports))
+
+    def __enter__(self) -> Broker:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the broker and wait until it answers; on the first start make its certificate, users and storage."""
+        if not self.cafile.exists():
+            self._make_certificate()
+            scram = [f"SCRAM-SHA-512=[name={name},password={word}]" for name, word in PASSWORDS.items()]
+            users = [part for user in scram for part in ("--add-scram", user)]
+            storage = ["--standalone", "--cluster-id", CLUSTER_ID, "--config", self._properties]
+            self._java("kafka.tools.StorageTool", "format", *storage, *users)
+        command = _command("kafka.Kafka", self._properties)
+        with (self.folder / "broker.log").open("a") as log:
+            self._process = subprocess.Popen(
+                ["bash", "-c", _UNTIL_STDIN_ENDS, "broker", *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        self.pid = int(self._process.stdout.readline())
+        self._wait_until_ready()
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+        self._process.wait()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process = None
+
+    def _wait_until_ready(self) -> None:
+        from kafka import KafkaAdminClient
+        from kafka.errors import KafkaError
+
+        assert self._process is not None
+        deadline = time.monotonic() + READY_SECONDS
+        while True:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"the broker did not start; see {self.folder / 'broker.log'}")
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", int(self.bootstrap.rpartition(":")[2])), timeout=1).close()
+                with contextlib.suppress(KafkaError):
+                    admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=5000)
+                    brokers = admin.describe_cluster()["brokers"]
+                    admin.close()
+                    if brokers:
+                        return
+            time.sleep(0.1)
+
+    def _make_certificate(self) -> None:
+        store = ["-keystore", f"{self.folder}/key.p12", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-alias", "broker"]
+        keytool = _java_home_tool("keytool")
+        names = ["-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1,DNS:localhost", "-validity", "30"]
+        run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
+        run([keytool, "-genkeypair", "-keyalg", "EC", *names, *store])
+        run([keytool, "-exportcert", "-rfc", "-file", self.cafile, *store])
+
+    def _java(self, *command: object) -> None:
+        done = subprocess.run(_command(*command), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
+
+
+def _command(*command: object) -> list[str]:
+    options = ["-Xmx384m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    return [_java_home_tool("java"), *options, "-cp", f"{jars()}/*", *map(str, command)]
+
+
+def jars() -> Path:
+    """The broker's jars: from Maven Central, once, by the Ivy that is among Spark's jars."""
+    import pyspark
+
+    wanted = WORK / f"kafka-{_digest(HERE / 'ivy.xml')}"
+    if wanted.exists():
+        return wanted
+    print("setup: fetching Apache Kafka (about 40 MB)", file=sys.stderr)
+    ivy = next(Path(pyspark.__file__).parent.glob("jars/ivy-*.jar"))
+    WORK.mkdir(exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix="kafka-", dir=WORK))
+    pattern = f"{partial}/[artifact]-[revision].[ext]"
+    command = [_java_home_tool("java"), "-jar", ivy, "-warn", "-ivy", HERE / "ivy.xml", "-confs", "default", "-retrieve", pattern]
+    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode or not list(partial.glob("kafka_*.jar")):
+        shutil.rmtree(partial)
+        raise SystemExit(
+            f"setup: Apache Kafka could not be fetched from Maven Central:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+    with contextlib.suppress(OSError):  # somebody else was first
+        partial.rename(wanted)
+    shutil.rmtree(partial, ignore_errors=True)
+    return wanted
+
+
+def _digest(file: Path) -> str:
+    return uuid.uuid5(uuid.NAMESPACE_OID, file.read_text()).hex[:12]
+
+
+def _java_home_tool(name: str) -> str:
+    home = os.environ.get("JAVA_HOME")
+    return f"{home}/bin/{name}" if home else name
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def main() -> None:
+    """Run a broker until Ctrl-C, with its data in a temporary folder."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="mlsql-kafka-") as folder, Broker(Path(folder)) as broker:
+        print(f"""\
+Apache Kafka runs, process {broker.pid}; Ctrl-C ends it and removes its data.
+
+  plain           {broker.bootstrap}
+  SASL over TLS   {broker.secure_bootstrap}, SCRAM-SHA-512, CA certificate {broker.cafile}
+                  user admin, password {PASSWORDS["admin"]}: may do everything
+                  user guest, password {PASSWORDS["guest"]}: may do nothing, to see what refusals look like
+
+As an Airflow connection, for `make airflow` in a shell where this is set:
+
+  export AIRFLOW_CONN_MLSQL_KAFKA_DEFAULT='{{"conn_type": "mlsql_kafka", "host": "{broker.bootstrap}"}}'
+""")
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+    print("ended")
+
+
+if __name__ == "__main__":
+    main()
