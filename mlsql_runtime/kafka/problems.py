@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from mlsql_runtime.errors import KafkaRefused, KafkaUnavailable, MLSQLError
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -25,6 +27,23 @@ def explain_code(code: int, message: str | None, settings: KafkaSettings, doing:
     from kafka.errors import for_code
 
     return explain(for_code(code)(message or ""), settings, doing)
+
+
+def explain_text(text: str, settings: KafkaSettings, doing: str) -> MLSQLError:
+    """The error for one item where kafka-python answers ``[Error 40] InvalidConfigurationError: …``, or the class's name."""
+    from kafka import errors
+
+    found = re.fullmatch(r"(?:\[Error -?\d+\] )?(\w+)(?:: (.*))?", text, re.DOTALL)
+    kind = getattr(errors, found[1], None) if found else None
+    if found is None or kind is None:
+        return KafkaRefused(f"{doing} on {settings.servers}: the broker refuses: {text}")
+    return explain(kind(found[2] if found[2] not in (None, "None") else ""), settings, doing)
+
+
+def raise_all(errors: Sequence[MLSQLError], **facts: Any) -> None:
+    """Raise the errors of several items as one, which is of the first one's class. No errors, nothing raised."""
+    if errors:
+        raise type(errors[0])("; ".join(error.message for error in errors), **errors[0].facts | facts)
 
 
 def explain(error: Exception, settings: KafkaSettings, doing: str, reasons: Iterable[Exception] = ()) -> MLSQLError:
@@ -50,6 +69,8 @@ def explain(error: Exception, settings: KafkaSettings, doing: str, reasons: Iter
         )
     if isinstance(cause, errors.AuthorizationError):
         return KafkaRefused(f"{where}: {user} is not allowed to ({_name(cause)}); have an ACL for it added on the cluster")
+    if isinstance(cause, errors.UnknownTopicOrPartitionError):
+        return KafkaRefused(f"{where}: there is no such topic or partition; check its name, or create it")
     if isinstance(cause, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NodeNotReadyError)):
         return KafkaUnavailable(f"{where}: {_unreachable(cause)}; check the address and that the broker runs")
     if isinstance(cause, errors.RetriableError):
