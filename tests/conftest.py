@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from broker import Broker
+
+    from mlsql_runtime.kafka.settings import KafkaSettings
 
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mlsql-tests-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
@@ -31,3 +38,20 @@ def script(tmp_path: Path) -> Script:
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Kafka broker, shared by all tests: topics and groups get names of their own. Whoever kills it starts it again."""
+    from broker import Broker
+
+    with Broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(broker: Broker) -> KafkaSettings:
+    """The broker's plain listener, on which everybody may do everything."""
+    from mlsql_runtime.kafka.settings import parse_settings
+
+    return parse_settings({"bootstrap.servers": broker.bootstrap}, "the test broker")
