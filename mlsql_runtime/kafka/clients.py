@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.kafka.attempt import connecting
 from mlsql_runtime.kafka.problems import explain
 from mlsql_runtime.kafka.settings import KafkaSettings
 
@@ -18,21 +18,20 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 CONNECT_SECONDS = 8.0
-_LOGGER = logging.getLogger("kafka")
-_LOGGER.addHandler(logging.NullHandler())  # a process without logging is not told of every reconnection
 _NO_TOPICS = {"allow_auto_create_topics": False}  # asking for a topic must not make one
 Client = TypeVar("Client")
 
 
 @contextmanager
 def open_admin(settings: KafkaSettings, seconds: float = CONNECT_SECONDS) -> Iterator[KafkaAdminClient]:
-    """A client for topics, groups and cluster; requests wait as long as connecting does.
+    """A client for topics, groups and cluster; requests wait as long as connecting does, unless the settings say otherwise.
 
     :raises KafkaUnavailable: when no broker answers in ``seconds``.
     :raises KafkaRefused: when a broker refuses the credentials, or TLS fails.
     """
     kafka = _library()
-    client = _open(settings, "connect", seconds, kafka.KafkaAdminClient, {})
+    waits = {} if "request_timeout_ms" in settings.values else {"request_timeout_ms": int(seconds * 1000)}
+    client = _open(settings, seconds, kafka.KafkaAdminClient, waits)
     try:
         yield client
     finally:
@@ -40,10 +39,13 @@ def open_admin(settings: KafkaSettings, seconds: float = CONNECT_SECONDS) -> Ite
 
 
 @contextmanager
-def open_producer(settings: KafkaSettings, **own: Any) -> Iterator[KafkaProducer]:
-    """A producer; ``own`` are arguments that stand whatever the settings say. Closing it does not wait for what is unsent."""
+def open_producer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **own: Any) -> Iterator[KafkaProducer]:
+    """A producer; ``own`` are arguments that stand whatever the settings say. Closing it does not wait for what is unsent.
+
+    Raises what :func:`open_admin` does.
+    """
     kafka = _library()
-    client = _open(settings, "connect", CONNECT_SECONDS, kafka.KafkaProducer, settings.producer() | _NO_TOPICS | own)
+    client = _open(settings, seconds, kafka.KafkaProducer, settings.producer() | _NO_TOPICS | own)
     try:
         yield client
     finally:
@@ -51,11 +53,11 @@ def open_producer(settings: KafkaSettings, **own: Any) -> Iterator[KafkaProducer
 
 
 @contextmanager
-def open_consumer(settings: KafkaSettings, **own: Any) -> Iterator[KafkaConsumer]:
-    """A consumer that commits nothing by itself; ``own`` as in :func:`open_producer`."""
+def open_consumer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **own: Any) -> Iterator[KafkaConsumer]:
+    """A consumer that commits nothing by itself; ``own`` and errors as in :func:`open_producer`."""
     kafka = _library()
     arguments = settings.consumer() | _NO_TOPICS | {"enable_auto_commit": False, "auto_offset_reset": "none"} | own
-    client = _open(settings, "connect", CONNECT_SECONDS, kafka.KafkaConsumer, arguments)
+    client = _open(settings, seconds, kafka.KafkaConsumer, arguments)
     try:
         yield client
     finally:
@@ -72,35 +74,25 @@ def _library() -> Any:
     return kafka
 
 
-def _open(settings: KafkaSettings, doing: str, seconds: float, kind: Callable[..., Client], arguments: dict[str, Any]) -> Client:
+def _open(settings: KafkaSettings, seconds: float, kind: Callable[..., Client], arguments: dict[str, Any]) -> Client:
     from kafka.errors import KafkaError
 
-    reasons = _Reasons()
-    _LOGGER.addHandler(reasons)
-    propagate, _LOGGER.propagate = _LOGGER.propagate, False
-    try:
-        return kind(
-            **settings.common(),
-            **arguments,
-            ssl_context=_ssl_context(settings),
-            bootstrap_timeout_ms=int(seconds * 1000),
-        )
-    except KafkaError as error:
-        raise explain(error, settings, doing, reasons.seen) from error
-    finally:
-        _LOGGER.removeHandler(reasons)
-        _LOGGER.propagate = propagate
-
-
-class _Reasons(logging.Handler):
-    """kafka-python tells why it cannot connect in its log only; the exceptions are among the records' arguments."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.seen: list[Exception] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.seen.extend(arg for arg in record.args or () if isinstance(arg, Exception))
+    context = _ssl_context(settings)
+    with connecting() as attempt:
+        try:
+            return kind(
+                **settings.common(),
+                **arguments,
+                ssl_context=context,
+                bootstrap_timeout_ms=int(seconds * 1000),
+                kafka_client=attempt.network,
+            )
+        except KafkaError as error:
+            attempt.close()
+            raise explain(error, settings, "connect", attempt.reasons) from error
+        except Exception as error:  # kafka-python's own checks: a codec's package that is not there, for example
+            attempt.close()
+            raise InputError(f"connect on {settings.servers}: kafka-python cannot: {error}") from error
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:

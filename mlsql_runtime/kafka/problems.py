@@ -52,23 +52,11 @@ def explain(error: Exception, settings: KafkaSettings, doing: str, reasons: Iter
 
     where = f"{doing} on {settings.servers}"
     cause = max([error, *reasons], key=_telling)
-    user = f"user '{settings.user}'" if settings.user else "this client"
-    if isinstance(cause, errors.SaslAuthenticationFailedError):
-        return KafkaRefused(f"{where}: the broker does not accept the password of {user}; check login and password")
-    if isinstance(cause, errors.UnsupportedSaslMechanismError):
-        given = settings.values.get("sasl_mechanism")
-        return KafkaRefused(f"{where}: the broker has no SASL mechanism {given}; set sasl_mechanism to one it has")
-    if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-        why = str(cause).split("certificate verify failed: ")[-1].split(" (_ssl")[0]
-        return KafkaRefused(
-            f"{where}: the broker's certificate is not trusted ({why}); set ssl_cafile to its authority's certificate"
-        )
-    if "Handshake failed" in str(cause):
-        return KafkaRefused(
-            f"{where}: the broker does not speak TLS ({settings.protocol} was asked for); check port and security_protocol"
-        )
+    refused = _refused_connection(cause, settings)
+    if refused is not None:
+        return KafkaRefused(f"{where}: {refused}")
     if isinstance(cause, errors.AuthorizationError):
-        return KafkaRefused(f"{where}: {user} is not allowed to ({_name(cause)}); have an ACL for it added on the cluster")
+        return KafkaRefused(f"{where}: {client(settings)} is not allowed to ({_said(cause)}); have an ACL for it added")
     if isinstance(cause, errors.UnknownTopicOrPartitionError):
         return KafkaRefused(f"{where}: there is no such topic or partition; check its name, or create it")
     if isinstance(cause, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NodeNotReadyError)):
@@ -78,18 +66,69 @@ def explain(error: Exception, settings: KafkaSettings, doing: str, reasons: Iter
     return KafkaRefused(f"{where}: the broker refuses: {_said(cause)}", error=type(cause).__name__)
 
 
+def client(settings: KafkaSettings) -> str:
+    """Who asks, in a sentence."""
+    return f"user '{settings.user}'" if settings.user else "this client"
+
+
+class LostAtLogin(Exception):
+    """A broker ended a connection after it had told its version.
+
+    kafka-python drops an answer that arrives together with the end of the connection, such as that to a wrong password.
+    """
+
+
+def is_final(error: Exception) -> bool:
+    """Whether connecting again cannot end otherwise."""
+    return _telling(error) >= 4
+
+
 def _telling(error: Exception) -> int:
     """A dropped connection says less than a refused password, though both are seen when one is wrong."""
     from kafka import errors
 
     text = str(error)
     if isinstance(error, (errors.SaslAuthenticationFailedError, errors.UnsupportedSaslMechanismError)):
+        return 5
+    if isinstance(error, errors.IllegalSaslStateError) or "CERTIFICATE_VERIFY_FAILED" in text:
         return 4
-    if "Handshake failed" in text:
+    if isinstance(error, LostAtLogin) or "Handshake failed" in text or "SSL" in text:
         return 3
     if "DNS" in text or "ECONN" in text or "EHOSTUNREACH" in text:
         return 2
     return 1 if "socket disconnected" in text else 0
+
+
+def _refused_connection(cause: Exception, settings: KafkaSettings) -> str | None:
+    """Why login or TLS fails, None when it is not that."""
+    from kafka import errors
+
+    text = str(cause)
+    mechanism = settings.values.get("sasl_mechanism")
+    if isinstance(cause, errors.SaslAuthenticationFailedError):
+        return f"the broker does not accept the password of {client(settings)}; check login and password"
+    if isinstance(cause, errors.UnsupportedSaslMechanismError):
+        return f"the broker has no SASL mechanism {mechanism}; set sasl_mechanism to one it has"
+    if isinstance(cause, errors.IllegalSaslStateError):
+        return f"the port takes no login ({settings.protocol} was asked for); check port and security_protocol"
+    if isinstance(cause, LostAtLogin) and settings.protocol.startswith("SASL"):
+        return (
+            f"the broker does not accept the password of {client(settings)}, or not SASL mechanism {mechanism}: "
+            "it ends the connection at the login; check login, password and sasl_mechanism"
+        )
+    if isinstance(cause, LostAtLogin):
+        return f"the port wants a login ({settings.protocol} was asked for, which has none); check port and security_protocol"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        why = text.split("certificate verify failed: ")[-1].split(" (_ssl")[0]
+        mend = "connect to a name in it, or set ssl_check_hostname to false"
+        if "mismatch" not in why:
+            mend = "set ssl_cafile to the certificate of its authority"
+        return f"the broker's certificate is not trusted ({why}); {mend}"
+    if "alert" in text and "SSL" in text:
+        return f"the broker ends TLS ({text.split('] ')[-1].split(' (_ssl')[0]}); check ssl_certfile and ssl_keyfile"
+    if "Handshake failed" in text:
+        return f"the broker does not speak TLS ({settings.protocol} was asked for); check port and security_protocol"
+    return None
 
 
 def _unreachable(cause: Exception) -> str:
@@ -99,7 +138,7 @@ def _unreachable(cause: Exception) -> str:
     if "ECONNREFUSED" in text:
         return "no broker can be reached, the connection is refused"
     if "socket disconnected" in text:
-        return "the broker closes the connection at once, which it does when security_protocol is not what the port expects"
+        return "the connection is closed at once, as a broker does when security_protocol is not what its port expects"
     return f"no answer in time ({text})"
 
 
@@ -110,4 +149,4 @@ def _name(error: Exception) -> str:
 def _said(error: Exception) -> str:
     """The broker's own words, if there are any, without kafka-python's dump of the request."""
     words = str(error.args[0]) if error.args else ""
-    return f"{_name(error)}: {words}" if words and "Request '" not in words else _name(error)
+    return f"{_name(error)}: {words}" if words and "Request" not in words.partition(" ")[0] else _name(error)

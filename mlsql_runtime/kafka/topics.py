@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, did_you_mean
 from mlsql_runtime.kafka.facts import Config, Partition, TopicDescription
-from mlsql_runtime.kafka.problems import explain_code, explained, raise_all
+from mlsql_runtime.kafka.problems import client, explain_code, explained, raise_all
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
@@ -109,8 +109,9 @@ def topic_configs(admin: KafkaAdminClient, settings: KafkaSettings, name: str) -
         answer = admin.describe_configs([ConfigResource("TOPIC", name)], config_filter="all")
     given = answer.get("topic", {}).get(name)
     if not given:
-        user = f"user '{settings.user}'" if settings.user else "this client"
-        raise KafkaRefused(f"{doing} on {settings.servers}: {user} gets none; have an ACL DescribeConfigs for it added")
+        raise KafkaRefused(
+            f"{doing} on {settings.servers}: {client(settings)} gets none; have an ACL DescribeConfigs for it added"
+        )
     return {
         key: Config(config["value"], config["config_source"], config["config_source"] != "DYNAMIC_TOPIC_CONFIG")
         for key, config in sorted(given.items())

@@ -1,0 +1,71 @@
+"""Why a connection cannot be made. kafka-python tells its log, tries again until the time is over, and leaves a thread behind."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from mlsql_runtime.kafka.problems import LostAtLogin, is_final
+
+_LOGGER = logging.getLogger("kafka")
+_LOGGER.addHandler(logging.NullHandler())  # a process without logging is not told of every reconnection
+_ONE_AT_A_TIME = threading.Lock()  # they share kafka-python's logger
+
+
+@contextmanager
+def connecting() -> Iterator[Attempt]:
+    """While a client is made, nothing of kafka-python's is logged: what went wrong is in the attempt's ``reasons``."""
+    with _ONE_AT_A_TIME:
+        attempt = Attempt()
+        propagate, _LOGGER.propagate = _LOGGER.propagate, False
+        _LOGGER.addHandler(attempt)
+        try:
+            yield attempt
+        finally:
+            _LOGGER.removeHandler(attempt)
+            _LOGGER.propagate = propagate
+
+
+class Attempt(logging.Handler):
+    """Collects the exceptions among the log's arguments, and ends the attempt at one that trying again cannot mend.
+
+    A wrong password is tried once, then: many brokers lock accounts after a few.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reasons: list[Exception] = []
+        self._others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        self._network: Any = None
+        self._ending: threading.Thread | None = None
+
+    def network(self, **config: Any) -> Any:
+        """What clients take as ``kafka_client``: makes their network client, and remembers it."""
+        from kafka.net.compat import KafkaNetClient
+
+        self._network = KafkaNetClient(**config)
+        return self._network
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread in self._others:  # clients that this process had before log as well
+            return
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        seen = [each for each in arguments if isinstance(each, Exception)]
+        # A broker that ends a connection after it told its version does not like what came next.
+        if seen and record.name == "kafka.net.connection" and getattr(arguments[0], "broker_version", None):
+            seen.append(LostAtLogin(str(seen[0])))
+        self.reasons.extend(seen)
+        if self._ending is None and any(is_final(each) for each in seen):
+            self._ending = threading.Thread(target=self._network.close)  # which waits for the thread that logs this
+            self._ending.start()
+
+    def close(self) -> None:
+        """End the thread and the connections of a client that could not be made."""
+        if self._ending is not None:
+            self._ending.join()
+        if self._network is not None:
+            self._network.close()
+        super().close()
