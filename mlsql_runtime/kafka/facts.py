@@ -58,3 +58,97 @@ class TopicDescription:
     def changed(self) -> dict[str, str | None]:
         """The settings that were set on this topic, and their values."""
         return {name: config.value for name, config in self.configs.items() if not config.is_default}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One consumer of a group, and the partitions that it reads now, as (topic, partition)."""
+
+    member_id: str
+    client_id: str
+    host: str
+    assigned: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group as listed. ``state`` is Kafka's word: Stable, Empty, PreparingRebalance …; ``coordinator`` is a broker's id."""
+
+    group: str
+    state: str
+    kind: str
+    coordinator: int
+
+
+@dataclass(frozen=True)
+class GroupDescription:
+    """A group. ``members`` is None when it uses Kafka's newer group protocol, whose members cannot be asked for here."""
+
+    group: str
+    state: str
+    kind: str
+    coordinator: int
+    members: tuple[Member, ...] | None
+
+
+@dataclass(frozen=True)
+class CommittedOffset:
+    """The offset that a group reads next from a partition."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class PartitionLag:
+    """How far a group is behind in a partition, in offsets. Without a committed offset the whole partition counts."""
+
+    topic: str
+    partition: int
+    committed: int | None
+    end: int
+    lag: int
+
+
+@dataclass(frozen=True)
+class GroupLag:
+    """How far a group is behind."""
+
+    group: str
+    partitions: tuple[PartitionLag, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(each.lag for each in self.partitions)
+
+
+@dataclass(frozen=True)
+class OffsetChange:
+    """A committed offset before (None: there was none) and after a reset."""
+
+    topic: str
+    partition: int
+    before: int | None
+    after: int
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A broker as it tells clients to reach it."""
+
+    broker: int
+    host: str
+    port: int
+    rack: str | None
+
+
+@dataclass(frozen=True)
+class ClusterDescription:
+    """A cluster. ``version`` is Kafka's, as far as the requests that the cluster knows tell it; ``features`` are their levels."""
+
+    cluster_id: str
+    controller: int
+    brokers: tuple[Broker, ...]
+    version: str
+    features: Mapping[str, int]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from mlsql_runtime.errors import KafkaRefused, KafkaUnavailable, MLSQLError
+from mlsql_runtime.errors import KafkaRefused, KafkaUnavailable, MLSQLError, did_you_mean
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 
@@ -40,6 +40,13 @@ def explain_text(text: str, settings: KafkaSettings, doing: str) -> MLSQLError:
     return explain(kind(found[2] if found[2] not in (None, "None") else ""), settings, doing)
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at what else ``name`` may mean; a large cluster's names are not all listed."""
+    names = sorted(known)
+    hint = did_you_mean(name, names)
+    return hint if len(names) <= 10 or "did you mean" in hint else f"; there are {len(names)} others"
+
+
 def raise_all(errors: Sequence[MLSQLError], **facts: Any) -> None:
     """Raise the errors of several items as one, which is of the first one's class. No errors, nothing raised."""
     if errors:
@@ -57,6 +64,8 @@ def explain(error: Exception, settings: KafkaSettings, doing: str, reasons: Iter
         return KafkaRefused(f"{where}: {refused}")
     if isinstance(cause, errors.AuthorizationError):
         return KafkaRefused(f"{where}: {client(settings)} is not allowed to ({_said(cause)}); have an ACL for it added")
+    if isinstance(cause, (errors.NonEmptyGroupError, errors.GroupSubscribedToTopicError)):
+        return KafkaRefused(f"{where}: the group has members that read; end them first", error=type(cause).__name__)
     if isinstance(cause, errors.UnknownTopicOrPartitionError):
         return KafkaRefused(f"{where}: there is no such topic or partition; check its name, or create it")
     if isinstance(cause, (errors.KafkaTimeoutError, errors.KafkaConnectionError, errors.NodeNotReadyError)):
@@ -149,4 +158,4 @@ def _name(error: Exception) -> str:
 def _said(error: Exception) -> str:
     """The broker's own words, if there are any, without kafka-python's dump of the request."""
     words = str(error.args[0]) if error.args else ""
-    return f"{_name(error)}: {words}" if words and "Request" not in words.partition(" ")[0] else _name(error)
+    return f"{_name(error)}: {words}" if words and not re.match(r"\w*(Request|Response)\b", words) else _name(error)

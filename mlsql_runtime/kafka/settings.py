@@ -29,6 +29,10 @@ _ALIASES = {
     "ssl_certificate_pem": "ssl_cert_pem",
     "metadata_broker_list": "bootstrap_servers",
     "compression_codec": "compression_type",
+    "fetch_wait_max_ms": "fetch_max_wait_ms",
+    "fetch_message_max_bytes": "max_partition_fetch_bytes",
+    "message_max_bytes": "max_request_size",
+    "message_timeout_ms": "delivery_timeout_ms",
 }
 _FILES = {"ssl_cafile": "ssl_ca_pem", "ssl_certfile": "ssl_cert_pem", "ssl_keyfile": "ssl_key_pem"}
 #: They never stand in a plan, a manifest or a log. Certificates are not secret, but travel with the key they belong to.
@@ -40,6 +44,10 @@ _DECIDED = frozenset(
         *("heartbeat_interval_ms", "max_poll_records", "max_poll_interval_ms", "partition_assignment_strategy"),
         *("acks", "retries", "enable_idempotence", "transactional_id", "linger_ms", "batch_size"),
         *("max_in_flight_requests_per_connection", "enable_partition_eof", "socket_timeout_ms"),
+        *("request_required_acks", "message_send_max_retries", "queue_buffering_max_ms", "enable_auto_offset_store"),
+        # librdkafka's own, which change nothing about what is sent or read
+        *("error_cb", "stats_cb", "throttle_cb", "statistics_interval_ms", "debug", "log_level", "api_version_request"),
+        *("broker_address_family", "socket_keepalive_enable", "queue_buffering_max_messages", "queue_buffering_max_kbytes"),
     }
 )
 
@@ -160,7 +168,7 @@ def parse_settings(options: Mapping[str, Any], what: str) -> KafkaSettings:
         name = _ALIASES.get(plain, plain)
         if value is None or value == "":
             continue
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = _text(value)
         if name in _DECIDED:
             ignored.append(given)
         elif name == "ssl_endpoint_identification_algorithm":
@@ -176,12 +184,20 @@ def parse_settings(options: Mapping[str, Any], what: str) -> KafkaSettings:
     return KafkaSettings(values, tuple(ignored))
 
 
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _checked(name: str, text: str, given: str, what: str) -> str:
     if name in ("security_protocol", "sasl_mechanism"):
         choices = PROTOCOLS if name == "security_protocol" else MECHANISMS
         if text.upper() not in choices:
             raise InputError(f"{what}: {given} is {text!r}; expected one of {', '.join(choices)}")
         return text.upper()
+    if name == "bootstrap_servers":
+        return ",".join(server.strip() for server in text.split(",") if server.strip())
     try:
         _TYPES[name](text)
     except ValueError as error:
@@ -200,9 +216,9 @@ def _check_together(values: Mapping[str, str], what: str) -> None:
     if "bootstrap_servers" not in values:
         raise InputError(f"{what} names no broker; set its host, or bootstrap.servers, such as broker1:9092,broker2:9092")
     for server in values["bootstrap_servers"].split(","):
-        host, _, port = server.strip().rpartition(":")
-        if not host or not port.isdigit():
-            raise InputError(f"{what}: the broker {server.strip()!r} has no port; expected host:port, such as broker1:9092")
+        host, _, port = server.rpartition(":")
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise InputError(f"{what}: the broker {server!r} has no port; expected host:port, such as broker1:9092")
     protocol = values.get("security_protocol", "PLAINTEXT")
     mechanism = values.get("sasl_mechanism")
     if not protocol.startswith("SASL"):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, did_you_mean
+from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.kafka.facts import Config, Partition, TopicDescription
-from mlsql_runtime.kafka.problems import client, explain_code, explained, raise_all
+from mlsql_runtime.kafka.problems import client, explain_code, explained, nearest, raise_all
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 LEADER_SECONDS = 30.0
 NOTHING: Mapping[str, str] = MappingProxyType({})
 _UNKNOWN_TOPIC = 3
+_NOT_YET = (5, 6)  # no leader, another leader
 _TICK_SECONDS = 0.1
 
 
@@ -92,9 +93,25 @@ def describe_topic(admin: KafkaAdminClient, settings: KafkaSettings, name: str) 
     :raises InputError: when there is no such topic; the error names one that is spelt nearly so.
     :raises KafkaRefused: when an ACL is missing: Describe and DescribeConfigs on the topic.
     """
-    raw = _metadata(admin, settings, name)
+    raw = require_topic(admin, settings, name)
     configs = topic_configs(admin, settings, name)
     return TopicDescription(name, partitions_of(admin, settings, raw), configs, raw["is_internal"])
+
+
+def require_topic(admin: KafkaAdminClient, settings: KafkaSettings, name: str) -> dict[str, Any]:
+    """The topic's metadata, as kafka-python gives it.
+
+    :raises InputError: when there is no such topic; the error names one that is spelt nearly so.
+    """
+    doing = f"describe topic {name}"
+    with explained(settings, doing):
+        (raw,) = admin.describe_topics([name])
+    if raw["error_code"] == _UNKNOWN_TOPIC:
+        hint = nearest(name, (each for each in list_topics(admin, settings) if not each.startswith("__")))
+        raise InputError(f"{doing} on {settings.servers}: there is no such topic{hint}", topic=name)
+    if raw["error_code"]:
+        raise explain_code(raw["error_code"], None, settings, doing)
+    return dict(raw)
 
 
 def topic_configs(admin: KafkaAdminClient, settings: KafkaSettings, name: str) -> dict[str, Config]:
@@ -143,38 +160,59 @@ def partitions_of(admin: KafkaAdminClient, settings: KafkaSettings, raw: Mapping
     )
 
 
-def wait_for_leaders(admin: KafkaAdminClient, settings: KafkaSettings, name: str, seconds: float) -> None:
-    """Wait until the topic exists and each of its partitions has a leader.
+def wait_for_topic(
+    admin: KafkaAdminClient, settings: KafkaSettings, name: str, *, records: int = 0, seconds: float = 60.0
+) -> int:
+    """Wait until the topic exists, its partitions have leaders, and it holds ``records`` records; answers how many it holds.
+
+    Records are counted by offsets: see :class:`~mlsql_runtime.kafka.facts.TopicDescription`.
 
     :raises KafkaUnavailable: when that takes longer than ``seconds``.
     """
+    deadline = time.monotonic() + seconds
+    wait_for_leaders(admin, settings, name, seconds)
+    held = 0
+
+    def enough() -> bool:
+        nonlocal held
+        found = partitions_of(admin, settings, require_topic(admin, settings, name))
+        held = sum(each.end - each.begin for each in found if each.end is not None and each.begin is not None)
+        return held >= records
+
+    if not _poll(enough, deadline - time.monotonic()):
+        raise KafkaUnavailable(
+            f"wait for topic {name} on {settings.servers}: after {seconds:g} s it holds {held} records, expected {records}"
+        )
+    return held
+
+
+def wait_for_leaders(admin: KafkaAdminClient, settings: KafkaSettings, name: str, seconds: float, partitions: int = 1) -> None:
+    """Wait until the topic has at least that many partitions, each with a leader.
+
+    :raises KafkaUnavailable: when that takes longer than ``seconds``.
+    """
+    doing = f"wait for topic {name}"
+    missing = ""
 
     def ready() -> bool:
-        with explained(settings, f"wait for topic {name}"):
+        nonlocal missing
+        with explained(settings, doing):
             (raw,) = admin.describe_topics([name])
-        return bool(raw["partitions"]) and all(each["leader_id"] >= 0 for each in raw["partitions"])
+        if raw["error_code"] not in (0, _UNKNOWN_TOPIC, *_NOT_YET):
+            raise explain_code(raw["error_code"], None, settings, doing)
+        led = [each for each in raw["partitions"] if each["leader_id"] >= 0]
+        missing = (
+            f"{len(led)} of its {len(raw['partitions'])} partitions have a leader" if raw["partitions"] else "it is not there"
+        )
+        return len(raw["partitions"]) >= partitions and len(led) == len(raw["partitions"])
 
     if not _poll(ready, seconds):
-        raise KafkaUnavailable(
-            f"wait for topic {name} on {settings.servers}: after {seconds:g} s not every partition has a leader"
-        )
+        raise KafkaUnavailable(f"{doing} on {settings.servers}: after {seconds:g} s {missing}")
 
 
 def as_text(configs: Mapping[str, Any]) -> dict[str, str]:
     """Config values as Kafka takes them: ``true`` rather than Python's True."""
     return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in configs.items()}
-
-
-def _metadata(admin: KafkaAdminClient, settings: KafkaSettings, name: str) -> dict[str, Any]:
-    doing = f"describe topic {name}"
-    with explained(settings, doing):
-        (raw,) = admin.describe_topics([name])
-    if raw["error_code"] == _UNKNOWN_TOPIC:
-        hint = did_you_mean(name, (each for each in list_topics(admin, settings) if not each.startswith("__")))
-        raise InputError(f"{doing} on {settings.servers}: there is no such topic{hint}", topic=name)
-    if raw["error_code"]:
-        raise explain_code(raw["error_code"], None, settings, doing)
-    return dict(raw)
 
 
 def _poll(look: Callable[[], bool], seconds: float) -> bool:
