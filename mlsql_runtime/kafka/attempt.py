@@ -16,10 +16,10 @@ _ONE_AT_A_TIME = threading.Lock()  # they share kafka-python's logger
 
 
 @contextmanager
-def connecting() -> Iterator[Attempt]:
+def connecting(seconds: float) -> Iterator[Attempt]:
     """While a client is made, nothing of kafka-python's is logged: what went wrong is in the attempt's ``reasons``."""
     with _ONE_AT_A_TIME:
-        attempt = Attempt()
+        attempt = Attempt(seconds)
         propagate, _LOGGER.propagate = _LOGGER.propagate, False
         _LOGGER.addHandler(attempt)
         try:
@@ -35,19 +35,22 @@ class Attempt(logging.Handler):
     A wrong password is tried once, then: many brokers lock accounts after a few.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__(logging.WARNING)
+        self.network: Any = None
         self.reasons: list[Exception] = []
         self._others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
-        self._network: Any = None
+        self._seconds = seconds
         self._ending: threading.Thread | None = None
 
-    def network(self, **config: Any) -> Any:
-        """What clients take as ``kafka_client``: makes their network client, and remembers it."""
+    def make_network(self, **config: Any) -> Any:
+        """What clients take as ``kafka_client``: makes their network client, which gives up on a silent host in time."""
         from kafka.net.compat import KafkaNetClient
 
-        self._network = KafkaNetClient(**config)
-        return self._network
+        limit = int(self._seconds * 500)
+        limits = {"socket_connection_setup_timeout_ms": limit, "socket_connection_setup_timeout_max_ms": limit}
+        self.network = KafkaNetClient(**config | limits)
+        return self.network
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.thread in self._others:  # clients that this process had before log as well
@@ -59,13 +62,13 @@ class Attempt(logging.Handler):
             seen.append(LostAtLogin(str(seen[0])))
         self.reasons.extend(seen)
         if self._ending is None and any(is_final(each) for each in seen):
-            self._ending = threading.Thread(target=self._network.close)  # which waits for the thread that logs this
+            self._ending = threading.Thread(target=self.network.close)  # which waits for the thread that logs this
             self._ending.start()
 
     def close(self) -> None:
         """End the thread and the connections of a client that could not be made."""
         if self._ending is not None:
             self._ending.join()
-        if self._network is not None:
-            self._network.close()
+        if self.network is not None:
+            self.network.close()
         super().close()

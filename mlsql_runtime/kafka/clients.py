@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, KafkaUnavailable
 from mlsql_runtime.kafka.attempt import connecting
 from mlsql_runtime.kafka.problems import explain
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -31,8 +32,10 @@ def open_admin(settings: KafkaSettings, seconds: float = CONNECT_SECONDS) -> Ite
     """
     kafka = _library()
     waits = {} if "request_timeout_ms" in settings.values else {"request_timeout_ms": int(seconds * 1000)}
-    client = _open(settings, seconds, kafka.KafkaAdminClient, waits)
+    started = time.monotonic()
+    client, network = _open(settings, seconds, kafka.KafkaAdminClient, waits)
     try:
+        _reach_advertised(client, network, settings, started + seconds)
         yield client
     finally:
         client.close()
@@ -45,7 +48,7 @@ def open_producer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
     Raises what :func:`open_admin` does.
     """
     kafka = _library()
-    client = _open(settings, seconds, kafka.KafkaProducer, settings.producer() | _NO_TOPICS | own)
+    client, _ = _open(settings, seconds, kafka.KafkaProducer, settings.producer() | _NO_TOPICS | own)
     try:
         yield client
     finally:
@@ -57,7 +60,7 @@ def open_consumer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
     """A consumer that commits nothing by itself; ``own`` and errors as in :func:`open_producer`."""
     kafka = _library()
     arguments = settings.consumer() | _NO_TOPICS | {"enable_auto_commit": False, "auto_offset_reset": "none"} | own
-    client = _open(settings, seconds, kafka.KafkaConsumer, arguments)
+    client, _ = _open(settings, seconds, kafka.KafkaConsumer, arguments)
     try:
         yield client
     finally:
@@ -74,25 +77,50 @@ def _library() -> Any:
     return kafka
 
 
-def _open(settings: KafkaSettings, seconds: float, kind: Callable[..., Client], arguments: dict[str, Any]) -> Client:
+def _open(settings: KafkaSettings, seconds: float, kind: Callable[..., Client], arguments: dict[str, Any]) -> tuple[Client, Any]:
+    """A client, and the network client that it uses."""
     from kafka.errors import KafkaError
 
     context = _ssl_context(settings)
-    with connecting() as attempt:
+    with connecting(seconds) as attempt:
         try:
-            return kind(
+            client = kind(
                 **settings.common(),
                 **arguments,
                 ssl_context=context,
                 bootstrap_timeout_ms=int(seconds * 1000),
-                kafka_client=attempt.network,
+                kafka_client=attempt.make_network,
             )
+            return client, attempt.network
         except KafkaError as error:
             attempt.close()
             raise explain(error, settings, "connect", attempt.reasons) from error
         except Exception as error:  # kafka-python's own checks: a codec's package that is not there, for example
             attempt.close()
             raise InputError(f"connect on {settings.servers}: kafka-python cannot: {error}") from error
+
+
+def _reach_advertised(client: KafkaAdminClient, network: Any, settings: KafkaSettings, deadline: float) -> None:
+    """Ask something of the brokers at the addresses that they advertise, which need not be those of the settings."""
+    from kafka.errors import KafkaError
+
+    while True:
+        try:
+            client.describe_cluster()
+            return
+        except KafkaError as error:
+            if getattr(error, "retriable", False) and time.monotonic() < deadline:  # another broker is asked the next time
+                time.sleep(0.1)
+                continue
+            told = explain(error, settings, "connect")
+            if not isinstance(told, KafkaUnavailable):
+                raise told from error
+            addresses = ", ".join(sorted(f"{broker.host}:{broker.port}" for broker in network.cluster.brokers()))
+            raise KafkaUnavailable(
+                f"connect on {settings.servers}: it answers, but no broker can be reached at the address that it advertises, "
+                f"{addresses}; check advertised.listeners of the brokers, and this machine's network",
+                advertised=addresses,
+            ) from error
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:

@@ -11,6 +11,7 @@ from mlsql_runtime.kafka.facts import OffsetChange
 from mlsql_runtime.kafka.groups import asked, fetch_offsets, offset_ranges, raw_group
 from mlsql_runtime.kafka.problems import explain, explained, raise_all
 from mlsql_runtime.kafka.settings import KafkaSettings
+from mlsql_runtime.kafka.topics import as_names
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -26,7 +27,7 @@ def reset_offsets(
     group: str,
     to: Target,
     *,
-    topics: Iterable[str] | None = None,
+    topics: str | Iterable[str] | None = None,
     dry_run: bool = False,
 ) -> tuple[OffsetChange, ...]:
     """Commit other offsets for a group without members, which may be new; answers each partition's offset before and after.
@@ -47,7 +48,7 @@ def reset_offsets(
             raise InputError(f"{where}: the offsets name their topics; give no topics besides")
         wanted = {topic for topic, _ in explicit}
     else:
-        wanted = set(topics) if topics is not None else {topic for topic, _ in before}
+        wanted = set(as_names(topics)) if topics is not None else {topic for topic, _ in before}
     if not wanted:
         raise InputError(f"{where}: it has committed no offsets; name the topics")
     ranges = offset_ranges(admin, settings, wanted)
@@ -59,7 +60,7 @@ def reset_offsets(
 
 
 def delete_offsets(
-    admin: KafkaAdminClient, settings: KafkaSettings, group: str, partitions: Iterable[str | Pair]
+    admin: KafkaAdminClient, settings: KafkaSettings, group: str, partitions: str | Iterable[str | Pair]
 ) -> tuple[Pair, ...]:
     """Forget what a group has committed, for whole topics or (topic, partition); answers the partitions that had an offset.
 
@@ -67,7 +68,7 @@ def delete_offsets(
     """
     from kafka import TopicPartition
 
-    named = set(partitions)
+    named = {partitions} if isinstance(partitions, str) else set(partitions)
     gone = sorted(pair for pair in fetch_offsets(admin, settings, group) if pair in named or pair[0] in named)
     if not gone:
         return ()

@@ -10,7 +10,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.facts import CommittedOffset, Group, GroupDescription, GroupLag, Member, PartitionLag
 from mlsql_runtime.kafka.problems import explain_text, explained, nearest, raise_all
 from mlsql_runtime.kafka.settings import KafkaSettings
-from mlsql_runtime.kafka.topics import partitions_of, require_topic
+from mlsql_runtime.kafka.topics import as_names, partitions_of, require_topic
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -70,13 +70,13 @@ def group_lag(admin: KafkaAdminClient, settings: KafkaSettings, group: str) -> G
     return GroupLag(group, tuple(found))
 
 
-def delete_groups(admin: KafkaAdminClient, settings: KafkaSettings, groups: Iterable[str]) -> tuple[str, ...]:
-    """Delete the groups that exist, with their committed offsets; answers their names.
+def delete_groups(admin: KafkaAdminClient, settings: KafkaSettings, groups: str | Iterable[str]) -> tuple[str, ...]:
+    """Delete the groups that exist (one name, or several), with their committed offsets; answers their names.
 
     :raises KafkaRefused: naming every group that was not deleted, for it has members or an ACL is missing;
         ``facts["deleted"]`` are those that were.
     """
-    wanted = sorted(set(groups))
+    wanted = as_names(groups)
     if not wanted:
         return ()
     answer = asked(settings, f"delete groups {', '.join(wanted)}", lambda: admin.delete_groups(wanted))

@@ -156,6 +156,19 @@ class KafkaSettings:
         return {name: kind(self.values[name]) for name, kind in kinds.items() if name in self.values}
 
 
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping, in which a later layer's setting replaces an earlier one's in any notation; None takes it away."""
+    found: dict[str, tuple[str, Any]] = {}
+    for layer in layers:
+        found |= {_canonical(given): (given, value) for given, value in layer.items()}
+    return {given: value for given, value in found.values() if value is not None}
+
+
+def _canonical(given: str) -> str:
+    plain = given.lower().replace(".", "_").replace("-", "_")
+    return _ALIASES.get(plain, plain)
+
+
 def parse_settings(options: Mapping[str, Any], what: str) -> KafkaSettings:
     """Settings in any notation. ``what`` names their source in errors, such as ``connection my_kafka``.
 
@@ -164,8 +177,7 @@ def parse_settings(options: Mapping[str, Any], what: str) -> KafkaSettings:
     values: dict[str, str] = {}
     ignored: list[str] = []
     for given, value in options.items():
-        plain = given.lower().replace(".", "_").replace("-", "_")
-        name = _ALIASES.get(plain, plain)
+        name = _canonical(given)
         if value is None or value == "":
             continue
         text = _text(value)

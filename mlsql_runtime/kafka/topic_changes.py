@@ -11,6 +11,7 @@ from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import (
     LEADER_SECONDS,
     NOTHING,
+    as_names,
     as_text,
     create_topic,
     list_topics,
@@ -84,7 +85,7 @@ def alter_configs(
     _raise_refusal(answer["topic"][name], settings, doing)
 
 
-def reset_configs(admin: KafkaAdminClient, settings: KafkaSettings, name: str, keys: Iterable[str] = ()) -> tuple[str, ...]:
+def reset_configs(admin: KafkaAdminClient, settings: KafkaSettings, name: str, keys: str | Iterable[str] = ()) -> tuple[str, ...]:
     """Have the topic take the cluster's values for these configs, or for all that were set on it; answers which those were.
 
     :raises InputError: for a topic or a config that is not there.
@@ -94,7 +95,7 @@ def reset_configs(admin: KafkaAdminClient, settings: KafkaSettings, name: str, k
 
     require_topic(admin, settings, name)
     known = topic_configs(admin, settings, name)
-    wanted = tuple(keys) or tuple(known)
+    wanted = as_names(keys) or list(known)
     doing = f"reset the configs of topic {name}"
     for key in wanted:
         if key not in known:

@@ -51,12 +51,12 @@ def create_topic(
         wait_for_leaders(admin, settings, name, LEADER_SECONDS)
 
 
-def delete_topics(admin: KafkaAdminClient, settings: KafkaSettings, names: Iterable[str]) -> tuple[str, ...]:
-    """Delete the topics that exist; answers their names. Those that do not exist are passed over.
+def delete_topics(admin: KafkaAdminClient, settings: KafkaSettings, names: str | Iterable[str]) -> tuple[str, ...]:
+    """Delete the topics that exist (one name, or several); answers their names. Those that do not exist are passed over.
 
     :raises KafkaRefused: naming every topic that was not deleted; ``facts["deleted"]`` are those that were.
     """
-    wanted = sorted(set(names))
+    wanted = as_names(names)
     if not wanted:
         return ()
     with explained(settings, f"delete topics {', '.join(wanted)}"):
@@ -208,6 +208,11 @@ def wait_for_leaders(admin: KafkaAdminClient, settings: KafkaSettings, name: str
 
     if not _poll(ready, seconds):
         raise KafkaUnavailable(f"{doing} on {settings.servers}: after {seconds:g} s {missing}")
+
+
+def as_names(names: str | Iterable[str]) -> list[str]:
+    """Names, each once; a text is one name, not its letters."""
+    return [names] if isinstance(names, str) else sorted(set(names))
 
 
 def as_text(configs: Mapping[str, Any]) -> dict[str, str]:
