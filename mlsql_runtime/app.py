@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from mlsql_runtime import codec, engine, result
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.live import say
-from mlsql_runtime.plan import Plan, load_plan
+from mlsql_runtime.plan import Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="mlsql-app", description=__doc__)
     parser.add_argument("--plan", required=True, help="URI of the plan, JSON")
     parser.add_argument("--result", required=True, help="URI to write the result to, JSON")
-    parser.add_argument("--conf", help="file with further Spark properties, JSON: those that may not be seen in a process list")
+    parser.add_argument("--secrets", help="file with what neither the plan nor a process list may show, JSON")
     parser.add_argument("--parent", type=int, help="process to end with")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_cancel, daemon=True).start())
@@ -42,26 +41,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         threading.Thread(target=_end_with, args=(args.parent,), name="mlsql-parent", daemon=True).start()
     try:
         plan = load_plan(Location.of(args.plan).read(), args.plan)
-        outcome = run(plan, json.loads(Location.of(args.conf).read()) if args.conf else {})
+        secrets = codec.loads(Secrets, Location.of(args.secrets).read(), args.secrets) if args.secrets else Secrets()
+        outcome = run(plan, secrets)
     except MLSQLError as error:
         outcome = result.failed("unknown", (), error)
     Location.of(args.result).replace(codec.dumps(outcome).encode())
     return 0 if outcome.is_successful else 1
 
 
-def run(plan: Plan, conf: Mapping[str, str]) -> RunResult:
-    """Run the plan on the session that spark-submit configured, with ``conf`` added, and stop it."""
+def run(plan: Plan, secrets: Secrets) -> RunResult:
+    """Run the plan on the session that spark-submit configured, with the secret properties added, and stop it."""
     from pyspark.sql import SparkSession
 
     try:
-        spark = SparkSession.builder.config(map=dict(conf)).getOrCreate()
+        spark = SparkSession.builder.config(map=dict(secrets.spark)).getOrCreate()
     except Exception as error:
         traceback.print_exc()
         return result.failed(plan.job_id, (), translate(error))
     context = spark.sparkContext
     say(f"Spark {spark.version} on {context.master}, application {context.applicationId}, {context.uiWebUrl or 'no UI'}")
     try:
-        return engine.run(plan, spark)
+        return engine.run(plan, spark, secrets)
     finally:
         with contextlib.suppress(Exception):  # a JVM that is gone already must not cost the result
             spark.stop()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import result
 from mlsql_runtime.live import say
-from mlsql_runtime.plan import Load, Plan, Predict, Register, Save, Select, Train
+from mlsql_runtime.plan import Load, Plan, Predict, Register, Save, Secrets, Select, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps import predict, register, tables, train
@@ -17,6 +17,8 @@ from mlsql_runtime.steps.job import Job
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+NO_SECRETS = Secrets()
 
 _HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
     Load: tables.load,
@@ -28,13 +30,13 @@ _HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
 }
 
 
-def run(plan: Plan, spark: SparkSession) -> RunResult:
+def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunResult:
     """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own."""
     done: list[StepResult] = []
     where = "job"
     try:
         with ExitStack() as cleanup:
-            job = Job(plan.job_id, spark, cleanup)
+            job = Job(plan.job_id, spark, cleanup, secrets)
             for statement in plan.statements:
                 where = statement.tag
                 step = _HANDLERS[type(statement)](statement, job)

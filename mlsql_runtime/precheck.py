@@ -7,7 +7,9 @@ import socket
 from collections.abc import Sequence
 
 from mlsql_runtime.errors import InputError, StorageError
-from mlsql_runtime.plan import RESOURCE, Load, Plan, Predict, PythonEnv, Register, Select, Statement, Train
+from mlsql_runtime.feed.receive import span_of
+from mlsql_runtime.kafka.run_topic import check_topic, settings_of
+from mlsql_runtime.plan import RESOURCE, KafkaFeed, Load, Plan, Predict, PythonEnv, Register, Secrets, Select, Statement, Train
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
 from mlsql_runtime.store.functions import read_function
@@ -17,8 +19,8 @@ from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest
 _FILE_FORMATS = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")
 
 
-def precheck(plan: Plan, is_local: bool) -> None:
-    """Read every script, look for models, functions and interpreters that statements need and do not make themselves.
+def precheck(plan: Plan, is_local: bool, secrets: Secrets) -> None:
+    """Read every script, look for models, functions, interpreters and topics that statements need and do not make themselves.
 
     :param is_local: whether executors are this machine, so that local data and interpreters can be looked at.
     :raises MLSQLError: the first thing found wrong.
@@ -34,6 +36,7 @@ def precheck(plan: Plan, is_local: bool) -> None:
             _check_data(statement)
         if isinstance(statement, Train):
             _check_resources(statement, is_local)
+            _check_kafka(statement, plan.job_id, secrets)
             made.add((Location.of(statement.model_path).uri, None))
         if isinstance(statement, Register):
             made.add((Location.of(statement.model_path).uri, statement.function))
@@ -80,6 +83,17 @@ def _check_resources(statement: Train, is_local: bool) -> None:
         for key, uri in params.items():
             if key.startswith(RESOURCE) and (is_local or "://" in uri) and not Location.of(uri).exists():
                 raise InputError(f"fitParam.{index}.{key} is {uri}, and there is nothing there; check the path", path=uri)
+
+
+def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
+    feed = statement.feed
+    if not isinstance(feed, KafkaFeed):
+        return
+    settings = settings_of(feed, secrets)
+    if feed.reuse:
+        span_of(settings, feed.topic)
+    else:
+        check_topic(feed, settings, job_id)
 
 
 def _check_data(statement: Load) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -11,19 +10,22 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from mlsql_runtime.errors import InputError, JobFailed
-from mlsql_runtime.plan import Plan, Predict, Train, dump_plan
+from mlsql_runtime import codec
+from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
+from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train, dump_plan
 from mlsql_runtime.result import RunResult, load_result
 
 if TYPE_CHECKING:
     from airflow_provider_mlsql.hooks.submit import SubmitHook
 
 QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
+NO_SECRETS = Secrets()
 _SECRET = re.compile(r"secret|password|token|access[._-]?key|credential", re.IGNORECASE)
 
 
@@ -45,19 +47,22 @@ class MLSQLHook(BaseHook):
         self.conf = {key: str(value) for key, value in (conf or {}).items()}
         self._mark = uuid.uuid4().hex
         self._cancelled = False
+        self._running: tuple[Plan, Secrets] | None = None
 
-    def run(self, plan: Plan) -> RunResult:
+    def run(self, plan: Plan, secrets: Secrets = NO_SECRETS) -> RunResult:
         """Run the plan to its end and answer its result. No process of it is left when this returns or raises.
 
+        :param secrets: what the plan needs and does not hold; Spark's are taken from ``conf``.
         :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
             Spark starts, if they can be known; JobFailed when the application died without a result.
         """
         from mlsql_runtime.precheck import precheck
 
         master = self._master()
-        precheck(plan, is_local=_is_local(master))
+        precheck(plan, _is_local(master), secrets)
+        self._running = plan, secrets
         with tempfile.TemporaryDirectory(prefix="mlsql-job-") as name:
-            return self._run_in(Path(name), plan, master)
+            return self._run_in(Path(name), plan, secrets, master)
 
     def on_kill(self) -> None:
         """End every process of the running plan, and start none any more."""
@@ -65,11 +70,13 @@ class MLSQLHook(BaseHook):
 
         self._cancelled = True
         self.log.info("Ended %d processes of the job", end_marked(self._mark))
+        if self._running is not None:
+            self._remove_leftovers(*self._running)
 
-    def _run_in(self, folder: Path, plan: Plan, master: str) -> RunResult:
+    def _run_in(self, folder: Path, plan: Plan, secrets: Secrets, master: str) -> RunResult:
         from airflow_provider_mlsql.hooks.processes import end_marked
 
-        submit, launcher, result_file = self._prepare(folder, plan, master)
+        submit, launcher, result_file = self._prepare(folder, plan, secrets, master)
         failure: Exception | None = None
         try:
             if self._cancelled:
@@ -83,7 +90,7 @@ class MLSQLHook(BaseHook):
             end_marked(self._mark)
             submit.close()
         if not result_file.exists():
-            _remove_stagings(plan)
+            self._remove_leftovers(plan, secrets)
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
         result = load_result(result_file.read_bytes())
@@ -110,7 +117,23 @@ class MLSQLHook(BaseHook):
             self.log.info("Spark runs on %s, inside this worker: connection %s names no other master", LOCAL, self.spark_conn_id)
         return submit.master
 
-    def _prepare(self, folder: Path, plan: Plan, master: str) -> tuple[SubmitHook, Path, Path]:
+    def _remove_leftovers(self, plan: Plan, secrets: Secrets) -> None:
+        """What a driver that was killed could not remove: what it had staged, topics and groups of its runs."""
+        from mlsql_runtime.kafka.run_topic import remove_run, settings_of
+        from mlsql_runtime.store.publish import remove_stagings
+        from mlsql_runtime.store.read import open_model_path
+
+        for statement in plan.statements:
+            if isinstance(statement, (Train, Predict)):
+                remove_stagings(open_model_path(statement.model_path), plan.job_id)
+            if isinstance(statement, Train) and isinstance(statement.feed, KafkaFeed):
+                try:
+                    settings = settings_of(statement.feed, secrets)
+                    remove_run(statement.feed, settings, plan.job_id, len(statement.fit_params))
+                except MLSQLError as error:
+                    self.log.warning("The run's topic may be left, remove it by hand: %s", error)
+
+    def _prepare(self, folder: Path, plan: Plan, secrets: Secrets, master: str) -> tuple[SubmitHook, Path, Path]:
         """Write the files of the job; answers what submits it, the script that starts it, and where its result will be."""
         from airflow_provider_mlsql.hooks.bundle import write_bundle
         from airflow_provider_mlsql.hooks.submit import SubmitHook
@@ -118,7 +141,7 @@ class MLSQLHook(BaseHook):
         result_file = folder / "result.json"
         secret = {key: value for key, value in self.conf.items() if _SECRET.search(key)}
         plan_file = _write_private(folder / "plan.json", dump_plan(plan))
-        conf_file = _write_private(folder / "conf.json", json.dumps(secret))
+        secrets_file = _write_private(folder / "secrets.json", codec.dumps(replace(secrets, spark=secret)))
         archive, launcher = write_bundle(folder)
         submit = SubmitHook(
             conn_id=self.spark_conn_id,
@@ -127,7 +150,7 @@ class MLSQLHook(BaseHook):
             py_files=str(archive),
             application_args=[
                 *("--plan", str(plan_file), "--result", str(result_file)),
-                *("--conf", str(conf_file), "--parent", str(os.getpid())),
+                *("--secrets", str(secrets_file), "--parent", str(os.getpid())),
             ],
         )
         return submit, launcher, result_file
@@ -165,13 +188,3 @@ def _write_private(path: Path, text: str) -> Path:
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path
-
-
-def _remove_stagings(plan: Plan) -> None:
-    """A driver that was killed could not remove what it had staged."""
-    from mlsql_runtime.store.publish import remove_stagings
-    from mlsql_runtime.store.read import open_model_path
-
-    for statement in plan.statements:
-        if isinstance(statement, (Train, Predict)):
-            remove_stagings(open_model_path(statement.model_path), plan.job_id)

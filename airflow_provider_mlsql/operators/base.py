@@ -10,7 +10,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.plan import Plan, Predict, Statement, Train
+from mlsql_runtime.plan import Plan, Predict, Secrets, Statement, Train
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -41,6 +41,10 @@ class MLSQLOperator(BaseOperator):
         """The plan's statements, from the rendered arguments."""
         raise NotImplementedError
 
+    def secrets(self) -> Secrets:
+        """What the statements need and a plan must not hold."""
+        return Secrets()
+
     def run_plan(self, context: Context) -> RunResult:
         """Build the plan and run it."""
         plan = Plan(job_id=job_id(context), statements=self.statements())
@@ -51,7 +55,7 @@ class MLSQLOperator(BaseOperator):
         ):
             mask_secret(dict(secrets))  # those whose names say that they are
         self._hook = MLSQLHook(self.spark_conn_id, conf)
-        return self._hook.run(plan)
+        return self._hook.run(plan, self.secrets())
 
     def on_kill(self) -> None:
         if self._hook is not None:

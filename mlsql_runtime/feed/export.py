@@ -1,13 +1,13 @@
-"""Write a Spark table as the files that training scripts read, and learn its facts in the same pass."""
+"""Write a Spark table as the files that training scripts read."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.facts import TableFacts, Watch
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.store.location import Location
@@ -22,23 +22,25 @@ CSV_OPTIONS = {"escape": '"'}
 
 @dataclass(frozen=True)
 class Exported:
-    """A table written to ``place``. ``width`` is that of ``feature_column``, when that is a vector column."""
+    """A table written to ``place``."""
 
     place: Location
     feed: FileFeed
-    rows: int
-    schema: str
-    columns: Mapping[str, str]
-    width: int | None
+    facts: TableFacts
 
-    def at(self, folder: str) -> TableFiles:
-        """The same table, brought into a local folder."""
-        return TableFiles(path=folder, format=self.feed.format, options=self.feed.options, rows=self.rows, schema=self.schema)
-
-
-def quoted(column: str) -> str:
-    """A column's name as SQL takes it, whatever is in it."""
-    return "`" + column.replace("`", "``") + "`"
+    def bring(self, folder: Path) -> TableFiles:
+        """Have the files in a local folder, linked where that is possible."""
+        self.place.download(folder, link=True)
+        for mark in [folder / "_SUCCESS", *folder.glob(".*.crc")]:  # Spark's own
+            mark.unlink(missing_ok=True)
+        folder.mkdir(exist_ok=True)
+        return TableFiles(
+            path=str(folder),
+            format=self.feed.format,
+            options=self.feed.options,
+            rows=self.facts.rows,
+            schema=self.facts.schema,
+        )
 
 
 def spark_uri(place: Location) -> str:
@@ -54,45 +56,16 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     :raises DataError: when the format cannot hold a column, or vectors differ in width.
     """
     from pyspark.errors import AnalysisException
-    from pyspark.ml.linalg import VectorUDT
-    from pyspark.sql import Observation
-    from pyspark.sql import functions as F
 
-    facts = [F.count(F.lit(1)).alias("rows")]
-    has_vectors = feature_column is not None and isinstance(df.schema[feature_column].dataType, VectorUDT)
-    if feature_column is not None and has_vectors:
-        vector = F.unwrap_udt(F.col(quoted(feature_column)))
-        width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
-        facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
     if feed.format == "csv":
         feed = replace(feed, options={**CSV_OPTIONS, **feed.options})
-    observation = Observation()
-    watched = df if feed.file_num is None else df.repartition(feed.file_num)
+    watch = Watch(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
-        watched.observe(observation, *facts).write.format(feed.format).options(**feed.options).save(spark_uri(place))
+        watch.table.write.format(feed.format).options(**feed.options).save(spark_uri(place))
     except AnalysisException as error:
         if "UNSUPPORTED_DATA_TYPE" in str(error):
             raise DataError(
                 f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
             ) from error
         raise
-    seen = observation.get
-    if has_vectors and seen["narrowest"] != seen["widest"]:
-        raise DataError(
-            f"column '{feature_column}' holds vectors of different widths, from {seen['narrowest']} to {seen['widest']}; "
-            "a training table needs one width (for libsvm files, give the option numFeatures)"
-        )
-    return Exported(
-        place=place,
-        feed=feed,
-        rows=seen["rows"],
-        schema=_arrow_schema(df),
-        columns={field.name: field.dataType.simpleString() for field in df.schema},
-        width=seen["widest"] if has_vectors else None,
-    )
-
-
-def _arrow_schema(df: DataFrame) -> str:
-    from pyspark.sql.pandas.types import to_arrow_schema
-
-    return base64.b64encode(to_arrow_schema(df.schema).serialize().to_pybytes()).decode()
+    return Exported(place, feed, watch.facts())

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,6 +18,7 @@ from mlsql_runtime.feed.vectors import is_vector
 BLOCK = 8 << 20  # bytes of text at a time; a row must fit, so it grows when one does not
 MAX_BLOCK = 1 << 30
 ROWS = 8192
+Source = Callable[[], pa.NativeFile]
 
 
 def read_json(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -25,30 +26,40 @@ def read_json(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 
     :raises DataError: for text that is not JSON lines.
     """
+    limit = os.path.getsize(path) * 2000  # gzip's best ratio is near 1000
+    return _read(lambda: pa.input_stream(path, compression="detect"), limit, schema, path)
+
+
+def read_json_text(text: bytes, schema: pa.Schema, what: str) -> Iterator[pa.RecordBatch]:
+    """The same of JSON lines in memory. ``what`` names them in errors."""
+    return _read(lambda: pa.BufferReader(text), len(text), schema, what)
+
+
+def _read(open_stream: Source, limit: int, schema: pa.Schema, what: str) -> Iterator[pa.RecordBatch]:
     sent = 0
     try:
-        for batch in _by_column(path, schema):
+        for batch in _by_column(open_stream, limit, schema):
             sent += batch.num_rows
             yield batch
     except pa.ArrowInvalid as error:
         if "changed from number to string" not in str(error):
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{what}: {error}") from error
         try:
-            yield from _by_row(path, schema, skip=sent)
+            yield from _by_row(open_stream, schema, skip=sent)
         except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as wrong:
-            raise DataError(f"{path}: {wrong}") from wrong
+            raise DataError(f"{what}: {wrong}") from wrong
 
 
-def _by_column(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _by_column(open_stream: Source, limit: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     from pyarrow import json as arrow_json
 
     parse = arrow_json.ParseOptions(explicit_schema=pa.schema([field for field in schema if _is_plain(field.type)]))
-    limit = min(os.path.getsize(path) * 2000, MAX_BLOCK)  # gzip's best ratio is near 1000
+    limit = min(limit, MAX_BLOCK)
     block, sent = BLOCK, 0
     while True:
         seen = 0
         try:
-            with pa.input_stream(path, compression="detect") as stream:
+            with open_stream() as stream:
                 for batch in arrow_json.open_json(stream, arrow_json.ReadOptions(block_size=block), parse):
                     seen += batch.num_rows
                     if seen > sent:  # after a second start, go on where the first one stopped
@@ -80,10 +91,10 @@ def _decode_binary(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return batch
 
 
-def _by_row(path: str, schema: pa.Schema, skip: int) -> Iterator[pa.RecordBatch]:
+def _by_row(open_stream: Source, schema: pa.Schema, skip: int) -> Iterator[pa.RecordBatch]:
     """Spark writes NaN and infinities as text, which Arrow does not take for numbers."""
     types = {field.name: field.type for field in schema if _is_plain(field.type)}
-    with pa.input_stream(path, compression="detect") as stream:
+    with open_stream() as stream:
         lines = islice((line for line in io.BufferedReader(stream) if line.strip()), skip, None)
         while rows := [json.loads(line) for line in islice(lines, ROWS)]:
             columns = {name: [_number(row.get(name), types.get(name)) for row in rows] for name in schema.names}

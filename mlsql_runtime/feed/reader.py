@@ -1,34 +1,54 @@
-"""Read a table's files as Arrow batches, inside the script's process, without a Python loop over rows."""
+"""Read a table as Arrow batches, inside the script's process, without a Python loop over rows: from files or a topic."""
 
 from __future__ import annotations
 
 import base64
 import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.json_lines import read_json
 from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.table_topic import TableTopic
 from mlsql_runtime.feed.vectors import VECTOR_TYPE, is_vector
+from mlsql_runtime.kafka.settings import KafkaSettings
 
 READ_ROWS = 8192
 
 
-def table_schema(table: TableFiles) -> pa.Schema:
+def table_schema(table: TableFiles | TableTopic) -> pa.Schema:
     """The table's columns as Spark had them, vectors as their struct."""
     return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(table.schema)))
 
 
-def read_arrow(table: TableFiles) -> Iterator[pa.RecordBatch]:
-    """All rows in batches of the reader's own size, file after file, with bounded memory.
+def read_arrow(table: TableFiles | TableTopic) -> Iterator[pa.RecordBatch]:
+    """All rows in batches of the reader's own size, with bounded memory.
 
     :raises InputError: for a format that only the script itself can read.
     :raises DataError: for files that do not hold the table, or another number of rows than Spark wrote.
+    :raises IntegrityError: for a topic that does not.
     """
     schema = table_schema(table)
+    for batch in _read_topic(table, schema) if isinstance(table, TableTopic) else _read_files(table, schema):
+        yield _conform(batch, schema)
+
+
+def _read_topic(table: TableTopic, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    from mlsql_runtime.feed.receive import Span, receive, receive_json
+
+    settings = codec.loads(KafkaSettings, Path(table.settings).read_bytes(), table.settings)
+    span = Span(table.topic, *({int(n): offset for n, offset in each.items()} for each in (table.starts, table.ends)))
+    if table.parts is None:
+        return receive_json(settings, span, table.group, table.rows, schema)
+    return receive(settings, span, table.group, table.parts)
+
+
+def _read_files(table: TableFiles, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     readers: dict[str, Callable[[str], Iterator[pa.RecordBatch]]] = {
         "json": lambda path: read_json(path, schema),
         "parquet": _read_parquet,
@@ -44,7 +64,7 @@ def read_arrow(table: TableFiles) -> Iterator[pa.RecordBatch]:
     for path in data_files(table.path):
         for batch in readers[table.format](path) if _has_content(path) else ():
             found += batch.num_rows
-            yield _conform(batch, schema)
+            yield batch
     if found != table.rows:
         raise DataError(
             f"{table.path}: Spark wrote {table.rows} rows, the script was offered {found}", expected=table.rows, found=found

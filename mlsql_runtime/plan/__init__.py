@@ -1,10 +1,12 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
 from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan
+from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
     RESOURCE,
     FileFeed,
     FunctionRef,
+    KafkaFeed,
     Load,
     Predict,
     PythonEnv,
@@ -22,12 +24,14 @@ __all__ = [
     "RESOURCE",
     "FileFeed",
     "FunctionRef",
+    "KafkaFeed",
     "Load",
     "Plan",
     "Predict",
     "PythonEnv",
     "Register",
     "Save",
+    "Secrets",
     "Select",
     "Statement",
     "TableRef",

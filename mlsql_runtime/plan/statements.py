@@ -79,6 +79,7 @@ class Select:
 class FileFeed:
     """Data reach the training script as files that Spark writes in ``format`` (``enableDataLocal``)."""
 
+    tag: ClassVar[str] = "files"
     format: str = "json"
     file_num: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
@@ -88,6 +89,40 @@ class FileFeed:
         object.__setattr__(self, "format", self.format.lower())  # Spark takes JSON for json
         if self.file_num is not None and self.file_num < 1:
             raise InputError(f"dataLocalFileNum is {self.file_num}; expected a number of files of at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaFeed:
+    """Data reach the training script through a Kafka topic of this run's own, ``<topic>_<run>``; or what ``topic`` holds.
+
+    ``settings`` are the client's, without passwords and certificates: these are in the job's secrets under ``secrets``.
+    ``group`` names the groups ``<group>_<algIndex>`` whose offsets show how far scripts have read.
+    """
+
+    tag: ClassVar[str] = "kafka"
+    topic: str
+    settings: Mapping[str, str]
+    secrets: str | None = None
+    group: str | None = None
+    reuse: bool = False
+    keep: bool = False
+    partitions: int | None = None
+    replication_factor: int | None = None
+    topic_configs: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require_kafka_name(self.topic, "the topic (kafkaParam.topic)")
+        if self.group is not None:
+            _require_kafka_name(self.group, "the group (kafkaParam.group_id)")
+        for number, what in ((self.partitions, "topic.partitions"), (self.replication_factor, "topic.replication.factor")):
+            if number is not None and number < 1:
+                raise InputError(f"{what} is {number}; expected at least 1")
+
+
+def _require_kafka_name(name: str, what: str) -> None:
+    """200 characters of 249: the run's own suffix follows."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) or name in (".", ".."):
+        raise InputError(f"{what} is {name!r}; expected up to 200 letters, digits, dots, underscores and hyphens", name=name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,16 +150,16 @@ class PythonEnv:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """``train <table> as PythonAlg.`<model_path>` where …``."""
+    """``train <table> as PythonAlg.`<model_path>` where …``. ``table`` is None when a Kafka topic is reused."""
 
     tag: ClassVar[str] = "train"
-    table: str
+    table: str | None
     model_path: str
     script_path: str
     fit_params: tuple[Mapping[str, str], ...] = ({},)
     validate_table: str | None = None
     validate_fraction: float | None = None
-    feed: FileFeed = field(default_factory=FileFeed)
+    feed: FileFeed | KafkaFeed = field(default_factory=FileFeed)
     python: PythonEnv = field(default_factory=PythonEnv)
     keep_versions: int | None = None
     greater_is_better: bool = True
@@ -132,7 +167,7 @@ class Train:
     keep_local_directory: bool = False
 
     def __post_init__(self) -> None:
-        _require_identifier(self.table, "the table to train on")
+        self._check_table()
         _require_text(self.model_path, "the model path")
         _require_text(self.script_path, "pythonScriptPath")
         if not self.fit_params:
@@ -145,6 +180,15 @@ class Train:
             raise InputError(f"keepVersions is {self.keep_versions}; expected at least 1")
         if self.fail_on not in ("all", "any"):
             raise InputError(f"failOn is {self.fail_on!r}; expected 'all' or 'any'")
+
+    def _check_table(self) -> None:
+        if not (isinstance(self.feed, KafkaFeed) and self.feed.reuse):
+            _require_identifier(self.table or "", "the table to train on")
+            return
+        if self.table is not None:
+            raise InputError(f"topic '{self.feed.topic}' is reused, so there is no table to send; leave out '{self.table}'")
+        if self.validate_fraction is not None:
+            raise InputError(f"topic '{self.feed.topic}' is reused, so no rows can be held out; name a validation table")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from mlsql_runtime import codec
 from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.table_topic import TableTopic
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
 REPORT_MARK = "mlsql_report:"
 PROGRESS_MARK = "mlsql_progress:"
@@ -33,7 +34,7 @@ class ScriptInput:
     protocol_version: int
     role: Literal["train", "register", "predict"]
     params: Mapping[str, Mapping[str, Any]]
-    data: TableFiles | None = None
+    data: TableFiles | TableTopic | None = None
     validate: TableFiles | None = None
     function_file: str | None = None
 

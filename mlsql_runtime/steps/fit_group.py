@@ -15,7 +15,9 @@ from typing import Any
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.feed.export import Exported
+from mlsql_runtime.feed.send import Sent
 from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.table_topic import TableTopic
 from mlsql_runtime.live import LiveAddress, LiveClient
 from mlsql_runtime.plan import RESOURCE, PythonEnv
 from mlsql_runtime.result import FitStatus
@@ -37,7 +39,7 @@ class FitTask:
     bundle: ScriptBundle
     python: PythonEnv
     system_params: Mapping[str, str]
-    data: Exported
+    data: Exported | Sent
     validate: Exported | None
     staging: Location
     live: LiveAddress
@@ -68,13 +70,15 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
     live = LiveClient(task.live, f"fit {task.alg_index}")
     try:
-        data, validate = _bring(task.data, folder / "data"), None
-        if task.validate is not None:
-            validate = _bring(task.validate, folder / "validate")
+        if isinstance(task.data, Sent):
+            data: TableFiles | TableTopic = task.data.bring(folder / "kafka", task.alg_index)
+        else:
+            data = task.data.bring(folder / "data")
+        validate = None if task.validate is None else task.validate.bring(folder / "validate")
         script_input = ScriptInput(
             protocol_version=PROTOCOL_VERSION,
             role="train",
-            params=_params(task, folder),
+            params=_params(task, folder, data),
             data=data,
             validate=validate,
         )
@@ -104,19 +108,12 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
         return FitOutput(codec.dumps(record), attempt, outcome.tail)
     finally:
         live.close()
+        shutil.rmtree(folder / "kafka", ignore_errors=True)  # secrets do not stay, even when the folder does
         if not task.keep_local_directory:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _bring(table: Exported, folder: Path) -> TableFiles:
-    table.place.download(folder, link=True)
-    for mark in [folder / "_SUCCESS", *folder.glob(".*.crc")]:  # Spark's own
-        mark.unlink(missing_ok=True)
-    folder.mkdir(exist_ok=True)
-    return table.at(str(folder))
-
-
-def _params(task: FitTask, folder: Path) -> dict[str, dict[str, Any]]:
+def _params(task: FitTask, folder: Path, data: TableFiles | TableTopic) -> dict[str, dict[str, Any]]:
     own = {key: value for key, value in task.fit_params.items() if not key.startswith(RESOURCE)}
     resources = {}
     for key, uri in task.fit_params.items():
@@ -130,12 +127,17 @@ def _params(task: FitTask, folder: Path) -> dict[str, dict[str, Any]]:
             source.download(target)
             resources[name] = str(target / source.name) if source.is_file() else str(target)
     internal = {
-        "tempDataLocalPath": str(folder / "data"),
         "tempModelLocalPath": str(folder / "model"),
         "resource": resources,
         "algIndex": str(task.alg_index),
     }
-    return {"fitParam": own, "kafkaParam": {}, "internalSystemParam": internal, "systemParam": dict(task.system_params)}
+    kafka = {}
+    if isinstance(data, TableTopic):
+        assert isinstance(task.data, Sent)
+        kafka = {"bootstrap.servers": task.data.settings.servers, "topic": data.topic, "group_id": data.group}
+    else:
+        internal["tempDataLocalPath"] = data.path
+    return {"fitParam": own, "kafkaParam": kafka, "internalSystemParam": internal, "systemParam": dict(task.system_params)}
 
 
 def _judge(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
@@ -151,7 +153,7 @@ def _judge(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
     return status, "; ".join(said) or None
 
 
-def _write_samples(data: TableFiles, column: str, place: Location) -> None:
+def _write_samples(data: TableFiles | TableTopic, column: str, place: Location) -> None:
     """A few feature vectors, for trying functions that are made from this version."""
     import pyarrow as pa
     import pyarrow.parquet as pq

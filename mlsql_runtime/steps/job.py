@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.plan import PythonEnv, Secrets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -21,6 +21,7 @@ class Job:
     job_id: str
     spark: SparkSession
     cleanup: ExitStack
+    secrets: Secrets = field(default_factory=Secrets)
     tables: dict[str, DataFrame] = field(default_factory=dict)
 
     @property

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
-from mlsql_runtime.feed.export import quoted
+from mlsql_runtime.feed.facts import quoted
 from mlsql_runtime.feed.vectors import common_width, from_serialized, to_dense, widths
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import PythonEnv, Register

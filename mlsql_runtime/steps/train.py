@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
-from mlsql_runtime.errors import DataError, TrainingFailed
-from mlsql_runtime.feed.export import PARQUET, Exported, export
+from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.live import LiveLog, say
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
-from mlsql_runtime.steps.columns import check_columns, feature_column
+from mlsql_runtime.steps.columns import check_columns
+from mlsql_runtime.steps.data import TrainingData, training_data
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
 from mlsql_runtime.steps.job import Job, system_params
 from mlsql_runtime.steps.meta import write_meta
@@ -24,12 +22,6 @@ from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
 from mlsql_runtime.store.publish import Draft, claimed, prune, staging
 from mlsql_runtime.store.read import open_model_path
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-HOLD_OUT_SEED = 20170707
-_HOLD_OUT = "__mlsql_held_out"
 
 
 @dataclass(frozen=True)
@@ -47,19 +39,21 @@ def train(statement: Train, job: Job) -> TrainResult:
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
-    check_columns(statement, bundle, job.table(statement.table).columns)
+    if statement.table is not None:
+        check_columns(statement, bundle, job.table(statement.table).columns)
     with staging(root, job.job_id) as stage:
         environment = preflight(job, statement.python, stage)
-        data, validate = _export(statement, job, stage)
-        trained = _fit(statement, job, bundle, stage, data, validate)
+        with training_data(statement, job, stage) as data:
+            if statement.table is None:
+                check_columns(statement, bundle, list(data.table.facts.columns))
+            trained = _fit(statement, job, bundle, stage, data)
         with claimed(root, job.job_id) as draft:
             _bring_logs(trained, draft)
             if _failed(trained.records, statement.fail_on):
                 failure = _leave_failure(statement, job, draft, trained)
             else:
                 failure = None
-                facts = _data_facts(statement, data, validate)
-                manifest = _publish(statement, job, draft, trained, bundle, facts, environment)
+                manifest = _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
     if failure is not None:
         raise failure
     best = manifest.best
@@ -78,13 +72,14 @@ def _prune(root: Location, keep: int | None) -> None:
             say(f"train: removed older versions {', '.join(map(str, removed))}")
 
 
-def _data_facts(statement: Train, data: Exported, validate: Exported | None) -> DataFacts:
+def _data_facts(data: TrainingData) -> DataFacts:
+    facts = data.table.facts
     return DataFacts(
-        rows=data.rows,
-        validate_rows=validate.rows if validate else 0,
-        columns=data.columns,
-        feature_column=feature_column(statement, data.columns),
-        feature_width=data.width,
+        rows=facts.rows,
+        validate_rows=data.validate.facts.rows if data.validate else 0,
+        columns=facts.columns,
+        feature_column=data.feature,
+        feature_width=facts.width,
     )
 
 
@@ -116,46 +111,7 @@ def _publish(
     return manifest
 
 
-def _export(statement: Train, job: Job, stage: Location) -> tuple[Exported, Exported | None]:
-    table = job.table(statement.table)
-    feature = feature_column(statement, table.columns)
-    begun = time.monotonic()
-    if statement.validate_fraction is not None:
-        data, validate = _export_split(table, statement, statement.validate_fraction, stage, feature)
-    else:
-        data = export(table, stage / "data", statement.feed, feature)
-        validate = None
-        if data.rows and statement.validate_table is not None:
-            validate = export(job.table(statement.validate_table), stage / "validate", PARQUET, None)
-    if data.rows == 0:
-        why = f": all its {validate.rows} rows are held out" if validate and validate.rows else " is empty"
-        raise DataError(f"the table '{statement.table}'{why}: there is nothing to train on", table=statement.table)
-    held = f", {validate.rows} to validate with" if validate else ""
-    say(f"train: {data.rows} rows as {statement.feed.format} files{held} ({time.monotonic() - begun:.1f} s)")
-    return data, validate
-
-
-def _export_split(
-    table: DataFrame, statement: Train, fraction: float, stage: Location, feature: str | None
-) -> tuple[Exported, Exported]:
-    """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none."""
-    from pyspark.sql import functions as F
-
-    drawn = table.withColumn(_HOLD_OUT, F.rand(HOLD_OUT_SEED) < F.lit(fraction)).persist()
-    try:
-        data = export(drawn.filter(f"not {_HOLD_OUT}").drop(_HOLD_OUT), stage / "data", statement.feed, feature)
-        validate = export(drawn.filter(_HOLD_OUT).drop(_HOLD_OUT), stage / "validate", PARQUET, None)
-        total = drawn.count()
-    finally:
-        drawn.unpersist()
-    if data.rows + validate.rows != total:
-        raise DataError(f"{total} rows were split into {data.rows} and {validate.rows}; the table changes while it is read")
-    return data, validate
-
-
-def _fit(
-    statement: Train, job: Job, bundle: ScriptBundle, stage: Location, data: Exported, validate: Exported | None
-) -> _Trained:
+def _fit(statement: Train, job: Job, bundle: ScriptBundle, stage: Location, data: TrainingData) -> _Trained:
     groups = len(statement.fit_params)
     say(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
     with LiveLog(job.driver_host, job.bind_address) as live:
@@ -166,13 +122,13 @@ def _fit(
                 bundle=bundle,
                 python=statement.python,
                 system_params=system_params(statement.python),
-                data=data,
-                validate=validate,
+                data=data.table,
+                validate=data.validate,
                 staging=stage,
                 live=live.address,
                 task_cpus=job.task_cpus,
                 keep_local_directory=statement.keep_local_directory,
-                sample_column=feature_column(statement, data.columns) if data.width else None,
+                sample_column=data.feature if data.table.facts.width else None,
             )
             for index, params in enumerate(statement.fit_params)
         ]

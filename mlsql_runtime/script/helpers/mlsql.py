@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlsql_runtime.feed.table_files import TableFiles
+    from mlsql_runtime.feed.table_topic import TableTopic
 
 __all__ = [
     "all_data",
@@ -53,10 +54,15 @@ def params() -> dict[str, dict[str, Any]]:
 
 
 class _Parameters(dict[str, Any]):
-    """Parameters of one kind; outside of a job a missing one explains itself."""
+    """Parameters of one kind; a missing one explains itself outside of a job, and where data are not what a script expects."""
 
     def __missing__(self, key: str) -> Any:
         _job()
+        if key == "tempDataLocalPath":
+            raise RuntimeError(
+                "there is no tempDataLocalPath, because the data come through Kafka; read them with mlsql.read_data(), "
+                "mlsql.read_batches() or mlsql.all_data(), or set enable_data_local (enableDataLocal) to true"
+            )
         raise KeyError(key)
 
 
@@ -112,7 +118,7 @@ def _tables(max_records: int) -> Iterator[pa.Table]:
     return rebatch(read_arrow(_data()), max_records)
 
 
-def _data() -> TableFiles:
+def _data() -> TableFiles | TableTopic:
     data = _job().data
     if data is None:
         raise RuntimeError(f"a {_job().role} script has no training data; mlsql's data functions are for training scripts")

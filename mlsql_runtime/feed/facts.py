@@ -1,0 +1,76 @@
+"""What is learnt of a table in the same Spark job that moves it: rows, columns, the width of its feature vectors."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlsql_runtime.errors import DataError
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFacts:
+    """``schema`` is Arrow's IPC schema message in base64, ``columns`` are Spark's types, ``width`` that of a vector column."""
+
+    rows: int
+    schema: str
+    columns: Mapping[str, str]
+    width: int | None
+
+
+def quoted(column: str) -> str:
+    """A column's name as SQL takes it, whatever is in it."""
+    return "`" + column.replace("`", "``") + "`"
+
+
+class Watch:
+    """Watches a table while one Spark job reads ``table``; afterwards there are its facts."""
+
+    def __init__(self, df: DataFrame, feature_column: str | None) -> None:
+        from pyspark.ml.linalg import VectorUDT
+        from pyspark.sql import Observation
+        from pyspark.sql import functions as F
+
+        self._column = feature_column
+        self._has_vectors = feature_column is not None and isinstance(df.schema[feature_column].dataType, VectorUDT)
+        facts = [F.count(F.lit(1)).alias("rows")]
+        if feature_column is not None and self._has_vectors:
+            vector = F.unwrap_udt(F.col(quoted(feature_column)))
+            width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
+            facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
+        self._schema = df.schema
+        self._observation = Observation()
+        self.table = df.observe(self._observation, *facts)
+
+    def facts(self) -> TableFacts:
+        """Once the job is done.
+
+        :raises DataError: when vectors differ in width.
+        """
+        seen: dict[str, Any] = self._observation.get
+        if self._has_vectors and seen["narrowest"] != seen["widest"]:
+            raise DataError(
+                f"column '{self._column}' holds vectors of different widths, from {seen['narrowest']} to {seen['widest']}; "
+                "a training table needs one width (for libsvm files, give the option numFeatures)"
+            )
+        return TableFacts(
+            rows=seen["rows"],
+            schema=self._arrow_schema(),
+            columns={field.name: field.dataType.simpleString() for field in self._schema},
+            width=seen["widest"] if self._has_vectors else None,
+        )
+
+    def _arrow_schema(self) -> str:
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        return encode_schema(to_arrow_schema(self._schema))
+
+
+def encode_schema(schema: Any) -> str:
+    """An Arrow schema as text."""
+    return base64.b64encode(schema.serialize().to_pybytes()).decode()

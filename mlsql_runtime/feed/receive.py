@@ -1,0 +1,194 @@
+"""Read a table's records from its topic as Arrow batches, inside the script's process: each row exactly once, or an error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlsql_runtime.errors import InputError, IntegrityError, KafkaUnavailable
+from mlsql_runtime.feed import messages
+from mlsql_runtime.feed.json_lines import read_json_text
+from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.kafka.clients import open_consumer
+from mlsql_runtime.kafka.problems import explained
+from mlsql_runtime.kafka.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from kafka import KafkaConsumer
+    from kafka.consumer.fetcher import ConsumerRecord
+
+FETCH_BYTES = 4 << 20
+POLL_MS = 500
+COMMIT_SECONDS = 1.0
+LAST_COMMIT_MS = 500
+JSON_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Span:
+    """Records of a topic: from ``starts`` up to, not including, ``ends``, offsets by partition number."""
+
+    topic: str
+    starts: dict[int, int]
+    ends: dict[int, int]
+
+
+def span_of(settings: KafkaSettings, topic: str) -> Span:
+    """All that a topic holds now.
+
+    :raises InputError: when there is no such topic.
+    """
+    from kafka import TopicPartition
+
+    with open_consumer(settings, isolation_level="read_committed") as consumer, explained(settings, f"look at topic {topic}"):
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise InputError(f"there is no topic {topic} on {settings.servers} that this client may read", topic=topic)
+        partitions = [TopicPartition(topic, number) for number in numbers]
+        starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
+    return Span(topic, {p.partition: starts[p] for p in partitions}, {p.partition: ends[p] for p in partitions})
+
+
+def receive(settings: KafkaSettings, span: Span, group: str, parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
+    """All rows of our own records, in a fixed order: topic partition by partition, each in the order of its offsets.
+
+    :raises IntegrityError: when the records of an attempt that counts are not all there, or not the rows it sent.
+    :raises KafkaUnavailable: when nothing arrives for ``delivery.timeout.ms``.
+    """
+    missing = {(part.run, part.partition, part.attempt): (part.records, part.rows) for part in parts}
+    seen: set[tuple[str, int, int, int]] = set()
+    for record in records_of(settings, span, group):
+        stamp = messages.read_stamp(record.headers)
+        if stamp is None:
+            continue
+        sender = (stamp.run, stamp.partition, stamp.attempt)
+        mark = (*sender, stamp.sequence)
+        if sender not in missing or mark in seen:  # of a task that failed or ran twice; or sent twice by a retrying producer
+            continue
+        seen.add(mark)
+        batch = messages.decode(record.value)
+        if batch.num_rows != stamp.rows:
+            raise IntegrityError(f"{place(record)} holds {batch.num_rows} rows, its header says {stamp.rows}")
+        records, rows = missing[sender]
+        missing[sender] = (records - 1, rows - stamp.rows)
+        yield batch
+    lost = {sender: left for sender, left in missing.items() if left != (0, 0)}
+    if lost:
+        (_, partition, _), (records, rows) = next(iter(lost.items()))
+        raise IntegrityError(
+            f"topic {span.topic} does not hold what was sent: of {len(lost)} of {len(missing)} partitions records are missing "
+            f"(of partition {partition}: {records} records, {rows} rows); was the topic deleted, or is its retention too short?"
+        )
+
+
+def receive_json(settings: KafkaSettings, span: Span, group: str, rows: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of another producer's records, one JSON object each; records without a value are passed over.
+
+    :raises IntegrityError: when there are other than ``rows`` rows.
+    :raises DataError: for a record that is no JSON object, or of other types than ``schema``.
+    """
+    found = 0
+    for texts, what in json_texts(records_of(settings, span, group)):
+        for batch in read_json_text(b"\n".join(texts), schema, what):
+            found += batch.num_rows
+            yield batch
+    if found != rows:
+        raise IntegrityError(f"topic {span.topic} held {rows} rows when the job began and {found} when they were read")
+
+
+def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes], str]]:
+    """Values of records, some at a time, and where they are from."""
+    texts: list[bytes] = []
+    size = 0
+    first = last = None
+    for record in records:
+        if record.value is None:
+            continue
+        first, last = first or record, record
+        texts.append(record.value.replace(b"\n", b" "))
+        size += len(record.value)
+        if size >= JSON_BYTES:
+            yield texts, f"{place(first)} to {last.partition}:{last.offset}"
+            texts, size, first = [], 0, None
+    if first is not None and last is not None:
+        yield texts, f"{place(first)} to {last.partition}:{last.offset}"
+
+
+def records_of(settings: KafkaSettings, span: Span, group: str | None) -> Iterator[ConsumerRecord]:
+    """Every record of the span, one topic partition after the other; ``group`` shows how far that is."""
+    fetch = {"fetch_max_bytes": 2 * FETCH_BYTES, "max_partition_fetch_bytes": FETCH_BYTES} | settings.consumer()
+    with (
+        open_consumer(settings, group_id=group, isolation_level="read_committed", **fetch) as consumer,
+        explained(settings, f"read topic {span.topic}"),
+    ):
+        commits = _Commits(consumer) if group is not None else None
+        for number, end in sorted(span.ends.items()):
+            for records in _polled(consumer, settings, span.topic, number, span.starts[number], end):
+                yield from records
+                if commits is not None:
+                    commits.now_and_then()
+            if commits is not None:
+                commits.at_end()
+
+
+def _polled(
+    consumer: KafkaConsumer, settings: KafkaSettings, topic: str, number: int, start: int, end: int
+) -> Iterator[Sequence[ConsumerRecord]]:
+    """One partition's records up to ``end``, as polls bring them. Only time without any counts as standing still."""
+    from kafka import TopicPartition
+
+    partition = TopicPartition(topic, number)
+    consumer.assign([partition])
+    consumer.seek(partition, start)
+    position, still_since = start, time.monotonic()
+    while position < end:
+        records = consumer.poll(timeout_ms=POLL_MS).get(partition, [])
+        now_at = consumer.position(partition, timeout_ms=POLL_MS)  # also past records that are for brokers only
+        if now_at is not None and now_at > position:
+            position = now_at
+            yield records if position <= end else [record for record in records if record.offset < end]
+            still_since = time.monotonic()
+        elif time.monotonic() - still_since > settings.stall_seconds:
+            raise KafkaUnavailable(
+                f"topic {topic} on {settings.servers}, partition {number}: nothing arrived for {settings.stall_seconds:g} s "
+                f"(delivery.timeout.ms) at offset {position} of {end}; is the broker up?"
+            )
+
+
+class _Commits:
+    """Commits how far the reader is, so that its lag can be seen. That is all it is for: a refusal is told once."""
+
+    def __init__(self, consumer: KafkaConsumer) -> None:
+        self._consumer = consumer
+        self._last = time.monotonic()
+        self._works = True
+
+    def now_and_then(self) -> None:
+        if self._works and time.monotonic() - self._last > COMMIT_SECONDS:
+            self._last = time.monotonic()
+            self._consumer.commit_async(callback=self._answered)
+
+    def at_end(self) -> None:
+        """Commit the end of a partition, waiting for a moment."""
+        from kafka.errors import KafkaError
+
+        if self._works:
+            try:
+                self._consumer.commit(timeout_ms=LAST_COMMIT_MS)
+            except KafkaError as error:
+                self._answered({}, error)
+
+    def _answered(self, _: Any, answer: Any) -> None:
+        if isinstance(answer, Exception) and self._works:
+            self._works = False
+            print(f"mlsql: the group's lag cannot be shown: {type(answer).__name__}", file=sys.stderr)
+
+
+def place(record: ConsumerRecord) -> str:
+    """A record as people find it."""
+    return f"topic {record.topic}, partition {record.partition}, offset {record.offset}"

@@ -1,0 +1,200 @@
+"""Send a Spark table to a topic: one task for each partition of the table, and a manifest of what counts.
+
+Exactly once, without transactions: every record carries its task's attempt, each task that succeeds answers what it
+sent, and readers pass over the records of every other attempt. Whatever failed, was repeated or ran twice leaves records
+that nobody reads.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlsql_runtime import codec
+from mlsql_runtime.errors import IntegrityError, KafkaRefused
+from mlsql_runtime.feed import messages
+from mlsql_runtime.feed.facts import TableFacts, Watch
+from mlsql_runtime.feed.messages import RECORD_BYTES, Stamp
+from mlsql_runtime.feed.receive import Span
+from mlsql_runtime.feed.table_topic import Part, TableTopic
+from mlsql_runtime.kafka.clients import open_producer
+from mlsql_runtime.kafka.problems import explained
+from mlsql_runtime.kafka.settings import KafkaSettings
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+IN_FLIGHT = 8  # records of a task that wait for the broker's word
+_ANSWER = "partition int, attempt bigint, records int, rows bigint, bytes bigint, topic_partition int, end bigint"
+_ANSWER_TYPES = pa.schema(
+    [
+        ("partition", pa.int32()),
+        ("attempt", pa.int64()),
+        ("records", pa.int32()),
+        ("rows", pa.int64()),
+        ("bytes", pa.int64()),
+        ("topic_partition", pa.int32()),
+        ("end", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class FeedManifest:
+    """What the last record of a feed says: every part that counts."""
+
+    run: str
+    facts: TableFacts
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where tasks send to. ``max_bytes`` is the largest record that the topic takes."""
+
+    settings: KafkaSettings
+    topic: str
+    partitions: int
+    max_bytes: int
+    run: str
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A table in a topic, for the groups to read. ``parts`` is None for JSON records of another producer."""
+
+    settings: KafkaSettings
+    group: str
+    span: Span
+    parts: tuple[Part, ...] | None
+    facts: TableFacts
+
+    def bring(self, folder: Path, alg_index: int) -> TableTopic:
+        """Put the client's settings into a private file in ``folder``, and tell where the table is."""
+        folder.mkdir()
+        file = folder / "settings.json"
+        file.touch(mode=0o600)
+        file.write_text(codec.dumps(self.settings), encoding="utf-8")
+        return TableTopic(
+            topic=self.span.topic,
+            starts={str(number): offset for number, offset in self.span.starts.items()},
+            ends={str(number): offset for number, offset in self.span.ends.items()},
+            parts=self.parts,
+            rows=self.facts.rows,
+            schema=self.facts.schema,
+            group=f"{self.group}_{alg_index}",
+            settings=str(file),
+        )
+
+
+def send(df: DataFrame, target: Target, group: str, feature_column: str | None) -> Sent:
+    """Send all rows of ``df`` in one Spark job, then the manifest.
+
+    :raises IntegrityError: when tasks sent other rows than the table has.
+    :raises KafkaUnavailable: when the brokers do not answer within ``delivery.timeout.ms``.
+    """
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return send_partition(batches, target)
+
+    watch = Watch(df, feature_column)
+    with _small_batches(df):
+        answers = [answer for answer in watch.table.mapInArrow(task, _ANSWER).collect() if answer.records]
+    facts = watch.facts()
+    sent = sum(answer.rows for answer in answers)
+    if sent != facts.rows:
+        raise IntegrityError(f"the table has {facts.rows} rows, {sent} were sent to topic {target.topic}; nothing was trained")
+    parts = tuple(
+        Part(run=target.run, partition=a.partition, attempt=a.attempt, records=a.records, rows=a.rows) for a in sorted(answers)
+    )
+    ends: dict[int, int] = {}
+    for answer in answers:
+        ends[answer.topic_partition] = max(ends.get(answer.topic_partition, 0), answer.end)
+    _send_manifest(target, FeedManifest(target.run, facts, parts))
+    return Sent(target.settings, group, Span(target.topic, dict.fromkeys(ends, 0), ends), parts, facts)
+
+
+def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterator[pa.RecordBatch]:
+    """On an executor: send one partition's batches; yields one row of facts (``_ANSWER``)."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    assert context is not None
+    partition, attempt = context.partitionId(), context.taskAttemptId()
+    topic_partition = partition % target.partitions
+    records = rows = size = end = 0
+    for offset, stamp, length in _delivered(batches, target, partition, attempt, topic_partition):
+        records, rows, size, end = records + 1, rows + stamp.rows, size + length, max(end, offset + 1)
+    values = (partition, attempt, records, rows, size, topic_partition, end)
+    yield pa.RecordBatch.from_arrays(
+        [pa.array([v], f.type) for v, f in zip(values, _ANSWER_TYPES, strict=True)], schema=_ANSWER_TYPES
+    )
+
+
+def _delivered(
+    batches: Iterable[pa.RecordBatch], target: Target, partition: int, attempt: int, topic_partition: int
+) -> Iterator[tuple[int, Stamp, int]]:
+    """Send, and yield (offset, stamp, bytes) of each record once the broker has it; a bounded number is under way."""
+    encoded = (message for batch in batches for message in messages.encode(batch))
+    first = next(encoded, None)
+    if first is None:
+        return  # an empty partition asks no broker
+    under_way: deque[tuple[Future[Any], Stamp, int]] = deque()
+    settings = target.settings
+    request = max(target.max_bytes, RECORD_BYTES) + (64 << 10)
+    with (
+        open_producer(settings, max_request_size=request, batch_size=0, acks="all") as producer,
+        explained(settings, f"send to topic {target.topic}"),
+    ):
+        sequence = 0
+        message: tuple[memoryview, int] | None = first
+        while message is not None:
+            content, rows = message
+            if len(content) > target.max_bytes:
+                raise KafkaRefused(
+                    f"a row of the table takes {len(content)} bytes, topic {target.topic} on {settings.servers} takes at most "
+                    f"{target.max_bytes}; raise topic.max.message.bytes (kafka_config), select fewer columns, or use files"
+                )
+            stamp = Stamp(target.run, partition, attempt, sequence, rows)
+            future = producer.send(target.topic, content, partition=topic_partition, headers=stamp.headers())
+            under_way.append((future, stamp, len(content)))
+            sequence += 1
+            if len(under_way) >= IN_FLIGHT:
+                yield _wait(under_way, settings)
+            message = next(encoded, None)
+        while under_way:
+            yield _wait(under_way, settings)
+
+
+def _wait(under_way: deque[tuple[Any, Stamp, int]], settings: KafkaSettings) -> tuple[int, Stamp, int]:
+    future, stamp, length = under_way.popleft()
+    return future.get(timeout=settings.stall_seconds + 5).offset, stamp, length
+
+
+def _send_manifest(target: Target, manifest: FeedManifest) -> None:
+    with (
+        open_producer(target.settings, acks="all", max_request_size=64 << 20) as producer,
+        explained(target.settings, f"send to topic {target.topic}"),
+    ):
+        content = codec.dumps(manifest).encode()
+        future = producer.send(target.topic, content, partition=0, headers=messages.manifest_headers())
+        future.get(timeout=target.settings.stall_seconds + 5)
+
+
+@contextmanager
+def _small_batches(df: DataFrame) -> Iterator[None]:
+    """Have Spark hand over batches of about one record's size in the job that runs inside."""
+    option, conf = "spark.sql.execution.arrow.maxBytesPerBatch", df.sparkSession.conf
+    before = conf.get(option) or ""
+    conf.set(option, str(RECORD_BYTES - (32 << 10)))
+    try:
+        yield
+    finally:
+        conf.set(option, before)

@@ -1,0 +1,17 @@
+"""What a job needs and a plan must not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """Spark properties that look secret, and Kafka settings by the name that a :class:`KafkaFeed` gives them.
+
+    Goes from hook to application in a file of mode 0600.
+    """
+
+    spark: Mapping[str, str] = field(default_factory=dict, repr=False)
+    kafka: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
