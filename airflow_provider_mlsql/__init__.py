@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_mlsql import connection_types
 from mlsql_runtime import __version__
 
 __all__ = ["__version__", "get_provider_info"]
@@ -29,5 +30,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": name, "python-modules": ["airflow_provider_mlsql.sensors.model"]}],
-        "hooks": [{"integration-name": name, "python-modules": ["airflow_provider_mlsql.hooks.mlsql"]}],
+        "hooks": [
+            {
+                "integration-name": name,
+                "python-modules": ["airflow_provider_mlsql.hooks.mlsql", "airflow_provider_mlsql.hooks.kafka"],
+            }
+        ],
+        "connection-types": [connection_types.kafka()],
     }

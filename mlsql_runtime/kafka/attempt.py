@@ -12,6 +12,8 @@ from mlsql_runtime.kafka.problems import LostAtLogin, is_final
 
 _LOGGER = logging.getLogger("kafka")
 _LOGGER.addHandler(logging.NullHandler())  # a process without logging is not told of every reconnection
+if _LOGGER.level == logging.NOTSET:
+    _LOGGER.setLevel(logging.WARNING)  # or each client writes ten lines into a task's log
 _ONE_AT_A_TIME = threading.Lock()  # they share kafka-python's logger
 
 

@@ -34,6 +34,7 @@ _ALIASES = {
     "message_max_bytes": "max_request_size",
     "message_timeout_ms": "delivery_timeout_ms",
 }
+_ENDPOINT = "ssl_endpoint_identification_algorithm"
 _FILES = {"ssl_cafile": "ssl_ca_pem", "ssl_certfile": "ssl_cert_pem", "ssl_keyfile": "ssl_key_pem"}
 #: They never stand in a plan, a manifest or a log. Certificates are not secret, but travel with the key they belong to.
 PRIVATE = frozenset({"sasl_plain_password", "ssl_password", "proxy_url", *_FILES.values()})
@@ -160,8 +161,14 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """One mapping, in which a later layer's setting replaces an earlier one's in any notation; None takes it away."""
     found: dict[str, tuple[str, Any]] = {}
     for layer in layers:
-        found |= {_canonical(given): (given, value) for given, value in layer.items()}
+        found |= {_slot(given): (given, value) for given, value in layer.items()}
     return {given: value for given, value in found.values() if value is not None}
+
+
+def _slot(given: str) -> str:
+    """What a setting sets, which two of different names may do."""
+    name = _canonical(given)
+    return "ssl_check_hostname" if name == _ENDPOINT else _FILES.get(name, name)
 
 
 def _canonical(given: str) -> str:
@@ -183,7 +190,7 @@ def parse_settings(options: Mapping[str, Any], what: str) -> KafkaSettings:
         text = _text(value)
         if name in _DECIDED:
             ignored.append(given)
-        elif name == "ssl_endpoint_identification_algorithm":
+        elif name == _ENDPOINT:
             values["ssl_check_hostname"] = "false" if text.lower() == "none" else "true"
         elif name in _FILES:
             values[_FILES[name]] = _read(text, given, what)
@@ -245,7 +252,7 @@ def _check_together(values: Mapping[str, str], what: str) -> None:
         raise InputError(f"{what}: {mechanism} needs a user and a password; set login and password of the connection")
     if not protocol.endswith("SSL"):
         for name in values:
-            if name.startswith("ssl_"):
+            if name.startswith("ssl_") and name != "ssl_check_hostname":  # which forms set whatever the protocol
                 raise InputError(f"{what}: {name} is set, but security_protocol is {protocol}; set it to SSL or SASL_SSL")
     if ("ssl_key_pem" in values) != ("ssl_cert_pem" in values) and "PRIVATE KEY" not in values.get("ssl_cert_pem", ""):
         raise InputError(f"{what}: a client certificate needs its key; set both ssl_certfile and ssl_keyfile")

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-MODULES = ["operators.train", "operators.register", "operators.predict", "sensors.model", "hooks.mlsql"]
+MODULES = ["operators.train", "operators.register", "operators.predict", "sensors.model", "hooks.mlsql", "hooks.kafka"]
 
 
 def loaded_by(code: str) -> set[str]:
