@@ -49,9 +49,10 @@ def is_manifest(headers: Sequence[tuple[str, bytes]]) -> bool:
     return any(name == _MANIFEST for name, _ in headers)
 
 
-def encode(batch: pa.RecordBatch, limit: int = RECORD_BYTES) -> Iterator[tuple[memoryview, int]]:
+def encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int]]:
     """The batch as (Arrow IPC stream, rows) of at most ``limit`` bytes each; a single row that is larger goes alone."""
-    step = batch.num_rows if batch.nbytes <= limit else max(1, batch.num_rows * limit // batch.nbytes)
+    room = limit * 15 // 16  # Arrow's own bytes take the rest
+    step = batch.num_rows if batch.nbytes <= room else max(1, batch.num_rows * room // batch.nbytes)
     for offset in range(0, batch.num_rows, step or 1):
         yield from _encode(batch.slice(offset, step), limit)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,11 @@ from mlsql_runtime.kafka.problems import explained
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
+    from kafka import KafkaProducer
     from pyspark.sql import DataFrame
 
+OVERHEAD = 1024  # of Kafka's own bytes around a record, its headers included, at most
+REQUEST_MS = 30_000
 IN_FLIGHT = 8  # records of a task that wait for the broker's word
 _ANSWER = "partition int, attempt bigint, records int, rows bigint, bytes bigint, topic_partition int, end bigint"
 _ANSWER_TYPES = pa.schema(
@@ -64,6 +68,11 @@ class Target:
     partitions: int
     max_bytes: int
     run: str
+
+    @property
+    def record_bytes(self) -> int:
+        """How large records are made."""
+        return min(RECORD_BYTES, self.max_bytes - OVERHEAD)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
     ends: dict[int, int] = {}
     for answer in answers:
         ends[answer.topic_partition] = max(ends.get(answer.topic_partition, 0), answer.end)
-    _send_manifest(target, FeedManifest(target.run, facts, parts))
+    send_manifest(target, FeedManifest(target.run, facts, parts))
     return Sent(target.settings, group, Span(target.topic, dict.fromkeys(ends, 0), ends), parts, facts)
 
 
@@ -130,7 +139,7 @@ def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterato
     partition, attempt = context.partitionId(), context.taskAttemptId()
     topic_partition = partition % target.partitions
     records = rows = size = end = 0
-    for offset, stamp, length in _delivered(batches, target, partition, attempt, topic_partition):
+    for offset, stamp, length in deliver(batches, target, partition, attempt, topic_partition):
         records, rows, size, end = records + 1, rows + stamp.rows, size + length, max(end, offset + 1)
     values = (partition, attempt, records, rows, size, topic_partition, end)
     yield pa.RecordBatch.from_arrays(
@@ -138,26 +147,22 @@ def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterato
     )
 
 
-def _delivered(
+def deliver(
     batches: Iterable[pa.RecordBatch], target: Target, partition: int, attempt: int, topic_partition: int
 ) -> Iterator[tuple[int, Stamp, int]]:
-    """Send, and yield (offset, stamp, bytes) of each record once the broker has it; a bounded number is under way."""
-    encoded = (message for batch in batches for message in messages.encode(batch))
+    """Send one partition's batches, and yield (offset, stamp, bytes) of each record once the broker has it.
+
+    :raises KafkaRefused: for a row that is larger than the topic takes.
+    """
+    encoded = (message for batch in batches for message in messages.encode(batch, target.record_bytes))
     first = next(encoded, None)
     if first is None:
         return  # an empty partition asks no broker
     under_way: deque[tuple[Future[Any], Stamp, int]] = deque()
     settings = target.settings
-    request = max(target.max_bytes, RECORD_BYTES) + (64 << 10)
-    with (
-        open_producer(settings, max_request_size=request, batch_size=0, acks="all") as producer,
-        explained(settings, f"send to topic {target.topic}"),
-    ):
-        sequence = 0
-        message: tuple[memoryview, int] | None = first
-        while message is not None:
-            content, rows = message
-            if len(content) > target.max_bytes:
+    with _producer(target) as producer, explained(settings, f"send to topic {target.topic}"):
+        for sequence, (content, rows) in enumerate(chain([first], encoded)):
+            if len(content) > target.max_bytes - OVERHEAD:
                 raise KafkaRefused(
                     f"a row of the table takes {len(content)} bytes, topic {target.topic} on {settings.servers} takes at most "
                     f"{target.max_bytes}; raise topic.max.message.bytes (kafka_config), select fewer columns, or use files"
@@ -165,27 +170,38 @@ def _delivered(
             stamp = Stamp(target.run, partition, attempt, sequence, rows)
             future = producer.send(target.topic, content, partition=topic_partition, headers=stamp.headers())
             under_way.append((future, stamp, len(content)))
-            sequence += 1
             if len(under_way) >= IN_FLIGHT:
                 yield _wait(under_way, settings)
-            message = next(encoded, None)
         while under_way:
             yield _wait(under_way, settings)
+
+
+def send_manifest(target: Target, manifest: FeedManifest) -> None:
+    """End the feed: say which of its records count."""
+    content = codec.dumps(manifest).encode()
+    with _producer(target) as producer, explained(target.settings, f"send the manifest to topic {target.topic}"):
+        future = producer.send(target.topic, content, partition=0, headers=messages.manifest_headers())
+        future.get(timeout=target.settings.stall_seconds + 5)
+
+
+def _producer(target: Target) -> AbstractContextManager[KafkaProducer]:
+    """Whatever the settings say of batches: ours are made; and of patience: one limit for all of it."""
+    patience = int(target.settings.stall_seconds * 1000)
+    request = {} if "request_timeout_ms" in target.settings.values else {"request_timeout_ms": min(REQUEST_MS, patience)}
+    return open_producer(
+        target.settings,
+        acks="all",
+        batch_size=0,
+        max_request_size=target.max_bytes + OVERHEAD,
+        delivery_timeout_ms=patience,
+        max_block_ms=patience,
+        **request,
+    )
 
 
 def _wait(under_way: deque[tuple[Any, Stamp, int]], settings: KafkaSettings) -> tuple[int, Stamp, int]:
     future, stamp, length = under_way.popleft()
     return future.get(timeout=settings.stall_seconds + 5).offset, stamp, length
-
-
-def _send_manifest(target: Target, manifest: FeedManifest) -> None:
-    with (
-        open_producer(target.settings, acks="all", max_request_size=64 << 20) as producer,
-        explained(target.settings, f"send to topic {target.topic}"),
-    ):
-        content = codec.dumps(manifest).encode()
-        future = producer.send(target.topic, content, partition=0, headers=messages.manifest_headers())
-        future.get(timeout=target.settings.stall_seconds + 5)
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, InputError
 from mlsql_runtime.plan import (
+    PLAN_VERSION,
     FileFeed,
     FunctionRef,
+    KafkaFeed,
     Load,
     Plan,
     Predict,
@@ -46,6 +48,18 @@ pythons = st.builds(
 held_out = st.fixed_dictionaries({"validate_table": names}) | st.fixed_dictionaries(
     {"validate_fraction": st.none() | st.floats(0.01, 0.99)}
 )
+kafka_names = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
+kafka_feeds = st.builds(
+    KafkaFeed,
+    topic=kafka_names,
+    settings=options,
+    secrets=maybe_text,
+    group=st.none() | kafka_names,
+    keep=st.booleans(),
+    partitions=st.none() | counts,
+    replication_factor=st.none() | counts,
+    topic_configs=options,
+)
 trains = st.builds(
     lambda held, **fields: Train(**fields, **held),
     held_out,
@@ -53,7 +67,7 @@ trains = st.builds(
     model_path=texts,
     script_path=texts,
     fit_params=st.lists(options, min_size=1, max_size=3).map(tuple),
-    feed=st.builds(FileFeed, format=texts, file_num=st.none() | counts, options=options),
+    feed=st.builds(FileFeed, format=texts, file_num=st.none() | counts, options=options) | kafka_feeds,
     python=pythons,
     keep_versions=st.none() | counts,
     greater_is_better=st.booleans(),
@@ -189,13 +203,13 @@ def test_a_plan_that_is_not_one_is_refused_with_the_place(change: Callable[[Any]
     assert [part for part in told if part not in caught.value.message] == []
 
 
-@pytest.mark.parametrize("found", [0, 2, "1", None, True])
+@pytest.mark.parametrize("found", [0, PLAN_VERSION + 1, str(PLAN_VERSION), None, True])
 def test_another_version_is_refused_naming_both(found: Any) -> None:
     document = plan_document() | {"plan_version": found, "a field of the future": 1}
     with pytest.raises(FormatError) as caught:
         load_plan(json.dumps(document))
     if found is not True:
-        assert caught.value.facts == {"found": found, "supported": 1}
+        assert caught.value.facts == {"found": found, "supported": PLAN_VERSION}
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '"plan"', b"\xff\xfe"])

@@ -19,6 +19,8 @@ CLASSES = [
     "ScriptFailed",
     "TrainingFailed",
     "StorageError",
+    "KafkaRefused",
+    "KafkaUnavailable",
     "JobFailed",
 ]
 BY_THE_USER = {
@@ -28,6 +30,7 @@ BY_THE_USER = {
     "ScriptNotFound",
     "InterpreterError",
     "VersionNotFound",
+    "KafkaRefused",
     "ScriptFailed",
     "TrainingFailed",
 }

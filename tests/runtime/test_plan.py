@@ -9,6 +9,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import (
     FileFeed,
     FunctionRef,
+    KafkaFeed,
     Load,
     Predict,
     PythonEnv,
@@ -21,11 +22,13 @@ from mlsql_runtime.plan import (
     parse_table_ref,
 )
 
+REUSE = KafkaFeed(topic="t", settings={}, reuse=True)
 GOOD: dict[type, dict[str, Any]] = {
     Load: {"table": "data", "format": "json", "path": "/d"},
     FunctionRef: {"name": "jack", "model_path": "/m", "function": "jack"},
     Select: {"table": "t", "sql": "select 1"},
     FileFeed: {},
+    KafkaFeed: {"topic": "t", "settings": {}},
     PythonEnv: {},
     Train: {"table": "data", "model_path": "/m", "script_path": "train.py"},
     Register: {"model_path": "/m", "function": "jack", "script_path": "predict.py"},
@@ -54,6 +57,12 @@ def test_the_smallest_statement_is_accepted(cls: type) -> None:
         (Select, {"sql": "\n\t "}, "SQL of table t"),
         (FileFeed, {"format": ""}, "dataLocalFormat"),
         (FileFeed, {"file_num": 0}, "dataLocalFileNum is 0"),
+        (KafkaFeed, {"topic": "my topic"}, "'my topic'"),
+        (KafkaFeed, {"topic": ".."}, "the topic"),
+        (KafkaFeed, {"topic": "t" * 201}, "200"),
+        (KafkaFeed, {"group": ""}, "the group"),
+        (KafkaFeed, {"partitions": 0}, "topic.partitions is 0"),
+        (KafkaFeed, {"replication_factor": -1}, "replication.factor is -1"),
         (PythonEnv, {"version": "2.7"}, "Python 2"),
         (PythonEnv, {"version": "2"}, "Python 2"),
         (PythonEnv, {"version": "three"}, "'three'"),
@@ -63,6 +72,9 @@ def test_the_smallest_statement_is_accepted(cls: type) -> None:
         (PythonEnv, {"timeout": -1.5}, "-1.5"),
         (PythonEnv, {"timeout": math.nan}, "nan"),
         (Train, {"table": "näme"}, "table to train on"),
+        (Train, {"table": None}, "table to train on"),
+        (Train, {"feed": REUSE}, "leave out 'data'"),
+        (Train, {"feed": REUSE, "table": None, "validate_fraction": 0.2}, "held out"),
         (Train, {"model_path": ""}, "model path"),
         (Train, {"script_path": "  "}, "pythonScriptPath"),
         (Train, {"fit_params": ()}, "fitParam"),

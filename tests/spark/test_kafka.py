@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.workbench import EXAMPLES, Run, Script
+from support.workbench import Run, Script
 
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Select, Train
@@ -75,7 +75,9 @@ def result_of(outcome: Any) -> TrainResult:
         pytest.param(HUNDRED, (1, 64, 1000), id="100 rows"),
         pytest.param(HUNDRED, (64,), id="one group"),
         pytest.param(Select(table="rows", sql=MANY.format(rows=300_000, where=">= 0")), (1, 64, 1000, 300_001), id="300000 rows"),
-        pytest.param(Select(table="rows", sql=MANY.format(rows=6000, where="between 2000 and 3000")), (7,), id="empty partitions"),
+        pytest.param(
+            Select(table="rows", sql=MANY.format(rows=6000, where="between 2000 and 3000")), (7,), id="empty partitions"
+        ),
     ],
 )
 def test_the_same_rows_in_the_same_batches_as_through_files(

@@ -10,10 +10,10 @@ import pytest
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
 from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput, current_input
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptAnswers, ScriptInput, current_input
 
 TOLD = ScriptInput(
-    protocol_version=1,
+    protocol_version=PROTOCOL_VERSION,
     role="train",
     params={"fitParam": {"alpha": "0.1"}, "internalSystemParam": {"resource": {"dict": "/tmp/d"}}},
     data=TableFiles(path="/tmp/data", format="json", options={}, rows=3, schema=""),
@@ -122,7 +122,7 @@ def test_outside_of_a_job_a_script_is_told_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_another_protocol_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "input.json").write_text(json.dumps(codec.encode(TOLD) | {"protocol_version": 2}))
+    (tmp_path / "input.json").write_text(json.dumps(codec.encode(TOLD) | {"protocol_version": PROTOCOL_VERSION + 1}))
     monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
     with pytest.raises(FormatError) as caught:
         current_input()
