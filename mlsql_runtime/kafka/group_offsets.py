@@ -82,7 +82,7 @@ def _explicit(offsets: Mapping[Any, Any], where: str) -> dict[Pair, int]:
     """Either notation, as (topic, partition) to offset."""
     found: dict[Pair, int] = {}
     for key, value in offsets.items():
-        if isinstance(key, str) and isinstance(value, Mapping):
+        if isinstance(key, str) and isinstance(value, Mapping) and all(str(partition).isdigit() for partition in value):
             found |= {(key, int(partition)): offset for partition, offset in value.items()}  # JSON has text as keys
         elif isinstance(key, tuple) and len(key) == 2:
             found[(key[0], key[1])] = value

@@ -197,7 +197,7 @@ def parse_settings(options: Mapping[str, Any], what: str) -> KafkaSettings:
         elif name in _TYPES:
             values[name] = _checked(name, text, given, what)
         else:
-            known = [*_TYPES, *_FILES]
+            known = [*_TYPES, *_FILES, *_ALIASES]
             raise InputError(f"{what}: there is no Kafka setting '{given}'{did_you_mean(name, known)}", setting=given)
     _check_together(values, what)
     return KafkaSettings(values, tuple(ignored))

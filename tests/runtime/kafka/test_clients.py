@@ -1,0 +1,191 @@
+"""Opening clients on a real broker: what works, and the reason when it does not."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from broker import PASSWORDS, Broker
+from support.brokers import advertising, secure
+
+from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, MLSQLError
+from mlsql_runtime.kafka.clients import open_admin, open_consumer, open_producer
+from mlsql_runtime.kafka.cluster import describe_cluster
+from mlsql_runtime.kafka.groups import describe_group
+from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
+from mlsql_runtime.kafka.topics import create_topic, delete_topics, describe_topic, list_topics
+
+WRONG = "wrong-password-40d2"
+# kafka-python leaves the socket of a refused connection to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _collect_sockets() -> Iterator[None]:
+    yield
+    gc.collect()
+
+
+class Heard(logging.Handler):
+    """Everything that is logged, at every level."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    handler, root = Heard(), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler.lines
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+def test_scram_over_tls_end_to_end(broker: Broker, name: str, heard: list[str]) -> None:
+    settings = secure(broker)
+    with open_admin(settings) as admin:
+        create_topic(admin, settings, name)
+        with open_producer(settings) as producer:
+            producer.send(name, b"hello").get(10)
+        with open_consumer(settings, auto_offset_reset="earliest") as consumer:
+            consumer.subscribe([name])
+            (batch,) = consumer.poll(10_000).values()
+        assert [record.value for record in batch] == [b"hello"]
+        assert delete_topics(admin, settings, name) == (name,)
+    assert PASSWORDS["admin"] not in "\n".join(heard)
+
+
+LOGIN = r"the broker does not accept the password of user '{}'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "message"),
+    [
+        ({"sasl.password": WRONG}, KafkaRefused, LOGIN.format("admin")),
+        ({"sasl.username": "nobody"}, KafkaRefused, LOGIN.format("nobody")),
+        ({"sasl.mechanism": "PLAIN"}, KafkaRefused, r"SASL mechanism PLAIN.+sasl_mechanism"),
+        ({"ssl_cafile": None}, KafkaRefused, r"certificate is not trusted \(self-signed certificate\); set ssl_cafile"),
+        (
+            {"security.protocol": "SSL", "sasl.mechanism": None, "sasl.username": None, "sasl.password": None},
+            KafkaRefused,
+            r"the port wants a login \(SSL was asked for",
+        ),
+        (
+            {"security.protocol": "SASL_PLAINTEXT", "ssl_cafile": None},
+            KafkaUnavailable,
+            r"closed at once, as a broker does when security_protocol is not what its port expects",
+        ),
+        ({"bootstrap.servers": "127.0.0.1:9"}, KafkaUnavailable, r"no broker can be reached, the connection is refused"),
+        ({"bootstrap.servers": "no-such-host.invalid:9092"}, KafkaUnavailable, r"its name is unknown \(DNS\)"),
+    ],
+)
+def test_the_reason_why_there_is_no_connection(
+    broker: Broker, changes: dict[str, Any], kind: type[MLSQLError], message: str, heard: list[str]
+) -> None:
+    settings = secure(broker, **changes)
+    threads = set(threading.enumerate())
+    with pytest.raises(kind, match=message) as caught, open_admin(settings, seconds=1):
+        pytest.fail("it connects")
+    told = str(caught.value)
+    assert told.startswith(f"connect on {settings.servers}: ")
+    assert "\n" not in told
+    assert WRONG not in told + "\n".join(heard)
+    assert set(threading.enumerate()) <= threads  # kafka-python leaves its own behind
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, r"the broker does not speak TLS \(SASL_SSL was asked for\)"),
+        (
+            {"security.protocol": "SASL_PLAINTEXT", "ssl_cafile": None},
+            r"the port takes no login \(SASL_PLAINTEXT was asked for\)",
+        ),
+    ],
+)
+def test_more_security_than_the_port_has(broker: Broker, changes: dict[str, Any], message: str) -> None:
+    settings = secure(broker, **{"bootstrap.servers": broker.bootstrap} | changes)
+    with pytest.raises(KafkaRefused, match=message), open_admin(settings, seconds=1):
+        pytest.fail("it connects")
+
+
+def test_a_certificate_for_another_name(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = broker.secure_bootstrap.rpartition(":")[2]
+    settings = secure(broker, **{"bootstrap.servers": f"127.0.0.1.nip.test:{port}"})
+    monkeypatch.setattr(socket, "getaddrinfo", _to_localhost(int(port)))
+    expected = pytest.raises(KafkaRefused, match=r"mismatch.+; connect to a name in it, or set ssl_check_hostname to false")
+    with expected, open_admin(settings, seconds=1):
+        pytest.fail("it connects")
+
+
+def _to_localhost(port: int) -> Any:
+    return lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+
+def test_an_advertised_address_that_cannot_be_reached(broker: Broker) -> None:
+    settings = parse_settings({"bootstrap.servers": advertising(broker, 9)}, "here")
+    expected = pytest.raises(KafkaUnavailable, match=r"it answers, but no broker.+ 127.0.0.1:9; check advertised.listeners")
+    with expected, open_admin(settings, seconds=1):
+        pytest.fail("it connects")
+
+
+@pytest.mark.parametrize("open_client", [open_producer, open_consumer])
+def test_producers_and_consumers_explain_themselves_too(broker: Broker, open_client: Any) -> None:
+    settings = secure(broker, **{"sasl.password": WRONG})
+    with pytest.raises(KafkaRefused, match=LOGIN.format("admin")), open_client(settings, seconds=1):
+        pytest.fail("it connects")
+
+
+def test_a_codec_whose_package_is_missing(broker: Broker) -> None:
+    settings = parse_settings({"bootstrap.servers": broker.bootstrap, "compression.type": "brotli"}, "here")
+    with pytest.raises(InputError, match=r"kafka-python cannot: Not supported codec: brotli"), open_producer(settings):
+        pytest.fail("it opens")
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda admin, to: create_topic(admin, to, "mine"), r"create topic mine on .+: user 'guest' is not allowed to"),
+        (lambda admin, to: delete_topics(admin, to, "mine"), r"delete topic mine on .+: user 'guest' is not allowed to"),
+        (lambda admin, to: describe_topic(admin, to, "mine"), r"describe topic mine on .+: user 'guest' is not allowed to"),
+        (lambda admin, to: describe_group(admin, to, "ours"), r"describe group ours on .+: user 'guest' is not allowed to"),
+    ],
+)
+def test_a_missing_acl(broker: Broker, ask: Any, message: str) -> None:
+    settings = secure(broker, "guest")
+    with open_admin(settings) as admin:
+        assert list_topics(admin, settings) == ()  # a broker hides what one may not see
+        with pytest.raises(KafkaRefused, match=message):
+            ask(admin, settings)
+
+
+def test_a_cluster_tells_what_it_is(admin: Any, kafka_settings: KafkaSettings, broker: Broker) -> None:
+    found = describe_cluster(admin, kafka_settings)
+    assert [f"{each.host}:{each.port}" for each in found.brokers] == [broker.bootstrap]
+    assert found.controller == found.brokers[0].broker
+    assert (found.cluster_id, found.version >= "4") == ("mlsqlmlsqlmlsqlmlsqlml", True)
+    assert found.features["metadata.version"] > 0
+
+
+def test_a_broker_that_dies_is_unavailable_until_it_is_back(broker: Broker, kafka_settings: KafkaSettings) -> None:
+    with open_admin(kafka_settings, seconds=2) as client:
+        broker.kill()
+        try:
+            with pytest.raises(KafkaUnavailable, match=rf"list topics on {broker.bootstrap}: "):
+                list_topics(client, kafka_settings)
+        finally:
+            broker.start()
+    with open_admin(kafka_settings) as client:
+        list_topics(client, kafka_settings)

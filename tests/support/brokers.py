@@ -1,0 +1,56 @@
+"""What the Kafka tests share: settings for the secure listener, a forwarder that advertises another port."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+from broker import PASSWORDS, Broker
+
+from mlsql_runtime.kafka.settings import KafkaSettings, layered, parse_settings
+
+
+def secure_options(broker: Broker, user: str = "admin") -> dict[str, Any]:
+    """The secure listener's settings in the dotted notation."""
+    return {
+        "bootstrap.servers": broker.secure_bootstrap,
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": user,
+        "sasl.password": PASSWORDS.get(user, "unknown-users-secret"),
+        "ssl.ca.location": str(broker.cafile),
+    }
+
+
+def secure(broker: Broker, user: str = "admin", **changes: Any) -> KafkaSettings:
+    """Checked settings for the secure listener; a change to None takes a setting away."""
+    return parse_settings(layered(secure_options(broker, user), changes), "the test broker")
+
+
+def advertising(broker: Broker, port: int) -> str:
+    """A server that forwards to the plain listener, with ``port`` in the broker's answers where its own port was."""
+    target = int(broker.bootstrap.rpartition(":")[2])
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(source: socket.socket, sink: socket.socket, swap: bool) -> None:
+        with source, sink:
+            while data := source.recv(65536):
+                sink.sendall(data.replace(target.to_bytes(4, "big"), port.to_bytes(4, "big")) if swap else data)
+
+    def serve() -> None:
+        with listener:
+            client, _ = listener.accept()
+            server = socket.create_connection(("127.0.0.1", target))
+            threading.Thread(target=_quietly, args=(pump, client, server, False), daemon=True).start()
+            _quietly(pump, server, client, True)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _quietly(pump: Any, *arguments: Any) -> None:
+    try:
+        pump(*arguments)
+    except OSError:  # one side went away
+        return
