@@ -1,12 +1,22 @@
 """What a Kafka cluster answers about its topics, groups and brokers, as values that cannot change under one's hands.
 
-``dataclasses.asdict`` makes plain JSON values of each of them, for an XCom for example.
+:func:`plain` makes JSON values of each of them, for an XCom for example.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from typing import Any
+
+
+def plain(fact: Any) -> Any:
+    """A fact, or several of them, as lists, dicts, texts and numbers."""
+    if is_dataclass(fact) and not isinstance(fact, type):
+        return plain(asdict(fact))
+    if isinstance(fact, Mapping):
+        return {name: plain(value) for name, value in fact.items()}
+    return [plain(each) for each in fact] if isinstance(fact, (tuple, list)) else fact
 
 
 @dataclass(frozen=True)
