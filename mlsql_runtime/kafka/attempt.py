@@ -41,7 +41,8 @@ class Attempt(logging.Handler):
         super().__init__(logging.WARNING)
         self.network: Any = None
         self.reasons: list[Exception] = []
-        self._others = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+        self._own = threading.get_ident()
+        self._others = {thread.ident for thread in threading.enumerate()} - {self._own}
         self._seconds = seconds
         self._ending: threading.Thread | None = None
 
@@ -63,7 +64,8 @@ class Attempt(logging.Handler):
         if seen and record.name == "kafka.net.connection" and getattr(arguments[0], "broker_version", None):
             seen.append(LostAtLogin(str(seen[0])))
         self.reasons.extend(seen)
-        if self._ending is None and any(is_final(each) for each in seen):
+        # A producer connects on the caller's own thread, which no other may interrupt.
+        if self._ending is None and record.thread != self._own and any(is_final(each) for each in seen):
             self._ending = threading.Thread(target=self.network.close)  # which waits for the thread that logs this
             self._ending.start()
 

@@ -48,6 +48,7 @@ def open_producer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
     Raises what :func:`open_admin` does.
     """
     kafka = _library()
+    _try(settings, seconds)
     client, _ = _open(settings, seconds, kafka.KafkaProducer, settings.producer() | _NO_TOPICS | own)
     try:
         yield client
@@ -59,12 +60,19 @@ def open_producer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
 def open_consumer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **own: Any) -> Iterator[KafkaConsumer]:
     """A consumer that commits nothing by itself; ``own`` and errors as in :func:`open_producer`."""
     kafka = _library()
+    _try(settings, seconds)
     arguments = settings.consumer() | _NO_TOPICS | {"enable_auto_commit": False, "auto_offset_reset": "none"} | own
     client, _ = _open(settings, seconds, kafka.KafkaConsumer, arguments)
     try:
         yield client
     finally:
         client.close(autocommit=False)
+
+
+def _try(settings: KafkaSettings, seconds: float) -> None:
+    """Fail as an admin client does: at the first refusal, and when an advertised address cannot be reached."""
+    with open_admin(settings, seconds):
+        pass
 
 
 def _library() -> Any:

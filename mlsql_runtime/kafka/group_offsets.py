@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mlsql_runtime.errors import InputError, KafkaRefused
 from mlsql_runtime.kafka.facts import OffsetChange
-from mlsql_runtime.kafka.groups import asked, fetch_offsets, offset_ranges, raw_group
+from mlsql_runtime.kafka.groups import asked, fetch_offsets, list_groups, offset_ranges, raw_group
 from mlsql_runtime.kafka.problems import explain, explained, raise_all
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import as_names
@@ -129,8 +129,12 @@ def _milliseconds(to: object, where: str) -> int:
 
 def _refuse_members(admin: KafkaAdminClient, settings: KafkaSettings, group: str) -> None:
     raw = raw_group(admin, settings, group)
-    if raw is not None and raw["members"]:
-        who = ", ".join(sorted(f"{each['client_id']} on {each['client_host'].lstrip('/')}" for each in raw["members"]))
+    if raw is None:  # of the newer group protocol, or not there
+        who = "".join(each.state for each in list_groups(admin, settings) if each.group == group and each.state != "Empty")
+    else:
+        members = (f"{each['client_id']} on {each['client_host'].lstrip('/')}" for each in raw["members"])
+        who = ", ".join(sorted(members))
+    if who:
         raise KafkaRefused(f"reset group {group} on {settings.servers}: the group has members that read ({who}); end them first")
 
 
@@ -147,10 +151,13 @@ def _raise_refusals(answer: Mapping[Any, type[Exception]], settings: KafkaSettin
     """kafka-python answers a class of error for each partition."""
     from kafka.errors import NoError
 
+    refused: dict[tuple[str, type[Exception]], list[int]] = {}
+    for pair, kind in sorted(answer.items()):
+        if kind is not NoError:
+            refused.setdefault((pair.topic, kind), []).append(pair.partition)
     raise_all(
         [
-            explain(kind(), settings, f"{doing} in partition {pair.partition} of topic {pair.topic}")
-            for pair, kind in sorted(answer.items())
-            if kind is not NoError
+            explain(kind(), settings, f"{doing} in topic {topic}, partitions {', '.join(map(str, partitions))}")
+            for (topic, kind), partitions in refused.items()
         ]
     )

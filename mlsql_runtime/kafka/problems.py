@@ -20,6 +20,10 @@ def explained(settings: KafkaSettings, doing: str) -> Iterator[None]:
         yield
     except KafkaError as error:
         raise explain(error, settings, doing) from error
+    except RuntimeError as error:
+        if "controller" not in str(error):
+            raise
+        raise KafkaUnavailable(f"{doing} on {settings.servers}: the cluster has no controller now; try again") from error
 
 
 def explain_code(code: int, message: str | None, settings: KafkaSettings, doing: str) -> MLSQLError:
