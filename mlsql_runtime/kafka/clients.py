@@ -144,5 +144,8 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
                 file.flush()
                 context.load_cert_chain(Path(file.name), password=values.get("ssl_password", ""))
     except (ssl.SSLError, ValueError) as error:
-        raise InputError(f"the certificates for {settings.servers} cannot be used: {error}") from error
+        raise InputError(
+            f"connect on {settings.servers}: the certificates cannot be used ({error}); "
+            "check ssl_cafile, ssl_certfile, ssl_keyfile and ssl_password"
+        ) from error
     return context

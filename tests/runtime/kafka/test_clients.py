@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import PASSWORDS, Broker
+from broker import PASSWORDS, STORE_PASSWORD, Broker
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 from support.brokers import advertising, secure
 
 from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, MLSQLError
@@ -132,6 +137,49 @@ def test_a_certificate_for_another_name(broker: Broker, monkeypatch: pytest.Monk
 
 def _to_localhost(port: int) -> Any:
     return lambda *_, **__: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+
+@pytest.fixture
+def key_pair(broker: Broker) -> tuple[str, bytes]:
+    """The broker's own certificate, and its key encrypted with ``key-password``, as PEM."""
+    key, certificate, _ = pkcs12.load_key_and_certificates((broker.folder / "key.p12").read_bytes(), STORE_PASSWORD.encode())
+    assert key is not None
+    assert certificate is not None
+    encryption = serialization.BestAvailableEncryption(b"key-password")
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), pem
+
+
+def test_a_client_certificate(broker: Broker, key_pair: tuple[str, bytes]) -> None:
+    own = {"ssl_cert_pem": key_pair[0], "ssl_key_pem": key_pair[1].decode()}
+    with open_admin(secure(broker, **own, ssl_password="key-password")):
+        pass  # this broker wants none, and takes it
+    expected = pytest.raises(InputError, match=r"the certificates cannot be used \(.+\); check .+ ssl_password")
+    with expected as caught, open_admin(secure(broker, **own, ssl_password=WRONG)):
+        pytest.fail("it connects")
+    assert WRONG not in str(caught.value)
+
+
+def test_a_port_that_wants_a_client_certificate(broker: Broker, key_pair: tuple[str, bytes], tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(key_pair[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(broker.cafile, tmp_path / "key.pem", "key-password")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)  # ends the thread below
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # which an SSLError is
+                while True:
+                    client, _ = listener.accept()
+                    with contextlib.suppress(ssl.SSLError), client, context.wrap_socket(client, server_side=True):
+                        pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        settings = secure(broker, **{"bootstrap.servers": f"127.0.0.1:{listener.getsockname()[1]}"})
+        expected = pytest.raises(KafkaRefused, match=r"the broker ends TLS \(.*alert.*\); check ssl_certfile and ssl_keyfile")
+        with expected, open_admin(settings, seconds=1):
+            pytest.fail("it connects")
 
 
 def test_an_advertised_address_that_cannot_be_reached(broker: Broker) -> None:
