@@ -109,7 +109,7 @@ def _telling(error: Exception) -> int:
         return 3
     if "DNS" in text or "ECONN" in text or "EHOSTUNREACH" in text:
         return 2
-    return 1 if "socket disconnected" in text else 0
+    return 1 if _is_dropped(text) else 0
 
 
 def _refused_connection(cause: Exception, settings: KafkaSettings) -> str | None:
@@ -144,13 +144,17 @@ def _refused_connection(cause: Exception, settings: KafkaSettings) -> str | None
     return None
 
 
+def _is_dropped(text: str) -> bool:
+    return "socket disconnected" in text or "reset by peer" in text
+
+
 def _unreachable(cause: Exception) -> str:
     text = str(cause)
     if "DNS" in text:
         return "no broker can be reached, its name is unknown (DNS)"
     if "ECONNREFUSED" in text:
         return "no broker can be reached, the connection is refused"
-    if "socket disconnected" in text:
+    if _is_dropped(text):
         return "the connection is closed at once, as a broker does when security_protocol is not what its port expects"
     return f"no answer in time ({text})"
 
