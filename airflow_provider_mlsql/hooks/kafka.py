@@ -9,6 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import BaseHook
 from airflow.sdk.log import mask_secret
 
@@ -41,7 +42,8 @@ class KafkaHook(BaseHook):
     ``KafkaUnavailable`` when trying again may help, ``InputError`` or its kind ``KafkaRefused`` when it cannot.
     Calls block: on a triggerer's event loop make them in a thread (``asyncio.to_thread``).
 
-    :param kafka_conn_id: a connection of type ``mlsql_kafka``, or one of the official provider's (``kafka``).
+    :param kafka_conn_id: a connection of type ``mlsql_kafka``, or one of the official provider's (``kafka``); None when
+        ``config`` says it all.
     :param config: settings in any notation, which replace those of the connection; None takes a setting away.
     :param connect_seconds: how long to wait for a broker, and then for each of its answers.
     """
@@ -53,7 +55,7 @@ class KafkaHook(BaseHook):
 
     def __init__(
         self,
-        kafka_conn_id: str = default_conn_name,
+        kafka_conn_id: str | None = default_conn_name,
         config: Mapping[str, Any] | None = None,
         connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
@@ -70,8 +72,8 @@ class KafkaHook(BaseHook):
 
         :raises InputError: for settings that cannot be used.
         """
-        what = f"connection {self.kafka_conn_id}"
-        given = _of_connection(self.get_connection(self.kafka_conn_id), what)
+        what = f"connection {self.kafka_conn_id}" if self.kafka_conn_id else "the Kafka configuration"
+        given = self._connection_settings(self.kafka_conn_id, what) if self.kafka_conn_id else {}
         for secret in _secrets(given | self.config):
             mask_secret(secret)
         settings = parse_settings(layered(given, self.config), what)
@@ -80,6 +82,16 @@ class KafkaHook(BaseHook):
         if settings.ignored:
             self.log.info("%s: without use here are %s", what, ", ".join(settings.ignored))
         return settings
+
+    def _connection_settings(self, conn_id: str, what: str) -> dict[str, Any]:
+        try:
+            return _of_connection(self.get_connection(conn_id), what)
+        except AirflowNotFoundException as error:
+            raise InputError(
+                f"there is no connection '{conn_id}'; add it: airflow connections add {conn_id} "
+                f"--conn-type {self.conn_type} --conn-host broker:9092",
+                conn_id=conn_id,
+            ) from error
 
     def get_conn(self) -> KafkaAdminClient:
         """This hook's admin client, which later calls share until :meth:`close`."""

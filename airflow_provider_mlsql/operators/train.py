@@ -16,13 +16,17 @@ from airflow_provider_mlsql.arguments import (
     as_table,
     script_path,
 )
+from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Select, Statement, Train
+from mlsql_runtime.kafka.feed_options import kafka_feed, split_options
+from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, PythonEnv, Secrets, Select, Statement, Train
 from mlsql_runtime.result import as_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from mlsql_runtime.kafka.settings import KafkaSettings
 
 
 class MLSQLTrainOperator(MLSQLOperator):
@@ -39,10 +43,17 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param fit_params: one dict of parameters for each fit group; ``resource.<name>`` names a file or folder to bring along.
     :param validate_data: a table like ``data``, with the columns that the script reads (``sql`` is not applied to it); or a
         fraction of the rows to hold out, such as ``0.2``.
-    :param enable_data_local: data reach the script as files.
+    :param enable_data_local: data reach the script as files; False: through Kafka.
     :param data_local_format: format of these files: any Spark writer format.
     :param data_local_file_num: number of these files.
     :param data_local_options: options of the writer.
+    :param kafka_conn_id: the Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` says it all.
+    :param kafka_topic: each run makes a topic of its own, named after this one, and deletes it.
+    :param kafka_group_id: groups ``<kafka_group_id>_<alg_index>`` show how far each script has read; deleted as well.
+    :param kafka_reuse: train from what the topic ``kafka_topic`` holds, up to its end when the job begins; without ``data``.
+    :param kafka_keep: do not delete the run's topic, to look at it or to train from it again.
+    :param kafka_config: settings of the client, over those of the connection; and of the topic: ``topic.partitions``,
+        ``topic.replication.factor``, ``topic.retention.ms`` and whatever else Kafka knows, as ``topic.<name>``.
     :param python_path: interpreter of the script, on the executors; the job's own by default.
     :param python_ver: version prefix that the interpreter must have, such as ``"3.11"``.
     :param python_param: flags of the interpreter.
@@ -67,6 +78,12 @@ class MLSQLTrainOperator(MLSQLOperator):
         "data_local_format",
         "data_local_file_num",
         "data_local_options",
+        "kafka_conn_id",
+        "kafka_topic",
+        "kafka_group_id",
+        "kafka_reuse",
+        "kafka_keep",
+        "kafka_config",
         "python_path",
         "python_param",
         "envs",
@@ -85,7 +102,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         *,
         model_path: str,
         python_script_path: str,
-        data: str | Mapping[str, Any],
+        data: str | Mapping[str, Any] | None = None,
         sql: str | None = None,
         fit_params: Sequence[Mapping[str, Any]] | str | None = None,
         validate_data: str | Mapping[str, Any] | float | None = None,
@@ -93,6 +110,12 @@ class MLSQLTrainOperator(MLSQLOperator):
         data_local_format: str = "json",
         data_local_file_num: int | str | None = None,
         data_local_options: Mapping[str, Any] | str | None = None,
+        kafka_conn_id: str | None = "mlsql_kafka_default",
+        kafka_topic: str | None = None,
+        kafka_group_id: str | None = None,
+        kafka_reuse: bool | str = False,
+        kafka_keep: bool | str = False,
+        kafka_config: Mapping[str, Any] | str | None = None,
         python_path: str | None = None,
         python_ver: str | None = None,
         python_param: Sequence[str] | str = (),
@@ -116,6 +139,12 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.data_local_format = data_local_format
         self.data_local_file_num = data_local_file_num
         self.data_local_options = data_local_options
+        self.kafka_conn_id = kafka_conn_id
+        self.kafka_topic = kafka_topic
+        self.kafka_group_id = kafka_group_id
+        self.kafka_reuse = kafka_reuse
+        self.kafka_keep = kafka_keep
+        self.kafka_config = kafka_config
         self.python_path = python_path
         self.python_ver = python_ver
         self.python_param = python_param
@@ -131,25 +160,18 @@ class MLSQLTrainOperator(MLSQLOperator):
         return as_xcom(self.run_plan(context).steps[-1])
 
     def statements(self) -> tuple[Statement, ...]:
-        if not as_bool(self.enable_data_local, "enable_data_local"):
-            raise InputError("enable_data_local is False, but this version brings data to scripts as files only; set it to True")
-        data = as_table(self.data, "data")
-        made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
-        if self.sql:
-            made.append(Select(table="selected", sql=self.sql))
+        feed = self._files() if as_bool(self.enable_data_local, "enable_data_local") else self._kafka()
+        made: list[Statement] = []
+        table = self._table(made, feed)
         fraction, validate_table = self._validation(made)
         train = Train(
-            table="selected" if self.sql else "data",
+            table=table,
             model_path=str(self.model_path),
             script_path=script_path(self, self.python_script_path),
             fit_params=as_groups(self.fit_params),
             validate_table=validate_table,
             validate_fraction=fraction,
-            feed=FileFeed(
-                format=self.data_local_format,
-                file_num=as_int(self.data_local_file_num, "data_local_file_num"),
-                options=as_options(self.data_local_options, "data_local_options"),
-            ),
+            feed=feed,
             python=PythonEnv(
                 path=self.python_path or None,
                 version=self.python_ver or None,
@@ -163,6 +185,51 @@ class MLSQLTrainOperator(MLSQLOperator):
             keep_local_directory=as_bool(self.keep_local_directory, "keep_local_directory"),
         )
         return (*made, train)
+
+    def secrets(self) -> Secrets:
+        if as_bool(self.enable_data_local, "enable_data_local"):
+            return Secrets()
+        return Secrets(kafka={self._kafka_secrets(): self._kafka_settings().private})
+
+    def _table(self, made: list[Statement], feed: FileFeed | KafkaFeed) -> str | None:
+        """The name of the table to train on, loaded and selected; None when a topic is trained from as it is."""
+        if isinstance(feed, KafkaFeed) and feed.reuse:
+            if self.data or self.sql:
+                raise InputError("kafka_reuse trains from what the topic holds; leave out data and sql, or set it to False")
+            return None
+        if not self.data:
+            raise InputError("no data are given; name a table: data=\"libsvm.`/path`\" or data={'format': …, 'path': …}")
+        data = as_table(self.data, "data")
+        made.append(Load(table="data", format=data.format, path=data.path, options=data.options))
+        if not self.sql:
+            return "data"
+        made.append(Select(table="selected", sql=self.sql))
+        return "selected"
+
+    def _files(self) -> FileFeed:
+        return FileFeed(
+            format=self.data_local_format,
+            file_num=as_int(self.data_local_file_num, "data_local_file_num"),
+            options=as_options(self.data_local_options, "data_local_options"),
+        )
+
+    def _kafka(self) -> KafkaFeed:
+        own, _ = split_options(as_options(self.kafka_config, "kafka_config"))
+        given = {
+            "topic": self.kafka_topic,
+            "group_id": self.kafka_group_id,
+            "reuse": as_bool(self.kafka_reuse, "kafka_reuse"),
+            "keep": as_bool(self.kafka_keep, "kafka_keep"),
+        }
+        return kafka_feed({**own, **given}, self._kafka_settings(), self._kafka_secrets())
+
+    def _kafka_settings(self) -> KafkaSettings:
+        _, client = split_options(as_options(self.kafka_config, "kafka_config"))
+        return KafkaHook(self.kafka_conn_id, config=client).settings
+
+    def _kafka_secrets(self) -> str:
+        """The name under which plan and secrets mean the same."""
+        return self.kafka_conn_id or "kafka"
 
     def _kept(self) -> int | None:
         """How many versions are kept; None for all."""

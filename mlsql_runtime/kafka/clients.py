@@ -6,7 +6,7 @@ import ssl
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 8.0
 _NO_TOPICS = {"allow_auto_create_topics": False}  # asking for a topic must not make one
+_TRIED: set[int] = set()
 Client = TypeVar("Client")
 
 
@@ -66,13 +67,19 @@ def open_consumer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
     try:
         yield client
     finally:
-        client.close(autocommit=False)
+        with suppress(RuntimeError):  # a script that ends in mid-reading: kafka-python's exit hook has been here before
+            client.close(autocommit=False)
 
 
 def _try(settings: KafkaSettings, seconds: float) -> None:
-    """Fail as an admin client does: at the first refusal, and when an advertised address cannot be reached."""
-    with open_admin(settings, seconds):
-        pass
+    """Fail as an admin client does: at the first refusal, and when an advertised address cannot be reached.
+
+    Once in a process is enough: Spark's workers open a client for every task.
+    """
+    key = hash(frozenset(settings.values.items()))
+    if key not in _TRIED:
+        with open_admin(settings, seconds):
+            _TRIED.add(key)
 
 
 def _library() -> Any:

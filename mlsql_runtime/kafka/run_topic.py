@@ -61,7 +61,7 @@ def check_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str) -> None:
 
 @contextmanager
 def run_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int, parallelism: int) -> Iterator[RunTopic]:
-    """Create the run's topic; delete it and the groups of its readers at the end, unless ``feed.keep``."""
+    """Create the run's topic; delete it, unless ``feed.keep``, and the groups of its readers at the end."""
     remove_run(feed, settings, job_id, groups)  # of an attempt that nobody could clean up after
     configs = _configs(feed)
     run = secrets.token_hex(4)
@@ -86,8 +86,7 @@ def run_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int
     finally:
         if feed.keep:
             say(f"kafka: topic {topic.name} is kept")
-        else:
-            try_to_remove_run(feed, settings, job_id, groups)
+        try_to_remove_run(feed, settings, job_id, groups)
 
 
 def group_of(feed: KafkaFeed, job_id: str) -> str:
@@ -104,7 +103,7 @@ def try_to_remove_run(feed: KafkaFeed, settings: KafkaSettings, job_id: str, gro
 
 
 def remove_run(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int) -> None:
-    """Delete every topic that this job made for the feed, and the groups of its readers."""
+    """Delete every topic that this job made for the feed and shall not keep, and the groups of its readers."""
     group = group_of(feed, job_id)
     with open_admin(settings) as admin:
         if not feed.reuse and not feed.keep:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.plan import Train
+from mlsql_runtime.plan import KafkaFeed, Train
 from mlsql_runtime.script.bundle import ScriptBundle, helper_names
 
 _SUPERVISED = {"sklearn_all_data", "sklearn_batch_data"}
@@ -30,8 +30,14 @@ def check_columns(statement: Train, bundle: ScriptBundle, columns: Sequence[str]
             name, used = params.get(option, default), sorted(calls & readers)
             if used and name not in columns:
                 raise DataError(
-                    f"the table '{statement.table}' has no column '{name}', which mlsql.{used[0]} in {bundle.entry} reads; "
+                    f"{_source(statement)} has no column '{name}', which mlsql.{used[0]} in {bundle.entry} reads; "
                     f"its columns are {', '.join(columns)}: name one with fitParam.{index}.{option}, or call it '{name}' in SQL",
                     column=name,
                     columns=list(columns),
                 )
+
+
+def _source(statement: Train) -> str:
+    if statement.table is None and isinstance(statement.feed, KafkaFeed):
+        return f"topic '{statement.feed.topic}'"
+    return f"the table '{statement.table}'"

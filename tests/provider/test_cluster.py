@@ -1,17 +1,13 @@
-"""The same job on a Spark standalone cluster: a master and two workers, each a process of its own."""
+"""The same job on a Spark standalone cluster."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyspark
 import pytest
+from support.cluster import standalone_cluster
 from support.workbench import DATA, EXAMPLES, Script
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
@@ -19,50 +15,10 @@ from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import Plan, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult
 
-SPARK_HOME = str(Path(pyspark.__file__).parent)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def spark_process(folder: Path, *arguments: str, ready: str) -> Iterator[None]:
-    """A Spark daemon in the foreground, from the line that says it is ready until it is ended by its process."""
-    env = {**os.environ, "SPARK_HOME": SPARK_HOME, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
-    command = [f"{SPARK_HOME}/bin/spark-class", *arguments]
-    with subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as daemon:
-        try:
-            assert daemon.stdout is not None
-            said = []
-            for line in daemon.stdout:
-                said.append(line)
-                if ready in line:
-                    break
-            else:
-                pytest.fail(f"{arguments[0]} ended: {''.join(said)}")
-            yield
-        finally:
-            daemon.terminate()
-            daemon.communicate(timeout=60)
-
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("cluster"), free_port()
-    url = f"spark://127.0.0.1:{port}"
-    with contextlib.ExitStack() as stack:
-        ports = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
-        stack.enter_context(spark_process(folder, "org.apache.spark.deploy.master.Master", *ports, ready="New state: ALIVE"))
-        for _ in range(2):
-            options = ["--host", "127.0.0.1", "--webui-port", "0", "-c", "1", "-m", "1g", "-d", str(folder), url]
-            stack.enter_context(
-                spark_process(
-                    folder, "org.apache.spark.deploy.worker.Worker", *options, ready="Successfully registered with master"
-                )
-            )
+    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as url:
         yield url
 
 

@@ -13,9 +13,18 @@ from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import FileFeed, FunctionRef, Load, Predict, PythonEnv, Register, Save, Select, Train
+from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Load, Predict, PythonEnv, Register, Save, Select, Train
 
 LOAD = Load(table="data", format="libsvm", path="/d")
+
+
+BROKER = {"bootstrap.servers": "b:9092"}
+KAFKA: dict[str, Any] = {
+    "enable_data_local": False,
+    "kafka_conn_id": None,
+    "kafka_topic": "orders",
+    "kafka_config": BROKER,
+}
 
 
 def train(**arguments: Any) -> MLSQLTrainOperator:
@@ -35,6 +44,51 @@ def predict(**arguments: Any) -> MLSQLPredictOperator:
 
 def test_train_with_defaults() -> None:
     assert train().statements() == (LOAD, Train(table="data", model_path="/m", script_path="/t.py"))
+
+
+def test_train_through_kafka() -> None:
+    operator = train(
+        enable_data_local="false",
+        kafka_conn_id=None,
+        kafka_topic="orders",
+        kafka_group_id="readers",
+        kafka_keep="true",
+        kafka_config={
+            "bootstrap.servers": "b1:9092,b2:9092",
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "me",
+            "sasl.password": "hush",
+            "topic.partitions": 6,
+            "topic.replication.factor": "3",
+            "topic.retention.ms": 60000,
+        },
+    )
+    *_, statement = operator.statements()
+    assert isinstance(statement, Train)
+    assert statement.feed == KafkaFeed(
+        topic="orders",
+        settings={
+            "bootstrap_servers": "b1:9092,b2:9092",
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": "me",
+        },
+        secrets="kafka",
+        group="readers",
+        keep=True,
+        partitions=6,
+        replication_factor=3,
+        topic_configs={"retention.ms": "60000"},
+    )
+    assert operator.secrets().kafka == {"kafka": {"sasl_plain_password": "hush"}}
+
+
+def test_train_from_a_topic_as_it_is() -> None:
+    [statement] = train(**KAFKA | {"data": None, "kafka_reuse": True}).statements()
+    assert isinstance(statement, Train)
+    assert statement.table is None
+    assert statement.feed == KafkaFeed(topic="orders", settings={"bootstrap_servers": "b:9092"}, reuse=True)
 
 
 def test_train_with_everything() -> None:
@@ -183,7 +237,15 @@ def test_predict_with_a_batch_script() -> None:
         (train, {"fit_timeout": "-1"}, "expected more than 0"),
         (train, {"python_ver": "2.7"}, "dropped Python 2"),
         (train, {"fail_on": "some"}, "expected 'all' or 'any'"),
-        (train, {"enable_data_local": False}, "as files only"),
+        (train, {"data": None}, "no data are given"),
+        (train, KAFKA | {"kafka_topic": None}, "no topic is given"),
+        (train, KAFKA | {"kafka_topic": "a b"}, "'a b'; expected up to 200 letters"),
+        (train, KAFKA | {"kafka_config": None}, "the Kafka configuration names no broker"),
+        (train, KAFKA | {"kafka_conn_id": "nowhere"}, "no connection 'nowhere'; add it: airflow connections add"),
+        (train, KAFKA | {"kafka_reuse": True}, "leave out data and sql"),
+        (train, KAFKA | {"kafka_reuse": "maybe"}, "kafka_reuse is 'maybe'; expected true or false"),
+        (train, KAFKA | {"kafka_config": BROKER | {"topic.partitions": "many"}}, "topic.partitions is 'many'; expected a whole"),
+        (train, KAFKA | {"kafka_config": BROKER | {"compresion.type": "gzip"}}, "did you mean 'compression_type'"),
         (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
         (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
         (train, {"envs": "[1]"}, "envs is a list; expected a dict"),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.workbench import Run, Script
 
-from mlsql_runtime.kafka.clients import open_admin
-from mlsql_runtime.plan import FileFeed, KafkaFeed, Select, Train
+from mlsql_runtime.kafka.clients import open_admin, open_producer
+from mlsql_runtime.kafka.topics import create_topic, delete_topics
+from mlsql_runtime.plan import FileFeed, KafkaFeed, Register, Select, Train
 from mlsql_runtime.result import TrainResult
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.read import read_manifest
 
 if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
@@ -94,3 +99,126 @@ def test_the_same_rows_in_the_same_batches_as_through_files(
     for size, fit in zip(sizes, kafka.fits, strict=True):
         assert (fit.metrics["rows"], fit.metrics["most"]) == (files.rows, min(size, files.rows))
     assert names() == before
+
+
+EVERY_WAY = """
+import mlsql, mlsql_model
+X, y = mlsql.all_data()
+dense, _ = mlsql.sklearn_all_data()
+batches = [(part.shape[0], part.format) for part, _ in mlsql.read_batches(30)]
+seen = []
+mlsql.sklearn_batch_data(lambda X, y, label_size: seen.append((X.shape, len(y), label_size)))
+held = mlsql.get_validate_data()
+for found, expected in [
+    (X.shape, (100, 692)),
+    (float(X.sum()), 2434190.0),
+    (float(dense.sum()), 2434190.0),
+    (batches, [(30, "csr"), (30, "csr"), (30, "csr"), (10, "csr")]),
+    (seen, [((64, 692), 64, 2), ((36, 692), 36, 2)]),
+    (held[0].shape, (100, 692)),
+    (sorted(mlsql.kafka_param), ["bootstrap.servers", "group_id", "topic"]),
+]:
+    if found != expected:
+        raise SystemExit(f"found {found}, expected {expected}")
+mlsql_model.sk_save_model(1)
+print("mlsql_validation_score:1")
+"""
+
+
+def test_every_reading_function_and_functions_made_from_the_model(
+    run: Run, tmp_path: Path, script: Script, feed: KafkaFeed
+) -> None:
+    train = trained(tmp_path / "m", script(EVERY_WAY), feed, table="data", validate_table="data")
+    predict = script("import python_fun\npython_fun.udf(lambda index, s: [(1, None, None, [1.0])])", "predict.py")
+    register = Register(model_path=str(tmp_path / "m"), function="one", script_path=predict)
+    outcome = run(train, register)
+    outcome.raise_for_error()
+    assert read_manifest(Location.of(str(tmp_path / "m"))).data.feature_width == 692
+
+
+def test_rows_held_out_are_not_sent(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
+    source = """
+import mlsql, mlsql_model
+mlsql.report(rows=len(mlsql.all_data()[1]), held=len(mlsql.get_validate_data()[1]))
+mlsql_model.sk_save_model(1)
+"""
+    result = result_of(run(trained(tmp_path / "m", script(source), feed, table="data", validate_fraction=0.3)))
+    metrics = result.fits[0].metrics
+    assert metrics["rows"] + metrics["held"] == 100
+    assert metrics["rows"] == result.rows < 100
+
+
+FAILING = [
+    ("raise ValueError('no luck')", "no luck"),
+    ("import mlsql\nmlsql.internal_system_param['tempDataLocalPath']", "there is no tempDataLocalPath, because the data come"),
+    ("import mlsql\nnext(mlsql.read_data()(5))\nraise ValueError('half-way')", "half-way"),
+]
+
+
+@pytest.mark.parametrize(("source", "told"), FAILING)
+def test_a_failing_script_leaves_no_topic_and_no_group(
+    run: Run, tmp_path: Path, script: Script, feed: KafkaFeed, names: Any, source: str, told: str
+) -> None:
+    before = names()
+    error = run(trained(tmp_path / "m", script(source), feed, table="data")).error
+    assert error is not None
+    assert error["kind"] == "TrainingFailed"
+    assert told in error["message"]
+    assert names() == before
+
+
+def test_an_empty_table_and_one_with_a_giant_row(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed, names: Any) -> None:
+    before = names()
+    empty = run(Select(table="rows", sql="select * from data where label > 5"), trained(tmp_path / "m", script("pass"), feed))
+    giant = run(Select(table="rows", sql="select repeat('x', 9000000) as text"), trained(tmp_path / "m", script("pass"), feed))
+    assert (empty.error or {})["kind"] == "DataError"
+    assert "'rows' is empty" in (empty.error or {})["message"]
+    assert (giant.error or {})["kind"] == "KafkaRefused"
+    assert "a row of the table takes 9000" in (giant.error or {})["message"]
+    assert not (tmp_path / "m").exists()
+    assert names() == before
+
+
+def test_a_kept_topic_can_be_trained_from_again(
+    run: Run, tmp_path: Path, script: Script, feed: KafkaFeed, names: Any, kafka_settings: KafkaSettings
+) -> None:
+    before = names()
+    groups = ({"batchSize": "64"},)
+    first = result_of(run(HUNDRED, trained(tmp_path / "m", script(LOOK), replace(feed, keep=True), fit_params=groups)))
+    [topic] = names()[0] - before[0]
+    again = KafkaFeed(topic=topic, settings=feed.settings, reuse=True)
+    second = result_of(run(trained(tmp_path / "m", script(LOOK), again, table=None, fit_params=groups)))
+    assert dict(second.fits[0].metrics) == dict(first.fits[0].metrics)
+    assert names() == (before[0] | {topic}, before[1])
+    with open_admin(kafka_settings) as admin:
+        delete_topics(admin, kafka_settings, [topic])
+
+
+def test_a_topic_of_another_producer_is_trained_from_and_left_as_it_is(
+    run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, names: Any
+) -> None:
+    with open_admin(kafka_settings) as admin:
+        create_topic(admin, kafka_settings, "events", partitions=3)
+    before = names()
+    with open_producer(kafka_settings) as producer:
+        for number in range(100):
+            row = {"label": number % 2, "features": {"type": 1, "values": [number, 1.0]}}
+            producer.send("events", json.dumps(row).encode(), partition=number % 3).get(timeout=10)
+    source = """
+import mlsql, mlsql_model
+X, y = mlsql.all_data()
+mlsql.report(rows=len(y), total=X.sum(), labels=y.sum())
+mlsql_model.sk_save_model(1)
+"""
+    feed = KafkaFeed(topic="events", settings=kafka_settings.public, reuse=True)
+    result = result_of(run(trained(tmp_path / "m", script(source), feed, table=None)))
+    assert dict(result.fits[0].metrics) == {"rows": 100.0, "total": 4950.0 + 100, "labels": 50.0}
+    facts = read_manifest(Location.of(str(tmp_path / "m"))).data
+    assert (facts.rows, facts.feature_width, facts.feature_column) == (100, 2, "features")
+    assert names() == before
+    missing = run(
+        trained(tmp_path / "m", script("import mlsql\nmlsql.all_data()"), feed, table=None, fit_params=({"inputCol": "x"},))
+    )
+    assert "topic 'events' has no column 'x'" in (missing.error or {})["message"]
+    with open_admin(kafka_settings) as admin:
+        delete_topics(admin, kafka_settings, ["events"])

@@ -1,0 +1,196 @@
+"""Training through Kafka as Airflow does it: a secured cluster, secrets that nobody sees, kills that leave nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+from support.kafka import names_with
+from support.workbench import SAMPLE, Script, processes_with
+
+from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
+from airflow_provider_mlsql.hooks.processes import marked
+from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+from mlsql_runtime.errors import InputError, JobFailed, KafkaRefused, KafkaUnavailable
+from mlsql_runtime.plan import Plan, dump_plan
+from mlsql_runtime.result import as_xcom
+
+if TYPE_CHECKING:
+    from broker import Broker
+
+    from mlsql_runtime.kafka.settings import KafkaSettings
+
+DATA = {"format": "libsvm", "path": SAMPLE, "options": {"numFeatures": 692}}
+NOSY = """
+import glob, os, stat, sys
+import mlsql, mlsql_model
+print(sys.argv, dict(os.environ), mlsql.params())
+rows = sum(len(batch) for batch in mlsql.read_data()())
+private = glob.glob(os.path.join(os.path.dirname(mlsql.internal_system_param["tempModelLocalPath"]), "kafka", "*"))
+mlsql.report(rows=rows, private=len(private), open_to_others=sum(bool(os.stat(p).st_mode & 0o077) for p in private))
+mlsql_model.sk_save_model(0)
+open(mlsql.fit_param["folder"] + "/read", "w").close()
+while not os.path.exists(mlsql.fit_param["folder"] + "/go on"):
+    __import__("time").sleep(0.05)
+print("mlsql_validation_score:1")
+"""
+
+
+@pytest.fixture
+def secured(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A connection to the listener with SASL and TLS; answers the password."""
+    from broker import PASSWORDS
+
+    extra = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "ssl.ca.location": str(broker.cafile)}
+    connection = {"conn_type": "mlsql_kafka", "host": broker.secure_bootstrap, "login": "admin", "password": PASSWORDS["admin"]}
+    monkeypatch.setenv("AIRFLOW_CONN_SECURED", json.dumps(connection | {"extra": extra}))
+    return PASSWORDS["admin"]
+
+
+@pytest.fixture
+def plain(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_PLAIN", json.dumps({"conn_type": "mlsql_kafka", "host": broker.bootstrap}))
+
+
+def train(folder: Path, script_path: str, conn_id: str, **arguments: object) -> MLSQLTrainOperator:
+    given = {
+        "task_id": "train",
+        "model_path": str(folder / "m"),
+        "python_script_path": script_path,
+        "data": DATA,
+        "fit_params": {"folder": str(folder)},
+        "enable_data_local": False,
+        "kafka_conn_id": conn_id,
+        "kafka_topic": folder.name,
+        "kafka_group_id": folder.name,
+    }
+    return MLSQLTrainOperator(**given | arguments)  # type: ignore[arg-type]
+
+
+def plan_of(operator: MLSQLTrainOperator) -> Plan:
+    return Plan(job_id="kafka", statements=operator.statements())
+
+
+def until(holds: Callable[[], object], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+class _Running:
+    """A training in the background, whose script has read all and waits."""
+
+    def __init__(self, operator: MLSQLTrainOperator, folder: Path) -> None:
+        self.hook, self.folder = MLSQLHook(), folder
+        self.error: BaseException | None = None
+        self.xcom: dict[str, object] = {}
+        self._thread = threading.Thread(target=self._run, args=(operator,))
+        self._thread.start()
+        until(lambda: (folder / "read").exists() or not self._thread.is_alive())
+
+    def _run(self, operator: MLSQLTrainOperator) -> None:
+        try:
+            self.xcom = as_xcom(self.hook.run(plan_of(operator), operator.secrets()).steps[-1])
+        except BaseException as error:
+            self.error = error
+
+    def processes(self) -> list[psutil.Process]:
+        return marked(str(self.hook._mark))
+
+    def join(self) -> None:
+        (self.folder / "go on").touch()
+        self._thread.join(timeout=120)
+        assert not self._thread.is_alive()
+
+
+def test_a_secured_cluster_and_secrets_that_nobody_sees(
+    secured: str, kafka_settings: KafkaSettings, tmp_path: Path, script: Script, capfd: pytest.CaptureFixture[str]
+) -> None:
+    operator = train(tmp_path, script(NOSY), "secured")
+    running = _Running(operator, tmp_path)
+    assert running.error is None
+    assert names_with(kafka_settings, tmp_path.name) != []
+    assert processes_with(secured) == []
+    assert [process for process in running.processes() if secured in str(process.environ())] == []
+    running.join()
+    assert running.error is None
+    assert names_with(kafka_settings, tmp_path.name) == []
+    assert running.xcom["rows"] == 100
+    [fit] = running.xcom["fits"]  # type: ignore[misc]
+    assert fit["metrics"] == {"rows": 100.0, "private": 1.0, "open_to_others": 0.0}
+    texts = {
+        "log": "".join(capfd.readouterr()),
+        "plan": dump_plan(plan_of(operator)),
+        "xcom": json.dumps(running.xcom),
+        **{str(path): path.read_bytes().decode(errors="replace") for path in (tmp_path / "m").rglob("*") if path.is_file()},
+    }
+    assert "mlsql_validation_score" in texts["log"]
+    assert [name for name, text in texts.items() if secured in text or "BEGIN CERTIFICATE" in text] == []
+
+
+def test_nothing_is_left_after_on_kill(plain: None, kafka_settings: KafkaSettings, tmp_path: Path, script: Script) -> None:
+    running = _Running(train(tmp_path, script(NOSY), "plain"), tmp_path)
+    assert len(names_with(kafka_settings, tmp_path.name)) == 2
+    running.hook.on_kill()
+    assert names_with(kafka_settings, tmp_path.name) == []
+    running.join()
+    assert isinstance(running.error, JobFailed)
+
+
+def test_nothing_is_left_after_a_killed_driver(
+    plain: None, kafka_settings: KafkaSettings, tmp_path: Path, script: Script
+) -> None:
+    running = _Running(train(tmp_path, script(NOSY), "plain"), tmp_path)
+    for process in running.processes():
+        process.kill()
+    running.join()
+    assert isinstance(running.error, JobFailed)
+    assert names_with(kafka_settings, tmp_path.name) == []
+
+
+def refused(operator: MLSQLTrainOperator) -> Exception:
+    """What is said before Spark starts."""
+    hook = MLSQLHook()
+    with pytest.raises((InputError, KafkaUnavailable)) as caught:
+        hook.run(plan_of(operator), operator.secrets())
+    return caught.value
+
+
+def test_what_the_brokers_will_not_do_is_said_before_spark_starts(
+    secured: str,
+    broker: Broker,
+    tmp_path: Path,
+    script: Script,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    from broker import PASSWORDS
+
+    path, where = script("pass"), broker.secure_bootstrap
+    guest = {"sasl.username": "guest", "sasl.password": PASSWORDS["guest"]}
+    missing_acl = refused(train(tmp_path, path, "secured", kafka_config=guest))
+    assert isinstance(missing_acl, KafkaRefused)
+    assert str(missing_acl).startswith(f"create topic {tmp_path.name}_")
+    assert f"on {where}: user 'guest' is not allowed to" in str(missing_acl)
+    wrong = refused(train(tmp_path, path, "secured", kafka_config={"sasl.password": "wrong-one"}))
+    assert isinstance(wrong, KafkaRefused)
+    assert f"connect on {where}: the broker does not accept the password of user 'admin'" in str(wrong)
+    assert "wrong-one" not in str(wrong)
+    config = refused(train(tmp_path, path, "secured", kafka_config={"topic.retention.ms": "a day"}))
+    assert isinstance(config, KafkaRefused)
+    assert "retention.ms" in str(config)
+    factor = refused(train(tmp_path, path, "secured", kafka_config={"topic.replication.factor": 3}))
+    assert "InvalidReplicationFactor" in str(factor)
+    nowhere = refused(train(tmp_path, path, "secured", kafka_config={"bootstrap.servers": "127.0.0.1:9"}))
+    assert isinstance(nowhere, KafkaUnavailable)
+    assert "on 127.0.0.1:9" in str(nowhere)
+    none = refused(train(tmp_path, path, "secured", data=None, kafka_reuse=True))
+    assert f"there is no topic {tmp_path.name} on {where}" in str(none)
+    assert "application" not in capfd.readouterr().out

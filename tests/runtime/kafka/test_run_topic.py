@@ -1,0 +1,108 @@
+"""The topic of a run: what it takes to make it, and that nothing of it is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from broker import Broker
+from support.brokers import secure
+from support.kafka import names_with
+
+from mlsql_runtime.errors import InputError, KafkaRefused
+from mlsql_runtime.feed.receive import receive, span_of
+from mlsql_runtime.feed.send import Target, deliver
+from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.kafka.clients import open_admin
+from mlsql_runtime.kafka.run_topic import check_topic, group_of, remove_run, run_topic, settings_of
+from mlsql_runtime.kafka.settings import KafkaSettings
+from mlsql_runtime.kafka.topics import describe_topic
+from mlsql_runtime.plan import KafkaFeed, Secrets
+
+
+def feed_of(settings: KafkaSettings, topic: str, **fields: Any) -> KafkaFeed:
+    return KafkaFeed(topic=topic, settings=settings.public, **fields)
+
+
+def test_the_topic_is_as_asked_while_the_run_lasts(kafka_settings: KafkaSettings) -> None:
+    feed = feed_of(kafka_settings, "run-a", partitions=3, topic_configs={"retention.ms": "60000"})
+    with run_topic(feed, kafka_settings, "job", groups=2, parallelism=8) as topic, open_admin(kafka_settings) as admin:
+        found = describe_topic(admin, kafka_settings, topic.name)
+        assert (len(found.partitions), topic.max_bytes) == (3, 8 << 20)
+        assert found.changed == {"retention.ms": "60000", "max.message.bytes": str(8 << 20), "cleanup.policy": "delete"}
+    assert names_with(kafka_settings, "run-a") == []
+
+
+def test_a_retry_removes_what_a_lost_worker_left_and_other_runs_keep_theirs(kafka_settings: KafkaSettings) -> None:
+    feed = feed_of(kafka_settings, "run-b")
+    lost = run_topic(feed, kafka_settings, "job", 1, 1)
+    left = lost.__enter__()  # and nobody to leave it
+    with run_topic(feed, kafka_settings, "another job", 1, 1) as other:
+        with run_topic(feed, kafka_settings, "job", 1, 1) as again:
+            assert sorted(names_with(kafka_settings, "run-b")) == sorted([again.name, other.name])
+            assert left.name not in (again.name, other.name)
+        assert names_with(kafka_settings, "run-b") == [other.name]
+
+
+def test_a_topic_is_kept_when_asked(kafka_settings: KafkaSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    feed = feed_of(kafka_settings, "run-c", keep=True)
+    with run_topic(feed, kafka_settings, "job", 1, 1) as topic:
+        pass
+    assert names_with(kafka_settings, "run-c") == [topic.name]
+    assert f"topic {topic.name} is kept" in capsys.readouterr().out
+    remove_run(feed_of(kafka_settings, "run-c"), kafka_settings, "job", 1)
+    assert names_with(kafka_settings, "run-c") == []
+
+
+def test_checking_makes_no_topic(kafka_settings: KafkaSettings) -> None:
+    check_topic(feed_of(kafka_settings, "run-d"), kafka_settings, "job")
+    with pytest.raises(KafkaRefused, match=r"create topic run-d_.*InvalidReplicationFactor"):
+        check_topic(feed_of(kafka_settings, "run-d", replication_factor=3), kafka_settings, "job")
+    assert names_with(kafka_settings, "run-d") == []
+
+
+def test_secrets_are_found_by_their_name(kafka_settings: KafkaSettings) -> None:
+    feed = feed_of(kafka_settings, "t", secrets="mine")
+    found = settings_of(feed, Secrets(kafka={"mine": {"sasl_plain_password": "hush"}}))
+    assert found.values == {**kafka_settings.values, "sasl_plain_password": "hush"}
+    assert "hush" not in repr(found)
+    with pytest.raises(InputError, match="no secrets of the Kafka connection 'mine'"):
+        settings_of(feed, Secrets())
+
+
+@pytest.fixture
+def allowed(broker: Broker, kafka_settings: KafkaSettings) -> Iterator[None]:
+    """Guest may do what docs/kafka.md asks for a training, on names that begin so; and nothing else."""
+    from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
+
+    wanted = {ResourceType.TOPIC: ("CREATE", "DELETE", "READ", "WRITE"), ResourceType.GROUP: ("READ", "DELETE")}
+    acls = [
+        ACL("User:guest", "*", ACLOperation[operation], ACLPermissionType.ALLOW, pattern)
+        for kind, operations in wanted.items()
+        for pattern in [ResourcePattern(kind, "run-allowed", ACLResourcePatternType.PREFIXED)]
+        for operation in operations
+    ]
+    with open_admin(kafka_settings) as admin:
+        assert not admin.create_acls(acls)["failed"]
+        yield
+        admin.delete_acls(acls)
+
+
+def test_the_documented_permissions_are_enough(
+    allowed: None, broker: Broker, kafka_settings: KafkaSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = secure(broker, "guest")
+    feed = feed_of(settings, "run-allowed")
+    batch = pa.record_batch({"id": [1, 2, 3]})
+    check_topic(feed, settings, "job")
+    with run_topic(feed, settings, "job", 1, 1) as topic:
+        target = Target(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
+        [(_, stamp, _)] = deliver([batch], target, 0, 1, 0)
+        part = Part(run=stamp.run, partition=0, attempt=1, records=1, rows=3)
+        group = f"{group_of(feed, 'job')}_0"
+        assert [got.num_rows for got in receive(settings, span_of(settings, topic.name), group, [part])] == [3]
+        assert names_with(kafka_settings, "run-allowed") == [topic.name, group]
+    assert names_with(kafka_settings, "run-allowed") == []
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,19 @@
+"""What tests ask of a broker beside the code under test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.kafka.clients import open_admin
+from mlsql_runtime.kafka.groups import list_groups
+from mlsql_runtime.kafka.topics import topics_with_prefix
+
+if TYPE_CHECKING:
+    from mlsql_runtime.kafka.settings import KafkaSettings
+
+
+def names_with(settings: KafkaSettings, prefix: str) -> list[str]:
+    """Topics and groups whose names begin so."""
+    with open_admin(settings) as admin:
+        groups = [group.group for group in list_groups(admin, settings) if group.group.startswith(prefix)]
+        return [*topics_with_prefix(admin, settings, prefix), *groups]
