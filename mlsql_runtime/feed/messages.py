@@ -8,6 +8,8 @@ from dataclasses import astuple, dataclass
 import pyarrow as pa
 
 RECORD_BYTES = 512 << 10
+# Several times as fast as brokers are, and features compress well: sparse ones to a third. Arrow leaves alone what does not.
+_OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 _PREFIX = "mlsql."
 _MANIFEST = _PREFIX + "manifest"
 
@@ -59,7 +61,7 @@ def encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int]
 
 def _encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int]]:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
+    with pa.ipc.new_stream(sink, batch.schema, options=_OPTIONS) as writer:
         writer.write_batch(batch)
     message = memoryview(sink.getvalue())
     if len(message) <= limit or batch.num_rows == 1:
@@ -71,7 +73,7 @@ def _encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int
 
 
 def decode(message: bytes) -> pa.RecordBatch:
-    """The batch, on the message's own memory.
+    """The batch; what could not be compressed stays on the message's own memory.
 
     :raises pa.ArrowInvalid: when the bytes are not such a stream.
     """

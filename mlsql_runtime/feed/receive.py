@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FETCH_BYTES = 4 << 20
 POLL_MS = 500
+BACKOFF_MS = 20  # kafka-python sleeps that long before the first fetch of a partition
 COMMIT_SECONDS = 1.0
 LAST_COMMIT_MS = 500
 JSON_BYTES = 4 << 20
@@ -122,6 +123,8 @@ def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes],
 def records_of(settings: KafkaSettings, span: Span, group: str | None) -> Iterator[ConsumerRecord]:
     """Every record of the span, one topic partition after the other; ``group`` shows how far that is."""
     fetch = {"fetch_max_bytes": 2 * FETCH_BYTES, "max_partition_fetch_bytes": FETCH_BYTES} | settings.consumer()
+    if "retry_backoff_ms" not in settings.values:
+        fetch["retry_backoff_ms"] = BACKOFF_MS
     with (
         open_consumer(settings, group_id=group, isolation_level="read_committed", **fetch) as consumer,
         explained(settings, f"read topic {span.topic}"),

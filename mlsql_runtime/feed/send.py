@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 OVERHEAD = 1024  # of Kafka's own bytes around a record, its headers included, at most
 REQUEST_MS = 30_000
-IN_FLIGHT = 8  # records of a task that wait for the broker's word
+IN_FLIGHT = 16  # records of a task that wait for the broker's word
+BATCH_BYTES = 1 << 20  # of records that wait, sent together
 _ANSWER = "partition int, attempt bigint, records int, rows bigint, bytes bigint, topic_partition int, end bigint"
 _ANSWER_TYPES = pa.schema(
     [
@@ -185,13 +186,13 @@ def send_manifest(target: Target, manifest: FeedManifest) -> None:
 
 
 def _producer(target: Target) -> AbstractContextManager[KafkaProducer]:
-    """Whatever the settings say of batches: ours are made; and of patience: one limit for all of it."""
+    """One patience for all that can take time; whatever the settings say of batches."""
     patience = int(target.settings.stall_seconds * 1000)
     request = {} if "request_timeout_ms" in target.settings.values else {"request_timeout_ms": min(REQUEST_MS, patience)}
     return open_producer(
         target.settings,
         acks="all",
-        batch_size=0,
+        batch_size=min(BATCH_BYTES, target.max_bytes - OVERHEAD),
         max_request_size=target.max_bytes + OVERHEAD,
         delivery_timeout_ms=patience,
         max_block_ms=patience,

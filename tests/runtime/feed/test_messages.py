@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -27,7 +29,7 @@ def test_records_are_about_as_large_as_they_may_be() -> None:
 
 
 def test_one_long_row_goes_alone_between_short_ones() -> None:
-    batch = pa.record_batch({"text": ["a", "b" * 100_000, "c"]})
+    batch = pa.record_batch({"text": ["a", os.urandom(50_000).hex(), "c"]})
     assert [rows for _, rows in encode(batch, 1000)] == [1, 1, 1]
 
 
@@ -35,14 +37,6 @@ def test_a_slice_travels_without_the_rest() -> None:
     batch = pa.record_batch({"text": ["x" * 1000] * 1000}).slice(10, 2)
     [(content, rows)] = encode(batch, 100_000)
     assert (rows, len(content) < 4000) == (2, True)
-
-
-def test_a_decoded_batch_lies_on_the_record_s_own_memory() -> None:
-    [(content, _)] = encode(pa.record_batch({"x": [1.0, 2.0, 3.0]}), 10_000)
-    message = bytes(content)
-    buffer = decode(message).column(0).buffers()[1]
-    start = pa.py_buffer(message).address
-    assert start <= buffer.address < start + len(message)
 
 
 def test_stamps_cross_headers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ _numbers = itertools.count()
 
 
 def batch(ids: Sequence[int], width: int = 10) -> pa.RecordBatch:
-    return pa.record_batch([pa.array(ids, pa.int64()), pa.array(["x" * width for _ in ids])], schema=SCHEMA)
+    return pa.record_batch([pa.array(ids, pa.int64()), pa.array([os.urandom(width // 2).hex() for _ in ids])], schema=SCHEMA)
 
 
 @pytest.fixture

@@ -1,0 +1,232 @@
+"""Rows through Kafka: ours, raw kafka-python with records of the same size, and row by row with pickle as PythonAlg did it.
+
+``make bench`` runs it against a broker of its own and writes ``benchmarks/results/kafka_transport.md``.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from measure import Timed, interleaved, machine, shown, table
+
+from mlsql_runtime.feed import messages
+from mlsql_runtime.feed.arrays import features, labels
+from mlsql_runtime.feed.reader import rebatch
+from mlsql_runtime.feed.receive import receive, span_of
+from mlsql_runtime.feed.rows import rows_of
+from mlsql_runtime.feed.send import Target, deliver
+from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.kafka.clients import open_admin, open_consumer, open_producer
+from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
+from mlsql_runtime.kafka.topics import create_topic, delete_topics
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "broker"))
+
+RESULTS = Path(__file__).parent / "results" / "kafka_transport.md"
+PARTITIONS = 2
+BATCH = 1000  # rows that a script asks for
+PICKLED_ROWS = 10_000  # of the table; by then it is known how slow that is
+
+
+def sparse_rows(count: int) -> pa.Table:
+    """692 wide with 150 values from 0 to 255, like the sample that comes with Spark."""
+    random = np.random.default_rng(0)
+    indices = [np.sort(random.choice(692, 150, replace=False)).tolist() for _ in range(1000)]
+    values = random.integers(0, 256, (1000, 150)).astype(float).tolist()
+    block = from_serialized([(0, 692, *row) for row in zip(indices, values, strict=True)])
+    return pa.table({"label": np.arange(count) % 2.0, "features": pa.chunked_array([block] * (count // 1000))}).combine_chunks()
+
+
+def dense_rows(count: int) -> pa.Table:
+    """20 wide."""
+    numbers = np.random.default_rng(0).random((count, 20)).tolist()
+    return pa.table({"label": np.arange(count) % 2.0, "features": from_serialized([(1, None, None, row) for row in numbers])})
+
+
+class Bench:
+    """One table and the topics it is sent to."""
+
+    def __init__(self, settings: KafkaSettings, rows: pa.Table, name: str) -> None:
+        self.settings, self.name = settings, name
+        self.table = rows
+        self.batches = rows.to_batches(max_chunksize=10_000)
+        limit = Target(settings, "", PARTITIONS, 8 << 20, "run").record_bytes
+        self.records = [bytes(content) for batch in self.batches for content, _ in messages.encode(batch, limit)]
+        self.pickled = [pickle.dumps(row) for row in rows_of(rows.slice(0, PICKLED_ROWS))]
+        self._count = 0
+
+    @property
+    def megabytes(self) -> float:
+        return sum(map(len, self.records)) / 1e6
+
+    def new_topic(self) -> str:
+        self._count += 1
+        topic = f"{self.name}-{self._count}"
+        with open_admin(self.settings) as admin:
+            create_topic(admin, self.settings, topic, partitions=PARTITIONS, configs={"max.message.bytes": str(8 << 20)})
+            if self._count > 1:
+                delete_topics(admin, self.settings, [f"{self.name}-{self._count - 1}"])
+        return topic
+
+    def send_ours(self, topic: str) -> list[Part]:
+        """Encoding included."""
+        target = Target(self.settings, topic, PARTITIONS, 8 << 20, "run")
+        parts = []
+        for partition in range(PARTITIONS):
+            stamps = [stamp for _, stamp, _ in deliver(self.batches[partition::PARTITIONS], target, partition, 1, partition)]
+            rows = sum(stamp.rows for stamp in stamps)
+            parts.append(Part(run="run", partition=partition, attempt=1, records=len(stamps), rows=rows))
+        return parts
+
+    def send_raw(self, topic: str) -> None:
+        """The same records, made before: send all, then flush."""
+        with open_producer(self.settings) as producer:
+            for number, record in enumerate(self.records):
+                producer.send(topic, record, partition=number % PARTITIONS)
+            producer.flush()
+
+    def send_pickled(self, topic: str) -> None:
+        with open_producer(self.settings) as producer:
+            for number, row in enumerate(rows_of(self.table.slice(0, PICKLED_ROWS))):
+                producer.send(topic, pickle.dumps(row), partition=number % PARTITIONS)
+            producer.flush()
+
+    def read_records(self, topic: str, take: Callable[[Any], object]) -> None:
+        """Raw kafka-python with its own settings."""
+        from kafka import TopicPartition
+
+        span = span_of(self.settings, topic)
+        partitions = [TopicPartition(topic, number) for number in span.ends]
+        with open_consumer(self.settings) as consumer:
+            consumer.assign(partitions)
+            for each in partitions:
+                consumer.seek(each, 0)
+            while any(consumer.position(each) < span.ends[each.partition] for each in partitions):
+                for records in consumer.poll(timeout_ms=500).values():
+                    for record in records:
+                        take(record.value)
+
+    def read_ours(self, topic: str, parts: list[Part]) -> None:
+        """Arrow batches."""
+        rows = sum(batch.num_rows for batch in receive(self.settings, span_of(self.settings, topic), "readers_0", parts))
+        assert rows == self.table.num_rows
+
+    def matrices_ours(self, topic: str, parts: list[Part]) -> None:
+        """What ``mlsql.read_batches`` gives."""
+        for each in rebatch(receive(self.settings, span_of(self.settings, topic), "readers_0", parts), BATCH):
+            features(each, "features")
+            labels(each, "label")
+
+    def matrices_pickled(self, topic: str) -> None:
+        """As PythonAlg's manual has it: a pickled row in each record, lists of arrays for each batch."""
+        rows: list[Any] = []
+
+        def take(content: bytes) -> None:
+            rows.append(pickle.loads(content))
+            if len(rows) == BATCH:
+                np.array([row["features"].toArray() for row in rows])
+                np.array([row["label"] for row in rows])
+                rows.clear()
+
+        self.read_records(topic, take)
+
+    def idle(self, topic: str, parts: list[Part]) -> float:
+        """Seconds between the last row and the end."""
+        last = time.perf_counter()
+        for _ in receive(self.settings, span_of(self.settings, topic), "readers_0", parts):
+            last = time.perf_counter()
+        return time.perf_counter() - last
+
+
+def sending(bench: Bench) -> list[list[str]]:
+    """Lines of the table."""
+    ways = {"ours": bench.send_ours, "raw": bench.send_raw, "pickled": bench.send_pickled}
+    took = interleaved(ways, prepare=bench.new_topic)
+    rows, some = bench.table.num_rows, min(PICKLED_ROWS, bench.table.num_rows)
+    ours, raw, pickled = took["ours"], took["raw"], took["pickled"]
+    per_row = Timed(tuple(each * rows / some for each in pickled.seconds))
+    return [
+        _line(bench, "send", ours.median, shown(ours.ratio(raw)), shown(ours.ratio(per_row))),
+        _line(bench, "send, raw kafka-python", raw.median),
+        _line(bench, "send, row by row with pickle", per_row.median),
+    ]
+
+
+def reading(bench: Bench) -> tuple[list[list[str]], float]:
+    """Lines of the table, and how long the end of a feed takes."""
+    topic, raw_topic, pickled_topic = bench.new_topic(), f"{bench.name}-raw", f"{bench.name}-pickled"
+    with open_admin(bench.settings) as admin:
+        for name in (raw_topic, pickled_topic):
+            create_topic(admin, bench.settings, name, partitions=PARTITIONS)
+    parts = bench.send_ours(topic)
+    bench.send_raw(raw_topic)
+    bench.send_pickled(pickled_topic)
+    took = interleaved(
+        {
+            "raw": lambda _: bench.read_records(raw_topic, len),
+            "ours": lambda _: bench.read_ours(topic, parts),
+            "matrices": lambda _: bench.matrices_ours(topic, parts),
+            "pickled": lambda _: bench.matrices_pickled(pickled_topic),
+        }
+    )
+    rows, some = bench.table.num_rows, min(PICKLED_ROWS, bench.table.num_rows)
+    pickled = Timed(tuple(each * rows / some for each in took["pickled"].seconds))
+    idle = max(bench.idle(topic, parts) for _ in range(3))
+    return [
+        _line(bench, "read as Arrow batches", took["ours"].median, shown(took["ours"].ratio(took["raw"]))),
+        _line(
+            bench,
+            "read as matrices (read_batches)",
+            took["matrices"].median,
+            shown(took["matrices"].ratio(took["raw"])),
+            shown(took["matrices"].ratio(pickled)),
+        ),
+        _line(bench, "read, raw kafka-python", took["raw"].median),
+        _line(bench, "read as matrices, row by row with pickle", pickled.median),
+    ], idle
+
+
+def _line(bench: Bench, what: str, seconds: float, of_raw: str = "", of_pickled: str = "") -> list[str]:
+    rows = bench.table.num_rows
+    return [bench.name, what, f"{rows / seconds:,.0f}", f"{bench.megabytes / seconds:,.0f}", of_raw, of_pickled]
+
+
+def main() -> None:
+    """Measure, print, and write the results."""
+    from broker import Broker
+
+    lines, idle = [], 0.0
+    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
+        settings = parse_settings({"bootstrap.servers": broker.bootstrap}, "the benchmark")
+        for name, rows in (("sparse-692", sparse_rows(120_000)), ("dense-20", dense_rows(600_000))):
+            bench = Bench(settings, rows, name)
+            lines += sending(bench)
+            read, waited = reading(bench)
+            lines += read
+            idle = max(idle, waited)
+    text = f"""# Rows through Kafka
+
+{machine("kafka-python", "pyarrow", "numpy")}; one process, one broker on the same machine, {PARTITIONS} partitions.
+Medians of five rounds, interleaved; ratios of the rounds with their range. Records are the same for ours and raw; MB/s counts
+their bytes, as they are on the wire. Pickle takes {PICKLED_ROWS:,} of the rows, its time is scaled to all of them.
+`make bench` makes this page.
+
+{table(["table", "what", "rows/s", "MB/s", "times raw kafka-python", "times pickled rows"], lines)}
+From the last row to the end of the feed: {idle:.3f} s at most.
+"""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
