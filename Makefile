@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint airflow kafka constraints clean
+.PHONY: help setup demo test lint airflow kafka bench constraints clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs
 
 kafka: setup ## An Apache Kafka broker on 127.0.0.1 to play with, until Ctrl-C
 	@$(BIN)/python scripts/broker/broker.py
+
+bench: setup ## Benchmarks against peers; writes benchmarks/results
+	@$(BIN)/python benchmarks/kafka_transport.py
 
 constraints: setup ## Resolve constraints.txt anew, for every supported Python
 	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt

@@ -17,6 +17,7 @@ from mlsql_runtime.live import say
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
 from mlsql_runtime.steps.columns import feature_column
 from mlsql_runtime.steps.job import Job
+from mlsql_runtime.steps.progress import told
 from mlsql_runtime.store.location import Location
 
 if TYPE_CHECKING:
@@ -95,11 +96,12 @@ def _move(statement: Train, job: Job, stage: Location, move: Move) -> TrainingDa
     assert statement.table is not None
     table = job.table(statement.table)
     feature = feature_column(statement, table.columns)
-    if statement.validate_fraction is not None:
-        data, validate = _move_split(table, statement.validate_fraction, move, stage, feature)
-        return TrainingData(data, validate, feature)
-    data = move(table, feature)
-    return TrainingData(data, _validation(statement, job, stage) if data.facts.rows else None, feature)
+    with told(job.spark, f"train: table {statement.table}"):
+        if statement.validate_fraction is not None:
+            data, validate = _move_split(table, statement.validate_fraction, move, stage, feature)
+            return TrainingData(data, validate, feature)
+        data = move(table, feature)
+        return TrainingData(data, _validation(statement, job, stage) if data.facts.rows else None, feature)
 
 
 def _validation(statement: Train, job: Job, stage: Location) -> Exported | None:
