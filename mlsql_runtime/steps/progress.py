@@ -35,4 +35,4 @@ def _tell(spark: SparkSession, what: str, seconds: float, over: threading.Event)
             for stage in tracker.getActiveStageIds():
                 info = tracker.getStageInfo(stage)
                 if info is not None:
-                    say(f"{what}: {info.numCompletedTasks} of {info.numTasks} tasks done, {info.numActiveTasks} running")
+                    say(f"{what}: {info.numCompletedTasks} of {info.numTasks} tasks done")
