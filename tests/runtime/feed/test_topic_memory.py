@@ -1,0 +1,63 @@
+"""Memory of sender and reader does not grow with the table: each moves 120 MB in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.kafka.clients import open_admin
+from mlsql_runtime.kafka.topics import create_topic, delete_topics
+
+if TYPE_CHECKING:
+    from broker import Broker
+
+    from mlsql_runtime.kafka.settings import KafkaSettings
+
+MEGABYTES = 120
+LIMIT = 60  # a sender's 16 records and the client's buffers; a reader's fetches of 4 MiB, on the wire and taken apart
+
+PROGRAM = f"""
+import json, resource, sys
+import numpy as np, pyarrow as pa
+from mlsql_runtime.feed.receive import receive, span_of
+from mlsql_runtime.feed.send import Target, deliver
+from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.kafka.settings import parse_settings
+
+what, bootstrap, topic = sys.argv[1:]
+settings = parse_settings({{"bootstrap.servers": bootstrap}}, "the test")
+random = np.random.default_rng(0)
+batches = (pa.record_batch({{"x": random.random(131072)}}) for _ in range({MEGABYTES}))  # 1 MB each
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 1024 * 1024)
+
+next(deliver([next(batches)], Target(settings, topic, 1, 8 << 20, "warm-up"), 0, 0, 0))
+before = peak()
+if what == "send":
+    stamps = [stamp for _, stamp, _ in deliver(batches, Target(settings, topic, 1, 8 << 20, "run"), 0, 1, 0)]
+    print(json.dumps({{"records": len(stamps), "rows": sum(s.rows for s in stamps), "grown": peak() - before}}))
+else:
+    part = Part(run="run", partition=0, attempt=1, **json.loads(what))
+    rows = sum(batch.num_rows for batch in receive(settings, span_of(settings, topic), topic, [part]))
+    print(json.dumps({{"rows": rows, "grown": peak() - before}}))
+"""
+
+
+def run(what: str, bootstrap: str, topic: str) -> dict[str, int]:
+    done = subprocess.run([sys.executable, "-c", PROGRAM, what, bootstrap, topic], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, int] = json.loads(done.stdout)
+    return answer
+
+
+def test_neither_sender_nor_reader_holds_the_table(broker: Broker, kafka_settings: KafkaSettings) -> None:
+    with open_admin(kafka_settings) as admin:
+        create_topic(admin, kafka_settings, "memory", configs={"max.message.bytes": str(8 << 20)})
+        sent = run("send", broker.bootstrap, "memory")
+        read = run(json.dumps({"records": sent["records"], "rows": sent["rows"]}), broker.bootstrap, "memory")
+        delete_topics(admin, kafka_settings, ["memory"])
+    assert read["rows"] == sent["rows"] == (MEGABYTES - 1) * 131072
+    assert (sent["grown"] < LIMIT, read["grown"] < LIMIT) == (True, True), (sent, read)
