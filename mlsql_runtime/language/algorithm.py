@@ -1,0 +1,243 @@
+"""train, register and predict: MLSQL's option names to the plan's fields. Operators have the same names in snake_case."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.kafka.feed_options import kafka_feed, split_options
+from mlsql_runtime.kafka.settings import parse_settings
+from mlsql_runtime.language import syntax
+from mlsql_runtime.language.options import Options, boolean, choice, not_negative, number, positive, whole
+from mlsql_runtime.language.refusals import algorithm_problem
+from mlsql_runtime.language.scanner import start_of
+from mlsql_runtime.language.scope import Scope, refuse
+from mlsql_runtime.language.source import Source
+from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Predict, PythonEnv, Register, Train, option_text
+
+_OBSOLETE = (
+    *("mlflowPath", "useThread", "distributeEveryExecutor", "enableErrorMsgToKafka", "autoSelectByMetric", "kafkaParam.userName"),
+)
+_SYSTEM = tuple(f"systemParam.{name}" for name in ("pythonPath", "pythonVer", "pythonParam", "envs", "timeout"))
+_TRAIN = (
+    *("pythonScriptPath", "validateTable", "evaluateTable", "enableDataLocal", "dataLocalFormat", "dataLocalFileNum"),
+    *("keepVersion", "keepVersions", "scoreMode", "failOn", "keepLocalDirectory", "fitParam.0.<name>", "dataLocal.option.<name>"),
+    *("kafkaParam.bootstrap.servers", "kafkaParam.topic", "kafkaParam.group_id", "kafkaParam.reuse", *_SYSTEM),
+)
+_REGISTER = (
+    *("pythonScriptPath", "algIndex", "modelVersion", "enableCopyTrainParamsToPython"),
+    *("minScore", "onlyIfBetter", "sampleTable"),
+)
+_PREDICT = ("pythonScriptPath", "algIndex", "modelVersion", "sameRows", "fitParam.0.<name>", *_SYSTEM)
+_GROUP = re.compile(r"([0-9]{1,4})\.(.+)", re.DOTALL)
+
+
+def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
+    """Options as docs/training.md has them.
+
+    :raises Refused: with everything that is wrong with them.
+    """
+    options = _options_of(node.ref, node.options, source, scope)
+    if node.result is not None:
+        refuse(
+            node.result, "result tables of train are not supported yet; leave out 'as …', the version's manifest has the scores"
+        )
+    script = _script(node.ref, options, scope)
+    validate = options.take("validateTable", scope.find_table, None)
+    evaluate = options.take("evaluateTable", scope.find_table, None)
+    groups = _groups(options)
+    feed = _feed(node, options, source, scope)
+    python = _python(options)
+    kept = _kept(options)
+    score_mode = options.take("scoreMode", choice("max", "min"), "max")
+    fail_on: Any = options.take("failOn", choice("all", "any"), "all")
+    keep_local_directory = options.take("keepLocalDirectory", boolean, False)
+    table: str | None = None
+    if isinstance(feed, KafkaFeed) and feed.reuse:
+        scope.warn(source, start_of(node.table), f"topic '{feed.topic}' is reused, so table '{node.table}' is not read")
+    else:
+        with options.collecting():
+            table = scope.table(node.table)
+    options.finish("train", _TRAIN, ("fitParam.", "kafkaParam.", "systemParam.", "dataLocal.option."))
+    if validate is not None and evaluate not in (None, validate):
+        refuse(node.table, "validateTable and evaluateTable mean the same and name two tables; give one of them")
+    return Train(
+        table=table,
+        model_path=scope.path(node.ref.path, "the model path"),
+        script_path=script,
+        fit_params=groups,
+        validate_table=validate or evaluate,
+        feed=feed,
+        python=python,
+        keep_versions=kept,
+        greater_is_better=score_mode == "max",
+        fail_on=fail_on,
+        keep_local_directory=keep_local_directory,
+    )
+
+
+def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
+    """Queries after it may call the function."""
+    options = _options_of(node.ref, node.options, source, scope)
+    script = _script(node.ref, options, scope)
+    version = options.take("modelVersion", whole(0), None)
+    index = options.take("algIndex", whole(0), None)
+    copied = options.take("enableCopyTrainParamsToPython", boolean, False)
+    min_score = options.take("minScore", number, None)
+    only_if_better = options.take("onlyIfBetter", not_negative, None)
+    samples = options.take("sampleTable", scope.find_table, None)
+    function = ""
+    with options.collecting():
+        function = scope.name(node.function, "the name of the function")
+    options.finish("register", _REGISTER)
+    model_path = scope.path(node.ref.path, "the model path")
+    scope.functions[function.lower()] = FunctionRef(name=function, model_path=model_path, function=function)
+    return Register(
+        model_path=model_path,
+        function=function,
+        script_path=script,
+        model_version=version,
+        alg_index=index,
+        copy_train_params=copied,
+        min_score=min_score,
+        only_if_better=only_if_better,
+        sample_table=samples,
+    )
+
+
+def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
+    """A batch script; its result is a table."""
+    options = _options_of(node.ref, node.options, source, scope)
+    script = _script(node.ref, options, scope)
+    version = options.take("modelVersion", whole(0), None)
+    index = options.take("algIndex", whole(0), None)
+    same_rows = options.take("sameRows", boolean, True)
+    second = next((option for name, option in options.places("fitParam.").items() if not name.startswith("0.")), None)
+    groups = _groups(options)
+    if len(groups) > 1 and second is not None:
+        options.refuse_at(second, "a batch script has one group of parameters: fitParam.0")
+    python = _python(options)
+    table = result = ""
+    with options.collecting():
+        table = scope.table(node.table)
+    with options.collecting():
+        result = scope.name(node.result, "the name of the predicted table")
+    options.finish("predict", _PREDICT, ("fitParam.", "systemParam."))
+    scope.define(result)
+    return Predict(
+        table=table,
+        model_path=scope.path(node.ref.path, "the model path"),
+        script_path=script,
+        result=result,
+        model_version=version,
+        alg_index=index,
+        params=groups[0],
+        python=python,
+        same_rows=same_rows,
+    )
+
+
+def _options_of(ref: syntax.Ref, given: tuple[syntax.Option, ...], source: Source, scope: Scope) -> Options:
+    """The options of an algorithm that we have, without the obsolete ones."""
+    problem = algorithm_problem(scope.format(ref))
+    if problem:
+        refuse(ref.format[0], problem)
+    options = scope.options(given)
+    for name in _OBSOLETE:
+        place = options.place(name)
+        if options.take_text(name) is not None and place is not None:
+            scope.warn(source, start_of(place.key[0]), f"option '{name}' has no use any more and is ignored")
+    return options
+
+
+def _script(ref: syntax.Ref, options: Options, scope: Scope) -> str:
+    path = options.take_text("pythonScriptPath") or ""
+    if not path.strip():
+        options.refuse_token(ref.path, 'there is no pythonScriptPath; name the script to run: where pythonScriptPath="…"')
+    return scope.beside(path)
+
+
+def _groups(options: Options) -> tuple[dict[str, str], ...]:
+    """``fitParam.<i>.<name>`` as one dict for each i; one empty group when there is none."""
+    groups: dict[int, dict[str, str]] = {}
+    places = options.places("fitParam.")
+    for name, value in options.take_prefixed("fitParam.").items():
+        match = _GROUP.fullmatch(name)
+        if match is None:
+            options.refuse_at(places[name], f"option 'fitParam.{name[:40]}' names no group; expected fitParam.0.<name>")
+            continue
+        groups.setdefault(int(match[1]), {})[match[2]] = value
+    missing = next(index for index in range(len(groups) + 1) if index not in groups)
+    if missing < len(groups):
+        beyond = next(option for name, option in places.items() if not name.startswith(f"{missing}."))
+        options.refuse_at(beyond, f"there is no fitParam.{missing}, but a group after it; number groups from 0 without gaps")
+    return tuple(groups[index] for index in sorted(groups)) or ({},)
+
+
+def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) -> FileFeed | KafkaFeed:
+    """Files, or Kafka when ``enableDataLocal`` is false; what is for the other one is ignored."""
+    chosen = options.place("enableDataLocal")
+    local = options.take("enableDataLocal", boolean, True)
+    files = FileFeed(
+        format=options.take("dataLocalFormat", lambda text: FileFeed(format=text).format, "json"),
+        file_num=options.take("dataLocalFileNum", whole(1), None),
+        options=options.take_prefixed("dataLocal.option."),
+    )
+    places = options.places("kafkaParam.")
+    kafka = options.take_prefixed("kafkaParam.")
+    if local:
+        if kafka and chosen is None:
+            scope.warn(source, start_of(node.table), 'data go by file; for Kafka, MLSQL\'s default, set enableDataLocal="false"')
+        return files
+    own, client = split_options(kafka)
+    try:
+        settings = parse_settings(client, "kafkaParam")
+        return kafka_feed(own, settings, scope.keep_secrets(settings.private))
+    except InputError as error:
+        wrong = next((place for name, place in places.items() if name in error.message), chosen)
+        if wrong is not None:
+            options.refuse_at(wrong, error.message)
+        return files
+
+
+def _python(options: Options) -> PythonEnv:
+    """``systemParam``; bare ``python``, MLSQL's usual path, is kept: whoever starts a script takes it for the default."""
+    return PythonEnv(
+        path=options.take_text("systemParam.pythonPath") or None,
+        version=options.take("systemParam.pythonVer", lambda text: PythonEnv(version=text or None).version, None),
+        flags=options.take("systemParam.pythonParam", _flags, ()),
+        envs=options.take("systemParam.envs", _environment, {}),
+        timeout=options.take("systemParam.timeout", positive, None),
+    )
+
+
+def _flags(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise InputError(f"expected flags as on a command line ({error})") from None
+
+
+def _environment(text: str) -> Mapping[str, str]:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise InputError('expected a JSON object, such as {"NAME": "value"}')
+    return {name: option_text(value) for name, value in found.items() if value is not None}
+
+
+def _kept(options: Options) -> int | None:
+    """How many versions are kept; None for all."""
+    place = options.place("keepVersions")
+    keep = options.take("keepVersions", whole(1), None)
+    if options.take("keepVersion", boolean, True):
+        return keep
+    if keep not in (None, 1) and place is not None:
+        options.refuse_at(place, f"keepVersion is false and keepVersions is {keep}; give one of them")
+    return 1

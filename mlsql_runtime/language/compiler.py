@@ -1,0 +1,199 @@
+"""MLSQL text to the statements of a plan, or to all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.language import algorithm, queries, refusals, syntax, tables
+from mlsql_runtime.language.grammar import parse
+from mlsql_runtime.language.includes import KINDS, MAX_DEPTH, find_included, read_included
+from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, split, start_of
+from mlsql_runtime.language.scope import Scope, refuse
+from mlsql_runtime.language.source import Origin, Problem, Refused, Source, together
+from mlsql_runtime.language.variables import Variables, is_variable_name
+from mlsql_runtime.plan import FunctionRef, Secrets, Statement, is_identifier, option_text
+
+_MAX_ERRORS = 100
+_MAX_INCLUDES = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compiled:
+    """What a script does. ``origins`` says where each statement comes from; ``conf`` are Spark properties for the job."""
+
+    statements: tuple[Statement, ...]
+    origins: tuple[Origin, ...]
+    conf: Mapping[str, str] = field(default_factory=dict)
+    secrets: Secrets = field(default_factory=Secrets)
+    warnings: tuple[str, ...] = ()
+
+
+def compile_script(
+    text: str,
+    *,
+    name: str = "script.mlsql",
+    folder: str | Path | None = None,
+    variables: Mapping[str, Any] | None = None,
+    functions: Iterable[FunctionRef] = (),
+) -> Compiled:
+    """The statements of a script.
+
+    :param name: what errors call the script.
+    :param folder: where relative paths of scripts and included files begin.
+    :param variables: values for ``${name}``, taken as they are.
+    :param functions: registered functions that queries may call besides those the script registers.
+    :raises InputError: with all that is wrong with the script, as ``file:line:column: message``.
+    """
+    compiler = _Compiler(folder, variables or {}, functions)
+    compiler.run(Source(name, text), ())
+    if compiler.errors:
+        raise together(compiler.errors)
+    return compiler.compiled()
+
+
+def check_script(
+    text: str,
+    *,
+    name: str = "script.mlsql",
+    folder: str | Path | None = None,
+    variables: Mapping[str, Any] | None = None,
+    functions: Iterable[FunctionRef] = (),
+) -> tuple[InputError, ...]:
+    """All that is wrong with a script, 100 errors at most; each has the facts file, line and column."""
+    compiler = _Compiler(folder, variables or {}, functions)
+    compiler.run(Source(name, text), ())
+    return tuple(compiler.errors)
+
+
+class _Compiler:
+    """Goes through a script and what it includes, one statement after the other; an error ends its statement only."""
+
+    def __init__(self, folder: str | Path | None, variables: Mapping[str, Any], functions: Iterable[FunctionRef]) -> None:
+        values = {}
+        for name, value in variables.items():
+            if not is_variable_name(name):
+                raise InputError(
+                    f"variable {name!r} is given; expected a name of letters, digits, dots and underscores", name=name
+                )
+            values[name] = option_text(value)
+        self.errors: list[InputError] = []
+        self._includes = 0
+        self._scope = Scope(
+            variables=Variables(values),
+            folder=None if folder is None else Path(folder),
+            functions={function.name.lower(): function for function in functions},
+        )
+
+    def compiled(self) -> Compiled:
+        scope = self._scope
+        return Compiled(
+            statements=tuple(scope.statements),
+            origins=tuple(scope.origins),
+            conf=dict(scope.conf),
+            secrets=Secrets(kafka=dict(scope.kafka_secrets)),
+            warnings=tuple(scope.warnings),
+        )
+
+    def run(self, source: Source, including: tuple[Path, ...]) -> None:
+        """All statements of a source. ``including`` are the files that are being read."""
+        pieces = list(split(source.text))
+        outer, self._scope.variables.later = self._scope.variables.later, _set_later(pieces, source)
+        for piece in pieces:
+            if len(self.errors) >= _MAX_ERRORS:
+                break
+            try:
+                self._statement(piece, source, including)
+            except Refused as refused:
+                self.errors += [source.error(problem) for problem in refused.problems]
+                self._assume(piece)
+            except InputError as error:  # of the plan, about the statement as a whole
+                first, last = piece.tokens[0], piece.tokens[-1]
+                self.errors.append(source.error(Problem(f"{piece.word}: {error.message}", start_of(first), end_of(last))))
+                self._assume(piece)
+        self._scope.variables.later = outer
+
+    def _statement(self, piece: Piece, source: Source, including: tuple[Path, ...]) -> None:
+        if piece.unclosed is not None:
+            refuse(piece.unclosed, f"{piece.unclosed} is opened and never closed")
+        if not piece.tokens:
+            return
+        first = piece.tokens[0]
+        if piece.word not in (*STATEMENTS, *QUERIES):
+            refuse(first, refusals.statement_problem(piece.word))
+        node = queries.parse_query(piece, source.text) if piece.word in QUERIES else parse(piece)
+        if isinstance(node, syntax.Include):
+            self._include(node, including)
+            return
+        statement = _compile(node, source, self._scope)
+        if statement is not None:
+            self._scope.statements.append(statement)
+            self._scope.origins.append(source.origin(start_of(first)))
+
+    def _include(self, node: syntax.Include, including: tuple[Path, ...]) -> None:
+        kind = None if node.kind is None else self._scope.variables.text(node.kind)
+        if node.kind is not None and kind not in KINDS:
+            refuse(node.kind, f"include from '{kind}' is not here; put the file beside the script: include local.`file.mlsql`")
+        path = self._scope.variables.text(node.path)
+        self._includes += 1
+        try:
+            found = find_included(self._scope.folder, path)
+            if found in including:
+                raise InputError(f"'{path}' includes itself; leave the include out")
+            if len(including) >= MAX_DEPTH or self._includes > _MAX_INCLUDES:
+                raise InputError(f"files are included more than {MAX_DEPTH} deep, or more than {_MAX_INCLUDES} times")
+            source = Source(path, read_included(found, path))
+        except InputError as error:
+            refuse(node.path, error.message)
+        self.run(source, (*including, found))
+
+    def _assume(self, piece: Piece) -> None:
+        """Take a wrong statement for made, so that it is not reported again wherever its name is used."""
+        scope = self._scope
+        if piece.word == "set" and len(piece.tokens) > 1:
+            scope.variables.values.setdefault(_set_name(piece), "")
+        elif len(piece.tokens) > 2 and piece.tokens[-2].type == "AS" and is_identifier(piece.tokens[-1].strip("`")):
+            scope.define(piece.tokens[-1].strip("`"))
+
+
+def _compile(node: syntax.Node, source: Source, scope: Scope) -> Statement | None:
+    """The statement of the plan, if it is one."""
+    match node:
+        case syntax.Load():
+            return tables.load(node, scope)
+        case syntax.Save():
+            return tables.save(node, scope)
+        case syntax.Select():
+            return queries.select(node, source, scope)
+        case syntax.Train():
+            return algorithm.train(node, source, scope)
+        case syntax.Register():
+            return algorithm.register(node, source, scope)
+        case syntax.Predict():
+            return algorithm.predict(node, source, scope)
+        case syntax.Connect():
+            tables.connect(node, scope)
+        case syntax.SetVariable():
+            tables.set_variable(node, source, scope)
+    return None
+
+
+def _set_name(piece: Piece) -> str:
+    name = ""
+    for token in piece.tokens[1:]:
+        if token.type == "EQUAL":
+            break
+        name += token.strip("`")
+    return name
+
+
+def _set_later(pieces: Iterable[Piece], source: Source) -> dict[str, int]:
+    """The first line in which each variable is set."""
+    found: dict[str, int] = {}
+    for piece in pieces:
+        if piece.word == "set":
+            found.setdefault(_set_name(piece), source.origin(start_of(piece.tokens[0])).line)
+    return found

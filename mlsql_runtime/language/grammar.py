@@ -1,0 +1,149 @@
+"""A statement's tokens to its syntax, with ``mlsql.lark``; and what to say when they do not fit."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from typing import Any, cast
+
+from lark import Lark, Token, Transformer, UnexpectedToken, v_args
+from lark.lexer import Lexer
+
+from mlsql_runtime.language import syntax
+from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, start_of
+from mlsql_runtime.language.source import Problem, Refused, clipped
+
+_SPOKEN = {
+    "NAME": "a name",
+    "BACKQUOTED": "a name",
+    "STRING": "a value in quotes",
+    "BLOCK": "a value in quotes",
+    "DOT": "'.'",
+    "COMMA": "','",
+    "EQUAL": "'='",
+    "PARTITIONBY": "'partitionBy'",
+    "$END": "';'",
+}
+_MODES = ("overwrite", "append", "errorIfExists", "ignore")
+
+
+class _Tokens(Lexer):
+    """Tokens as the scanner made them."""
+
+    def __init__(self, lexer_conf: object) -> None:
+        del lexer_conf
+
+    def lex(self, lexer_state: Any, parser_state: Any = None) -> Iterator[Token]:
+        yield from lexer_state
+
+
+@v_args(inline=True)
+class _Nodes(Transformer[Token, Any]):
+    """Makes the syntax while the parser goes along; rules are called with what they matched."""
+
+    def load(self, _: Token, ref: syntax.Ref, *rest: Any) -> syntax.Load:
+        return syntax.Load(ref, _options(rest), rest[-1])
+
+    def connect(self, _: Token, kind: Token, *rest: Any) -> syntax.Connect:
+        return syntax.Connect(kind, _options(rest), rest[-1])
+
+    def save(self, _: Token, *rest: Any) -> syntax.Save:
+        mode = rest[0] if rest[1].type != "AS" else None
+        table, _as, ref, *more = rest if mode is None else rest[1:]
+        names = [item for item in more if isinstance(item, Token) and item.type not in ("PARTITIONBY", "COMMA")]
+        return syntax.Save(mode, table, ref, _options(more), tuple(names))
+
+    def train(self, _: Token, table: Token, _as: Token, ref: syntax.Ref, *rest: Any) -> syntax.Train:
+        result = rest[-1] if rest and isinstance(rest[-1], Token) else None
+        return syntax.Train(table, ref, _options(rest), result)
+
+    def predict(self, _: Token, table: Token, _as: Token, ref: syntax.Ref, *rest: Any) -> syntax.Predict:
+        return syntax.Predict(table, ref, _options(rest), rest[-1])
+
+    def register(self, _: Token, ref: syntax.Ref, _as: Token, function: Token, *rest: Any) -> syntax.Register:
+        return syntax.Register(ref, function, _options(rest))
+
+    def set_variable(self, _: Token, key: tuple[Token, ...], _equal: Token, value: Any, *rest: Any) -> syntax.SetVariable:
+        return syntax.SetVariable(key, value if isinstance(value, tuple) else (value,), _options(rest))
+
+    def include(self, _: Token, what: syntax.Ref | Token) -> syntax.Include:
+        if isinstance(what, syntax.Ref):
+            return syntax.Include(what.format[0], what.path)
+        return syntax.Include(None, what)
+
+    def ref(self, *parts: Token) -> syntax.Ref:
+        names = [part for part in parts if part.type != "DOT"]
+        return syntax.Ref(tuple(names[:-1]), names[-1])
+
+    def options(self, *parts: Any) -> tuple[syntax.Option, ...]:
+        return tuple(part for part in parts if isinstance(part, syntax.Option))
+
+    def option(self, key: tuple[Token, ...], _equal: Token, value: Token) -> syntax.Option:
+        return syntax.Option(key, value)
+
+    def key(self, *parts: Token) -> tuple[Token, ...]:
+        return tuple(part for part in parts if part.type != "DOT")
+
+    def bare(self, *parts: Token) -> tuple[Token, ...]:
+        return tuple(part for part in parts if part.type != "DOT")
+
+    def value(self, token: Token) -> Token:
+        return token
+
+    name = plain = mode = value
+
+
+def _options(rest: Iterable[Any]) -> tuple[syntax.Option, ...]:
+    return next((item for item in rest if isinstance(item, tuple)), ())
+
+
+@functools.cache
+def _parser() -> Lark:
+    text = resources.files(__package__).joinpath("mlsql.lark").read_text(encoding="utf-8")
+    return Lark(text, parser="lalr", lexer=_Tokens, transformer=_Nodes(), maybe_placeholders=False)
+
+
+def parse(piece: Piece) -> syntax.Node:
+    """The syntax of a statement of :data:`~mlsql_runtime.language.scanner.STATEMENTS`.
+
+    :raises Refused: at the token that does not fit.
+    """
+    try:
+        return cast(syntax.Node, _parser().parse(piece.tokens))
+    except UnexpectedToken as error:
+        raise Refused(_unexpected(piece, error)) from None
+
+
+def _unexpected(piece: Piece, error: UnexpectedToken) -> Problem:
+    last = end_of(piece.tokens[-1])
+    at_end = error.token.type == "$END"
+    start, end = (last, last) if at_end else (start_of(error.token), end_of(error.token))
+    before = next((token for token in reversed(piece.tokens) if end_of(token) <= start), piece.tokens[0])
+    got = "the end of the statement" if at_end else clipped(str(error.token))
+    expected = " or ".join(sorted(_spoken(set(error.accepts))))
+    advice = _advice(before, error.token, set(error.accepts))
+    return Problem(f"{piece.word}: expected {expected} after {clipped(str(before))}, got {got}{advice}", start, end)
+
+
+def _spoken(accepted: set[str]) -> set[str]:
+    """Terminals as people call them; keywords that stand for names are names."""
+    if "NAME" in accepted:
+        accepted = accepted - {word.upper() for word in (*STATEMENTS, "where", "options", *_MODES)}
+    return {_SPOKEN.get(kind, f"'{kind.lower()}'") for kind in accepted}
+
+
+def _advice(before: Token, got: Token, accepted: set[str]) -> str:
+    if got.lower() in (*STATEMENTS, *QUERIES) and "$END" in accepted:
+        return "; a statement ends with ';'"
+    if "STRING" in accepted and before.type == "EQUAL":
+        return f"; values stand in quotes, such as {clipped(str(got))}" if got.type == "NAME" else "; values stand in quotes"
+    if got.type == "COMMA" and "AND" in accepted:
+        return "; options are joined by 'and'"
+    if "AND" in accepted and got.type in ("NAME", "BACKQUOTED"):
+        return "; 'and' is missing between options"
+    if got.type in ("STRING", "BLOCK") and "BACKQUOTED" in accepted:
+        return "; names and paths stand in back-quotes, as in parquet.`/data/x`"
+    if got.type == "OTHER" and str(got) in "/-:~" and ("DOT" in accepted or "AS" in accepted):
+        return "; a path or name with such characters stands in back-quotes"
+    return ""

@@ -1,0 +1,68 @@
+"""Queries: any Spark SQL, up to its last ``as name``."""
+
+from __future__ import annotations
+
+from lark import Token
+
+from mlsql_runtime.language import syntax
+from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, sql_tokens, start_of
+from mlsql_runtime.language.scope import Scope, refuse
+from mlsql_runtime.language.source import Problem, Refused, Source
+from mlsql_runtime.plan import FunctionRef, Select
+
+_LITERALS = ("STRING", "RAW", "OTHER", "DOT", "COMMA", "EQUAL")
+
+
+def parse_query(piece: Piece, text: str) -> syntax.Select:
+    """The query and the table's name.
+
+    :raises Refused: when there is no name, or another statement begins inside.
+    """
+    _refuse_two(piece.tokens, text)
+    *query, before, last = (Token("OTHER", ""), Token("OTHER", ""), *piece.tokens)
+    if before.type != "AS" or last.type in _LITERALS:
+        message = "a query ends with the name of its table: select … as name"
+        raise Refused(Problem(message, end_of(piece.tokens[-1]), end_of(piece.tokens[-1])))
+    return syntax.Select(tuple(query[2:]), last)
+
+
+def _refuse_two(tokens: tuple[Token, ...], text: str) -> None:
+    """A line that begins like a statement, behind ``as name`` and outside of parentheses, is no part of a query."""
+    depth = 0
+    for before, name, word in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        depth += (before == "(") - (before == ")")
+        if (
+            depth == 0
+            and before.type == "AS"
+            and name.type not in _LITERALS
+            and word.lower() in (*STATEMENTS, *QUERIES)
+            and "\n" in text[end_of(name) : start_of(word)]
+        ):
+            refuse(word, f"a ';' is missing before '{word}'; a statement ends with ';'")
+
+
+def select(node: syntax.Select, source: Source, scope: Scope) -> Select:
+    """The query, variables replaced, and the registered functions it calls."""
+    table = scope.name(node.table, "the name of the table")
+    begin, end = start_of(node.query[0]), end_of(node.query[-1])
+    sql = source.text[begin:end]
+    if "${" in sql:
+        parts, position = [], begin
+        for token in node.query:
+            parts += [source.text[position : start_of(token)], scope.variables.sql(token)]
+            position = end_of(token)
+        sql = "".join(parts)
+    scope.define(table)
+    return Select(table=table, sql=sql, functions=_called(sql, scope))
+
+
+def _called(sql: str, scope: Scope) -> tuple[FunctionRef, ...]:
+    if not scope.functions:
+        return ()
+    found: dict[str, FunctionRef] = {}
+    words = [token for token in sql_tokens(sql) if token.type != "SPACE"]
+    for before, word, behind in zip([Token("OTHER", ""), *words], words, words[1:], strict=False):
+        name = word.strip("`").lower() if word.type == "BACKQUOTED" else word.lower()
+        if behind == "(" and before != "." and name in scope.functions:
+            found[name] = scope.functions[name]
+    return tuple(found.values())

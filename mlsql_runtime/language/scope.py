@@ -1,0 +1,111 @@
+"""What is known while a script is compiled: variables, tables, connections, functions; and what has been made so far."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from lark import Token
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.language import syntax
+from mlsql_runtime.language.options import Options
+from mlsql_runtime.language.scanner import end_of, start_of
+from mlsql_runtime.language.source import Origin, Problem, Refused, Source, clipped, suggestion
+from mlsql_runtime.language.variables import Variables
+from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
+
+_SECRETS = "kafka"  # what operators without a connection call theirs
+
+
+@dataclass
+class Scope:
+    """Grows statement by statement. Names of tables and functions are in lower case, as Spark does not tell them apart."""
+
+    variables: Variables
+    folder: Path | None
+    functions: dict[str, FunctionRef]
+    tables: dict[str, str] = field(default_factory=dict)
+    connections: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    conf: dict[str, str] = field(default_factory=dict)
+    kafka_secrets: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    statements: list[Statement] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def options(self, options: tuple[syntax.Option, ...]) -> Options:
+        return Options(options, self.variables)
+
+    def name(self, token: Token, what: str) -> str:
+        """A name that can stand in SQL.
+
+        :raises Refused: when it cannot.
+        """
+        name = self.variables.text(token)
+        if not is_identifier(name):
+            refuse(token, f"{what} is {clipped(name)}; expected letters, digits and underscores, not starting with a digit")
+        return name
+
+    def find_table(self, name: str) -> str:
+        """The name of a table that statements before made.
+
+        :raises InputError: when none did.
+        """
+        if name.lower() not in self.tables:
+            advice = suggestion(name, self.tables.values()) or "; load it first"
+            raise InputError(f"there is no table {clipped(name)} before this{advice}")
+        return name
+
+    def table(self, token: Token) -> str:
+        """:meth:`find_table`, for a token.
+
+        :raises Refused: when there is no such table.
+        """
+        try:
+            return self.find_table(self.name(token, "the table"))
+        except InputError as error:
+            refuse(token, error.message)
+
+    def path(self, token: Token, what: str) -> str:
+        """A path that is not empty.
+
+        :raises Refused: when it is.
+        """
+        path = self.variables.text(token)
+        if not path.strip():
+            refuse(token, f"{what} is empty; it has to be given")
+        return path
+
+    def format(self, ref: syntax.Ref) -> str:
+        return ".".join(self.variables.text(part) for part in ref.format)
+
+    def beside(self, path: str) -> str:
+        """The path of a script: a relative one starts at the folder of the MLSQL script."""
+        if self.folder is None or "://" in path or path.startswith("file:") or os.path.isabs(path):
+            return path
+        return os.path.normpath(self.folder / path)
+
+    def define(self, table: str) -> None:
+        """There is a table from here on."""
+        self.tables[table.lower()] = table
+
+    def warn(self, source: Source, offset: int, message: str) -> None:
+        self.warnings.append(f"{source.origin(offset)}: {message}")
+
+    def keep_secrets(self, private: Mapping[str, str]) -> str:
+        """The name under which passwords and certificates are kept beside the plan; equal ones are kept once."""
+        name, number = _SECRETS, 1
+        while name in self.kafka_secrets and self.kafka_secrets[name] != private:
+            number += 1
+            name = f"{_SECRETS}{number}"
+        if private:
+            self.kafka_secrets[name] = private
+        return name
+
+
+def refuse(token: Token, message: str) -> NoReturn:
+    """Say what is wrong with a token."""
+    raise Refused(Problem(message, start_of(token), end_of(token)))

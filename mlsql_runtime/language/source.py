@@ -1,0 +1,104 @@
+"""A script's text and places in it; errors that show the place."""
+
+from __future__ import annotations
+
+import bisect
+import unicodedata
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from mlsql_runtime.errors import InputError, did_you_mean
+
+_WINDOW = 100  # characters of a line that an error shows
+_WORD = 60  # characters of a word that a message shows
+_KNOWN = 1000  # names among which a similar one is looked for
+_LISTED = 20  # names that a message lists when none is similar
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where something stands: ``file:line:column``, both counted from 1, columns in characters."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and from where to where in the text (offsets)."""
+
+    message: str
+    start: int
+    end: int
+
+
+class Refused(Exception):
+    """A statement cannot be compiled: never leaves this package, :meth:`Source.error` makes an InputError of each problem."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text of a script, called ``name`` in errors."""
+
+    name: str
+    text: str
+    _line_starts: list[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        starts = [0]
+        starts.extend(index + 1 for index, character in enumerate(self.text) if character == "\n")
+        object.__setattr__(self, "_line_starts", starts)
+
+    def origin(self, offset: int) -> Origin:
+        """The place of an offset."""
+        line = bisect.bisect_right(self._line_starts, offset)
+        return Origin(self.name, line, offset - self._line_starts[line - 1] + 1)
+
+    def error(self, problem: Problem) -> InputError:
+        """``file:line:column: message``, the line, and a caret below the place. Facts: file, line, column."""
+        origin = self.origin(problem.start)
+        message = f"{origin}: {problem.message}\n{self._marked(origin, max(problem.end - problem.start, 1))}"
+        return InputError(message, file=origin.file, line=origin.line, column=origin.column)
+
+    def _marked(self, origin: Origin, length: int) -> str:
+        begin = self._line_starts[origin.line - 1]
+        end = self._line_starts[origin.line] - 1 if origin.line < len(self._line_starts) else len(self.text)
+        line = self.text[begin:end].rstrip("\r")
+        first = max(0, origin.column - 1 - _WINDOW // 2) if len(line) > _WINDOW else 0
+        shown = line[first : first + _WINDOW]
+        before = shown[: origin.column - 1 - first]
+        marked = shown[len(before) : len(before) + length]
+        padding = "".join("\t" if character == "\t" else " " * _width(character) for character in before)
+        return f"    {shown}\n    {padding}{'^' * max(sum(map(_width, marked)), 1)}"
+
+
+def _width(character: str) -> int:
+    """Columns on a terminal: Chinese characters take two."""
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def clipped(text: str) -> str:
+    """Text in quotes for a message, shortened when it is long."""
+    return repr(text if len(text) <= _WORD else text[: _WORD - 3] + "...")
+
+
+def suggestion(word: str, known: Collection[str]) -> str:
+    """:func:`~mlsql_runtime.errors.did_you_mean`, in bounded time and space."""
+    advice = did_you_mean(word[:_WORD], list(known)[:_KNOWN])
+    return "" if len(known) > _LISTED and advice.startswith("; known") else advice
+
+
+def together(errors: Iterable[InputError]) -> InputError:
+    """One error for several, with the first one's place as its facts."""
+    found = list(errors)
+    if len(found) == 1:
+        return found[0]
+    return InputError(f"{len(found)} errors\n" + "\n".join(error.message for error in found), **found[0].facts)

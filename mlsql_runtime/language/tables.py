@@ -1,0 +1,137 @@
+"""load, connect, save and set: what they add to the plan and to what is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lark import Token
+
+from mlsql_runtime.language import refusals, syntax
+from mlsql_runtime.language.options import Options
+from mlsql_runtime.language.scanner import start_of
+from mlsql_runtime.language.scope import Scope, refuse
+from mlsql_runtime.language.source import Source, clipped, suggestion
+from mlsql_runtime.language.variables import is_variable_name
+from mlsql_runtime.plan import Load, Save
+
+_FILES = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")
+_MODES: dict[str, Any] = {"overwrite": "overwrite", "append": "append", "errorifexists": "errorIfExists", "ignore": "ignore"}
+_SET_TYPES = ("", "conf", "defaultparam")
+
+
+def load(node: syntax.Load, scope: Scope) -> Load:
+    """The table is known from here on."""
+    table_format = scope.format(node.ref)
+    problem = refusals.load_problem(table_format)
+    if problem:
+        refuse(node.ref.format[0], problem)
+    options = scope.options(node.options)
+    table = ""
+    with options.collecting():
+        table = scope.name(node.table, "the name of the table")
+    path, given = _stored(table_format, node.ref, options, scope, refusals.LOAD_OPTIONS)
+    scope.define(table)
+    return Load(table=table, format=table_format, path=path, options=given)
+
+
+def save(node: syntax.Save, scope: Scope) -> Save:
+    """Any table that is known."""
+    options = scope.options(node.options)
+    table_format = scope.format(node.ref)
+    table = ""
+    with options.collecting():
+        table = scope.table(node.table)
+    path, given = _stored(table_format, node.ref, options, scope, refusals.SAVE_OPTIONS)
+    return Save(
+        table=table,
+        format=table_format,
+        path=path,
+        mode=_MODES[node.mode.lower()] if node.mode is not None else "errorIfExists",
+        options=given,
+        partition_by=tuple(scope.variables.text(column) for column in node.partition_by),
+    )
+
+
+def _stored(
+    table_format: str, ref: syntax.Ref, options: Options, scope: Scope, refused: dict[str, str]
+) -> tuple[str | None, dict[str, str]]:
+    """Path and options of a stored table; a table of a connection has no path."""
+    for name, message in refused.items():
+        options.refuse(name, message)
+    given = options.take_all()
+    path = ""
+    with options.collecting():
+        path = scope.variables.text(ref.path)
+        if table_format.lower() == "jdbc":
+            given, path = _of_connection(path, ref.path, given, scope), ""
+        elif not path.strip() and table_format.lower() in _FILES:
+            refuse(ref.path, f"the path of the {table_format} data is empty; it has to be given")
+    options.finish("this statement")
+    return path or None, given
+
+
+def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope) -> dict[str, str]:
+    """Spark's jdbc options for ``alias.table``, or for a table with its ``url``."""
+    alias, dot, table = path.partition(".")
+    names = {name.lower() for name in given}
+    if dot and alias in scope.connections:
+        given = {**scope.connections[alias], **given}
+    elif "url" in names:
+        table = path
+    else:
+        advice = suggestion(alias, scope.connections) if dot else ""
+        refuse(token, f"jdbc: {clipped(path)} is no `alias.table` of a connect before this{advice or '; connect first'}")
+    if table and not names & {"dbtable", "query"}:
+        given = {**given, "dbtable": table}
+    return given
+
+
+def connect(node: syntax.Connect, scope: Scope) -> None:
+    """The alias stands for these options from here on."""
+    kind = scope.variables.text(node.format)
+    if kind.lower() != "jdbc":
+        refuse(
+            node.format, f"connect is here for jdbc only, not for {clipped(kind)}; give the options to load and save themselves"
+        )
+    options = scope.options(node.options)
+    given = options.take_all()
+    options.finish("connect")
+    if "url" not in {name.lower() for name in given}:
+        refuse(node.alias, 'connect needs the url of the database: url="jdbc:…"')
+    scope.connections[scope.variables.text(node.alias)] = given
+
+
+def set_variable(node: syntax.SetVariable, source: Source, scope: Scope) -> None:
+    """A variable, or a Spark property with ``type="conf"``."""
+    name = ".".join(scope.variables.text(part) for part in node.name)
+    options = scope.options(node.options)
+    value = ""
+    with options.collecting():
+        value = ".".join(scope.variables.text(part) for part in node.value)
+    if options.take_text("scope") is not None:
+        scope.warn(source, start_of(node.name[0]), "the scope of a variable is the script; scope is ignored")
+    place = options.place("type")
+    kind = (options.take_text("type") or "").lower()
+    if kind not in _SET_TYPES and place is not None:
+        expected = f"type is {clipped(kind)}; expected conf or defaultParam, or none for a variable"
+        options.refuse_value(place, refusals.SET_TYPES.get(kind, expected))
+    options.finish("set", ("type",))
+    if kind == "conf":
+        _set_property(name, value, node, scope)
+        return
+    if not is_variable_name(name):
+        refuse(node.name[0], f"{clipped(name)} cannot be a variable; expected letters, digits, dots and underscores")
+    if name.startswith("spark.") and not kind:
+        scope.warn(source, start_of(node.name[0]), f'{name} is set as a variable only; for Spark write … where type="conf"')
+    if not (kind == "defaultparam" and name in scope.variables.values):
+        scope.variables.values[name] = value
+
+
+def _set_property(name: str, value: str, node: syntax.SetVariable, scope: Scope) -> None:
+    if scope.conf.get(name, value) != value:
+        refuse(
+            node.name[0], f"{clipped(name)} was set to another value before; a property holds for the whole job, so set it once"
+        )
+    if not name.startswith("spark."):
+        refuse(node.name[0], f"{clipped(name)} is no property of Spark; their names begin with spark.")
+    scope.conf[name] = value

@@ -1,0 +1,86 @@
+"""Tokens to the text they mean: quotes and escapes taken away, ``${name}`` replaced.
+
+In ``"…"`` and ``'…'`` a backslash makes the quote, itself and ``${`` plain; before anything else it stays, as in ``"\\t"``.
+Everywhere else (triple quotes, back-quotes, queries) it does so before ``${`` only. What is put in is not read again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lark import Token
+
+from mlsql_runtime.language.scanner import start_of
+from mlsql_runtime.language.source import Problem, Refused, clipped, suggestion
+
+_NAME = re.compile(r"[^\W\d][\w.]*")
+_VARIABLE = r"|\$\{(?P<name>[^}]*)\}"
+_ESCAPES = {
+    '"': re.compile(r'\\(?P<plain>["\\]|\$(?=\{))' + _VARIABLE),
+    "'": re.compile(r"\\(?P<plain>['\\]|\$(?=\{))" + _VARIABLE),
+    "`": re.compile(r"`(?P<plain>`)|\\(?P<dollar>\$)(?=\{)" + _VARIABLE),
+}
+_PLAIN = re.compile(r"\\(?P<plain>\$)(?=\{)" + _VARIABLE)
+
+
+def is_variable_name(name: str) -> bool:
+    """Whether ``${name}`` can be written."""
+    return _NAME.fullmatch(name) is not None
+
+
+@dataclass
+class Variables:
+    """What is set. ``later`` are names that the script sets, with their lines: to say so when one is used before."""
+
+    values: dict[str, str]
+    later: Mapping[str, int] = field(default_factory=dict)
+
+    def text(self, token: Token) -> str:
+        """What a token of MLSQL means.
+
+        :raises Refused: for a variable that is not set, at its place.
+        """
+        quote, raw = token[:1], str(token)
+        if token.type == "BLOCK":
+            return self._replaced(_PLAIN, token, 3, _without_line_ends(raw[3:-3]))
+        if token.type in ("STRING", "BACKQUOTED"):
+            return self._replaced(_ESCAPES[quote], token, 1, raw[1:-1])
+        return self._replaced(_PLAIN, token, 0, raw)
+
+    def sql(self, token: Token) -> str:
+        """A token of a query, which keeps its quotes."""
+        return self._replaced(_PLAIN, token, 0, str(token))
+
+    def _replaced(self, pattern: re.Pattern[str], token: Token, skipped: int, raw: str) -> str:
+        if "$" not in raw and "\\" not in raw and "`" not in raw:
+            return raw
+        begin = start_of(token) + str(token).find(raw, skipped)
+
+        def replacement(match: re.Match[str]) -> str:
+            found = match.groupdict()
+            if found["name"] is None:
+                return str(found["plain"] or found["dollar"])
+            return self._value(found["name"].strip(), begin + match.start(), begin + match.end())
+
+        return pattern.sub(replacement, raw)
+
+    def _value(self, name: str, start: int, end: int) -> str:
+        if name in self.values:
+            return self.values[name]
+        if not is_variable_name(name):
+            message = f"${{{name[:40]}}} is no variable; only ${{name}} is replaced, without expressions: set a variable instead"
+        elif name in self.later:
+            message = (
+                f"variable '{name}' is used before it is set, in line {self.later[name]}; set it first, to something without it"
+            )
+        else:
+            advice = suggestion(name, self.values) or "; set it in the script or give it from outside"
+            message = f"variable {clipped(name)} is not set{advice}"
+        raise Refused(Problem(message, start, end))
+
+
+def _without_line_ends(text: str) -> str:
+    """A block whose quotes stand on lines of their own is what is between them."""
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "\n" else text

@@ -1,0 +1,293 @@
+"""Each statement, as text and as plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlsql_runtime.language import Compiled, compile_script
+from mlsql_runtime.plan import (
+    FileFeed,
+    FunctionRef,
+    KafkaFeed,
+    Load,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Select,
+    Statement,
+    Train,
+)
+
+DATA = "load json.`/d` as data;"
+TRAIN = Train(table="data", model_path="/m", script_path="/t.py")
+
+
+def one(text: str, **arguments: Any) -> Statement:
+    """The last statement of a script."""
+    return compile_script(text, **arguments).statements[-1]
+
+
+def train(options: str) -> Statement:
+    return one(f'{DATA} train data as PythonAlg.`/m` where pythonScriptPath="/t.py" {options};')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "load csv.`/d` as t",
+        "LOAD csv.`/d` AS t;",
+        "load csv . `/d`\n-- remark\nas /* x */ `t`;",
+        ";; load csv.`/d` where as t;",
+    ],
+)
+def test_load(text: str) -> None:
+    assert one(text) == Load(table="t", format="csv", path="/d")
+
+
+@pytest.mark.parametrize("word", ["where", "options", "WHERE", "Options", ""])
+def test_options(word: str) -> None:
+    loaded = one(f"load csv.`/d` {word} header='true' AND `sep`=';' and a . b = '''x''' as t;")
+    assert loaded == Load(table="t", format="csv", path="/d", options={"header": "true", "sep": ";", "a.b": "x"})
+
+
+def test_load_without_path() -> None:
+    assert one('load rate.`` where rowsPerSecond="1" as t;') == Load(table="t", format="rate", options={"rowsPerSecond": "1"})
+
+
+def test_words_of_the_language_are_names_too() -> None:
+    text = "load load.train as options; save overwrite options as append.`/x` where where='1' and set.load='2';"
+    assert compile_script(text).statements == (
+        Load(table="options", format="load", path="train"),
+        Save(table="options", format="append", path="/x", mode="overwrite", options={"where": "1", "set.load": "2"}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("", "errorIfExists"),
+        ("overwrite", "overwrite"),
+        ("APPEND", "append"),
+        ("errorifexists", "errorIfExists"),
+        ("Ignore", "ignore"),
+    ],
+)
+def test_save(text: str, mode: Any) -> None:
+    saved = one(f'{DATA} save {text} data as parquet.`/o` options compression="zstd" partitionBy a, `b c`;')
+    options = {"compression": "zstd"}
+    assert saved == Save(table="data", format="parquet", path="/o", mode=mode, options=options, partition_by=("a", "b c"))
+
+
+CONNECT = 'connect jdbc where url="jdbc:x" and user="me" as db;'
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("load jdbc.`db.s.t` as x", {"url": "jdbc:x", "user": "me", "dbtable": "s.t"}),
+        ('load jdbc.`db.t` where user="you" as x', {"url": "jdbc:x", "user": "you", "dbtable": "t"}),
+        ('load jdbc.`db.` where query="select 1" as x', {"url": "jdbc:x", "user": "me", "query": "select 1"}),
+        ('load jdbc.`s.t` where url="jdbc:y" as x', {"url": "jdbc:y", "dbtable": "s.t"}),
+    ],
+)
+def test_jdbc(text: str, options: dict[str, str]) -> None:
+    assert one(CONNECT + text) == Load(table="x", format="jdbc", options=options)
+
+
+def test_save_to_a_connection() -> None:
+    saved = one(f"{CONNECT} {DATA} save append data as jdbc.`db.t`;")
+    assert saved == Save(table="data", format="jdbc", mode="append", options={"url": "jdbc:x", "user": "me", "dbtable": "t"})
+
+
+@pytest.mark.parametrize(
+    ("text", "sql", "table"),
+    [
+        ("select 1 as t;", "select 1", "t"),
+        ("SELECT a AS b, c FROM d AS e\nAS t", "SELECT a AS b, c FROM d AS e", "t"),
+        ("with x as (select 1)\nselect * from x as `t`;", "with x as (select 1)\nselect * from x", "t"),
+        ("select 'a as b;' -- as c;\n from d as t -- bye\n;", "select 'a as b;' -- as c;\n from d", "t"),
+        ("select /*+ BROADCAST(a) */ * from a as load;", "select /*+ BROADCAST(a) */ * from a", "load"),
+        ("select cast(a as\nselect) as t;", "select cast(a as\nselect)", "t"),
+        ("select '''a' as t;", "select '''a'", "t"),
+    ],
+)
+def test_select(text: str, sql: str, table: str) -> None:
+    assert one(text) == Select(table=table, sql=sql)
+
+
+def test_train_with_all_options() -> None:
+    made = train(
+        """and fitParam.1.b='2' and `fitParam.0.a.b`="1" and `fitParam.0.resource.words`="/w" and evaluateTable="data"
+        and dataLocalFormat="CSV" and dataLocalFileNum="2" and dataLocal.option.header="true"
+        and systemParam.pythonPath="python" and systemParam.pythonVer="3.11" and systemParam.pythonParam="-u -W 'a b'"
+        and systemParam.envs='''{"A": "b", "C": 1}''' and systemParam.timeout="60"
+        and keepVersion="true" and keepVersions="3" and scoreMode="min" and failOn="any" and keepLocalDirectory="True" """
+    )
+    assert made == Train(
+        table="data",
+        model_path="/m",
+        script_path="/t.py",
+        fit_params=({"a.b": "1", "resource.words": "/w"}, {"b": "2"}),
+        validate_table="data",
+        feed=FileFeed(format="csv", file_num=2, options={"header": "true"}),
+        python=PythonEnv(path="python", version="3.11", flags=("-u", "-W", "a b"), envs={"A": "b", "C": "1"}, timeout=60.0),
+        keep_versions=3,
+        greater_is_better=False,
+        fail_on="any",
+        keep_local_directory=True,
+    )
+
+
+def test_run_is_train() -> None:
+    assert one(f'{DATA} RUN data as PythonAlg.`/m` options pythonScriptPath="/t.py";') == TRAIN
+
+
+def test_keep_version_false_keeps_one() -> None:
+    made = train('and keepVersion="false"')
+    assert isinstance(made, Train)
+    assert made.keep_versions == 1
+
+
+KAFKA = """and enableDataLocal="false" and kafkaParam.bootstrap.servers="b:9092" and kafkaParam.topic="orders" """
+
+
+def test_kafka() -> None:
+    made = train(KAFKA + "and kafkaParam.group_id='readers' and kafkaParam.topic.partitions='4' and kafkaParam.userName='me'")
+    assert isinstance(made, Train)
+    assert made.feed == KafkaFeed(topic="orders", group="readers", partitions=4, settings={"bootstrap_servers": "b:9092"})
+
+
+def test_a_reused_topic_needs_no_table() -> None:
+    text = f'train nothing as PythonAlg.`/m` where pythonScriptPath="/t.py" {KAFKA} and kafkaParam.reuse="true";'
+    made = compile_script(text)
+    (statement,) = made.statements
+    assert isinstance(statement, Train)
+    assert statement.table is None
+    assert made.warnings == ("script.mlsql:1:7: topic 'orders' is reused, so table 'nothing' is not read",)
+
+
+def secret_train(password: str) -> str:
+    sasl = f"""and kafkaParam.security.protocol="SASL_PLAINTEXT" and kafkaParam.sasl.mechanism="PLAIN"
+        and kafkaParam.sasl.username="me" and kafkaParam.sasl.password="{password}" """
+    return f'train data as PythonAlg.`/m` where pythonScriptPath="/t.py" {KAFKA} {sasl};'
+
+
+def test_passwords_of_kafka_are_not_in_the_plan() -> None:
+    made = compile_script(DATA + secret_train("pw-1") + secret_train("pw-2") + secret_train("pw-1"))
+    names = [
+        statement.feed.secrets
+        for statement in made.statements
+        if isinstance(statement, Train) and hasattr(statement.feed, "secrets")
+    ]
+    assert names == ["kafka", "kafka2", "kafka"]
+    assert made.secrets.kafka == {"kafka": {"sasl_plain_password": "pw-1"}, "kafka2": {"sasl_plain_password": "pw-2"}}
+    assert "pw-" not in repr(made)
+
+
+def test_kafka_settings_are_ignored_when_data_go_by_file() -> None:
+    assert train('and enableDataLocal="true" and kafkaParam.topic="!" and kafkaParam.any.thing="x"') == TRAIN
+
+
+def warnings_of(options: str) -> tuple[str, ...]:
+    made: Compiled = compile_script(f'{DATA}\ntrain data as PythonAlg.`/m` where pythonScriptPath="/t.py" {options};')
+    return made.warnings
+
+
+def test_kafka_settings_without_a_choice_are_warned_about() -> None:
+    (warning,) = warnings_of('and kafkaParam.topic="t"')
+    assert warning.startswith("script.mlsql:2:7: ")
+    assert 'enableDataLocal="false"' in warning
+
+
+def test_obsolete_options_warn_once_each() -> None:
+    warnings = warnings_of('and mlflowPath="x" and useThread="true"')
+    assert [warning.split("'")[1] for warning in warnings] == ["mlflowPath", "useThread"]
+
+
+def test_register() -> None:
+    made = one(
+        f"""{DATA} register PythonAlg.`/m` as jack options pythonScriptPath="/p.py" and algIndex="1" and modelVersion="2"
+        and enableCopyTrainParamsToPython="true" and minScore="0.5" and onlyIfBetter="0" and sampleTable="data";"""
+    )
+    assert made == Register(
+        model_path="/m",
+        function="jack",
+        script_path="/p.py",
+        model_version=2,
+        alg_index=1,
+        copy_train_params=True,
+        min_score=0.5,
+        only_if_better=0.0,
+        sample_table="data",
+    )
+
+
+def test_predict() -> None:
+    text = f"""{DATA} predict data as PythonAlg.`/m` where pythonScriptPath="/b.py" and fitParam.0.x="1" and algIndex="0"
+        and modelVersion="3" and sameRows="false" and systemParam.timeout="5" as out; save out as json.`/o`;"""
+    made = compile_script(text).statements[1]
+    assert made == Predict(
+        table="data",
+        model_path="/m",
+        script_path="/b.py",
+        result="out",
+        model_version=3,
+        alg_index=0,
+        params={"x": "1"},
+        python=PythonEnv(timeout=5.0),
+        same_rows=False,
+    )
+
+
+JACK = FunctionRef(name="jack", model_path="/m", function="jack")
+JILL = FunctionRef(name="Jill", model_path="/n", function="jill", function_version=3)
+REGISTER = 'register PythonAlg.`/m` as jack where pythonScriptPath="/p.py";'
+
+
+@pytest.mark.parametrize(
+    ("sql", "functions"),
+    [
+        ("select jack(x)", (JACK,)),
+        ("select JACK (x), jill(y), jack(z)", (JACK, JILL)),
+        ("select `jill`(y), `jack`(x)", (JILL, JACK)),
+        ("select jack /* see */ (x)", (JACK,)),
+        ("select jack, 'jack(x)' -- jack(x)\n", ()),
+        ("select a.jack(x), jacky(x)", ()),
+    ],
+)
+def test_functions_that_a_query_calls(sql: str, functions: tuple[FunctionRef, ...]) -> None:
+    made = one(f"{REGISTER} {sql} from t as u;", functions=[JILL])
+    assert isinstance(made, Select)
+    assert made.functions == functions
+
+
+def test_a_function_is_called_only_after_it_is_registered() -> None:
+    made = compile_script(f"select jack(x) as t; {REGISTER}").statements[0]
+    assert made == Select(table="t", sql="select jack(x)")
+
+
+@pytest.mark.parametrize("path", ["/t.py", "s3://b/t.py", "file:/t.py"])
+def test_whole_script_paths_stay(path: str) -> None:
+    made = one(f"{DATA} train data as PythonAlg.`/m` where pythonScriptPath='{path}';", folder="/f")
+    assert isinstance(made, Train)
+    assert made.script_path == path
+
+
+def test_relative_script_paths_start_at_the_folder() -> None:
+    text = f"{DATA} train data as PythonAlg.`/m` where pythonScriptPath='lib/../t.py';"
+    there, nowhere = one(text, folder="/f"), one(text)
+    assert isinstance(there, Train)
+    assert isinstance(nowhere, Train)
+    assert (there.script_path, nowhere.script_path) == ("/f/t.py", "lib/../t.py")
+
+
+def test_origins() -> None:
+    made = compile_script("-- one\n  load a.`b` as t;\n\nset x='1'; select 1\nas u;", name="x.mlsql")
+    assert [str(origin) for origin in made.origins] == ["x.mlsql:2:3", "x.mlsql:4:12"]
+
+
+def test_an_empty_script_has_no_statements() -> None:
+    assert compile_script(" -- nothing\n;").statements == ()
