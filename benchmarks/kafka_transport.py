@@ -82,7 +82,7 @@ class Bench:
         target = Target(self.settings, topic, PARTITIONS, 8 << 20, "run")
         parts = []
         for partition in range(PARTITIONS):
-            stamps = [stamp for _, stamp, _ in deliver(self.batches[partition::PARTITIONS], target, partition, 1, partition)]
+            stamps = [stamp for _, stamp in deliver(self.batches[partition::PARTITIONS], target, partition, 1, partition)]
             rows = sum(stamp.rows for stamp in stamps)
             parts.append(Part(run="run", partition=partition, attempt=1, records=len(stamps), rows=rows))
         return parts

@@ -25,6 +25,7 @@ from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
 
 PARENT_CHECK_SECONDS = 1.0
+CANCEL_AGAIN_SECONDS = 0.5
 CANCEL_SECONDS = 10.0  # for cleaning up, once cancelled
 
 
@@ -85,9 +86,12 @@ def _cancel() -> None:
 
     say("cancelling")
     threading.Timer(CANCEL_SECONDS, os._exit, [128 + signal.SIGTERM]).start()
-    context = SparkContext._active_spark_context
-    if context is not None:
-        context.cancelAllJobs()
+    while True:  # until the process ends: the statement may be about to start its next job
+        context = SparkContext._active_spark_context
+        if context is not None:
+            with contextlib.suppress(Exception):  # the JVM may be gone by now
+                context.cancelAllJobs()
+        time.sleep(CANCEL_AGAIN_SECONDS)
 
 
 def _start_time(pid: int) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mlsql_runtime.errors import InputError, StorageError
 from mlsql_runtime.feed.receive import span_of
-from mlsql_runtime.kafka.run_topic import check_topic, settings_of
+from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import RESOURCE, KafkaFeed, Load, Plan, Predict, PythonEnv, Register, Secrets, Select, Statement, Train
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
@@ -93,7 +93,7 @@ def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
     if feed.reuse:
         span_of(settings, feed.topic)
     else:
-        check_topic(feed, settings, job_id)
+        check_topic(feed, settings, Owner(job_id, statement.model_path, len(statement.fit_params)))
 
 
 def _check_data(statement: Load) -> None:

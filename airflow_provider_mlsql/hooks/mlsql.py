@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
+from mlsql_runtime.errors import InputError, JobFailed
 from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train, dump_plan
 from mlsql_runtime.result import RunResult, load_result
 
@@ -71,7 +71,7 @@ class MLSQLHook(BaseHook):
         self._cancelled = True
         self.log.info("Ended %d processes of the job", end_marked(self._mark))
         if self._running is not None:
-            self._remove_leftovers(*self._running)
+            self._remove_topics(*self._running)
 
     def _run_in(self, folder: Path, plan: Plan, secrets: Secrets, master: str) -> RunResult:
         from airflow_provider_mlsql.hooks.processes import end_marked
@@ -89,8 +89,9 @@ class MLSQLHook(BaseHook):
         finally:
             end_marked(self._mark)
             submit.close()
+            self._remove_topics(plan, secrets)
         if not result_file.exists():
-            self._remove_leftovers(plan, secrets)
+            self._remove_stagings(plan)
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
         result = load_result(result_file.read_bytes())
@@ -117,21 +118,28 @@ class MLSQLHook(BaseHook):
             self.log.info("Spark runs on %s, inside this worker: connection %s names no other master", LOCAL, self.spark_conn_id)
         return submit.master
 
-    def _remove_leftovers(self, plan: Plan, secrets: Secrets) -> None:
-        """What a driver that was killed could not remove: what it had staged, topics and groups of its runs."""
-        from mlsql_runtime.kafka.run_topic import remove_run, settings_of
+    def _remove_stagings(self, plan: Plan) -> None:
+        """A driver that was killed could not remove what it had staged."""
         from mlsql_runtime.store.publish import remove_stagings
         from mlsql_runtime.store.read import open_model_path
 
         for statement in plan.statements:
             if isinstance(statement, (Train, Predict)):
                 remove_stagings(open_model_path(statement.model_path), plan.job_id)
+
+    def _remove_topics(self, plan: Plan, secrets: Secrets) -> None:
+        """Topics and groups of the plan's runs: a driver that was killed could not, and a script that outlived it may have
+        committed once more.
+        """
+        from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
+
+        for statement in plan.statements:
             if isinstance(statement, Train) and isinstance(statement.feed, KafkaFeed):
+                owner = Owner(plan.job_id, statement.model_path, len(statement.fit_params))
                 try:
-                    settings = settings_of(statement.feed, secrets)
-                    remove_run(statement.feed, settings, plan.job_id, len(statement.fit_params))
-                except MLSQLError as error:
-                    self.log.warning("The run's topic may be left, remove it by hand: %s", error)
+                    remove_run(statement.feed, settings_of(statement.feed, secrets), owner)
+                except Exception as error:  # of kafka-python, too
+                    self.log.warning("The run's topic or groups may be left, remove them by hand: %s", error)
 
     def _prepare(self, folder: Path, plan: Plan, secrets: Secrets, master: str) -> tuple[SubmitHook, Path, Path]:
         """Write the files of the job; answers what submits it, the script that starts it, and where its result will be."""

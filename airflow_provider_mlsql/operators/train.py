@@ -20,6 +20,7 @@ from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import kafka_feed, split_options
+from mlsql_runtime.kafka.settings import is_private
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, PythonEnv, Secrets, Select, Statement, Train
 from mlsql_runtime.result import as_xcom
 
@@ -225,6 +226,9 @@ class MLSQLTrainOperator(MLSQLOperator):
 
     def _kafka_settings(self) -> KafkaSettings:
         _, client = split_options(as_options(self.kafka_config, "kafka_config"))
+        secret = [name for name in client if is_private(name)]
+        if secret:
+            raise InputError(f"kafka_config has {', '.join(secret)}, which everybody may read there; put it into the connection")
         return KafkaHook(self.kafka_conn_id, config=client).settings
 
     def _kafka_secrets(self) -> str:

@@ -44,6 +44,7 @@ class Watch:
             width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
             facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
         self._schema = df.schema
+        self._timezone = df.sparkSession.conf.get("spark.sql.session.timeZone")
         self._observation = Observation()
         self.table = df.observe(self._observation, *facts)
 
@@ -53,24 +54,32 @@ class Watch:
         :raises DataError: when vectors differ in width.
         """
         seen: dict[str, Any] = self._observation.get
-        if self._has_vectors and seen["narrowest"] != seen["widest"]:
-            raise DataError(
-                f"column '{self._column}' holds vectors of different widths, from {seen['narrowest']} to {seen['widest']}; "
-                "a training table needs one width (for libsvm files, give the option numFeatures)"
-            )
         return TableFacts(
             rows=seen["rows"],
             schema=self._arrow_schema(),
             columns={field.name: field.dataType.simpleString() for field in self._schema},
-            width=seen["widest"] if self._has_vectors else None,
+            width=one_width(self._column, seen["narrowest"], seen["widest"]) if self._has_vectors else None,
         )
 
     def _arrow_schema(self) -> str:
         from pyspark.sql.pandas.types import to_arrow_schema
 
-        return encode_schema(to_arrow_schema(self._schema))
+        return encode_schema(to_arrow_schema(self._schema, timezone=self._timezone))
 
 
 def encode_schema(schema: Any) -> str:
     """An Arrow schema as text."""
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
+
+
+def one_width(column: str | None, narrowest: int, widest: int) -> int:
+    """The width of all vectors of a column.
+
+    :raises DataError: when they differ.
+    """
+    if narrowest != widest:
+        raise DataError(
+            f"column '{column}' holds vectors of different widths, from {narrowest} to {widest}; "
+            "a training table needs one width (for libsvm files, give the option numFeatures)"
+        )
+    return widest

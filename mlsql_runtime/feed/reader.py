@@ -45,7 +45,7 @@ def _read_topic(table: TableTopic, schema: pa.Schema) -> Iterator[pa.RecordBatch
     span = Span(table.topic, *({int(n): offset for n, offset in each.items()} for each in (table.starts, table.ends)))
     if table.parts is None:
         return receive_json(settings, span, table.group, table.rows, schema)
-    return receive(settings, span, table.group, table.parts)
+    return (batch.rename_columns(schema.names) for batch in receive(settings, span, table.group, table.parts))
 
 
 def _read_files(table: TableFiles, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlsql_runtime.errors import InputError, IntegrityError, KafkaUnavailable
+from mlsql_runtime.errors import DataError, InputError, IntegrityError, KafkaUnavailable
 from mlsql_runtime.feed import messages
 from mlsql_runtime.feed.json_lines import read_json_text
 from mlsql_runtime.feed.table_topic import Part
@@ -28,6 +29,7 @@ BACKOFF_MS = 20  # kafka-python sleeps that long before the first fetch of a par
 COMMIT_SECONDS = 1.0
 LAST_COMMIT_MS = 500
 JSON_BYTES = 4 << 20
+JSON_RECORDS = 1000
 
 
 @dataclass(frozen=True)
@@ -103,17 +105,24 @@ def receive_json(settings: KafkaSettings, span: Span, group: str, rows: int, sch
 
 
 def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes], str]]:
-    """Values of records, some at a time, and where they are from."""
+    """Values of records, about ``JSON_BYTES`` at a time, and where they are from.
+
+    :raises DataError: for a value that is no JSON object by its looks.
+    """
     texts: list[bytes] = []
     size = 0
     first = last = None
     for record in records:
         if record.value is None:
             continue
+        text = record.value.strip().replace(b"\n", b" ")
+        if text[:1] != b"{" or text[-1:] != b"}":
+            shown = text[:40].decode(errors="replace")
+            raise DataError(f"{place(record)}: expected a JSON object, got {shown!r}", offset=record.offset)
         first, last = first or record, record
-        texts.append(record.value.replace(b"\n", b" "))
-        size += len(record.value)
-        if size >= JSON_BYTES:
+        texts.append(text)
+        size += len(text)
+        if size >= JSON_BYTES or len(texts) >= JSON_RECORDS:
             yield texts, f"{place(first)} to {last.partition}:{last.offset}"
             texts, size, first = [], 0, None
     if first is not None and last is not None:
@@ -128,6 +137,7 @@ def records_of(settings: KafkaSettings, span: Span, group: str | None) -> Iterat
     with (
         open_consumer(settings, group_id=group, isolation_level="read_committed", **fetch) as consumer,
         explained(settings, f"read topic {span.topic}"),
+        _complete(span.topic),
     ):
         commits = _Commits(consumer) if group is not None else None
         for number, end in sorted(span.ends.items()):
@@ -161,6 +171,19 @@ def _polled(
                 f"topic {topic} on {settings.servers}, partition {number}: nothing arrived for {settings.stall_seconds:g} s "
                 f"(delivery.timeout.ms) at offset {position} of {end}; is the broker up?"
             )
+
+
+@contextmanager
+def _complete(topic: str) -> Iterator[None]:
+    """Records that were there and are gone are no refusal of the broker's."""
+    from kafka.errors import OffsetOutOfRangeError
+
+    try:
+        yield
+    except OffsetOutOfRangeError as error:
+        raise IntegrityError(
+            f"topic {topic} does not hold what it held: records were deleted, or its retention is too short"
+        ) from error
 
 
 class _Commits:

@@ -8,7 +8,7 @@ that nobody reads.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import IntegrityError, KafkaRefused
+from mlsql_runtime.errors import DataError, IntegrityError, KafkaRefused
 from mlsql_runtime.feed import messages
 from mlsql_runtime.feed.facts import TableFacts, Watch
 from mlsql_runtime.feed.messages import RECORD_BYTES, Stamp
@@ -35,16 +35,15 @@ if TYPE_CHECKING:
 
 OVERHEAD = 1024  # of Kafka's own bytes around a record, its headers included, at most
 REQUEST_MS = 30_000
+BACKOFF_MS = 20  # kafka-python waits that long for what a new connection learns first
 IN_FLIGHT = 16  # records of a task that wait for the broker's word
 BATCH_BYTES = 1 << 20  # of records that wait, sent together
-_ANSWER = "partition int, attempt bigint, records int, rows bigint, bytes bigint, topic_partition int, end bigint"
-_ANSWER_TYPES = pa.schema(
+_ANSWER = pa.schema(
     [
         ("partition", pa.int32()),
         ("attempt", pa.int64()),
         ("records", pa.int32()),
         ("rows", pa.int64()),
-        ("bytes", pa.int64()),
         ("topic_partition", pa.int32()),
         ("end", pa.int64()),
     ]
@@ -88,7 +87,6 @@ class Sent:
 
     def bring(self, folder: Path, alg_index: int) -> TableTopic:
         """Put the client's settings into a private file in ``folder``, and tell where the table is."""
-        folder.mkdir()
         file = folder / "settings.json"
         file.touch(mode=0o600)
         file.write_text(codec.dumps(self.settings), encoding="utf-8")
@@ -114,9 +112,13 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return send_partition(batches, target)
 
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    _check_names(df.columns)
     watch = Watch(df, feature_column)
+    plain = watch.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow takes names for expressions
     with _small_batches(df):
-        answers = [answer for answer in watch.table.mapInArrow(task, _ANSWER).collect() if answer.records]
+        answers = [answer for answer in plain.mapInArrow(task, from_arrow_schema(_ANSWER)).collect() if answer.records]
     facts = watch.facts()
     sent = sum(answer.rows for answer in answers)
     if sent != facts.rows:
@@ -139,19 +141,17 @@ def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterato
     assert context is not None
     partition, attempt = context.partitionId(), context.taskAttemptId()
     topic_partition = partition % target.partitions
-    records = rows = size = end = 0
-    for offset, stamp, length in deliver(batches, target, partition, attempt, topic_partition):
-        records, rows, size, end = records + 1, rows + stamp.rows, size + length, max(end, offset + 1)
-    values = (partition, attempt, records, rows, size, topic_partition, end)
-    yield pa.RecordBatch.from_arrays(
-        [pa.array([v], f.type) for v, f in zip(values, _ANSWER_TYPES, strict=True)], schema=_ANSWER_TYPES
-    )
+    records = rows = end = 0
+    for offset, stamp in deliver(batches, target, partition, attempt, topic_partition):
+        records, rows, end = records + 1, rows + stamp.rows, max(end, offset + 1)
+    values = (partition, attempt, records, rows, topic_partition, end)
+    yield pa.RecordBatch.from_arrays([pa.array([v], f.type) for v, f in zip(values, _ANSWER, strict=True)], schema=_ANSWER)
 
 
 def deliver(
     batches: Iterable[pa.RecordBatch], target: Target, partition: int, attempt: int, topic_partition: int
-) -> Iterator[tuple[int, Stamp, int]]:
-    """Send one partition's batches, and yield (offset, stamp, bytes) of each record once the broker has it.
+) -> Iterator[tuple[int, Stamp]]:
+    """Send one partition's batches, and yield (offset, stamp) of each record once the broker has it.
 
     :raises KafkaRefused: for a row that is larger than the topic takes.
     """
@@ -159,7 +159,7 @@ def deliver(
     first = next(encoded, None)
     if first is None:
         return  # an empty partition asks no broker
-    under_way: deque[tuple[Future[Any], Stamp, int]] = deque()
+    under_way: deque[tuple[Future[Any], Stamp]] = deque()
     settings = target.settings
     with _producer(target) as producer, explained(settings, f"send to topic {target.topic}"):
         for sequence, (content, rows) in enumerate(chain([first], encoded)):
@@ -170,7 +170,7 @@ def deliver(
                 )
             stamp = Stamp(target.run, partition, attempt, sequence, rows)
             future = producer.send(target.topic, content, partition=topic_partition, headers=stamp.headers())
-            under_way.append((future, stamp, len(content)))
+            under_way.append((future, stamp))
             if len(under_way) >= IN_FLIGHT:
                 yield _wait(under_way, settings)
         while under_way:
@@ -188,10 +188,12 @@ def send_manifest(target: Target, manifest: FeedManifest) -> None:
 def _producer(target: Target) -> AbstractContextManager[KafkaProducer]:
     """One patience for all that can take time; whatever the settings say of batches."""
     patience = int(target.settings.stall_seconds * 1000)
-    request = {} if "request_timeout_ms" in target.settings.values else {"request_timeout_ms": min(REQUEST_MS, patience)}
+    ours = {"request_timeout_ms": min(REQUEST_MS, patience), "retry_backoff_ms": BACKOFF_MS}
+    request = {name: value for name, value in ours.items() if name not in target.settings.values}
     return open_producer(
         target.settings,
         acks="all",
+        enable_idempotence=False,  # readers drop what is sent twice, and old brokers want a permission more for it
         batch_size=min(BATCH_BYTES, target.max_bytes - OVERHEAD),
         max_request_size=target.max_bytes + OVERHEAD,
         delivery_timeout_ms=patience,
@@ -200,9 +202,17 @@ def _producer(target: Target) -> AbstractContextManager[KafkaProducer]:
     )
 
 
-def _wait(under_way: deque[tuple[Any, Stamp, int]], settings: KafkaSettings) -> tuple[int, Stamp, int]:
-    future, stamp, length = under_way.popleft()
-    return future.get(timeout=settings.stall_seconds + 5).offset, stamp, length
+def _wait(under_way: deque[tuple[Any, Stamp]], settings: KafkaSettings) -> tuple[int, Stamp]:
+    future, stamp = under_way.popleft()
+    return future.get(timeout=settings.stall_seconds + 5).offset, stamp
+
+
+def _check_names(columns: Sequence[str]) -> None:
+    """Files refuse this too."""
+    names = [name.lower() for name in columns]
+    for name in columns:
+        if names.count(name.lower()) > 1:
+            raise DataError(f"the table has more than one column '{name}'; give them different names in SQL", column=name)
 
 
 @contextmanager

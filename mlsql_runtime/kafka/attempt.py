@@ -69,10 +69,9 @@ class Attempt(logging.Handler):
             self._ending = threading.Thread(target=self.network.close)  # which waits for the thread that logs this
             self._ending.start()
 
-    def close(self) -> None:
+    def give_up(self) -> None:
         """End the thread and the connections of a client that could not be made."""
         if self._ending is not None:
             self._ending.join()
         if self.network is not None:
             self.network.close()
-        super().close()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
 CONNECT_SECONDS = 8.0
+SENDER_SECONDS = 5.0
 _NO_TOPICS = {"allow_auto_create_topics": False}  # asking for a topic must not make one
 _TRIED: set[int] = set()
 Client = TypeVar("Client")
@@ -54,7 +55,7 @@ def open_producer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
     try:
         yield client
     finally:
-        client.close(timeout=0)
+        _end(client)
 
 
 @contextmanager
@@ -69,6 +70,16 @@ def open_consumer(settings: KafkaSettings, seconds: float = CONNECT_SECONDS, **o
     finally:
         with suppress(RuntimeError):  # a script that ends in mid-reading: kafka-python's exit hook has been here before
             client.close(autocommit=False)
+
+
+def _end(producer: KafkaProducer) -> None:
+    """Close it without waiting for records under way: kafka-python's own close raises then, and leaves its thread."""
+    from kafka.errors import KafkaError
+
+    producer._sender.force_close()
+    producer._sender.join(SENDER_SECONDS)
+    with suppress(KafkaError):
+        producer.close(timeout=0)
 
 
 def _try(settings: KafkaSettings, seconds: float) -> None:
@@ -108,10 +119,10 @@ def _open(settings: KafkaSettings, seconds: float, kind: Callable[..., Client], 
             )
             return client, attempt.network
         except KafkaError as error:
-            attempt.close()
+            attempt.give_up()
             raise explain(error, settings, "connect", attempt.reasons) from error
         except Exception as error:  # kafka-python's own checks: a codec's package that is not there, for example
-            attempt.close()
+            attempt.give_up()
             raise InputError(f"connect on {settings.servers}: kafka-python cannot: {error}") from error
 
 

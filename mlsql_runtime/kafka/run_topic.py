@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.groups import delete_groups
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -26,8 +26,21 @@ _CONFIGS = {
 
 
 @dataclass(frozen=True)
+class Owner:
+    """The training that topics and groups belong to; retries of a job are the same one. ``groups`` is how many read."""
+
+    job_id: str
+    model_path: str
+    groups: int
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.job_id}\n{self.model_path}".encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
 class RunTopic:
-    """``run`` names the run in every record; groups are named ``<group>_<algIndex>``."""
+    """``run`` names the run in every record; readers' groups are named ``<group>_<algIndex>``."""
 
     name: str
     run: str
@@ -45,13 +58,13 @@ def settings_of(feed: KafkaFeed, private: Secrets) -> KafkaSettings:
     return KafkaSettings({**feed.settings, **private.kafka[feed.secrets]})
 
 
-def check_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str) -> None:
+def check_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
     """Have the brokers check whether the topic could be created, and create nothing."""
     with open_admin(settings) as admin:
         create_topic(
             admin,
             settings,
-            _prefix(feed, job_id) + "check",
+            _prefix(feed, owner) + "check",
             partitions=feed.partitions or 1,
             replication_factor=feed.replication_factor or -1,
             configs=_configs(feed),
@@ -60,15 +73,15 @@ def check_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str) -> None:
 
 
 @contextmanager
-def run_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int, parallelism: int) -> Iterator[RunTopic]:
+def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelism: int) -> Iterator[RunTopic]:
     """Create the run's topic; delete it, unless ``feed.keep``, and the groups of its readers at the end."""
-    remove_run(feed, settings, job_id, groups)  # of an attempt that nobody could clean up after
+    try_to_remove_run(feed, settings, owner)  # of an attempt that nobody could clean up after
     configs = _configs(feed)
     run = secrets.token_hex(4)
     topic = RunTopic(
-        name=_prefix(feed, job_id) + run,
+        name=_prefix(feed, owner) + run,
         run=run,
-        group=group_of(feed, job_id),
+        group=group_of(feed, owner),
         partitions=feed.partitions or max(1, min(parallelism, MAX_PARTITIONS)),
         max_bytes=int(configs[MAX_BYTES]),
     )
@@ -82,37 +95,37 @@ def run_topic(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int
                 replication_factor=feed.replication_factor or -1,
                 configs=configs,
             )
+        if feed.keep:
+            say(f"kafka: topic {topic.name} will be kept")
         yield topic
     finally:
-        if feed.keep:
-            say(f"kafka: topic {topic.name} is kept")
-        try_to_remove_run(feed, settings, job_id, groups)
+        try_to_remove_run(feed, settings, owner)
 
 
-def group_of(feed: KafkaFeed, job_id: str) -> str:
+def group_of(feed: KafkaFeed, owner: Owner) -> str:
     """What the names of the readers' groups begin with."""
-    return feed.group or _prefix(feed, job_id).rstrip("-")
+    return f"{feed.group or feed.topic}_{owner.digest}"
 
 
-def try_to_remove_run(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int) -> None:
+def try_to_remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
     """:func:`remove_run`; that it fails is told, and is no reason to lose a model."""
     try:
-        remove_run(feed, settings, job_id, groups)
-    except MLSQLError as error:
-        say(f"kafka: topics {_prefix(feed, job_id)}* could not be removed, remove them by hand: {error}")
+        remove_run(feed, settings, owner)
+    except Exception as error:  # of kafka-python, too
+        say(f"kafka: topics {_prefix(feed, owner)}* could not be removed, remove them by hand: {error}")
 
 
-def remove_run(feed: KafkaFeed, settings: KafkaSettings, job_id: str, groups: int) -> None:
+def remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
     """Delete every topic that this job made for the feed and shall not keep, and the groups of its readers."""
-    group = group_of(feed, job_id)
+    group = group_of(feed, owner)
     with open_admin(settings) as admin:
         if not feed.reuse and not feed.keep:
-            delete_topics(admin, settings, topics_with_prefix(admin, settings, _prefix(feed, job_id)))
-        delete_groups(admin, settings, [f"{group}_{index}" for index in range(groups)])
+            delete_topics(admin, settings, topics_with_prefix(admin, settings, _prefix(feed, owner)))
+        delete_groups(admin, settings, [f"{group}_{index}" for index in range(owner.groups)])
 
 
-def _prefix(feed: KafkaFeed, job_id: str) -> str:
-    return f"{feed.topic}_{hashlib.sha256(job_id.encode()).hexdigest()[:12]}-"
+def _prefix(feed: KafkaFeed, owner: Owner) -> str:
+    return f"{feed.topic}_{owner.digest}-"
 
 
 def _configs(feed: KafkaFeed) -> dict[str, str]:

@@ -157,6 +157,11 @@ class KafkaSettings:
         return {name: kind(self.values[name]) for name, kind in kinds.items() if name in self.values}
 
 
+def is_private(given: str) -> bool:
+    """Whether a setting, in any notation, is a secret or travels with one."""
+    return _canonical(given) in PRIVATE
+
+
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """One mapping, in which a later layer's setting replaces an earlier one's in any notation; None takes it away."""
     found: dict[str, tuple[str, Any]] = {}

@@ -12,7 +12,7 @@ from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.export import PARQUET, Exported, export
 from mlsql_runtime.feed.send import Sent, Target, send
 from mlsql_runtime.feed.survey import survey
-from mlsql_runtime.kafka.run_topic import group_of, run_topic, settings_of, try_to_remove_run
+from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_of, try_to_remove_run
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
 from mlsql_runtime.steps.columns import feature_column
@@ -69,27 +69,33 @@ def _moved(statement: Train, job: Job, stage: Location) -> Iterator[TrainingData
     feed = statement.feed
     if isinstance(feed, FileFeed):
         yield _move(statement, job, stage, lambda df, feature: export(df, stage / "data", feed, feature))
-    elif feed.reuse:
-        yield from _reused(statement, feed, job, stage)
     else:
-        yield from _sent(statement, feed, job, stage)
+        through_kafka = _reused if feed.reuse else _sent
+        with through_kafka(statement, feed, job, stage) as data:
+            yield data
 
 
+@contextmanager
 def _sent(statement: Train, feed: KafkaFeed, job: Job, stage: Location) -> Iterator[TrainingData]:
     settings, parallelism = settings_of(feed, job.secrets), job.spark.sparkContext.defaultParallelism
-    with run_topic(feed, settings, job.job_id, len(statement.fit_params), parallelism) as topic:
+    with run_topic(feed, settings, _owner(statement, job), parallelism) as topic:
         target = Target(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
         yield _move(statement, job, stage, lambda df, feature: send(df, target, topic.group, feature))
 
 
+@contextmanager
 def _reused(statement: Train, feed: KafkaFeed, job: Job, stage: Location) -> Iterator[TrainingData]:
     settings = settings_of(feed, job.secrets)
     wanted = statement.fit_params[0].get("inputCol", "features")
     try:
-        table = survey(settings, feed.topic, group_of(feed, job.job_id), wanted)
+        table = survey(settings, feed.topic, group_of(feed, _owner(statement, job)), wanted)
         yield TrainingData(table, _validation(statement, job, stage), feature_column(statement, table.facts.columns))
     finally:
-        try_to_remove_run(feed, settings, job.job_id, len(statement.fit_params))
+        try_to_remove_run(feed, settings, _owner(statement, job))
+
+
+def _owner(statement: Train, job: Job) -> Owner:
+    return Owner(job.job_id, statement.model_path, len(statement.fit_params))
 
 
 def _move(statement: Train, job: Job, stage: Location, move: Move) -> TrainingData:

@@ -68,10 +68,11 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
     """Run the group. A script's failure is an answer; only what is not the script's fault raises."""
     scratch = tempfile.gettempdir() if task.keep_local_directory else scratch_dir()  # Spark removes its own folder
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
+    private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # goes, even when the folder stays
     live = LiveClient(task.live, f"fit {task.alg_index}")
     try:
         if isinstance(task.data, Sent):
-            data: TableFiles | TableTopic = task.data.bring(folder / "kafka", task.alg_index)
+            data: TableFiles | TableTopic = task.data.bring(private, task.alg_index)
         else:
             data = task.data.bring(folder / "data")
         validate = None if task.validate is None else task.validate.bring(folder / "validate")
@@ -108,7 +109,7 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
         return FitOutput(codec.dumps(record), attempt, outcome.tail)
     finally:
         live.close()
-        shutil.rmtree(folder / "kafka", ignore_errors=True)  # secrets do not stay, even when the folder does
+        shutil.rmtree(private, ignore_errors=True)
         if not task.keep_local_directory:
             shutil.rmtree(folder, ignore_errors=True)
 

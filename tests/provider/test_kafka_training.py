@@ -32,7 +32,8 @@ import glob, os, stat, sys
 import mlsql, mlsql_model
 print(sys.argv, dict(os.environ), mlsql.params())
 rows = sum(len(batch) for batch in mlsql.read_data()())
-private = glob.glob(os.path.join(os.path.dirname(mlsql.internal_system_param["tempModelLocalPath"]), "kafka", "*"))
+spark = os.path.dirname(os.path.dirname(mlsql.internal_system_param["tempModelLocalPath"]))
+private = glob.glob(os.path.join(spark, "mlsql-private-*", "*"))
 mlsql.report(rows=rows, private=len(private), open_to_others=sum(bool(os.stat(p).st_mode & 0o077) for p in private))
 mlsql_model.sk_save_model(0)
 open(mlsql.fit_param["folder"] + "/read", "w").close()
@@ -43,13 +44,23 @@ print("mlsql_validation_score:1")
 
 
 @pytest.fixture
-def secured(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A connection to the listener with SASL and TLS; answers the password."""
+def connect(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make a connection to the listener with SASL and TLS."""
+
+    def add(name: str, login: str, password: str) -> None:
+        extra = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "ssl.ca.location": str(broker.cafile)}
+        fields = {"conn_type": "mlsql_kafka", "host": broker.secure_bootstrap, "login": login, "password": password}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields | {"extra": extra}))
+
+    return add
+
+
+@pytest.fixture
+def secured(connect: Callable[..., None]) -> str:
+    """The connection ``secured``; answers the password."""
     from broker import PASSWORDS
 
-    extra = {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512", "ssl.ca.location": str(broker.cafile)}
-    connection = {"conn_type": "mlsql_kafka", "host": broker.secure_bootstrap, "login": "admin", "password": PASSWORDS["admin"]}
-    monkeypatch.setenv("AIRFLOW_CONN_SECURED", json.dumps(connection | {"extra": extra}))
+    connect("secured", "admin", PASSWORDS["admin"])
     return PASSWORDS["admin"]
 
 
@@ -174,12 +185,13 @@ def test_what_the_brokers_will_not_do_is_said_before_spark_starts(
     from broker import PASSWORDS
 
     path, where = script("pass"), broker.secure_bootstrap
-    guest = {"sasl.username": "guest", "sasl.password": PASSWORDS["guest"]}
-    missing_acl = refused(train(tmp_path, path, "secured", kafka_config=guest))
+    connect("guest", "guest", PASSWORDS["guest"])
+    connect("mistyped", "admin", "wrong-one")
+    missing_acl = refused(train(tmp_path, path, "guest"))
     assert isinstance(missing_acl, KafkaRefused)
     assert str(missing_acl).startswith(f"create topic {tmp_path.name}_")
     assert f"on {where}: user 'guest' is not allowed to" in str(missing_acl)
-    wrong = refused(train(tmp_path, path, "secured", kafka_config={"sasl.password": "wrong-one"}))
+    wrong = refused(train(tmp_path, path, "mistyped"))
     assert isinstance(wrong, KafkaRefused)
     assert f"connect on {where}: the broker does not accept the password of user 'admin'" in str(wrong)
     assert "wrong-one" not in str(wrong)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,19 +47,18 @@ def test_train_with_defaults() -> None:
     assert train().statements() == (LOAD, Train(table="data", model_path="/m", script_path="/t.py"))
 
 
-def test_train_through_kafka() -> None:
+def test_train_through_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+    connection = {"conn_type": "mlsql_kafka", "host": "b1:9092,b2:9092", "login": "me", "password": "hush", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_BROKERS", json.dumps(connection))
     operator = train(
         enable_data_local="false",
-        kafka_conn_id=None,
+        kafka_conn_id="brokers",
         kafka_topic="orders",
         kafka_group_id="readers",
         kafka_keep="true",
         kafka_config={
-            "bootstrap.servers": "b1:9092,b2:9092",
-            "security.protocol": "SASL_PLAINTEXT",
-            "sasl.mechanism": "PLAIN",
-            "sasl.username": "me",
-            "sasl.password": "hush",
+            "client.id": "nightly",
             "topic.partitions": 6,
             "topic.replication.factor": "3",
             "topic.retention.ms": 60000,
@@ -73,15 +73,16 @@ def test_train_through_kafka() -> None:
             "security_protocol": "SASL_PLAINTEXT",
             "sasl_mechanism": "PLAIN",
             "sasl_plain_username": "me",
+            "client_id": "nightly",
         },
-        secrets="kafka",
+        secrets="brokers",
         group="readers",
         keep=True,
         partitions=6,
         replication_factor=3,
         topic_configs={"retention.ms": "60000"},
     )
-    assert operator.secrets().kafka == {"kafka": {"sasl_plain_password": "hush"}}
+    assert operator.secrets().kafka == {"brokers": {"sasl_plain_password": "hush"}}
 
 
 def test_train_from_a_topic_as_it_is() -> None:
@@ -241,6 +242,7 @@ def test_predict_with_a_batch_script() -> None:
         (train, KAFKA | {"kafka_topic": None}, "no topic is given"),
         (train, KAFKA | {"kafka_topic": "a b"}, "'a b'; expected up to 200 letters"),
         (train, KAFKA | {"kafka_config": None}, "the Kafka configuration names no broker"),
+        (train, KAFKA | {"kafka_config": BROKER | {"sasl.password": "x", "ssl.key.pem": "y"}}, "has sasl.password, ssl.key.pem"),
         (train, KAFKA | {"kafka_conn_id": "nowhere"}, "no connection 'nowhere'; add it: airflow connections add"),
         (train, KAFKA | {"kafka_reuse": True}, "leave out data and sql"),
         (train, KAFKA | {"kafka_reuse": "maybe"}, "kafka_reuse is 'maybe'; expected true or false"),

@@ -227,3 +227,40 @@ mlsql_model.sk_save_model(1)
     assert "topic 'events' has no column 'x'" in (missing.error or {})["message"]
     with open_admin(kafka_settings) as admin:
         delete_topics(admin, kafka_settings, ["events"])
+
+
+ODD = """
+select timestamp '2026-11-22 10:00:00' as `when`, date '2026-01-01' as day, cast(1.25 as decimal(10, 2)) as price, x'00ff' as raw,
+map('a', 1) as counts, named_struct('x', 1, 'y', array('p', null)) as nested, label as `my.label`, features as `fea``tures`,
+cast(null as string) as nothing from data limit 20
+"""
+SHOW = """
+import hashlib
+import mlsql, mlsql_model
+rows = [row for rows in mlsql.read_data()(7) for row in rows]
+shown = sorted(repr(sorted(row.items())) for row in rows)
+digest = int.from_bytes(hashlib.blake2b("".join(shown).encode(), digest_size=6).digest(), "big")
+print(shown[0])
+mlsql.report(rows=len(rows), digest=digest)
+mlsql_model.sk_save_model(1)
+"""
+
+
+def test_every_type_and_odd_names_are_as_in_parquet_files(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
+    table = Select(table="rows", sql=ODD)
+    groups = ({"inputCol": "fea`tures"},)
+    files, kafka = (
+        result_of(run(table, trained(tmp_path / name, script(SHOW), way, fit_params=groups)))
+        for name, way in (("files", FileFeed(format="parquet")), ("kafka", feed))
+    )
+    assert files.rows == 20
+    assert dict(kafka.fits[0].metrics) == dict(files.fits[0].metrics)
+
+
+def test_columns_of_one_name_are_refused(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
+    error = run(
+        Select(table="rows", sql="select label, label * 2 as Label from data"), trained(tmp_path / "m", script("1"), feed)
+    ).error
+    assert error is not None
+    assert error["kind"] == "DataError"
+    assert "more than one column 'label'" in error["message"]

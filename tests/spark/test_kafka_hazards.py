@@ -57,7 +57,7 @@ def train(run: Run, spark: SparkSession, mortal: Broker, tmp_path: Path, script:
         for number in range(BATCHES):
             time.sleep(0.2)
             ids = range(number * ROWS, (number + 1) * ROWS)
-            yield pa.record_batch({"id": pa.array(ids, pa.int64()), "text": ["x" * 200] * ROWS})
+            yield pa.record_batch({"id": pa.array(ids, pa.int64()), "text": [os.urandom(100).hex() for _ in ids]})
 
     spark.range(0, 1, 1, 1).mapInArrow(slow, "id bigint, text string").createOrReplaceTempView("slow")
     settings = parse_settings({"bootstrap.servers": mortal.bootstrap, "delivery.timeout.ms": 15_000}, "the test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def target(kafka_settings: KafkaSettings, topic: str) -> Target:
 def attempt(target: Target, partition: int, number: int, batches: Sequence[pa.RecordBatch]) -> Part:
     records = list(deliver(batches, target, partition, number, partition % target.partitions))
     return Part(
-        run=target.run, partition=partition, attempt=number, records=len(records), rows=sum(stamp.rows for _, stamp, _ in records)
+        run=target.run, partition=partition, attempt=number, records=len(records), rows=sum(stamp.rows for _, stamp in records)
     )
 
 
@@ -142,7 +143,7 @@ def test_what_a_script_is_told_reads_the_same(target: Target, tmp_path: Path) ->
     part = attempt(target, 1, 1, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
     sent = Sent(target.settings, target.topic, span_of(target.settings, target.topic), (part,), facts)
-    table = sent.bring(tmp_path / "kafka", 0)
+    table = sent.bring(tmp_path, 0)
     assert Path(table.settings).stat().st_mode & 0o777 == 0o600
     assert [b.to_pydict()["id"] for b in read_arrow(table)] == [list(range(10))]
 
@@ -164,7 +165,7 @@ def put(kafka_settings: KafkaSettings, topic: str) -> Callable[..., None]:
 
 
 def rows_in(sent: Sent, folder: Path) -> list[dict[str, Any]]:
-    return [row for part in read_arrow(sent.bring(folder / "kafka", 0)) for row in part.to_pylist()]
+    return [row for part in read_arrow(sent.bring(folder, 0)) for row in part.to_pylist()]
 
 
 def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
@@ -180,10 +181,10 @@ def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSetting
     assert rows[2]["extra"] == "größe\nzwei"
 
 
-@pytest.mark.parametrize("wrong", [b"\x00\x01", b"{", b"[1]", b"3"])
+@pytest.mark.parametrize("wrong", [b"\x00\x01", b"{", b"[1]", b"3", b"null", b"", b'{"a": 1}{"a": 2}'])
 def test_a_record_that_is_no_json_object_is_named(put: Any, kafka_settings: KafkaSettings, topic: str, wrong: bytes) -> None:
     put({"label": 1}, wrong)
-    with pytest.raises(DataError, match=rf"topic {topic}, partition 0, offset 0 to 0:1: expected one JSON object"):
+    with pytest.raises(DataError, match=rf"topic {topic}, partition 0, offset .*: expected (a|one) JSON object"):
         survey(kafka_settings, topic, topic, "features")
 
 
@@ -231,8 +232,49 @@ def test_an_empty_topic_and_one_that_is_not_there(kafka_settings: KafkaSettings,
         survey(kafka_settings, "nowhere", "nowhere", "features")
 
 
+def test_text_that_looks_like_a_time_stays_text(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
+    put(*[{"day": "2026-11-22"}] * 1000, {"day": ""}, {"day": "2026-11-22T10:00:00Z"})
+    sent = survey(kafka_settings, topic, topic, "features")
+    assert sent.facts.columns == {"day": "string"}
+    assert [row["day"] for row in rows_in(sent, tmp_path)][999:] == ["2026-11-22", "", "2026-11-22T10:00:00Z"]
+
+
+def test_vectors_of_different_widths_are_refused(put: Any, kafka_settings: KafkaSettings, topic: str) -> None:
+    put({"features": None}, {"other": 1}, {"features": {"type": 1, "values": [1.0, 2.0]}})
+    assert survey(kafka_settings, topic, topic, "features").facts.width == 2
+    put({"features": {"type": 0, "size": 3, "indices": [1], "values": [1.0]}})
+    with pytest.raises(DataError, match="column 'features' holds vectors of different widths, from 2 to 3"):
+        survey(kafka_settings, topic, topic, "features")
+
+
+def test_records_deleted_after_the_start_are_an_error(target: Target) -> None:
+    from kafka import TopicPartition
+
+    part = attempt(target, 0, 1, [batch(range(10)), batch(range(10, 20))])
+    span = span_of(target.settings, target.topic)
+    with open_admin(target.settings) as admin:
+        admin.delete_records({TopicPartition(target.topic, 0): 1})
+    with pytest.raises(IntegrityError, match=f"topic {target.topic} does not hold what it held: records were deleted"):
+        list(receive(target.settings, span, f"{target.topic}_0", [part]))
+
+
+def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target: Target) -> None:
+    before = threading.active_count()
+
+    def until_it_breaks() -> Iterator[pa.RecordBatch]:
+        for _ in range(12):
+            yield batch(range(2000), width=300)
+        raise ValueError("upstream")
+
+    with pytest.raises(ValueError, match="upstream"):
+        attempt(target, 0, 1, until_it_breaks())  # type: ignore[arg-type]
+    with pytest.raises(KafkaRefused, match="a row of the table takes"):
+        attempt(target, 0, 1, [*[batch(range(2000), width=300)] * 12, batch([1], width=2 << 20)])
+    assert threading.active_count() == before
+
+
 def test_a_vector_column_keeps_its_type(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put(*[{"features": {"type": 1, "values": [float(i)]}} for i in range(3)])
     sent = survey(kafka_settings, topic, topic, "features")
-    [got] = read_arrow(sent.bring(tmp_path / "kafka", 0))
+    [got] = read_arrow(sent.bring(tmp_path, 0))
     assert got.column("features").type == VECTOR_TYPE

@@ -37,7 +37,7 @@ def peak():
 next(deliver([next(batches)], Target(settings, topic, 1, 8 << 20, "warm-up"), 0, 0, 0))
 before = peak()
 if what == "send":
-    stamps = [stamp for _, stamp, _ in deliver(batches, Target(settings, topic, 1, 8 << 20, "run"), 0, 1, 0)]
+    stamps = [stamp for _, stamp in deliver(batches, Target(settings, topic, 1, 8 << 20, "run"), 0, 1, 0)]
     print(json.dumps({{"records": len(stamps), "rows": sum(s.rows for s in stamps), "grown": peak() - before}}))
 else:
     part = Part(run="run", partition=0, attempt=1, **json.loads(what))

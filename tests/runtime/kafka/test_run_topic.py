@@ -16,10 +16,12 @@ from mlsql_runtime.feed.receive import receive, span_of
 from mlsql_runtime.feed.send import Target, deliver
 from mlsql_runtime.feed.table_topic import Part
 from mlsql_runtime.kafka.clients import open_admin
-from mlsql_runtime.kafka.run_topic import check_topic, group_of, remove_run, run_topic, settings_of
+from mlsql_runtime.kafka.run_topic import Owner, check_topic, group_of, remove_run, run_topic, settings_of
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import describe_topic
 from mlsql_runtime.plan import KafkaFeed, Secrets
+
+JOB = Owner("job", "/m", 1)
 
 
 def feed_of(settings: KafkaSettings, topic: str, **fields: Any) -> KafkaFeed:
@@ -28,7 +30,7 @@ def feed_of(settings: KafkaSettings, topic: str, **fields: Any) -> KafkaFeed:
 
 def test_the_topic_is_as_asked_while_the_run_lasts(kafka_settings: KafkaSettings) -> None:
     feed = feed_of(kafka_settings, "run-a", partitions=3, topic_configs={"retention.ms": "60000"})
-    with run_topic(feed, kafka_settings, "job", groups=2, parallelism=8) as topic, open_admin(kafka_settings) as admin:
+    with run_topic(feed, kafka_settings, Owner("job", "/m", 2), parallelism=8) as topic, open_admin(kafka_settings) as admin:
         found = describe_topic(admin, kafka_settings, topic.name)
         assert (len(found.partitions), topic.max_bytes) == (3, 8 << 20)
         assert found.changed == {"retention.ms": "60000", "max.message.bytes": str(8 << 20), "cleanup.policy": "delete"}
@@ -37,10 +39,10 @@ def test_the_topic_is_as_asked_while_the_run_lasts(kafka_settings: KafkaSettings
 
 def test_a_retry_removes_what_a_lost_worker_left_and_other_runs_keep_theirs(kafka_settings: KafkaSettings) -> None:
     feed = feed_of(kafka_settings, "run-b")
-    lost = run_topic(feed, kafka_settings, "job", 1, 1)
+    lost = run_topic(feed, kafka_settings, JOB, 1)
     left = lost.__enter__()  # and nobody to leave it
-    with run_topic(feed, kafka_settings, "another job", 1, 1) as other:
-        with run_topic(feed, kafka_settings, "job", 1, 1) as again:
+    with run_topic(feed, kafka_settings, Owner("another job", "/m", 1), 1) as other:
+        with run_topic(feed, kafka_settings, JOB, 1) as again:
             assert sorted(names_with(kafka_settings, "run-b")) == sorted([again.name, other.name])
             assert left.name not in (again.name, other.name)
         assert names_with(kafka_settings, "run-b") == [other.name]
@@ -48,18 +50,18 @@ def test_a_retry_removes_what_a_lost_worker_left_and_other_runs_keep_theirs(kafk
 
 def test_a_topic_is_kept_when_asked(kafka_settings: KafkaSettings, capsys: pytest.CaptureFixture[str]) -> None:
     feed = feed_of(kafka_settings, "run-c", keep=True)
-    with run_topic(feed, kafka_settings, "job", 1, 1) as topic:
+    with run_topic(feed, kafka_settings, JOB, 1) as topic:
         pass
     assert names_with(kafka_settings, "run-c") == [topic.name]
-    assert f"topic {topic.name} is kept" in capsys.readouterr().out
-    remove_run(feed_of(kafka_settings, "run-c"), kafka_settings, "job", 1)
+    assert f"topic {topic.name} will be kept" in capsys.readouterr().out
+    remove_run(feed_of(kafka_settings, "run-c"), kafka_settings, JOB)
     assert names_with(kafka_settings, "run-c") == []
 
 
 def test_checking_makes_no_topic(kafka_settings: KafkaSettings) -> None:
-    check_topic(feed_of(kafka_settings, "run-d"), kafka_settings, "job")
+    check_topic(feed_of(kafka_settings, "run-d"), kafka_settings, JOB)
     with pytest.raises(KafkaRefused, match=r"create topic run-d_.*InvalidReplicationFactor"):
-        check_topic(feed_of(kafka_settings, "run-d", replication_factor=3), kafka_settings, "job")
+        check_topic(feed_of(kafka_settings, "run-d", replication_factor=3), kafka_settings, JOB)
     assert names_with(kafka_settings, "run-d") == []
 
 
@@ -96,12 +98,12 @@ def test_the_documented_permissions_are_enough(
     settings = secure(broker, "guest")
     feed = feed_of(settings, "run-allowed")
     batch = pa.record_batch({"id": [1, 2, 3]})
-    check_topic(feed, settings, "job")
-    with run_topic(feed, settings, "job", 1, 1) as topic:
+    check_topic(feed, settings, JOB)
+    with run_topic(feed, settings, JOB, 1) as topic:
         target = Target(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
-        [(_, stamp, _)] = deliver([batch], target, 0, 1, 0)
+        [(_, stamp)] = deliver([batch], target, 0, 1, 0)
         part = Part(run=stamp.run, partition=0, attempt=1, records=1, rows=3)
-        group = f"{group_of(feed, 'job')}_0"
+        group = f"{group_of(feed, JOB)}_0"
         assert [got.num_rows for got in receive(settings, span_of(settings, topic.name), group, [part])] == [3]
         assert names_with(kafka_settings, "run-allowed") == [topic.name, group]
     assert names_with(kafka_settings, "run-allowed") == []

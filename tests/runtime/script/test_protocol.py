@@ -126,4 +126,4 @@ def test_another_protocol_version_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
     with pytest.raises(FormatError) as caught:
         current_input()
-    assert caught.value.facts == {"found": 2, "supported": 1}
+    assert caught.value.facts == {"found": PROTOCOL_VERSION + 1, "supported": PROTOCOL_VERSION}

@@ -46,7 +46,8 @@ def unreliable(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             if partition == 2:
                 time.sleep(60)  # a speculative copy overtakes it
         begin = (partition * BATCHES + number) * ROWS
-        yield pa.record_batch({"id": pa.array(range(begin, begin + ROWS), pa.int64()), "text": ["x" * 200] * ROWS})
+        ids = range(begin, begin + ROWS)
+        yield pa.record_batch({"id": pa.array(ids, pa.int64()), "text": [os.urandom(100).hex() for _ in ids]})
 
 
 def main(master: str, bootstrap: str, folder: Path) -> None:
