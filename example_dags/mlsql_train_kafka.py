@@ -47,7 +47,7 @@ with DAG(
             type="string",
             pattern="^[A-Za-z0-9._-]{1,200}$",
             title="Consumer group",
-            description="Groups <name>_0, <name>_1 … show how far each script has read.",
+            description="Groups whose names begin so show how far each script has read.",
             section="Kafka",
         ),
         "partitions": Param(

@@ -50,11 +50,11 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param data_local_options: options of the writer.
     :param kafka_conn_id: the Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` says it all.
     :param kafka_topic: each run makes a topic of its own, named after this one, and deletes it.
-    :param kafka_group_id: groups ``<kafka_group_id>_<alg_index>`` show how far each script has read; deleted as well.
+    :param kafka_group_id: groups ``<kafka_group_id>_<job>_<alg_index>`` show how far each script has read; deleted as well.
     :param kafka_reuse: train from what the topic ``kafka_topic`` holds, up to its end when the job begins; without ``data``.
     :param kafka_keep: do not delete the run's topic, to look at it or to train from it again.
     :param kafka_config: settings of the client, over those of the connection; and of the topic: ``topic.partitions``,
-        ``topic.replication.factor``, ``topic.retention.ms`` and whatever else Kafka knows, as ``topic.<name>``.
+        ``topic.replication.factor``, ``topic.retention.ms`` and whatever else Kafka knows, as ``topic.<name>``. No secrets.
     :param python_path: interpreter of the script, on the executors; the job's own by default.
     :param python_ver: version prefix that the interpreter must have, such as ``"3.11"``.
     :param python_param: flags of the interpreter.

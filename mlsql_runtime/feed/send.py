@@ -108,11 +108,10 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
     :raises IntegrityError: when tasks sent other rows than the table has.
     :raises KafkaUnavailable: when the brokers do not answer within ``delivery.timeout.ms``.
     """
+    from pyspark.sql.pandas.types import from_arrow_schema
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return send_partition(batches, target)
-
-    from pyspark.sql.pandas.types import from_arrow_schema
 
     _check_names(df.columns)
     watch = Watch(df, feature_column)

@@ -11,6 +11,8 @@ from mlsql_runtime.plan import KafkaFeed, option_text
 
 _OWN = ("topic", "group_id", "reuse", "keep")
 _TOPIC = "topic."
+_LARGEST = "topic.max.message.bytes"
+LEAST_BYTES = 64 << 10
 _PARTITIONS, _REPLICATION = "topic.partitions", "topic.replication.factor"
 
 
@@ -29,6 +31,9 @@ def kafka_feed(own: Mapping[str, Any], settings: KafkaSettings, secrets: str) ->
         raise InputError("no topic is given (kafka_topic, kafkaParam.topic); the run's own topic is named after it")
     reuse = _boolean(own, "reuse")
     configs = {key: value for key, value in own.items() if key.startswith(_TOPIC) and value is not None}
+    largest = _number(configs, _LARGEST)
+    if largest is not None and largest < LEAST_BYTES:
+        raise InputError(f"{_LARGEST} is {largest}; expected at least {LEAST_BYTES}, for a record holds many rows")
     if reuse and configs:
         raise InputError(f"topic '{own['topic']}' is reused as it is, so {', '.join(configs)} cannot be set; leave them out")
     return KafkaFeed(

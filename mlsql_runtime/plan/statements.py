@@ -96,7 +96,7 @@ class KafkaFeed:
     """Data reach the training script through a Kafka topic of this run's own, ``<topic>_<run>``; or what ``topic`` holds.
 
     ``settings`` are the client's, without passwords and certificates: these are in the job's secrets under ``secrets``.
-    ``group`` names the groups ``<group>_<algIndex>`` whose offsets show how far scripts have read.
+    ``group`` is what the names of groups begin with, whose offsets show how far scripts have read.
     """
 
     tag: ClassVar[str] = "kafka"

@@ -176,10 +176,10 @@ def refused(operator: MLSQLTrainOperator) -> Exception:
 
 def test_what_the_brokers_will_not_do_is_said_before_spark_starts(
     secured: str,
+    connect: Callable[..., None],
     broker: Broker,
     tmp_path: Path,
     script: Script,
-    monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     from broker import PASSWORDS

@@ -247,6 +247,7 @@ def test_predict_with_a_batch_script() -> None:
         (train, KAFKA | {"kafka_reuse": True}, "leave out data and sql"),
         (train, KAFKA | {"kafka_reuse": "maybe"}, "kafka_reuse is 'maybe'; expected true or false"),
         (train, KAFKA | {"kafka_config": BROKER | {"topic.partitions": "many"}}, "topic.partitions is 'many'; expected a whole"),
+        (train, KAFKA | {"kafka_config": BROKER | {"topic.max.message.bytes": 100}}, "expected at least 65536"),
         (train, KAFKA | {"kafka_config": BROKER | {"compresion.type": "gzip"}}, "did you mean 'compression_type'"),
         (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
         (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
