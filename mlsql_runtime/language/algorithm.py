@@ -62,7 +62,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     else:
         with options.collecting():
             table = scope.table(node.table)
-    options.finish("train", _TRAIN, ("fitParam.", "kafkaParam.", "systemParam.", "dataLocal.option."))
+    options.finish("train", _TRAIN, ("fitParam.", "kafkaParam.", "dataLocal.option."))
     if validate is not None and evaluate not in (None, validate):
         refuse(node.table, "validateTable and evaluateTable mean the same and name two tables; give one of them")
     return Train(
@@ -126,7 +126,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
         table = scope.table(node.table)
     with options.collecting():
         result = scope.name(node.result, "the name of the predicted table")
-    options.finish("predict", _PREDICT, ("fitParam.", "systemParam."))
+    options.finish("predict", _PREDICT, ("fitParam.",))
     scope.define(result)
     return Predict(
         table=table,
@@ -164,6 +164,7 @@ def _script(ref: syntax.Ref, options: Options, scope: Scope) -> str:
 def _groups(options: Options) -> tuple[dict[str, str], ...]:
     """``fitParam.<i>.<name>`` as one dict for each i; one empty group when there is none."""
     groups: dict[int, dict[str, str]] = {}
+    begun: dict[int, syntax.Option] = {}
     places = options.places("fitParam.")
     for name, value in options.take_prefixed("fitParam.").items():
         match = _GROUP.fullmatch(name)
@@ -171,9 +172,10 @@ def _groups(options: Options) -> tuple[dict[str, str], ...]:
             options.refuse_at(places[name], f"option 'fitParam.{name[:40]}' names no group; expected fitParam.0.<name>")
             continue
         groups.setdefault(int(match[1]), {})[match[2]] = value
+        begun.setdefault(int(match[1]), places[name])
     missing = next(index for index in range(len(groups) + 1) if index not in groups)
     if missing < len(groups):
-        beyond = next(option for name, option in places.items() if not name.startswith(f"{missing}."))
+        beyond = next(place for index, place in begun.items() if index > missing)
         options.refuse_at(beyond, f"there is no fitParam.{missing}, but a group after it; number groups from 0 without gaps")
     return tuple(groups[index] for index in sorted(groups)) or ({},)
 
@@ -198,7 +200,8 @@ def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) ->
         settings = parse_settings(client, "kafkaParam")
         return kafka_feed(own, settings, scope.keep_secrets(settings.private))
     except InputError as error:
-        wrong = next((place for name, place in places.items() if name in error.message), chosen)
+        place_of = {name if name != "bootstrap.servers" else "the broker": place for name, place in places.items()}
+        wrong = next((place for name, place in place_of.items() if name in error.message), chosen)
         if wrong is not None:
             options.refuse_at(wrong, error.message)
         return files

@@ -127,8 +127,8 @@ def _unexpected(piece: Piece, error: UnexpectedToken) -> Problem:
 
 
 def _spoken(accepted: set[str]) -> set[str]:
-    """Terminals as people call them; keywords that stand for names are names."""
-    if "NAME" in accepted:
+    """Terminals as people call them; where any word is a name, keywords are."""
+    if "LOAD" in accepted and "NAME" in accepted:
         accepted = accepted - {word.upper() for word in (*STATEMENTS, "where", "options", *_MODES)}
     return {_SPOKEN.get(kind, f"'{kind.lower()}'") for kind in accepted}
 
@@ -144,6 +144,6 @@ def _advice(before: Token, got: Token, accepted: set[str]) -> str:
         return "; 'and' is missing between options"
     if got.type in ("STRING", "BLOCK") and "BACKQUOTED" in accepted:
         return "; names and paths stand in back-quotes, as in parquet.`/data/x`"
-    if got.type == "OTHER" and str(got) in "/-:~" and ("DOT" in accepted or "AS" in accepted):
+    if got.type == "OTHER" and str(got) in "/-:~" and accepted & {"DOT", "AS", "BACKQUOTED"}:
         return "; a path or name with such characters stands in back-quotes"
     return ""

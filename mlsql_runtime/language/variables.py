@@ -16,7 +16,8 @@ from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.source import Problem, Refused, clipped, suggestion
 
 _NAME = re.compile(r"[^\W\d][\w.]*")
-_VARIABLE = r"|\$\{(?P<name>[^}]*)\}"
+_VARIABLE = r"|\$\{(?P<name>[^}]*)(?P<close>\}?)"
+_MOST = 1 << 26  # characters that variables put into one script: each may hold others
 _ESCAPES = {
     '"': re.compile(r'\\(?P<plain>["\\]|\$(?=\{))' + _VARIABLE),
     "'": re.compile(r"\\(?P<plain>['\\]|\$(?=\{))" + _VARIABLE),
@@ -36,6 +37,7 @@ class Variables:
 
     values: dict[str, str]
     later: Mapping[str, int] = field(default_factory=dict)
+    _put_in: int = field(default=0, init=False)
 
     def text(self, token: Token) -> str:
         """What a token of MLSQL means.
@@ -62,12 +64,24 @@ class Variables:
             found = match.groupdict()
             if found["name"] is None:
                 return str(found["plain"] or found["dollar"])
-            return self._value(found["name"].strip(), begin + match.start(), begin + match.end())
+            start, end = begin + match.start(), begin + match.end()
+            if not found["close"]:
+                raise Refused(
+                    Problem("${ is opened and never closed; write \\${ for these characters themselves", start, start + 2)
+                )
+            return self._value(found["name"].strip(), start, end)
 
         return pattern.sub(replacement, raw)
 
     def _value(self, name: str, start: int, end: int) -> str:
         if name in self.values:
+            self._put_in += len(self.values[name])
+            if self._put_in > _MOST:
+                raise Refused(
+                    Problem(
+                        f"variables put more than {_MOST >> 20} MiB into this script; do they grow by each other?", start, end
+                    )
+                )
             return self.values[name]
         if not is_variable_name(name):
             message = f"${{{name[:40]}}} is no variable; only ${{name}} is replaced, without expressions: set a variable instead"

@@ -1,0 +1,189 @@
+"""Any plan that MLSQL can say, written as MLSQL, compiles to itself."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlsql_runtime.language import compile_script
+from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, Plan, Predict, PythonEnv, Register, Save, Select, Train, dump_plan
+
+_NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
+_ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"'`\\${};"), max_size=12)
+_TEXT = _ANY.filter(lambda text: bool(text.strip()))
+_NUMBERS = st.none() | st.integers(0, 10**9)
+_COUNTS = st.none() | st.integers(1, 10**9)
+_SCORES = st.none() | st.floats(0, 1e6)
+_OPTIONS = st.dictionaries(_TEXT, _ANY, max_size=3)
+_TABLE = Load(table="t", format="csv", path="/d")
+
+_PYTHON = st.builds(
+    PythonEnv,
+    path=st.none() | _TEXT,
+    version=st.sampled_from([None, "3", "3.11"]),
+    flags=st.lists(_ANY, max_size=2).map(tuple),
+    envs=_OPTIONS,
+    timeout=st.none() | st.floats(0.1, 1e6),
+)
+_FILES = st.builds(FileFeed, format=st.sampled_from(["json", "csv"]), file_num=_COUNTS, options=_OPTIONS)
+_KAFKA = st.builds(
+    KafkaFeed,
+    topic=_NAMES,
+    group=st.none() | _NAMES,
+    keep=st.booleans(),
+    partitions=_COUNTS,
+    settings=st.just({"bootstrap_servers": "b:1"}),
+)
+_GROUPS = st.just([{}]) | st.lists(st.dictionaries(_TEXT, _ANY, min_size=1, max_size=3), min_size=1, max_size=3)
+_STATEMENTS = st.one_of(
+    st.builds(Load, table=_NAMES, format=st.sampled_from(["csv", "a.b.C"]), path=_TEXT, options=_OPTIONS),
+    st.builds(Select, table=_NAMES, sql=_ANY.map(lambda text: f"select {json.dumps(text)} as a -- ;\n from t")),
+    st.builds(
+        Save,
+        table=st.just("t"),
+        format=st.just("orc"),
+        path=_TEXT,
+        mode=st.sampled_from(["overwrite", "append", "errorIfExists", "ignore"]),
+        options=_OPTIONS,
+        partition_by=st.lists(_TEXT, max_size=2).map(tuple),
+    ),
+    st.builds(
+        Train,
+        table=st.just("t"),
+        model_path=_TEXT,
+        script_path=_TEXT,
+        fit_params=_GROUPS.map(tuple),
+        validate_table=st.sampled_from([None, "t"]),
+        feed=_FILES | _KAFKA,
+        python=_PYTHON,
+        keep_versions=_COUNTS,
+        greater_is_better=st.booleans(),
+        fail_on=st.sampled_from(["all", "any"]),
+        keep_local_directory=st.booleans(),
+    ),
+    st.builds(
+        Register,
+        model_path=_TEXT,
+        function=_NAMES,
+        script_path=_TEXT,
+        model_version=_NUMBERS,
+        alg_index=_NUMBERS,
+        copy_train_params=st.booleans(),
+        min_score=_SCORES,
+        only_if_better=_SCORES,
+        sample_table=st.sampled_from([None, "t"]),
+    ),
+    st.builds(
+        Predict,
+        table=st.just("t"),
+        model_path=_TEXT,
+        script_path=_TEXT,
+        result=_NAMES,
+        model_version=_NUMBERS,
+        alg_index=_NUMBERS,
+        params=_OPTIONS,
+        python=_PYTHON,
+        same_rows=st.booleans(),
+    ),
+)
+
+
+def back_quoted(text: str) -> str:
+    return "`" + text.replace("`", "``").replace("${", "\\${") + "`"
+
+
+def quoted(value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${") + "'"
+
+
+def options(given_options: Mapping[str, Any]) -> str:
+    pairs = [f"{back_quoted(key)}={quoted(value)}" for key, value in given_options.items() if value is not None]
+    return "where " + " and ".join(pairs)
+
+
+def prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {prefix + key: value for key, value in values.items()}
+
+
+def system(python: PythonEnv) -> dict[str, Any]:
+    values = {
+        "pythonPath": python.path,
+        "pythonVer": python.version,
+        "pythonParam": shlex.join(python.flags),
+        "envs": json.dumps(dict(python.envs)),
+        "timeout": python.timeout,
+    }
+    return prefixed("systemParam.", values)
+
+
+def feed(made: FileFeed | KafkaFeed) -> dict[str, Any]:
+    if isinstance(made, FileFeed):
+        return {"dataLocalFormat": made.format, "dataLocalFileNum": made.file_num, **prefixed("dataLocal.option.", made.options)}
+    values = {
+        "bootstrap.servers": "b:1",
+        "topic": made.topic,
+        "group_id": made.group,
+        "keep": made.keep,
+        "topic.partitions": made.partitions,
+    }
+    return {"enableDataLocal": False, **prefixed("kafkaParam.", values)}
+
+
+def written(made: Any) -> str:
+    """A statement as MLSQL."""
+    match made:
+        case Load():
+            return f"load {made.format}.{back_quoted(made.path or '')} {options(made.options)} as {made.table};"
+        case Select():
+            return f"{made.sql.replace('${', chr(92) + '${')} as {made.table};"
+        case Save():
+            columns = ", ".join(map(back_quoted, made.partition_by))
+            target = f"{made.format}.{back_quoted(made.path or '')} {options(made.options)}"
+            return f"save {made.mode} {made.table} as {target} {f'partitionBy {columns}' if columns else ''};"
+        case Train():
+            groups = {f"fitParam.{i}.{key}": value for i, group in enumerate(made.fit_params) for key, value in group.items()}
+            values = {
+                "pythonScriptPath": made.script_path,
+                "validateTable": made.validate_table,
+                "keepVersions": made.keep_versions,
+                "scoreMode": "max" if made.greater_is_better else "min",
+                "failOn": made.fail_on,
+                "keepLocalDirectory": made.keep_local_directory,
+            }
+            everything = values | groups | feed(made.feed) | system(made.python)
+            return f"train t as PythonAlg.{back_quoted(made.model_path)} {options(everything)};"
+        case Register():
+            values = {
+                "pythonScriptPath": made.script_path,
+                "modelVersion": made.model_version,
+                "algIndex": made.alg_index,
+                "enableCopyTrainParamsToPython": made.copy_train_params,
+                "minScore": made.min_score,
+                "onlyIfBetter": made.only_if_better,
+                "sampleTable": made.sample_table,
+            }
+            return f"register PythonAlg.{back_quoted(made.model_path)} as {made.function} {options(values)};"
+        case Predict():
+            values = {
+                "pythonScriptPath": made.script_path,
+                "modelVersion": made.model_version,
+                "algIndex": made.alg_index,
+                "sameRows": made.same_rows,
+            }
+            everything = values | prefixed("fitParam.0.", made.params) | system(made.python)
+            return f"predict t as PythonAlg.{back_quoted(made.model_path)} {options(everything)} as {made.result};"
+    raise AssertionError(made)
+
+
+@given(st.lists(_STATEMENTS, max_size=3))
+def test_plans_survive_being_written(made: list[Any]) -> None:
+    statements = (_TABLE, *made)
+    compiled = compile_script("\n".join(map(written, statements)))
+    plans = [Plan(job_id="j", statements=tuple(each)) for each in (statements, compiled.statements)]
+    assert dump_plan(plans[1]) == dump_plan(plans[0])
