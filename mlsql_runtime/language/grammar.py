@@ -120,10 +120,15 @@ def _unexpected(piece: Piece, error: UnexpectedToken) -> Problem:
     at_end = error.token.type == "$END"
     start, end = (last, last) if at_end else (start_of(error.token), end_of(error.token))
     before = next((token for token in reversed(piece.tokens) if end_of(token) <= start), piece.tokens[0])
-    got = "the end of the statement" if at_end else clipped(str(error.token))
+    got = "the end of the statement" if at_end else _shown(error.token)
     expected = " or ".join(sorted(_spoken(set(error.accepts))))
     advice = _advice(before, error.token, set(error.accepts))
-    return Problem(f"{piece.word}: expected {expected} after {clipped(str(before))}, got {got}{advice}", start, end)
+    return Problem(f"{piece.word}: expected {expected} after {_shown(before)}, got {got}{advice}", start, end)
+
+
+def _shown(token: Token) -> str:
+    """A token in a message; values may be secret."""
+    return "a value in quotes" if token.type in ("STRING", "BLOCK", "RAW") else clipped(str(token))
 
 
 def _spoken(accepted: set[str]) -> set[str]:

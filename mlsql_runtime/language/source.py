@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import functools
+import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -10,6 +12,12 @@ from dataclasses import dataclass, field
 from mlsql_runtime.errors import InputError, did_you_mean
 
 _WINDOW = 100  # characters of a line that an error shows
+_SECRET = re.compile(
+    r"""(?P<name> (?:password|passwd|secret|token|private|credential|api_?key) [\w.-]{0,40} \\?[`"']? \s*[=:]\s* \\? )
+        (?P<value> '''.*?(?:'''|\Z) | \"\"\".*?(?:\"\"\"|\Z) | '(?:\\.|[^'\\])* | "(?:\\.|[^"\\])* )""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+_HIDDEN = re.compile(r"[^\n\r'\"]")
 _WORD = 60  # characters of a word that a message shows
 _KNOWN = 1000  # names among which a similar one is looked for
 _LISTED = 20  # names that a message lists when none is similar
@@ -63,15 +71,20 @@ class Source:
         return Origin(self.name, line, offset - self._line_starts[line - 1] + 1)
 
     def error(self, problem: Problem) -> InputError:
-        """``file:line:column: message``, the line, and a caret below the place. Facts: file, line, column."""
+        """``file:line:column: message``, the line without secrets, and a caret below the place. Facts: file, line, column."""
         origin = self.origin(problem.start)
         message = f"{origin}: {problem.message}\n{self._marked(origin, max(problem.end - problem.start, 1))}"
         return InputError(message, file=origin.file, line=origin.line, column=origin.column)
 
+    @functools.cached_property
+    def _shown(self) -> str:
+        """The text, as long as it is, with stars for passwords."""
+        return _SECRET.sub(lambda match: match["name"] + _HIDDEN.sub("*", match["value"]), self.text)
+
     def _marked(self, origin: Origin, length: int) -> str:
         begin = self._line_starts[origin.line - 1]
         end = self._line_starts[origin.line] - 1 if origin.line < len(self._line_starts) else len(self.text)
-        line = self.text[begin:end].rstrip("\r")
+        line = self._shown[begin:end].rstrip("\r")
         first = max(0, origin.column - 1 - _WINDOW // 2) if len(line) > _WINDOW else 0
         shown = line[first : first + _WINDOW]
         before = shown[: origin.column - 1 - first]

@@ -57,7 +57,10 @@ WRONG = [
     (DATA + "save data as json.`/o` partitionBy a,»;", "expected a name after ','"),
     (DATA + "save replace »data as json.`/o`;", "expected 'as' after 'replace'"),
     ("set a »'b';", "expected '.' or '=' after 'a'"),
-    (DATA + "predict data as PythonAlg.`/m` where a='b'»;", "expected 'as' after \"'b'\", got the end of the statement"),
+    (
+        DATA + "predict data as PythonAlg.`/m` where a='b'»;",
+        "expected 'as' after a value in quotes, got the end of the statement",
+    ),
     ("select 1»;", "a query ends with the name of its table"),
     ("select a as b from t»;", "a query ends with the name of its table"),
     ("select 1 as 'x'»;", "a query ends with the name of its table"),
@@ -217,6 +220,25 @@ def test_errors_cross_processes() -> None:
     (error,) = check_script("drop x;")
     again = errors.from_json(errors.to_json(error))
     assert (type(again), again.message, again.facts) == (InputError, error.message, error.facts)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "password='hunter2'",
+        "password='hunter2' 'hunter2' as db",
+        "`kafkaParam.sasl.password`=\"hunter2\" , a='b' as db",
+        "password='''hunter2''' or as db",
+        'password="\\"hunter2" or as db',
+        "password='hunter2",
+        'systemParam.envs="{\\"API_KEY\\": \\"hunter2\\"}" or as db',
+        "systemParam.envs='''{\"API_KEY\": \"hunter2\"}''' or as db",
+    ],
+)
+def test_errors_show_no_secrets(options: str) -> None:
+    (error,) = check_script(f"connect jdbc where url='x' and {options};")
+    assert "hunter2" not in error.message.replace(" 'hunter2' as db", "")
+    assert "*******" in error.message
 
 
 def test_a_hundred_errors_are_enough() -> None:
