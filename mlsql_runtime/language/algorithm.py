@@ -156,7 +156,7 @@ def _options_of(ref: syntax.Ref, given: tuple[syntax.Option, ...], source: Sourc
 
 def _script(ref: syntax.Ref, options: Options, scope: Scope) -> str:
     path = options.take_text("pythonScriptPath") or ""
-    if not path.strip():
+    if not path.strip() and not options.incomplete:
         options.refuse_token(ref.path, 'there is no pythonScriptPath; name the script to run: where pythonScriptPath="…"')
     return scope.beside(path)
 
@@ -202,7 +202,7 @@ def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) ->
     except InputError as error:
         place_of = {name if name != "bootstrap.servers" else "the broker": place for name, place in places.items()}
         wrong = next((place for name, place in place_of.items() if name in error.message), chosen)
-        if wrong is not None:
+        if wrong is not None and not options.incomplete:
             options.refuse_at(wrong, error.message)
         return files
 

@@ -82,6 +82,7 @@ class _Compiler:
             values[name] = option_text(value)
         self.errors: list[InputError] = []
         self._includes = 0
+        self._stopped = False
         self._scope = Scope(
             variables=Variables(values),
             folder=None if folder is None else Path(folder),
@@ -103,7 +104,7 @@ class _Compiler:
         pieces = list(split(source.text))
         outer, self._scope.variables.later = self._scope.variables.later, _set_later(pieces, source)
         for piece in pieces:
-            if len(self.errors) >= _MAX_ERRORS:
+            if self._stopped or len(self.errors) >= _MAX_ERRORS:
                 break
             try:
                 self._statement(piece, source, including)
@@ -153,10 +154,16 @@ class _Compiler:
     def _assume(self, piece: Piece) -> None:
         """Take a wrong statement for made, so that it is not reported again wherever its name is used."""
         scope = self._scope
-        if piece.word == "set" and len(piece.tokens) > 1:
+        if piece.word == "include":
+            self._stopped = True  # whatever the file holds would be missed from here on
+        elif piece.word == "set" and len(piece.tokens) > 1:
             scope.variables.values.setdefault(_set_name(piece), "")
-        elif len(piece.tokens) > 2 and piece.tokens[-2].type == "AS" and is_identifier(piece.tokens[-1].strip("`")):
-            scope.define(piece.tokens[-1].strip("`"))
+        elif len(piece.tokens) > 2 and piece.tokens[-2].type == "AS":
+            name = piece.tokens[-1].strip("`")
+            if piece.word == "connect":
+                scope.connections.setdefault(name, {})
+            elif is_identifier(name):
+                scope.define(name)
 
 
 def _compile(node: syntax.Node, source: Source, scope: Scope) -> Statement | None:

@@ -32,19 +32,18 @@ class Options:
     def __init__(self, options: Sequence[syntax.Option], variables: Variables) -> None:
         self._given: dict[str, _Given] = {}
         self._problems: list[Problem] = []
+        self.incomplete = False  # an option could not be read, so that nothing can be said to be missing
         for option in options:
             try:
                 key = ".".join(variables.text(part) for part in option.key)
                 value = variables.text(option.value)
             except Refused as refused:
                 self._problems += refused.problems
+                self.incomplete = True
                 continue
             if key in self._given:
                 self.refuse_at(option, f"option {clipped(key)} is given twice; leave one of them out")
             self._given[key] = _Given(value, option)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._given
 
     def take(self, name: str, read: Callable[[str], T], default: T) -> T:
         """The option's value as ``read`` gives it, or ``default``; an InputError of ``read`` is reported at the value."""

@@ -62,7 +62,7 @@ def _stored(
     path = ""
     with options.collecting():
         path = scope.variables.text(ref.path)
-        if table_format.lower() == "jdbc":
+        if table_format.lower() == "jdbc" and not options.incomplete:
             given, path = _of_connection(path, ref.path, given, scope), ""
         elif not path.strip() and table_format.lower() in _FILES:
             refuse(ref.path, f"the path of the {table_format} data is empty; it has to be given")

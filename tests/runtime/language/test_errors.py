@@ -223,6 +223,23 @@ def test_errors_cross_processes() -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "train data as PythonAlg.`/m` where pythonScriptPath='${x}';",
+        f"train data as PythonAlg.`/m` where {SCRIPT} and enableDataLocal='false' and kafkaParam.topic='${{x}}';",
+        "register PythonAlg.`/m` as f where pythonScriptPath='${x}';",
+        "load jdbc.`a.b` where url='${x}' as t;",
+        "load csv.`${x}` as t; save t as csv.`/o`;",
+        "connect jdbc where url='${x}' as db; load jdbc.`db.t` as t;",
+        "select ${x} as t; save t as csv.`/o`;",
+    ],
+)
+def test_a_variable_that_is_not_set_is_one_error(text: str) -> None:
+    (error,) = check_script(DATA + text)
+    assert "variable 'x' is not set" in error.message
+
+
+@pytest.mark.parametrize(
     "options",
     [
         "password='hunter2'",

@@ -126,6 +126,10 @@ def test_what_cannot_be_read(folder: Path) -> None:
         assert message in refused(f"include `{path}`;", folder).message
 
 
+def test_nothing_after_a_missing_file_is_an_error(folder: Path) -> None:
+    assert "there is no such file" in refused("include `missing.mlsql`; save t as csv.`${x}`;", folder).message
+
+
 def test_without_a_folder() -> None:
     assert "this script has no folder" in refused("include `a.mlsql`;", None).message
 
