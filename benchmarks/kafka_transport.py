@@ -32,7 +32,7 @@ from mlsql_runtime.kafka.topics import create_topic, delete_topics
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "broker"))
 
 RESULTS = Path(__file__).parent / "results" / "kafka_transport.md"
-PARTITIONS = 2
+PARTITIONS = 1
 BATCH = 1000  # rows that a script asks for
 PICKLED_ROWS = 10_000  # of the table; by then it is known how slow that is
 
@@ -147,22 +147,15 @@ class Bench:
         return time.perf_counter() - last
 
 
-def sending(bench: Bench) -> list[list[str]]:
-    """Lines of the table."""
+def sending(bench: Bench) -> dict[str, Timed]:
+    """Each run into a new topic."""
     ways = {"ours": bench.send_ours, "raw": bench.send_raw, "pickled": bench.send_pickled}
     took = interleaved(ways, prepare=bench.new_topic)
-    rows, some = bench.table.num_rows, min(PICKLED_ROWS, bench.table.num_rows)
-    ours, raw, pickled = took["ours"], took["raw"], took["pickled"]
-    per_row = Timed(tuple(each * rows / some for each in pickled.seconds))
-    return [
-        _line(bench, "send", ours.median, shown(ours.ratio(raw)), shown(ours.ratio(per_row))),
-        _line(bench, "send, raw kafka-python", raw.median),
-        _line(bench, "send, row by row with pickle", per_row.median),
-    ]
+    return took | {"pickled": _of_all(bench, took["pickled"])}
 
 
-def reading(bench: Bench) -> tuple[list[list[str]], float]:
-    """Lines of the table, and how long the end of a feed takes."""
+def reading(bench: Bench) -> tuple[dict[str, Timed], float]:
+    """Each run from the same topics; and how long the end of a feed takes."""
     topic, raw_topic, pickled_topic = bench.new_topic(), f"{bench.name}-raw", f"{bench.name}-pickled"
     with open_admin(bench.settings) as admin:
         for name in (raw_topic, pickled_topic):
@@ -178,26 +171,39 @@ def reading(bench: Bench) -> tuple[list[list[str]], float]:
             "pickled": lambda _: bench.matrices_pickled(pickled_topic),
         }
     )
-    rows, some = bench.table.num_rows, min(PICKLED_ROWS, bench.table.num_rows)
-    pickled = Timed(tuple(each * rows / some for each in took["pickled"].seconds))
     idle = max(bench.idle(topic, parts) for _ in range(3))
-    return [
-        _line(bench, "read as Arrow batches", took["ours"].median, shown(took["ours"].ratio(took["raw"]))),
-        _line(
-            bench,
-            "read as matrices (read_batches)",
-            took["matrices"].median,
-            shown(took["matrices"].ratio(took["raw"])),
-            shown(took["matrices"].ratio(pickled)),
-        ),
-        _line(bench, "read, raw kafka-python", took["raw"].median),
-        _line(bench, "read as matrices, row by row with pickle", pickled.median),
-    ], idle
+    return took | {"pickled": _of_all(bench, took["pickled"])}, idle
 
 
-def _line(bench: Bench, what: str, seconds: float, of_raw: str = "", of_pickled: str = "") -> list[str]:
+def _of_all(bench: Bench, some: Timed) -> Timed:
+    """The time for all rows, from that of the first ones."""
     rows = bench.table.num_rows
-    return [bench.name, what, f"{rows / seconds:,.0f}", f"{bench.megabytes / seconds:,.0f}", of_raw, of_pickled]
+    return Timed(tuple(each * rows / min(PICKLED_ROWS, rows) for each in some.seconds))
+
+
+def _lines(bench: Bench, sent: dict[str, Timed], read: dict[str, Timed]) -> list[list[str]]:
+    def line(what: str, took: Timed, of_raw: str = "", of_pickled: str = "") -> list[str]:
+        rows = bench.table.num_rows
+        return [bench.name, what, f"{rows / took.median:,.0f}", f"{bench.megabytes / took.median:,.0f}", of_raw, of_pickled]
+
+    ours, pickled = sent["ours"] + read["matrices"], sent["pickled"] + read["pickled"]
+    matrices = read["matrices"]
+    return [
+        line("send", sent["ours"], shown(sent["ours"].ratio(sent["raw"])), shown(sent["ours"].ratio(sent["pickled"]))),
+        line("send, raw kafka-python", sent["raw"]),
+        line("send, row by row with pickle", sent["pickled"]),
+        line("read as Arrow batches", read["ours"], shown(read["ours"].ratio(read["raw"]))),
+        line(
+            "read as matrices (read_batches)",
+            matrices,
+            shown(matrices.ratio(read["raw"])),
+            shown(matrices.ratio(read["pickled"])),
+        ),
+        line("read, raw kafka-python", read["raw"]),
+        line("read as matrices, row by row with pickle", read["pickled"]),
+        line("send, then read as matrices", ours, "", shown(ours.ratio(pickled))),
+        line("the same, row by row with pickle", pickled),
+    ]
 
 
 def main() -> None:
@@ -209,13 +215,13 @@ def main() -> None:
         settings = parse_settings({"bootstrap.servers": broker.bootstrap}, "the benchmark")
         for name, rows in (("sparse-692", sparse_rows(120_000)), ("dense-20", dense_rows(600_000))):
             bench = Bench(settings, rows, name)
-            lines += sending(bench)
+            sent = sending(bench)
             read, waited = reading(bench)
-            lines += read
+            lines += _lines(bench, sent, read)
             idle = max(idle, waited)
     text = f"""# Rows through Kafka
 
-{machine("kafka-python", "pyarrow", "numpy")}; one process, one broker on the same machine, {PARTITIONS} partitions.
+{machine("kafka-python", "pyarrow", "numpy")}; one process, one broker on the same machine, one partition.
 Medians of five rounds, interleaved; ratios of the rounds with their range. Records are the same for ours and raw; MB/s counts
 their bytes, as they are on the wire. Pickle takes {PICKLED_ROWS:,} of the rows, its time is scaled to all of them.
 `make bench` makes this page.

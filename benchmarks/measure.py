@@ -24,6 +24,10 @@ class Timed:
     def median(self) -> float:
         return statistics.median(self.seconds)
 
+    def __add__(self, other: Timed) -> Timed:
+        """One after the other, round by round."""
+        return Timed(tuple(one + two for one, two in zip(self.seconds, other.seconds, strict=True)))
+
     def ratio(self, peer: Timed) -> tuple[float, float, float]:
         """How many times as fast as ``peer``, round by round: (median, lowest, highest)."""
         ratios = [other / own for own, other in zip(self.seconds, peer.seconds, strict=True)]
