@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from support.cluster import standalone_cluster
+from support.kafka import names_with
 from support.workbench import TESTS, Run, Script
 
 from mlsql_runtime.kafka.settings import parse_settings
@@ -116,7 +117,10 @@ def test_tasks_that_die_half_way_or_run_twice(broker: Broker, tmp_path: Path) ->
 def test_a_broker_killed_and_restarted_while_rows_are_sent(train: threading.Thread, mortal: Broker, tmp_path: Path) -> None:
     (tmp_path / "go on").touch()
     train.start()
-    time.sleep(2.5)
+    settings = parse_settings({"bootstrap.servers": mortal.bootstrap}, "the test")
+    while not names_with(settings, "t_"):
+        assert train.is_alive(), train.results[0].error  # type: ignore[attr-defined]
+    time.sleep(2)  # of the 4 s and more that sending takes
     mortal.kill()
     time.sleep(1)
     mortal.start()
