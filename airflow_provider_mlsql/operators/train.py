@@ -44,7 +44,7 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param fit_params: one dict of parameters for each fit group; ``resource.<name>`` names a file or folder to bring along.
     :param validate_data: a table like ``data``, with the columns that the script reads (``sql`` is not applied to it); or a
         fraction of the rows to hold out, such as ``0.2``.
-    :param enable_data_local: data reach the script as files; False: through Kafka.
+    :param enable_data_local: data reach the script as files, and ``kafka_`` arguments are without use; False: through Kafka.
     :param data_local_format: format of these files: any Spark writer format.
     :param data_local_file_num: number of these files.
     :param data_local_options: options of the writer.
@@ -161,7 +161,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         return as_xcom(self.run_plan(context).steps[-1])
 
     def statements(self) -> tuple[Statement, ...]:
-        feed = self._files() if as_bool(self.enable_data_local, "enable_data_local") else self._kafka()
+        feed = self._files() if self._is_local() else self._kafka()
         made: list[Statement] = []
         table = self._table(made, feed)
         fraction, validate_table = self._validation(made)
@@ -188,9 +188,16 @@ class MLSQLTrainOperator(MLSQLOperator):
         return (*made, train)
 
     def secrets(self) -> Secrets:
-        if as_bool(self.enable_data_local, "enable_data_local"):
+        if self._is_local():
             return Secrets()
         return Secrets(kafka={self._kafka_secrets(): self._kafka_settings().private})
+
+    def _is_local(self) -> bool:
+        """Whether files are the way; then the other ``kafka_`` arguments are without use, but this one means something else."""
+        local = as_bool(self.enable_data_local, "enable_data_local")
+        if local and as_bool(self.kafka_reuse, "kafka_reuse"):
+            raise InputError("kafka_reuse trains from a topic, but enable_data_local is True; set that to False")
+        return local
 
     def _table(self, made: list[Statement], feed: FileFeed | KafkaFeed) -> str | None:
         """The name of the table to train on, loaded and selected; None when a topic is trained from as it is."""

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kafka import KafkaProducer
     from pyspark.sql import DataFrame
 
+FEED_VERSION = 1  # of records, their headers and the manifest: raise it when one of them changes
 OVERHEAD = 1024  # of Kafka's own bytes around a record, its headers included, at most
 REQUEST_MS = 30_000
 BACKOFF_MS = 20  # kafka-python waits that long for what a new connection learns first
@@ -52,11 +53,12 @@ _ANSWER = pa.schema(
 
 @dataclass(frozen=True)
 class FeedManifest:
-    """What the last record of a feed says: every part that counts."""
+    """What the last record of a feed says: every part that counts. It stays in topics that are kept."""
 
     run: str
     facts: TableFacts
     parts: tuple[Part, ...]
+    feed_version: int = FEED_VERSION
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from mlsql_runtime.errors import DataError, InputError, IntegrityError
 from mlsql_runtime.feed import messages
 from mlsql_runtime.feed.json_facts import JsonFacts
 from mlsql_runtime.feed.receive import json_texts, records_of, span_of
-from mlsql_runtime.feed.send import FeedManifest, Sent
+from mlsql_runtime.feed.send import FEED_VERSION, FeedManifest, Sent
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class _Ours:
         """Take note of our own records, and pass on the others."""
         for record in records:
             if messages.is_manifest(record.headers):
-                manifest = codec.loads(FeedManifest, record.value, f"the manifest in topic {record.topic}")
+                where = f"the manifest in topic {record.topic}"
+                manifest = codec.loads(FeedManifest, record.value, where, version=("feed_version", FEED_VERSION))
                 self._manifests[manifest.run] = manifest
             elif (stamp := messages.read_stamp(record.headers)) is not None:
                 self._runs.add(stamp.run)

@@ -112,7 +112,7 @@ def try_to_remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) ->
     try:
         remove_run(feed, settings, owner)
     except Exception as error:  # of kafka-python, too
-        say(f"kafka: topics {_prefix(feed, owner)}* could not be removed, remove them by hand: {error}")
+        say(f"kafka: topics and groups with {owner.digest} in their names may be left, remove them by hand: {error}")
 
 
 def remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:

@@ -16,6 +16,7 @@ from mlsql_runtime.errors import InputError, did_you_mean
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM")
+DELIVERY_MS = 120_000  # as a default
 PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 _ALIASES = {
@@ -44,6 +45,7 @@ _DECIDED = frozenset(
         *("group_id", "auto_offset_reset", "enable_auto_commit", "auto_commit_interval_ms", "session_timeout_ms"),
         *("heartbeat_interval_ms", "max_poll_records", "max_poll_interval_ms", "partition_assignment_strategy"),
         *("acks", "retries", "enable_idempotence", "transactional_id", "linger_ms", "batch_size"),
+        *("max_block_ms", "max_request_size"),
         *("max_in_flight_requests_per_connection", "enable_partition_eof", "socket_timeout_ms"),
         *("request_required_acks", "message_send_max_retries", "queue_buffering_max_ms", "enable_auto_offset_store"),
         # librdkafka's own, which change nothing about what is sent or read
@@ -95,8 +97,6 @@ _COMMON: dict[str, Callable[[str], Any]] = {
 _PRODUCER: dict[str, Callable[[str], Any]] = {
     "compression_type": str,
     "delivery_timeout_ms": _whole,
-    "max_block_ms": _whole,
-    "max_request_size": _whole,
 }
 _CONSUMER: dict[str, Callable[[str], Any]] = {
     "fetch_max_bytes": _whole,
@@ -151,7 +151,7 @@ class KafkaSettings:
     @property
     def stall_seconds(self) -> float:
         """How long sending or reading may stand still before it fails (``delivery.timeout.ms``)."""
-        return int(self.values.get("delivery_timeout_ms", 120_000)) / 1000
+        return int(self.values.get("delivery_timeout_ms", DELIVERY_MS)) / 1000
 
     def _typed(self, kinds: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
         return {name: kind(self.values[name]) for name, kind in kinds.items() if name in self.values}
@@ -237,6 +237,9 @@ def _read(path: str, given: str, what: str) -> str:
 
 
 def _check_together(values: Mapping[str, str], what: str) -> None:
+    request, delivery = values.get("request_timeout_ms"), values.get("delivery_timeout_ms", str(DELIVERY_MS))
+    if request is not None and int(request) > int(delivery):
+        raise InputError(f"{what}: request_timeout_ms is {request}, delivery_timeout_ms is {delivery}; expected at least as much")
     if "bootstrap_servers" not in values:
         raise InputError(f"{what} names no broker; set its host, or bootstrap.servers, such as broker1:9092,broker2:9092")
     for server in values["bootstrap_servers"].split(","):

@@ -244,6 +244,7 @@ def test_predict_with_a_batch_script() -> None:
         (train, KAFKA | {"kafka_config": None}, "the Kafka configuration names no broker"),
         (train, KAFKA | {"kafka_config": BROKER | {"sasl.password": "x", "ssl.key.pem": "y"}}, "has sasl.password, ssl.key.pem"),
         (train, KAFKA | {"kafka_conn_id": "nowhere"}, "no connection 'nowhere'; add it: airflow connections add"),
+        (train, {"kafka_reuse": True}, "but enable_data_local is True; set that to False"),
         (train, KAFKA | {"kafka_reuse": True}, "leave out data and sql"),
         (train, KAFKA | {"kafka_reuse": "maybe"}, "kafka_reuse is 'maybe'; expected true or false"),
         (train, KAFKA | {"kafka_config": BROKER | {"topic.partitions": "many"}}, "topic.partitions is 'many'; expected a whole"),

@@ -13,11 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlsql_runtime.errors import DataError, InputError, IntegrityError, KafkaRefused, KafkaUnavailable
+from mlsql_runtime.errors import DataError, FormatError, InputError, IntegrityError, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.feed.facts import TableFacts, encode_schema
 from mlsql_runtime.feed.reader import read_arrow, rebatch
 from mlsql_runtime.feed.receive import Span, receive, span_of
-from mlsql_runtime.feed.send import FeedManifest, Sent, Target, deliver, send_manifest
+from mlsql_runtime.feed.send import FEED_VERSION, FeedManifest, Sent, Target, deliver, send_manifest
 from mlsql_runtime.feed.survey import survey
 from mlsql_runtime.feed.table_topic import Part
 from mlsql_runtime.feed.vectors import VECTOR_TYPE
@@ -209,6 +209,14 @@ def test_a_kept_run_is_read_by_its_manifest(target: Target, tmp_path: Path) -> N
     sent = survey(target.settings, target.topic, target.topic, "features")
     assert sent.facts == facts
     assert [row["id"] for row in rows_in(sent, tmp_path)] == list(range(10))
+
+
+def test_a_run_of_a_later_version_is_refused(target: Target) -> None:
+    facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
+    part = attempt(target, 0, 1, [batch(range(10))])
+    send_manifest(target, FeedManifest("run", facts, (part,), feed_version=FEED_VERSION + 1))
+    with pytest.raises(FormatError, match=f"the manifest in topic {target.topic}: feed_version is {FEED_VERSION + 1}"):
+        survey(target.settings, target.topic, target.topic, "features")
 
 
 def test_a_run_that_was_never_finished_is_refused(target: Target) -> None:

@@ -66,8 +66,8 @@ def test_values_get_their_types() -> None:
 
 
 def test_settings_that_decide_nothing_here_are_named() -> None:
-    settings = parse_settings({"bootstrap.servers": "b1:9092", "group.id": "g", "acks": "all", "error_cb": "a.b"}, "here")
-    assert settings.ignored == ("group.id", "acks", "error_cb")
+    settings = parse_settings({"bootstrap.servers": "b1:9092", "group.id": "g", "max.block.ms": 5, "error_cb": "a.b"}, "here")
+    assert settings.ignored == ("group.id", "max.block.ms", "error_cb")
     assert settings.public == {"bootstrap_servers": "b1:9092"}
 
 
@@ -81,6 +81,10 @@ def test_settings_that_decide_nothing_here_are_named() -> None:
         (FULL | {"security.protocol": "TLS"}, r"security.protocol is 'TLS'; expected one of PLAINTEXT, SSL,"),
         (FULL | {"sasl.mechanism": "SCRAM"}, r"sasl.mechanism is 'SCRAM'; expected one of PLAIN, SCRAM-SHA-256"),
         (FULL | {"request.timeout.ms": "soon"}, r"request.timeout.ms is 'soon'; expected a whole number"),
+        (
+            FULL | {"request.timeout.ms": 9000, "delivery.timeout.ms": 8000},
+            r"request_timeout_ms is 9000, delivery_timeout_ms is 8000",
+        ),
         (FULL | {"check.crcs": "maybe"}, r"check.crcs is 'maybe'; expected true or false"),
         (FULL | {"ssl.ca.location": "/no/such.pem"}, r"ssl.ca.location is /no/such.pem, which is no readable PEM file"),
         (
