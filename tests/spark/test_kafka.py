@@ -44,6 +44,7 @@ MANY = """
 select /*+ REPARTITION(3) */ cast(id % 2 as double) as label, array(double(id), double(id % 7), rand(3)) as features,
 case when id % 5 = 0 then null else concat('w', id) end as word from range(0, {rows}, 1, 6) where id {where}
 """
+LARGE = Select(table="rows", sql=MANY.format(rows=300_000, where=">= 0"))
 
 
 @pytest.fixture
@@ -77,9 +78,10 @@ def result_of(outcome: Any) -> TrainResult:
 @pytest.mark.parametrize(
     ("table", "sizes"),
     [
-        pytest.param(HUNDRED, (1, 64, 1000), id="100 rows"),
+        pytest.param(HUNDRED, (1, 64, 1000, 101), id="100 rows"),
         pytest.param(HUNDRED, (64,), id="one group"),
-        pytest.param(Select(table="rows", sql=MANY.format(rows=300_000, where=">= 0")), (1, 64, 1000, 300_001), id="300000 rows"),
+        pytest.param(LARGE, (1, 64, 1000, 300_001), id="300000 rows"),
+        pytest.param(LARGE, (1000,), id="300000 rows, one group"),
         pytest.param(
             Select(table="rows", sql=MANY.format(rows=6000, where="between 2000 and 3000")), (7,), id="empty partitions"
         ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,13 +13,15 @@ from support.brokers import secure
 from support.kafka import names_with
 
 from mlsql_runtime.errors import InputError, KafkaRefused
+from mlsql_runtime.feed.reader import read_arrow
 from mlsql_runtime.feed.receive import receive, span_of
 from mlsql_runtime.feed.send import Target, deliver
+from mlsql_runtime.feed.survey import survey
 from mlsql_runtime.feed.table_topic import Part
-from mlsql_runtime.kafka.clients import open_admin
+from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, group_of, remove_run, run_topic, settings_of
 from mlsql_runtime.kafka.settings import KafkaSettings
-from mlsql_runtime.kafka.topics import describe_topic
+from mlsql_runtime.kafka.topics import create_topic, delete_topics, describe_topic
 from mlsql_runtime.plan import KafkaFeed, Secrets
 
 JOB = Owner("job", "/m", 1)
@@ -75,26 +78,48 @@ def test_secrets_are_found_by_their_name(kafka_settings: KafkaSettings) -> None:
 
 
 @pytest.fixture
-def allowed(broker: Broker, kafka_settings: KafkaSettings) -> Iterator[None]:
-    """Guest may do what docs/kafka.md asks for a training, on names that begin so; and nothing else."""
+def allow(kafka_settings: KafkaSettings) -> Iterator[Callable[..., None]]:
+    """Let guest do some things with names that begin so, and nothing else."""
     from kafka.admin import ACL, ACLOperation, ACLPermissionType, ACLResourcePatternType, ResourcePattern, ResourceType
 
-    wanted = {ResourceType.TOPIC: ("CREATE", "DELETE", "READ", "WRITE"), ResourceType.GROUP: ("READ", "DELETE")}
-    acls = [
-        ACL("User:guest", "*", ACLOperation[operation], ACLPermissionType.ALLOW, pattern)
-        for kind, operations in wanted.items()
-        for pattern in [ResourcePattern(kind, "run-allowed", ACLResourcePatternType.PREFIXED)]
-        for operation in operations
-    ]
+    made = []
     with open_admin(kafka_settings) as admin:
-        assert not admin.create_acls(acls)["failed"]
-        yield
-        admin.delete_acls(acls)
+
+        def add(prefix: str, **operations: str) -> None:
+            for kind, names in operations.items():
+                pattern = ResourcePattern(ResourceType[kind.upper()], prefix, ACLResourcePatternType.PREFIXED)
+                each = [ACL("User:guest", "*", ACLOperation[o.upper()], ACLPermissionType.ALLOW, pattern) for o in names.split()]
+                made.extend(each)
+                assert not admin.create_acls(each)["failed"]
+
+        yield add
+        admin.delete_acls(made)
+
+
+def test_the_documented_permissions_are_enough_to_reuse_a_topic(
+    allow: Callable[..., None], broker: Broker, kafka_settings: KafkaSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = secure(broker, "guest")
+    feed = feed_of(settings, "run-events", group="run-readers", reuse=True)
+    with open_admin(kafka_settings) as admin:
+        create_topic(admin, kafka_settings, "run-events")
+        with open_producer(kafka_settings) as producer:
+            producer.send("run-events", b'{"id": 1}', partition=0).get(timeout=10)
+        allow("run-events", topic="read")
+        allow("run-readers", group="read delete")
+        sent = survey(settings, "run-events", group_of(feed, JOB), "features")
+        assert [batch.num_rows for batch in read_arrow(sent.bring(tmp_path, 0))] == [1]
+        assert names_with(kafka_settings, "run-readers") == [f"{group_of(feed, JOB)}_0"]
+        remove_run(feed, settings, JOB)
+        assert names_with(kafka_settings, "run-") == ["run-events"]
+        delete_topics(admin, kafka_settings, ["run-events"])
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_documented_permissions_are_enough(
-    allowed: None, broker: Broker, kafka_settings: KafkaSettings, capsys: pytest.CaptureFixture[str]
+    allow: Callable[..., None], broker: Broker, kafka_settings: KafkaSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    allow("run-allowed", topic="create write read delete", group="read delete")
     settings = secure(broker, "guest")
     feed = feed_of(settings, "run-allowed")
     batch = pa.record_batch({"id": [1, 2, 3]})
