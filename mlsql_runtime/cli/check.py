@@ -1,0 +1,10 @@
+"""``mlsql check``."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+def check() -> None:
+    """To come."""

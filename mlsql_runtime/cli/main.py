@@ -1,0 +1,86 @@
+"""``mlsql``: the commands, and what a shell is told at the end."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from mlsql_runtime import __version__, errors
+from mlsql_runtime.cli.check import check
+from mlsql_runtime.cli.completion import completion
+from mlsql_runtime.cli.fit import fit
+from mlsql_runtime.cli.functions import functions, rollback
+from mlsql_runtime.cli.models import models
+from mlsql_runtime.cli.run import run
+from mlsql_runtime.errors import MLSQLError
+
+OK, FAILED, WRONG_INPUT, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+_TEACH = """\b
+Train your own Python algorithms on Spark data, register them as SQL
+functions, and predict with them.
+
+\b
+A first look, from a folder with a training script:
+  mlsql fit train.py --data 'libsvm.`sample_libsvm_data.txt`' \\
+      --fit-param batchSize=1000 --validate 0.2     try it, without Spark
+  mlsql check job.mlsql --var day=2024-05-01        all errors of a script
+  mlsql run job.mlsql --var day=2024-05-01          run it on Spark
+  mlsql models /models/spam                         versions and scores
+  mlsql functions /models/spam                      what is registered
+"""
+_EPILOG = """\b
+Exit codes:
+  0    done
+  1    a script, a training or a verification failed
+  2    the command line, the script or its input is wrong
+  3    Spark, storage or Kafka failed: trying again may help
+  130  interrupted
+"""
+
+
+@click.group(
+    help=_TEACH,
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+@click.version_option(__version__, prog_name="mlsql")
+def cli() -> None:
+    """Holds the commands."""
+
+
+for command in (run, check, fit, models, functions, rollback, completion):
+    cli.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; answers the exit code."""
+    try:
+        code = cli.main(args=None if argv is None else list(argv), prog_name="mlsql", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return OK
+    except click.ClickException as error:
+        error.show()
+        return WRONG_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mlsql: interrupted", err=True)
+        return INTERRUPTED
+    except MLSQLError as error:
+        click.echo(f"mlsql: {error.message}", err=True)
+        return exit_code(error)
+    return code if isinstance(code, int) else OK
+
+
+def exit_code(error: MLSQLError) -> int:
+    """Whose fault an error is, as the shell sees it."""
+    if isinstance(error, errors.InputError):
+        return WRONG_INPUT
+    return FAILED if isinstance(error, (errors.ScriptFailed, errors.IntegrityError)) else UNAVAILABLE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

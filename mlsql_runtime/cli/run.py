@@ -1,0 +1,10 @@
+"""``mlsql run``."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+def run() -> None:
+    """To come."""
