@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import result
 from mlsql_runtime.live import say
-from mlsql_runtime.plan import Load, Plan, Predict, Register, Save, Secrets, Select, Train
+from mlsql_runtime.plan import Load, Plan, Predict, Register, Save, Secrets, Select, Show, Statement, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.steps import predict, register, tables, train
+from mlsql_runtime.steps import predict, register, show, tables, train
 from mlsql_runtime.steps.job import Job
 
 if TYPE_CHECKING:
@@ -27,18 +27,23 @@ _HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
     Register: register.register,
     Predict: predict.predict,
     Save: tables.save,
+    Show: show.show,
 }
 
 
 def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunResult:
-    """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own."""
+    """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own.
+
+    The error's fact ``statement`` is the number of the one that failed, from 0.
+    """
     done: list[StepResult] = []
-    where = "job"
+    index, where = 0, "job"
     try:
         with ExitStack() as cleanup:
             job = Job(plan.job_id, spark, cleanup, secrets)
-            for statement in plan.statements:
+            for index, statement in enumerate(plan.statements):
                 where = statement.tag
+                say(f"({index + 1}/{len(plan.statements)}) {_title(statement)}")
                 step = _HANDLERS[type(statement)](statement, job)
                 if step is not None:
                     done.append(step)
@@ -47,5 +52,24 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
         if ours is not error:
             traceback.print_exc()  # the whole of it for the log; the message for the task's error
         say(f"{where}: {type(ours).__name__}: {ours.message}")
-        return result.failed(plan.job_id, tuple(done), ours)
+        return result.failed(plan.job_id, tuple(done), ours.at(index))
     return RunResult(job_id=plan.job_id, steps=tuple(done))
+
+
+def _title(statement: Statement) -> str:
+    """What a statement does, in short: never an option, which may be a secret."""
+    match statement:
+        case Load():
+            return f"load {statement.table}"
+        case Select():
+            return f"select {statement.table}"
+        case Train():
+            return f"train {statement.model_path}"
+        case Register():
+            return f"register {statement.function}"
+        case Predict():
+            return f"predict {statement.result}"
+        case Save():
+            return f"save {statement.table}"
+        case Show():
+            return f"show {statement.table}"

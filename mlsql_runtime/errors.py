@@ -38,6 +38,11 @@ class MLSQLError(Exception):
         self.message = message
         self.facts = facts
 
+    def at(self, statement: int) -> MLSQLError:
+        """This error, with the number of the plan's statement that it is about among its facts, from 0."""
+        self.facts.setdefault("statement", statement)
+        return self
+
 
 class InputError(MLSQLError):
     """What the caller gave is wrong."""

@@ -6,7 +6,7 @@ import glob
 import socket
 from collections.abc import Sequence
 
-from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.feed.receive import span_of
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import RESOURCE, KafkaFeed, Load, Plan, Predict, PythonEnv, Register, Secrets, Select, Statement, Train
@@ -23,23 +23,26 @@ def precheck(plan: Plan, is_local: bool, secrets: Secrets) -> None:
     """Read every script, look for models, functions, interpreters and topics that statements need and do not make themselves.
 
     :param is_local: whether executors are this machine, so that local data and interpreters can be looked at.
-    :raises MLSQLError: the first thing found wrong.
+    :raises MLSQLError: the first thing found wrong, with the fact ``statement``.
     """
     tables: set[str] = set()
     made: set[tuple[str, str | None]] = set()  # model paths trained by the plan, and functions registered
-    for statement in plan.statements:
-        _check_tables(statement, tables)
-        _check_models(statement, made)
-        if isinstance(statement, (Train, Register, Predict)):
-            _check_script(statement, is_local)
-        if isinstance(statement, Load) and is_local:
-            _check_data(statement)
-        if isinstance(statement, Train):
-            _check_resources(statement, is_local)
-            _check_kafka(statement, plan.job_id, secrets)
-            made.add((Location.of(statement.model_path).uri, None))
-        if isinstance(statement, Register):
-            made.add((Location.of(statement.model_path).uri, statement.function))
+    for index, statement in enumerate(plan.statements):
+        try:
+            _check_tables(statement, tables)
+            _check_models(statement, made)
+            if isinstance(statement, (Train, Register, Predict)):
+                _check_script(statement, is_local)
+            if isinstance(statement, Load) and is_local:
+                _check_data(statement)
+            if isinstance(statement, Train):
+                _check_resources(statement, is_local)
+                _check_kafka(statement, plan.job_id, secrets)
+                made.add((Location.of(statement.model_path).uri, None))
+            if isinstance(statement, Register):
+                made.add((Location.of(statement.model_path).uri, statement.function))
+        except MLSQLError as error:
+            raise error.at(index) from error.__cause__
 
 
 def _check_tables(statement: Statement, known: set[str]) -> None:
@@ -53,8 +56,9 @@ def _check_tables(statement: Statement, known: set[str]) -> None:
             raise InputError(
                 f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}"
             )
-    if isinstance(statement, Predict):
-        known.add(statement.result)
+    result = getattr(statement, "result", None)
+    if result is not None:
+        known.add(result)
 
 
 def _check_models(statement: Statement, made: set[tuple[str, str | None]]) -> None:

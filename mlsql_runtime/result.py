@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from mlsql_runtime import codec, errors
 from mlsql_runtime.errors import MLSQLError
 
-RESULT_VERSION = 1
+RESULT_VERSION = 2
 FitStatus = Literal["success", "failed", "timeout"]
 
 
@@ -92,7 +92,18 @@ class SelectResult:
     functions: tuple[FunctionUse, ...]
 
 
-StepResult = TrainResult | RegisterResult | SaveResult | SelectResult
+@dataclass(frozen=True, kw_only=True)
+class ShowResult:
+    """The first rows of a table, as JSON values in the order of ``columns``; ``more`` when there are others."""
+
+    tag: ClassVar[str] = "show"
+    table: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    more: bool
+
+
+StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,3 +140,16 @@ def as_xcom(step: StepResult | FunctionUse) -> dict[str, Any]:
     document: dict[str, Any] = codec.encode(step)
     document.pop(codec.TAG, None)
     return document
+
+
+def script_xcom(result: RunResult) -> dict[str, Any]:
+    """What a script did, as plain JSON values: the results of its statements by kind, and the table it shows, or None.
+
+    ``{"train": […], "register": […], "save": […], "table": {"table", "columns", "rows", "more"} | None}``
+    """
+    kinds = {"train": TrainResult, "register": RegisterResult, "save": SaveResult}
+    done: dict[str, Any] = {
+        name: [as_xcom(step) for step in result.steps if isinstance(step, kind)] for name, kind in kinds.items()
+    }
+    shown = [as_xcom(step) for step in result.steps if isinstance(step, ShowResult)]
+    return {**done, "table": shown[-1] if shown else None}

@@ -42,10 +42,6 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     :raises Refused: with everything that is wrong with them.
     """
     options = _options_of(node.ref, node.options, source, scope)
-    if node.result is not None:
-        refuse(
-            node.result, "result tables of train are not supported yet; leave out 'as …', the version's manifest has the scores"
-        )
     script = _script(node.ref, options, scope)
     validate = options.take("validateTable", scope.find_table, None)
     evaluate = options.take("evaluateTable", scope.find_table, None)
@@ -62,9 +58,15 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     else:
         with options.collecting():
             table = scope.table(node.table)
+    result: str | None = None
+    if node.result is not None:
+        with options.collecting():
+            result = scope.name(node.result, "the name of the table of results")
     options.finish("train", _TRAIN, ("fitParam.", "kafkaParam.", "dataLocal.option."))
     if validate is not None and evaluate not in (None, validate):
         refuse(node.table, "validateTable and evaluateTable mean the same and name two tables; give one of them")
+    if result is not None:
+        scope.define(result)
     return Train(
         table=table,
         model_path=scope.path(node.ref.path, "the model path"),
@@ -77,6 +79,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
         greater_is_better=score_mode == "max",
         fail_on=fail_on,
         keep_local_directory=keep_local_directory,
+        result=result,
     )
 
 

@@ -27,10 +27,8 @@ _STATEMENTS = {
     "def": "macros are not here; include a file, with variables set before",
 }
 _LOADS = {
-    "jsonstr": "jsonStr is not supported yet; write the text to a file and load json.`path`",
-    "csvstr": "csvStr is not supported yet; write the text to a file and load csv.`path`",
     "hive": "hive is no format here; write select * from db.table as name",
-    "script": "script is not supported yet; use pythonScriptPath of train",
+    "script": "script is not here; pythonScriptPath names a script, and jsonStr and csvStr load what a variable holds",
     "modelparams": "modelParams is not here; docs/training.md lists the options of training",
     "modelexample": "modelExample is not here; docs/training.md has examples",
     "modelexplain": "modelExplain is not here; the manifest of a version says what it holds",
@@ -44,7 +42,6 @@ LOAD_OPTIONS = {
     "prePtnArray": "prePtnArray is not here; give Spark's own partitionColumn, lowerBound, upperBound and numPartitions instead",
 }
 SAVE_OPTIONS = {
-    "fileNum": "fileNum is not supported yet; select /*+ REPARTITION(n) */ * from the table as another, and save that",
     "idCol": "idCol is not here: Spark's jdbc writer cannot update rows; save append to a table of its own",
 }
 SET_TYPES = {

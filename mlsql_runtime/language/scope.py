@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -88,6 +89,13 @@ class Scope:
             return path
         return os.path.normpath(self.folder / path)
 
+    def existing_beside(self, path: str | None) -> str | None:
+        """The path of data: a relative one means the MLSQL script's folder if it is there, else it is Spark's to find."""
+        if path is None or self.folder is None:
+            return path
+        beside = self.beside(path)
+        return beside if beside != path and _exists(beside) else path
+
     def define(self, table: str) -> None:
         """There is a table from here on."""
         self.tables[table.lower()] = table
@@ -104,6 +112,14 @@ class Scope:
         if private:
             self.kafka_secrets[name] = private
         return name
+
+
+def _exists(path: str) -> bool:
+    """Whether there is a file or folder, or something that a glob names."""
+    try:
+        return os.path.exists(path) or bool(glob.glob(path))
+    except ValueError:  # a null byte
+        return False
 
 
 def refuse(token: Token, message: str) -> NoReturn:

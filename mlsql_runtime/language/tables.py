@@ -7,13 +7,14 @@ from typing import Any
 from lark import Token
 
 from mlsql_runtime.language import refusals, syntax
-from mlsql_runtime.language.options import Options
+from mlsql_runtime.language.options import Options, whole
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source, clipped, suggestion
 from mlsql_runtime.language.variables import is_variable_name
 from mlsql_runtime.plan import Load, Save
 
+_TEXTS = {"jsonstr": "json", "csvstr": "csv"}
 _FILES = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")
 _MODES: dict[str, Any] = {"overwrite": "overwrite", "append": "append", "errorifexists": "errorIfExists", "ignore": "ignore"}
 _SET_TYPES = ("", "conf", "defaultparam")
@@ -29,9 +30,28 @@ def load(node: syntax.Load, scope: Scope) -> Load:
     table = ""
     with options.collecting():
         table = scope.name(node.table, "the name of the table")
+    if table_format.lower() in _TEXTS:
+        return _load_text(node, table, options, scope)
     path, given = _stored(table_format, node.ref, options, scope, refusals.LOAD_OPTIONS)
     scope.define(table)
-    return Load(table=table, format=table_format, path=path, options=given)
+    return Load(table=table, format=table_format, path=scope.existing_beside(path), options=given)
+
+
+def _load_text(node: syntax.Load, table: str, options: Options, scope: Scope) -> Load:
+    """The path names a variable that holds the data."""
+    table_format = _TEXTS[scope.format(node.ref).lower()]
+    given, name = options.take_all(), ""
+    with options.collecting():
+        name = scope.variables.text(node.ref.path).strip()
+        if name not in scope.variables.values and not options.incomplete:
+            advice = suggestion(name, scope.variables.values) or f"; set {name if is_variable_name(name) else 'name'}='…' before"
+            refuse(
+                node.ref.path,
+                f"{'.'.join(node.ref.format)} loads what a variable holds, and no variable is called {clipped(name)}{advice}",
+            )
+    options.finish("load")
+    scope.define(table)
+    return Load(table=table, format=table_format, options=given, text=scope.variables.values[name])
 
 
 def save(node: syntax.Save, scope: Scope) -> Save:
@@ -41,6 +61,7 @@ def save(node: syntax.Save, scope: Scope) -> Save:
     table = ""
     with options.collecting():
         table = scope.table(node.table)
+    file_num = options.take("fileNum", whole(1), None)
     path, given = _stored(table_format, node.ref, options, scope, refusals.SAVE_OPTIONS)
     return Save(
         table=table,
@@ -49,6 +70,7 @@ def save(node: syntax.Save, scope: Scope) -> Save:
         mode=_MODES[node.mode.lower()] if node.mode is not None else "errorIfExists",
         options=given,
         partition_by=tuple(scope.variables.text(column) for column in node.partition_by),
+        file_num=file_num,
     )
 
 

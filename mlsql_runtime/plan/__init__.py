@@ -4,6 +4,7 @@ from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
     RESOURCE,
+    TEXT_FORMATS,
     FileFeed,
     FunctionRef,
     KafkaFeed,
@@ -13,6 +14,7 @@ from mlsql_runtime.plan.statements import (
     Register,
     Save,
     Select,
+    Show,
     Statement,
     Train,
     is_identifier,
@@ -22,6 +24,7 @@ from mlsql_runtime.plan.table_ref import TableRef, option_text, parse_table_ref
 __all__ = [
     "PLAN_VERSION",
     "RESOURCE",
+    "TEXT_FORMATS",
     "FileFeed",
     "FunctionRef",
     "KafkaFeed",
@@ -33,6 +36,7 @@ __all__ = [
     "Save",
     "Secrets",
     "Select",
+    "Show",
     "Statement",
     "TableRef",
     "Train",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mlsql_runtime import codec
 from mlsql_runtime.plan.statements import Statement
 
-PLAN_VERSION = 2
+PLAN_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
 
+MAX_SHOWN = 1000  # rows that a result may carry
+TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -33,17 +35,27 @@ def _require_text(value: str | None, what: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """``load <format>.`<path>` options … as <table>``: any Spark reader format; ``path`` is None for formats without one."""
+    """``load <format>.`<path>` options … as <table>``: any Spark reader format; ``path`` is None for formats without one.
+
+    ``text`` are the data themselves, JSON lines or CSV, instead of a path (``jsonStr``, ``csvStr``).
+    """
 
     tag: ClassVar[str] = "load"
     table: str
     format: str
     path: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
 
     def __post_init__(self) -> None:
         _require_identifier(self.table, "the name of a loaded table")
         _require_text(self.format, f"the format of table {self.table}")
+        if self.text is None:
+            return
+        if self.format not in TEXT_FORMATS:
+            raise InputError(f"table {self.table} is loaded from text as {self.format}; expected {' or '.join(TEXT_FORMATS)}")
+        if self.path is not None:
+            raise InputError(f"table {self.table} is loaded from text and from {self.path}; give one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +162,10 @@ class PythonEnv:
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """``train <table> as PythonAlg.`<model_path>` where …``. ``table`` is None when a Kafka topic is reused."""
+    """``train <table> as PythonAlg.`<model_path>` where … as <result>``. ``table`` is None when a Kafka topic is reused.
+
+    ``result`` names a table with one row per fit group, for the statements after it.
+    """
 
     tag: ClassVar[str] = "train"
     table: str | None
@@ -165,9 +180,12 @@ class Train:
     greater_is_better: bool = True
     fail_on: Literal["all", "any"] = "all"
     keep_local_directory: bool = False
+    result: str | None = None
 
     def __post_init__(self) -> None:
         self._check_table()
+        if self.result is not None:
+            _require_identifier(self.result, "the name of the table of results")
         _require_text(self.model_path, "the model path")
         _require_text(self.script_path, "pythonScriptPath")
         if not self.fit_params:
@@ -238,7 +256,10 @@ class Predict:
 
 @dataclass(frozen=True, kw_only=True)
 class Save:
-    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format."""
+    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format.
+
+    ``file_num`` is the number of files, per partition of ``partition_by`` at most; None leaves it to Spark.
+    """
 
     tag: ClassVar[str] = "save"
     table: str
@@ -247,12 +268,29 @@ class Save:
     mode: Literal["overwrite", "append", "errorIfExists", "ignore"] = "errorIfExists"
     options: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
+    file_num: int | None = None
 
     def __post_init__(self) -> None:
         _require_identifier(self.table, "the table to save")
+        if self.file_num is not None and self.file_num < 1:
+            raise InputError(f"fileNum is {self.file_num}; expected a number of files of at least 1")
         _require_text(self.format, f"the format to save table {self.table} in")
         if self.mode not in ("overwrite", "append", "errorIfExists", "ignore"):
             raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")
 
 
-Statement = Load | Select | Train | Register | Predict | Save
+@dataclass(frozen=True, kw_only=True)
+class Show:
+    """Bring the first ``rows`` rows of a table back with the result. MLSQL shows the last table of a script so."""
+
+    tag: ClassVar[str] = "show"
+    table: str
+    rows: int = 20
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.table, "the table to show")
+        if not 1 <= self.rows <= MAX_SHOWN:
+            raise InputError(f"{self.rows} rows are to be shown; expected 1 to {MAX_SHOWN}")
+
+
+Statement = Load | Select | Train | Register | Predict | Save | Show

@@ -20,6 +20,18 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
     """``meta/0``: one row per group. ``meta/1``: the system parameters, and the parameters of the train statement."""
     import pyarrow as pa
 
+    _write(groups_table(statement.script_path, fits), version / "meta/0/part-0.parquet")
+    texts = pa.map_(pa.string(), pa.string())
+    parameters = pa.schema({"systemParam": texts, "trainParams": texts})
+    train = {f"fitParam.{fit.alg_index}.{key}": value for fit in fits for key, value in fit.params.items()}
+    row = {"systemParam": list(system_params(statement.python).items()), "trainParams": list(train.items())}
+    _write(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")
+
+
+def groups_table(script_path: str, fits: tuple[FitRecord, ...]) -> pa.Table:
+    """One row per group, under MLSQL's names."""
+    import pyarrow as pa
+
     text = pa.string()
     instant, texts = pa.timestamp("us", "UTC"), pa.map_(text, text)
     groups = pa.schema(
@@ -41,7 +53,7 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
         {
             "modelPath": layout.model_dir(fit.alg_index),
             "algIndex": fit.alg_index,
-            "alg": statement.script_path,
+            "alg": script_path,
             "score": fit.score,
             "metrics": list(fit.metrics.items()),
             "status": fit.status,
@@ -53,11 +65,7 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
         }
         for fit in fits
     ]
-    _write(pa.Table.from_pylist(rows, schema=groups), version / "meta/0/part-0.parquet")
-    parameters = pa.schema({"systemParam": texts, "trainParams": texts})
-    train = {f"fitParam.{fit.alg_index}.{key}": value for fit in fits for key, value in fit.params.items()}
-    row = {"systemParam": list(system_params(statement.python).items()), "trainParams": list(train.items())}
-    _write(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")
+    return pa.Table.from_pylist(rows, schema=groups)
 
 
 def _write(table: pa.Table, place: Location) -> None:

@@ -1,4 +1,4 @@
-"""load, select and save: Spark does the work."""
+"""load, select, save and show: Spark does the work."""
 
 from __future__ import annotations
 
@@ -9,17 +9,33 @@ from mlsql_runtime.plan import Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.loading import check_function
 from mlsql_runtime.scoring.udf import register_function
+from mlsql_runtime.scoring.vector_functions import register_called
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.read import open_model_path
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
     from mlsql_runtime.steps.job import Job
 
 
 def load(statement: Load, job: Job) -> None:
-    """Any Spark reader format."""
+    """Any Spark reader format, or text that the statement holds."""
     reader = job.spark.read.format(statement.format).options(**statement.options)
-    job.define(statement.table, reader.load(statement.path) if statement.path is not None else reader.load())
+    if statement.text is not None:
+        table = _read_text(statement, statement.text, job)
+    else:
+        table = reader.load(statement.path) if statement.path is not None else reader.load()
+    job.define(statement.table, table)
+
+
+def _read_text(statement: Load, text: str, job: Job) -> DataFrame:
+    """One record per line, or one in all with Spark's option ``multiLine``."""
+    whole = statement.options.get("multiLine", "").lower() == "true"
+    lines = [text] if whole else [line for line in text.splitlines() if line.strip()]
+    records = job.spark.sparkContext.parallelize(lines, 1)
+    reader = job.spark.read.options(**statement.options)
+    return reader.json(records) if statement.format == "json" else reader.csv(records)
 
 
 def select(statement: Select, job: Job) -> SelectResult | None:
@@ -44,6 +60,7 @@ def select(statement: Select, job: Job) -> SelectResult | None:
             f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
             f"group {record.alg_index}, score {record.score}"
         )
+    register_called(job.spark, statement.sql, [ref.name for ref in statement.functions])
     job.define(statement.table, job.spark.sql(statement.sql))
     return SelectResult(table=statement.table, functions=tuple(used)) if used else None
 
@@ -55,6 +72,8 @@ def save(statement: Save, job: Job) -> SaveResult:
 
     observation = Observation()
     table = job.table(statement.table).observe(observation, F.count(F.lit(1)).alias("rows"))
+    if statement.file_num is not None:
+        table = table.repartition(statement.file_num)
     writer = table.write.format(statement.format).mode(statement.mode).options(**statement.options)
     if statement.partition_by:
         writer = writer.partitionBy(*statement.partition_by)

@@ -15,7 +15,7 @@ from mlsql_runtime.steps.columns import check_columns
 from mlsql_runtime.steps.data import TrainingData, training_data
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
 from mlsql_runtime.steps.job import Job, system_params
-from mlsql_runtime.steps.meta import write_meta
+from mlsql_runtime.steps.meta import groups_table, write_meta
 from mlsql_runtime.steps.preflight import preflight
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
@@ -59,6 +59,8 @@ def train(statement: Train, job: Job) -> TrainResult:
     best = manifest.best
     say(f"train: published version {manifest.version} of {root.uri}, best is group {best.alg_index} with score {best.score}")
     _prune(root, statement.keep_versions)
+    if statement.result is not None:
+        job.define(statement.result, job.spark.createDataFrame(groups_table(statement.script_path, manifest.fits)))
     return manifest.result(root.uri)
 
 

@@ -1,65 +1,102 @@
-"""load, select and save, and Spark's own errors in our words."""
+"""load from text, save in so many files, the table of a training's results, the first rows of a table."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
-from support.workbench import Run
+from support.workbench import EXAMPLES, Run
 
-from mlsql_runtime.plan import Load, Save, Select, Statement
-from mlsql_runtime.result import SaveResult
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+from mlsql_runtime.plan import Load, Save, Select, Show, Train
+from mlsql_runtime.result import SaveResult, ShowResult
 
 
-def test_any_format_in_and_out(run: Run, spark: SparkSession, tmp_path: Path) -> None:
-    path = str(tmp_path / "csv")
-    result = run(
-        Select(table="labels", sql="select label, 'x;y' as text from data"),
-        Save(table="labels", format="csv", path=path, options={"header": "true", "sep": "|"}, partition_by=("label",)),
-        Load(table="back", format="csv", path=path, options={"header": "true", "sep": "|", "inferSchema": "true"}),
-        Select(table="counts", sql="select label, count(*) as n from back where text = 'x;y' group by label"),
-        Save(table="counts", format="parquet", path=str(tmp_path / "counts")),
+def shown(run: Run, *statements: Any) -> ShowResult:
+    result = run(*statements)
+    result.raise_for_error()
+    assert isinstance(result.steps[-1], ShowResult)
+    return result.steps[-1]
+
+
+def test_json_text(run: Run) -> None:
+    table = Load(table="t", format="json", text='{"a": 1, "b": "x;y"}\n\n{"a": 2}\r\n')
+    assert shown(run, table, Show(table="t")).rows == ((1, "x;y"), (2, None))
+
+
+def test_json_text_over_lines(run: Run) -> None:
+    table = Load(table="t", format="json", text='[{"a":\n 1},\n {"a": 2}]', options={"multiLine": "true"})
+    assert shown(run, table, Show(table="t")).rows == ((1,), (2,))
+
+
+def test_csv_text(run: Run) -> None:
+    table = Load(table="t", format="csv", text="a|b\n1|é\n2|", options={"header": "true", "sep": "|", "inferSchema": "true"})
+    found = shown(run, table, Show(table="t"))
+    assert (found.columns, found.rows) == (("a", "b"), ((1, "é"), (2, None)))
+
+
+def test_the_number_of_files(run: Run, tmp_path: Path) -> None:
+    result = run(Save(table="data", format="parquet", path=str(tmp_path / "o"), file_num=3))
+    result.raise_for_error()
+    assert len(list((tmp_path / "o").glob("*.parquet"))) == 3
+    assert result.steps[-1] == SaveResult(format="parquet", output=str(tmp_path / "o"), rows=100)
+
+
+def test_results_of_a_training_are_a_table(run: Run, tmp_path: Path) -> None:
+    train = Train(
+        table="data",
+        model_path=str(tmp_path / "m"),
+        script_path=str(EXAMPLES / "train_bayes.py"),
+        fit_params=({"alpha": "1.0"}, {"alpha": "nonsense"}),
+        validate_table="data",
+        result="groups",
     )
-    result.raise_for_error()
-    assert [step.rows for step in result.steps if isinstance(step, SaveResult)] == [100, 2]
-    assert {(row.label, row.n) for row in spark.read.parquet(str(tmp_path / "counts")).collect()} == {(0.0, 43), (1.0, 57)}
-    assert sorted(child.name for child in (tmp_path / "csv").glob("label=*")) == ["label=0.0", "label=1.0"]
+    query = Select(table="best", sql="select algIndex, status, score is null, trainParams['alpha'] from groups order by algIndex")
+    found = shown(run, train, query, Show(table="best"))
+    assert found.rows == ((0, "success", False, "1.0"), (1, "failed", True, "nonsense"))
 
 
-def test_save_modes(run: Run, tmp_path: Path) -> None:
-    def save(mode: str) -> Save:
-        return Save(table="labels", format="json", path=str(tmp_path / "out"), mode=mode)  # type: ignore[arg-type]
-
-    labels = Select(table="labels", sql="select label from data")
-    result = run(labels, *(save(mode) for mode in ("errorIfExists", "append", "ignore", "overwrite")))
-    result.raise_for_error()
-    assert [step.rows for step in result.steps if isinstance(step, SaveResult)] == [100, 100, None, 100]
-    error = run(labels, save("errorIfExists")).error
-    assert error is not None
-    assert error["kind"] == "InputError"
-    assert "already exists" in error["message"]
+QUERY = """select 1Y as a, 2.5D as b, double('nan') as c, null as d, 1.10BD as e, date'2024-05-01' as f,
+    timestamp'2024-05-01 12:00:00' as g,
+    array(1, null) as h, named_struct('x', 1, 'y', 'z') as i, map('k', 1) as j, map(1, 2) as k, X'00ff' as l, true as m,
+    interval 2 days as n, 'é' as o, float('-inf') as p"""
 
 
-@pytest.mark.parametrize(
-    ("statement", "part"),
-    [
-        (Load(table="t", format="nope", path="/x"), "Failed to find the data source: nope"),
-        (Load(table="t", format="json", path="/no/such/path"), "Path does not exist: file:/no/such/path"),
-        (Select(table="t", sql="select nofunc(label) from data"), "Cannot resolve routine `nofunc`"),
-        (Select(table="t", sql="select wrong from data"), "`wrong`"),
-        (Select(table="t", sql="select label from nowhere"), "`nowhere`"),
-        (Select(table="t", sql="select (1 from data"), "Syntax error"),
-        (Save(table="missing", format="json", path="/tmp/x"), "there is no table 'missing'"),
-        (Save(table="data", format="csv", path="/tmp/never-written"), "CSV datasource"),
-    ],
-)
-def test_what_spark_refuses_is_the_callers_mistake_in_one_sentence(run: Run, statement: Statement, part: str) -> None:
-    error = run(statement).error
-    assert error is not None
-    assert error["kind"] == "InputError"
-    assert part in error["message"]
-    assert "\n" not in error["message"]
+def test_every_type_is_shown(run: Run) -> None:
+    found = shown(run, Select(table="t", sql=QUERY), Show(table="t"))
+    row = dict(zip(found.columns, found.rows[0], strict=True))
+    assert row == {
+        "a": 1, "b": 2.5, "c": "nan", "d": None, "e": "1.10", "f": "2024-05-01", "g": "2024-05-01T12:00:00", "h": [1, None],
+        "i": {"x": 1, "y": "z"}, "j": {"k": 1}, "k": {"1": 2}, "l": "AP8=", "m": True, "n": "2 days, 0:00:00", "o": "é",
+        "p": "-inf",
+    }  # fmt: skip
+    assert not found.more
+
+
+def test_vectors_are_shown(run: Run) -> None:
+    found = shown(run, Select(table="t", sql="select label, features from data"), Show(table="t", rows=1))
+    label, features = found.rows[0]
+    assert (label, found.more) == (0.0, True)
+    assert features.startswith('{"size": 692, "indices": [')  # too long for a result, so it is text
+    assert len(features) == 1001
+
+
+def test_rows_are_bounded(run: Run) -> None:
+    assert len(shown(run, Show(table="data", rows=1)).rows) == 1
+    wide = ", ".join(f"repeat('x', 10000) as c{n}" for n in range(120))
+    found = shown(run, Select(table="t", sql=f"select {wide} from range(50)"), Show(table="t", rows=50))
+    assert (len(found.columns), len(found.rows), found.more) == (100, 2, True)
+    assert len(json.dumps(found.rows)) < 300_000
+
+
+def test_columns_may_have_one_name(run: Run) -> None:
+    found = shown(run, Select(table="t", sql="select 1 as a, 2 as a"), Show(table="t"))
+    assert (found.columns, found.rows) == (("a", "a"), ((1, 2),))
+
+
+def test_an_error_says_which_statement(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    result = run(Select(table="t", sql="select 1 as a"), Select(table="u", sql="select b from t"))
+    assert result.error is not None
+    assert result.error["facts"]["statement"] == 2
+    assert "[mlsql] (2/3) select t\n[mlsql] (3/3) select u\n" in capsys.readouterr().out

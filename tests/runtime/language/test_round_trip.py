@@ -42,6 +42,7 @@ _KAFKA = st.builds(
 _GROUPS = st.just([{}]) | st.lists(st.dictionaries(_TEXT, _ANY, min_size=1, max_size=3), min_size=1, max_size=3)
 _STATEMENTS = st.one_of(
     st.builds(Load, table=_NAMES, format=st.sampled_from(["csv", "a.b.C"]), path=_TEXT, options=_OPTIONS),
+    st.builds(Load, table=_NAMES, format=st.sampled_from(["json", "csv"]), text=_ANY, options=_OPTIONS),
     st.builds(Select, table=_NAMES, sql=_ANY.map(lambda text: f"select {json.dumps(text)} as a -- ;\n from t")),
     st.builds(
         Save,
@@ -51,6 +52,7 @@ _STATEMENTS = st.one_of(
         mode=st.sampled_from(["overwrite", "append", "errorIfExists", "ignore"]),
         options=_OPTIONS,
         partition_by=st.lists(_TEXT, max_size=2).map(tuple),
+        file_num=_COUNTS,
     ),
     st.builds(
         Train,
@@ -65,6 +67,7 @@ _STATEMENTS = st.one_of(
         greater_is_better=st.booleans(),
         fail_on=st.sampled_from(["all", "any"]),
         keep_local_directory=st.booleans(),
+        result=st.none() | _NAMES,
     ),
     st.builds(
         Register,
@@ -138,13 +141,17 @@ def feed(made: FileFeed | KafkaFeed) -> dict[str, Any]:
 def written(made: Any) -> str:
     """A statement as MLSQL."""
     match made:
+        case Load() if made.text is not None:
+            loaded = f"load {made.format}Str.`text` {options(made.options)} as {made.table};"
+            return f"set text={quoted(made.text)};\n{loaded}"
         case Load():
             return f"load {made.format}.{back_quoted(made.path or '')} {options(made.options)} as {made.table};"
         case Select():
             return f"{made.sql.replace('${', chr(92) + '${')} as {made.table};"
         case Save():
             columns = ", ".join(map(back_quoted, made.partition_by))
-            target = f"{made.format}.{back_quoted(made.path or '')} {options(made.options)}"
+            given = options({"fileNum": made.file_num, **made.options})
+            target = f"{made.format}.{back_quoted(made.path or '')} {given}"
             return f"save {made.mode} {made.table} as {target} {f'partitionBy {columns}' if columns else ''};"
         case Train():
             groups = {f"fitParam.{i}.{key}": value for i, group in enumerate(made.fit_params) for key, value in group.items()}
@@ -157,7 +164,8 @@ def written(made: Any) -> str:
                 "keepLocalDirectory": made.keep_local_directory,
             }
             everything = values | groups | feed(made.feed) | system(made.python)
-            return f"train t as PythonAlg.{back_quoted(made.model_path)} {options(everything)};"
+            result = f" as {made.result}" if made.result else ""
+            return f"train t as PythonAlg.{back_quoted(made.model_path)} {options(everything)}{result};"
         case Register():
             values = {
                 "pythonScriptPath": made.script_path,

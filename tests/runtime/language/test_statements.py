@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ DATA = "load json.`/d` as data;"
 TRAIN = Train(table="data", model_path="/m", script_path="/t.py")
 
 
-def one(text: str, **arguments: Any) -> Statement:
+def one(text: str, **arguments: Any) -> Any:
     """The last statement of a script."""
     return compile_script(text, **arguments).statements[-1]
 
@@ -63,6 +65,32 @@ def test_words_of_the_language_are_names_too() -> None:
         Load(table="options", format="load", path="train"),
         Save(table="options", format="append", path="/x", mode="overwrite", options={"where": "1", "set.load": "2"}),
     )
+
+
+@pytest.mark.parametrize("table_format", ["json", "csv"])
+def test_load_what_a_variable_holds(table_format: str) -> None:
+    text = f"set rows='''\na\n1\n'''; load {table_format}Str.`rows` where header='true' as t;"
+    assert one(text) == Load(table="t", format=table_format, text="a\n1", options={"header": "true"})
+    assert one(f"load {table_format.upper()}STR.`${{which}}` as t;", variables={"which": "x.y", "x.y": "1"}).text == "1"
+
+
+def test_relative_data_are_beside_the_script_if_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a1.csv").touch()
+    found = [one(f"load csv.`{path}` as t;", folder=tmp_path).path for path in ("d", "d/*.csv", "e", "/d", "s3://b/d", "d/\0")]
+    assert found == [f"{tmp_path}/d", f"{tmp_path}/d/*.csv", "e", "/d", "s3://b/d", "d/\0"]
+
+
+def test_a_table_of_results() -> None:
+    trained, selected = compile_script(
+        f'{DATA} train data as PythonAlg.`/m` where pythonScriptPath="/t.py" as result; select * from result as r;'
+    ).statements[1:]
+    assert trained == replace(TRAIN, result="result")
+    assert selected == Select(table="r", sql="select * from result")
+
+
+def test_the_number_of_files_saved() -> None:
+    assert one(f"{DATA} save data as orc.`/o` where fileNum='3' and a='b';").file_num == 3
 
 
 @pytest.mark.parametrize(
