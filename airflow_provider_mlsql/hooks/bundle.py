@@ -1,4 +1,4 @@
-"""The runtime as files that spark-submit takes: a zip for ``--py-files`` and a script that starts the application."""
+"""The runtime, with what scripts import, as files that spark-submit takes: a zip for ``--py-files`` and a script to start."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ sys.exit(main())
 
 def write_bundle(folder: Path) -> tuple[Path, Path]:
     """Write both into ``folder``; returns (zip, launcher)."""
-    package = Path(mlsql_runtime.__file__).parent
+    root = Path(mlsql_runtime.__file__).parents[1]
     archive = folder / "mlsql_runtime.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
-        for file in sorted(package.rglob("*")):
-            if file.is_file() and file.suffix != ".pyc":
-                target.write(file, file.relative_to(package.parent))
+        for package in (mlsql_runtime.__name__, *mlsql_runtime.HELPERS):
+            for file in sorted((root / package).rglob("*")):
+                if file.is_file() and file.suffix != ".pyc":
+                    target.write(file, file.relative_to(root))
     launcher = folder / "mlsql_job.py"
     launcher.write_text(_LAUNCHER, encoding="utf-8")
     return archive, launcher

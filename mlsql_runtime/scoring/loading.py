@@ -14,7 +14,7 @@ from pathlib import Path
 from mlsql_runtime import codec
 from mlsql_runtime.errors import IntegrityError, InterpreterError, ScriptFailed
 from mlsql_runtime.scoring.contract import RowScorer, Scorer
-from mlsql_runtime.script.process import HELPERS, scratch_dir
+from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir
 from mlsql_runtime.store.location import Location
@@ -47,8 +47,6 @@ def _load(record: FunctionRecord) -> Scorer:
     package, version = _places(record)
     verify(package, [record.pickle])
     model = local_model(version, record.alg_index, record.model_files)
-    if HELPERS not in sys.path:
-        sys.path.append(HELPERS)  # for functions that call mlsql_model.load
     try:
         predict = pickle.loads((package / record.pickle.path).read())
     except Exception as error:

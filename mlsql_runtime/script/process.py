@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import mlsql_runtime
-from mlsql_runtime import codec
+from mlsql_runtime import HELPERS, codec
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.interpreter import executable
@@ -27,7 +27,6 @@ TAIL_CHARACTERS = 32 << 10
 LOG_CHARACTERS = 8 << 20  # kept from the beginning of a script's output; the last lines are kept too
 LINE_BYTES = 16 << 10
 PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
-HELPERS = f"{PACKAGE}/script/helpers"
 
 # Of the Spark worker's own environment: none of the script's business, and some of it secret.
 _PRIVATE = (
@@ -70,24 +69,26 @@ def scratch_dir() -> str:
     return first if first and os.access(first, os.W_OK) else tempfile.gettempdir()
 
 
-def _runtime_path(folder: Path) -> list[str]:
-    """Where the child finds the runtime and the helper modules, and nothing else of this interpreter's packages."""
+def _runtime_path(folder: Path) -> str:
+    """Where the child finds the runtime and the helper packages, and nothing else of this interpreter's packages."""
     root = PACKAGE.parent
-    if root.is_dir():
-        root = folder / "runtime"
-        root.mkdir()
-        (root / PACKAGE.name).symlink_to(PACKAGE)
-    return [f"{root}/{PACKAGE.name}/script/helpers", str(root)]
+    if not root.is_dir():
+        return str(root)
+    path = folder / "runtime"
+    path.mkdir()
+    for name in (PACKAGE.name, *HELPERS):
+        (path / name).symlink_to(root / name)
+    return str(path)
 
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
     env |= {name: env.get(name, str(task_cpus)) for name in _THREADS} | dict(python.envs)
     runtime = _runtime_path(folder)
-    inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path not in runtime]
+    inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != runtime]
     return env | {
         INPUT_VARIABLE: str(input_file),
-        "PYTHONPATH": os.pathsep.join([*runtime, *inherited]),
+        "PYTHONPATH": os.pathsep.join([runtime, *inherited]),
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8:replace",

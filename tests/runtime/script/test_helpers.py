@@ -15,13 +15,15 @@ import pytest
 import mlsql_runtime
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.vectors import VECTOR_TYPE
+from mlsql_runtime.language import compile_script
+from mlsql_runtime.script.by_hand import outside_of_a_job
 
 Run = Callable[..., Any]
 ROWS = 150
 SCHEMA = pa.schema([("features", VECTOR_TYPE), ("label", pa.float64())])
 WANTED_X = [[float(i), i + 0.5, -float(i)] for i in range(ROWS)]
 WANTED_Y = [float(i % 3) for i in range(ROWS)]
-HELPERS = Path(mlsql_runtime.__file__).parent / "script" / "helpers"
+ROOT = Path(mlsql_runtime.__file__).parents[1]
 
 
 def write_json(folder: Path, rows: list[dict[str, Any]], files: int = 2) -> None:
@@ -336,52 +338,66 @@ def test_what_is_no_predict_function_is_refused(run: Run, tmp_path: Path, argume
     assert not file.exists()
 
 
-def outside(source: str) -> subprocess.CompletedProcess[str]:
-    """A script started by hand, with the helper modules on its path."""
-    path = f"{HELPERS}:{HELPERS.parents[2]}"
+def by_hand(file: Path, source: str) -> subprocess.CompletedProcess[str]:
+    """A script that somebody starts without a job, in the script's own folder."""
+    file.write_text(source)
+    environment = {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, "-c", source], env={"PYTHONPATH": path}, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, file.name], cwd=file.parent, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def test_the_modules_can_be_imported_outside_of_a_job() -> None:
+def test_the_modules_are_silent_outside_of_a_job(tmp_path: Path) -> None:
     source = """
 import mlsql, mlsql_model, python_fun
 print(mlsql.fit_param, mlsql.kafka_param, mlsql.internal_system_param, mlsql.get_param({}, "a", 1))
 mlsql.report(step=1, loss=0.5)
 mlsql.progress(1, 2)
-python_fun.udf(lambda index, s: [])
 """
-    done = outside(source)
+    done = by_hand(tmp_path / "train.py", source)
     assert (done.returncode, done.stderr) == (0, "")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "{} {} {} 1"
-    assert "0.5" in lines[1]
-    assert "1 of 2" in lines[2]
-    assert "outside of a registration" in lines[3]
+    parameters, report, progress = done.stdout.splitlines()
+    assert parameters == "{} {} {} 1"
+    assert "0.5" in report
+    assert "1 of 2" in progress
 
 
-def test_functions_called_outside_of_a_job_explain_themselves() -> None:
-    calls = [
+@pytest.mark.parametrize(
+    "call",
+    [
         "mlsql.params()",
+        "mlsql.fit_param['batchSize']",
+        "mlsql.internal_system_param['tempDataLocalPath']",
         "mlsql.all_data()",
         "mlsql.sklearn_all_data()",
         "mlsql.get_validate_data()",
         "next(mlsql.read_batches())",
         "next(mlsql.read_data()())",
         "mlsql.sklearn_batch_data(print)",
+        "mlsql_model.model_dir()",
         "mlsql_model.sk_save_model(1)",
-    ]
-    source = f"""
-import mlsql, mlsql_model
-for call in {calls}:
-    try:
-        eval(call)
-    except RuntimeError as error:
-        print(call, error)
-"""
-    done = outside(source)
-    assert done.stderr == ""
-    told = done.stdout.splitlines()
-    assert [line.split(" ")[0] for line in told] == calls
-    assert all("outside of a job" in line for line in told)
+    ],
+)
+def test_what_needs_a_job_says_how_to_run_the_script_in_one(tmp_path: Path, call: str) -> None:
+    done = by_hand(tmp_path / "my train.py", f"import mlsql, mlsql_model\n{call}")
+    *_, error, command, operator = done.stderr.splitlines()
+    assert error.startswith("RuntimeError: my train.py runs outside of a job, so ")
+    assert command == "    mlsql fit 'my train.py' --data 'libsvm.`sample_libsvm_data.txt`' --fit-param batchSize=1000"
+    assert operator == "or in a DAG, with MLSQLTrainOperator(python_script_path='my train.py', ...)"
+
+
+@pytest.mark.parametrize("name", ["", "-c", "/x/ipykernel_launcher.py", "/x/pytest"])
+def test_without_a_script_an_error_names_one_to_write(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(sys, "argv", [name])
+    assert "mlsql fit train.py --data" in str(outside_of_a_job("there is nothing"))
+
+
+def test_a_predict_script_says_how_to_register_it(tmp_path: Path) -> None:
+    done = by_hand(tmp_path / "predict.py", "import python_fun\npython_fun.udf(lambda index, s: [])")
+    assert (done.returncode, done.stderr) == (0, "")
+    told, statement, operator = done.stdout.splitlines()
+    assert "predict.py runs outside of a registration" in told
+    assert "mlsql run" in told
+    (registered,) = compile_script(statement).statements
+    assert registered.tag == "register"
+    assert "MLSQLRegisterOperator(python_script_path='predict.py', ...)" in operator

@@ -1,23 +1,32 @@
 """What a training script is told by its job, its data, and how it answers. Import it in a script: ``import mlsql``.
 
-Outside of a job the module can be imported and explains what to do when its functions are called.
+Outside of a job it can be imported as well, for an editor or a test; what needs a job then says how to run the script in one.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
+from mlsql_runtime.script.by_hand import outside_of_a_job
 from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput, current_input
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
     from mlsql_runtime.feed.table_files import TableFiles
     from mlsql_runtime.feed.table_topic import TableTopic
+
+    Dense: TypeAlias = NDArray[np.float64]
+    #: None where the table has no labels; who trains with labels need not ask each time.
+    Labels: TypeAlias = NDArray[Any] | Any
 
 __all__ = [
     "all_data",
@@ -36,15 +45,30 @@ __all__ = [
     "sklearn_configure_params",
 ]
 
+_Value = TypeVar("_Value")
+_Default = TypeVar("_Default")
 _input = current_input()
+
+
+class Reader(Protocol):
+    """What :func:`read_data` gives."""
+
+    def __call__(self, max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
+        """Lists of rows, each but the last exactly so long."""
+        ...
+
+
+class Estimator(Protocol):
+    """Whatever is configured as scikit-learn's estimators are."""
+
+    def get_params(self) -> Mapping[str, Any]: ...
+
+    def set_params(self, **params: Any) -> object: ...
 
 
 def _job() -> ScriptInput:
     if _input is None:
-        raise RuntimeError(
-            f"{sys.argv[0] or 'this script'} runs outside of a job, so mlsql has no parameters and no data; "
-            "train it with MLSQLTrainOperator(python_script_path=...) in a DAG"
-        )
+        raise outside_of_a_job("mlsql has no parameters and no data")
     return _input
 
 
@@ -53,10 +77,10 @@ def params() -> dict[str, dict[str, Any]]:
     return {key: dict(value) for key, value in _job().params.items()}
 
 
-class _Parameters(dict[str, Any]):
+class _Parameters(dict[str, _Value]):
     """Parameters of one kind; a missing one explains itself outside of a job, and where data are not what a script expects."""
 
-    def __missing__(self, key: str) -> Any:
+    def __missing__(self, key: str) -> _Value:
         _job()
         if key == "tempDataLocalPath":
             raise RuntimeError(
@@ -71,15 +95,15 @@ def _parameters(kind: str) -> dict[str, Any]:
 
 
 #: This group's ``fitParam.<i>.…``, as strings.
-fit_param: dict[str, Any] = _parameters("fitParam")
+fit_param: dict[str, str] = _parameters("fitParam")
 #: ``kafkaParam.…``, empty when the data are local files.
-kafka_param: dict[str, Any] = _parameters("kafkaParam")
+kafka_param: dict[str, str] = _parameters("kafkaParam")
 #: ``tempDataLocalPath``, ``tempModelLocalPath``, ``resource`` …
 internal_system_param: dict[str, Any] = _parameters("internalSystemParam")
 
 
-def get_param(p: Mapping[str, Any], name: str, default: Any) -> Any:
-    """``p[name]``, or ``default``."""
+def get_param(p: Mapping[str, _Value], name: str, default: _Default) -> _Value | _Default:
+    """``p[name]``, or ``default``: ``int(mlsql.get_param(mlsql.fit_param, "batchSize", 1000))``."""
     return p.get(name, default)
 
 
@@ -103,7 +127,7 @@ def _typed(text: str, default: Any, name: str) -> Any:
     return value
 
 
-def sklearn_configure_params(clf: Any) -> None:
+def sklearn_configure_params(clf: Estimator) -> None:
     """Set those fit parameters that the estimator has, typed by its defaults; others, such as batchSize, are left alone."""
     defaults = clf.get_params()
     known = {name: _typed(str(value), defaults[name], name) for name, value in fit_param.items() if name in defaults}
@@ -135,7 +159,7 @@ def _split(table: pa.Table, sparse: bool | None) -> tuple[Any, Any]:
     return X, labels(table, label or "label")
 
 
-def read_data() -> Callable[..., Iterator[list[dict[str, Any]]]]:
+def read_data() -> Reader:
     """A reader ``rd``: ``rd(max_records=64)`` yields lists of rows, each but the last exactly that long.
 
     A row is a dict; vectors are ``pyspark.ml.linalg`` vectors, so ``row["features"].toArray()`` works.
@@ -150,6 +174,12 @@ def read_data() -> Callable[..., Iterator[list[dict[str, Any]]]]:
     return rd
 
 
+@overload
+def read_batches(max_records: int = 1024, *, sparse: Literal[False]) -> Iterator[tuple[Dense, Labels]]: ...
+@overload
+def read_batches(max_records: int = 1024, *, sparse: Literal[True]) -> Iterator[tuple[csr_matrix, Labels]]: ...
+@overload
+def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterator[tuple[Dense | csr_matrix, Labels]]: ...
 def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterator[tuple[Any, Any]]:
     """Yields ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch.
 
@@ -160,6 +190,12 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
         yield _split(table, sparse)
 
 
+@overload
+def all_data(sparse: Literal[False]) -> tuple[Dense, Labels]: ...
+@overload
+def all_data(sparse: Literal[True]) -> tuple[csr_matrix, Labels]: ...
+@overload
+def all_data(sparse: bool | None = None) -> tuple[Dense | csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     """The whole table as ``(X, y)``; see :func:`read_batches`."""
     import pyarrow as pa
@@ -169,7 +205,7 @@ def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     return _split(pa.Table.from_batches(read_arrow(_data())), sparse)
 
 
-def get_validate_data() -> tuple[Any, Any]:
+def get_validate_data() -> tuple[Dense, NDArray[Any]]:
     """The validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
     import numpy as np
     import pyarrow as pa
@@ -183,12 +219,12 @@ def get_validate_data() -> tuple[Any, Any]:
     return X, np.empty((0,)) if y is None else y
 
 
-def sklearn_all_data() -> tuple[Any, Any]:
+def sklearn_all_data() -> tuple[Dense, Labels]:
     """The whole table as ndarrays ``(X, y)`` of shape (n, d) and (n,)."""
     return all_data(sparse=False)
 
 
-def sklearn_batch_data(fn: Callable[[Any, Any, int], Any]) -> None:
+def sklearn_batch_data(fn: Callable[[Dense, Labels, int], object]) -> None:
     """Call ``fn(X, y, label_size)`` for each batch; reads ``batchSize`` (64) and ``labelSize`` (2) of the fit parameters."""
     label_size = int(fit_param.get("labelSize", 2))
     for X, y in read_batches(int(fit_param.get("batchSize", 64)), sparse=False):
@@ -199,7 +235,7 @@ def _answer(mark: str, document: Mapping[str, Any]) -> None:
     print(mark + json.dumps(document), flush=True)
 
 
-def report(step: int | None = None, **metrics: float) -> None:
+def report(step: SupportsInt | None = None, **metrics: SupportsFloat) -> None:
     """Show metrics in the task log now, and keep the last value of each with the model."""
     if _input is None:
         print(f"step {step}: {metrics}" if step is not None else metrics)
@@ -210,7 +246,7 @@ def report(step: int | None = None, **metrics: float) -> None:
     )
 
 
-def progress(done: float, total: float) -> None:
+def progress(done: SupportsFloat, total: SupportsFloat) -> None:
     """Show in the task log how far the script is."""
     if _input is None:
         print(f"{done} of {total}")

@@ -7,14 +7,23 @@ import os
 import pickle
 from typing import Any
 
-import mlsql
+from mlsql_runtime.script.by_hand import outside_of_a_job
+from mlsql_runtime.script.protocol import current_input
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
 
 
 def model_dir() -> str:
-    """Where a training script leaves its model: ``tempModelLocalPath``."""
-    path: str = mlsql.params()["internalSystemParam"]["tempModelLocalPath"]
+    """Where a training script leaves its model: ``tempModelLocalPath``. Whatever is in it becomes part of the version.
+
+    :raises RuntimeError: outside of a job, saying how to run the script in one.
+    """
+    job = current_input()
+    if job is None:
+        raise outside_of_a_job("there is no folder for its model")
+    path: str | None = job.params.get("internalSystemParam", {}).get("tempModelLocalPath")
+    if path is None:
+        raise RuntimeError(f"a {job.role} script has no folder for a model; save models in a training script")
     os.makedirs(path, exist_ok=True)
     return path
 
@@ -43,12 +52,16 @@ def tf_save_model(model: Any) -> str:
     return path
 
 
-@functools.lru_cache(maxsize=8)
 def load(directory: str) -> Any:
     """The model that one of the functions above saved in ``directory``; loaded once per process.
 
     :raises FileNotFoundError: when it holds none of them, naming what it holds.
     """
+    return _loaded(directory)
+
+
+@functools.lru_cache(maxsize=8)
+def _loaded(directory: str) -> Any:
     pickled, keras_file, saved = (os.path.join(directory, name) for name in ("model.pickle", "model.keras", "saved_model"))
     if os.path.exists(pickled):
         with open(pickled, "rb") as file:
