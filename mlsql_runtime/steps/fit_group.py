@@ -6,44 +6,32 @@ import io
 import shutil
 import socket
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.feed.export import Exported
 from mlsql_runtime.feed.send import Sent
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.table_topic import TableTopic
 from mlsql_runtime.live import LiveAddress, LiveClient
-from mlsql_runtime.plan import RESOURCE, PythonEnv
-from mlsql_runtime.result import FitStatus
-from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.process import Outcome, run_script, scratch_dir
-from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.script.process import scratch_dir
+from mlsql_runtime.steps.group import DATA, LOG, MODEL, VALIDATE, Group, run_group
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FitRecord
 
 SAMPLE_ROWS = 5
 
 
-@dataclass(frozen=True)
-class FitTask:
-    """Everything that a group needs, as it travels inside the Spark task."""
+@dataclass(frozen=True, kw_only=True)
+class FitTask(Group):
+    """A group, and where its data are and its output goes, as it travels inside the Spark task."""
 
-    alg_index: int
-    fit_params: Mapping[str, str]
-    bundle: ScriptBundle
-    python: PythonEnv
-    system_params: Mapping[str, str]
     data: Exported | Sent
     validate: Exported | None
     staging: Location
     live: LiveAddress
-    task_cpus: int
     keep_local_directory: bool
     sample_column: str | None
 
@@ -74,39 +62,19 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
         if isinstance(task.data, Sent):
             data: TableFiles | TableTopic = task.data.bring(private, task.alg_index)
         else:
-            data = task.data.bring(folder / "data")
-        validate = None if task.validate is None else task.validate.bring(folder / "validate")
-        script_input = ScriptInput(
-            protocol_version=PROTOCOL_VERSION,
-            role="train",
-            params=_params(task, folder, data),
-            data=data,
-            validate=validate,
-        )
-        started = datetime.now(timezone.utc)
-        outcome = run_script(task.bundle, script_input, folder, folder / "log", task.python, live.send, task.task_cpus)
-        ended = datetime.now(timezone.utc)
-        model = folder / "model"
-        status, message = _judge(outcome, model)
-        if status == "success":
-            (task.output(attempt) / "model").upload(model)
+            data = task.data.bring(folder / DATA)
+        validate = None if task.validate is None else task.validate.bring(folder / VALIDATE)
+        end = run_group(task, folder, data, validate, _kafka_params(task, data), live.send)
+        record, output = end.record, task.output(attempt)
+        if record.status == "success":
+            (output / "model").upload(folder / MODEL)
             if task.sample_column is not None:
-                _write_samples(data, task.sample_column, task.output(attempt) / "samples")
-        (task.output(attempt) / "log").write((folder / "log").read_bytes())
+                _write_samples(data, task.sample_column, output / "samples")
+        (output / "log").write((folder / LOG).read_bytes())
         if task.keep_local_directory:
             where = f"its folder is kept: {socket.gethostname()}:{folder}"
-            message = f"{message}; {where}" if message else where
-        record = FitRecord(
-            alg_index=task.alg_index,
-            status=status,
-            score=outcome.answers.score if status == "success" else None,
-            metrics=outcome.answers.metrics or {},
-            message=message,
-            params=dict(task.fit_params),
-            started=started,
-            ended=ended,
-        )
-        return FitOutput(codec.dumps(record), attempt, outcome.tail)
+            record = replace(record, message=f"{record.message}; {where}" if record.message else where)
+        return FitOutput(codec.dumps(record), attempt, end.tail)
     finally:
         live.close()
         shutil.rmtree(private, ignore_errors=True)
@@ -114,44 +82,12 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _params(task: FitTask, folder: Path, data: TableFiles | TableTopic) -> dict[str, dict[str, Any]]:
-    own = {key: value for key, value in task.fit_params.items() if not key.startswith(RESOURCE)}
-    resources = {}
-    for key, uri in task.fit_params.items():
-        if key.startswith(RESOURCE):
-            name = key[len(RESOURCE) :]
-            source, target = Location.of(uri), folder / "resource" / name
-            if not source.exists():
-                raise InputError(
-                    f"fitParam.{task.alg_index}.{key} is {uri}, and there is nothing on {socket.gethostname()}", path=uri
-                )
-            source.download(target)
-            resources[name] = str(target / source.name) if source.is_file() else str(target)
-    internal = {
-        "tempModelLocalPath": str(folder / "model"),
-        "resource": resources,
-        "algIndex": str(task.alg_index),
-    }
-    kafka = {}
-    if isinstance(data, TableTopic):
-        assert isinstance(task.data, Sent)
-        kafka = {"bootstrap.servers": task.data.settings.servers, "topic": data.topic, "group_id": data.group}
-    else:
-        internal["tempDataLocalPath"] = data.path
-    return {"fitParam": own, "kafkaParam": kafka, "internalSystemParam": internal, "systemParam": dict(task.system_params)}
-
-
-def _judge(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
-    """The group's status, and in one sentence what there is to say about it."""
-    said = [outcome.problem] if outcome.problem else []
-    status: FitStatus = "timeout" if outcome.timed_out else "failed" if outcome.problem else "success"
-    if status == "success" and not any(path.is_file() for path in model.rglob("*")):
-        status = "failed"
-        said.append("it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)")
-    if status == "success" and outcome.answers.score_lines == 0:
-        said.append("it printed no mlsql_validation_score, so it has no score")
-    said.extend(outcome.notes)
-    return status, "; ".join(said) or None
+def _kafka_params(task: FitTask, data: TableFiles | TableTopic) -> dict[str, str]:
+    """Topic and group, for scripts that read Kafka themselves; empty when the data are files."""
+    if not isinstance(data, TableTopic):
+        return {}
+    assert isinstance(task.data, Sent)
+    return {"bootstrap.servers": task.data.settings.servers, "topic": data.topic, "group_id": data.group}
 
 
 def _write_samples(data: TableFiles | TableTopic, column: str, place: Location) -> None:
