@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import VersionNotFound
+from mlsql_runtime.errors import FormatError, VersionNotFound
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, CurrentPointer, FileEntry, FunctionRecord, PointerMove, load
@@ -69,7 +69,13 @@ def point(root: Location, record: FunctionRecord) -> None:
 def read_pointer(root: Location, function: str) -> CurrentPointer | None:
     """What the function means now and meant before, or None when it was never registered."""
     place = function_dir(root, function) / layout.CURRENT
-    return load(CurrentPointer, place.read(), place.uri) if place.exists() else None
+    text = place.read_if_there()
+    if text is None:
+        return None
+    pointer = load(CurrentPointer, text, place.uri)
+    if not pointer.history:
+        raise FormatError(f"{place.uri}: its history is empty; the file is damaged or was written by something else")
+    return pointer
 
 
 def read_function(root: Location, function: str, function_version: int | None = None) -> FunctionRecord:
@@ -93,7 +99,19 @@ def functions(root: Location) -> list[str]:
     return [name for name in folder.names() if (folder / name / layout.CURRENT).exists()]
 
 
+def pins(root: Location) -> dict[int, tuple[str, ...]]:
+    """The model versions that current functions need, each with the functions' names.
+
+    :raises FormatError: when a pointer cannot be understood: what it needs is not known.
+    """
+    found: dict[int, tuple[str, ...]] = {}
+    for name in (root / layout.FUNCTIONS).names():
+        pointer = read_pointer(root, name)
+        if pointer is not None:
+            found[pointer.current.version] = (*found.get(pointer.current.version, ()), name)
+    return found
+
+
 def pinned_versions(root: Location) -> set[int]:
     """The model versions that current functions need."""
-    pointers = (read_pointer(root, name) for name in functions(root))
-    return {pointer.current.version for pointer in pointers if pointer is not None}
+    return set(pins(root))

@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from mlsql_runtime.store.location import Location
 
@@ -49,7 +50,12 @@ def log_file(alg_index: int) -> str:
 
 def claimed_versions(root: Location) -> list[int]:
     """All version numbers that were ever claimed, oldest first, complete or not: one listing."""
-    return sorted(int(match[1]) for name in root.names() if (match := _VERSION.fullmatch(name)))
+    return version_numbers(root.names())
+
+
+def version_numbers(names: Iterable[str]) -> list[int]:
+    """The numbers of the version folders among names, smallest first."""
+    return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
 
 
 def numbered(folder: Location) -> list[int]:

@@ -77,26 +77,28 @@ class Location:
         return any(protocol in _OBJECT_STORES for protocol in protocols)
 
     def exists(self) -> bool:
-        return bool(self.fs.exists(self.path))
+        with self._reading():
+            return bool(self.fs.exists(self.path))
 
     def is_file(self) -> bool:
-        return bool(self.fs.isfile(self.path))
+        with self._reading():
+            return bool(self.fs.isfile(self.path))
 
     def is_dir(self) -> bool:
-        return bool(self.fs.isdir(self.path))
+        with self._reading():
+            return bool(self.fs.isdir(self.path))
 
     def names(self) -> list[str]:
         """What lies directly below, sorted; nothing when there is no such folder.
 
         :raises StorageError: when it cannot be listed.
         """
-        try:
-            entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
+        with self._reading("listed"):
+            try:
+                entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
             return sorted(entry.rsplit("/", 1)[-1] for entry in entries if entry != self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            raise StorageError(f"{self.uri} cannot be listed: {error}", uri=self.uri) from error
 
     def files(self) -> dict[str, int]:
         """Every file below, as relative path to size in bytes, sorted."""
@@ -115,6 +117,18 @@ class Location:
     def read(self) -> bytes:
         with self._reading(), self.open() as stream:
             data: bytes = stream.read()
+        return data
+
+    def read_if_there(self) -> bytes | None:
+        """The file's bytes in one request, or None when there is no such file.
+
+        :raises StorageError: when there may be one and it cannot be read.
+        """
+        with self._reading():
+            try:
+                data: bytes = self.fs.cat_file(self.path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
         return data
 
     def sha256(self) -> str:
@@ -199,12 +213,14 @@ class Location:
                 self.fs.get_file(source, str(target))
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        """Turn the file system's refusals into one sentence."""
+    def _reading(self, done: str = "read") -> Iterator[None]:
+        """Turn the file system's refusals into one sentence. Those of remote ones are not all OSError: botocore's are not."""
         try:
             yield
-        except OSError as error:
-            raise StorageError(f"{self.uri} cannot be read: {error}", uri=self.uri) from error
+        except Exception as error:
+            if self.is_local and not isinstance(error, OSError):
+                raise
+            raise StorageError(f"{self.uri} cannot be {done}: {error}", uri=self.uri) from error
 
     @contextlib.contextmanager
     def _made_parent(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -15,7 +15,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.errors import StorageError
 from mlsql_runtime.live import say
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.functions import pinned_versions
+from mlsql_runtime.store.functions import pinned_versions, pins
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest
 from mlsql_runtime.store.read import version_state
@@ -96,24 +96,57 @@ def remove_stagings(root: Location, job_id: str) -> None:
             (root / layout.STAGING / name).remove()
 
 
+@dataclass(frozen=True)
+class Pruning:
+    """What :func:`prune` removes and spares: complete versions beyond the newest to keep, newest first.
+
+    ``pinned`` are those of them that stay because functions point to them, with the functions' names;
+    ``abandoned`` the folders of dead jobs, which hold no version.
+    """
+
+    versions: tuple[int, ...]
+    pinned: Mapping[int, tuple[str, ...]]
+    abandoned: tuple[Location, ...]
+
+
+def choose_pruning(root: Location, keep: int | None) -> Pruning:
+    """What may go when the newest ``keep`` complete versions stay (None: all of them). Changes nothing."""
+    abandoned = tuple(_abandoned(root))
+    if keep is None:
+        return Pruning((), {}, abandoned)
+    complete = [n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"]
+    pinned, beyond = pins(root), complete[keep:]
+    return Pruning(tuple(n for n in beyond if n not in pinned), {n: pinned[n] for n in beyond if n in pinned}, abandoned)
+
+
 def prune(root: Location, keep: int | None) -> list[int]:
     """Remove complete versions beyond the newest ``keep``, but none that a function points to, and what dead jobs left.
 
     :returns: the versions removed. The manifest goes first, so no reader meets half a version.
+    :raises StorageError: when a folder cannot be removed.
     """
+    return remove_pruned(root, choose_pruning(root, keep))
+
+
+def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
+    """Remove what was chosen, but for versions that a function was pointed to meanwhile; answers the versions removed."""
     removed = []
-    if keep is not None:
-        complete = [n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"]
-        pinned = pinned_versions(root)
-        for number in complete[keep:]:
-            if number not in pinned:
-                folder = layout.version_dir(root, number)
-                (folder / layout.MANIFEST).remove()
-                folder.remove()
-                removed.append(number)
-    for folder in _abandoned(root):
-        folder.remove()
+    for number in pruning.versions:
+        if number not in pinned_versions(root):  # asked again each time: removing many takes long
+            folder = layout.version_dir(root, number)
+            _remove(folder / layout.MANIFEST)
+            _remove(folder)
+            removed.append(number)
+    for folder in pruning.abandoned:
+        _remove(folder)
     return removed
+
+
+def _remove(place: Location) -> None:
+    try:
+        place.remove()
+    except OSError as error:
+        raise StorageError(f"{place.uri} cannot be removed: {error}", uri=place.uri) from error
 
 
 def _abandoned(root: Location) -> Iterable[Location]:

@@ -36,6 +36,41 @@ def open_model_path(model_path: str) -> Location:
     return root
 
 
+@dataclass(frozen=True)
+class Contents:
+    """A model path that holds something: ``versions`` are the numbers ever claimed, newest first."""
+
+    root: Location
+    versions: tuple[int, ...]
+
+
+def look_into(model_path: str) -> Contents:
+    """The model path, which must hold a version or a function: one listing.
+
+    :raises InputError: when there is no such path, or it is something else; an empty store and a wrong path must not look alike.
+    """
+    root = open_model_path(model_path)
+    names = root.names()
+    found = layout.version_numbers(names)
+    if not found and layout.FUNCTIONS not in names:
+        raise InputError(_no_model_path(root, names), path=root.uri)
+    return Contents(root, tuple(reversed(found)))
+
+
+def _no_model_path(root: Location, names: list[str]) -> str:
+    """Why there is nothing to look at."""
+    if not names:
+        missing = f"{root.uri} does not exist; expected a model path, as a training has made it"
+        return f"{root.uri} is empty; no training has published a version there yet" if root.exists() else missing
+    if layout.version_numbers([root.name]) and {layout.MANIFEST, layout.FAILURE, layout.CLAIM} & set(names):
+        parent, version = root.uri.rsplit("/", 1)[0], layout.version_numbers([root.name])[0]
+        return f"{root.uri} is the folder of version {version}; the model path is {parent}"
+    if layout.STAGING in names:
+        return f"{root.uri} holds no version yet; a training is under way there, or was killed"
+    shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    return f"{root.uri} is no model path: it holds {shown}, and no version (such as _model_1)"
+
+
 def version_state(root: Location, version: int) -> VersionState:
     """What became of a claimed number."""
     folder = layout.version_dir(root, version)
