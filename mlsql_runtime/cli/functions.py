@@ -1,15 +1,151 @@
-"""``mlsql functions``, ``mlsql rollback``."""
+"""``mlsql functions``, ``mlsql rollback``: what is registered under a model path, and going back to what was."""
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
 import click
+from click.shell_completion import CompletionItem
+
+from mlsql_runtime.cli.models import ModelPath, local_names
+from mlsql_runtime.cli.output import cell, print_json, print_table
+from mlsql_runtime.cli.parameters import json_option
+
+if TYPE_CHECKING:
+    from mlsql_runtime.store.manifest import FunctionRecord, PointerMove
+    from mlsql_runtime.store.summary import FunctionSummary, History
+
+_UNAVAILABLE = 3  # as in main, which imports this
 
 
-@click.command()
-def functions() -> None:
-    """To come."""
+class FunctionName(click.ParamType[str]):
+    """A registered function's name; a shell completes those of a local model path."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names under the path before it."""
+        names = sorted(local_names(ctx.params.get("path"), "_functions"))
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-@click.command()
-def rollback() -> None:
-    """To come."""
+@click.command(short_help="Functions registered under a model path.")
+@click.argument("path", type=ModelPath(), metavar="PATH")
+@click.argument("name", type=FunctionName(), required=False, metavar="[NAME]")
+@json_option
+def functions(path: str, name: str | None, as_json: bool) -> int:
+    """List the functions registered under a model path.
+
+    With NAME, the history of one of them: what it meant, since when, and who
+    pointed it there.
+
+    \b
+    Example:
+      mlsql functions /models/spam jack
+    """
+    from mlsql_runtime.store.read import look_into
+    from mlsql_runtime.store.summary import read_history, summarize_functions
+
+    root = look_into(path).root
+    if name is not None:
+        history = read_history(root, name)
+        print_json(history) if as_json else _print_history(history)
+        return 0
+    found = summarize_functions(root)
+    if as_json:
+        print_json({"model_path": root.uri, "functions": found})
+    elif found:
+        print_table(_COLUMNS, map(_row, found), right=_NUMBERS, cut="script")
+    else:
+        click.echo(f"no function is registered under {root.uri}")
+    return _UNAVAILABLE if any(each.error and each.error["kind"] == "StorageError" for each in found) else 0
+
+
+_NUMBERS = ("function version", "model version", "group", "score")
+_COLUMNS = ("function", *_NUMBERS, "registered (UTC)", "contract", "script")
+
+
+def _row(summary: FunctionSummary) -> tuple[Any, ...]:
+    return (
+        summary.function,
+        summary.function_version,
+        summary.version,
+        summary.alg_index,
+        summary.score,
+        summary.created,
+        summary.contract,
+        f"unreadable: {summary.error['message']}" if summary.error else summary.script,
+    )
+
+
+def _print_history(history: History) -> None:
+    rows = [
+        (
+            entry.function_version,
+            entry.version,
+            entry.alg_index,
+            entry.score,
+            entry.at,
+            "current" if entry.current else "" if entry.available else "gone",
+            entry.job_id,
+        )
+        for entry in reversed(history.history)
+    ]
+    print_table((*_NUMBERS, "since (UTC)", "state", "by"), rows, right=_NUMBERS, cut="by")
+
+
+@click.command(short_help="Point a function back to what it was.")
+@click.argument("path", type=ModelPath(), metavar="PATH")
+@click.argument("name", type=FunctionName(), metavar="NAME")
+@click.option("--to", "to", type=click.IntRange(min=1), metavar="N", help="The function version to go to, of its history.")
+@click.option("--dry-run", is_flag=True, help="Check and say what would change; change nothing.")
+@json_option
+def rollback(path: str, name: str, to: int | None, dry_run: bool, as_json: bool) -> None:
+    """Point a function to the package before its current one.
+
+    Its package and model are compared with their digests first; when they are
+    gone or changed, the function stays as it is. A second rollback goes one
+    package further back.
+
+    \b
+    Example:
+      mlsql rollback /models/spam jack --to 2
+    """
+    from mlsql_runtime.store.read import look_into
+    from mlsql_runtime.store.rollback import choose_rollback, roll_back
+
+    root = look_into(path).root
+    chosen = choose_rollback(root, name, to)
+    who = f"rollback by {_user()}@{socket.gethostname()}"
+    if not dry_run:
+        roll_back(root, chosen, who)
+    if as_json:
+        sides = {"before": _side(chosen.before), "after": _side(chosen.target)}
+        print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "job_id": who, **sides})
+    else:
+        verb = "would be pointed" if dry_run else "is pointed"
+        click.echo(f"{name} {verb} from {_told(chosen.before)}\n{'':{len(name)}} to {_told(chosen.target)}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have them
+        return f"uid {os.getuid()}"
+
+
+def _side(record: PointerMove | FunctionRecord) -> dict[str, Any]:
+    return {
+        "function_version": record.function_version,
+        "version": record.version,
+        "alg_index": record.alg_index,
+        "score": record.score,
+    }
+
+
+def _told(record: PointerMove | FunctionRecord) -> str:
+    score = "no score" if record.score is None else f"score {cell(record.score)}"
+    return f"function version {record.function_version} (model version {record.version}, group {record.alg_index}, {score})"
