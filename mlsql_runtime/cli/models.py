@@ -59,7 +59,7 @@ class Version(click.IntRange):
 def local_names(path: str | None, below: str = "") -> Sequence[str]:
     """What lies in a local folder; nothing when it cannot be listed, or is remote: a shell's user does not wait for that."""
     try:
-        return os.listdir(os.path.join(path, below)) if path and "://" not in path else ()
+        return os.listdir(os.path.join(os.path.expanduser(path), below)) if path and "://" not in path else ()
     except OSError:
         return ()
 
