@@ -15,6 +15,7 @@ from click.shell_completion import CompletionItem
 
 from mlsql_runtime.cli.output import cell, count_text, print_fields, print_heading, print_json, print_table, size_text
 from mlsql_runtime.cli.parameters import json_option
+from mlsql_runtime.errors import StorageError, to_json
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.publish import Pruning
@@ -291,7 +292,7 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
             "ok": not wrong and not pointers.problems,
             "versions": checked,
             "orphans": orphans,
-            "problems": [{"kind": type(problem).__name__, "message": problem.message} for problem in pointers.problems],
+            "problems": [to_json(problem) for problem in pointers.problems],
         }
         print_json(document)
     else:
@@ -301,7 +302,7 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
             click.echo(f"wrong: {problem.message}")
         _print_verdict(contents.root.uri, checked, len(wrong) + len(pointers.problems))
     unread = [check.problem == "unreadable" for check in wrong]
-    unread += [type(problem).__name__ == "StorageError" for problem in pointers.problems]
+    unread += [isinstance(problem, StorageError) for problem in pointers.problems]
     return 0 if not unread else _UNAVAILABLE if all(unread) else _FAILED
 
 

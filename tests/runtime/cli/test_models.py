@@ -456,6 +456,8 @@ def test_a_damaged_pointer_fails_a_verification(
     (local_root / "_functions/jack/current.json").write(b"{")
     assert main(["models", "verify", local_root.uri]) == 1
     assert "_functions/jack/current.json: this is not JSON" in capsys.readouterr().out
+    document = from_json(capsys, "models", "verify", local_root.uri, code=1)
+    assert (document["ok"], [problem["kind"] for problem in document["problems"]]) == (False, ["FormatError"])
 
 
 def test_a_version_and_all_exclude_each_other(local_root: Location, publish: Publish, capsys: Capture) -> None:
