@@ -120,7 +120,7 @@ class Location:
         return data
 
     def read_if_there(self) -> bytes | None:
-        """The file's bytes in one request, or None when there is no such file.
+        """The file's bytes, or None when there is no such file, without asking for it first.
 
         :raises StorageError: when there may be one and it cannot be read.
         """

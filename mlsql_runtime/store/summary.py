@@ -152,7 +152,7 @@ class Claim:
 
 
 def read_record(root: Location, version: int) -> Manifest | FailureRecord | Claim:
-    """The document that says what became of a claimed number: one request when the version is complete.
+    """The document that says what became of a claimed number: one file when the version is complete.
 
     :raises FormatError: naming the file that is damaged.
     :raises StorageError: naming the one that cannot be read.
