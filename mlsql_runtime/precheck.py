@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.feed.receive import span_of
@@ -25,24 +25,39 @@ def precheck(plan: Plan, is_local: bool, secrets: Secrets) -> None:
     :param is_local: whether executors are this machine, so that local data and interpreters can be looked at.
     :raises MLSQLError: the first thing found wrong, with the fact ``statement``.
     """
+    for error in problems(plan, is_local, secrets):
+        raise error
+
+
+def problems(plan: Plan, is_local: bool, secrets: Secrets) -> Iterator[MLSQLError]:
+    """The first thing wrong with each statement, as :func:`precheck` looks for it."""
     tables: set[str] = set()
     made: set[tuple[str, str | None]] = set()  # model paths trained by the plan, and functions registered
     for index, statement in enumerate(plan.statements):
         try:
-            _check_tables(statement, tables)
-            _check_models(statement, made)
-            if isinstance(statement, (Train, Register, Predict)):
-                _check_script(statement, is_local)
-            if isinstance(statement, Load) and is_local:
-                _check_data(statement)
-            if isinstance(statement, Train):
-                _check_resources(statement, is_local)
-                _check_kafka(statement, plan.job_id, secrets)
-                made.add((Location.of(statement.model_path).uri, None))
-            if isinstance(statement, Register):
-                made.add((Location.of(statement.model_path).uri, statement.function))
+            _check(statement, plan.job_id, is_local, secrets, tables, made)
         except MLSQLError as error:
-            raise error.at(index) from error.__cause__
+            yield error.at(index)
+
+
+def _check(
+    statement: Statement, job_id: str, is_local: bool, secrets: Secrets, tables: set[str], made: set[tuple[str, str | None]]
+) -> None:
+    _check_tables(statement, tables)
+    if isinstance(statement, (Train, Register)):
+        uri = Location.of(statement.model_path).uri
+        known, new = set(made), (uri, None if isinstance(statement, Train) else statement.function)
+        made.add(new)  # whatever is wrong with it, what follows is not
+    else:
+        known = made
+    _check_models(statement, known)
+    if isinstance(statement, (Train, Register, Predict)):
+        _check_script(statement, is_local)
+    if isinstance(statement, Load) and is_local:
+        _check_data(statement)
+    if isinstance(statement, Train):
+        _check_resources(statement, is_local)
+        _check_kafka(statement, job_id, secrets)
 
 
 def _check_tables(statement: Statement, known: set[str]) -> None:

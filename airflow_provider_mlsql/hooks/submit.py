@@ -9,9 +9,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import Connection
 
 from airflow_provider_mlsql.hooks.readable_log import ReadableLog
+from mlsql_runtime.launch.job import LOCAL, Submission
 
 DEFAULT_CONN_ID = SparkSubmitHook.default_conn_name
-LOCAL = "local[*]"
 
 
 class SubmitHook(SparkSubmitHook):
@@ -44,3 +44,25 @@ class SubmitHook(SparkSubmitHook):
             if conn_id != DEFAULT_CONN_ID:
                 raise
             return Connection(conn_id=conn_id, conn_type="spark", host=LOCAL)
+
+
+class Submitter:
+    """Runs spark-submit by a connection, for :class:`mlsql_runtime.launch.job.Job`."""
+
+    def __init__(self, conn_id: str) -> None:
+        self._conn_id = conn_id
+        self._hook: SubmitHook | None = None
+
+    def submit(self, submission: Submission) -> None:
+        self._hook = SubmitHook(
+            conn_id=self._conn_id,
+            conf=dict(submission.conf),
+            name=submission.name,
+            py_files=submission.py_files,
+            application_args=list(submission.arguments),
+        )
+        self._hook.submit(submission.application, env=dict(submission.env), encoding="utf-8", errors="replace")
+
+    def close(self) -> None:
+        if self._hook is not None:
+            self._hook.close()

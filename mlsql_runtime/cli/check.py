@@ -1,10 +1,78 @@
-"""``mlsql check``."""
+"""``mlsql check``: all that is wrong with scripts, without running them."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from mlsql_runtime.cli.output import print_json
+from mlsql_runtime.cli.parameters import json_option
+from mlsql_runtime.cli.scripts import Script, given, read_script, variable_options
+from mlsql_runtime.errors import MLSQLError
 
-@click.command()
-def check() -> None:
-    """To come."""
+
+@click.command(short_help="Report all errors of scripts, without running them.")
+@click.argument("scripts", nargs=-1, required=True, metavar="SCRIPT...")
+@variable_options
+@click.option("--inputs", is_flag=True, help="Also look for the data, scripts, models and topics that they name.")
+@json_option
+@click.pass_context
+def check(
+    context: click.Context,
+    scripts: tuple[str, ...],
+    variables: tuple[tuple[str, str], ...],
+    functions: tuple[tuple[str, str], ...],
+    inputs: bool,
+    as_json: bool,
+) -> None:
+    """Report all errors of MLSQL scripts, each with file, line and column, and a caret below the place. Nothing is run.
+
+    \b
+    mlsql check train.mlsql predict.mlsql --var day=2024-05-01
+    """
+    outside = given(variables, functions)
+    reports = [_report(read_script(path), outside, inputs) for path in scripts]
+    if as_json:
+        print_json(reports)
+    else:
+        for report in reports:
+            _print(report)
+    context.exit(2 if any(report["errors"] for report in reports) else 0)
+
+
+def _report(script: Script, outside: dict[str, Any], inputs: bool) -> dict[str, Any]:
+    """``{"script", "statements", "errors": [{"file", "line", "column", "message"}], "warnings": […]}``."""
+    from mlsql_runtime.language import check_script, compile_script
+
+    arguments = {"name": script.name, "folder": script.folder, **outside}
+    found: list[MLSQLError] = list(check_script(script.text, **arguments))
+    statements, warnings = 0, list[str]()
+    if not found:
+        compiled = compile_script(script.text, **arguments)
+        statements, warnings = len(compiled.statements), list(compiled.warnings)
+        if inputs:
+            found = _missing(compiled)
+    errors = [{key: error.facts.get(key) for key in ("file", "line", "column")} | {"message": error.message} for error in found]
+    return {"script": script.name, "statements": statements, "errors": errors, "warnings": warnings}
+
+
+def _missing(compiled: Any) -> list[MLSQLError]:
+    from mlsql_runtime.plan import Plan
+    from mlsql_runtime.precheck import problems
+
+    plan = Plan(job_id="mlsql check", statements=compiled.statements)
+    return [compiled.located(error) for error in problems(plan, True, compiled.secrets)]
+
+
+def _print(report: dict[str, Any]) -> None:
+    for warning in report["warnings"]:
+        click.echo(f"{warning} (warning)", err=True)
+    for error in report["errors"]:
+        click.echo(error["message"])
+    if report["errors"]:
+        count = len(report["errors"])
+        click.echo(f"{report['script']}: {count} error{'s' if count > 1 else ''}")
+    else:
+        count = report["statements"]
+        click.echo(f"{report['script']}: no errors, {count} statement{'' if count == 1 else 's'}")

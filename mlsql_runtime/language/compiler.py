@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.language import algorithm, queries, refusals, syntax, tables
 from mlsql_runtime.language.grammar import parse
 from mlsql_runtime.language.includes import KINDS, MAX_DEPTH, find_included, read_included
@@ -15,7 +15,7 @@ from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, s
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Origin, Problem, Refused, Source, together
 from mlsql_runtime.language.variables import Variables, is_variable_name
-from mlsql_runtime.plan import FunctionRef, Secrets, Statement, is_identifier, option_text
+from mlsql_runtime.plan import FunctionRef, Load, Secrets, Select, Show, Statement, is_identifier, option_text
 
 _MAX_ERRORS = 100
 _MAX_INCLUDES = 256
@@ -30,6 +30,34 @@ class Compiled:
     conf: Mapping[str, str] = field(default_factory=dict)
     secrets: Secrets = field(default_factory=Secrets)
     warnings: tuple[str, ...] = ()
+
+    def showing(self, rows: int) -> tuple[Statement, ...]:
+        """The statements, and one that shows the first rows of the last table they make; none for 0 rows."""
+        last = self._last_table()
+        return self.statements if last is None or rows == 0 else (*self.statements, Show(table=last[1], rows=rows))
+
+    def located(self, error: MLSQLError) -> MLSQLError:
+        """An error of the job, with the place of the statement that it is about (its fact ``statement``)."""
+        number = error.facts.get("statement")
+        if not isinstance(number, int) or "line" in error.facts:
+            return error
+        last = self._last_table()
+        if number >= len(self.origins) and last is not None:  # tables are computed when they are shown
+            number = last[0]
+        if number >= len(self.origins):
+            return error
+        origin = self.origins[number]
+        place = {"file": origin.file, "line": origin.line, "column": origin.column}
+        return type(error)(f"{origin}: {error.message}", **error.facts, **place)
+
+    def _last_table(self) -> tuple[int, str] | None:
+        """The number of the last statement that makes a table, and the table's name."""
+        for number in reversed(range(len(self.statements))):
+            statement = self.statements[number]
+            name = statement.table if isinstance(statement, (Load, Select)) else getattr(statement, "result", None)
+            if name is not None:
+                return number, name
+        return None
 
 
 def compile_script(

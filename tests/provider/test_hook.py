@@ -15,7 +15,7 @@ import pytest
 from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from airflow_provider_mlsql.hooks.processes import marked
+from mlsql_runtime.launch.processes import marked
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFailed
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train, dump_plan
 from mlsql_runtime.result import TrainResult
@@ -73,7 +73,8 @@ class _Running:
 
     @property
     def mark(self) -> str:
-        return str(self.hook._mark)
+        assert self.hook._job is not None
+        return self.hook._job.mark
 
     def driver(self) -> psutil.Process:
         """The Python process that runs the plan."""
@@ -241,7 +242,7 @@ def test_no_java_and_cluster_mode_are_told_before_spark_starts(monkeypatch: pyte
         MLSQLHook("far").run(plan(DATA))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/no/where")
-    with pytest.raises(InputError, match="there is no Java on this worker"):
+    with pytest.raises(InputError, match="there is no Java on this machine"):
         MLSQLHook().run(plan(DATA))
 
 

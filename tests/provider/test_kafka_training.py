@@ -15,7 +15,7 @@ from support.kafka import names_with
 from support.workbench import SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from airflow_provider_mlsql.hooks.processes import marked
+from mlsql_runtime.launch.processes import marked
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError, JobFailed, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.plan import Plan, dump_plan
@@ -113,7 +113,7 @@ class _Running:
             self.error = error
 
     def processes(self) -> list[psutil.Process]:
-        return marked(str(self.hook._mark))
+        return marked(self.hook._job.mark) if self.hook._job else []
 
     def join(self) -> None:
         (self.folder / "go on").touch()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import uuid
 
-from airflow_provider_mlsql.hooks.processes import MARK, end_marked, marked
+from mlsql_runtime.launch.processes import MARK, end_marked, marked
 
 
 def test_a_detached_grandchild_that_ignores_sigterm_is_ended_too() -> None:

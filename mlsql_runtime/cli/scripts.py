@@ -1,0 +1,64 @@
+"""What ``mlsql run`` and ``mlsql check`` have in common: a script, and what is given to it from outside."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from mlsql_runtime.cli.parameters import KeyValue, as_dict
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import FunctionRef
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script's text, its name in errors, and the folder where its relative paths begin."""
+
+    text: str
+    name: str
+    folder: Path
+
+
+def read_script(path: str) -> Script:
+    """A script in a file, or on standard input for ``-``.
+
+    :raises InputError: when it is no readable UTF-8 text.
+    """
+    try:
+        if path == "-":
+            return Script(sys.stdin.read(), "<stdin>", Path.cwd())
+        return Script(Path(path).read_text(encoding="utf-8-sig"), path, Path(path).absolute().parent)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"no UTF-8 text ({error})"
+        raise InputError(f"{path}: {reason}; expected a script in MLSQL", path=path) from error
+
+
+def variable_options(command: F) -> F:
+    """``--var`` and ``--function``."""
+    variables = click.option(
+        "--var", "variables", type=KeyValue(), multiple=True, metavar="NAME=VALUE", help="A value for ${NAME}. May be repeated."
+    )
+    registered = click.option(
+        "--function",
+        "functions",
+        type=KeyValue(),
+        multiple=True,
+        metavar="NAME=PATH",
+        help="A function that queries call, and the model path under which it is registered. May be repeated.",
+    )
+    return variables(registered(command))
+
+
+def given(variables: tuple[tuple[str, str], ...], functions: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """The options' values as the compiler takes them."""
+    found = as_dict(functions, "--function")
+    references = [FunctionRef(name=name, model_path=os.path.expanduser(path), function=name) for name, path in found.items()]
+    return {"variables": as_dict(variables, "--var"), "functions": references}

@@ -1,0 +1,181 @@
+"""One plan as one Spark application in client mode: submit, follow, end, and bring the result back."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from mlsql_runtime import codec
+from mlsql_runtime.errors import InputError, JobFailed
+from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
+from mlsql_runtime.launch.bundle import write_bundle
+from mlsql_runtime.launch.processes import MARK, end_marked
+from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train, dump_plan
+from mlsql_runtime.precheck import precheck
+from mlsql_runtime.result import RunResult, load_result
+from mlsql_runtime.store.publish import remove_stagings
+from mlsql_runtime.store.read import open_model_path
+
+LOCAL = "local[*]"
+_QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
+_SECRET = re.compile(r"secret|password|token|access[._-]?key|credential", re.IGNORECASE)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What spark-submit is given. ``conf`` holds no secret."""
+
+    name: str
+    conf: Mapping[str, str]
+    py_files: str
+    application: str
+    arguments: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+class Submitter(Protocol):
+    """Whoever runs spark-submit."""
+
+    def submit(self, submission: Submission) -> None:
+        """Return when it has ended. What this raises counts only when there is no result."""
+
+    def close(self) -> None:
+        """Called once no process of the job is left."""
+
+
+class Job:
+    """A Spark application that runs one plan.
+
+    :param master: where Spark runs, such as ``local[*]`` or ``spark://host:7077``.
+    :param conf: Spark properties. Those that look like secrets do not go to the command line.
+    :param secrets: what the plan needs and does not hold; Spark's are taken from ``conf``.
+    """
+
+    def __init__(self, plan: Plan, secrets: Secrets, master: str, conf: Mapping[str, str]) -> None:
+        self._plan, self._secrets, self._master = plan, secrets, master
+        self._conf = dict(conf)
+        self.mark = uuid.uuid4().hex
+        self._cancelled = False
+
+    def run(self, submitter: Submitter) -> RunResult:
+        """Run the plan to its end and answer its result. No process of it is left when this returns or raises.
+
+        :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
+            Spark starts, if they can be known; JobFailed when the application died without a result.
+        """
+        if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
+            raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
+        precheck(self._plan, is_local(self._master), self._secrets)
+        with tempfile.TemporaryDirectory(prefix="mlsql-job-") as name:
+            return self._run_in(Path(name), submitter)
+
+    def cancel(self) -> int:
+        """End every process of the job, and start none any more; answers how many there were."""
+        self._cancelled = True
+        ended = end_marked(self.mark)
+        self._remove_topics()
+        return ended
+
+    def _run_in(self, folder: Path, submitter: Submitter) -> RunResult:
+        result_file = folder / "result.json"
+        submission = self._prepare(folder, result_file)
+        failure: Exception | None = None
+        try:
+            if self._cancelled:
+                raise JobFailed("the job was cancelled before Spark started")
+            submitter.submit(submission)
+        except JobFailed:
+            raise
+        except Exception as error:  # the result file knows better what happened, if there is one
+            failure = error
+        finally:
+            end_marked(self.mark)
+            submitter.close()
+            self._remove_topics()
+        if not result_file.exists():
+            self._remove_stagings()
+            told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
+            raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
+        result = load_result(result_file.read_bytes())
+        result.raise_for_error()
+        return result
+
+    def _remove_stagings(self) -> None:
+        """A driver that was killed could not remove what it had staged."""
+        for statement in self._plan.statements:
+            if isinstance(statement, (Train, Predict)):
+                remove_stagings(open_model_path(statement.model_path), self._plan.job_id)
+
+    def _remove_topics(self) -> None:
+        """Topics and groups of the plan's runs: a driver that was killed could not, and a script that outlived it may have
+        committed once more.
+        """
+        for statement in self._plan.statements:
+            if isinstance(statement, Train) and isinstance(statement.feed, KafkaFeed):
+                owner = Owner(self._plan.job_id, statement.model_path, len(statement.fit_params))
+                try:
+                    remove_run(statement.feed, settings_of(statement.feed, self._secrets), owner)
+                except Exception as error:  # of kafka-python, too
+                    _log.warning("The run's topic or groups may be left, remove them by hand: %s", error)
+
+    def _prepare(self, folder: Path, result_file: Path) -> Submission:
+        """Write the files of the job."""
+        secret = {key: value for key, value in self._conf.items() if _SECRET.search(key)}
+        plan_file = _write_private(folder / "plan.json", dump_plan(self._plan))
+        secrets_file = _write_private(folder / "secrets.json", codec.dumps(replace(self._secrets, spark=secret)))
+        archive, launcher = write_bundle(folder)
+        return Submission(
+            name=self._plan.job_id,
+            conf=self._defaults(folder) | {key: value for key, value in self._conf.items() if key not in secret},
+            py_files=str(archive),
+            application=str(launcher),
+            arguments=(
+                *("--plan", str(plan_file), "--result", str(result_file)),
+                *("--secrets", str(secrets_file), "--parent", str(os.getpid())),
+            ),
+            env=self._environment(folder),
+        )
+
+    def _defaults(self, folder: Path) -> dict[str, str]:
+        """Spark properties that ``conf`` may override."""
+        conf = _QUIET | {"spark.pyspark.driver.python": sys.executable}
+        if is_local(self._master) or self._master.startswith("spark://"):
+            conf["spark.pyspark.python"] = sys.executable
+        if is_local(self._master):
+            conf["spark.sql.warehouse.dir"] = (folder / "warehouse").as_uri()  # not in the working directory
+        return conf
+
+    def _environment(self, folder: Path) -> dict[str, str]:
+        """This process's without Airflow's settings and connections, and this environment's Spark unless SPARK_HOME is set."""
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+        spec = importlib.util.find_spec("pyspark")
+        if "SPARK_HOME" not in env and spec is not None and spec.submodule_search_locations:
+            env["SPARK_HOME"] = spec.submodule_search_locations[0]
+        if "SPARK_HOME" in env:
+            env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
+        if is_local(self._master):
+            env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # goes with the job
+        return env | {MARK: self.mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+def is_local(master: str) -> bool:
+    """Whether driver and executors are this machine."""
+    return master.partition("[")[0] == "local"
+
+
+def _write_private(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text, encoding="utf-8")
+    return path
