@@ -8,7 +8,7 @@ in Python but :func:`serialized`, whose contract is rows.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -143,3 +143,72 @@ def from_serialized(rows: Sequence[SerializedVector | None]) -> pa.StructArray:
     ]
     mask = pa.array([row is None for row in rows], pa.bool_())
     return pa.StructArray.from_arrays([kinds, *others], fields=list(SPARK_VECTOR_TYPE), mask=mask)
+
+
+class Parts(NamedTuple):
+    """A column of n vectors as flat arrays: what is stored, of all rows in one piece; null rows store nothing."""
+
+    sparse: np.ndarray[Any, np.dtype[np.bool_]]  # (n,)
+    null: np.ndarray[Any, np.dtype[np.bool_]]  # (n,)
+    widths: np.ndarray[Any, np.dtype[np.int64]]  # (n,), 0 for null
+    starts: np.ndarray[Any, np.dtype[np.int64]]  # (n + 1,), where the stored values of each row begin
+    columns: np.ndarray[Any, np.dtype[np.int64]]  # (stored,), the place of each in its vector
+    values: np.ndarray[Any, np.dtype[np.float64]]  # (stored,)
+
+    @property
+    def counts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """How many values each row stores, shape (n,)."""
+        return np.diff(self.starts)
+
+
+def parts(vectors: pa.StructArray) -> Parts:
+    """Vectors of any kinds and widths, taken apart. Values are not copied."""
+    width = widths(vectors)
+    null = width < 0
+    sparse = pc.fill_null(pc.equal(pc.struct_field(vectors, "type"), SPARSE), False).to_numpy(zero_copy_only=False)
+    values, starts = _flat(pc.struct_field(vectors, "values"))
+    columns = ranks(starts)
+    if sparse.any():
+        indices, _ = _flat(pc.struct_field(vectors, "indices"))
+        columns[np.repeat(sparse, np.diff(starts))] = indices
+    return Parts(sparse, null, np.where(null, 0, width), starts, columns, values)
+
+
+def ranks(starts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """``0, 1, 2, …`` anew for each row, shape (starts[-1],)."""
+    counted: np.ndarray[Any, np.dtype[np.int64]] = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
+    return counted
+
+
+def from_parts(given: Parts) -> pa.StructArray:
+    """The Arrow struct array, in Spark's own type, of :class:`Parts`; the columns of dense rows are not looked at.
+
+    ``widths`` count for sparse rows only: a dense row is as wide as it stores values.
+    """
+    counts = given.counts
+    absent = pa.array(given.null | ~given.sparse)
+    of_sparse = np.concatenate(([0], np.cumsum(np.where(given.sparse, counts, 0))))
+    stored = given.columns[np.repeat(given.sparse, counts)] if given.sparse.any() else given.columns[:0]
+    kinds = pa.array(np.where(given.sparse, SPARSE, DENSE).astype(np.int8))
+    sizes = pc.if_else(absent, pa.scalar(None, pa.int32()), pa.array(given.widths.astype(np.int32)))
+    indices = lists_of(of_sparse, stored.astype(np.int32), absent, SPARK_VECTOR_TYPE.field("indices").type)
+    values = lists_of(given.starts, given.values, None, SPARK_VECTOR_TYPE.field("values").type)
+    return pa.StructArray.from_arrays([kinds, sizes, indices, values], fields=list(SPARK_VECTOR_TYPE), mask=pa.array(given.null))
+
+
+def lists_of(
+    starts: np.ndarray[Any, Any], values: np.ndarray[Any, Any], null: pa.BooleanArray | None, kind: pa.ListType
+) -> pa.ListArray:
+    """A list column from where each row begins, shape (n + 1,), and all its values in one piece, which are not copied."""
+    return pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), pa.array(values), type=kind, mask=null)
+
+
+def to_lists(vectors: pa.StructArray) -> pa.ListArray:
+    """Every vector as a list of all its numbers, zeros included, of whatever widths; null for null."""
+    known = parts(vectors)
+    starts = np.concatenate(([0], np.cumsum(known.widths)))
+    values = known.values
+    if known.sparse.any():
+        values = np.zeros(starts[-1])
+        values[np.repeat(starts[:-1], known.counts) + known.columns] = known.values
+    return lists_of(starts, values, pa.array(known.null), SPARK_VECTOR_TYPE.field("values").type)
