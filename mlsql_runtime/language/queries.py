@@ -8,6 +8,7 @@ from mlsql_runtime.language import syntax
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, sql_tokens, start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Problem, Refused, Source
+from mlsql_runtime.language.variables import refuse_halves
 from mlsql_runtime.plan import FunctionRef, Select
 
 _LITERALS = ("STRING", "RAW", "OTHER", "DOT", "COMMA", "EQUAL")
@@ -52,6 +53,7 @@ def select(node: syntax.Select, source: Source, scope: Scope) -> Select:
             parts += [source.text[position : start_of(token)], scope.variables.sql(token)]
             position = end_of(token)
         sql = "".join(parts)
+    refuse_halves(sql, begin, end)
     scope.define(table)
     return Select(table=table, sql=sql, functions=_called(sql, scope))
 
@@ -60,9 +62,13 @@ def _called(sql: str, scope: Scope) -> tuple[FunctionRef, ...]:
     if not scope.functions:
         return ()
     found: dict[str, FunctionRef] = {}
-    words = [token for token in sql_tokens(sql) if token.type != "SPACE"]
-    for before, word, behind in zip([Token("OTHER", ""), *words], words, words[1:], strict=False):
-        name = word.strip("`").lower() if word.type == "BACKQUOTED" else word.lower()
-        if behind == "(" and before != "." and name in scope.functions:
-            found[name] = scope.functions[name]
+    before = word = Token("OTHER", "")
+    for behind in sql_tokens(sql):  # one at a time: variables may have made many megabytes of it
+        if behind.type == "SPACE":
+            continue
+        if behind == "(" and before != ".":
+            name = word.strip("`").lower() if word.type == "BACKQUOTED" else word.lower()
+            if name in scope.functions:
+                found[name] = scope.functions[name]
+        before, word = word, behind
     return tuple(found.values())

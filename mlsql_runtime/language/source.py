@@ -17,6 +17,7 @@ _SECRET = re.compile(
         (?P<value> '''.*?(?:'''|\Z) | \"\"\".*?(?:\"\"\"|\Z) | '(?:\\.|[^'\\])* | "(?:\\.|[^"\\])* )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+HALF = re.compile("[\ud800-\udfff]")  # of a character, or a byte: no file and no terminal takes it
 _HIDDEN = re.compile(r"[^\n\r'\"]")
 _WORD = 60  # characters of a word that a message shows
 _KNOWN = 1000  # names among which a similar one is looked for
@@ -78,15 +79,16 @@ class Source:
 
     @functools.cached_property
     def _shown(self) -> str:
-        """The text, as long as it is, with stars for passwords."""
-        return _SECRET.sub(lambda match: match["name"] + _HIDDEN.sub("*", match["value"]), self.text)
+        """The text, as long as it is, with stars for passwords, and nothing that cannot be printed."""
+        text = _SECRET.sub(lambda match: match["name"] + _HIDDEN.sub("*", match["value"]), self.text)
+        return text if text.isascii() else HALF.sub("\ufffd", text)
 
     def _marked(self, origin: Origin, length: int) -> str:
         begin = self._line_starts[origin.line - 1]
         end = self._line_starts[origin.line] - 1 if origin.line < len(self._line_starts) else len(self.text)
-        line = self._shown[begin:end].rstrip("\r")
-        first = max(0, origin.column - 1 - _WINDOW // 2) if len(line) > _WINDOW else 0
-        shown = line[first : first + _WINDOW]
+        first = max(0, origin.column - 1 - _WINDOW // 2) if end - begin > _WINDOW else 0
+        window = slice(begin + first, min(begin + first + _WINDOW, end))  # not the line, which each of its errors would copy
+        shown = self._shown[window].rstrip("\r")
         before = shown[: origin.column - 1 - first]
         marked = shown[len(before) : len(before) + length]
         padding = "".join("\t" if character == "\t" else " " * _width(character) for character in before)

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 from lark import Token
 
-from mlsql_runtime.language.scanner import start_of
-from mlsql_runtime.language.source import Problem, Refused, clipped, suggestion
+from mlsql_runtime.language.scanner import end_of, start_of
+from mlsql_runtime.language.source import HALF, Problem, Refused, clipped, suggestion
 
 _NAME = re.compile(r"[^\W\d][\w.]*")
 _VARIABLE = r"|\$\{(?P<name>[^}]*)(?P<close>\}?)"
 _MOST = 1 << 26  # characters that variables put into one script: each may hold others
+_ADVISED = 20  # unknown variables of a script for which a similar one is looked for, which takes a while
 _ESCAPES = {
     '"': re.compile(r'\\(?P<plain>["\\]|\$(?=\{))' + _VARIABLE),
     "'": re.compile(r"\\(?P<plain>['\\]|\$(?=\{))" + _VARIABLE),
@@ -38,18 +39,22 @@ class Variables:
     values: dict[str, str]
     later: Mapping[str, int] = field(default_factory=dict)
     _put_in: int = field(default=0, init=False)
+    _unknown: int = field(default=0, init=False)
 
     def text(self, token: Token) -> str:
         """What a token of MLSQL means.
 
-        :raises Refused: for a variable that is not set, at its place.
+        :raises Refused: for a variable that is not set, at its place; and for what cannot be written to a file.
         """
         quote, raw = token[:1], str(token)
         if token.type == "BLOCK":
-            return self._replaced(_PLAIN, token, 3, _without_line_ends(raw[3:-3]))
-        if token.type in ("STRING", "BACKQUOTED"):
-            return self._replaced(_ESCAPES[quote], token, 1, raw[1:-1])
-        return self._replaced(_PLAIN, token, 0, raw)
+            text = self._replaced(_PLAIN, token, 3, _without_line_ends(raw[3:-3]))
+        elif token.type in ("STRING", "BACKQUOTED"):
+            text = self._replaced(_ESCAPES[quote], token, 1, raw[1:-1])
+        else:
+            text = self._replaced(_PLAIN, token, 0, raw)
+        refuse_halves(text, start_of(token), end_of(token))
+        return text
 
     def sql(self, token: Token) -> str:
         """A token of a query, which keeps its quotes."""
@@ -90,9 +95,21 @@ class Variables:
                 f"variable '{name}' is used before it is set, in line {self.later[name]}; set it first, to something without it"
             )
         else:
-            advice = suggestion(name, self.values) or "; set it in the script or give it from outside"
-            message = f"variable {clipped(name)} is not set{advice}"
+            self._unknown += 1
+            near = suggestion(name, self.values) if self._unknown <= _ADVISED else ""
+            message = f"variable {clipped(name)} is not set{near or '; set it in the script or give it from outside'}"
         raise Refused(Problem(message, start, end))
+
+
+def refuse_halves(text: str, start: int, end: int) -> None:
+    """Plans and paths are UTF-8: what stands for a byte or half a character in Python has no place in them.
+
+    :raises Refused: when there is such a character.
+    """
+    half = None if text.isascii() else HALF.search(text)
+    if half is not None:
+        found = f"U+{ord(half[0]):04X}, which is half a character and cannot be written to a file"
+        raise Refused(Problem(f"there is {found}; read the text with the encoding it was written in", start, end))
 
 
 def _without_line_ends(text: str) -> str:
