@@ -1,10 +1,162 @@
-"""``mlsql fit``."""
+"""``mlsql fit``: one training script, run as a job would run it, without Spark where the data allow it."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from mlsql_runtime.cli.interruption import interruptible
+from mlsql_runtime.cli.parameters import KeyValue, as_dict, json_option
 
-@click.command()
-def fit() -> None:
-    """To come."""
+if TYPE_CHECKING:
+    from mlsql_runtime.local.request import Report, Request
+
+FAILED = 1
+_HELP = """\b
+Train one script on this machine, as a job would, and print its score.
+
+SCRIPT is a .py file, or a folder with train.py. Spark is not started for
+JSON, Parquet, CSV and libsvm data.
+
+\b
+Example:
+  mlsql fit train.py --data 'libsvm.`sample_libsvm_data.txt`' \\
+      --fit-param alpha=0.5 --validate 0.2 --model-dir model
+"""
+
+
+@click.command(help=_HELP, short_help="Try a training script in seconds, without Spark.")
+@click.argument("script")
+@click.option("--data", required=True, metavar="REF", help="format.`path` as in MLSQL, or a path with a known ending.")
+@click.option("--option", "options", type=KeyValue(), multiple=True, help="Spark's reader option, such as header=true.")
+@click.option("--fit-param", "fit_params", type=KeyValue(), multiple=True, help="A fit parameter; resource.x=PATH too.")
+@click.option("--validate", "fraction", type=float, metavar="FRACTION", help="Hold this part of the rows out.")
+@click.option("--validate-data", metavar="REF", help="Validate with these data instead.")
+@click.option(
+    "--data-format",
+    type=click.Choice(["json", "parquet", "csv"]),
+    default="json",
+    show_default=True,
+    help="What the script finds in tempDataLocalPath.",
+)
+@click.option("--python", "python_path", metavar="PATH", help="The interpreter that runs the script.")
+@click.option("--python-param", "flags", multiple=True, metavar="FLAGS", help="Its flags, such as '-X dev'.")
+@click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
+@click.option("--timeout", type=float, metavar="SECONDS", help="End the script after that long.")
+@click.option("--model-dir", metavar="DIR", help="Keep the model there; a new or empty folder.")
+@click.option("--keep-local-directory", is_flag=True, help="Keep data, model and log of the run.")
+@click.option("--spark", "use_spark", is_flag=True, help="Load and write the data with a local Spark.")
+@json_option
+def fit(as_json: bool, **given: Any) -> int:
+    """Train one script on this machine."""
+    from mlsql_runtime.local.fit import fit as fit_locally
+
+    def say(text: str) -> None:
+        click.echo(f"[mlsql] {text}", err=as_json)
+
+    def show(line: str) -> None:
+        click.echo(f"[fit 0] {line}", err=as_json)
+
+    request = _request(**given)
+    with interruptible():
+        report = fit_locally(request, say, show)
+    if as_json:
+        from mlsql_runtime.cli.output import print_json
+
+        print_json(report)
+    else:
+        click.echo()
+        for name, text in _lines(report):
+            click.echo(f"{name:<8} {text}")
+    return 0 if report.status == "success" else FAILED
+
+
+def _request(
+    *,
+    script: str,
+    data: str,
+    options: tuple[tuple[str, str], ...],
+    fit_params: tuple[tuple[str, str], ...],
+    fraction: float | None,
+    validate_data: str | None,
+    data_format: str,
+    python_path: str | None,
+    flags: tuple[str, ...],
+    envs: tuple[tuple[str, str], ...],
+    timeout: float | None,
+    model_dir: str | None,
+    keep_local_directory: bool,
+    use_spark: bool,
+) -> Request:
+    """The arguments, checked as a statement of MLSQL is."""
+    from mlsql_runtime.local.request import TABLE, VALIDATION, Request
+    from mlsql_runtime.local.source import parse_source
+    from mlsql_runtime.plan import FileFeed, PythonEnv, Train
+    from mlsql_runtime.store.location import Location
+
+    statement = Train(
+        table=TABLE,
+        model_path=model_dir or "none",
+        script_path=script,
+        fit_params=(as_dict(fit_params, "--fit-param"),),
+        validate_table=VALIDATION if validate_data else None,
+        validate_fraction=fraction,
+        feed=FileFeed(format=data_format),
+        python=PythonEnv(
+            path=python_path,
+            flags=tuple(flag for text in flags for flag in shlex.split(text)),
+            envs=as_dict(envs, "--env"),
+            timeout=timeout,
+        ),
+        keep_local_directory=keep_local_directory,
+    )
+    reader_options = as_dict(options, "--option")
+    source = parse_source(data, "--data", reader_options)
+    validate = None
+    if validate_data:
+        validate = parse_source(validate_data, "--validate-data", {})
+        if validate.format == source.format:
+            validate = parse_source(validate_data, "--validate-data", reader_options)
+    return Request(
+        statement=statement,
+        data=source,
+        validate=validate,
+        model_dir=Location.of(model_dir) if model_dir else None,
+        use_spark=use_spark or source.needs_spark or (validate is not None and validate.needs_spark),
+    )
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str]]:
+    """The report for people: what, and what there is to say of it."""
+    yield "status", f"{report.status}: {report.message}" if report.message else report.status
+    if report.score is not None:
+        yield "score", f"{report.score:.6g}"
+    if report.metrics:
+        shown = ", ".join(f"{name} {'none' if value is None else f'{value:.6g}'}" for name, value in report.metrics.items())
+        yield "metrics", shown
+    yield "rows", f"{report.rows}, and {report.validate_rows} to validate with" if report.validate_rows else str(report.rows)
+    if report.status == "success":
+        yield from _model_lines(report)
+    else:
+        in_full = f", in full in {report.folder}/log" if report.folder else ""
+        yield "output", f"above{in_full}"
+    if report.folder:
+        yield "folder", f"{report.folder}, which is yours to remove"
+    seconds = report.seconds
+    yield "seconds", f"data {seconds.data:.2f}, script {seconds.script:.2f}, in all {seconds.total:.2f}"
+
+
+def _model_lines(report: Report) -> Iterator[tuple[str, str]]:
+    for at, file in enumerate(report.files):
+        yield "" if at else "model", f"{file.path}  {_size(file.size)}"
+    yield "", f"in {report.model_dir}" if report.model_dir else "not kept; --model-dir DIR keeps it"
+
+
+def _size(count: int) -> str:
+    """Bytes as people read them."""
+    if count < 1024:
+        return f"{count} bytes"
+    return f"{count / 1024:.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"

@@ -33,7 +33,7 @@ class JsonFacts:
             self._schema = pa.unify_schemas([self._schema, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(f"{what}: a column has other types than in the records before: {error}") from error
-        if self._feature in table.column_names and _looks_like_vector(table.schema.field(self._feature).type):
+        if self._feature in table.column_names and looks_like_vector(table.schema.field(self._feature).type):
             self._widths |= _widths(table.column(self._feature).combine_chunks())
 
     def facts(self) -> TableFacts:
@@ -74,14 +74,15 @@ def _lasting(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
-def _looks_like_vector(kind: pa.DataType) -> bool:
+def looks_like_vector(kind: pa.DataType) -> bool:
+    """Whether a type inferred from JSON is that of vectors, whichever of their fields the objects have."""
     names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
     return {"type", "values"} <= names <= _VECTOR_FIELDS
 
 
 def _spark_field(field: pa.Field) -> pa.Field:
     """Objects that look like Spark's JSON of a vector are vectors, whichever of their fields records have."""
-    return field.with_type(VECTOR_TYPE) if _looks_like_vector(field.type) else field
+    return field.with_type(VECTOR_TYPE) if looks_like_vector(field.type) else field
 
 
 def _widths(vectors: pa.StructArray) -> set[int]:

@@ -1,0 +1,185 @@
+"""Check a request, bring its data, run its script, keep its model."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlsql_runtime.errors import DataError, InputError
+from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
+from mlsql_runtime.local.source import Source, check_options, check_there, find_files
+from mlsql_runtime.plan import RESOURCE, FileFeed, Train
+from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
+from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
+from mlsql_runtime.steps.columns import check_columns, feature_column
+from mlsql_runtime.steps.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
+from mlsql_runtime.steps.job import system_params
+from mlsql_runtime.store.location import Location
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Brought:
+    table: TableFiles
+    validate: TableFiles | None
+
+    @property
+    def validate_rows(self) -> int:
+        return self.validate.rows if self.validate else 0
+
+
+def fit(request: Request, say: Say, on_line: Say) -> Report:
+    """Do it. A script's failure is an answer. An exception, KeyboardInterrupt too, ends the script, its children and the folders.
+
+    :param say: takes our own lines; ``on_line`` those of the script, as they come.
+    :raises InputError: for what is wrong with script, interpreter or data, the quickest to find first.
+    """
+    begun = time.monotonic()
+    statement = request.statement
+    bundle = check(request)
+    with _folder(statement.keep_local_directory) as folder:
+        brought = _bring(request, bundle, folder, say)
+        data_seconds = time.monotonic() - begun
+        held_out = f", {brought.validate_rows} to validate with" if brought.validate else ""
+        say(f"{brought.table.rows} rows as {brought.table.format} files{held_out} ({data_seconds:.1f} s)")
+        end = run_group(_group(statement, bundle), folder, brought.table, brought.validate, {}, on_line)
+        report = _report(request, brought, end, folder)
+        if end.record.status == "success" and request.model_dir is not None:
+            request.model_dir.upload(folder / MODEL)
+        script_seconds = (end.record.ended - end.record.started).total_seconds()
+    seconds = Seconds(data=round(data_seconds, 3), script=round(script_seconds, 3), total=round(time.monotonic() - begun, 3))
+    return replace(report, seconds=seconds)
+
+
+def check(request: Request) -> ScriptBundle:
+    """What can be known before any data are read.
+
+    :raises InputError: the first thing found wrong.
+    """
+    statement = request.statement
+    bundle = read_bundle(statement.script_path, statement.tag)
+    if uses_default(statement.python):
+        check_syntax(bundle, statement.script_path)
+    _check_model_dir(request.model_dir)
+    _check_resources(statement)
+    for source in (request.data, request.validate):
+        if source is not None:
+            _check_source(source, request.use_spark)
+    if not uses_default(statement.python) or statement.python.flags:
+        inspect_interpreter(statement.python, socket.gethostname())
+    return bundle
+
+
+def _check_source(source: Source, use_spark: bool) -> None:
+    if use_spark:
+        check_there(source)
+    else:
+        check_options(source)
+        find_files(source)
+
+
+def _check_model_dir(place: Location | None) -> None:
+    if place is not None and (place.is_file() or place.names()):
+        raise InputError(f"--model-dir {place.uri} exists and is not empty; name another folder, or empty it", path=place.uri)
+
+
+def _check_resources(statement: Train) -> None:
+    for key, uri in statement.fit_params[0].items():
+        if key.startswith(RESOURCE) and not Location.of(uri).exists():
+            raise InputError(f"--fit-param {key}={uri}: there is nothing there; check the path", path=uri)
+
+
+def _group(statement: Train, bundle: ScriptBundle) -> Group:
+    return Group(
+        alg_index=0,
+        fit_params=statement.fit_params[0],
+        bundle=bundle,
+        python=statement.python,
+        system_params=system_params(statement.python),
+        task_cpus=1,  # spark.task.cpus, as jobs have it
+    )
+
+
+# -- data
+
+
+def _bring(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _Brought:
+    if not request.use_spark:
+        return _bring_local(request, bundle, folder)
+    from mlsql_runtime.local.with_spark import bring_with_spark
+
+    if request.data.needs_spark:
+        say(f"{request.data.format} needs Spark: starting a local session, which takes some seconds")
+    stage = Path(tempfile.mkdtemp(prefix="mlsql-spark-"))
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # its steps say what they do, and standard output may be a document
+            return _Brought(*bring_with_spark(request, bundle, folder, stage))
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _bring_local(request: Request, bundle: ScriptBundle, folder: Path) -> _Brought:
+    from mlsql_runtime.local.tables import check_width, hold_out, read_table, write_table
+
+    statement = request.statement
+    assert isinstance(statement.feed, FileFeed)
+    table = read_table(request.data)
+    rows = table.num_rows
+    if rows == 0:
+        raise DataError(f"{request.data.path} is empty: there is nothing to train on", path=request.data.path)
+    check_columns(statement, bundle, table.column_names)
+    check_width(table, feature_column(statement, table.column_names))
+    validate = None if request.validate is None else read_table(request.validate)
+    if statement.validate_fraction is not None:
+        table, validate = hold_out(table, statement.validate_fraction)
+        if table.num_rows == 0:
+            raise DataError(f"{request.data.path}: all its {rows} rows are held out: there is nothing to train on")
+    return _Brought(
+        write_table(table, folder / DATA, statement.feed.format),
+        None if validate is None else write_table(validate, folder / VALIDATE, "parquet"),
+    )
+
+
+# -- the end
+
+
+def _report(request: Request, brought: _Brought, end: GroupEnd, folder: Path) -> Report:
+    record, model = end.record, folder / MODEL
+    is_kept = request.statement.keep_local_directory
+    succeeded = record.status == "success"
+    paths = sorted(path for path in model.rglob("*") if path.is_file()) if succeeded else []
+    files = tuple(ModelFile(path=path.relative_to(model).as_posix(), size=path.stat().st_size) for path in paths)
+    kept_model = request.model_dir.uri if request.model_dir else str(model) if is_kept else None
+    return Report(
+        status=record.status,
+        score=record.score,
+        metrics=record.metrics,
+        message=record.message,
+        rows=brought.table.rows,
+        validate_rows=brought.validate_rows,
+        files=files,
+        model_dir=kept_model if succeeded else None,
+        folder=str(folder) if is_kept else None,
+        seconds=Seconds(data=0, script=0, total=0),
+        tail=() if succeeded else end.tail,
+    )
+
+
+@contextlib.contextmanager
+def _folder(is_kept: bool) -> Iterator[Path]:
+    """The group's folder; it goes with the block, unless it is to be kept."""
+    folder = Path(tempfile.mkdtemp(prefix="mlsql-fit-0-"))
+    try:
+        yield folder
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,81 @@
+"""The data of a request by way of a local SparkSession, with a job's own steps."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.feed.export import Exported
+from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.local.request import TABLE, VALIDATION, Request
+from mlsql_runtime.local.source import Source
+from mlsql_runtime.plan import Load
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.steps.columns import check_columns
+from mlsql_runtime.steps.data import training_data
+from mlsql_runtime.steps.group import DATA, VALIDATE
+from mlsql_runtime.steps.job import Job
+from mlsql_runtime.steps.tables import load
+from mlsql_runtime.store.location import Location
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage: Path) -> tuple[TableFiles, TableFiles | None]:
+    """Load, check the columns, export: training and validation data as files in ``folder``.
+
+    :param stage: a folder for what Spark writes; the caller removes it.
+    :raises MLSQLError: as a job would.
+    """
+    try:
+        with _session(stage) as spark, ExitStack() as cleanup:
+            job = Job("fit", spark, cleanup)
+            load(_load(TABLE, request.data), job)
+            if request.validate is not None:
+                load(_load(VALIDATION, request.validate), job)
+            check_columns(request.statement, bundle, job.table(TABLE).columns)
+            with training_data(request.statement, job, Location.of(str(stage / "export"))) as data:
+                validate = None if data.validate is None else data.validate.bring(folder / VALIDATE)
+                assert isinstance(data.table, Exported)
+                return data.table.bring(folder / DATA), validate
+    except Exception as error:
+        ours = translate(error)
+        raise ours from (None if ours is error else error)
+
+
+def _load(name: str, source: Source) -> Load:
+    path = Location.of(source.path).uri if source.path and "://" not in source.path else source.path
+    return Load(table=name, format=source.format, path=path or None, options=source.options)
+
+
+@contextlib.contextmanager
+def _session(stage: Path) -> Iterator[SparkSession]:
+    """A session on this machine, without its UI and its log; it ends before the script runs."""
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    before = signal.getsignal(signal.SIGINT)  # PySpark puts its own there
+    session = (
+        SparkSession.builder.master("local[*]")
+        .appName("mlsql fit")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.warehouse.dir", (stage / "warehouse").as_uri())
+        .config("spark.local.dir", str(stage))
+        .getOrCreate()
+    )
+    try:
+        session.sparkContext.setLogLevel("OFF")
+        yield session
+    finally:
+        session.stop()
+        signal.signal(signal.SIGINT, before)
