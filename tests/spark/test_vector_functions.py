@@ -17,7 +17,7 @@ from support.workbench import DATA, EXAMPLES, WIDTH, Run
 from mlsql_runtime import engine
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Register, Save, Select, Train
-from mlsql_runtime.scoring.vector_functions import FUNCTIONS, called_in, register_called
+from mlsql_runtime.scoring.vector_functions import FUNCTIONS, call, called_in, register_called
 from mlsql_runtime.spark_errors import translate
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ MADE: list[tuple[str, Vector]] = [
 
 
 def test_vectors_made_in_sql(ask: Ask) -> None:
-    (answers,) = ask(f"select {', '.join(call for call, _ in MADE)}")
-    for (call, expected), answer in zip(MADE, answers, strict=True):
-        assert same(answer, expected), (call, answer)
+    (answers,) = ask(f"select {', '.join(source for source, _ in MADE)}")
+    for (source, expected), answer in zip(MADE, answers, strict=True):
+        assert same(answer, expected), (source, answer)
 
 
 def test_types_of_results(run: Run, spark: SparkSession) -> None:
@@ -251,7 +251,7 @@ def test_a_wide_sparse_column_becomes_arrays_a_piece_at_a_time(ask: Ask, spark: 
 
 
 @pytest.mark.parametrize(
-    ("call", "expected"),
+    ("sql", "expected"),
     [
         ("vec_dense(array(1, null))", "vec_dense(array): expected numbers, got null among them; give each a value, for example"),
         ("vec_dense(array('a'))", "vec_dense(array): expected an array of numbers, got array<string>; for example vec_dense("),
@@ -279,7 +279,6 @@ def test_a_wide_sparse_column_becomes_arrays_a_piece_at_a_time(ask: Ask, spark: 
         ("vec_argmax(label)", "vec_argmax(vector): expected a vector, got double"),
         ("vec_size('text')", "vec_size(vector): expected a vector, got string; for example vec_size(features)"),
         ("vec_size(map(1, 2))", "got map<int,int>"),
-        ("vec_size(vector => features)", "vec_size(vector): expected arguments without names, got vector"),
         ("vec_concat(features, features)", "vec_concat(array): expected 1 argument, got 2; for example vec_concat(array("),
         ("vec_concat(features)", "vec_concat(array): expected an array of vectors, got vector"),
         ("vec_concat(array(1.5D))", "vec_concat(array): expected an array of vectors, got array<double>"),
@@ -296,16 +295,34 @@ def test_a_wide_sparse_column_becomes_arrays_a_piece_at_a_time(ask: Ask, spark: 
         ("onehot(label, 4)", "onehot(index, size): expected int for the index, got double; write cast(... as int)"),
     ],
 )
-def test_what_they_cannot_use(spark: SparkSession, call: str, expected: str) -> None:
+def test_what_they_cannot_use(spark: SparkSession, sql: str, expected: str) -> None:
+    """Columns as Spark hands them over; in this process, as every error costs a Python worker."""
     spark.createDataFrame([(Vectors.dense(1), 0.0)], ["features", "label"]).coalesce(1).createOrReplaceTempView("one")
-    sql = f"select {call} as x from one"
+    name, arguments = sql.removesuffix(")").split("(", 1)
+    register_called(spark, arguments, ())
+    columns = spark.sql(f"select {arguments} from one").toArrow().columns if arguments else []
+    with pytest.raises(DataError) as raised:
+        call(name, *(column.combine_chunks() for column in columns))
+    assert expected in raised.value.message
+    assert "\n" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ("vec_size()", "vec_size(vector): expected 1 argument, got 0; for example vec_size(features)"),
+        ("vec_array(features, features)", "vec_array(vector): expected 1 argument, got 2; for example vec_array(features)"),
+        ("vec_size(vector => features)", "vec_size(vector): expected arguments without names, got vector"),
+    ],
+)
+def test_wrong_calls_reach_the_driver_as_ours(spark: SparkSession, wrong: str, expected: str) -> None:
+    sql = f"select {wrong} as x from one"
+    spark.createDataFrame([(Vectors.dense(1),)], ["features"]).createOrReplaceTempView("one")
     register_called(spark, sql, ())
     with pytest.raises(Exception) as raised:  # noqa: PT011  # Spark's own, in which ours is to be found
         spark.sql(sql).collect()
     error = translate(raised.value)
-    assert isinstance(error, DataError)
-    assert expected in error.message
-    assert "\n" not in error.message
+    assert (type(error), error.message) == (DataError, expected)
 
 
 def test_an_error_in_a_task_ends_the_job_as_such(run: Run) -> None:
@@ -323,8 +340,6 @@ def test_an_index_twice_in_a_map_from_a_file_is_refused() -> None:
     """Spark's own maps hold a key once; a file's may not."""
     import pyarrow as pa
 
-    from mlsql_runtime.scoring.vector_functions import call
-
     maps = pa.array([[(1, 1.0), (0, 2.0)], [(2, 1.0), (0, 2.0), (2, 3.0)]], pa.map_(pa.int32(), pa.float64()))
     with pytest.raises(DataError, match="index 2 occurs twice"):
         call("vec_sparse", pa.array([3, 3]), maps)
@@ -335,7 +350,6 @@ def test_slices_of_arrow_columns_are_read_as_such() -> None:
     import pyarrow as pa
 
     from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE
-    from mlsql_runtime.scoring.vector_functions import call
 
     rows = [None if vector is None else VectorUDT().serialize(vector) for vector in MIXED]
     columns = dict(zip(("type", "size", "indices", "values"), range(4), strict=True))
