@@ -26,6 +26,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_mlsql.operators.train",
                     "airflow_provider_mlsql.operators.register",
                     "airflow_provider_mlsql.operators.predict",
+                    "airflow_provider_mlsql.operators.script",
                 ],
             }
         ],

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import TableRef, option_text, parse_table_ref
+from mlsql_runtime.plan import FunctionRef, TableRef, option_text, parse_table_ref
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -83,6 +83,43 @@ def as_groups(value: Any) -> tuple[dict[str, str], ...]:
 def as_table(value: Any, what: str, extra: tuple[str, ...] = ()) -> TableRef:
     """A table in storage: ``format.`path```, a dict, or JSON text of one."""
     return parse_table_ref(as_value(value, what), what, extra)
+
+
+def as_functions(value: Any) -> tuple[FunctionRef, ...]:
+    """Names to model paths (or to register results), one register result, or several; or JSON text of either."""
+    given = as_value(value, "functions")
+    if not given:
+        return ()
+    if isinstance(given, Mapping) and "function" not in given:
+        return tuple(_function(value, name) for name, value in given.items())
+    results = [given] if isinstance(given, Mapping) else given
+    if (
+        not isinstance(results, Sequence)
+        or isinstance(results, str)
+        or not all(isinstance(result, Mapping) for result in results)
+    ):
+        raise InputError(f"functions is {given!r}; expected a dict of names to model paths, or the XCom of register tasks")
+    made = tuple(_function(result, None) for result in results)
+    names = [ref.name for ref in made]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"functions holds two functions called {twice}; give a dict with a name of its own for each")
+    return made
+
+
+def _function(given: Any, name: str | None) -> FunctionRef:
+    """One function, called ``name`` in SQL, or by its own name."""
+    if not isinstance(given, Mapping):
+        return FunctionRef(name=str(name), model_path=str(given), function=str(name))
+    missing = next((key for key in ("function", "model_path") if key not in given), None)
+    if missing:
+        raise InputError(f"functions holds a dict without '{missing}'{did_you_mean(missing, map(str, given))}")
+    return FunctionRef(
+        name=name or given["function"],
+        model_path=str(given["model_path"]),
+        function=given["function"],
+        function_version=given.get("function_version"),
+    )
 
 
 def as_value(value: Any, what: str) -> Any:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import glob
 import socket
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.feed.receive import span_of
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
-from mlsql_runtime.plan import RESOURCE, KafkaFeed, Load, Plan, Predict, PythonEnv, Register, Secrets, Select, Statement, Train
+from mlsql_runtime.plan import (
+    RESOURCE,
+    KafkaFeed,
+    Load,
+    Plan,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Secrets,
+    Select,
+    Statement,
+    Train,
+)
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
 from mlsql_runtime.store.functions import read_function
@@ -31,60 +45,73 @@ def precheck(plan: Plan, is_local: bool, secrets: Secrets) -> None:
 
 def problems(plan: Plan, is_local: bool, secrets: Secrets) -> Iterator[MLSQLError]:
     """The first thing wrong with each statement, as :func:`precheck` looks for it."""
-    tables: set[str] = set()
-    made: set[tuple[str, str | None]] = set()  # model paths trained by the plan, and functions registered
+    made = _Made()
     for index, statement in enumerate(plan.statements):
         try:
-            _check(statement, plan.job_id, is_local, secrets, tables, made)
+            _check(statement, plan.job_id, is_local, secrets, made)
         except MLSQLError as error:
             yield error.at(index)
+        made.add(statement)  # whatever is wrong with it, what follows is not
 
 
-def _check(
-    statement: Statement, job_id: str, is_local: bool, secrets: Secrets, tables: set[str], made: set[tuple[str, str | None]]
-) -> None:
-    _check_tables(statement, tables)
-    if isinstance(statement, (Train, Register)):
-        uri = Location.of(statement.model_path).uri
-        known, new = set(made), (uri, None if isinstance(statement, Train) else statement.function)
-        made.add(new)  # whatever is wrong with it, what follows is not
-    else:
-        known = made
-    _check_models(statement, known)
+@dataclass
+class _Made:
+    """What statements make for those after them: tables, models by path, functions by path and name, files by path."""
+
+    tables: set[str] = field(default_factory=set)
+    models: set[str] = field(default_factory=set)
+    functions: set[tuple[str, str]] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+
+    def add(self, statement: Statement) -> None:
+        if isinstance(statement, (Load, Select)):
+            self.tables.add(statement.table)
+        elif isinstance(statement, (Train, Predict)) and statement.result is not None:
+            self.tables.add(statement.result)
+        if isinstance(statement, Train):
+            self.models.add(Location.of(statement.model_path).uri)
+        elif isinstance(statement, Register):
+            self.functions.add((Location.of(statement.model_path).uri, statement.function))
+        elif isinstance(statement, Save) and statement.path is not None:
+            self.files.add(statement.path.rstrip("/"))
+
+    def has_file(self, path: str) -> bool:
+        """Whether a statement saves there, or to a folder above it."""
+        return any(f"{path.rstrip('/')}/".startswith(f"{saved}/") for saved in self.files)
+
+
+def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, made: _Made) -> None:
+    _check_tables(statement, made.tables)
+    _check_models(statement, made)
     if isinstance(statement, (Train, Register, Predict)):
         _check_script(statement, is_local)
-    if isinstance(statement, Load) and is_local:
-        _check_data(statement)
+    if isinstance(statement, Load) and is_local and statement.path is not None and not made.has_file(statement.path):
+        _check_data(statement.table, statement.format, statement.path)
     if isinstance(statement, Train):
         _check_resources(statement, is_local)
         _check_kafka(statement, job_id, secrets)
 
 
 def _check_tables(statement: Statement, known: set[str]) -> None:
-    needed = [getattr(statement, field, None) for field in ("validate_table", "sample_table")]
-    if isinstance(statement, (Load, Select)):
-        known.add(statement.table)
-    else:
+    needed = [getattr(statement, name, None) for name in ("validate_table", "sample_table")]
+    if not isinstance(statement, (Load, Select)):
         needed.append(getattr(statement, "table", None))
     for name in needed:
         if name is not None and name not in known:
             raise InputError(
                 f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}"
             )
-    result = getattr(statement, "result", None)
-    if result is not None:
-        known.add(result)
 
 
-def _check_models(statement: Statement, made: set[tuple[str, str | None]]) -> None:
+def _check_models(statement: Statement, made: _Made) -> None:
     if isinstance(statement, Select):
         for ref in statement.functions:
             root = open_model_path(ref.model_path)
-            if (root.uri, ref.function) not in made:
+            if (root.uri, ref.function) not in made.functions:
                 read_function(root, ref.function, ref.function_version)
     if isinstance(statement, (Train, Register, Predict)):
         root = open_model_path(statement.model_path)
-        if not isinstance(statement, Train) and (root.uri, None) not in made:
+        if not isinstance(statement, Train) and root.uri not in made.models:
             choose_fit(read_manifest(root, statement.model_version), statement.alg_index, root.uri)
 
 
@@ -115,17 +142,16 @@ def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
         check_topic(feed, settings, Owner(job_id, statement.model_path, len(statement.fit_params)))
 
 
-def _check_data(statement: Load) -> None:
-    path = statement.path
-    if path is None or statement.format.lower() not in _FILE_FORMATS or ("://" in path and not path.startswith("file:")):
+def _check_data(table: str, data_format: str, path: str) -> None:
+    if data_format.lower() not in _FILE_FORMATS or ("://" in path and not path.startswith("file:")):
         return
     local = Location.of(path).path
     candidates: Sequence[str] = glob.glob(local)
     if not candidates:
-        raise InputError(f"table '{statement.table}': there is nothing at {path}; check the path of the data", path=path)
+        raise InputError(f"table '{table}': there is nothing at {path}; check the path of the data", path=path)
     try:
         open(candidates[0], "rb").close()
     except IsADirectoryError:
         pass
     except OSError as error:
-        raise StorageError(f"table '{statement.table}': {path} cannot be read: {error}", path=path) from error
+        raise StorageError(f"table '{table}': {path} cannot be read: {error}", path=path) from error

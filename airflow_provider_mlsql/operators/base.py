@@ -10,12 +10,14 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.plan import Plan, Predict, Secrets, Statement, Train
+from mlsql_runtime.plan import Load, Plan, Predict, Save, Secrets, Statement, Train
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from mlsql_runtime.result import RunResult
+
+NO_CONF: Mapping[str, str] = {}
 
 
 class MLSQLOperator(BaseOperator):
@@ -47,19 +49,28 @@ class MLSQLOperator(BaseOperator):
 
     def run_plan(self, context: Context) -> RunResult:
         """Build the plan and run it."""
-        plan = Plan(job_id=job_id(context), statements=self.statements())
-        conf = as_options(self.conf, "conf")
-        for secrets in (
-            conf,
-            *(statement.python.envs for statement in plan.statements if isinstance(statement, (Train, Predict))),
-        ):
-            mask_secret(dict(secrets))  # those whose names say that they are
+        return self.run_statements(context, self.statements(), self.secrets())
+
+    def run_statements(
+        self, context: Context, statements: tuple[Statement, ...], secrets: Secrets, conf: Mapping[str, str] = NO_CONF
+    ) -> RunResult:
+        """Run statements as one application, with Spark properties that come over the task's own."""
+        conf = {**as_options(self.conf, "conf"), **conf}
+        for given in (conf, *(_may_be_secret(statement) for statement in statements)):
+            mask_secret(dict(given))  # those whose names say that they are
         self._hook = MLSQLHook(self.spark_conn_id, conf)
-        return self._hook.run(plan, self.secrets())
+        return self._hook.run(Plan(job_id=job_id(context), statements=statements), secrets)
 
     def on_kill(self) -> None:
         if self._hook is not None:
             self._hook.on_kill()
+
+
+def _may_be_secret(statement: Statement) -> Mapping[str, str]:
+    """Environment values of a statement's scripts, and its options for Spark's readers and writers."""
+    if isinstance(statement, (Train, Predict)):
+        return statement.python.envs
+    return statement.options if isinstance(statement, (Load, Save)) else {}
 
 
 def job_id(context: Context) -> str:

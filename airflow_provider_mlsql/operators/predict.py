@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import as_bool, as_float, as_int, as_options, as_table, as_value, script_path
+from airflow_provider_mlsql.arguments import as_bool, as_float, as_functions, as_int, as_options, as_table, as_value, script_path
 from airflow_provider_mlsql.operators.base import MLSQLOperator
-from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import FunctionRef, Load, Predict, PythonEnv, Save, Select, Statement
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import Load, Predict, PythonEnv, Save, Select, Statement
 from mlsql_runtime.result import SaveResult, SelectResult, as_xcom
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.plan import TableRef
 
-_OUTPUT_KEYS = ("mode", "partition_by")
+_OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
 
 class MLSQLPredictOperator(MLSQLOperator):
@@ -27,8 +27,8 @@ class MLSQLPredictOperator(MLSQLOperator):
     "output", "functions": {name: {"model_path", "version", "alg_index", "score", "function", "function_version"}}}``.
 
     :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
-    :param output: where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "options"}``; mode
-        ``overwrite`` by default, so that a repeated run gives the same result.
+    :param output: where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "file_num", "options"}``;
+        mode ``overwrite`` by default, so that a repeated run gives the same result.
     :param sql: the query over ``data``; what it selects is saved (or goes to the batch script).
     :param functions: SQL names to model paths, such as ``{"jack": "/tmp/pa_model"}``, or the XCom of a register task, or a
         list of these XComs.
@@ -104,7 +104,7 @@ class MLSQLPredictOperator(MLSQLOperator):
     def statements(self) -> tuple[Statement, ...]:
         data = as_table(self.data, "data")
         made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
-        functions = _functions(as_value(self.functions, "functions"))
+        functions = as_functions(self.functions)
         if functions and not self.sql:
             names = ", ".join(f"{ref.name}(…)" for ref in functions)
             raise InputError(f"functions are given, but no sql that calls them; give a query over data that calls {names}")
@@ -157,40 +157,5 @@ class MLSQLPredictOperator(MLSQLOperator):
             mode=extra.get("mode", "overwrite"),
             options=output.options,
             partition_by=(partition_by,) if isinstance(partition_by, str) else tuple(partition_by),
+            file_num=as_int(extra.get("file_num"), "output.file_num"),
         )
-
-
-def _functions(given: Any) -> tuple[FunctionRef, ...]:
-    """Names to model paths (or to register results), one register result, or several."""
-    if not given:
-        return ()
-    if isinstance(given, Mapping) and "function" not in given:
-        return tuple(_function(value, name) for name, value in given.items())
-    results = [given] if isinstance(given, Mapping) else given
-    if (
-        not isinstance(results, Sequence)
-        or isinstance(results, str)
-        or not all(isinstance(result, Mapping) for result in results)
-    ):
-        raise InputError(f"functions is {given!r}; expected a dict of names to model paths, or the XCom of register tasks")
-    made = tuple(_function(result, None) for result in results)
-    names = [ref.name for ref in made]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise InputError(f"functions holds two functions called {twice}; give a dict with a name of its own for each")
-    return made
-
-
-def _function(given: Any, name: str | None) -> FunctionRef:
-    """One function, called ``name`` in SQL, or by its own name."""
-    if not isinstance(given, Mapping):
-        return FunctionRef(name=str(name), model_path=str(given), function=str(name))
-    missing = next((key for key in ("function", "model_path") if key not in given), None)
-    if missing:
-        raise InputError(f"functions holds a dict without '{missing}'{did_you_mean(missing, map(str, given))}")
-    return FunctionRef(
-        name=name or given["function"],
-        model_path=str(given["model_path"]),
-        function=given["function"],
-        function_version=given.get("function_version"),
-    )

@@ -19,7 +19,7 @@ from airflow_provider_mlsql.arguments import (
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.kafka.feed_options import kafka_feed, split_options
+from mlsql_runtime.kafka.feed_options import SECRETS, kafka_feed, split_options
 from mlsql_runtime.kafka.settings import is_private
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, PythonEnv, Secrets, Select, Statement, Train
 from mlsql_runtime.result import as_xcom
@@ -190,7 +190,7 @@ class MLSQLTrainOperator(MLSQLOperator):
     def secrets(self) -> Secrets:
         if self._is_local():
             return Secrets()
-        return Secrets(kafka={self._kafka_secrets(): self._kafka_settings().private})
+        return Secrets(kafka={SECRETS: self._kafka_settings().private})
 
     def _is_local(self) -> bool:
         """Whether files are the way; then the other ``kafka_`` arguments are without use, but this one means something else."""
@@ -229,7 +229,7 @@ class MLSQLTrainOperator(MLSQLOperator):
             "reuse": as_bool(self.kafka_reuse, "kafka_reuse"),
             "keep": as_bool(self.kafka_keep, "kafka_keep"),
         }
-        return kafka_feed({**own, **given}, self._kafka_settings(), self._kafka_secrets())
+        return kafka_feed({**own, **given}, self._kafka_settings(), SECRETS)
 
     def _kafka_settings(self) -> KafkaSettings:
         _, client = split_options(as_options(self.kafka_config, "kafka_config"))
@@ -237,10 +237,6 @@ class MLSQLTrainOperator(MLSQLOperator):
         if secret:
             raise InputError(f"kafka_config has {', '.join(secret)}, which everybody may read there; put it into the connection")
         return KafkaHook(self.kafka_conn_id, config=client).settings
-
-    def _kafka_secrets(self) -> str:
-        """The name under which plan and secrets mean the same."""
-        return self.kafka_conn_id or "kafka"
 
     def _kept(self) -> int | None:
         """How many versions are kept; None for all."""

@@ -13,6 +13,7 @@ _OWN = ("topic", "group_id", "reuse", "keep")
 _TOPIC = "topic."
 _LARGEST = "topic.max.message.bytes"
 LEAST_BYTES = 64 << 10
+SECRETS = "kafka"  # the name by which a plan means what is in its secrets
 _PARTITIONS, _REPLICATION = "topic.partitions", "topic.replication.factor"
 
 

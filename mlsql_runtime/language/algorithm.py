@@ -10,7 +10,6 @@ from typing import Any
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import kafka_feed, split_options
-from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options, boolean, choice, not_negative, number, positive, whole
 from mlsql_runtime.language.refusals import algorithm_problem
@@ -200,7 +199,7 @@ def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) ->
         return files
     own, client = split_options(kafka)
     try:
-        settings = parse_settings(client, "kafkaParam")
+        settings = scope.kafka_settings(client)
         return kafka_feed(own, settings, scope.keep_secrets(settings.private))
     except InputError as error:
         place_of = {name if name != "bootstrap.servers" else "the broker": place for name, place in places.items()}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
 from mlsql_runtime.language import algorithm, queries, refusals, syntax, tables
 from mlsql_runtime.language.grammar import parse
 from mlsql_runtime.language.includes import KINDS, MAX_DEPTH, find_included, read_included
@@ -17,6 +18,7 @@ from mlsql_runtime.language.source import Origin, Problem, Refused, Source, toge
 from mlsql_runtime.language.variables import Variables, is_variable_name
 from mlsql_runtime.plan import FunctionRef, Load, Secrets, Select, Show, Statement, is_identifier, option_text
 
+KafkaSource = Callable[[Mapping[str, str]], KafkaSettings]
 _MAX_ERRORS = 100
 _MAX_INCLUDES = 256
 
@@ -67,6 +69,7 @@ def compile_script(
     folder: str | Path | None = None,
     variables: Mapping[str, Any] | None = None,
     functions: Iterable[FunctionRef] = (),
+    kafka_settings: KafkaSource | None = None,
 ) -> Compiled:
     """The statements of a script.
 
@@ -74,9 +77,10 @@ def compile_script(
     :param folder: where relative paths of scripts and included files begin.
     :param variables: values for ``${name}``, taken as they are.
     :param functions: registered functions that queries may call besides those the script registers.
+    :param kafka_settings: makes a client's settings of ``kafkaParam``, with those of a connection perhaps.
     :raises InputError: with all that is wrong with the script, as ``file:line:column: message``.
     """
-    compiler = _Compiler(folder, variables or {}, functions)
+    compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
     compiler.run(Source(name, text), ())
     if compiler.errors:
         raise together(compiler.errors)
@@ -90,17 +94,28 @@ def check_script(
     folder: str | Path | None = None,
     variables: Mapping[str, Any] | None = None,
     functions: Iterable[FunctionRef] = (),
+    kafka_settings: KafkaSource | None = None,
 ) -> tuple[InputError, ...]:
     """All that is wrong with a script, 100 errors at most; each has the facts file, line and column."""
-    compiler = _Compiler(folder, variables or {}, functions)
+    compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
     compiler.run(Source(name, text), ())
     return tuple(compiler.errors)
+
+
+def _kafka_settings(client: Mapping[str, str]) -> KafkaSettings:
+    return parse_settings(client, "kafkaParam")
 
 
 class _Compiler:
     """Goes through a script and what it includes, one statement after the other; an error ends its statement only."""
 
-    def __init__(self, folder: str | Path | None, variables: Mapping[str, Any], functions: Iterable[FunctionRef]) -> None:
+    def __init__(
+        self,
+        folder: str | Path | None,
+        variables: Mapping[str, Any],
+        functions: Iterable[FunctionRef],
+        kafka_settings: KafkaSource,
+    ) -> None:
         values = {}
         for name, value in variables.items():
             if not is_variable_name(name):
@@ -115,6 +130,7 @@ class _Compiler:
             variables=Variables(values),
             folder=None if folder is None else Path(folder),
             functions={function.name.lower(): function for function in functions},
+            kafka_settings=kafka_settings,
         )
 
     def compiled(self) -> Compiled:

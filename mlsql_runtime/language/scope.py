@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -12,14 +12,14 @@ from typing import NoReturn
 from lark import Token
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.kafka.feed_options import SECRETS
+from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import Origin, Problem, Refused, Source, clipped, suggestion
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
-
-_SECRETS = "kafka"  # what operators without a connection call theirs
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Scope:
     variables: Variables
     folder: Path | None
     functions: dict[str, FunctionRef]
+    kafka_settings: Callable[[Mapping[str, str]], KafkaSettings]
     tables: dict[str, str] = field(default_factory=dict)
     connections: dict[str, Mapping[str, str]] = field(default_factory=dict)
     conf: dict[str, str] = field(default_factory=dict)
@@ -105,10 +106,10 @@ class Scope:
 
     def keep_secrets(self, private: Mapping[str, str]) -> str:
         """The name under which passwords and certificates are kept beside the plan; equal ones are kept once."""
-        name, number = _SECRETS, 1
+        name, number = SECRETS, 1
         while name in self.kafka_secrets and self.kafka_secrets[name] != private:
             number += 1
-            name = f"{_SECRETS}{number}"
+            name = f"{SECRETS}{number}"
         if private:
             self.kafka_secrets[name] = private
         return name

@@ -15,8 +15,8 @@ import pytest
 from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.launch.processes import marked
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFailed
+from mlsql_runtime.launch.processes import marked
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train, dump_plan
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.store.location import Location

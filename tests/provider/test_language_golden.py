@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from support.workbench import TESTS
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.language import compile_script
 from mlsql_runtime.plan import Plan, Select, Statement, Train, dump_plan
@@ -92,7 +94,7 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
         """load libsvm.`/d` as data;
         predict data as PythonAlg.`/m` where pythonScriptPath="/b.py" and modelVersion="1" and algIndex="0"
         and fitParam.0.a="1" and systemParam.timeout="5" and sameRows="false" as predicted;
-        save overwrite predicted as json.`/o` where compression="gzip" partitionBy label;""",
+        save overwrite predicted as json.`/o` where compression="gzip" and fileNum="2" partitionBy label;""",
         MLSQLPredictOperator,
         {
             "data": "libsvm.`/d`",
@@ -103,7 +105,13 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
             "script_params": {"a": 1},
             "script_timeout": 5,
             "same_rows": False,
-            "output": {"format": "json", "path": "/o", "options": {"compression": "gzip"}, "partition_by": "label"},
+            "output": {
+                "format": "json",
+                "path": "/o",
+                "options": {"compression": "gzip"},
+                "partition_by": "label",
+                "file_num": 2,
+            },
         },
     ),
 }
@@ -116,8 +124,31 @@ def plan_json(statements: tuple[Statement, ...]) -> str:
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_script_and_an_operator(name: str) -> None:
     script, operator, arguments = PAIRS[name]
-    made = operator(task_id="t", **arguments)
-    assert plan_json(compile_script(script).statements) == plan_json(made.statements())
+    made, scripted = operator(task_id="t", **arguments), MLSQLScriptOperator(task_id="s", script=script, show_rows=0)
+    assert plan_json(compile_script(script).statements) == plan_json(made.statements()) == plan_json(scripted.statements())
+
+
+def test_through_kafka_by_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "client.id": "them"}
+    connection = {"conn_type": "mlsql_kafka", "host": "b:9092", "login": "me", "password": "hush", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_BROKERS", json.dumps(connection))
+    script = """load libsvm.`/d` as data;
+        train data as PythonAlg.`/m` where pythonScriptPath="/t.py" and enableDataLocal="false"
+        and kafkaParam.topic="test" and kafkaParam.client.id="us";"""
+    scripted = MLSQLScriptOperator(task_id="s", script=script, kafka_conn_id="brokers", show_rows=0)
+    operator = MLSQLTrainOperator(
+        task_id="t",
+        model_path="/m",
+        python_script_path="/t.py",
+        data="libsvm.`/d`",
+        enable_data_local=False,
+        kafka_conn_id="brokers",
+        kafka_topic="test",
+        kafka_config={"client.id": "us"},
+    )
+    assert plan_json(scripted.statements()) == plan_json(operator.statements())
+    assert scripted.secrets() == operator.secrets()
+    assert "hush" not in plan_json(scripted.statements())
 
 
 @pytest.mark.parametrize("enable_data_local", [True, False])

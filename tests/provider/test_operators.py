@@ -75,14 +75,14 @@ def test_train_through_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
             "sasl_plain_username": "me",
             "client_id": "nightly",
         },
-        secrets="brokers",
+        secrets="kafka",
         group="readers",
         keep=True,
         partitions=6,
         replication_factor=3,
         topic_configs={"retention.ms": "60000"},
     )
-    assert operator.secrets().kafka == {"brokers": {"sasl_plain_password": "hush"}}
+    assert operator.secrets().kafka == {"kafka": {"sasl_plain_password": "hush"}}
 
 
 def test_train_from_a_topic_as_it_is() -> None:

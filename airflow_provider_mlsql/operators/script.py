@@ -1,0 +1,122 @@
+"""Run a script in MLSQL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.log import mask_secret
+
+from airflow_provider_mlsql.arguments import as_functions, as_int, as_value
+from airflow_provider_mlsql.hooks.kafka import KafkaHook
+from airflow_provider_mlsql.operators.base import MLSQLOperator
+from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.plan import Secrets, Statement
+from mlsql_runtime.result import script_xcom
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from mlsql_runtime.language import Compiled
+
+_EXTENSION = ".mlsql"
+
+
+class MLSQLScriptOperator(MLSQLOperator):
+    """Run a script in MLSQL as one Spark application.
+
+    Everything that can be known to be wrong without data is told before Spark starts, with file, line and column. The XCom is
+    ``{"train": […], "register": […], "save": […], "table": {"table", "columns", "rows", "more"}}``: the results of the
+    script's statements as those of the other operators, and the first rows of the last table that the script makes.
+
+    :param script: the text, or the name of an ``.mlsql`` file, which starts at the DAG file. Airflow renders either as a
+        template. Scripts, data and included files with relative paths are looked for in the script's folder.
+    :param variables: values for ``${name}``, taken as they are.
+    :param functions: registered functions that queries may call besides those the script registers: names to model paths, or
+        XComs of register tasks.
+    :param kafka_conn_id: a Kafka connection for ``train`` with ``enableDataLocal="false"``; ``kafkaParam`` comes over it.
+    :param show_rows: rows of the last table in the XCom, 1000 at most; 0 for none, when computing them again is too dear.
+    """
+
+    template_fields: Sequence[str] = (
+        *MLSQLOperator.template_fields,
+        "script",
+        "variables",
+        "functions",
+        "kafka_conn_id",
+        "show_rows",
+    )
+    template_ext = (_EXTENSION,)
+    template_fields_renderers = {"script": "sql", "variables": "json", "functions": "json"}
+
+    def __init__(
+        self,
+        *,
+        script: str,
+        variables: Mapping[str, Any] | str | None = None,
+        functions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
+        kafka_conn_id: str | None = None,
+        show_rows: int | str = 20,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.script = script
+        self.variables = variables
+        self.functions = functions
+        self.kafka_conn_id = kafka_conn_id
+        self.show_rows = show_rows
+        self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        compiled = self._compiled()
+        for warning in compiled.warnings:
+            self.log.warning("%s", warning)
+        for settings in compiled.secrets.kafka.values():
+            for value in settings.values():
+                mask_secret(value)
+        try:
+            result = self.run_statements(context, self._showing(compiled), compiled.secrets, compiled.conf)
+        except MLSQLError as error:
+            raise compiled.located(error) from error.__cause__
+        return script_xcom(result)
+
+    def statements(self) -> tuple[Statement, ...]:
+        return self._showing(self._compiled())
+
+    def secrets(self) -> Secrets:
+        return self._compiled().secrets
+
+    def _showing(self, compiled: Compiled) -> tuple[Statement, ...]:
+        rows = as_int(self.show_rows, "show_rows") or 0
+        if rows < 0:
+            raise InputError(f"show_rows is {rows}; expected 0 or more")
+        return compiled.showing(rows)
+
+    def _compiled(self) -> Compiled:
+        from mlsql_runtime.language import compile_script  # with it comes a parser that no other operator needs
+
+        variables = as_value(self.variables or {}, "variables")
+        if not isinstance(variables, Mapping):
+            raise InputError(f"variables is {variables!r}; expected a dict of names to values")
+        if not str(self.script).strip():
+            raise InputError("script is empty; give MLSQL text, or the name of an .mlsql file")
+        return compile_script(
+            str(self.script),
+            name=self._file or self.task_id,
+            folder=self._folder(),
+            variables=variables,
+            functions=as_functions(self.functions),
+            kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
+        )
+
+    def _folder(self) -> str | None:
+        """The folder of the script's file, found as Airflow finds it; the DAG file's for text."""
+        dag = self.get_dag()
+        if dag is None:
+            return None
+        if self._file is None:
+            return dag.folder
+        searched = [dag.folder, *(dag.template_searchpath or ())]
+        found = next((folder for folder in searched if os.path.exists(os.path.join(folder, self._file))), dag.folder)
+        return os.path.dirname(os.path.join(found, self._file))

@@ -1,0 +1,170 @@
+"""MLSQLScriptOperator: where scripts are found, what is told before Spark starts, and real runs of real scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from broker import Broker
+from support.workbench import SAMPLE, SEED, TESTS
+
+from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
+from mlsql_runtime.errors import InputError, ScriptNotFound
+from mlsql_runtime.plan import Load, Register, Show
+
+Airflow = Callable[..., str]
+
+
+def scripted(script: str, **arguments: Any) -> MLSQLScriptOperator:
+    return MLSQLScriptOperator(task_id="job", script=script, **arguments)
+
+
+def test_text() -> None:
+    operator = scripted("load csv.`${path}` as t;", variables={"path": "/d"}, show_rows="3")
+    assert operator.statements() == (Load(table="t", format="csv", path="/d"), Show(table="t", rows=3))
+
+
+def test_variables_as_json_text() -> None:
+    assert scripted("load csv.`/${a.b}` as t;", variables='{"a.b": 1}', show_rows=0).statements()[0].path == "/1"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("place", ["dags/jobs", "templates/jobs"])
+def test_a_file_and_what_lies_beside_it(tmp_path: Path, place: str) -> None:
+    (tmp_path / "dags").mkdir(exist_ok=True)
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "job.mlsql").write_text(
+        "include `lib.mlsql`;\nregister PythonAlg.`/m` as f options pythonScriptPath='p.py';"
+    )
+    (tmp_path / place / "lib.mlsql").write_text("load csv.`d.csv` as t;")
+    (tmp_path / place / "d.csv").touch()
+    dag = DAG("d", schedule=None, template_searchpath=str(tmp_path / "templates"))
+    dag.fileloc = str(tmp_path / "dags/dag.py")
+    operator = scripted("jobs/job.mlsql", dag=dag, show_rows=0)
+    operator.resolve_template_files()
+    load, register = operator.statements()
+    assert isinstance(load, Load)
+    assert isinstance(register, Register)
+    assert (load.path, register.script_path) == (str(tmp_path / place / "d.csv"), str(tmp_path / place / "p.py"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"script": " "}, "script is empty"),
+        ({"script": "load csv.`/d` as t", "variables": "[1]"}, "variables is .* expected a dict"),
+        ({"script": "load csv.`/d` as t", "variables": {"a b": 1}}, "variable 'a b' is given"),
+        ({"script": "load csv.`/d` as t", "functions": 3}, "functions is 3"),
+        ({"script": "load csv.`/d` as t", "show_rows": "many"}, "show_rows is 'many'"),
+        ({"script": "load csv.`/d` as t", "show_rows": -1}, "show_rows is -1"),
+        ({"script": "load csv.`/d` as t", "show_rows": 1001}, "1001 rows are to be shown"),
+        ({"script": "load csv.`/d` as t;\nselect * from t as;"}, r"job:2:19: a query ends with the name of its table"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        MLSQLScriptOperator(task_id="job", **arguments).statements()
+
+
+def test_an_unknown_argument() -> None:
+    with pytest.raises(InputError, match="no argument 'variable'; did you mean 'variables'"):
+        scripted("", variable={})
+
+
+def test_what_needs_no_data_is_told_with_its_place_before_spark_starts(tmp_path: Path) -> None:
+    operator = scripted(
+        f"""load libsvm.`{SAMPLE}` as data;
+train data as PythonAlg.`{tmp_path}/m` where pythonScriptPath="{tmp_path}/none.py";"""
+    )
+    context: Any = {"ti": _TaskInstance()}
+    with pytest.raises(ScriptNotFound, match=r"^job:2:1: there is no script at .*none.py") as caught:
+        operator.execute(context)
+    assert (caught.value.facts["line"], caught.value.facts["column"]) == (2, 1)
+
+
+class _TaskInstance:
+    dag_id, task_id, run_id, map_index, max_tries = "d", "job", "r", -1, 0
+
+
+DAGS = """
+from airflow.sdk import DAG, Param
+from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
+
+SCRIPTS = {{"pythonScriptPath": "{seed}/train.py", "pythonPredictScriptPath": "{seed}/predict.py"}}
+
+with DAG("seed", schedule=None):
+    files = MLSQLScriptOperator(task_id="files", script="files.mlsql", variables=SCRIPTS)
+    kafka = MLSQLScriptOperator(
+        task_id="kafka", script="kafka.mlsql", variables={{**SCRIPTS, "pythonScriptPath": "{examples}/train_bayes.py"}}
+    )
+    files >> kafka
+"""
+
+
+@pytest.fixture
+def airflow(tmp_path: Path) -> Airflow:
+    """Run Airflow's command line on a database of the test's own; its output."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    env |= {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+
+    def run(dags: Path, *arguments: str) -> str:
+        command = [str(Path(sys.executable).parent / "airflow"), *arguments]
+        given = {**env, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
+        done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run(tmp_path, "db", "migrate")
+    return run
+
+
+def xcoms(home: Path) -> dict[str, Any]:
+    with sqlite3.connect(home / "airflow.db") as database:
+        rows = database.execute("select task_id, value from xcom where key = 'return_value'").fetchall()
+    database.close()
+    return {task: json.loads(value) for task, value in rows}
+
+
+def test_the_example(airflow: Airflow, tmp_path: Path) -> None:
+    conf = {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "o")}
+    log = airflow(TESTS.parent / "example_dags", "dags", "test", "mlsql_script", "--conf", json.dumps(conf))
+    assert "DagRun failed" not in log, log[-5000:]
+    xcom = xcoms(tmp_path)["train_and_predict"]
+    assert [fit["status"] for fit in xcom["train"][0]["fits"]] == ["success", "success"]
+    assert xcom["register"][0]["registered"] is True
+    assert xcom["save"] == [{"format": "parquet", "output": str(tmp_path / "o"), "rows": 100}]
+    assert xcom["table"]["columns"] == ["label", "prediction", "rows"]
+    assert sum(row[2] for row in xcom["table"]["rows"]) == 100
+    assert "[mlsql] (2/8) train " in log
+
+
+def test_the_script_of_the_documentation(airflow: Airflow, tmp_path: Path, broker: Broker) -> None:
+    """As users have it, but for the version of Python, the address of the broker and the model path; files, then Kafka."""
+    text = (TESTS / "runtime/language/seed.mlsql").read_text(encoding="utf-8")
+    text = text.replace('pythonVer`="2.7"', 'pythonVer`="3"').replace("/tmp/pa_model", str(tmp_path / "m"))
+    text = text.replace("127.0.0.1:9092", broker.bootstrap)
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    (dags / "files.mlsql").write_text(text, encoding="utf-8")
+    (dags / "kafka.mlsql").write_text(text.replace('enableDataLocal="true"', 'enableDataLocal="false"'), encoding="utf-8")
+    (dags / "sample_libsvm_data.txt").write_bytes(Path(SAMPLE).read_bytes())
+    (dags / "seed.py").write_text(DAGS.format(seed=SEED, examples=TESTS.parent / "example_dags/scripts"))
+    log = airflow(dags, "dags", "test", "seed")
+    assert "DagRun failed" not in log, log[-5000:]
+    assert "100 rows as json files" in log
+    assert "100 rows through topic test_" in log
+    done = xcoms(tmp_path)
+    for version, task in enumerate(("files", "kafka"), start=1):
+        assert (done[task]["train"][0]["version"], done[task]["train"][0]["rows"]) == (version, 100)
+        assert done[task]["train"][0]["score"] > 0.9
+        assert done[task]["register"][0]["version"] == version
+        assert done[task]["table"]["columns"] == ["jack(features)"]
+        assert done[task]["table"]["rows"][:2] == [[[0.0]], [[1.0]]]
+        assert (len(done[task]["table"]["rows"]), done[task]["table"]["more"]) == (20, True)
