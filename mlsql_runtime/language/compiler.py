@@ -41,7 +41,7 @@ class Compiled:
     def located(self, error: MLSQLError) -> MLSQLError:
         """An error of the job, with the place of the statement that it is about (its fact ``statement``)."""
         number = error.facts.get("statement")
-        if not isinstance(number, int) or "line" in error.facts:
+        if not isinstance(number, int) or "file" in error.facts:
             return error
         last = self._last_table()
         if number >= len(self.origins) and last is not None:  # tables are computed when they are shown
@@ -50,7 +50,7 @@ class Compiled:
             return error
         origin = self.origins[number]
         place = {"file": origin.file, "line": origin.line, "column": origin.column}
-        return type(error)(f"{origin}: {error.message}", **error.facts, **place)
+        return type(error)(f"{origin}: {error.message}", **{**error.facts, **place})
 
     def _last_table(self) -> tuple[int, str] | None:
         """The number of the last statement that makes a table, and the table's name."""
@@ -153,7 +153,7 @@ class _Compiler:
             try:
                 self._statement(piece, source, including)
             except Refused as refused:
-                self.errors += [source.error(problem) for problem in refused.problems]
+                self.errors += [source.error(problem) for problem in refused.problems[: _MAX_ERRORS - len(self.errors)]]
                 self._assume(piece)
             except InputError as error:  # of the plan, about the statement as a whole
                 first, last = piece.tokens[0], piece.tokens[-1]
