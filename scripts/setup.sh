@@ -29,7 +29,7 @@ done
 stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh; pwd; } | sha256sum)
 [ "$(cat .work/setup.stamp 2>/dev/null)" = "$stamp" ] && [ -x .venv/bin/airflow ] && exit 0
 
-printf 'setup: %s, into .venv; this takes about a minute\n' "$("$python" -V)"
+printf 'setup: %s, into .venv; this takes one or two minutes\n' "$("$python" -V)"
 rm -rf .venv
 "$python" -m venv .venv 2>.work/venv.log || {
   may_install || fail "$python cannot make virtual environments: $(tail -n 1 .work/venv.log)"
@@ -37,5 +37,5 @@ rm -rf .venv
   rm -rf .venv && "$python" -m venv .venv
 }
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
 echo "$stamp" >.work/setup.stamp

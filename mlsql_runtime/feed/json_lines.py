@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.vectors import is_vector
+from mlsql_runtime.feed.vectors import VECTOR_TYPE, is_vector
 
 BLOCK = 8 << 20  # bytes of text at a time; a row must fit, so it grows when one does not
 MAX_BLOCK = 1 << 30
@@ -53,7 +53,7 @@ def _read(open_stream: Source, limit: int, schema: pa.Schema, what: str) -> Iter
 def _by_column(open_stream: Source, limit: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     from pyarrow import json as arrow_json
 
-    parse = arrow_json.ParseOptions(explicit_schema=pa.schema([field for field in schema if _is_plain(field.type)]))
+    parse = arrow_json.ParseOptions(explicit_schema=pa.schema([_read_as(field) for field in schema if _is_plain(field.type)]))
     limit = min(limit, MAX_BLOCK)
     block, sent = BLOCK, 0
     while True:
@@ -71,6 +71,11 @@ def _by_column(open_stream: Source, limit: int, schema: pa.Schema) -> Iterator[p
             if "straddling" not in str(error) or block > limit:
                 raise
             block = min(block * 4, MAX_BLOCK)
+
+
+def _read_as(field: pa.Field) -> pa.Field:
+    """A null vector has no ``type``, which Spark's own type of a vector demands."""
+    return pa.field(field.name, VECTOR_TYPE if is_vector(field.type) else field.type)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

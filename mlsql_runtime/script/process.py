@@ -90,7 +90,6 @@ def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: i
         INPUT_VARIABLE: str(input_file),
         "PYTHONPATH": os.pathsep.join([runtime, *inherited]),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8:replace",
     }
 

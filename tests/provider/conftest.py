@@ -1,4 +1,4 @@
-"""Model stores with versions and failures in them, written as training writes them, without training."""
+"""A real Airflow; and model stores with versions and failures in them, written as training writes them, without training."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.airflow import Airflow
 from support.stores import T0, Store
 
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claimed
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    """One database for all tests: each uses DAGs of its own names, or looks at their newest runs."""
+    airflow = Airflow(tmp_path_factory.mktemp("airflow"))
+    airflow("db", "migrate")
+    return airflow
 
 
 @pytest.fixture

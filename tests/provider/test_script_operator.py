@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
 from broker import Broker
+from support.airflow import Airflow
 from support.workbench import SAMPLE, SEED, TESTS
 
 from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.plan import Load, Register, Show
-
-Airflow = Callable[..., str]
 
 
 def scripted(script: str, **arguments: Any) -> MLSQLScriptOperator:
@@ -108,35 +101,10 @@ with DAG("seed", schedule=None):
 """
 
 
-@pytest.fixture
-def airflow(tmp_path: Path) -> Airflow:
-    """Run Airflow's command line on a database of the test's own; its output."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    env |= {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-
-    def run(dags: Path, *arguments: str) -> str:
-        command = [str(Path(sys.executable).parent / "airflow"), *arguments]
-        given = {**env, "AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
-        done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run(tmp_path, "db", "migrate")
-    return run
-
-
-def xcoms(home: Path) -> dict[str, Any]:
-    with sqlite3.connect(home / "airflow.db") as database:
-        rows = database.execute("select task_id, value from xcom where key = 'return_value'").fetchall()
-    database.close()
-    return {task: json.loads(value) for task, value in rows}
-
-
 def test_the_example(airflow: Airflow, tmp_path: Path) -> None:
     conf = {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "o")}
-    log = airflow(TESTS.parent / "example_dags", "dags", "test", "mlsql_script", "--conf", json.dumps(conf))
-    assert "DagRun failed" not in log, log[-5000:]
-    xcom = xcoms(tmp_path)["train_and_predict"]
+    log = airflow.succeed("mlsql_script", conf)
+    xcom = airflow.xcoms("mlsql_script")["train_and_predict"]
     assert [fit["status"] for fit in xcom["train"][0]["fits"]] == ["success", "success"]
     assert xcom["register"][0]["registered"] is True
     assert xcom["save"] == [{"format": "parquet", "output": str(tmp_path / "o"), "rows": 100}]
@@ -156,11 +124,10 @@ def test_the_script_of_the_documentation(airflow: Airflow, tmp_path: Path, broke
     (dags / "kafka.mlsql").write_text(text.replace('enableDataLocal="true"', 'enableDataLocal="false"'), encoding="utf-8")
     (dags / "sample_libsvm_data.txt").write_bytes(Path(SAMPLE).read_bytes())
     (dags / "seed.py").write_text(DAGS.format(seed=SEED, examples=TESTS.parent / "example_dags/scripts"))
-    log = airflow(dags, "dags", "test", "seed")
-    assert "DagRun failed" not in log, log[-5000:]
+    log = airflow.succeed("seed", dags=dags)
     assert "100 rows as json files" in log
     assert "100 rows through topic test_" in log
-    done = xcoms(tmp_path)
+    done = airflow.xcoms("seed")
     for version, task in enumerate(("files", "kafka"), start=1):
         assert (done[task]["train"][0]["version"], done[task]["train"][0]["rows"]) == (version, 100)
         assert done[task]["train"][0]["score"] > 0.9

@@ -18,7 +18,7 @@ from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.json_lines import BLOCK
 from mlsql_runtime.feed.reader import data_files, read_arrow, rebatch, table_schema
 from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.vectors import VECTOR_TYPE, serialized
+from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, serialized
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 Describe = Callable[..., TableFiles]
@@ -80,7 +80,8 @@ def test_vectors_of_both_kinds_and_nulls_are_read(
         (tmp_path / "t" / "part-0.json").write_bytes(json_lines(rows))
     else:
         write(format, tmp_path / "t", content)
-    read = pa.Table.from_batches(read_arrow(describe_table(tmp_path / "t", format, schema, 4)))
+    of_spark = schema.set(1, pa.field("features", SPARK_VECTOR_TYPE))  # to which a null vector's type is not null
+    read = pa.Table.from_batches(read_arrow(describe_table(tmp_path / "t", format, of_spark, 4)))
     assert read.schema == schema
     assert read.column("label").to_pylist() == [0.0, None, 2.0, 3.0]
     assert list(serialized(read.column("features").combine_chunks())) == list(serialized(vectors))

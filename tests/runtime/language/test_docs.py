@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-from mlsql_runtime.language import check_script
+from mlsql_runtime.language import check_script, compile_script
 
 TEXT = (Path(__file__).parents[3] / "docs" / "language.md").read_text(encoding="utf-8")
-(SCRIPT,) = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
-(PYTHON,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+SCRIPT, FROM_TEXT = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_script_compiles() -> None:
-    found: dict[str, Any] = {"text": SCRIPT}
-    exec(PYTHON, found)
-    tags = [statement.tag for statement in found["compiled"].statements]
+    tags = [statement.tag for statement in compile_script(SCRIPT).statements]
     assert tags == ["load", "train", "register", "select", "save"]
+    assert [statement.tag for statement in compile_script(FROM_TEXT).statements] == ["load"]
 
 
 def test_the_error_is_what_a_mistake_gives() -> None:
