@@ -30,6 +30,7 @@ kafka: setup ## An Apache Kafka broker on 127.0.0.1 to play with, until Ctrl-C
 
 bench: setup ## Benchmarks against peers; writes benchmarks/results
 	@$(BIN)/python benchmarks/kafka_transport.py
+	@$(BIN)/python benchmarks/mlsql_fit.py
 	@$(BIN)/python benchmarks/language.py
 
 constraints: setup ## Resolve constraints.txt anew, for every supported Python

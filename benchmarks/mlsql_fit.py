@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "mlsql_fit.md"
 SCRIPT = str(ROOT / "example_dags" / "scripts" / "train_bayes.py")
 GOAL = 5.0  # seconds, for 100 rows
-ROUNDS = 2  # cold processes take seconds
+ROUNDS = 5
 Parts = dict[str, float]
 
 
