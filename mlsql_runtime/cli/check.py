@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mlsql_runtime.cli.exit_codes import OK, WRONG_INPUT
 from mlsql_runtime.cli.output import print_json
 from mlsql_runtime.cli.parameters import json_option
 from mlsql_runtime.cli.scripts import Script, given, read_script, variable_options
@@ -22,6 +23,7 @@ def check(
     context: click.Context,
     scripts: tuple[str, ...],
     variables: tuple[tuple[str, str], ...],
+    variable_file: str | None,
     functions: tuple[tuple[str, str], ...],
     inputs: bool,
     as_json: bool,
@@ -29,16 +31,17 @@ def check(
     """Report all errors of MLSQL scripts, each with file, line and column, and a caret below the place. Nothing is run.
 
     \b
-    mlsql check train.mlsql predict.mlsql --var day=2024-05-01
+    Example:
+      mlsql check train.mlsql predict.mlsql --var day=2024-05-01
     """
-    outside = given(variables, functions)
+    outside = given(variables, variable_file, functions)
     reports = [_report(read_script(path), outside, inputs) for path in scripts]
     if as_json:
         print_json(reports)
     else:
         for report in reports:
             _print(report)
-    context.exit(2 if any(report["errors"] for report in reports) else 0)
+    context.exit(WRONG_INPUT if any(report["errors"] for report in reports) else OK)
 
 
 def _report(script: Script, outside: dict[str, Any], inputs: bool) -> dict[str, Any]:

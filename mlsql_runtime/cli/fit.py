@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlsql_runtime.cli.exit_codes import FAILED, OK
 from mlsql_runtime.cli.interruption import interruptible
 from mlsql_runtime.cli.parameters import KeyValue, as_dict, json_option
 
 if TYPE_CHECKING:
     from mlsql_runtime.local.request import Report, Request
 
-FAILED = 1
 _HELP = """\b
 Train one script on this machine, as a job would, and print its score.
 
@@ -71,7 +71,7 @@ def fit(as_json: bool, **given: Any) -> int:
         click.echo()
         for name, text in _lines(report):
             click.echo(f"{name:<8} {text}")
-    return 0 if report.status == "success" else FAILED
+    return OK if report.status == "success" else FAILED
 
 
 def _request(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE
 from mlsql_runtime.cli.models import ModelPath, local_names
 from mlsql_runtime.cli.output import cell, print_json, print_table
 from mlsql_runtime.cli.parameters import json_option
@@ -17,8 +18,6 @@ from mlsql_runtime.cli.parameters import json_option
 if TYPE_CHECKING:
     from mlsql_runtime.store.manifest import FunctionRecord, PointerMove
     from mlsql_runtime.store.summary import FunctionSummary, History
-
-_UNAVAILABLE = 3  # as in main, which imports this
 
 
 class FunctionName(click.ParamType[str]):
@@ -53,7 +52,7 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
     if name is not None:
         history = read_history(root, name)
         print_json(history) if as_json else _print_history(history)
-        return 0
+        return OK
     found = summarize_functions(root)
     if as_json:
         print_json({"model_path": root.uri, "functions": found})
@@ -61,7 +60,7 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
         print_table(_COLUMNS, map(_row, found), right=_NUMBERS, cut="script")
     else:
         click.echo(f"no function is registered under {root.uri}")
-    return _UNAVAILABLE if any(each.error and each.error["kind"] == "StorageError" for each in found) else 0
+    return UNAVAILABLE if any(each.error and each.error["kind"] == "StorageError" for each in found) else OK
 
 
 _NUMBERS = ("function version", "model version", "group", "score")

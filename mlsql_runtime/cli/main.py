@@ -10,13 +10,12 @@ import click
 from mlsql_runtime import __version__, errors
 from mlsql_runtime.cli.check import check
 from mlsql_runtime.cli.completion import completion
+from mlsql_runtime.cli.exit_codes import FAILED, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
 from mlsql_runtime.cli.run import run
 from mlsql_runtime.errors import MLSQLError
-
-OK, FAILED, WRONG_INPUT, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 _TEACH = """\b
 Train your own Python algorithms on Spark data, register them as SQL

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from mlsql_runtime.cli.exit_codes import FAILED, OK, UNAVAILABLE
 from mlsql_runtime.cli.output import cell, count_text, print_fields, print_heading, print_json, print_table, size_text
 from mlsql_runtime.cli.parameters import json_option
 from mlsql_runtime.errors import StorageError, to_json
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from mlsql_runtime.store.summary import Meaning, VersionDetails, VersionSummary
     from mlsql_runtime.store.verification import FileCheck, FunctionCheck, VersionCheck
 
-_FAILED, _UNAVAILABLE = 1, 3  # as in main, which imports this
 _LIMIT = 20
 
 
@@ -130,7 +130,7 @@ def list_versions(path: str, limit: int, as_json: bool) -> int:
         for problem in listing.problems:
             click.echo(f"mlsql: {problem['message']}", err=True)
     unread = [summary.error for summary in listing.versions if summary.error] + list(listing.problems)
-    return _UNAVAILABLE if any(error["kind"] == "StorageError" for error in unread) else 0
+    return UNAVAILABLE if any(error["kind"] == "StorageError" for error in unread) else OK
 
 
 _COLUMNS = ("version", "state", "published (UTC)", "groups", "score", "rows", "size", "functions")
@@ -303,7 +303,7 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
         _print_verdict(contents.root.uri, checked, len(wrong) + len(pointers.problems))
     unread = [check.problem == "unreadable" for check in wrong]
     unread += [isinstance(problem, StorageError) for problem in pointers.problems]
-    return 0 if not unread else _UNAVAILABLE if all(unread) else _FAILED
+    return OK if not unread else UNAVAILABLE if all(unread) else FAILED
 
 
 def _one_version(contents: Contents, version: int | None) -> int:

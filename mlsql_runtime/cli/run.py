@@ -29,7 +29,9 @@ _COLUMN = 10  # characters that a column has at least on a terminal
 @click.command(short_help="Run a script on Spark.")
 @click.argument("script")
 @variable_options
-@click.option("--master", default="local[*]", show_default=True, envvar="MLSQL_MASTER", help="Where Spark runs.")
+@click.option(
+    "--master", metavar="MASTER", default="local[*]", show_default=True, envvar="MLSQL_MASTER", help="Where Spark runs."
+)
 @click.option(
     "--conf",
     type=KeyValue(),
@@ -42,6 +44,7 @@ _COLUMN = 10  # characters that a column has at least on a terminal
 def run(
     script: str,
     variables: tuple[tuple[str, str], ...],
+    variable_file: str | None,
     functions: tuple[tuple[str, str], ...],
     master: str,
     conf: tuple[tuple[str, str], ...],
@@ -53,16 +56,17 @@ def run(
     The job's log goes to standard error, the table to standard output. SCRIPT is a file, or - for standard input.
 
     \b
-    mlsql run train.mlsql --var day=2024-05-01
-    mlsql run train.mlsql --master spark://host:7077 \\
-        --conf spark.executor.memory=4g
+    Examples:
+      mlsql run train.mlsql --var day=2024-05-01
+      mlsql run train.mlsql --master spark://host:7077 \\
+          --conf spark.executor.memory=4g
     """
     from mlsql_runtime.language import compile_script
     from mlsql_runtime.result import script_xcom
 
     source = read_script(script)
     properties = as_dict(conf, "--conf")
-    compiled = compile_script(source.text, name=source.name, folder=source.folder, **given(variables, functions))
+    compiled = compile_script(source.text, name=source.name, folder=source.folder, **given(variables, variable_file, functions))
     for warning in compiled.warnings:
         click.echo(f"{warning} (warning)", err=True)
     begun = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -42,9 +43,15 @@ def read_script(path: str) -> Script:
 
 
 def variable_options(command: F) -> F:
-    """``--var`` and ``--function``."""
+    """``--var``, ``--var-file`` and ``--function``."""
     variables = click.option(
         "--var", "variables", type=KeyValue(), multiple=True, metavar="NAME=VALUE", help="A value for ${NAME}. May be repeated."
+    )
+    file = click.option(
+        "--var-file",
+        "variable_file",
+        metavar="FILE",
+        help="Values in a JSON object, such as passwords, which others may read on a command line. --var comes over it.",
     )
     registered = click.option(
         "--function",
@@ -54,11 +61,31 @@ def variable_options(command: F) -> F:
         metavar="NAME=PATH",
         help="A function that queries call, and the model path under which it is registered. May be repeated.",
     )
-    return variables(registered(command))
+    return variables(file(registered(command)))
 
 
-def given(variables: tuple[tuple[str, str], ...], functions: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+def given(
+    variables: tuple[tuple[str, str], ...], variable_file: str | None, functions: tuple[tuple[str, str], ...]
+) -> dict[str, Any]:
     """The options' values as the compiler takes them."""
     found = as_dict(functions, "--function")
     references = [FunctionRef(name=name, model_path=os.path.expanduser(path), function=name) for name, path in found.items()]
-    return {"variables": as_dict(variables, "--var"), "functions": references}
+    return {"variables": {**_read_variables(variable_file), **as_dict(variables, "--var")}, "functions": references}
+
+
+def _read_variables(path: str | None) -> dict[str, Any]:
+    """Names to values.
+
+    :raises InputError: when the file holds no JSON object of texts and numbers.
+    """
+    if path is None:
+        return {}
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"no JSON ({error})"
+        expected = 'expected a JSON object such as {"day": "2024-05-01"}'
+        raise InputError(f"--var-file {path}: {reason}; {expected}", path=path) from None
+    if not isinstance(found, dict) or not all(isinstance(value, (str, int, float)) for value in found.values()):
+        raise InputError(f"--var-file {path}: expected a JSON object of names to texts, numbers, true or false", path=path)
+    return found

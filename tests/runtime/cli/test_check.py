@@ -50,6 +50,13 @@ def test_several_scripts_and_variables(here: Path, capsys: Capture) -> None:
     assert "the scope of a variable is the script" in err
 
 
+def test_variables_in_a_file(here: Path, capsys: Capture) -> None:
+    (here / "a.mlsql").write_text("load csv.`/${a}/${b}` as t; save t as orc.`${c}`;")
+    (here / "v.json").write_text('{"a": "x", "b": 1, "c": ""}')
+    assert main(["check", "a.mlsql", "--var-file", "v.json", "--var", "c=/o"]) == 0
+    assert capsys.readouterr().out == "a.mlsql: no errors, 2 statements\n"
+
+
 def test_functions_from_outside(here: Path, capsys: Capture) -> None:
     (here / "a.mlsql").write_text("load csv.`/d` as t; select jack(x) from t as u;")
     assert main(["check", "a.mlsql", "--function", f"jack={here}/m", "--inputs"]) == 2
@@ -97,6 +104,9 @@ def test_json(here: Path, capsys: Capture) -> None:
         (["check", "ok.mlsql", "--var", "x=1", "--var", "x=2"], "x is given twice"),
         (["check", "ok.mlsql", "--var", "a b=1"], "variable 'a b' is given"),
         (["check", "ok.mlsql", "--function", "a-b=/m"], "the SQL name of a function is 'a-b'"),
+        (["check", "ok.mlsql", "--var-file", "none"], "--var-file none: No such file or directory; expected a JSON object"),
+        (["check", "ok.mlsql", "--var-file", "ok.mlsql"], "--var-file ok.mlsql: no JSON"),
+        (["check", "ok.mlsql", "--var-file", "list.json"], "list.json: expected a JSON object of names to texts"),
         (["run", "none.mlsql"], "none.mlsql: No such file"),
         (["run", "ok.mlsql", "--rows", "1001"], "1001 is not in the range"),
         (["run", "ok.mlsql", "--conf", "spark"], "'spark' is no pair"),
@@ -105,6 +115,7 @@ def test_json(here: Path, capsys: Capture) -> None:
 )
 def test_wrong_input(here: Path, capsys: Capture, arguments: list[str], message: str) -> None:
     (here / "ok.mlsql").write_text("load csv.`/d` as t;")
+    (here / "list.json").write_text("[1]")
     (here / "latin.mlsql").write_bytes(b"set a='\xe9';")
     (here / "wrong.mlsql").write_text("x;")
     assert main(arguments) == 2
