@@ -16,8 +16,9 @@ from mlsql_runtime.cli.output import cell, print_json, print_table
 from mlsql_runtime.cli.parameters import json_option
 
 if TYPE_CHECKING:
+    from mlsql_runtime.store.history import History, HistoryEntry
     from mlsql_runtime.store.manifest import FunctionRecord, PointerMove
-    from mlsql_runtime.store.summary import FunctionSummary, History
+    from mlsql_runtime.store.summary import FunctionSummary
 
 
 class FunctionName(click.ParamType[str]):
@@ -38,28 +39,32 @@ class FunctionName(click.ParamType[str]):
 def functions(path: str, name: str | None, as_json: bool) -> int:
     """List the functions registered under a model path.
 
-    With NAME, the history of one of them: what it meant, since when, and who
-    pointed it there.
+    With NAME, the history of one of them: what was registered, refused and
+    rolled back, when, by whom, and why.
 
     \b
     Example:
       mlsql functions /models/spam jack
     """
+    from mlsql_runtime.store.history import read_history
     from mlsql_runtime.store.read import look_into
-    from mlsql_runtime.store.summary import read_history, summarize_functions
+    from mlsql_runtime.store.refusals import never_registered
+    from mlsql_runtime.store.summary import summarize_functions
 
     root = look_into(path).root
     if name is not None:
         history = read_history(root, name)
         print_json(history) if as_json else _print_history(history)
         return OK
-    found = summarize_functions(root)
+    found, refused = summarize_functions(root), never_registered(root)
     if as_json:
-        print_json({"model_path": root.uri, "functions": found})
+        print_json({"model_path": root.uri, "functions": found, "refused": refused})
     elif found:
         print_table(_COLUMNS, map(_row, found), right=_NUMBERS, cut="script")
     else:
         click.echo(f"no function is registered under {root.uri}")
+    if refused and not as_json:
+        click.echo(f"refused each time so far: {', '.join(refused)}")
     return UNAVAILABLE if any(each.error and each.error["kind"] == "StorageError" for each in found) else OK
 
 
@@ -88,21 +93,31 @@ def _print_history(history: History) -> None:
             entry.alg_index,
             entry.score,
             entry.at,
-            "current" if entry.current else "" if entry.available else "gone",
+            _happened(entry),
+            entry.by,
             entry.job_id,
+            entry.reason,
         )
         for entry in reversed(history.history)
     ]
-    print_table((*_NUMBERS, "since (UTC)", "state", "by"), rows, right=_NUMBERS, cut="by")
+    print_table((*_NUMBERS, "at (UTC)", "what", "by", "job", "reason"), rows, right=_NUMBERS, cut="reason")
+
+
+def _happened(entry: HistoryEntry) -> str:
+    """``registered``, ``rolled back`` or ``refused``; and whether it is current, or cannot be gone back to."""
+    if entry.current:
+        return f"{entry.happened}, current"
+    return entry.happened if entry.available or entry.happened == "refused" else f"{entry.happened}, gone"
 
 
 @click.command(short_help="Point a function back to what it was.")
 @click.argument("path", type=ModelPath(), metavar="PATH")
 @click.argument("name", type=FunctionName(), metavar="NAME")
 @click.option("--to", "to", type=click.IntRange(min=1), metavar="N", help="The function version to go to, of its history.")
+@click.option("--reason", metavar="TEXT", help="Why; the function's history keeps it.")
 @click.option("--dry-run", is_flag=True, help="Check and say what would change; change nothing.")
 @json_option
-def rollback(path: str, name: str, to: int | None, dry_run: bool, as_json: bool) -> None:
+def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: bool, as_json: bool) -> None:
     """Point a function to the package before its current one.
 
     Its package and model are compared with their digests first; when they are
@@ -111,19 +126,19 @@ def rollback(path: str, name: str, to: int | None, dry_run: bool, as_json: bool)
 
     \b
     Example:
-      mlsql rollback /models/spam jack --to 2
+      mlsql rollback /models/spam jack --to 2 --reason "scores too low"
     """
     from mlsql_runtime.store.read import look_into
     from mlsql_runtime.store.rollback import choose_rollback, roll_back
 
     root = look_into(path).root
     chosen = choose_rollback(root, name, to)
-    who = f"rollback by {_user()}@{socket.gethostname()}"
+    who = f"{_user()}@{socket.gethostname()}"
     if not dry_run:
-        roll_back(root, chosen, who)
+        roll_back(root, chosen, who, reason)
     if as_json:
         sides = {"before": _side(chosen.before), "after": _side(chosen.target)}
-        print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "job_id": who, **sides})
+        print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "by": who, "reason": reason, **sides})
     else:
         verb = "would be pointed" if dry_run else "is pointed"
         click.echo(f"{name} {verb} from {_told(chosen.before)}\n{'':{len(name)}} to {_told(chosen.target)}")

@@ -1,6 +1,6 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
-from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan
+from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan, signed
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
     RESOURCE,
@@ -45,4 +45,5 @@ __all__ = [
     "load_plan",
     "option_text",
     "parse_table_ref",
+    "signed",
 ]

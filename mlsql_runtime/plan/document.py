@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from mlsql_runtime import codec
-from mlsql_runtime.plan.statements import Statement
+from mlsql_runtime.plan.statements import Register, Statement
 
-PLAN_VERSION = 3
+PLAN_VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,3 +28,11 @@ def dump_plan(plan: Plan) -> str:
 def load_plan(text: str | bytes, where: str = "plan.json") -> Plan:
     """The plan in JSON text; FormatError names what is unknown, missing or of the wrong type, and where."""
     return codec.loads(Plan, text, where, version=("plan_version", PLAN_VERSION))
+
+
+def signed(statements: Iterable[Statement], by: str | None) -> tuple[Statement, ...]:
+    """Statements that say on whose behalf they run, where that is kept: ``by`` goes into the history of functions.
+
+    Apart from making them, because only what runs a plan knows it: a script and operators have the same statements.
+    """
+    return tuple(replace(each, by=by) if isinstance(each, Register) else each for each in statements)

@@ -211,7 +211,7 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """``register PythonAlg.`<model_path>` as <function> options …``."""
+    """``register PythonAlg.`<model_path>` as <function> options …``. ``by`` is whom the function's history names."""
 
     tag: ClassVar[str] = "register"
     model_path: str
@@ -223,6 +223,7 @@ class Register:
     min_score: float | None = None
     only_if_better: float | None = None
     sample_table: str | None = None
+    by: str | None = None
 
     def __post_init__(self) -> None:
         _require_identifier(self.function, "the name of the function to register")

@@ -24,10 +24,12 @@ from mlsql_runtime.scoring.udf import make_udf, register_function
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.steps.gates import Candidate, Verdict, judge
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, Refusal
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest, verify
+from mlsql_runtime.store.refusals import add_refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,10 +73,9 @@ def register(statement: Register, job: Job) -> RegisterResult:
     manifest = read_manifest(root, statement.model_version)
     model = _Model(root, manifest, choose_fit(manifest, statement.alg_index, root.uri))
     verify(model.folder, model.files)
-    reason = _refusal(statement, model)
-    if reason is not None:
-        say(f"register: {statement.function} is left as it is: {reason}")
-        return _result(statement, model, reason, None)
+    verdict = _judge(statement, job, model)
+    if not verdict.passed:
+        return _refuse(statement, job, model, str(verdict.reason))
     bundle = read_bundle(statement.script_path, statement.tag)
     pickled = _pickle_function(statement, bundle)
     record = functions.package(
@@ -86,11 +87,12 @@ def register(statement: Register, job: Job) -> RegisterResult:
     except BaseException:
         functions.discard(root, record)
         raise
-    functions.point(root, record)
+    functions.point(root, record, statement.by, verdict.reason)
     register_function(job.spark, statement.function, record)
     say(
         f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
         f"group {model.alg_index}, score {model.score}, contract {record.contract}"
+        + (f"; {verdict.reason}" if verdict.reason else "")
     )
     return _result(statement, model, None, record.function_version)
 
@@ -108,21 +110,33 @@ def _result(statement: Register, model: _Model, reason: str | None, function_ver
     )
 
 
-def _refusal(statement: Register, model: _Model) -> str | None:
-    """Why the model is not good enough, or None. A model without a score never passes a gate."""
-    sign = 1 if model.manifest.greater_is_better else -1
-    told = f"version {model.manifest.version}, group {model.alg_index} has score {model.score}"
-    if statement.min_score is not None and (model.score is None or sign * (model.score - statement.min_score) < 0):
-        return f"{told}, and {'at least' if sign > 0 else 'at most'} {statement.min_score} is asked for"
+def _judge(statement: Register, job: Job, model: _Model) -> Verdict:
+    """Whether the model is good enough for the name, beside what the name means now."""
     pointer = functions.read_pointer(model.root, statement.function)
-    if statement.only_if_better is None or pointer is None or pointer.current.score is None:
-        return None
-    margin, current = statement.only_if_better, pointer.current
-    gain = None if model.score is None else round(sign * (model.score - pointer.current.score), 12)
-    if gain is not None and (gain >= margin if margin else gain > 0):
-        return None
-    by = f" by at least {margin}" if margin else ""
-    return f"{told}, which is not better{by} than {current.score} of version {current.version}, which is current"
+    candidate = Candidate(
+        version=model.manifest.version,
+        alg_index=model.alg_index,
+        score=model.score,
+        greater_is_better=model.manifest.greater_is_better,
+        job_id=job.job_id,
+    )
+    return judge(statement, candidate, pointer.history if pointer else ())
+
+
+def _refuse(statement: Register, job: Job, model: _Model, reason: str) -> RegisterResult:
+    """Leave the name as it is, and write down why."""
+    refusal = Refusal(
+        version=model.manifest.version,
+        alg_index=model.alg_index,
+        score=model.score,
+        job_id=job.job_id,
+        at=datetime.now(timezone.utc),
+        by=statement.by,
+        reason=reason,
+    )
+    add_refusal(model.root, statement.function, refusal)
+    say(f"register: {statement.function} is left as it is: {reason}")
+    return _result(statement, model, reason, None)
 
 
 def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:

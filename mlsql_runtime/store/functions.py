@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Literal
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, VersionNotFound
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, CurrentPointer, FileEntry, FunctionRecord, PointerMove, load
+from mlsql_runtime.store.manifest import (
+    POINTER_VERSION,
+    CurrentPointer,
+    FileEntry,
+    FunctionRecord,
+    PointerMove,
+    load,
+    load_pointer,
+)
 
 
 def function_dir(root: Location, function: str) -> Location:
@@ -47,19 +56,42 @@ def discard(root: Location, record: FunctionRecord) -> None:
     (root / layout.FUNCTIONS).remove_if_empty()
 
 
-def point(root: Location, record: FunctionRecord) -> None:
-    """Make a package current, atomically, and add it to the history."""
+def point(root: Location, record: FunctionRecord, by: str | None = None, reason: str | None = None) -> None:
+    """Make a package that was just registered current, atomically, and add it to the history.
+
+    :param by: on whose behalf.
+    :param reason: how it passed its gates.
+    """
+    _move(root, record, "registered", record.job_id, by, reason)
+
+
+def point_back(root: Location, record: FunctionRecord, by: str, reason: str | None = None) -> None:
+    """Make a package of the history current again, atomically, and add that to the history."""
+    _move(root, record, "rolled back", None, by, reason)
+
+
+def _move(
+    root: Location,
+    record: FunctionRecord,
+    happened: Literal["registered", "rolled back"],
+    job_id: str | None,
+    by: str | None,
+    reason: str | None,
+) -> None:
     before = read_pointer(root, record.function)
     move = PointerMove(
+        happened=happened,
         function_version=record.function_version,
         version=record.version,
         alg_index=record.alg_index,
         score=record.score,
-        job_id=record.job_id,
+        job_id=job_id,
         at=datetime.now(timezone.utc),
+        by=by,
+        reason=reason,
     )
     pointer = CurrentPointer(
-        format_version=FORMAT_VERSION,
+        format_version=POINTER_VERSION,
         function=record.function,
         history=(*(before.history if before else ()), move),
     )
@@ -72,7 +104,7 @@ def read_pointer(root: Location, function: str) -> CurrentPointer | None:
     text = place.read_if_there()
     if text is None:
         return None
-    pointer = load(CurrentPointer, text, place.uri)
+    pointer = load_pointer(text, place.uri)
     if not pointer.history:
         raise FormatError(f"{place.uri}: its history is empty; the file is damaged or was written by something else")
     return pointer

@@ -1,19 +1,23 @@
 """The documents of the model store. A manifest is written last: what has one is complete and never changes.
 
-To change a document: raise FORMAT_VERSION, keep reading the older ones here, and say so in CHANGELOG.md.
+To change a document: give it a version of its own as the pointer has one, or raise the one of all others; keep reading
+the older formats here; and say so in CHANGELOG.md.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from mlsql_runtime import codec
 from mlsql_runtime.result import Best, Fit, FitStatus, TrainResult
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 1  # of every document but the pointer
+POINTER_VERSION = 2
+_ROLLBACK = "rollback by "  # what a job was called in pointers of format 1 when there was none
 D = TypeVar("D")
 
 
@@ -147,14 +151,20 @@ class FunctionRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class PointerMove:
-    """One registration, as the history keeps it."""
+    """That a function's name was pointed to a package: what happened, when, by which job, on whose behalf, and why.
 
+    ``job_id`` is None for a rollback, which is no job; ``by`` when nobody is known; ``reason`` when none was asked for.
+    """
+
+    happened: Literal["registered", "rolled back"]
     function_version: int
     version: int
     alg_index: int
     score: float | None
-    job_id: str
+    job_id: str | None
     at: datetime
+    by: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +180,88 @@ class CurrentPointer:
         return self.history[-1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A registration that did not pass its gates; there is no package for it."""
+
+    version: int
+    alg_index: int
+    score: float | None
+    job_id: str
+    at: datetime
+    by: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """The newest registrations that were refused for a name, oldest first.
+
+    Apart from the pointer, so that writing one down cannot change, or undo, what is current.
+    """
+
+    format_version: int
+    function: str
+    refusals: tuple[Refusal, ...]
+
+
 def load(cls: type[D], text: bytes, where: str) -> D:
-    """Read one of the documents above strictly; FormatError names what is wrong."""
+    """Read one of the documents above strictly, but the pointer; FormatError names what is wrong."""
     return codec.loads(cls, text, where, version=("format_version", FORMAT_VERSION))
+
+
+def load_pointer(text: bytes, where: str) -> CurrentPointer:
+    """Read a pointer strictly, of any format there was."""
+    if _format_of(text) == 1:
+        return codec.loads(_Pointer1, text, where).today
+    return codec.loads(CurrentPointer, text, where, version=("format_version", POINTER_VERSION))
+
+
+def _format_of(text: bytes) -> Any:
+    """The format that a document says it has; None when it says nothing that can be understood."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    return document.get("format_version") if isinstance(document, dict) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Move1:
+    """A move as format 1 had it: a rollback was a job with the user in its name."""
+
+    function_version: int
+    version: int
+    alg_index: int
+    score: float | None
+    job_id: str
+    at: datetime
+
+    @property
+    def today(self) -> PointerMove:
+        back = self.job_id.startswith(_ROLLBACK)
+        return PointerMove(
+            happened="rolled back" if back else "registered",
+            function_version=self.function_version,
+            version=self.version,
+            alg_index=self.alg_index,
+            score=self.score,
+            job_id=None if back else self.job_id,
+            at=self.at,
+            by=self.job_id.removeprefix(_ROLLBACK) if back else None,
+            reason=None,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Pointer1:
+    """A pointer of format 1."""
+
+    format_version: int
+    function: str
+    history: tuple[_Move1, ...]
+
+    @property
+    def today(self) -> CurrentPointer:
+        moves = tuple(move.today for move in self.history)
+        return CurrentPointer(format_version=POINTER_VERSION, function=self.function, history=moves)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mlsql_runtime.errors import StorageError, VersionNotFound
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.functions import function_dir, read_function
+from mlsql_runtime.store.history import registered_pointer
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import CurrentPointer, FunctionRecord, PointerMove
 from mlsql_runtime.store.read import read_manifest, verify
-from mlsql_runtime.store.summary import registered_pointer
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ def choose_rollback(root: Location, function: str, to: int | None = None) -> Rol
     return Rollback(pointer, record)
 
 
-def roll_back(root: Location, rollback: Rollback, who: str) -> None:
-    """Make the chosen package current, atomically; the history names ``who`` as the job.
+def roll_back(root: Location, rollback: Rollback, by: str, reason: str | None = None) -> None:
+    """Make the chosen package current, atomically; the history says who did it, and why when there is something to say.
 
     :raises StorageError: when somebody else has pointed the function elsewhere meanwhile.
     :raises VersionNotFound: when the model version was pruned meanwhile.
@@ -51,7 +51,7 @@ def roll_back(root: Location, rollback: Rollback, who: str) -> None:
     _require_version(Location.of(target.model_path), target)
     if registered_pointer(root, target.function) != rollback.pointer:
         raise StorageError(f"function {target.function} was changed by somebody else meanwhile; look at it and try again")
-    functions.point(root, replace(target, job_id=who))
+    functions.point_back(root, target, by, reason)
 
 
 def _before(root: Location, pointer: CurrentPointer) -> int:

@@ -1,4 +1,4 @@
-"""What people ask of a model path: its versions in short, one of them in full, its functions and their history.
+"""What people ask of a model path: its versions in short, one of them in full, its functions.
 
 Reads lazily: a listing costs one listing of the path, one pointer per function, and one document per version shown.
 One document that cannot be read does not hide the others: it is told where it would have been.
@@ -17,7 +17,7 @@ from mlsql_runtime import errors
 from mlsql_runtime.errors import FormatError, MLSQLError, VersionNotFound
 from mlsql_runtime.result import Best, FitStatus
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.functions import function_dir, functions, read_function, read_pointer
+from mlsql_runtime.store.functions import read_function, read_pointer
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import (
     CurrentPointer,
@@ -332,7 +332,8 @@ def _is_log(name: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionSummary:
-    """A registered function in short. ``created`` is when its current package was registered, ``at`` since when it is current.
+    """A registered function in short. ``created`` is when its current package was registered, ``at`` since when it is current,
+    by which job, on whose behalf and why.
 
     When its pointer or package cannot be read, ``error`` says why and the rest is None.
     """
@@ -348,6 +349,8 @@ class FunctionSummary:
     python: str | None = None
     script: str | None = None
     job_id: str | None = None
+    by: str | None = None
+    reason: str | None = None
     error: ErrorFacts | None = None
 
 
@@ -377,70 +380,6 @@ def _function(pointer: CurrentPointer, record: FunctionRecord) -> FunctionSummar
         python=record.python,
         script=record.script.name,
         job_id=pointer.current.job_id,
+        by=pointer.current.by,
+        reason=pointer.current.reason,
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class HistoryEntry:
-    """What a function meant from ``at`` on. ``available``: its package and its version's manifest are there."""
-
-    function_version: int
-    version: int
-    alg_index: int
-    score: float | None
-    job_id: str
-    at: datetime
-    current: bool
-    available: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class History:
-    """A function's pointer, oldest entry first; the last one is current."""
-
-    model_path: str
-    function: str
-    history: tuple[HistoryEntry, ...]
-
-
-def read_history(root: Location, function: str) -> History:
-    """What the function meant, and whether that is still there.
-
-    :raises VersionNotFound: naming the functions there are.
-    """
-    pointer = registered_pointer(root, function)
-    packages = {(move.function_version, move.version) for move in pointer.history}
-    available = {package: _is_available(root, function, *package) for package in packages}
-    last = len(pointer.history) - 1
-    entries = tuple(
-        HistoryEntry(
-            function_version=move.function_version,
-            version=move.version,
-            alg_index=move.alg_index,
-            score=move.score,
-            job_id=move.job_id,
-            at=move.at,
-            current=index == last,
-            available=available[move.function_version, move.version],
-        )
-        for index, move in enumerate(pointer.history)
-    )
-    return History(model_path=root.uri, function=function, history=entries)
-
-
-def _is_available(root: Location, function: str, function_version: int, version: int) -> bool:
-    package = function_dir(root, function) / str(function_version) / layout.FUNCTION
-    return package.exists() and (layout.version_dir(root, version) / layout.MANIFEST).exists()
-
-
-def registered_pointer(root: Location, function: str) -> CurrentPointer:
-    """The pointer of a function that must be registered.
-
-    :raises VersionNotFound: naming the functions there are.
-    """
-    pointer = read_pointer(root, function) if function and "/" not in function else None
-    if pointer is None:
-        there = functions(root)
-        near = errors.did_you_mean(function, there) if there else "; none is registered there"
-        raise VersionNotFound(f"{root.uri} holds no function '{function}'{near}", path=root.uri, function=function)
-    return pointer

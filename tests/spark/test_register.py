@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
 from mlsql_runtime.plan import FunctionRef, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, RunResult
 from mlsql_runtime.store.functions import read_function, read_pointer
+from mlsql_runtime.store.history import read_history
 from mlsql_runtime.store.location import Location
 
 if TYPE_CHECKING:
@@ -304,6 +306,34 @@ def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) 
     pointer = read_pointer(Location.of(path), "jack")
     assert pointer is not None
     assert [move.alg_index for move in pointer.history] == [0, 1]
+
+
+def test_the_history_says_when_who_and_why_also_of_refusals(run: Run, path: str) -> None:
+    asked = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0, by="ann")
+    low = replace(asked, min_score=0.95)
+    assert not registered(run(low, job_id="first")).registered  # creates no function
+    assert registered(run(replace(asked, alg_index=0, only_if_better=None, by=None), job_id="second")).registered
+    assert registered(run(asked, job_id="third")).registered
+    assert registered(run(asked, job_id="third")).registered  # retried after its result was lost
+    assert not registered(run(replace(asked, alg_index=0), job_id="fourth")).registered
+    history = read_history(Location.of(path), "jack").history
+    better = "score 0.9 is better than 0.6 of version 1"
+    assert [(each.happened, each.function_version, each.alg_index, each.job_id, each.by, each.reason) for each in history] == [
+        ("refused", None, 1, "first", "ann", "version 1, group 1 has score 0.9, and at least 0.95 is asked for"),
+        ("registered", 1, 0, "second", None, None),
+        ("registered", 2, 1, "third", "ann", better),
+        ("registered", 3, 1, "third", "ann", better),
+        (
+            "refused",
+            None,
+            0,
+            "fourth",
+            "ann",
+            "version 1, group 0 has score 0.6, which is not better than 0.9 of version 1, which is current",
+        ),
+    ]
+    assert [each.current for each in history] == [False, False, False, True, False]
+    assert sorted(each.at for each in history) == [each.at for each in history]
 
 
 def test_a_sample_table_is_used_for_trying(run: Run, path: str) -> None:

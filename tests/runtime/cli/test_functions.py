@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from mlsql_runtime.errors import StorageError, VersionNotFound
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.functions import read_function, read_pointer
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, Refusal, ScriptFacts
 from mlsql_runtime.store.publish import prune
 from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.store.refusals import add_refusal
 from mlsql_runtime.store.rollback import choose_rollback, roll_back
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
-WHO = f"rollback by {getpass.getuser()}@{socket.gethostname()}"
+WHO = f"{getpass.getuser()}@{socket.gethostname()}"
 Publish = Callable[..., Manifest]
 Capture = pytest.CaptureFixture[str]
 
@@ -54,8 +56,25 @@ def register(root: Location, name: str, version: int, score: float | None = 0.5)
         )
 
     made = functions.package(root, name, b"pickle of %d" % version, record)
-    functions.point(root, made)
+    functions.point(root, made, "ann", f"score {score} is at least 0")
     return made
+
+
+def refuse(root: Location, name: str, version: int) -> None:
+    """As a register statement does when a gate does not let the version pass."""
+    add_refusal(
+        root,
+        name,
+        Refusal(
+            version=version,
+            alg_index=0,
+            score=0.1,
+            job_id="job-3",
+            at=datetime.now(timezone.utc),
+            by="bob",
+            reason=f"version {version} is worse",
+        ),
+    )
 
 
 @pytest.fixture
@@ -117,9 +136,12 @@ def test_the_json_of_functions_has_documented_keys(registered: Location, capsys:
                 "python": "3.11",
                 "script": "predict.py",
                 "job_id": "job-2",
+                "by": "ann",
+                "reason": "score 0.75 is at least 0",
                 "error": None,
             }
         ],
+        "refused": [],
     }
 
 
@@ -152,16 +174,61 @@ def test_the_history_marks_what_is_current_and_what_is_gone(registered: Location
     assert main(["functions", registered.uri, "jack"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert [line[:4] for line in lines] == [["3", "3", "0", "0.75"], ["2", "2", "0", "0.5"], ["1", "1", "0", "0.25"]]
-    assert [line[6:] for line in lines] == [["current", "job-2"], ["job-2"], ["gone", "job-2"]]
+    said = [["ann", "job-2", "score", score, "is", "at", "least", "0"] for score in ("0.75", "0.5", "0.25")]
+    happened = ["registered,", "current"], ["registered"], ["registered,", "gone"]
+    assert [line[6:] for line in lines] == [[*what, *rest] for what, rest in zip(happened, said, strict=True)]
     document = from_json(capsys, "functions", registered.uri, "jack")
     assert list(document) == ["model_path", "function", "history"]
-    keys = "function_version version alg_index score job_id at current available"
+    keys = "happened function_version version alg_index score job_id at by reason current available"
     assert [list(entry) for entry in document["history"]] == [keys.split()] * 3
     assert [(e["function_version"], e["current"], e["available"]) for e in document["history"]] == [
         (1, False, False),
         (2, False, True),
         (3, True, True),
     ]
+
+
+def test_the_history_tells_refusals_and_rollbacks_and_why(registered: Location, capsys: Capture) -> None:
+    refuse(registered, "jack", 3)
+    assert main(["rollback", registered.uri, "jack", "--reason", "too slow"]) == 0
+    refuse(registered, "jack", 1)
+    capsys.readouterr()
+    document = from_json(capsys, "functions", registered.uri, "jack")
+    told = [(e["happened"], e["function_version"], e["version"], e["job_id"], e["by"], e["reason"]) for e in document["history"]]
+    assert told[2:] == [
+        ("registered", 3, 3, "job-2", "ann", "score 0.75 is at least 0"),
+        ("refused", None, 3, "job-3", "bob", "version 3 is worse"),
+        ("rolled back", 2, 2, None, WHO, "too slow"),
+        ("refused", None, 1, "job-3", "bob", "version 1 is worse"),
+    ]
+    assert [(e["current"], e["available"]) for e in document["history"][3:]] == [(False, False), (True, True), (False, False)]
+    assert main(["functions", registered.uri, "jack"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert " ".join(lines[0].split()) == "function version model version group score at (UTC) what by job reason"
+    assert lines[1].split()[:3] == ["1", "0", "0.1"]  # no function version
+    assert lines[1].split()[5:] == ["refused", "bob", "job-3", "version", "1", "is", "worse"]
+    assert "rolled back, current" in lines[2]
+    assert lines[2].endswith("too slow")
+    (jack,) = from_json(capsys, "functions", registered.uri)["functions"]
+    assert (jack["function_version"], jack["by"], jack["reason"], jack["job_id"]) == (2, WHO, "too slow", None)
+
+
+def test_a_name_that_was_refused_each_time_is_no_function_but_is_told(root: Location, publish: Publish, capsys: Capture) -> None:
+    publish(root)
+    publish(root)
+    refuse(root, "jack", 1)
+    assert main(["functions", root.uri]) == 0
+    assert capsys.readouterr().out == (f"no function is registered under {root.uri}\nrefused each time so far: jack\n")
+    assert from_json(capsys, "functions", root.uri) == {"model_path": root.uri, "functions": [], "refused": ["jack"]}
+    (entry,) = from_json(capsys, "functions", root.uri, "jack")["history"]
+    assert (entry["happened"], entry["reason"], entry["current"]) == ("refused", "version 1 is worse", False)
+    assert main(["rollback", root.uri, "jack"]) == 2
+    assert "function jack of" in (err := capsys.readouterr().err)
+    assert "was never registered; it was refused last because version 1 is worse" in err
+    assert from_json(capsys, "models", root.uri)["versions"][0]["functions"] == []
+    assert prune(root, 1) == [1]  # a refusal keeps nothing
+    register(root, "jack", 2)
+    assert from_json(capsys, "functions", root.uri)["refused"] == []
 
 
 @pytest.mark.parametrize("command", ["functions", "rollback"])
@@ -187,8 +254,8 @@ def test_a_rollback_points_to_the_package_before(registered: Location, capsys: C
     assert read_function(registered, "jack").version == 2
     pointer = read_pointer(registered, "jack")
     assert pointer is not None
-    assert [move.job_id for move in pointer.history] == ["job-2", "job-2", "job-2", WHO]
-    assert pointer.current.score == 0.5
+    assert [(move.happened, move.job_id) for move in pointer.history] == [("registered", "job-2")] * 3 + [("rolled back", None)]
+    assert (pointer.current.score, pointer.current.by, pointer.current.reason) == (0.5, WHO, None)
 
 
 def test_rolling_back_again_goes_further_until_nothing_is_before(registered: Location, capsys: Capture) -> None:
@@ -223,7 +290,8 @@ def test_a_dry_run_changes_nothing(registered: Location, capsys: Capture) -> Non
         "model_path": registered.uri,
         "function": "jack",
         "dry_run": True,
-        "job_id": WHO,
+        "by": WHO,
+        "reason": None,
         "before": {"function_version": 3, "version": 3, "alg_index": 0, "score": 0.75},
         "after": {"function_version": 2, "version": 2, "alg_index": 0, "score": 0.5},
     }
@@ -287,6 +355,7 @@ def test_what_is_gone_or_changed_is_refused(
 def test_what_somebody_else_did_meanwhile_is_not_undone(on_disk: Location) -> None:
     chosen = choose_rollback(on_disk, "jack")
     register(on_disk, "jack", 3)
+    refuse(on_disk, "jack", 3)  # changes nothing
     with pytest.raises(StorageError, match="changed by somebody else meanwhile"):
         roll_back(on_disk, chosen, "me")
     chosen = choose_rollback(on_disk, "jack", to=2)
@@ -313,7 +382,7 @@ def test_a_user_without_a_name_can_roll_back(publish: Publish) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     name = getpass.getuser() if os.geteuid() else "uid 54321"
-    assert json.loads(done.stdout)["job_id"] == f"rollback by {name}@{socket.gethostname()}"
+    assert json.loads(done.stdout)["by"] == f"{name}@{socket.gethostname()}"
 
 
 def test_the_console_script_rolls_back(on_disk: Location) -> None:

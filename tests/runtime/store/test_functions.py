@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
-from mlsql_runtime.errors import VersionNotFound
+from mlsql_runtime.errors import FormatError, VersionNotFound
 from mlsql_runtime.store import functions
+from mlsql_runtime.store.history import read_history
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FunctionRecord
+from mlsql_runtime.store.manifest import FunctionRecord, Refusal
 from mlsql_runtime.store.read import verify
+from mlsql_runtime.store.refusals import KEPT, add_refusal, never_registered, read_refusals
 
 Package = Callable[..., FunctionRecord]
 
@@ -132,3 +137,118 @@ def test_a_reader_sees_whole_pointers_while_a_writer_moves_them(local_root: Loca
     pointer = functions.read_pointer(local_root, "jack")
     assert pointer is not None
     assert len(pointer.history) == moves + 1
+
+
+# -- who, when and why
+
+
+def test_the_history_says_who_and_why(root: Location, package: Package) -> None:
+    first, second = package(root, "jack", 1), package(root, "jack", 2)
+    functions.point(root, first)
+    functions.point(root, second, "ann", "score 0.5 is at least 0.4")
+    functions.point_back(root, first, "bob@host", "too slow")
+    pointer = functions.read_pointer(root, "jack")
+    assert pointer is not None
+    assert [(move.happened, move.job_id, move.by, move.reason) for move in pointer.history] == [
+        ("registered", "job-2", None, None),
+        ("registered", "job-2", "ann", "score 0.5 is at least 0.4"),
+        ("rolled back", None, "bob@host", "too slow"),
+    ]
+    document = json.loads((functions.function_dir(root, "jack") / "current.json").read())
+    assert document["format_version"] == 2
+
+
+MOVE_1 = {
+    "function_version": 1,
+    "version": 3,
+    "alg_index": 0,
+    "score": 0.5,
+    "job_id": "a.b/c/0",
+    "at": "2024-05-01T12:00:00+00:00",
+}
+
+
+def test_a_pointer_of_format_1_is_read_and_goes_on_as_format_2(root: Location, package: Package) -> None:
+    """What people have in their stores."""
+    back = {**MOVE_1, "job_id": "rollback by ann@host", "score": None}
+    place = functions.function_dir(root, "jack") / "current.json"
+    place.write(json.dumps({"format_version": 1, "function": "jack", "history": [MOVE_1, back]}).encode())
+    pointer = functions.read_pointer(root, "jack")
+    assert pointer is not None
+    assert [(move.happened, move.job_id, move.by, move.reason) for move in pointer.history] == [
+        ("registered", "a.b/c/0", None, None),
+        ("rolled back", None, "ann@host", None),
+    ]
+    assert pointer.current.version == 3
+    assert functions.pins(root) == {3: ("jack",)}
+    functions.point(root, package(root, "jack", 4), "bob")
+    after = functions.read_pointer(root, "jack")
+    assert after is not None
+    assert after.history[:2] == pointer.history
+    assert (after.current.version, after.current.by) == (4, "bob")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"format_version": 3, "function": "jack", "history": []}, "format_version is 3, this version of mlsql_runtime reads 2"),
+        ({"format_version": 1, "function": "jack", "history": [{**MOVE_1, "by": "x"}]}, "has no field 'by'"),
+        ({"format_version": True, "function": "jack", "history": []}, "expected int, got True"),
+        ({"format_version": 2, "function": "jack", "history": [MOVE_1]}, "lacks the field 'happened'"),
+        ({"format_version": 1, "function": "jack", "history": []}, "its history is empty"),
+        ([], "format_version is None"),
+    ],
+)
+def test_a_pointer_that_is_none_is_refused(local_root: Location, document: object, told: str) -> None:
+    (functions.function_dir(local_root, "jack") / "current.json").write(json.dumps(document).encode())
+    with pytest.raises(FormatError) as caught:
+        functions.read_pointer(local_root, "jack")
+    assert told in caught.value.message
+
+
+def refusal(version: int, hour: int = 0) -> Refusal:
+    at = datetime(2026, 1, 1 + hour // 24, hour % 24, tzinfo=timezone.utc)
+    return Refusal(version=version, alg_index=0, score=0.1, job_id="j", at=at, by="ann", reason=f"version {version} is worse")
+
+
+def test_a_refusal_touches_nothing_but_its_own_document(root: Location, package: Package) -> None:
+    functions.point(root, package(root, "jack", 1))
+    before = {name: (root / name).read() for name in root.files()}
+    add_refusal(root, "jack", refusal(2))
+    assert {name: (root / name).read() for name in root.files() if name in before} == before
+    assert set(root.files()) - set(before) == {"_functions/jack/refusals.json"}
+    assert functions.pinned_versions(root) == {1}
+    assert functions.read_function(root, "jack").version == 1
+    assert never_registered(root) == []
+
+
+def test_a_name_that_was_only_refused_is_no_function(root: Location, package: Package) -> None:
+    add_refusal(root, "jack", refusal(1))
+    assert functions.functions(root) == []
+    assert functions.read_pointer(root, "jack") is None
+    assert functions.pins(root) == {}
+    assert never_registered(root) == ["jack"]
+    with pytest.raises(VersionNotFound):
+        functions.read_function(root, "jack")
+    functions.discard(root, package(root, "jack", 1))  # a registration that failed later
+    assert read_refusals(root, "jack") == (refusal(1),)
+    (entry,) = read_history(root, "jack").history
+    assert (entry.happened, entry.current, entry.reason) == ("refused", False, "version 1 is worse")
+
+
+def test_the_newest_refusals_are_kept(local_root: Location) -> None:
+    for hour in range(KEPT + 3):
+        add_refusal(local_root, "jack", refusal(hour, hour))
+    assert [each.version for each in read_refusals(local_root, "jack")] == list(range(3, KEPT + 3))
+
+
+def test_refusals_stand_where_they_happened(local_root: Location, package: Package) -> None:
+    add_refusal(local_root, "jack", refusal(1))
+    functions.point(local_root, package(local_root, "jack", 2))
+    add_refusal(local_root, "jack", replace(refusal(3), at=datetime(2999, 1, 1, tzinfo=timezone.utc)))
+    history = read_history(local_root, "jack").history
+    assert [(entry.happened, entry.version, entry.current) for entry in history] == [
+        ("refused", 1, False),
+        ("registered", 2, True),
+        ("refused", 3, False),
+    ]
