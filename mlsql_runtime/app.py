@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mlsql_runtime import codec, engine, result
 from mlsql_runtime.errors import MLSQLError
@@ -24,9 +26,25 @@ from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
 
+FOLDER_PREFIX = "mlsql-job-"  # of a job's own folder
 PARENT_CHECK_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
-CANCEL_SECONDS = 10.0  # for cleaning up, once cancelled
+CANCEL_SECONDS = 4.0  # for cleaning up, once cancelled: less than launch waits before it kills
+
+
+@dataclass
+class _Orphan:
+    """The folder of the job's files, which nobody else removes when the process that submitted the job is gone."""
+
+    folder: str | None = None
+    is_alone: bool = False
+
+    def remove(self) -> None:
+        if self.is_alone and self.folder and os.path.basename(self.folder).startswith(FOLDER_PREFIX):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_orphan = _Orphan()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,15 +57,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=_cancel, daemon=True).start())
     if args.parent is not None:
+        _orphan.folder = os.path.dirname(args.plan)
         threading.Thread(target=_end_with, args=(args.parent,), name="mlsql-parent", daemon=True).start()
     try:
-        plan = load_plan(Location.of(args.plan).read(), args.plan)
-        secrets = codec.loads(Secrets, Location.of(args.secrets).read(), args.secrets) if args.secrets else Secrets()
+        plan = load_plan(_read_once(args.plan), args.plan)
+        secrets = codec.loads(Secrets, _read_once(args.secrets), args.secrets) if args.secrets else Secrets()
         outcome = run(plan, secrets)
     except MLSQLError as error:
         outcome = result.failed("unknown", (), error)
     Location.of(args.result).replace(codec.dumps(outcome).encode())
+    _orphan.remove()
     return 0 if outcome.is_successful else 1
+
+
+def _read_once(uri: str) -> bytes:
+    """A file that may hold secrets: gone once it is read, for whoever wrote it may be killed before it removes it."""
+    place = Location.of(uri)
+    text = place.read()
+    place.remove()
+    return text
 
 
 def run(plan: Plan, secrets: Secrets) -> RunResult:
@@ -69,10 +97,11 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
 
 
 def _end_with(parent: int) -> None:
-    """Ask this process to end when its Airflow task is gone, so that no orphan publishes beside a retry."""
+    """Ask this process to end when the one that submitted it is gone, so that no orphan publishes beside a retry."""
     begun = _start_time(parent)
     while _start_time(parent) == begun:
         time.sleep(PARENT_CHECK_SECONDS)
+    _orphan.is_alone = True
     say(f"the process {parent} that submitted this job is gone")
     _cancel()
 
@@ -85,13 +114,18 @@ def _cancel() -> None:
     from pyspark import SparkContext
 
     say("cancelling")
-    threading.Timer(CANCEL_SECONDS, os._exit, [128 + signal.SIGTERM]).start()
+    threading.Timer(CANCEL_SECONDS, _leave).start()
     while True:  # until the process ends: the statement may be about to start its next job
         context = SparkContext._active_spark_context
         if context is not None:
             with contextlib.suppress(Exception):  # the JVM may be gone by now
                 context.cancelAllJobs()
         time.sleep(CANCEL_AGAIN_SECONDS)
+
+
+def _leave() -> None:
+    _orphan.remove()
+    os._exit(128 + signal.SIGTERM)
 
 
 def _start_time(pid: int) -> str | None:

@@ -11,6 +11,7 @@ from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.feed.receive import span_of
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import (
+    FILE_FORMATS,
     RESOURCE,
     KafkaFeed,
     Load,
@@ -30,8 +31,6 @@ from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest
 
-_FILE_FORMATS = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")
-
 
 def precheck(plan: Plan, is_local: bool, secrets: Secrets) -> None:
     """Read every script, look for models, functions, interpreters and topics that statements need and do not make themselves.
@@ -48,10 +47,12 @@ def problems(plan: Plan, is_local: bool, secrets: Secrets) -> Iterator[MLSQLErro
     made = _Made()
     for index, statement in enumerate(plan.statements):
         try:
-            _check(statement, plan.job_id, is_local, secrets, made)
+            try:
+                _check(statement, plan.job_id, is_local, secrets, made)
+            finally:
+                made.add(statement)  # whatever is wrong with it, what follows is not
         except MLSQLError as error:
             yield error.at(index)
-        made.add(statement)  # whatever is wrong with it, what follows is not
 
 
 @dataclass
@@ -143,7 +144,7 @@ def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
 
 
 def _check_data(table: str, data_format: str, path: str) -> None:
-    if data_format.lower() not in _FILE_FORMATS or ("://" in path and not path.startswith("file:")):
+    if data_format.lower() not in FILE_FORMATS or ("://" in path and not path.startswith("file:")) or "{" in path:
         return
     local = Location.of(path).path
     candidates: Sequence[str] = glob.glob(local)

@@ -66,10 +66,8 @@ class MLSQLHook(BaseHook):
         from mlsql_runtime.launch.job import LOCAL
 
         submit = SubmitHook(conn_id=self.spark_conn_id)
-        if "cluster" in (submit.deploy_mode, self.conf.get("spark.submit.deployMode")):
-            raise InputError(
-                f"connection {self.spark_conn_id} or conf asks for deploy mode cluster; MLSQL jobs run in client mode: set that"
-            )
+        if submit.deploy_mode == "cluster":
+            raise InputError(f"connection {self.spark_conn_id} asks for deploy mode cluster; jobs run in client mode: set that")
         if submit.master.endswith("://"):
             raise InputError(f"connection {self.spark_conn_id} names no master; set its host, such as spark://host:7077 or yarn")
         if submit.master == LOCAL:

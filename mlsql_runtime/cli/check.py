@@ -6,15 +6,17 @@ from typing import Any
 
 import click
 
-from mlsql_runtime.cli.exit_codes import OK, WRONG_INPUT
+from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.output import print_json
-from mlsql_runtime.cli.parameters import json_option
-from mlsql_runtime.cli.scripts import Script, given, read_script, variable_options
-from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.cli.parameters import FILE, json_option
+from mlsql_runtime.cli.scripts import given, read_script, variable_options
+from mlsql_runtime.errors import InputError, MLSQLError
+
+_UNAVAILABLE = {"StorageError", "KafkaUnavailable"}
 
 
 @click.command(short_help="Report all errors of scripts, without running them.")
-@click.argument("scripts", nargs=-1, required=True, metavar="SCRIPT...")
+@click.argument("scripts", type=FILE, nargs=-1, required=True, metavar="SCRIPT...")
 @variable_options
 @click.option("--inputs", is_flag=True, help="Also look for the data, scripts, models and topics that they name.")
 @json_option
@@ -35,29 +37,39 @@ def check(
       mlsql check train.mlsql predict.mlsql --var day=2024-05-01
     """
     outside = given(variables, variable_file, functions)
-    reports = [_report(read_script(path), outside, inputs) for path in scripts]
+    reports = [_report(path, outside, inputs) for path in scripts]
     if as_json:
         print_json(reports)
     else:
         for report in reports:
             _print(report)
-    context.exit(WRONG_INPUT if any(report["errors"] for report in reports) else OK)
+    kinds = {error["kind"] for report in reports for error in report["errors"]}
+    context.exit(UNAVAILABLE if kinds and kinds <= _UNAVAILABLE else WRONG_INPUT if kinds else OK)
 
 
-def _report(script: Script, outside: dict[str, Any], inputs: bool) -> dict[str, Any]:
-    """``{"script", "statements", "errors": [{"file", "line", "column", "message"}], "warnings": […]}``."""
+def _report(path: str, outside: dict[str, Any], inputs: bool) -> dict[str, Any]:
+    """``{"script", "statements", "errors": [{"kind", "file", "line", "column", "message"}], "warnings": […]}``."""
     from mlsql_runtime.language import check_script, compile_script
 
-    arguments = {"name": script.name, "folder": script.folder, **outside}
-    found: list[MLSQLError] = list(check_script(script.text, **arguments))
     statements, warnings = 0, list[str]()
-    if not found:
-        compiled = compile_script(script.text, **arguments)
-        statements, warnings = len(compiled.statements), list(compiled.warnings)
-        if inputs:
-            found = _missing(compiled)
-    errors = [{key: error.facts.get(key) for key in ("file", "line", "column")} | {"message": error.message} for error in found]
-    return {"script": script.name, "statements": statements, "errors": errors, "warnings": warnings}
+    found: list[MLSQLError]
+    try:
+        script = read_script(path)
+    except InputError as error:
+        found = [error]
+    else:
+        arguments = {"name": script.name, "folder": script.folder, **outside}
+        found = list(check_script(script.text, **arguments))
+        if not found:
+            compiled = compile_script(script.text, **arguments)
+            statements, warnings = len(compiled.statements), list(compiled.warnings)
+            found = _missing(compiled) if inputs else []
+    return {"script": path, "statements": statements, "errors": [_document(error) for error in found], "warnings": warnings}
+
+
+def _document(error: MLSQLError) -> dict[str, Any]:
+    place = {key: error.facts.get(key) for key in ("file", "line", "column")}
+    return {"kind": type(error).__name__, **place, "message": error.message}
 
 
 def _missing(compiled: Any) -> list[MLSQLError]:

@@ -10,7 +10,9 @@ import click
 
 from mlsql_runtime.cli.exit_codes import FAILED, OK
 from mlsql_runtime.cli.interruption import interruptible
-from mlsql_runtime.cli.parameters import KeyValue, as_dict, json_option
+from mlsql_runtime.cli.output import print_json, size_text
+from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict, json_option
+from mlsql_runtime.errors import InputError
 
 if TYPE_CHECKING:
     from mlsql_runtime.local.request import Report, Request
@@ -29,7 +31,7 @@ Example:
 
 
 @click.command(help=_HELP, short_help="Try a training script in seconds, without Spark.")
-@click.argument("script")
+@click.argument("script", type=FILE)
 @click.option("--data", required=True, metavar="REF", help="format.`path` as in MLSQL, or a path with a known ending.")
 @click.option("--option", "options", type=KeyValue(), multiple=True, help="Spark's reader option, such as header=true.")
 @click.option("--fit-param", "fit_params", type=KeyValue(), multiple=True, help="A fit parameter; resource.x=PATH too.")
@@ -42,11 +44,11 @@ Example:
     show_default=True,
     help="What the script finds in tempDataLocalPath.",
 )
-@click.option("--python", "python_path", metavar="PATH", help="The interpreter that runs the script.")
+@click.option("--python", "python_path", type=FILE, metavar="PATH", help="The interpreter that runs the script.")
 @click.option("--python-param", "flags", multiple=True, metavar="FLAGS", help="Its flags, such as '-X dev'.")
 @click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="End the script after that long.")
-@click.option("--model-dir", metavar="DIR", help="Keep the model there; a new or empty folder.")
+@click.option("--model-dir", type=FILE, metavar="DIR", help="Keep the model there; a new or empty folder.")
 @click.option("--keep-local-directory", is_flag=True, help="Keep data, model and log of the run.")
 @click.option("--spark", "use_spark", is_flag=True, help="Load and write the data with a local Spark.")
 @json_option
@@ -64,8 +66,6 @@ def fit(as_json: bool, **given: Any) -> int:
     with interruptible():
         report = fit_locally(request, say, show)
     if as_json:
-        from mlsql_runtime.cli.output import print_json
-
         print_json(report)
     else:
         click.echo()
@@ -107,7 +107,7 @@ def _request(
         feed=FileFeed(format=data_format),
         python=PythonEnv(
             path=python_path,
-            flags=tuple(flag for text in flags for flag in shlex.split(text)),
+            flags=tuple(flag for text in flags for flag in _flags(text)),
             envs=as_dict(envs, "--env"),
             timeout=timeout,
         ),
@@ -127,6 +127,13 @@ def _request(
         model_dir=Location.of(model_dir) if model_dir else None,
         use_spark=use_spark or source.needs_spark or (validate is not None and validate.needs_spark),
     )
+
+
+def _flags(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"--python-param is {text!r}; expected flags as on a command line ({error})") from None
 
 
 def _lines(report: Report) -> Iterator[tuple[str, str]]:
@@ -151,12 +158,5 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
 
 def _model_lines(report: Report) -> Iterator[tuple[str, str]]:
     for at, file in enumerate(report.files):
-        yield "" if at else "model", f"{file.path}  {_size(file.size)}"
+        yield "" if at else "model", f"{file.path}  {size_text(file.size)}"
     yield "", f"in {report.model_dir}" if report.model_dir else "not kept; --model-dir DIR keeps it"
-
-
-def _size(count: int) -> str:
-    """Bytes as people read them."""
-    if count < 1024:
-        return f"{count} bytes"
-    return f"{count / 1024:.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"

@@ -21,7 +21,8 @@ def interruptible() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    listened = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup has SIGHUP ignored
+    before = {number: signal.signal(number, interrupt) for number in listened}
     try:
         yield
     finally:

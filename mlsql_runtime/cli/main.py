@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ import click
 from mlsql_runtime import __version__, errors
 from mlsql_runtime.cli.check import check
 from mlsql_runtime.cli.completion import completion
-from mlsql_runtime.cli.exit_codes import FAILED, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
+from mlsql_runtime.cli.exit_codes import FAILED, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
@@ -36,6 +37,7 @@ Exit codes:
   1    a script, a training or a verification failed
   2    the command line, the script or its input is wrong
   3    Spark, storage or Kafka failed: trying again may help
+  70   a mistake of mlsql itself
   130  interrupted
 """
 
@@ -71,6 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MLSQLError as error:
         click.echo(f"mlsql: {error.message}", err=True)
         return exit_code(error)
+    except Exception as error:
+        if os.environ.get("MLSQL_DEBUG"):
+            raise
+        click.echo(
+            f"mlsql: {type(error).__name__}: {error}; this is a mistake of mlsql: run it again with MLSQL_DEBUG=1 and report "
+            "the traceback",
+            err=True,
+        )
+        return INTERNAL
     return code if isinstance(code, int) else OK
 
 

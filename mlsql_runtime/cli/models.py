@@ -277,7 +277,7 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
         raise click.UsageError("give a VERSION or --all, not both")
     contents = look_into(path)
     pointers = read_pointers(contents.root)
-    numbers = _complete(contents) if every else [_one_version(contents, version)]
+    numbers = (_complete(contents) if every else []) or [_one_version(contents, version)]
     checked = []
     for number in numbers:
         checked.append(check_version(contents.root, number, pointers))

@@ -36,4 +36,6 @@ def as_dict(pairs: Iterable[tuple[str, str]], option: str) -> dict[str, str]:
     return found
 
 
+#: A path that a shell completes; whether there is something is for the command to say.
+FILE = click.Path()
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

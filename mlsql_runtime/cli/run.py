@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import sys
@@ -13,21 +14,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlsql_runtime.cli.interruption import interruptible
-from mlsql_runtime.cli.output import print_json, print_table
-from mlsql_runtime.cli.parameters import KeyValue, as_dict, json_option
+from mlsql_runtime.cli.output import cell, print_json, print_table
+from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict, json_option
 from mlsql_runtime.cli.progress import JobProgress
-from mlsql_runtime.cli.scripts import Script, given, read_script, variable_options
+from mlsql_runtime.cli.scripts import Script, given, read_script, read_values, variable_options
 from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.plan import option_text
 
 if TYPE_CHECKING:
     from mlsql_runtime.language import Compiled
     from mlsql_runtime.result import RunResult
 
+_MASTER = re.compile(r"local(-cluster)?(\[.+\])?|(spark|k8s)://.+|yarn")
 _COLUMN = 10  # characters that a column has at least on a terminal
 
 
 @click.command(short_help="Run a script on Spark.")
-@click.argument("script")
+@click.argument("script", type=FILE)
 @variable_options
 @click.option(
     "--master", metavar="MASTER", default="local[*]", show_default=True, envvar="MLSQL_MASTER", help="Where Spark runs."
@@ -39,6 +42,7 @@ _COLUMN = 10  # characters that a column has at least on a terminal
     metavar="KEY=VALUE",
     help="A Spark property. May be repeated; the script's come over it.",
 )
+@click.option("--conf-file", type=FILE, metavar="FILE", help="Spark properties in a JSON object, such as secret keys.")
 @click.option("--rows", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of the last table to show.")
 @json_option
 def run(
@@ -48,6 +52,7 @@ def run(
     functions: tuple[tuple[str, str], ...],
     master: str,
     conf: tuple[tuple[str, str], ...],
+    conf_file: str | None,
     rows: int,
     as_json: bool,
 ) -> None:
@@ -65,7 +70,10 @@ def run(
     from mlsql_runtime.result import script_xcom
 
     source = read_script(script)
-    properties = as_dict(conf, "--conf")
+    if not _MASTER.fullmatch(master):
+        raise click.BadParameter(f"{master!r}; expected local[*], spark://host:7077, yarn or k8s://…", param_hint="--master")
+    file = {name: option_text(value) for name, value in read_values(conf_file, "--conf-file").items()}
+    properties = {**file, **as_dict(conf, "--conf")}
     compiled = compile_script(source.text, name=source.name, folder=source.folder, **given(variables, variable_file, functions))
     for warning in compiled.warnings:
         click.echo(f"{warning} (warning)", err=True)
@@ -102,9 +110,13 @@ def _print_table(table: dict[str, Any]) -> None:
     columns = table["columns"]
     count = max(1, shutil.get_terminal_size().columns // _COLUMN) if sys.stdout.isatty() else len(columns)
     numbers = [
-        name for position, name in enumerate(columns) if all(isinstance(row[position], (int, float)) for row in table["rows"])
+        cell(name)
+        for position, name in enumerate(columns)
+        if all(isinstance(row[position], (int, float)) for row in table["rows"])
     ]
-    print_table(columns[:count], ([_cell(value) for value in row[:count]] for row in table["rows"]), numbers)
+    print_table(
+        [cell(name) for name in columns[:count]], ([_cell(value) for value in row[:count]] for row in table["rows"]), numbers
+    )
     left = [f"{len(columns) - count} more columns"] if len(columns) > count else []
     left += ["more rows"] if table["more"] else []
     if left:
@@ -114,4 +126,4 @@ def _print_table(table: dict[str, Any]) -> None:
 def _cell(value: Any) -> Any:
     if value is None:
         return "null"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict, bool)) else value
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)  # numbers in full

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from mlsql_runtime.cli.parameters import KeyValue, as_dict
+from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FunctionRef
 
@@ -34,6 +34,8 @@ def read_script(path: str) -> Script:
     :raises InputError: when it is no readable UTF-8 text.
     """
     try:
+        if not path:
+            raise InputError("the name of a script is empty; name a file, or - for standard input")
         if path == "-":
             return Script(sys.stdin.read(), "<stdin>", Path.cwd())
         return Script(Path(path).read_text(encoding="utf-8-sig"), path, Path(path).absolute().parent)
@@ -50,6 +52,7 @@ def variable_options(command: F) -> F:
     file = click.option(
         "--var-file",
         "variable_file",
+        type=FILE,
         metavar="FILE",
         help="Values in a JSON object, such as passwords, which others may read on a command line. --var comes over it.",
     )
@@ -70,11 +73,11 @@ def given(
     """The options' values as the compiler takes them."""
     found = as_dict(functions, "--function")
     references = [FunctionRef(name=name, model_path=os.path.expanduser(path), function=name) for name, path in found.items()]
-    return {"variables": {**_read_variables(variable_file), **as_dict(variables, "--var")}, "functions": references}
+    return {"variables": {**read_values(variable_file, "--var-file"), **as_dict(variables, "--var")}, "functions": references}
 
 
-def _read_variables(path: str | None) -> dict[str, Any]:
-    """Names to values.
+def read_values(path: str | None, option: str) -> dict[str, Any]:
+    """Names to values, of a file that an option names.
 
     :raises InputError: when the file holds no JSON object of texts and numbers.
     """
@@ -85,7 +88,7 @@ def _read_variables(path: str | None) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"no JSON ({error})"
         expected = 'expected a JSON object such as {"day": "2024-05-01"}'
-        raise InputError(f"--var-file {path}: {reason}; {expected}", path=path) from None
+        raise InputError(f"{option} {path}: {reason}; {expected}", path=path) from None
     if not isinstance(found, dict) or not all(isinstance(value, (str, int, float)) for value in found.values()):
-        raise InputError(f"--var-file {path}: expected a JSON object of names to texts, numbers, true or false", path=path)
+        raise InputError(f"{option} {path}: expected a JSON object of names to texts, numbers, true or false", path=path)
     return found

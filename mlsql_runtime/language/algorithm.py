@@ -16,7 +16,7 @@ from mlsql_runtime.language.refusals import algorithm_problem
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source
-from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Predict, PythonEnv, Register, Train, option_text
+from mlsql_runtime.plan import RESOURCE, FileFeed, FunctionRef, KafkaFeed, Predict, PythonEnv, Register, Train, option_text
 
 _OBSOLETE = (
     *("mlflowPath", "useThread", "distributeEveryExecutor", "enableErrorMsgToKafka", "autoSelectByMetric", "kafkaParam.userName"),
@@ -32,7 +32,7 @@ _REGISTER = (
     *("minScore", "onlyIfBetter", "sampleTable"),
 )
 _PREDICT = ("pythonScriptPath", "algIndex", "modelVersion", "sameRows", "fitParam.0.<name>", *_SYSTEM)
-_GROUP = re.compile(r"([0-9]{1,4})\.(.+)", re.DOTALL)
+_GROUP = re.compile(r"(0|[1-9][0-9]{0,3})\.(.+)", re.DOTALL)
 
 
 def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
@@ -44,7 +44,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     script = _script(node.ref, options, scope)
     validate = options.take("validateTable", scope.find_table, None)
     evaluate = options.take("evaluateTable", scope.find_table, None)
-    groups = _groups(options)
+    groups = _groups(options, scope)
     feed = _feed(node, options, source, scope)
     python = _python(options)
     kept = _kept(options)
@@ -68,7 +68,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
         scope.define(result)
     return Train(
         table=table,
-        model_path=scope.path(node.ref.path, "the model path"),
+        model_path=scope.kept_path(source, node.ref.path, scope.path(node.ref.path, "the model path")),
         script_path=script,
         fit_params=groups,
         validate_table=validate or evaluate,
@@ -119,7 +119,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
     index = options.take("algIndex", whole(0), None)
     same_rows = options.take("sameRows", boolean, True)
     second = next((option for name, option in options.places("fitParam.").items() if not name.startswith("0.")), None)
-    groups = _groups(options)
+    groups = _groups(options, scope)
     if len(groups) > 1 and second is not None:
         options.refuse_at(second, "a batch script has one group of parameters: fitParam.0")
     python = _python(options)
@@ -163,7 +163,7 @@ def _script(ref: syntax.Ref, options: Options, scope: Scope) -> str:
     return scope.beside(path)
 
 
-def _groups(options: Options) -> tuple[dict[str, str], ...]:
+def _groups(options: Options, scope: Scope) -> tuple[dict[str, str], ...]:
     """``fitParam.<i>.<name>`` as one dict for each i; one empty group when there is none."""
     groups: dict[int, dict[str, str]] = {}
     begun: dict[int, syntax.Option] = {}
@@ -173,7 +173,8 @@ def _groups(options: Options) -> tuple[dict[str, str], ...]:
         if match is None:
             options.refuse_at(places[name], f"option 'fitParam.{name[:40]}' names no group; expected fitParam.0.<name>")
             continue
-        groups.setdefault(int(match[1]), {})[match[2]] = value
+        is_path = match[2].startswith(RESOURCE)
+        groups.setdefault(int(match[1]), {})[match[2]] = scope.existing_beside(value) if is_path else value
         begun.setdefault(int(match[1]), places[name])
     missing = next(index for index in range(len(groups) + 1) if index not in groups)
     if missing < len(groups):

@@ -34,7 +34,12 @@ class Compiled:
     warnings: tuple[str, ...] = ()
 
     def showing(self, rows: int) -> tuple[Statement, ...]:
-        """The statements, and one that shows the first rows of the last table they make; none for 0 rows."""
+        """The statements, and one that shows the first rows of the last table they make; none for 0 rows.
+
+        :raises InputError: when there is nothing to run.
+        """
+        if not self.statements:
+            raise InputError("the script has no statement that does anything; write one, such as select 1 as x as t;")
         last = self._last_table()
         return self.statements if last is None or rows == 0 else (*self.statements, Show(table=last[1], rows=rows))
 
@@ -102,6 +107,14 @@ def check_script(
     return tuple(compiler.errors)
 
 
+def _by_name(functions: Iterable[FunctionRef]) -> dict[str, FunctionRef]:
+    found: dict[str, FunctionRef] = {}
+    for function in functions:
+        if found.setdefault(function.name.lower(), function) is not function:
+            raise InputError(f"two functions are called {function.name}, which Spark does not tell apart; rename one of them")
+    return found
+
+
 def _kafka_settings(client: Mapping[str, str]) -> KafkaSettings:
     return parse_settings(client, "kafkaParam")
 
@@ -122,6 +135,8 @@ class _Compiler:
                 raise InputError(
                     f"variable {name!r} is given; expected a name of letters, digits, dots and underscores", name=name
                 )
+            if not isinstance(value, (str, int, float)):
+                raise InputError(f"variable '{name}' is {value!r}; expected text, a number, true or false", name=name)
             values[name] = option_text(value)
         self.errors: list[InputError] = []
         self._includes = 0
@@ -129,7 +144,7 @@ class _Compiler:
         self._scope = Scope(
             variables=Variables(values),
             folder=None if folder is None else Path(folder),
-            functions={function.name.lower(): function for function in functions},
+            functions=_by_name(functions),
             kafka_settings=kafka_settings,
         )
 
@@ -216,7 +231,7 @@ def _compile(node: syntax.Node, source: Source, scope: Scope) -> Statement | Non
         case syntax.Load():
             return tables.load(node, scope)
         case syntax.Save():
-            return tables.save(node, scope)
+            return tables.save(node, source, scope)
         case syntax.Select():
             return queries.select(node, source, scope)
         case syntax.Train():

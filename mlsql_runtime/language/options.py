@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Options:
     """What a statement's options say. Problems are collected, so that :meth:`finish` reports all of them."""
 
     def __init__(self, options: Sequence[syntax.Option], variables: Variables) -> None:
+        self._variables = variables
         self._given: dict[str, _Given] = {}
         self._problems: list[Problem] = []
         self.incomplete = False  # an option could not be read, so that nothing can be said to be missing
@@ -54,7 +56,7 @@ class Options:
             return read(given.value)
         except InputError as error:
             bare = error.message.startswith("expected")
-            message = f"{name} is {clipped(given.value)}; {error.message}" if bare else error.message
+            message = f"{name} is {self._variables.shown(given.option.value)}; {error.message}" if bare else error.message
             self.refuse_value(given.option, message)
             return default
 
@@ -144,10 +146,7 @@ def whole(minimum: int) -> Callable[[str], int | None]:
     """Reads a whole number of at least ``minimum``."""
 
     def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = minimum - 1
+        number = int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else minimum - 1
         if number < minimum:
             raise InputError(f"expected a whole number of at least {minimum}")
         return number

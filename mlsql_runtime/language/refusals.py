@@ -19,7 +19,7 @@ _STATEMENTS = {
     "truncate": "truncate is not here; save overwrite replaces what is stored",
     "use": "use is not here; name the database in the query, as in select * from db.table as t",
     "cache": "cache is not here; Spark reads a table again when it is used again, so save it and load it to keep it",
-    "show": "show is not here; the operators' XCom and the log show what a script made",
+    "show": "show is not here; mlsql models and mlsql functions show what is at a path",
     "describe": "describe is not here; a script's log shows tables and models",
     "desc": "describe is not here; a script's log shows tables and models",
     "explain": "explain is not here; Spark's own page shows the plan of a query",
@@ -31,7 +31,7 @@ _LOADS = {
     "script": "script is not here; pythonScriptPath names a script, and jsonStr and csvStr load what a variable holds",
     "modelparams": "modelParams is not here; docs/training.md lists the options of training",
     "modelexample": "modelExample is not here; docs/training.md has examples",
-    "modelexplain": "modelExplain is not here; the manifest of a version says what it holds",
+    "modelexplain": "modelExplain is not here; mlsql models show PATH tells what a version holds",
     "mlsqlapi": "mlsqlAPI is not here; docs/language.md lists the statements",
     "mlsqlconf": "mlsqlConf is not here; docs/language.md lists what can be set",
     "_mlsql_": "_mlsql_ is not here; docs/language.md lists the statements",
@@ -55,7 +55,7 @@ SET_TYPES = {
 def statement_problem(word: str) -> str:
     """Why there is no statement that begins with ``word``."""
     if word == "!":
-        return "commands such as !show are not here; what they print is in the task log, the XCom and the manifests"
+        return "commands such as !show are not here; mlsql models and mlsql functions show what is at a path"
     if word in _STATEMENTS:
         return _STATEMENTS[word]
     return f"there is no statement '{word[:40]}'{did_you_mean(word[:40], (*STATEMENTS, *QUERIES))}"

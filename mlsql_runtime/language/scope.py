@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from mlsql_runtime.language.source import Origin, Problem, Refused, Source, clip
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
 
 @dataclass
 class Scope:
@@ -32,6 +35,7 @@ class Scope:
     kafka_settings: Callable[[Mapping[str, str]], KafkaSettings]
     tables: dict[str, str] = field(default_factory=dict)
     connections: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    saved: set[str] = field(default_factory=set)
     conf: dict[str, str] = field(default_factory=dict)
     kafka_secrets: dict[str, Mapping[str, str]] = field(default_factory=dict)
     statements: list[Statement] = field(default_factory=list)
@@ -52,14 +56,14 @@ class Scope:
         return name
 
     def find_table(self, name: str) -> str:
-        """The name of a table that statements before made.
+        """The name of a table that statements before made, as they wrote it.
 
         :raises InputError: when none did.
         """
         if name.lower() not in self.tables:
             advice = suggestion(name, self.tables.values()) or "; load it first"
             raise InputError(f"there is no table {clipped(name)} before this{advice}")
-        return name
+        return self.tables[name.lower()]
 
     def table(self, token: Token) -> str:
         """:meth:`find_table`, for a token.
@@ -86,16 +90,26 @@ class Scope:
 
     def beside(self, path: str) -> str:
         """The path of a script: a relative one starts at the folder of the MLSQL script."""
-        if self.folder is None or "://" in path or path.startswith("file:") or os.path.isabs(path):
+        if self.folder is None or not path or _SCHEME.match(path) or os.path.isabs(path):
             return path
         return os.path.normpath(self.folder / path)
 
-    def existing_beside(self, path: str | None) -> str | None:
-        """The path of data: a relative one means the MLSQL script's folder if it is there, else it is Spark's to find."""
-        if path is None or self.folder is None:
-            return path
+    def existing_beside(self, path: str) -> str:
+        """The path of data that are read: a relative one means the MLSQL script's folder if they are there, and the script
+        did not save to it; else it is Spark's to find.
+        """
         beside = self.beside(path)
-        return beside if beside != path and _exists(beside) else path
+        return beside if beside != path and path.rstrip("/") not in self.saved and _exists(beside) else path
+
+    def kept_path(self, source: Source, token: Token, path: str) -> str:
+        """The path of what stays when the job is over."""
+        if path and not os.path.isabs(path) and not _SCHEME.match(path):
+            self.warn(
+                source,
+                start_of(token),
+                f"path {clipped(path)} is relative, to wherever the job runs; write it from / on, or a URI",
+            )
+        return path
 
     def define(self, table: str) -> None:
         """There is a table from here on."""

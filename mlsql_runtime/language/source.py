@@ -17,6 +17,10 @@ _SECRET = re.compile(
         (?P<value> '''.*?(?:'''|\Z) | \"\"\".*?(?:\"\"\"|\Z) | '(?:\\.|[^'\\])* | "(?:\\.|[^"\\])* )""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+_SECRET_INSIDE = re.compile(
+    r"""(?P<name> (?:password|passwd|pwd|secret|token|api_?key) = ) (?P<value> [^\s&;,"'`]{1,200} )""", re.VERBOSE | re.IGNORECASE
+)
+_SECRET_OF_USER = re.compile(r"""(?P<name> :// [^\s/:@"'`]{0,200} : ) (?P<value> [^\s/@"'`]{1,200} ) (?=@)""", re.VERBOSE)
 HALF = re.compile("[\ud800-\udfff]")  # of a character, or a byte: no file and no terminal takes it
 _HIDDEN = re.compile(r"[^\n\r'\"]")
 _WORD = 60  # characters of a word that a message shows
@@ -80,7 +84,9 @@ class Source:
     @functools.cached_property
     def _shown(self) -> str:
         """The text, as long as it is, with stars for passwords, and nothing that cannot be printed."""
-        text = _SECRET.sub(lambda match: match["name"] + _HIDDEN.sub("*", match["value"]), self.text)
+        text = self.text
+        for secret in (_SECRET, _SECRET_INSIDE, _SECRET_OF_USER):
+            text = secret.sub(lambda match: match["name"] + _HIDDEN.sub("*", match["value"]), text)
         return text if text.isascii() else HALF.sub("\ufffd", text)
 
     def _marked(self, origin: Origin, length: int) -> str:

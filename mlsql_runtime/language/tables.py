@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from lark import Token
 
+from mlsql_runtime.errors import InputError
 from mlsql_runtime.language import refusals, syntax
 from mlsql_runtime.language.options import Options, whole
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source, clipped, suggestion
 from mlsql_runtime.language.variables import is_variable_name
-from mlsql_runtime.plan import Load, Save
+from mlsql_runtime.plan import FILE_FORMATS, Load, Save, check_property
 
 _TEXTS = {"jsonstr": "json", "csvstr": "csv"}
-_FILES = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")
 _MODES: dict[str, Any] = {"overwrite": "overwrite", "append": "append", "errorifexists": "errorIfExists", "ignore": "ignore"}
 _SET_TYPES = ("", "conf", "defaultparam")
 
@@ -34,12 +35,18 @@ def load(node: syntax.Load, scope: Scope) -> Load:
         return _load_text(node, table, options, scope)
     path, given = _stored(table_format, node.ref, options, scope, refusals.LOAD_OPTIONS)
     scope.define(table)
-    return Load(table=table, format=table_format, path=scope.existing_beside(path), options=given)
+    if path is not None and table_format.lower() in FILE_FORMATS:
+        path = scope.existing_beside(os.path.expanduser(path))
+    return Load(table=table, format=table_format, path=path, options=given)
 
 
 def _load_text(node: syntax.Load, table: str, options: Options, scope: Scope) -> Load:
     """The path names a variable that holds the data."""
     table_format = _TEXTS[scope.format(node.ref).lower()]
+    if table_format == "csv":
+        options.refuse(
+            "multiLine", "csvStr reads line by line; write text with line ends in quotes to a file, and load csv.`path`"
+        )
     given, name = options.take_all(), ""
     with options.collecting():
         name = scope.variables.text(node.ref.path).strip()
@@ -54,7 +61,7 @@ def _load_text(node: syntax.Load, table: str, options: Options, scope: Scope) ->
     return Load(table=table, format=table_format, options=given, text=scope.variables.values[name])
 
 
-def save(node: syntax.Save, scope: Scope) -> Save:
+def save(node: syntax.Save, source: Source, scope: Scope) -> Save:
     """Any table that is known."""
     options = scope.options(node.options)
     table_format = scope.format(node.ref)
@@ -63,6 +70,9 @@ def save(node: syntax.Save, scope: Scope) -> Save:
         table = scope.table(node.table)
     file_num = options.take("fileNum", whole(1), None)
     path, given = _stored(table_format, node.ref, options, scope, refusals.SAVE_OPTIONS)
+    if path is not None and table_format.lower() in FILE_FORMATS:
+        path = scope.kept_path(source, node.ref.path, os.path.expanduser(path))
+        scope.saved.add(path.rstrip("/"))
     return Save(
         table=table,
         format=table_format,
@@ -86,7 +96,7 @@ def _stored(
         path = scope.variables.text(ref.path)
         if table_format.lower() == "jdbc" and not options.incomplete:
             given, path = _of_connection(path, ref.path, given, scope), ""
-        elif not path.strip() and table_format.lower() in _FILES:
+        elif not path.strip() and table_format.lower() in FILE_FORMATS:
             refuse(ref.path, f"the path of the {table_format} data is empty; it has to be given")
     options.finish("this statement")
     return path or None, given
@@ -102,7 +112,10 @@ def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope)
         table = path
     else:
         advice = suggestion(alias, scope.connections) if dot else ""
-        refuse(token, f"jdbc: {clipped(path)} is no `alias.table` of a connect before this{advice or '; connect first'}")
+        refuse(
+            token,
+            f"jdbc: {scope.variables.shown(token)} is no `alias.table` of a connect before this{advice or '; connect first'}",
+        )
     if table and not names & {"dbtable", "query"}:
         given = {**given, "dbtable": table}
     return given
@@ -154,6 +167,8 @@ def _set_property(name: str, value: str, node: syntax.SetVariable, scope: Scope)
         refuse(
             node.name[0], f"{clipped(name)} was set to another value before; a property holds for the whole job, so set it once"
         )
-    if not name.startswith("spark."):
-        refuse(node.name[0], f"{clipped(name)} is no property of Spark; their names begin with spark.")
+    try:
+        check_property(name, value)
+    except InputError as error:
+        refuse(node.name[0], error.message)
     scope.conf[name] = value

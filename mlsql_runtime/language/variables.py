@@ -56,6 +56,10 @@ class Variables:
         refuse_halves(text, start_of(token), end_of(token))
         return text
 
+    def shown(self, token: Token) -> str:
+        """A token's text for a message: a variable by its name, for its value may be secret."""
+        return clipped(str(token).strip("\"'`")) if "${" in token else clipped(self.text(token))
+
     def sql(self, token: Token) -> str:
         """A token of a query, which keeps its quotes."""
         return self._replaced(_PLAIN, token, 0, str(token))

@@ -20,7 +20,7 @@ from mlsql_runtime.errors import InputError, JobFailed
 from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
 from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.launch.processes import MARK, end_marked
-from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train, dump_plan
+from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train, check_property, dump_plan
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.store.publish import remove_stagings
@@ -28,7 +28,9 @@ from mlsql_runtime.store.read import open_model_path
 
 LOCAL = "local[*]"
 _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
-_SECRET = re.compile(r"secret|password|token|access[._-]?key|credential", re.IGNORECASE)
+_SECRET = re.compile(
+    r"secret|passw|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE
+)  # what a process list must not show
 _log = logging.getLogger(__name__)
 
 
@@ -74,6 +76,8 @@ class Job:
         :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
             Spark starts, if they can be known; JobFailed when the application died without a result.
         """
+        for name, value in self._conf.items():
+            check_property(name, value)
         if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
             raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
         precheck(self._plan, is_local(self._master), self._secrets)
@@ -103,8 +107,9 @@ class Job:
             end_marked(self.mark)
             submitter.close()
             self._remove_topics()
+            if not result_file.exists():
+                self._remove_stagings()
         if not result_file.exists():
-            self._remove_stagings()
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
         result = load_result(result_file.read_bytes())

@@ -117,7 +117,7 @@ def _objects(content: bytes, file: DataFile) -> Iterable[dict[str, Any]]:
             continue
         try:
             value = json.loads(line, parse_float=_Float.of)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{file.place.uri}:{number}: expected a JSON object: {error}", line=number) from error
         for row in value if isinstance(value, list) else [value]:
             if not isinstance(row, dict):

@@ -1,6 +1,7 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
 from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan, signed
+from mlsql_runtime.plan.properties import check_property
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
     RESOURCE,
@@ -19,9 +20,10 @@ from mlsql_runtime.plan.statements import (
     Train,
     is_identifier,
 )
-from mlsql_runtime.plan.table_ref import TableRef, option_text, parse_table_ref
+from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, parse_table_ref
 
 __all__ = [
+    "FILE_FORMATS",
     "PLAN_VERSION",
     "RESOURCE",
     "TEXT_FORMATS",
@@ -40,6 +42,7 @@ __all__ = [
     "Statement",
     "TableRef",
     "Train",
+    "check_property",
     "dump_plan",
     "is_identifier",
     "load_plan",

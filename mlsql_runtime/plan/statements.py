@@ -190,6 +190,10 @@ class Train:
         _require_text(self.script_path, "pythonScriptPath")
         if not self.fit_params:
             raise InputError("fitParam holds no group; give at least one, which may be empty: [{}]")
+        for index, params in enumerate(self.fit_params):
+            for name in params:
+                if name.startswith(RESOURCE) and not re.fullmatch(r"(?!\.+$)[^/\\\0]+", name[len(RESOURCE) :]):
+                    raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
         if self.validate_table is not None and self.validate_fraction is not None:
             raise InputError("both a validation table and a held-out fraction are given; expected one of them")
         if self.validate_fraction is not None and not 0 < self.validate_fraction < 1:

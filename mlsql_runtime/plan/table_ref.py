@@ -9,6 +9,7 @@ from typing import Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
 
+FILE_FORMATS = ("avro", "binaryfile", "csv", "json", "libsvm", "orc", "parquet", "text", "xml")  # Spark's, with a path each
 _TEXT = re.compile(r"\s*([A-Za-z][\w.]*)\.`([^`]+)`\s*")
 
 

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import ScriptFacts
 
 MAX_BYTES = 64 << 20
+_COPIES = tuple(f"{name}.py" for name in HELPERS)  # MLSQL's modules, as projects carried them along: ours are meant
 ENTRIES = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}  # of a folder, by statement
 
 
@@ -41,7 +43,8 @@ class ScriptBundle:
 
 
 def read_bundle(script_path: str, statement: str) -> ScriptBundle:
-    """Read a ``.py`` file, or a folder with all its files that has the entry for the kind of ``statement`` in it.
+    """Read a ``.py`` file, or a folder that has the entry for the kind of ``statement`` in it, with all its files but copies of
+    the modules that jobs bring along.
 
     :raises ScriptNotFound: when there is nothing there, or the folder has no such entry.
     :raises InputError: when a folder is larger than 64 MiB, or the script is no Python file.
@@ -53,7 +56,7 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
         return ScriptBundle(place.name, {place.name: place.read()})
     if not place.is_dir():
         raise ScriptNotFound(f"there is no script at {script_path}; check pythonScriptPath", path=script_path)
-    sizes = {name: size for name, size in place.files().items() if "__pycache__/" not in name}
+    sizes = {name: size for name, size in place.files().items() if "__pycache__/" not in name and name not in _COPIES}
     if entry not in sizes:
         raise ScriptNotFound(f"the folder {script_path} has no {entry}; add it, or name the script itself", path=script_path)
     if sum(sizes.values()) > MAX_BYTES:

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 MAX_COLUMNS = 100
 VALUE_CHARACTERS = 1000  # of a value's JSON; a longer one becomes text and is cut
-TOTAL_CHARACTERS = 256 << 10
+TOTAL_CHARACTERS = 256 << 10  # of all rows as JSON
 
 
 def show(statement: Show, job: Job) -> ShowResult:
     """As many rows as fit into a result, whatever they hold."""
     table = job.table(statement.table)
-    found = table.limit(statement.rows + 1).collect()
     columns = tuple(table.columns[:MAX_COLUMNS])
-    rows = _bounded([_value(item) for item in tuple(row)[:MAX_COLUMNS]] for row in found[: statement.rows])
+    numbered = table.toDF(*(f"_{number}" for number in range(len(table.columns))))  # names may occur twice
+    found = numbered.select([f"_{number}" for number in range(len(columns))]).limit(statement.rows + 1).collect()
+    rows = _bounded([_value(item) for item in row] for row in found[: statement.rows])
     return ShowResult(table=statement.table, columns=columns, rows=rows, more=len(rows) < len(found))
 
 
@@ -34,16 +35,17 @@ def _bounded(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:
     kept: list[tuple[Any, ...]] = []
     room = TOTAL_CHARACTERS
     for row in rows:
-        texts = [json.dumps(value, ensure_ascii=False) for value in row]
-        short = [
-            value if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]}…"
-            for value, text in zip(row, texts, strict=True)
-        ]
-        room -= sum(min(len(text), VALUE_CHARACTERS) for text in texts)
+        short = tuple(map(_shortened, row))
+        room -= len(json.dumps(short))
         if room < 0:
             break
-        kept.append(tuple(short))
+        kept.append(short)
     return tuple(kept)
+
+
+def _shortened(value: Any) -> Any:
+    text = json.dumps(value, ensure_ascii=False)
+    return value if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]}…"
 
 
 def _value(value: Any) -> Any:

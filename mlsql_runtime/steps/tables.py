@@ -1,7 +1,8 @@
-"""load, select, save and show: Spark does the work."""
+"""load, select and save: Spark does the work."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.live import say
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from mlsql_runtime.steps.job import Job
 
 
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
 def load(statement: Load, job: Job) -> None:
     """Any Spark reader format, or text that the statement holds."""
     reader = job.spark.read.format(statement.format).options(**statement.options)
@@ -30,9 +34,10 @@ def load(statement: Load, job: Job) -> None:
 
 
 def _read_text(statement: Load, text: str, job: Job) -> DataFrame:
-    """One record per line, or one in all with Spark's option ``multiLine``."""
-    whole = statement.options.get("multiLine", "").lower() == "true"
-    lines = [text] if whole else [line for line in text.splitlines() if line.strip()]
+    """One record per line, or one in all with Spark's option ``multiLine``, for JSON."""
+    options = {name.lower(): value.lower() for name, value in statement.options.items()}
+    whole = statement.format == "json" and options.get("multiline") == "true"
+    lines = [text] if whole else [line for line in _LINE_END.split(text) if line.strip()]
     records = job.spark.sparkContext.parallelize(lines, 1)
     reader = job.spark.read.options(**statement.options)
     return reader.json(records) if statement.format == "json" else reader.csv(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -122,7 +123,8 @@ def test_a_killed_airflow_task_takes_its_job_along(tmp_path: Path, script: Scrip
         "from airflow_provider_mlsql.hooks.mlsql import MLSQLHook\nfrom mlsql_runtime.plan import load_plan\n"
         f"MLSQLHook().run(load_plan(open({str(tmp_path / 'plan.json')!r}).read()))"
     )
-    with subprocess.Popen([sys.executable, "-c", task], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", task], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
         until(lambda: processes_with(number), seconds=120)
         job = psutil.Process(worker.pid).children(recursive=True)
         worker.kill()
@@ -131,6 +133,7 @@ def test_a_killed_airflow_task_takes_its_job_along(tmp_path: Path, script: Scrip
     assert processes_with(number) == []
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
     assert not (tmp_path / "m").exists()  # what was staged is gone, too
+    assert list(tmp_path.glob("mlsql-*")) == []  # and the job's files
 
 
 def test_secrets_are_on_no_command_line_and_airflows_settings_not_in_scripts(
@@ -162,16 +165,16 @@ def test_a_job_cancelled_before_spark_starts_does_not_start(tmp_path: Path) -> N
         hook.run(plan(DATA, Save(table="data", format="json", path=str(tmp_path / "out"))))
 
 
-def test_the_plan_file_is_private_and_gone_afterwards(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_jobs_folder_is_private_and_gone_afterwards(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     running = _Running(tmp_path / "m", script)
-    (plan_file,) = tmp_path.glob("mlsql-job-*/plan.json")
-    assert stat.S_IMODE(plan_file.stat().st_mode) == 0o600
-    assert stat.S_IMODE(plan_file.parent.stat().st_mode) == 0o700
+    (folder,) = tmp_path.glob("mlsql-job-*")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(folder.glob("*.json")) == []  # the application has read plan and secrets
     running.hook.on_kill()
     running.join()
-    assert not plan_file.parent.exists()
+    assert not folder.exists()
 
 
 TRAIN = EXAMPLES / "train_bayes.py"

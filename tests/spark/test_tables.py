@@ -30,6 +30,11 @@ def test_json_text_over_lines(run: Run) -> None:
     assert shown(run, table, Show(table="t")).rows == ((1,), (2,))
 
 
+def test_only_line_ends_end_lines(run: Run) -> None:
+    table = Load(table="t", format="json", text='{"a": "x\u2028y\x85\x0b"}\r{"a": "z"}')
+    assert shown(run, table, Show(table="t")).rows == (("x\u2028y\x85\x0b",), ("z",))
+
+
 def test_csv_text(run: Run) -> None:
     table = Load(table="t", format="csv", text="a|b\n1|é\n2|", options={"header": "true", "sep": "|", "inferSchema": "true"})
     found = shown(run, table, Show(table="t"))
@@ -87,7 +92,10 @@ def test_rows_are_bounded(run: Run) -> None:
     wide = ", ".join(f"repeat('x', 10000) as c{n}" for n in range(120))
     found = shown(run, Select(table="t", sql=f"select {wide} from range(50)"), Show(table="t", rows=50))
     assert (len(found.columns), len(found.rows), found.more) == (100, 2, True)
-    assert len(json.dumps(found.rows)) < 300_000
+    assert len(json.dumps(found.rows)) <= 256 << 10
+    found = shown(run, Select(table="t", sql="select repeat('中', 900) as c from range(100)"), Show(table="t", rows=100))
+    assert found.more
+    assert len(json.dumps(found.rows)) <= 256 << 10
 
 
 def test_columns_may_have_one_name(run: Run) -> None:

@@ -110,13 +110,53 @@ def test_json(here: Path, capsys: Capture) -> None:
         (["run", "none.mlsql"], "none.mlsql: No such file"),
         (["run", "ok.mlsql", "--rows", "1001"], "1001 is not in the range"),
         (["run", "ok.mlsql", "--conf", "spark"], "'spark' is no pair"),
+        (["check", ""], "the name of a script is empty"),
+        (["run", "ok.mlsql", "--master", "locl"], "'locl'; expected local[*], spark://host:7077, yarn"),
+        (["run", "ok.mlsql", "--conf", "executor.memory=4g"], "'executor.memory' is no property of Spark"),
+        (["run", "ok.mlsql", "--conf", "spark.submit.deployMode=cluster"], "jobs run in client mode"),
+        (["run", "ok.mlsql", "--conf-file", "list.json"], "--conf-file list.json: expected a JSON object"),
+        (["run", "nothing.mlsql"], "the script has no statement that does anything"),
         (["run", "wrong.mlsql"], "wrong.mlsql:1:1: there is no statement 'x'"),
     ],
 )
 def test_wrong_input(here: Path, capsys: Capture, arguments: list[str], message: str) -> None:
     (here / "ok.mlsql").write_text("load csv.`/d` as t;")
     (here / "list.json").write_text("[1]")
+    (here / "nothing.mlsql").write_text("-- nothing\nset a='1';")
     (here / "latin.mlsql").write_bytes(b"set a='\xe9';")
     (here / "wrong.mlsql").write_text("x;")
     assert main(arguments) == 2
-    assert message in capsys.readouterr().err
+    assert message in "".join(capsys.readouterr())
+
+
+def test_one_unreadable_script_does_not_hide_the_others(here: Path, capsys: Capture) -> None:
+    (here / "job.mlsql").write_text(WRONG)
+    assert main(["check", "none.mlsql", "job.mlsql", "--json"]) == 2
+    assert [len(report["errors"]) for report in json.loads(capsys.readouterr().out)] == [1, 2]
+
+
+def test_an_unknown_scheme_is_one_error_among_others(here: Path, capsys: Capture) -> None:
+    train = "train t as PythonAlg.`bogus://x/y` where pythonScriptPath='none.py';"
+    (here / "a.mlsql").write_text(f"load csv.`/none1` as t;\n{train}\nload csv.`/none2` as u;")
+    assert main(["check", "a.mlsql", "--inputs"]) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[0] for line in lines] == ["a.mlsql:1:1", "a.mlsql:2:1", "a.mlsql:3:1", "a.mlsql"]
+
+
+def test_storage_that_fails_has_its_own_exit_code(here: Path, capsys: Capture) -> None:
+    (here / "m").mkdir()
+    (here / "m/_model_1").mkdir()
+    (here / "m/_model_1/manifest.json").mkdir()  # a folder cannot be read, whoever asks
+    (here / "p.py").write_text("")
+    (here / "a.mlsql").write_text(f"register PythonAlg.`{here}/m` as f options pythonScriptPath='p.py';")
+    assert main(["check", "a.mlsql", "--inputs", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)[0]["errors"][0]["kind"] == "StorageError"
+
+
+def test_a_mistake_of_our_own_is_a_sentence(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlsql_runtime.cli.check.read_script", lambda path: 1 / 0)
+    assert main(["check", "a.mlsql"]) == 70
+    assert capsys.readouterr().err.startswith("mlsql: ZeroDivisionError: division by zero; this is a mistake of mlsql")
+    monkeypatch.setenv("MLSQL_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        main(["check", "a.mlsql"])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mlsql_runtime import errors
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.language import check_script, compile_script
+from mlsql_runtime.plan import FunctionRef
 
 MARK = "»"
 DATA = "load a.`b` as data;\n"
@@ -95,6 +96,11 @@ WRONG = [
     ("load jsonStr.»`text` as t;", "jsonStr loads what a variable holds, and no variable is called 'text'"),
     ("set text='{}';\nload jsonStr.»`txt` as t;", "did you mean 'text'?"),
     ("set a='{}';\nload csvStr.»`{\"a\": 1}` as t;", "no variable is called '{\"a\": 1}'"),
+    ("set a='1'; load csvStr.`a` where »multiLine='true' as t;", "csvStr reads line by line"),
+    ("set »spark.master='yarn' where type='conf';", "spark.master cannot be set for a job"),
+    ("set »spark.submit.deployMode='cluster' where type='conf';", "jobs run in client mode"),
+    (train("»fitParam.00.a='1'"), "names no group; expected fitParam.0.<name>"),
+    (DATA + "save data as json.`/o` where fileNum=»'1_0';", "fileNum is '1_0'; expected a whole number"),
     ("load »script.`x` as t;", "script is not here; pythonScriptPath names a script"),
     ("load »hive.`d.t` as t;", "select * from db.table"),
     ("load »modelParams.`PythonAlg` as t;", "modelParams is not here"),
@@ -336,3 +342,40 @@ def test_nothing_but_input_errors(words: list[str], between: str, given_variable
         assert type(error) is InputError
         assert error.facts["line"] >= 1
         assert error.facts["column"] >= 1
+
+
+@pytest.mark.parametrize("value", [None, ["a"], {"a": 1}])
+def test_a_variable_is_text_or_a_number(value: Any) -> None:
+    with pytest.raises(InputError, match=r"variable 'x' is .*; expected text, a number, true or false"):
+        compile_script("load csv.`${x}` as t;", variables={"x": value})
+
+
+def test_two_functions_of_one_name() -> None:
+    twice = [FunctionRef(name=name, model_path="/m", function="f") for name in ("jack", "Jack")]
+    with pytest.raises(InputError, match="two functions are called Jack"):
+        compile_script("load csv.`/d` as t;", functions=twice)
+
+
+def test_a_script_without_a_statement_can_be_checked_but_not_run() -> None:
+    assert check_script("set a='1';") == ()
+    with pytest.raises(InputError, match="no statement that does anything"):
+        compile_script("set a='1';").showing(20)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["jdbc:mysql://h/d?user=u&password=hunter2", "jdbc:x://h;pwd=hunter2;a=b", "s3a://KEY:hunter2@bucket", "x?token=hunter2"],
+)
+def test_secrets_in_addresses_are_not_shown(url: str) -> None:
+    (error,) = check_script(f'connect jdbc where url="{url}" and driver="x" and driver="y" as db;')
+    assert "hunter2" not in error.message
+    assert "*******" in error.message
+
+
+def test_the_value_of_a_variable_is_not_shown() -> None:
+    text = train('scoreMode="${mode}"') + "load jdbc.`${mode}.t` as u;"
+    found = check_script(text, variables={"mode": "topsecret"})
+    assert [error.message.partition(": ")[2].partition(";")[0] for error in found] == [
+        "scoreMode is '${mode}'",
+        "jdbc: '${mode}.t' is no `alias.table` of a connect before this",
+    ]

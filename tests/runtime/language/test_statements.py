@@ -81,6 +81,40 @@ def test_relative_data_are_beside_the_script_if_they_are_there(tmp_path: Path) -
     assert found == [f"{tmp_path}/d", f"{tmp_path}/d/*.csv", "e", "/d", "s3://b/d", "d/\0"]
 
 
+def test_tables_have_one_name_in_any_case() -> None:
+    train = "train DATA as PythonAlg.`/m` where pythonScriptPath='/t.py' and validateTable='data'"
+    text = f"load csv.`/d` as Data; {train}; save data as orc.`/o`;"
+    _, trained, saved = compile_script(text).statements
+    assert (trained.table, trained.validate_table, saved.table) == ("Data", "Data", "Data")  # type: ignore[union-attr]
+
+
+def test_what_a_script_saves_is_what_it_loads(tmp_path: Path) -> None:
+    (tmp_path / "o").mkdir()  # of an earlier run
+    text = "load csv.`/d` as t; save overwrite t as orc.`o`; load orc.`o/` as u; load orc.`~/x` as v;"
+    statements = compile_script(text, folder=tmp_path).statements
+    assert [getattr(statement, "path", None) for statement in statements] == ["/d", "o", "o/", str(Path.home() / "x")]
+
+
+def test_relative_paths_of_what_stays_are_warned_of() -> None:
+    text = (
+        "load csv.`d` as t; train t as PythonAlg.`m` where pythonScriptPath='t.py'; save t as orc.`o`; save t as orc.`s3://b/o`;"
+    )
+    assert [warning.partition(" is relative")[0] for warning in compile_script(text).warnings] == [
+        "script.mlsql:1:41: path 'm'",
+        "script.mlsql:1:90: path 'o'",
+    ]
+
+
+def test_resources_are_beside_the_script_if_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").touch()
+    statement = one(
+        f"{DATA} train data as PythonAlg.`/m` where pythonScriptPath='/t.py' and fitParam.0.resource.a='words.txt' "
+        "and fitParam.0.resource.b='none.txt';",
+        folder=tmp_path,
+    )
+    assert statement.fit_params == ({"resource.a": str(tmp_path / "words.txt"), "resource.b": "none.txt"},)
+
+
 def test_a_table_of_results() -> None:
     trained, selected = compile_script(
         f'{DATA} train data as PythonAlg.`/m` where pythonScriptPath="/t.py" as result; select * from result as r;'

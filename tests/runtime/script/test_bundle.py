@@ -35,6 +35,13 @@ def test_a_folder_is_bundled_with_its_files(project: Path, tmp_path: Path) -> No
     } == {"train.py": b"print(1)", "lib/words.bin": bytes(range(256))}
 
 
+def test_copies_of_the_modules_that_jobs_bring_along_are_left_out(project: Path) -> None:
+    """MLSQL's projects carried them, for completion; the script's own folder comes first when it imports."""
+    (project / "mlsql.py").write_text("raise SystemExit('stale')")
+    (project / "lib" / "mlsql.py").write_text("")
+    assert sorted(read_bundle(str(project), "train").files) == ["lib/mlsql.py", "lib/words.bin", "train.py"]
+
+
 def test_a_script_in_remote_storage_is_bundled(root: Location) -> None:
     (root / "train.py").write(b"print(1)")
     (root / "lib" / "a.py").write(b"A = 1")

@@ -1,0 +1,90 @@
+"""The files and properties that spark-submit is given, and what happens when there is no result."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from mlsql_runtime.errors import InputError, JobFailed
+from mlsql_runtime.launch.job import Job, Submission
+from mlsql_runtime.plan import Plan, Secrets, Select
+
+PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
+
+
+class Looks:
+    """Instead of running spark-submit, looks at what it would be given."""
+
+    def __init__(self) -> None:
+        self.submission: Submission | None = None
+        self.modes: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        self.is_closed = False
+
+    def submit(self, submission: Submission) -> None:
+        self.submission = submission
+        for name, value in zip(submission.arguments[::2], submission.arguments[1::2], strict=True):
+            if os.path.isfile(value):
+                self.modes[name] = stat.S_IMODE(os.stat(value).st_mode)
+                self.texts[name] = Path(value).read_text()
+        raise RuntimeError("it did not start")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+SECRET = {
+    "spark.hadoop.fs.s3a.secret.key": "hush-1",
+    "spark.hadoop.fs.azure.account.key.acc.blob.core.windows.net": "hush-2",
+    "spark.hadoop.fs.azure.sas.c.acc.blob.core.windows.net": "hush-3",
+    "spark.hadoop.fs.gs.auth.service.account.private.key": "hush-4",
+    "spark.ssl.keyStorePassword": "hush-5",
+}
+
+
+def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DB", "postgres://me:hush-6@h/d")
+    looks = Looks()
+    job = Job(
+        PLAN, Secrets(kafka={"kafka": {"sasl_plain_password": "hush-7"}}), "local[1]", {**SECRET, "spark.ui.enabled": "false"}
+    )
+    with pytest.raises(JobFailed, match=r"ended without a result \(it did not start\)"):
+        job.run(looks)
+    assert looks.is_closed
+    assert looks.modes == {"--plan": 0o600, "--secrets": 0o600}
+    assert json.loads(looks.texts["--secrets"]) == {"spark": SECRET, "kafka": {"kafka": {"sasl_plain_password": "hush-7"}}}
+    submission = looks.submission
+    assert submission is not None
+    assert submission.conf["spark.ui.enabled"] == "false"
+    given = str((submission.name, submission.conf, submission.arguments, submission.env, looks.texts["--plan"]))
+    assert "hush" not in given
+    assert not Path(submission.application).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("executor.memory", "4g", "'executor.memory' is no property of Spark; their names begin with spark."),
+        ("spark.master", "yarn", "spark.master cannot be set for a job: where Spark runs is the connection's matter"),
+        ("spark.submit.pyFiles", "a.zip", "the runtime travels there"),
+        ("spark.submit.deployMode", "cluster", "jobs run in client mode"),
+    ],
+)
+def test_properties_that_would_be_passed_over(name: str, value: str, message: str) -> None:
+    looks = Looks()
+    with pytest.raises(InputError, match=message):
+        Job(PLAN, Secrets(), "local[1]", {name: value}).run(looks)
+    assert looks.submission is None
+
+
+def test_a_cancelled_job_does_not_start() -> None:
+    looks = Looks()
+    job = Job(PLAN, Secrets(), "local[1]", {})
+    assert job.cancel() == 0
+    with pytest.raises(JobFailed, match="cancelled before Spark started"):
+        job.run(looks)
+    assert looks.submission is None
