@@ -195,6 +195,8 @@ def test_shells_are_answered(shell: str, stored: str) -> None:
     assert answers(shell, "mlsql rollback s3://nowhere/models j") == []
     assert answers(shell, "mlsql functions /does/not/exist j") == []
     assert answers(shell, "mlsql completion f") == ["plain,fish"]
+    for command in ("check", "run", "fit", "run --var-file", "fit --model-dir"):
+        assert answers(shell, f"mlsql {command} jo") == ["file,jo"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
