@@ -9,7 +9,8 @@
     │   ├── ScriptNotFound      no script at the path given
     │   ├── InterpreterError    a Python interpreter is missing or of the wrong version
     │   ├── VersionNotFound     the model path has no such version, fit group or function
-    │   └── KafkaRefused        the brokers refuse what was asked: credentials, permissions, topic settings
+    │   ├── KafkaRefused        the brokers refuse what was asked: credentials, permissions, topic settings
+    │   └── Refused             a model did not pass the gates of its registration, and that was to fail
     ├── IntegrityError          files or records are not those their manifest names
     ├── ScriptFailed            a user's script, or a function it made, failed
     │   └── TrainingFailed      more fit groups failed than ``failOn`` allows
@@ -70,6 +71,10 @@ class VersionNotFound(InputError):
 
 class KafkaRefused(InputError):
     """The brokers refuse what was asked: credentials, permissions, topic settings."""
+
+
+class Refused(InputError):
+    """A model did not pass the gates of its registration, and that was to fail."""
 
 
 class IntegrityError(MLSQLError):

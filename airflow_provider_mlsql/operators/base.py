@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.log import mask_secret
 
 from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.plan import Load, Plan, Predict, Save, Secrets, Statement, Train
+from mlsql_runtime.plan import Load, Plan, Predict, Save, Secrets, Statement, Train, signed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlsql_runtime.result import RunResult
 
 NO_CONF: Mapping[str, str] = {}
+TRAINED = ("model_path", "version", "score")  # of a training's XCom, in events of assets
+REGISTERED = ("function", "registered", "reason", "model_path", "version", "score")  # of a registration's
 
 
 class MLSQLOperator(BaseOperator):
@@ -59,7 +61,14 @@ class MLSQLOperator(BaseOperator):
         for given in (conf, *(_may_be_secret(statement) for statement in statements)):
             mask_secret(dict(given))  # those whose names say that they are
         self._hook = MLSQLHook(self.spark_conn_id, conf)
-        return self._hook.run(Plan(job_id=job_id(context), statements=statements), secrets)
+        plan = Plan(job_id=job_id(context), statements=signed(statements, triggered_by(context)))
+        return self._hook.run(plan, secrets)
+
+    def tell_assets(self, context: Context, facts: Mapping[str, Any]) -> None:
+        """Add facts to the events of the assets among the task's outlets, for the DAGs that are scheduled by them."""
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):  # an alias names no asset yet
+                context["outlet_events"][outlet].extra.update(facts)
 
     def on_kill(self) -> None:
         if self._hook is not None:
@@ -73,8 +82,22 @@ def _may_be_secret(statement: Statement) -> Mapping[str, str]:
     return statement.options if isinstance(statement, (Load, Save)) else {}
 
 
+def asset_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What of an XCom goes into events of assets."""
+    return {name: xcom[name] for name in names}
+
+
 def job_id(context: Context) -> str:
     """The job's identity: retries of one task instance share it, a cleared task gets a new one (``max_tries`` grows)."""
     ti = context["ti"]
     mapped = f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
     return f"{ti.dag_id}.{ti.task_id}{mapped}/{ti.run_id}/{getattr(ti, 'max_tries', 0)}"
+
+
+def triggered_by(context: Context) -> str | None:
+    """Who started the DAG run: the user, or else what did, such as ``scheduled``; None for somebody Airflow does not know."""
+    run = context.get("dag_run")
+    if run is None:
+        return None
+    kind = str(getattr(run.run_type, "value", run.run_type))
+    return run.triggering_user_name or (None if kind == "manual" else kind)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_mlsql.arguments import as_bool, as_float, as_int, as_table, script_path
-from airflow_provider_mlsql.operators.base import MLSQLOperator
+from airflow.sdk.bases.xcom import BaseXCom
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int, as_table, script_path
+from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
+from mlsql_runtime.errors import Refused
 from mlsql_runtime.plan import Load, Register, Statement
 from mlsql_runtime.result import as_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_ON_REFUSED = ("succeed", "skip", "fail")
+
 
 class MLSQLRegisterOperator(MLSQLOperator):
     """Make a function from a version and a predict script, try it, and point the function's name at it.
 
-    A model that is not good enough is no failure: the task succeeds with ``registered`` False and a ``reason``, and the
-    function stays what it was. The XCom is ``{"function", "registered", "reason", "model_path", "version", "alg_index",
-    "score", "function_version"}``.
+    A model that is not good enough is refused: the function stays what it was, its history says who, when and why, and the
+    task succeeds with ``registered`` False and a ``reason``, unless ``on_refused`` says otherwise. The XCom is
+    ``{"function", "registered", "reason", "model_path", "version", "alg_index", "score", "function_version"}``; the events of
+    assets in ``outlets`` have ``function``, ``registered``, ``reason``, ``model_path``, ``version`` and ``score`` of it.
 
     :param model_path: path or URI of the model.
     :param function_name: name of the function in SQL.
@@ -29,6 +36,9 @@ class MLSQLRegisterOperator(MLSQLOperator):
     :param enable_copy_train_params_to_python: hand the group's training parameters to the predict function.
     :param min_score: refuse a score worse than this.
     :param only_if_better: refuse a score that is not better than the current function's by at least this much.
+    :param on_refused: ``"succeed"``; ``"skip"``: this task and those after it are skipped; ``"fail"``: with
+        :class:`~mlsql_runtime.errors.Refused`, which no retry can help. The XCom is there in each case, an asset's event only
+        when the task succeeds.
     :param sample_data: a table whose first rows the function is tried on; rows kept with the version by default.
     """
 
@@ -42,6 +52,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         "enable_copy_train_params_to_python",
         "min_score",
         "only_if_better",
+        "on_refused",
         "sample_data",
     )
     template_fields_renderers = {"sample_data": "json"}
@@ -57,6 +68,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         enable_copy_train_params_to_python: bool | str = False,
         min_score: float | str | None = None,
         only_if_better: float | str | None = None,
+        on_refused: str = "succeed",
         sample_data: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -69,10 +81,25 @@ class MLSQLRegisterOperator(MLSQLOperator):
         self.enable_copy_train_params_to_python = enable_copy_train_params_to_python
         self.min_score = min_score
         self.only_if_better = only_if_better
+        self.on_refused = on_refused
         self.sample_data = sample_data
 
     def execute(self, context: Context) -> dict[str, Any]:
-        return as_xcom(self.run_plan(context).steps[-1])
+        on_refused = as_choice(self.on_refused, "on_refused", _ON_REFUSED)
+        result = as_xcom(self.run_plan(context).steps[-1])
+        if not result["registered"] and on_refused != "succeed":
+            self._end_refused(context, result, on_refused)
+        self.tell_assets(context, asset_facts(result, REGISTERED))
+        return result
+
+    def _end_refused(self, context: Context, result: dict[str, Any], on_refused: str) -> NoReturn:
+        """Skip or fail, after leaving the XCom: of a task that does not succeed Airflow keeps no answer."""
+        if self.do_xcom_push:
+            context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, result)
+        said = f"{result['function']} is left as it is: {result['reason']}"
+        if on_refused == "skip":
+            raise AirflowSkipException(said)
+        raise Refused(said, **asset_facts(result, REGISTERED))
 
     def statements(self) -> tuple[Statement, ...]:
         made: list[Statement] = []

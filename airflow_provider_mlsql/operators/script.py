@@ -10,7 +10,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_mlsql.arguments import as_functions, as_int, as_value
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from airflow_provider_mlsql.operators.base import MLSQLOperator
+from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import Secrets, Statement
 from mlsql_runtime.result import script_xcom
@@ -28,7 +28,8 @@ class MLSQLScriptOperator(MLSQLOperator):
 
     Everything that can be known to be wrong without data is told before Spark starts, with file, line and column. The XCom is
     ``{"train": […], "register": […], "save": […], "table": {"table", "columns", "rows", "more"}}``: the results of the
-    script's statements as those of the other operators, and the first rows of the last table that the script makes.
+    script's statements as those of the other operators, and the first rows of the last table that the script makes. The events
+    of assets in ``outlets`` have ``train`` and ``register``, lists of what the other operators tell assets, when it does that.
 
     :param script: the text, or the name of an ``.mlsql`` file, which starts at the DAG file. Airflow renders either as a
         template. Scripts, data and included files with relative paths are looked for in the script's folder.
@@ -79,7 +80,13 @@ class MLSQLScriptOperator(MLSQLOperator):
             result = self.run_statements(context, self._showing(compiled), compiled.secrets, compiled.conf)
         except MLSQLError as error:
             raise compiled.located(error) from error.__cause__
-        return script_xcom(result)
+        done = script_xcom(result)
+        facts = {
+            "train": [asset_facts(trained, TRAINED) for trained in done["train"]],
+            "register": [asset_facts(registered, REGISTERED) for registered in done["register"]],
+        }
+        self.tell_assets(context, {kind: each for kind, each in facts.items() if each})
+        return done
 
     def statements(self) -> tuple[Statement, ...]:
         return self._showing(self._compiled())

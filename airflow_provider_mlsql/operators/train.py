@@ -17,7 +17,7 @@ from airflow_provider_mlsql.arguments import (
     script_path,
 )
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from airflow_provider_mlsql.operators.base import MLSQLOperator
+from airflow_provider_mlsql.operators.base import TRAINED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import SECRETS, kafka_feed, split_options
 from mlsql_runtime.kafka.settings import is_private
@@ -35,7 +35,7 @@ class MLSQLTrainOperator(MLSQLOperator):
 
     Every fit group runs the script once, in parallel, in a child process of a Spark task. The XCom is ``{"model_path",
     "version", "score", "best": {"alg_index", "score"}, "fits": [{"alg_index", "status", "score", "metrics", "seconds"}],
-    "rows"}``.
+    "rows"}``; the events of assets in ``outlets`` have ``model_path``, ``version`` and ``score`` of it.
 
     :param model_path: path or URI that holds all versions of the model.
     :param python_script_path: the training script, or a folder with ``train.py``; relative paths start at the DAG file.
@@ -158,7 +158,9 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.keep_local_directory = keep_local_directory
 
     def execute(self, context: Context) -> dict[str, Any]:
-        return as_xcom(self.run_plan(context).steps[-1])
+        trained = as_xcom(self.run_plan(context).steps[-1])
+        self.tell_assets(context, asset_facts(trained, TRAINED))
+        return trained
 
     def statements(self) -> tuple[Statement, ...]:
         feed = self._files() if self._is_local() else self._kafka()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk import DAG
+from airflow.sdk.api.datamodels._generated import DagRunType
 
-from airflow_provider_mlsql.operators.base import job_id
+from airflow_provider_mlsql.operators.base import job_id, triggered_by
 from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Load, Predict, PythonEnv, Register, Save, Select, Train
+from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Load, Predict, PythonEnv, Register, Save, Select, Train, signed
 
 LOAD = Load(table="data", format="libsvm", path="/d")
 
@@ -292,6 +294,38 @@ def test_a_relative_script_is_looked_for_next_to_the_dag_file(tmp_path: Path) ->
     assert isinstance(elsewhere, Train)
     assert beside.script_path == str(tmp_path / "scripts/train.py")
     assert elsewhere.script_path == "scripts/other.py"
+
+
+def test_what_to_do_when_refused_is_said_before_anything_runs() -> None:
+    operator = register(on_refused="ignore")
+    with pytest.raises(InputError, match="on_refused is 'ignore'; expected 'succeed', 'skip' or 'fail'"):
+        operator.execute({})  # type: ignore[typeddict-item]
+    assert "on_refused" in MLSQLRegisterOperator.template_fields
+
+
+class _Run:
+    def __init__(self, user: str | None, run_type: str) -> None:
+        self.triggering_user_name, self.run_type = user, run_type
+
+
+@pytest.mark.parametrize(
+    ("user", "run_type", "by"),
+    [
+        ("ann", DagRunType.MANUAL, "ann"),
+        (None, DagRunType.MANUAL, None),
+        (None, DagRunType.SCHEDULED, "scheduled"),
+        (None, DagRunType.ASSET_TRIGGERED, "asset_triggered"),
+        ("ann", DagRunType.BACKFILL, "ann"),
+    ],
+)
+def test_who_started_a_run(user: str | None, run_type: str, by: str | None) -> None:
+    assert triggered_by({"dag_run": _Run(user, run_type)}) == by  # type: ignore[typeddict-item]
+    assert triggered_by({}) is None  # type: ignore[typeddict-item]
+
+
+def test_statements_are_signed_for_the_history_of_functions_only() -> None:
+    made = register(sample_data="json.`/s`").statements()
+    assert signed(made, "ann") == (made[0], replace(made[1], by="ann"))  # type: ignore[arg-type]
 
 
 class _Instance:

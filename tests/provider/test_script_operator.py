@@ -9,6 +9,7 @@ import pytest
 from airflow.sdk import DAG
 from broker import Broker
 from support.airflow import Airflow
+from support.events import asset_events
 from support.workbench import SAMPLE, SEED, TESTS
 
 from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
@@ -87,13 +88,13 @@ class _TaskInstance:
 
 
 DAGS = """
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Asset
 from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
 
 SCRIPTS = {{"pythonScriptPath": "{seed}/train.py", "pythonPredictScriptPath": "{seed}/predict.py"}}
 
 with DAG("seed", schedule=None):
-    files = MLSQLScriptOperator(task_id="files", script="files.mlsql", variables=SCRIPTS)
+    files = MLSQLScriptOperator(task_id="files", script="files.mlsql", variables=SCRIPTS, outlets=[Asset("seed_model")])
     kafka = MLSQLScriptOperator(
         task_id="kafka", script="kafka.mlsql", variables={{**SCRIPTS, "pythonScriptPath": "{examples}/train_bayes.py"}}
     )
@@ -135,3 +136,9 @@ def test_the_script_of_the_documentation(airflow: Airflow, tmp_path: Path, broke
         assert done[task]["table"]["columns"] == ["jack(features)"]
         assert done[task]["table"]["rows"][:2] == [[[0.0]], [[1.0]]]
         assert (len(done[task]["table"]["rows"]), done[task]["table"]["more"]) == (20, True)
+    [event] = asset_events(airflow, "seed")["seed_model"]
+    trained, registered = done["files"]["train"][0], done["files"]["register"][0]
+    assert event == {
+        "train": [{key: trained[key] for key in ("model_path", "version", "score")}],
+        "register": [{key: registered[key] for key in ("function", "registered", "reason", "model_path", "version", "score")}],
+    }

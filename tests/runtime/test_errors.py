@@ -20,6 +20,7 @@ CLASSES = [
     "TrainingFailed",
     "StorageError",
     "KafkaRefused",
+    "Refused",
     "KafkaUnavailable",
     "JobFailed",
 ]
@@ -31,6 +32,7 @@ BY_THE_USER = {
     "InterpreterError",
     "VersionNotFound",
     "KafkaRefused",
+    "Refused",
     "ScriptFailed",
     "TrainingFailed",
 }

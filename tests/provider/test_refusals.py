@@ -1,0 +1,93 @@
+"""What refusals and scores do to the tasks after them, in a real Airflow."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from support.airflow import Airflow
+from support.events import asset_events, task_states
+from support.stores import Store
+from support.workbench import TESTS
+
+REFUSED = """
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, Asset, Param
+from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+
+with DAG("refused", schedule=None, params={{"fail": Param("fail")}}):
+    for name, on_refused in (("succeed", "succeed"), ("skip", "skip"), ("fail", "{{{{ params.fail }}}}")):
+        refused = MLSQLRegisterOperator(
+            task_id=name,
+            model_path="{tmp}/m",
+            function_name=name,
+            python_script_path="{tmp}/predict.py",
+            min_score=2,
+            on_refused=on_refused,
+            outlets=[Asset("refused_" + name)],
+        )
+        refused >> EmptyOperator(task_id="after_" + name)
+"""
+
+
+def test_a_refusal_succeeds_skips_or_fails_and_always_says_why(airflow: Airflow, tmp_path: Path, store: Store) -> None:
+    store(score=0.75)
+    (tmp_path / "predict.py").write_text("raise SystemExit('a refused model needs no predict script')")
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags/refused.py").write_text(REFUSED.format(tmp=tmp_path))
+    log = airflow.test("refused", dags=tmp_path / "dags")
+    assert task_states(airflow, "refused") == {
+        "succeed": "success",
+        "after_succeed": "success",
+        "skip": "skipped",
+        "after_skip": "skipped",
+        "fail": "failed",
+        "after_fail": "upstream_failed",
+    }
+    reason = "version 1, group 0 has score 0.75, and at least 2.0 is asked for"
+    answers = {name: answer for name, answer in airflow.xcoms("refused").items() if not name.startswith("after")}
+    assert {name: (answer["function"], answer["registered"], answer["reason"]) for name, answer in answers.items()} == {
+        name: (name, False, reason) for name in ("succeed", "skip", "fail")
+    }
+    assert f"Refused: fail is left as it is: {reason}" in log
+    assert asset_events(airflow, "refused") == {
+        "refused_succeed": [
+            {
+                "function": "succeed",
+                "registered": False,
+                "reason": reason,
+                "model_path": str(tmp_path / "m"),
+                "version": 1,
+                "score": 0.75,
+            }
+        ]
+    }
+
+
+BRANCHING = """
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, task
+from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+
+with DAG("branching", schedule=None):
+    train = MLSQLModelSensor(task_id="train", model_path="{tmp}/m")  # its XCom is that of a training
+    register, tell = EmptyOperator(task_id="register"), EmptyOperator(task_id="tell")
+
+{example}
+"""
+
+
+def test_the_documentations_branch_on_a_score(airflow: Airflow, tmp_path: Path, store: Store) -> None:
+    section = (TESTS.parent / "docs/operators.md").read_text(encoding="utf-8").partition("\n## Scores in a DAG\n")[2]
+    [example] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    dags = tmp_path / "dags"
+    dags.mkdir()
+    indented = "".join(f"    {line}" for line in example.splitlines(keepends=True))
+    (dags / "branching.py").write_text(BRANCHING.format(tmp=tmp_path, example=indented))
+    for score, way in ((0.95, "register"), (None, "tell")):
+        store(score=score)
+        airflow.succeed("branching", dags=dags)
+        states = task_states(airflow, "branching")
+        assert {name: states[name] for name in ("register", "tell")} == {
+            name: "success" if name == way else "skipped" for name in ("register", "tell")
+        }
