@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
@@ -12,7 +13,7 @@ from airflow_provider_mlsql.arguments import as_functions, as_int, as_value
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Secrets, Statement
+from mlsql_runtime.plan import MAX_SHOWN, Secrets, Statement
 from mlsql_runtime.result import script_xcom
 
 if TYPE_CHECKING:
@@ -48,7 +49,6 @@ class MLSQLScriptOperator(MLSQLOperator):
         "kafka_conn_id",
         "show_rows",
     )
-    template_ext = (_EXTENSION,)
     template_fields_renderers = {"script": "sql", "variables": "json", "functions": "json"}
 
     def __init__(
@@ -68,6 +68,13 @@ class MLSQLScriptOperator(MLSQLOperator):
         self.kafka_conn_id = kafka_conn_id
         self.show_rows = show_rows
         self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
+
+    def resolve_template_files(self) -> None:
+        """Read the script's file. No other field names files: the values of variables stay what they are, whatever their ends."""
+        folder = self._found_in(self._file) if self._file is not None else None
+        if folder is not None:
+            self.script = Path(folder, str(self._file)).read_text(encoding="utf-8-sig")
+        super().resolve_template_files()
 
     def execute(self, context: Context) -> dict[str, Any]:
         compiled = self._compiled()
@@ -96,8 +103,8 @@ class MLSQLScriptOperator(MLSQLOperator):
 
     def _showing(self, compiled: Compiled) -> tuple[Statement, ...]:
         rows = as_int(self.show_rows, "show_rows") or 0
-        if rows < 0:
-            raise InputError(f"show_rows is {rows}; expected 0 or more")
+        if not 0 <= rows <= MAX_SHOWN:
+            raise InputError(f"show_rows is {rows}; expected 0 to {MAX_SHOWN}")
         return compiled.showing(rows)
 
     def _compiled(self) -> Compiled:
@@ -106,10 +113,8 @@ class MLSQLScriptOperator(MLSQLOperator):
         variables = as_value(self.variables or {}, "variables")
         if not isinstance(variables, Mapping):
             raise InputError(f"variables is {variables!r}; expected a dict of names to values")
-        if not str(self.script).strip():
-            raise InputError("script is empty; give MLSQL text, or the name of an .mlsql file")
         return compile_script(
-            str(self.script),
+            self._text(),
             name=self._file or self.task_id,
             folder=self._folder(),
             variables=variables,
@@ -117,13 +122,31 @@ class MLSQLScriptOperator(MLSQLOperator):
             kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
         )
 
+    def _text(self) -> str:
+        """The script.
+
+        :raises InputError: when there is none.
+        """
+        if self.script is None or not str(self.script).strip():
+            raise InputError("script is empty; give MLSQL text, or the name of an .mlsql file")
+        text = str(self.script)
+        if text == self._file:
+            raise InputError(f"there is no script {text} in {' or '.join(self._searched()) or 'a DAG folder'}; put it there")
+        if text.rstrip().endswith(_EXTENSION) and len(text.split()) == 1:
+            raise InputError(f"script is {text!r}, which a template gave; a file's name has to be written in the DAG")
+        return text
+
     def _folder(self) -> str | None:
-        """The folder of the script's file, found as Airflow finds it; the DAG file's for text."""
+        """The folder of the script's file, or of the DAG's for text."""
         dag = self.get_dag()
-        if dag is None:
-            return None
-        if self._file is None:
-            return dag.folder
-        searched = [dag.folder, *(dag.template_searchpath or ())]
-        found = next((folder for folder in searched if os.path.exists(os.path.join(folder, self._file))), dag.folder)
-        return os.path.dirname(os.path.join(found, self._file))
+        if dag is None or self._file is None:
+            return dag.folder if dag is not None else None
+        return os.path.dirname(os.path.join(self._found_in(self._file) or dag.folder, self._file))
+
+    def _found_in(self, file: str) -> str | None:
+        return next((folder for folder in self._searched() if os.path.isfile(os.path.join(folder, file))), None)
+
+    def _searched(self) -> list[str]:
+        """Where files of templates are, as Airflow has it."""
+        dag = self.get_dag()
+        return [dag.folder, *(dag.template_searchpath or ())] if dag is not None else []

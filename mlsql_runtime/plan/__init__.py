@@ -4,6 +4,7 @@ from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan
 from mlsql_runtime.plan.properties import check_property
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
+    MAX_SHOWN,
     RESOURCE,
     TEXT_FORMATS,
     FileFeed,
@@ -24,6 +25,7 @@ from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, pa
 
 __all__ = [
     "FILE_FORMATS",
+    "MAX_SHOWN",
     "PLAN_VERSION",
     "RESOURCE",
     "TEXT_FORMATS",

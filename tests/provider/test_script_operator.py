@@ -49,16 +49,43 @@ def test_a_file_and_what_lies_beside_it(tmp_path: Path, place: str) -> None:
     assert (load.path, register.script_path) == (str(tmp_path / place / "d.csv"), str(tmp_path / place / "p.py"))
 
 
+def test_variables_that_end_like_files_stay_what_they_are(tmp_path: Path) -> None:
+    for name in ("job.mlsql", "lib.mlsql"):
+        (tmp_path / name).write_text("load csv.`/${x}` as t;" if name == "job.mlsql" else "set a='1';")
+    dag = DAG("d", schedule=None)
+    dag.fileloc = str(tmp_path / "dag.py")
+    operator = scripted("job.mlsql", dag=dag, variables={"x": "lib.mlsql"}, show_rows=0)
+    operator.resolve_template_files()
+    operator.render_template_fields({})  # type: ignore[arg-type]
+    assert operator.statements() == (Load(table="t", format="csv", path="/lib.mlsql"),)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    dag = DAG("d", schedule=None, template_searchpath="/templates")
+    dag.fileloc = str(tmp_path / "dag.py")
+    operator = scripted("jobs/none.mlsql", dag=dag)
+    operator.resolve_template_files()
+    operator.render_template_fields({})  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=rf"there is no script jobs/none\.mlsql in {tmp_path} or /templates; put it there"):
+        operator.statements()
+    rendered = scripted("{{ file }}")
+    rendered.render_template_fields({"file": "job.mlsql"})  # type: ignore[typeddict-unknown-key]
+    with pytest.raises(InputError, match=r"script is 'job\.mlsql', which a template gave"):
+        rendered.statements()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"script": " "}, "script is empty"),
+        ({"script": None}, "script is empty"),
+        ({"script": "load csv.`${x}` as t", "variables": {"x": None}}, "variable 'x' is None; expected text"),
         ({"script": "load csv.`/d` as t", "variables": "[1]"}, "variables is .* expected a dict"),
         ({"script": "load csv.`/d` as t", "variables": {"a b": 1}}, "variable 'a b' is given"),
         ({"script": "load csv.`/d` as t", "functions": 3}, "functions is 3"),
         ({"script": "load csv.`/d` as t", "show_rows": "many"}, "show_rows is 'many'"),
         ({"script": "load csv.`/d` as t", "show_rows": -1}, "show_rows is -1"),
-        ({"script": "load csv.`/d` as t", "show_rows": 1001}, "1001 rows are to be shown"),
+        ({"script": "load csv.`/d` as t", "show_rows": 1001}, "show_rows is 1001; expected 0 to 1000"),
         ({"script": "load csv.`/d` as t;\nselect * from t as;"}, r"job:2:19: a query ends with the name of its table"),
     ],
 )
