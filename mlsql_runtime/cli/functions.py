@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +11,7 @@ from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE
 from mlsql_runtime.cli.models import ModelPath, local_names
 from mlsql_runtime.cli.output import cell, print_json, print_table
 from mlsql_runtime.cli.parameters import json_option
+from mlsql_runtime.cli.who import who
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.history import History, HistoryEntry
@@ -133,22 +131,15 @@ def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: 
 
     root = look_into(path).root
     chosen = choose_rollback(root, name, to)
-    who = f"{_user()}@{socket.gethostname()}"
+    by = who()
     if not dry_run:
-        roll_back(root, chosen, who, reason)
+        roll_back(root, chosen, by, reason)
     if as_json:
         sides = {"before": _side(chosen.before), "after": _side(chosen.target)}
-        print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "by": who, "reason": reason, **sides})
+        print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "by": by, "reason": reason, **sides})
     else:
         verb = "would be pointed" if dry_run else "is pointed"
         click.echo(f"{name} {verb} from {_told(chosen.before)}\n{'':{len(name)}} to {_told(chosen.target)}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as containers have them
-        return f"uid {os.getuid()}"
 
 
 def _side(record: PointerMove | FunctionRecord) -> dict[str, Any]:
