@@ -16,7 +16,7 @@ from airflow.sdk import DAG, Asset, Param
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 
 with DAG("refused", schedule=None, params={{"fail": Param("fail")}}):
-    for name, on_refused in (("succeed", "succeed"), ("skip", "skip"), ("fail", "{{{{ params.fail }}}}")):
+    for name, on_refused in (("skip", "skip"), ("fail", "{{{{ params.fail }}}}")):
         refused = MLSQLRegisterOperator(
             task_id=name,
             model_path="{tmp}/m",
@@ -30,15 +30,13 @@ with DAG("refused", schedule=None, params={{"fail": Param("fail")}}):
 """
 
 
-def test_a_refusal_succeeds_skips_or_fails_and_always_says_why(airflow: Airflow, tmp_path: Path, store: Store) -> None:
+def test_a_refusal_skips_or_fails_when_asked_to_and_says_why(airflow: Airflow, tmp_path: Path, store: Store) -> None:
     store(score=0.75)
     (tmp_path / "predict.py").write_text("raise SystemExit('a refused model needs no predict script')")
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags/refused.py").write_text(REFUSED.format(tmp=tmp_path))
     log = airflow.test("refused", dags=tmp_path / "dags")
     assert task_states(airflow, "refused") == {
-        "succeed": "success",
-        "after_succeed": "success",
         "skip": "skipped",
         "after_skip": "skipped",
         "fail": "failed",
@@ -47,21 +45,10 @@ def test_a_refusal_succeeds_skips_or_fails_and_always_says_why(airflow: Airflow,
     reason = "version 1, group 0 has score 0.75, and at least 2.0 is asked for"
     answers = {name: answer for name, answer in airflow.xcoms("refused").items() if not name.startswith("after")}
     assert {name: (answer["function"], answer["registered"], answer["reason"]) for name, answer in answers.items()} == {
-        name: (name, False, reason) for name in ("succeed", "skip", "fail")
+        name: (name, False, reason) for name in ("skip", "fail")
     }
     assert f"Refused: fail is left as it is: {reason}" in log
-    assert asset_events(airflow, "refused") == {
-        "refused_succeed": [
-            {
-                "function": "succeed",
-                "registered": False,
-                "reason": reason,
-                "model_path": str(tmp_path / "m"),
-                "version": 1,
-                "score": 0.75,
-            }
-        ]
-    }
+    assert asset_events(airflow, "refused") == {}
 
 
 BRANCHING = """
