@@ -31,6 +31,7 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": name, "python-modules": ["airflow_provider_mlsql.sensors.model"]}],
+        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_mlsql.triggers.model"]}],
         "hooks": [
             {
                 "integration-name": name,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mlsql-tests-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
+import fsspec
 from support.workbench import Script
 
 
@@ -55,3 +56,26 @@ def kafka_settings(broker: Broker) -> KafkaSettings:
     from mlsql_runtime.kafka.settings import parse_settings
 
     return parse_settings({"bootstrap.servers": broker.bootstrap}, "the test broker")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A real S3 server on this machine; the environment points S3 clients at it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ACCESS_KEY_ID", "test")
+        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("AWS_CONFIG_FILE", os.devnull)
+        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        s3 = fsspec.get_filesystem_class("s3")
+        s3.clear_instance_cache()
+        fsspec.filesystem("s3").mkdir("models")
+        yield "s3://models"
+        s3.clear_instance_cache()
+    server.stop()

@@ -2,48 +2,67 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    conf,
+)
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int, refuse_unknown
-from mlsql_runtime.errors import InputError, ScriptFailed, TrainingFailed
-from mlsql_runtime.result import as_xcom
+from airflow_provider_mlsql.arguments import as_bool, refuse_unknown
+from mlsql_runtime import errors
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from mlsql_runtime.store.awaiting import Awaited
-    from mlsql_runtime.store.location import Location
-    from mlsql_runtime.store.manifest import Manifest
+    from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
+    from mlsql_runtime.store.awaiting import Answer, Awaited
+
+_CONDITIONS = (
+    "min_version",
+    "published_after",
+    "job_id",
+    "external_dag_id",
+    "run_id",
+    "min_score",
+    "metric",
+    "greater_is_better",
+    "on_low_score",
+)
 
 
 class MLSQLModelSensor(BaseSensorOperator):
     """Wait for a complete version: its manifest is written last, so its files and score are there.
 
-    The XCom is that of the train operator. A recorded failure of the awaited training fails the sensor at once, with the
-    training's own message.
+    The XCom is that of the train operator, in every mode. A recorded failure of the awaited training fails the sensor at once,
+    with the training's own message. Conditions hold together; with none, any complete version will do.
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param min_version: wait for a version of at least this number.
     :param published_after: wait for a version published after this time, a datetime or ISO 8601 text; UTC if it names no zone.
     :param job_id: wait for the version of this job.
+    :param run_id: wait for a version that a DAG run of this name trained, such as ``"{{ run_id }}"``.
+    :param external_dag_id: wait for a version that this DAG trained; with ``run_id``, in that run of it.
     :param min_score: wait for a score at least this good.
-    :param on_low_score: what to do about a version whose score is not: ``"wait"`` for a better one, ``"skip"`` or ``"fail"``.
-    :param check_files: compare every file with the digest in the manifest before succeeding.
+    :param metric: compare this metric of the best group with ``min_score``, instead of the score. The best group is the one
+        with the best score all the same: it is the one that is registered.
+    :param greater_is_better: False for a metric such as a loss; what holds for the version's score by default.
+    :param on_low_score: what to do about a version whose score is not good enough: ``"wait"`` for a better one, ``"skip"`` or
+        ``"fail"``.
+    :param check_files: compare every file with the digest in the manifest before succeeding, on the worker.
+    :param deferrable: wait in the triggerer, without a worker: one listing per poll interval for all sensors that wait in one
+        model path. ``[operators] default_deferrable`` by default. It looks once before. ``execution_timeout`` counts the time
+        in the triggerer too. With ``silent_fail`` it does not defer, since that is to look again after an error.
     """
 
-    template_fields = (
-        "model_path",
-        "min_version",
-        "published_after",
-        "job_id",
-        "min_score",
-        "on_low_score",
-        "check_files",
-    )
+    template_fields = ("model_path", *_CONDITIONS, "check_files")
     ui_color = "#e6f1f2"
 
     def __init__(
@@ -53,9 +72,14 @@ class MLSQLModelSensor(BaseSensorOperator):
         min_version: int | str | None = None,
         published_after: datetime | str | None = None,
         job_id: str | None = None,
+        external_dag_id: str | None = None,
+        run_id: str | None = None,
         min_score: float | str | None = None,
+        metric: str | None = None,
+        greater_is_better: bool | str | None = None,
         on_low_score: str = "wait",
         check_files: bool | str = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
         refuse_unknown(type(self), kwargs)
@@ -64,69 +88,106 @@ class MLSQLModelSensor(BaseSensorOperator):
         self.min_version = min_version
         self.published_after = published_after
         self.job_id = job_id
+        self.external_dag_id = external_dag_id
+        self.run_id = run_id
         self.min_score = min_score
+        self.metric = metric
+        self.greater_is_better = greater_is_better
         self.on_low_score = on_low_score
         self.check_files = check_files
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        if not self.deferrable or self.silent_fail:
+            return super().execute(context)
+        deadline = datetime.now(timezone.utc) + timedelta(seconds=min(self._limits()))
+        with self._forgiving():
+            seen = self.poke(context)
+            trigger = self._trigger(deadline)
+        if not seen.is_done:
+            # the trigger keeps both limits; Airflow keeps this one besides, should the triggerer be away
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
+        return seen.xcom_value
 
     def poke(self, context: Context) -> PokeReturnValue:
-        from mlsql_runtime.store.awaiting import look
+        from mlsql_runtime.store.awaiting import Watch
         from mlsql_runtime.store.read import open_model_path
 
-        root = open_model_path(str(self.model_path))
-        seen = look(root, self._awaited())
-        if seen.found is not None:
-            return PokeReturnValue(is_done=True, xcom_value=self._accept(root, seen.found))
-        if seen.failure is not None and (seen.low is None or seen.failure.version > seen.low.version):
-            tails = {group: list(tail) for group, tail in seen.failure.tails.items()}
-            raise TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails)
-        if seen.low is not None:
-            self._refuse(seen.low)
-        else:
-            self.log.info("No such version in %s yet", root.uri)
-        return PokeReturnValue(is_done=False)
+        watch = Watch(open_model_path(str(self.model_path)))
+        watch.refresh()
+        answer = watch.answer(self._awaited())
+        if answer["status"] == "waiting":
+            self.log.info("%s", answer["message"])
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(answer))
+
+    def execute_complete(self, context: Context, event: Answer) -> dict[str, Any]:
+        """Go on with what the trigger has found."""
+        with self._forgiving():
+            return self._conclude(event)
+
+    def _conclude(self, answer: Answer) -> dict[str, Any]:
+        """The XCom, or the exception, that an answer means: in every mode the same."""
+        if answer["status"] == "failed":
+            raise errors.from_json(answer["error"])
+        if answer["status"] == "skipped":
+            raise AirflowSkipException(answer["message"])
+        if answer["status"] == "timeout":
+            raise self._timed_out()
+        result: dict[str, Any] = answer["result"]
+        if as_bool(self.check_files, "check_files"):
+            self._check_files(result["version"])
+        version, score, best = result["version"], result["score"], result["best"]["alg_index"]
+        self.log.info("Version %s of %s is complete: score %s, best is group %s", version, result["model_path"], score, best)
+        return result
 
     def _awaited(self) -> Awaited:
-        from mlsql_runtime.store.awaiting import Awaited
+        from airflow_provider_mlsql.triggers.conditions import awaited
 
-        return Awaited(
-            min_version=as_int(self.min_version, "min_version"),
-            published_after=_as_time(self.published_after),
-            job_id=self.job_id or None,
-            min_score=as_float(self.min_score, "min_score"),
+        return awaited({name: getattr(self, name) for name in _CONDITIONS})
+
+    def _trigger(self, deadline: datetime) -> MLSQLModelTrigger:
+        from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
+        from mlsql_runtime.codec import encode
+
+        return MLSQLModelTrigger(
+            model_path=str(self.model_path),
+            poke_interval=self.poke_interval,
+            deadline=deadline.isoformat(),
+            **encode(self._awaited()),
         )
 
-    def _accept(self, root: Location, manifest: Manifest) -> dict[str, Any]:
+    def _check_files(self, version: int) -> None:
         from mlsql_runtime.store import layout
-        from mlsql_runtime.store.read import verify
+        from mlsql_runtime.store.read import open_model_path, read_manifest, verify
 
-        if as_bool(self.check_files, "check_files"):
-            verify(layout.version_dir(root, manifest.version), manifest.files)
-        result = manifest.result(root.uri)
-        self.log.info(
-            "Version %s of %s is complete: score %s, best is group %s",
-            result.version,
-            root.uri,
-            result.score,
-            result.best.alg_index,
-        )
-        return as_xcom(result)
+        root = open_model_path(str(self.model_path))
+        verify(layout.version_dir(root, version), read_manifest(root, version).files)
 
-    def _refuse(self, manifest: Manifest) -> None:
-        wanted = f"{'at least' if manifest.greater_is_better else 'at most'} {self.min_score} is asked for"
-        message = f"version {manifest.version} of {self.model_path} has score {manifest.best.score}, and {wanted}"
-        reaction = as_choice(self.on_low_score, "on_low_score", ("wait", "skip", "fail"))
-        if reaction == "fail":
-            raise ScriptFailed(message, version=manifest.version)
-        if reaction == "skip":
-            raise AirflowSkipException(message)
-        self.log.info("%s; waiting for a better one", message)
+    def _limits(self) -> tuple[float, float]:
+        """Seconds until the sensor, and until the execution, times out."""
+        execution = float("inf") if self.execution_timeout is None else self.execution_timeout.total_seconds()
+        return self.timeout, execution
 
+    def _timed_out(self) -> BaseException:
+        """What Airflow raises for the limit that comes first: a task that times out is tried again, a sensor is not."""
+        waiting, execution = self._limits()
+        if execution < waiting:
+            return AirflowTaskTimeout(f"no such version in {self.model_path} after {execution:g} s, the execution_timeout")
+        return AirflowSensorTimeout(f"Sensor has timed out; no such version in {self.model_path} after {waiting:g} s")
 
-def _as_time(value: datetime | str | None) -> datetime | None:
-    if value in (None, "", "None"):
-        return None
-    try:
-        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    except ValueError:
-        raise InputError(f"published_after is {value!r}; expected a time such as 2026-01-31T08:00:00+00:00") from None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    @contextlib.contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """``soft_fail`` and ``never_fail``, as Airflow has them for a sensor that pokes."""
+        try:
+            yield
+        except AirflowSkipException:
+            raise
+        except (AirflowSensorTimeout, AirflowTaskTimeout, AirflowFailException) as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
+            raise
+        except Exception as error:
+            if self.never_fail:
+                raise AirflowSkipException(f"Skipped instead of failed: {error}") from error
+            raise

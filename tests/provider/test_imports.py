@@ -14,6 +14,7 @@ MODULES = [
     "operators.predict",
     "operators.script",
     "sensors.model",
+    "triggers.model",
     "hooks.mlsql",
     "hooks.kafka",
 ]
@@ -59,6 +60,6 @@ def test_the_provider_info_names_modules_that_exist() -> None:
     info = get_provider_info()
     assert info["package-name"] == "airflow-provider-mlsql"
     assert info["versions"] == [__version__]
-    for kind in ("operators", "sensors", "hooks"):
+    for kind in ("operators", "sensors", "triggers", "hooks"):
         for module in info[kind][0]["python-modules"]:
             importlib.import_module(module)

@@ -1,18 +1,30 @@
-"""The sensor against model stores on disk: what it answers, and when it fails."""
+"""The sensor against model stores on disk and on S3, in every mode: what it answers, and when it fails."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk import PokeReturnValue
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
+from support.airflow import Airflow
 from support.stores import T0, Store
+from support.waiting import CONTEXT, fail, half_written, publish, wait_deferred, xcom
 
+from airflow_provider_mlsql.operators.base import job_id
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
-from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, TrainingFailed
+from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, StorageError, TrainingFailed
+from mlsql_runtime.store.location import Location
 
 
 def poke(tmp_path: Path, **arguments: Any) -> PokeReturnValue:
@@ -106,7 +118,16 @@ def test_files_are_checked_when_asked(store: Store, tmp_path: Path) -> None:
         poke(tmp_path, check_files=True)
 
 
-@pytest.mark.parametrize("arguments", [{"min_version": "new"}, {"published_after": "yesterday"}, {"min_score": "high"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_version": "new"},
+        {"published_after": "yesterday"},
+        {"min_score": "high"},
+        {"min_score": "nan"},
+        {"greater_is_better": "yes"},
+    ],
+)
 def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(arguments))):
         poke(tmp_path, **arguments)
@@ -132,3 +153,289 @@ def test_a_failure_after_a_low_score_is_not_waited_out(store: Store, tmp_path: P
     with pytest.raises(TrainingFailed, match="broken") as caught:
         poke(tmp_path, min_version=1, min_score=0.5)
     assert caught.value.facts["tails"] == {"0": ["last words"]}
+
+
+def test_a_named_metric_is_that_of_the_group_with_the_best_score(tmp_path: Path) -> None:
+    publish(str(tmp_path / "m"), 0.7, 0.8, metrics={"auc": 0.99, "loss": 0.1}, others={"auc": 0.6, "loss": 0.4, "nan": None})
+    assert found(tmp_path, metric="auc", min_score=0.6) == 1
+    assert found(tmp_path, metric="auc", min_score=0.61) is None  # though the other group has it
+    assert found(tmp_path, metric="loss", min_score=0.5) is None  # as for the score, more is better
+    assert found(tmp_path, metric="loss", min_score=0.5, greater_is_better="False") == 1
+    assert found(tmp_path, metric="loss", min_score=0.3, greater_is_better=False) is None
+    assert found(tmp_path, metric="auc") == 1
+    assert found(tmp_path, metric="", min_score=0.8) == 1
+    with pytest.raises(ScriptFailed, match=r"has loss 0\.4, and at most 0\.3 is asked for"):
+        poke(tmp_path, metric="loss", min_score=0.3, greater_is_better=False, on_low_score="fail")
+    with pytest.raises(ScriptFailed, match=r"has nan None, and at least 0\.3"):
+        poke(tmp_path, metric="nan", min_score=0.3, on_low_score="fail")
+    with pytest.raises(ScriptFailed, match=r"has no metric 'f1' in its best group \(it has auc, loss, nan\)"):
+        poke(tmp_path, metric="f1", min_score=0.3, on_low_score="fail")
+
+
+def job_of(dag: str, task: str, run: str, tries: int = 0, map_index: int = -1) -> str:
+    ti = SimpleNamespace(dag_id=dag, task_id=task, run_id=run, max_tries=tries, map_index=map_index)
+    return job_id({"ti": ti})  # type: ignore[typeddict-item]
+
+
+def test_a_version_is_known_by_the_run_that_trained_it(tmp_path: Path) -> None:
+    root = str(tmp_path / "m")
+    publish(root, job=job_of("daily", "train", "scheduled__2026-01-01T00:00:00+00:00"))
+    publish(root, job=job_of("weekly", "group.train", "scheduled__2026-01-01T00:00:00+00:00", tries=2, map_index=3))
+    publish(root, job=job_of("daily", "train", "manual__1"))
+    publish(root, job="by hand")
+    assert found(tmp_path, run_id="scheduled__2026-01-01T00:00:00+00:00") == 2
+    assert found(tmp_path, run_id="scheduled__2026-01-01T00:00:00+00:00", external_dag_id="daily") == 1
+    assert found(tmp_path, external_dag_id="daily") == 3
+    assert found(tmp_path, external_dag_id="dail") is None
+    assert found(tmp_path, run_id="manual__") is None
+    assert found(tmp_path, run_id="hand") is None
+    fail(root, "broken", job=job_of("daily", "train", "manual__2"))
+    with pytest.raises(TrainingFailed, match="broken"):
+        poke(tmp_path, run_id="manual__2")
+    assert found(tmp_path, external_dag_id="daily") == 3  # nobody said that the failed one is awaited
+
+
+# -- in every mode
+
+
+def sensor(root: str, **arguments: Any) -> MLSQLModelSensor:
+    """It looks once or, when it defers, twice: a timeout means that it would wait on."""
+    return MLSQLModelSensor(task_id="s", model_path=root, **{"timeout": 0, "poke_interval": 0} | arguments)
+
+
+def outcome(run: Callable[[], Any]) -> Any:
+    """A value, or how the task would end."""
+    try:
+        return run()
+    except AirflowSensorTimeout:
+        return "waits"
+    except Exception as error:
+        return type(error), getattr(error, "message", str(error)), getattr(error, "facts", None)
+
+
+def in_every_mode(root: str, prepare: Callable[[], object], **arguments: Any) -> Any:
+    """The outcome when things are there before the sensor is; the same when they happen while it is deferred."""
+    while_deferred = outcome(lambda: wait_deferred(sensor(root, deferrable=True, **arguments), prepare))
+    outcomes = {
+        "poke": outcome(lambda: sensor(root, mode="poke", **arguments).execute(CONTEXT)),
+        "reschedule": outcome(lambda: sensor(root, mode="reschedule", **arguments).execute(CONTEXT)),
+        "deferrable": outcome(lambda: wait_deferred(sensor(root, deferrable=True, **arguments))),
+    }
+    assert outcomes == dict.fromkeys(outcomes, while_deferred)
+    return while_deferred
+
+
+@dataclass(frozen=True)
+class Case:
+    """What there is, what the sensor is asked for, and either version and score, or how it ends."""
+
+    name: str
+    prepare: Callable[[str], object]
+    expected: Any
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def corrupt(root: str) -> None:
+    publish(root, 0.9)
+    (Location.of(root) / "_model_1/model/0/model.pickle").write(b"modem")
+
+
+def two_at_once(root: str) -> None:
+    publish(root, 0.7, created=1)
+    publish(root, 0.8, created=1)
+
+
+def an_older_one_and_a_failure(root: str) -> None:
+    publish(root, 0.9, job="old")
+    fail(root, "2 of 2 fit groups failed: KeyError", job="mine", created=1)
+
+
+CASES = [
+    Case("no path", lambda root: None, "waits"),
+    Case("half written", half_written, "waits", {"min_version": 1}),
+    Case("below, and waits", lambda root: publish(root, 0.4), "waits", {"min_score": 0.5}),
+    Case("below, and skips", lambda root: publish(root, 0.4), AirflowSkipException, {"min_score": 0.5, "on_low_score": "skip"}),
+    Case("below, and fails", lambda root: publish(root, 0.4), ScriptFailed, {"min_score": 0.5, "on_low_score": "fail"}),
+    Case("at the threshold", lambda root: publish(root, 0.5), (1, 0.5), {"min_score": 0.5, "on_low_score": "fail"}),
+    Case("above", lambda root: publish(root, 0.6), (1, 0.6), {"min_score": "0.5", "on_low_score": "skip"}),
+    Case("a loss above", lambda root: publish(root, 0.6, maximise=False), "waits", {"min_score": 0.5}),
+    Case("NaN", lambda root: publish(root, None), (1, None)),
+    Case("NaN, and a threshold", lambda root: publish(root, None), "waits", {"min_score": 0.5}),
+    Case("NaN fails", lambda root: publish(root, None), ScriptFailed, {"min_score": 0.5, "on_low_score": "fail"}),
+    Case("failed training", an_older_one_and_a_failure, TrainingFailed, {"job_id": "mine"}),
+    Case("failed after a time", an_older_one_and_a_failure, TrainingFailed, {"published_after": T0}),
+    Case("failed, but another", an_older_one_and_a_failure, (1, 0.9)),
+    Case("corrupted", corrupt, IntegrityError, {"check_files": True}),
+    Case("corrupted, unnoticed", corrupt, (1, 0.9)),
+    Case("intact", lambda root: publish(root, 0.9), (1, 0.9), {"check_files": "true"}),
+    Case("older version only", lambda root: publish(root, 0.9), "waits", {"min_version": 2}),
+    Case("published earlier only", lambda root: publish(root, 0.9), "waits", {"published_after": T0 + timedelta(days=1)}),
+    Case("two at once", two_at_once, (2, 0.8), {"min_version": 1}),
+    Case("a damaged manifest", lambda root: (Location.of(root) / "_model_1/manifest.json").write(b"{"), InputError),
+    Case("a file", lambda root: Location.of(root).write(b""), InputError),
+]
+
+
+@pytest.mark.parametrize("storage", ["local", "s3"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_mode_ends_alike(case: Case, storage: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    place = str(tmp_path) if storage == "local" else request.getfixturevalue("s3_server")
+    root = f"{place}/{uuid.uuid4().hex}"
+    ended = in_every_mode(root, lambda: case.prepare(root), **case.arguments)
+    if case.expected == "waits":
+        assert ended == "waits"
+    elif isinstance(case.expected, tuple):
+        version, score = case.expected
+        assert ended == xcom(root, version, score)
+    else:
+        assert isinstance(ended, tuple), ended
+        assert issubclass(ended[0], case.expected)
+        assert ended[1]
+
+
+def test_an_empty_folder_is_waited_in(tmp_path: Path) -> None:
+    assert in_every_mode(str(tmp_path / "m"), (tmp_path / "m").mkdir) == "waits"
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Somebody to whom permissions apply."""
+    was_root = not os.geteuid()
+    if was_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if was_root:
+            os.seteuid(0)
+
+
+def test_permission_denied_is_an_error_and_not_waited_out(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    publish(str(closed))
+    in_every_mode(str(tmp_path / "m"), lambda: None)  # what is imported late may be closed to nobody
+    closed.chmod(0)
+    try:
+        with nobody():
+            ended = in_every_mode(str(closed), lambda: None)
+    finally:
+        closed.chmod(0o755)
+    assert ended[0] is StorageError
+    assert "cannot be listed" in ended[1]
+
+
+@pytest.mark.parametrize("forgiving", ["soft_fail", "never_fail"])
+def test_forgiving_sensors_skip_alike(forgiving: str, tmp_path: Path) -> None:
+    root = str(tmp_path / "m")
+    if forgiving == "soft_fail":  # Airflow itself forgives a timeout with never_fail to deferred sensors only
+        assert skips(in_every_mode_raising(root, lambda: None, soft_fail=True))
+    failed = in_every_mode_raising(root, lambda: fail(root, "broken", job="mine"), job_id="mine", **{forgiving: True})
+    assert skips(failed) == (forgiving == "never_fail")  # soft_fail is about timeouts
+
+
+def in_every_mode_raising(root: str, prepare: Callable[[], object], **arguments: Any) -> list[type]:
+    """Which exceptions end it; the messages differ, since Airflow's own name seconds."""
+    runs = [
+        lambda: wait_deferred(sensor(root, deferrable=True, **arguments), prepare),
+        lambda: wait_deferred(sensor(root, deferrable=True, **arguments)),
+        lambda: sensor(root, **arguments).execute(CONTEXT),
+        lambda: sensor(root, mode="reschedule", **arguments).execute(CONTEXT),
+    ]
+    return [outcome(run)[0] for run in runs]
+
+
+def skips(ends: list[type]) -> bool:
+    assert len(set(ends)) == 1, ends
+    return ends[0] is AirflowSkipException
+
+
+# -- deferrable
+
+
+def test_a_version_that_is_there_never_defers(store: Store, tmp_path: Path) -> None:
+    store(score=0.75)
+    assert sensor(str(tmp_path / "m"), deferrable=True, min_score=0.5).execute(CONTEXT)["version"] == 1
+
+
+def test_airflow_keeps_the_timeout_too(tmp_path: Path) -> None:
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(str(tmp_path / "m"), deferrable=True, timeout=90, min_score="0.5", published_after=T0, run_id="").execute(CONTEXT)
+    assert caught.value.timeout == timedelta(seconds=90)
+    arguments = caught.value.trigger.serialize()[1]
+    assert (arguments["min_score"], arguments["published_after"], arguments["run_id"]) == (0.5, T0.isoformat(), None)
+
+
+def test_the_execution_timeout_counts_while_deferred_and_is_worth_a_retry(tmp_path: Path) -> None:
+    waits = sensor(str(tmp_path / "m"), deferrable=True, timeout=3600, execution_timeout=timedelta(milliseconds=1))
+    with pytest.raises(AirflowTaskTimeout, match=r"after 0\.001 s, the execution_timeout"):
+        wait_deferred(waits)
+    softly = sensor(
+        str(tmp_path / "m"), deferrable=True, timeout=3600, execution_timeout=timedelta(milliseconds=1), soft_fail=True
+    )
+    with pytest.raises(AirflowSkipException):
+        wait_deferred(softly)
+
+
+def test_a_sensor_that_goes_on_after_errors_does_not_defer(tmp_path: Path) -> None:
+    (tmp_path / "m").touch()
+    with pytest.raises(AirflowSensorTimeout):
+        sensor(str(tmp_path / "m"), deferrable=True, silent_fail=True).execute(CONTEXT)
+
+
+def test_a_path_with_a_password_is_not_deferred(tmp_path: Path) -> None:
+    from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
+
+    with pytest.raises(InputError, match=r"^sftp://…@host/m holds a password") as caught:
+        MLSQLModelTrigger(model_path="sftp://me:s3cret@host/m")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_airflow_says_by_default_whether_to_defer() -> None:
+    code = "from airflow_provider_mlsql.sensors.model import *; print(MLSQLModelSensor(task_id='s', model_path='m').deferrable)"
+    for given in ("True", "False"):
+        env = os.environ | {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": given}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        assert done.stdout.split()[-1] == given
+
+
+DEFERRED = """
+import shutil
+from airflow.sdk import DAG
+from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+
+class Sensor(MLSQLModelSensor):
+    def __init__(self, lands=None, **kwargs):
+        super().__init__(**kwargs)
+        self.lands = lands
+
+    def defer(self, **kwargs):  # so it has looked, and found nothing
+        if self.lands:
+            shutil.copytree(self.lands, self.model_path)
+        super().defer(**kwargs)
+
+with DAG("deferred", schedule=None):
+    deferred = Sensor(task_id="deferred", lands="{tmp}/m", model_path="{tmp}/late", poke_interval=1, check_files=True)
+    poke = MLSQLModelSensor(task_id="poke", model_path="{tmp}/late", min_score="0.5", deferrable=False)
+    there = Sensor(task_id="there", lands="{tmp}/m", model_path="{tmp}/late", min_score="0.5")
+    deferred >> poke >> there
+    Sensor(task_id="failed", lands="{tmp}/broken", model_path="{tmp}/failing", run_id="r", poke_interval=1)
+    Sensor(task_id="timed_out", model_path="{tmp}/late", min_version=7, timeout=2, poke_interval=1)
+    Sensor(task_id="skipped", lands="{tmp}/m", model_path="{tmp}/low", min_score=0.9, on_low_score="skip", poke_interval=1)
+"""
+
+
+def test_airflow_defers_and_resumes_it(airflow: Airflow, tmp_path: Path) -> None:
+    publish(str(tmp_path / "m"), 0.75)
+    fail(str(tmp_path / "broken"), "2 of 2 fit groups failed: KeyError", job="dag.train/r/0")
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags/deferred.py").write_text(DEFERRED.format(tmp=tmp_path))
+    log = airflow.test("deferred", dags=tmp_path / "dags", AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True")
+    values = airflow.xcoms("deferred")
+    assert values == dict.fromkeys(["deferred", "poke", "there"], xcom(str(tmp_path / "late"), 1, 0.75))
+    assert log.count("running trigger in line") == 4
+    assert "TrainingFailed: 2 of 2 fit groups failed: KeyError" in log
+    assert f"Sensor has timed out; no such version in {tmp_path / 'late'} after 2 s" in log
+    assert f"version 1 of {tmp_path / 'low'} has score 0.75, and at least 0.9 is asked for" in log

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -12,7 +11,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import psutil
 import pyarrow as pa
 import pytest
@@ -81,29 +79,6 @@ def processes_with() -> Callable[[str], list[psutil.Process]]:
 
 
 # -- stores
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """A real S3 server on this machine; the environment points S3 clients at it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        environment.setenv("AWS_ACCESS_KEY_ID", "test")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        environment.setenv("AWS_CONFIG_FILE", os.devnull)
-        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        s3 = fsspec.get_filesystem_class("s3")
-        s3.clear_instance_cache()
-        fsspec.filesystem("s3").mkdir("models")
-        yield "s3://models"
-        s3.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

@@ -1,0 +1,65 @@
+"""What is waited for, from arguments as people give them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.store.awaiting import Awaited
+
+_NOTHING = (None, "", "None")
+
+
+def awaited(given: Mapping[str, Any]) -> Awaited:
+    """The conditions among these arguments, by their names; text as templates render it is fine."""
+
+    def text(name: str) -> str | None:
+        return None if given.get(name) in _NOTHING else str(given[name])
+
+    direction = given.get("greater_is_better")
+    return Awaited(
+        min_version=as_int(given.get("min_version"), "min_version"),
+        published_after=_as_time(given.get("published_after"), "published_after"),
+        job_id=text("job_id"),
+        external_dag_id=text("external_dag_id"),
+        run_id=text("run_id"),
+        min_score=_as_finite(given.get("min_score"), "min_score"),
+        metric=text("metric"),
+        greater_is_better=None if direction in _NOTHING else as_bool(direction, "greater_is_better"),
+        on_low_score=as_choice(given.get("on_low_score", "wait"), "on_low_score", ("wait", "skip", "fail")),
+    )
+
+
+def _as_time(value: datetime | str | None, what: str) -> datetime | None:
+    if value in _NOTHING:
+        return None
+    try:
+        time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
+    except ValueError:
+        raise InputError(f"{what} is {value!r}; expected a time such as 2026-01-31T08:00:00+00:00") from None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def _as_finite(value: Any, what: str) -> float | None:
+    number = as_float(value, what)
+    if number is not None and not math.isfinite(number):
+        raise InputError(f"{what} is {value!r}, which no score can be compared with; expected a finite number")
+    return number
+
+
+def refuse_password(model_path: str) -> None:
+    """Arguments of triggers are kept in Airflow's database and shown in its logs, so they are no place for secrets.
+
+    :raises InputError: without the password in it.
+    """
+    if "://" in model_path and urlsplit(model_path).password is not None:
+        scheme, host = model_path.split("://", 1)[0], model_path.rsplit("@", 1)[-1]
+        raise InputError(
+            f"{scheme}://…@{host} holds a password, which arguments of triggers must not; "
+            "give it by the means of the storage, such as environment variables of the triggerer"
+        )
