@@ -1,0 +1,120 @@
+"""Every night: train on the day that ended, register the model if it is better than the one in use, predict with what is in use.
+
+A worse model is refused and a training that fails changes nothing: `jack` stays what it was, and the predictions go on. Who
+registered what when, and why not, is told by `mlsql functions <model path> jack`.
+
+Each day's training data are a libsvm file or folder named after the day, such as `/tmp/mlsql/days/2026-01-31`. All models are
+scored on one table that never changes, so that their scores can be compared. Try it with
+
+    mkdir -p /tmp/mlsql/days
+    cp .venv/lib/python3*/site-packages/pyspark/data/mllib/sample_libsvm_data.txt /tmp/mlsql/days/2026-01-31
+    airflow dags test mlsql_scheduled_retraining 2026-02-01
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, task
+
+from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
+from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+
+PYSPARK = os.path.dirname(str(importlib.util.find_spec("pyspark").origin))
+SAMPLE = os.path.join(PYSPARK, "data", "mllib", "sample_libsvm_data.txt")  # 100 rows, 692 features, two labels
+OPTIONS = {"numFeatures": 692}
+DAY = "{{ data_interval_start | ds }}"
+
+
+with DAG(
+    "mlsql_scheduled_retraining",
+    description="A model that is trained anew each day, and used while nothing better comes",
+    schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),  # a plain "@daily" run has no interval: it begins where it ends
+    start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    max_active_runs=1,  # two models at once may both be better than the one before
+    tags=["mlsql", "example"],
+    doc_md=__doc__,
+    params={
+        "data_path": Param(
+            "/tmp/mlsql/days",
+            type="string",
+            title="Training data",
+            description="Folder with a libsvm file or folder for each day, named 2026-01-31.",
+            section="Data",
+        ),
+        "validate_path": Param(
+            SAMPLE,
+            type="string",
+            title="Validation data",
+            description="libsvm data that give the scores of all models.",
+            section="Data",
+        ),
+        "predict_path": Param(SAMPLE, type="string", title="To predict", description="libsvm data.", section="Data"),
+        "output_path": Param(
+            "/tmp/mlsql/daily_predictions",
+            type="string",
+            title="Predictions",
+            description="Folder that gets one folder for each day, as Parquet.",
+            section="Data",
+        ),
+        "model_path": Param(
+            "/tmp/mlsql/daily_model",
+            type="string",
+            title="Model path",
+            description="Folder or URI that keeps the versions of the model.",
+            section="Model",
+        ),
+        "only_if_better": Param(
+            0,
+            type="number",
+            minimum=0,
+            title="Better by",
+            description="How much better than the current model's the score has to be; 0: any better.",
+            section="Model",
+        ),
+    },
+):
+    train = MLSQLTrainOperator(
+        task_id="train",
+        data={"format": "libsvm", "path": f"{{{{ params.data_path }}}}/{DAY}", "options": OPTIONS},
+        validate_data={"format": "libsvm", "path": "{{ params.validate_path }}", "options": OPTIONS},
+        model_path="{{ params.model_path }}",
+        python_script_path="scripts/train_bayes.py",
+        fit_params={"batchSize": 30, "labelSize": 2},
+        keep_versions=5,
+        execution_timeout=timedelta(minutes=30),
+        outlets=[Asset("retrained_model")],  # its events have the version and the score
+    )
+
+    register = MLSQLRegisterOperator(
+        task_id="register",
+        model_path="{{ params.model_path }}",
+        model_version="{{ ti.xcom_pull('train')['version'] }}",
+        function_name="jack",
+        python_script_path="scripts/predict_row.py",
+        only_if_better="{{ params.only_if_better }}",
+        outlets=[Asset("function_jack")],
+    )
+
+    predict = MLSQLPredictOperator(
+        task_id="predict",
+        data={"format": "libsvm", "path": "{{ params.predict_path }}", "options": OPTIONS},
+        functions={"jack": "{{ params.model_path }}"},  # what is current, whatever became of this training
+        sql="select label, jack(features) as prediction from data",
+        output={"format": "parquet", "path": f"{{{{ params.output_path }}}}/day={DAY}"},
+        trigger_rule="all_done",
+    )
+
+    @task
+    def decision(registered: dict[str, Any]) -> str:
+        """Say what was decided. A last task of the run, so that a training that failed fails it, though predictions went on."""
+        if registered["registered"]:
+            return f"{registered['function']} is version {registered['version']} now"
+        return f"{registered['function']} is left as it is: {registered['reason']}"
+
+    train >> register >> [predict, decision(register.output)]
