@@ -18,6 +18,7 @@ from mlsql_runtime.cli.output import cell, print_json, print_table
 from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict, json_option
 from mlsql_runtime.cli.progress import JobProgress
 from mlsql_runtime.cli.scripts import Script, given, read_script, read_values, variable_options
+from mlsql_runtime.cli.who import who
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.plan import option_text
 
@@ -90,9 +91,9 @@ def run(
 def _run(source: Script, compiled: Compiled, rows: int, master: str, conf: dict[str, str]) -> RunResult:
     from mlsql_runtime.launch.job import Job
     from mlsql_runtime.launch.spark_submit import SparkSubmit
-    from mlsql_runtime.plan import Plan
+    from mlsql_runtime.plan import Plan, signed
 
-    plan = Plan(job_id=_job_id(source), statements=compiled.showing(rows))
+    plan = Plan(job_id=_job_id(source), statements=signed(compiled.showing(rows), who()))
     with interruptible(), JobProgress() as progress:
         try:
             return Job(plan, compiled.secrets, master, conf).run(SparkSubmit(master, progress.line))

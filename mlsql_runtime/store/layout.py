@@ -10,6 +10,7 @@
                            /failure.json        instead of it: no group was good enough
     <model path>/_functions/<name>/<m>/…        function packages; function.json last
                            /current.json        which package the name means
+                           /refusals.json       which registrations it was refused to
     <model path>/_staging/<job>-<random>/…      exchange between driver and executors, removed at the end of the job
 """
 
@@ -27,6 +28,7 @@ FUNCTIONS = "_functions"
 FUNCTION = "function.json"
 FUNCTION_PICKLE = "function.pickle"
 CURRENT = "current.json"
+REFUSALS = "refusals.json"
 STAGING = "_staging"
 SAMPLES = "meta/samples.parquet"
 

@@ -8,7 +8,6 @@ from mlsql_runtime.store.functions import function_dir
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, Refusal, Refusals, load
 
-REFUSALS = "refusals.json"  # beside the pointer
 KEPT = 100  # for each function: a gate may refuse every night
 
 
@@ -19,12 +18,12 @@ def add_refusal(root: Location, function: str, refusal: Refusal) -> None:
     """
     kept = (*read_refusals(root, function), refusal)[-KEPT:]
     document = Refusals(format_version=FORMAT_VERSION, function=function, refusals=kept)
-    (function_dir(root, function) / REFUSALS).replace(codec.dumps(document).encode())
+    (function_dir(root, function) / layout.REFUSALS).replace(codec.dumps(document).encode())
 
 
 def read_refusals(root: Location, function: str) -> tuple[Refusal, ...]:
     """The refusals that are kept for a name, oldest first, whether it was ever registered or not."""
-    place = function_dir(root, function) / REFUSALS
+    place = function_dir(root, function) / layout.REFUSALS
     text = place.read_if_there()
     return () if text is None else load(Refusals, text, place.uri).refusals
 
@@ -33,5 +32,7 @@ def never_registered(root: Location) -> list[str]:
     """The names whose every registration was refused."""
     folder = root / layout.FUNCTIONS
     return [
-        name for name in folder.names() if not (folder / name / layout.CURRENT).exists() and (folder / name / REFUSALS).exists()
+        name
+        for name in folder.names()
+        if not (folder / name / layout.CURRENT).exists() and (folder / name / layout.REFUSALS).exists()
     ]

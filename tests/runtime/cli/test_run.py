@@ -17,6 +17,10 @@ import pytest
 from broker import Broker
 from support.workbench import EXAMPLES, SAMPLE, SEED, TESTS, processes_with
 
+from mlsql_runtime.cli.who import who
+from mlsql_runtime.store.history import read_history
+from mlsql_runtime.store.location import Location
+
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 
 
@@ -53,6 +57,8 @@ def test_the_script_of_the_documentation(here: Path) -> None:
     assert code == 0, err
     found = json.loads(out)
     assert (found["train"][0]["version"], found["register"][0]["function"], found["save"]) == (1, "jack", [])
+    (entry,) = read_history(Location.of(found["register"][0]["model_path"]), "jack").history
+    assert (entry.happened, entry.by) == ("registered", who())
     assert found["table"] == {
         "table": "newdata",
         "columns": ["jack(features)"],
