@@ -230,29 +230,31 @@ def test_a_path_that_cannot_be_opened_is_an_error_at_once() -> None:
 
 
 def test_loops_in_two_threads_do_not_disturb_each_other(gate: Gate, looked: Callable[[], int]) -> None:
-    stopped = threading.Event()
+    stop_one, go_on = threading.Event(), threading.Event()
     ends: dict[str, list[Any]] = {}
 
-    def loop(name: str, first: bool) -> None:
+    def loop(name: str, stop: threading.Event | None) -> None:
         async def run() -> list[Any]:
             tasks = [asyncio.create_task(fire(waiting())) for _ in range(10)]
-            await until(lambda: looked() == 20)
-            if first:
+            if stop is not None:
+                await until(stop.is_set)
                 for task in tasks:
                     task.cancel()
                 return await asyncio.gather(*tasks, return_exceptions=True)
-            await until(stopped.is_set)
+            await until(go_on.is_set)
             publish(ROOT)
             return [await task for task in tasks]
 
         ends[name] = asyncio.run(asyncio.wait_for(run(), 60))
 
     gate.tickets = None  # each loop looks by itself, as often as it likes
-    one, two = threading.Thread(target=loop, args=("one", True)), threading.Thread(target=loop, args=("two", False))
+    one, two = threading.Thread(target=loop, args=("one", stop_one)), threading.Thread(target=loop, args=("two", None))
     one.start()
     two.start()
+    asyncio.run(until(lambda: looked() == 20))
+    stop_one.set()
     one.join()
-    stopped.set()
+    go_on.set()
     two.join()
     assert all(isinstance(end, asyncio.CancelledError) for end in ends["one"])
     assert [end["status"] for end in ends["two"]] == ["success"] * 10
