@@ -31,8 +31,8 @@ def test_json_text_over_lines(run: Run) -> None:
 
 
 def test_only_line_ends_end_lines(run: Run) -> None:
-    table = Load(table="t", format="json", text='{"a": "x\u2028y\x85\x0b"}\r{"a": "z"}')
-    assert shown(run, table, Show(table="t")).rows == (("x\u2028y\x85\x0b",), ("z",))
+    table = Load(table="t", format="json", text='{"a": "x\u2028y\x85"}\r{"a": "z"}')
+    assert shown(run, table, Show(table="t")).rows == (("x\u2028y\x85",), ("z",))
 
 
 def test_csv_text(run: Run) -> None:
