@@ -1,4 +1,4 @@
-"""The Spark application: reads a plan, runs it, writes its result.
+"""The Spark application: reads a plan, which goes then, runs it, writes its result.
 
 ``spark-submit … launcher.py --plan URI --result URI``; the exit code is 0 when the plan succeeded, 1 when it did not. The
 result is written either way, so a missing one means that the application was killed.

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE
-from mlsql_runtime.cli.models import ModelPath, local_names
+from mlsql_runtime.cli.model_path import local_names, path_argument
 from mlsql_runtime.cli.output import cell, print_json, print_table
 from mlsql_runtime.cli.parameters import json_option
 from mlsql_runtime.cli.who import who
@@ -31,7 +31,7 @@ class FunctionName(click.ParamType[str]):
 
 
 @click.command(short_help="Functions registered under a model path.")
-@click.argument("path", type=ModelPath(), metavar="PATH")
+@path_argument
 @click.argument("name", type=FunctionName(), required=False, metavar="[NAME]")
 @json_option
 def functions(path: str, name: str | None, as_json: bool) -> int:
@@ -109,7 +109,7 @@ def _happened(entry: HistoryEntry) -> str:
 
 
 @click.command(short_help="Point a function back to what it was.")
-@click.argument("path", type=ModelPath(), metavar="PATH")
+@path_argument
 @click.argument("name", type=FunctionName(), metavar="NAME")
 @click.option("--to", "to", type=click.IntRange(min=1), metavar="N", help="The function version to go to, of its history.")
 @click.option("--reason", metavar="TEXT", help="Why; the function's history keeps it.")

@@ -14,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mlsql_runtime.cli.exit_codes import FAILED, OK, UNAVAILABLE
+from mlsql_runtime.cli.model_path import Version, path_argument
 from mlsql_runtime.cli.output import cell, count_text, print_fields, print_heading, print_json, print_table, size_text
 from mlsql_runtime.cli.parameters import json_option
 from mlsql_runtime.errors import StorageError, to_json
@@ -25,44 +26,6 @@ if TYPE_CHECKING:
     from mlsql_runtime.store.verification import FileCheck, FunctionCheck, VersionCheck
 
 _LIMIT = 20
-
-
-class ModelPath(click.ParamType[str]):
-    """A folder or URI, given as it is; a shell completes folders."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Anything but nothing."""
-        if not str(value).strip():
-            self.fail("the model path is empty", param, ctx)
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Folders."""
-        return [CompletionItem(incomplete, type="dir")]
-
-
-class Version(click.IntRange):
-    """A version's number; a shell completes those of a local model path."""
-
-    def __init__(self) -> None:
-        super().__init__(min=1)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The numbers under the path before it, newest first."""
-        from mlsql_runtime.store import layout
-
-        numbers = reversed(layout.version_numbers(local_names(ctx.params.get("path"))))
-        return [CompletionItem(str(number)) for number in numbers if str(number).startswith(incomplete)]
-
-
-def local_names(path: str | None, below: str = "") -> Sequence[str]:
-    """What lies in a local folder; nothing when it cannot be listed, or is remote: a shell's user does not wait for that."""
-    try:
-        return os.listdir(os.path.join(os.path.expanduser(path), below)) if path and "://" not in path else ()
-    except OSError:
-        return ()
 
 
 class PathFirst(click.Group):
@@ -82,9 +45,6 @@ class PathFirst(click.Group):
         """Its commands; folders once the word is none of them."""
         found = super().shell_complete(ctx, incomplete)
         return found or [CompletionItem(incomplete, type="dir")]
-
-
-path_argument = click.argument("path", type=ModelPath(), metavar="PATH")
 
 
 @click.group(

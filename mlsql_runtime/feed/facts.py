@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import DataError
 
+HOLD_OUT_SEED = 20170707  # of the draw of rows that are held out to validate with: the same ones in every run
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 

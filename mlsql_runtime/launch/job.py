@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, JobFailed
+from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
 from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
 from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.launch.processes import MARK, end_marked
@@ -50,7 +50,10 @@ class Submitter(Protocol):
     """Whoever runs spark-submit."""
 
     def submit(self, submission: Submission) -> None:
-        """Return when it has ended. What this raises counts only when there is no result."""
+        """Return when it has ended.
+
+        :raises MLSQLError: when it cannot be started; any other exception counts only when there is no result.
+        """
 
     def close(self) -> None:
         """Called once no process of the job is left."""
@@ -99,7 +102,7 @@ class Job:
             if self._cancelled:
                 raise JobFailed("the job was cancelled before Spark started")
             submitter.submit(submission)
-        except JobFailed:
+        except MLSQLError:  # it never began
             raise
         except Exception as error:  # the result file knows better what happened, if there is one
             failure = error

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.export import CSV_OPTIONS
-from mlsql_runtime.feed.facts import encode_schema, one_width
+from mlsql_runtime.feed.facts import HOLD_OUT_SEED, encode_schema, one_width
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.vectors import is_vector
 from mlsql_runtime.local.csv_lines import read_csv
@@ -23,7 +23,6 @@ from mlsql_runtime.local.source import Source, find_files
 from mlsql_runtime.local.spark_types import session_zone
 from mlsql_runtime.local.texts import csv_lines, json_lines
 
-HOLD_OUT_SEED = 20170707  # as steps/data.py has it
 _LINES = 8192
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.export import PARQUET, Exported, export
+from mlsql_runtime.feed.facts import HOLD_OUT_SEED
 from mlsql_runtime.feed.send import Sent, Target, send
 from mlsql_runtime.feed.survey import survey
 from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_of, try_to_remove_run
@@ -23,7 +24,6 @@ from mlsql_runtime.store.location import Location
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-HOLD_OUT_SEED = 20170707
 _HOLD_OUT = "__mlsql_held_out"
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import InputError
@@ -276,72 +274,6 @@ def test_a_hundred_errors_are_enough() -> None:
 
 def test_a_right_script_has_no_errors() -> None:
     assert check_script(DATA) == ()
-
-
-_WORDS = [
-    *(
-        "load",
-        "save",
-        "train",
-        "select",
-        "set",
-        "register",
-        "predict",
-        "connect",
-        "include",
-        "as",
-        "where",
-        "and",
-        "PythonAlg",
-        "jdbc",
-    ),
-    *(
-        "`a`",
-        "'b'",
-        '"${a}"',
-        "'''",
-        '"',
-        "`",
-        ".",
-        ",",
-        "=",
-        ";",
-        "(",
-        ")",
-        "${a}",
-        "--",
-        "/*",
-        "*/",
-        "\n",
-        "t",
-        "a",
-        "fitParam.0.x",
-    ),
-    *(
-        "pythonScriptPath",
-        "overwrite",
-        "partitionBy",
-        "!",
-        "\\",
-        "\0",
-        "表",
-        "'\\",
-        "local",
-        "systemParam.envs",
-        "type",
-        "kafkaParam.a",
-    ),
-]
-
-
-@settings(max_examples=500)
-@given(st.lists(st.sampled_from(_WORDS) | st.text(max_size=3), max_size=40), st.sampled_from([" ", ""]), st.booleans())
-def test_nothing_but_input_errors(words: list[str], between: str, given_variable: bool) -> None:
-    variables: dict[str, Any] = {"a": "x"} if given_variable else {}
-    for error in check_script(between.join(words), variables=variables, folder="/nowhere"):
-        assert type(error) is InputError
-        assert error.facts["line"] >= 1
-        assert error.facts["column"] >= 1
 
 
 @pytest.mark.parametrize("value", [None, ["a"], {"a": 1}])

@@ -19,7 +19,8 @@ PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"
 class Looks:
     """Instead of running spark-submit, looks at what it would be given."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error or RuntimeError("it did not start")
         self.submission: Submission | None = None
         self.modes: dict[str, int] = {}
         self.texts: dict[str, str] = {}
@@ -31,7 +32,7 @@ class Looks:
             if os.path.isfile(value):
                 self.modes[name] = stat.S_IMODE(os.stat(value).st_mode)
                 self.texts[name] = Path(value).read_text()
-        raise RuntimeError("it did not start")
+        raise self.error
 
     def close(self) -> None:
         self.is_closed = True
@@ -63,6 +64,13 @@ def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.Monkey
     given = str((submission.name, submission.conf, submission.arguments, submission.env, looks.texts["--plan"]))
     assert "hush" not in given
     assert not Path(submission.application).exists()
+
+
+def test_what_keeps_it_from_starting_is_told_as_it_is() -> None:
+    looks = Looks(InputError("there is no spark-submit"))
+    with pytest.raises(InputError, match=r"^there is no spark-submit$"):
+        Job(PLAN, Secrets(), "local[1]", {}).run(looks)
+    assert looks.is_closed
 
 
 @pytest.mark.parametrize(
