@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint airflow kafka bench constraints clean
+.PHONY: help setup browser demo test lint airflow kafka bench constraints clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -19,7 +19,10 @@ lint: setup ## ruff, mypy, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-test: lint ## lint, then all tests; make test ARGS='-k sensor' runs some
+browser:
+	@bash scripts/setup.sh browser
+
+test: lint browser ## lint, then all tests; make test ARGS='-k sensor' runs some
 	@$(BIN)/python -m pytest $(ARGS)
 
 airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs loaded

@@ -39,4 +39,6 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "connection-types": [connection_types.kafka()],
+        "extra-links": ["airflow_provider_mlsql.links.SparkUILink", "airflow_provider_mlsql.links.ManifestLink"],
+        "plugins": [{"name": "mlsql", "plugin-class": "airflow_provider_mlsql.plugin.MLSQLPlugin"}],
     }

@@ -17,14 +17,19 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec, engine, result
 from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.launch.announcement import Announcement, history_address
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.location import Location
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 FOLDER_PREFIX = "mlsql-job-"  # of a job's own folder
 PARENT_CHECK_SECONDS = 1.0
@@ -87,13 +92,26 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
     except Exception as error:
         traceback.print_exc()
         return result.failed(plan.job_id, (), translate(error))
-    context = spark.sparkContext
-    say(f"Spark {spark.version} on {context.master}, application {context.applicationId}, {context.uiWebUrl or 'no UI'}")
+    say(_announcement(spark).line)
     try:
         return engine.run(plan, spark, secrets)
     finally:
         with contextlib.suppress(Exception):  # a JVM that is gone already must not cost the result
             spark.stop()
+
+
+def _announcement(spark: SparkSession) -> Announcement:
+    """Where this application can be watched."""
+    context = spark.sparkContext
+    conf = context.getConf()
+    keeps_events = conf.get("spark.eventLog.enabled", "false") == "true"
+    return Announcement(
+        spark=spark.version,
+        master=str(context.master),
+        application=context.applicationId,
+        ui=context.uiWebUrl,
+        history=history_address(conf.get("spark.yarn.historyServer.address"), keeps_events, context.applicationId),
+    )
 
 
 def _end_with(parent: int) -> None:

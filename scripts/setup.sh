@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv with the pinned dependencies, and look for Java. Quick when nothing changed since the last time.
+# With the argument browser: look for Chromium, which tests of Airflow's UI need, and for nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .work
@@ -7,6 +8,16 @@ mkdir -p .work
 fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 install() { printf 'setup: installing %s\n' "$*"; { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y "$@"; } >.work/apt.log 2>&1 || fail "apt-get could not install $*; see .work/apt.log"; }
+
+if [ "${1:-}" = browser ]; then
+  if [ -n "${CHROMIUM:-}" ]; then
+    command -v "$CHROMIUM" >/dev/null || fail "CHROMIUM is $CHROMIUM, which is no program; point it to a Chromium or Chrome, or unset it"
+  elif ! command -v chromium chromium-browser google-chrome >/dev/null; then
+    may_install || fail "the tests of Airflow's UI need Chromium, and there is none; install it (on Debian: apt-get install chromium) or set CHROMIUM to the program"
+    install chromium
+  fi
+  exit 0
+fi
 
 java_version() { # the major version of a java command, 0 when it does not run
   "$1" -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' | head -n 1 | grep . || echo 0

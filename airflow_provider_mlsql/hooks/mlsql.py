@@ -12,6 +12,7 @@ from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
 
 if TYPE_CHECKING:
+    from airflow_provider_mlsql.hooks.readable_log import OnStarted
     from mlsql_runtime.launch.job import Job
 
 NO_SECRETS = Secrets()
@@ -23,15 +24,22 @@ class MLSQLHook(BaseHook):
     :param spark_conn_id: a connection of type ``spark``; only ``spark_default`` may be missing.
     :param conf: Spark properties, such as ``{"spark.executor.memory": "4g"}``. Those that look like secrets do not go to the
         command line.
+    :param on_started: called with what the application announces, when it has started.
     """
 
     conn_name_attr = "spark_conn_id"
     default_conn_name = "spark_default"
     hook_name = "MLSQL"
 
-    def __init__(self, spark_conn_id: str = default_conn_name, conf: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        spark_conn_id: str = default_conn_name,
+        conf: Mapping[str, Any] | None = None,
+        on_started: OnStarted | None = None,
+    ) -> None:
         super().__init__()
         self.spark_conn_id = spark_conn_id
+        self._on_started = on_started
         self.conf = {key: str(value) for key, value in (conf or {}).items()}
         self._cancelled = False
         self._job: Job | None = None
@@ -49,7 +57,7 @@ class MLSQLHook(BaseHook):
         self._job = Job(plan, secrets, self._master(), self.conf)
         if self._cancelled:
             raise JobFailed("the job was cancelled before Spark started")
-        return self._job.run(Submitter(self.spark_conn_id))
+        return self._job.run(Submitter(self.spark_conn_id, self._on_started))
 
     def on_kill(self) -> None:
         """End every process of the running plan, and start none any more."""

@@ -8,7 +8,7 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import Connection
 
-from airflow_provider_mlsql.hooks.readable_log import ReadableLog
+from airflow_provider_mlsql.hooks.readable_log import OnStarted, ReadableLog
 from mlsql_runtime.launch.job import LOCAL, Submission
 
 DEFAULT_CONN_ID = SparkSubmitHook.default_conn_name
@@ -16,6 +16,8 @@ DEFAULT_CONN_ID = SparkSubmitHook.default_conn_name
 
 class SubmitHook(SparkSubmitHook):
     """Only the default connection may be missing; any other that does not exist is an error, not a guess."""
+
+    on_started: OnStarted | None = None
 
     @property
     def master(self) -> str:
@@ -34,7 +36,7 @@ class SubmitHook(SparkSubmitHook):
 
     @property
     def log(self) -> Any:
-        return ReadableLog(super().log)
+        return ReadableLog(super().log, self.on_started)
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:
@@ -47,10 +49,13 @@ class SubmitHook(SparkSubmitHook):
 
 
 class Submitter:
-    """Runs spark-submit by a connection, for :class:`mlsql_runtime.launch.job.Job`."""
+    """Runs spark-submit by a connection, for :class:`mlsql_runtime.launch.job.Job`.
 
-    def __init__(self, conn_id: str) -> None:
-        self._conn_id = conn_id
+    :param on_started: called when the application has started.
+    """
+
+    def __init__(self, conn_id: str, on_started: OnStarted | None = None) -> None:
+        self._conn_id, self._on_started = conn_id, on_started
         self._hook: SubmitHook | None = None
 
     def submit(self, submission: Submission) -> None:
@@ -61,6 +66,7 @@ class Submitter:
             py_files=submission.py_files,
             application_args=list(submission.arguments),
         )
+        self._hook.on_started = self._on_started
         self._hook.submit(submission.application, env=dict(submission.env), encoding="utf-8", errors="replace")
 
     def close(self) -> None:

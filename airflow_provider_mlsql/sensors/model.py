@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_mlsql.arguments import as_bool, refuse_unknown
+from airflow_provider_mlsql.links import ManifestLink
 from mlsql_runtime import errors
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class MLSQLModelSensor(BaseSensorOperator):
     """
 
     template_fields = ("model_path", *_CONDITIONS, "check_files")
+    operator_extra_links = (ManifestLink(),)
     ui_color = "#e6f1f2"
 
     def __init__(

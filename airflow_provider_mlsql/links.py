@@ -1,0 +1,76 @@
+"""Links on the page of a task: to Spark's UI, and to the manifests of the model versions that the task's XCom names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from airflow.providers.common.compat.sdk import XCom, conf
+from airflow.sdk import BaseOperatorLink
+
+from airflow_provider_mlsql.named import versions_named
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator, Context
+    from airflow.sdk.types import TaskInstanceKey
+
+    from mlsql_runtime.launch.announcement import Announcement
+
+PAGES = "/mlsql"  # where the plugin's pages are
+_LOOPBACK = ("localhost", "127.", "::1")
+_HISTORY = "_mlsql_history"
+
+
+class SparkUILink(BaseOperatorLink):
+    """Spark's UI while the job runs; the history server afterwards, when there is one, and else no link.
+
+    Airflow asks for links when a task has ended, so the operator shows the UI by itself when the job has started.
+    """
+
+    name = "Spark UI"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        return getattr(operator, _HISTORY, None) or ""
+
+    def show(self, context: Context, operator: BaseOperator, started: Announcement) -> None:
+        """Put the link to an application that has started, and remember where it leads afterwards."""
+        setattr(operator, _HISTORY, started.history)
+        if started.ui and not _is_of_this_machine_only(started.ui):
+            context["ti"].xcom_push(self.xcom_key, started.ui)
+
+
+class ManifestLink(BaseOperatorLink):
+    """The manifests of the versions that the task's XCom names; no link when it names none."""
+
+    name = "Model manifest"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        if not versions_named(XCom.get_value(ti_key=ti_key, key="return_value")):
+            return ""
+        return manifest_url(ti_key)
+
+
+def manifest_url(ti_key: Any) -> str:
+    """The page's address, without the host, so that it holds by whichever name the API server is reached."""
+    parts = (quote(part, safe="") for part in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
+    path = "{}{}/dags/{}/runs/{}/tasks/{}/manifest".format(root_path(), PAGES, *parts)
+    mapped = ti_key.map_index is not None and ti_key.map_index >= 0
+    return f"{path}?map_index={ti_key.map_index}" if mapped else path
+
+
+def root_path() -> str:
+    """The path below which Airflow's API server is reached."""
+    return urlsplit(_base_url()).path.rstrip("/")
+
+
+def _is_of_this_machine_only(url: str) -> bool:
+    """Whether a browser reaches the UI on the worker's machine only, though Airflow is reached from others."""
+    return _is_loopback(url) and not _is_loopback(_base_url())
+
+
+def _is_loopback(url: str) -> bool:
+    return (urlsplit(url).hostname or "localhost").startswith(_LOOPBACK)
+
+
+def _base_url() -> str:
+    return str(conf.get("api", "base_url", fallback="") or "")

@@ -1,0 +1,35 @@
+"""Which model versions the XCom of a task names: those it trained, awaited, registered or predicted with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A version of a model path."""
+
+    model_path: str
+    version: int
+
+
+def versions_named(xcom: Any) -> tuple[ModelVersion, ...]:
+    """The versions that the XCom of an operator or sensor of this provider names, each once; none in any other value."""
+    return tuple(dict.fromkeys(_named(xcom)))
+
+
+def _named(xcom: Any) -> Iterator[ModelVersion]:
+    if not isinstance(xcom, Mapping):
+        return
+    path, version = xcom.get("model_path"), xcom.get("version")
+    if isinstance(path, str) and isinstance(version, int):
+        yield ModelVersion(path, version)
+    for part in ("train", "register"):  # of a script
+        statements = xcom.get(part)
+        for statement in statements if isinstance(statements, list) else ():
+            yield from _named(statement)
+    functions = xcom.get("functions")  # of a prediction
+    for use in functions.values() if isinstance(functions, Mapping) else ():
+        yield from _named(use)

@@ -1,0 +1,1 @@
+"""Pages of the API server: the manifests of the model versions that a task names."""

@@ -1,0 +1,91 @@
+"""The routes, for whoever may read the XComs of the DAG; HTML for browsers, JSON for programs that ask for it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.common.db.common import SessionDep
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from airflow_provider_mlsql.links import root_path
+from airflow_provider_mlsql.pages.found import Found, find
+from airflow_provider_mlsql.pages.html import manifest_page, message_page
+from airflow_provider_mlsql.pages.task import NothingToShow, TaskKey, versions_of
+from mlsql_runtime.codec import encode
+
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+
+def make_app() -> FastAPI:
+    """The application, to be mounted below Airflow's own."""
+    app = FastAPI(title="MLSQL", description="Manifests of the model versions that tasks trained.", openapi_url=None)
+    app.add_api_route(
+        "/dags/{dag_id}/runs/{run_id:path}/tasks/{task_id}/manifest",
+        show_manifests,
+        dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
+        response_model=None,
+    )
+    app.add_exception_handler(StarletteHTTPException, _tell)
+    return app
+
+
+def show_manifests(
+    request: Request,
+    session: SessionDep,
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: Annotated[int, Query(ge=-1)] = -1,
+) -> Response:
+    """The manifests of the versions that a task's XCom names."""
+    task = TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    try:
+        models = versions_of(task, session)
+    except NothingToShow as nothing:
+        raise HTTPException(404, str(nothing)) from nothing
+    found = [find(model) for model in models]
+    status = 200 if any(one.manifest for one in found) else found[0].status
+    if _wants_json(request):
+        return JSONResponse({"task": encode(task), "versions": [_as_json(one) for one in found]}, status, _PRIVATE)
+    return Response(manifest_page(task, found, _task_url(task)), status, _PRIVATE, "text/html")
+
+
+def _as_json(found: Found) -> dict[str, object]:
+    manifest = None if found.manifest is None else encode(found.manifest)
+    return {"model_path": found.model_path, "version": found.version, "manifest": manifest, "problem": found.problem}
+
+
+def _tell(request: Request, error: Exception) -> Response:
+    """What went wrong, as the caller wants it; who is not logged in gets the way to do so."""
+    assert isinstance(error, StarletteHTTPException)
+    headers = {**(error.headers or {}), **_PRIVATE}
+    if _wants_json(request):
+        return JSONResponse({"detail": error.detail}, error.status_code, headers)
+    page = message_page(error.status_code, str(error.detail), _login_url(request))
+    return Response(page, error.status_code, headers, "text/html")
+
+
+def _wants_json(request: Request) -> bool:
+    asked = request.query_params.get("format")
+    return asked == "json" if asked else "text/html" not in request.headers.get("accept", "")
+
+
+def _task_url(task: TaskKey) -> str:
+    """The task's page in Airflow."""
+    dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
+    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+    return f"{root_path()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}"
+
+
+def _login_url(request: Request) -> str:
+    return f"{root_path()}/api/v2/auth/login?next={quote(str(request.url), safe='')}"
