@@ -24,7 +24,7 @@ def awaited(given: Mapping[str, Any]) -> Awaited:
     direction = given.get("greater_is_better")
     return Awaited(
         min_version=as_int(given.get("min_version"), "min_version"),
-        published_after=_as_time(given.get("published_after"), "published_after"),
+        published_after=as_time(given.get("published_after"), "published_after"),
         job_id=text("job_id"),
         external_dag_id=text("external_dag_id"),
         run_id=text("run_id"),
@@ -35,7 +35,16 @@ def awaited(given: Mapping[str, Any]) -> Awaited:
     )
 
 
-def _as_time(value: datetime | str | None, what: str) -> datetime | None:
+def seconds_between_looks(value: Any) -> float:
+    """``poke_interval`` as people give it. One that is no number would stop all who wait in the same path."""
+    seconds = _as_finite(value, "poke_interval")
+    if seconds is None or seconds < 0:
+        raise InputError(f"poke_interval is {value!r}; expected seconds, none or more")
+    return seconds
+
+
+def as_time(value: datetime | str | None, what: str) -> datetime | None:
+    """A time, UTC if it names no zone."""
     if value in _NOTHING:
         return None
     try:
@@ -48,7 +57,7 @@ def _as_time(value: datetime | str | None, what: str) -> datetime | None:
 def _as_finite(value: Any, what: str) -> float | None:
     number = as_float(value, what)
     if number is not None and not math.isfinite(number):
-        raise InputError(f"{what} is {value!r}, which no score can be compared with; expected a finite number")
+        raise InputError(f"{what} is {value!r}; expected a finite number")
     return number
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_mlsql.triggers.conditions import awaited, refuse_password
+from airflow_provider_mlsql.triggers.conditions import as_time, awaited, refuse_password, seconds_between_looks
 from airflow_provider_mlsql.triggers.polling import Poller, polling
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
@@ -56,8 +56,9 @@ class MLSQLModelTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
-        self.poke_interval = poke_interval
-        self.deadline = deadline
+        self.poke_interval = seconds_between_looks(poke_interval)
+        limit = as_time(deadline, "deadline")
+        self.deadline = None if limit is None else limit.isoformat()
         self.awaited = awaited(
             {
                 "min_version": min_version,
@@ -102,7 +103,7 @@ class MLSQLModelTrigger(BaseTrigger):
                     said = answer["message"]
                     self.log.info("%s", said)
             try:
-                answer = await asyncio.wait_for(poller.poll(self._ask), self._seconds_left())
+                answer = await poller.poll(self._ask, within=self._seconds_left())
             except asyncio.TimeoutError:
                 return failed(answer) if isinstance(answer, MLSQLError) else {"status": "timeout"}
 
@@ -145,7 +146,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
-        self.poke_interval = poke_interval
+        self.poke_interval = seconds_between_looks(poke_interval)
         self.awaited = awaited({"min_score": min_score, "metric": metric, "greater_is_better": greater_is_better})
         self._mark: Mark | None = None
         self._kept: Mark | None = None

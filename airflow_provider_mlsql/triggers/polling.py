@@ -35,6 +35,7 @@ class Poller:
         self._asked: list[tuple[Ask[Any], asyncio.Future[Any]]] = []
         self._changed = asyncio.Event()
         self._looked: float | None = None
+        self._mistake: Exception | None = None
         self._task = asyncio.create_task(self._run(), name=f"poll {watch.root.uri}")
 
     @property
@@ -52,29 +53,40 @@ class Poller:
             self._task.cancel()
         return not self._intervals
 
-    async def poll(self, ask: Ask[T]) -> T | MLSQLError:
-        """What ``ask``, called in a thread, finds at the next look. An error is answered, since it is shared by many."""
-        future: asyncio.Future[T | MLSQLError] = asyncio.get_running_loop().create_future()
+    async def poll(self, ask: Ask[T], within: float | None = None) -> T | MLSQLError:
+        """What ``ask``, called in a thread, finds at the next look. An error is answered, since it is shared by many.
+
+        :raises asyncio.TimeoutError: when there is no answer within so many seconds.
+        """
+        if self._mistake is not None:
+            raise self._mistake
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T | MLSQLError] = loop.create_future()
+        # not asyncio.wait_for: up to Python 3.11 it loses a cancellation that comes together with the answer
+        timer = None if within is None else loop.call_later(within, _settle, future, _Mistake(asyncio.TimeoutError()))
         self._asked.append((ask, future))
         self._changed.set()
-        return await future
+        try:
+            return await future
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while True:
-            await self._until_due(loop)
-            self._looked = loop.time()
-            asked, self._asked = [(ask, future) for ask, future in self._asked if not future.done()], []
-            try:
+        asked: list[tuple[Ask[Any], asyncio.Future[Any]]] = []
+        try:
+            while True:
+                await self._until_due(loop)
+                asked, self._asked = [(ask, future) for ask, future in self._asked if not future.done()], []
                 answers = await loop.run_in_executor(self._threads, _look, self._watch, [ask for ask, _ in asked])
-            except Exception as error:  # a mistake of ours: whoever waits fails with its traceback, rather than wait for ever
-                for _, future in asked:
-                    if not future.done():
-                        future.set_exception(error)
-                continue
-            for (_, future), answer in zip(asked, answers, strict=True):
-                if not future.done():
-                    future.set_result(answer)
+                self._looked = loop.time()  # the end of a look: storage that is slow has time to rest too
+                for (_, future), answer in zip(asked, answers, strict=True):
+                    _settle(future, answer)
+        except Exception as error:  # a mistake of ours: whoever waits fails with its traceback, rather than wait for ever
+            self._mistake = error
+            for _, future in asked + self._asked:
+                _settle(future, _Mistake(error))
 
     async def _until_due(self, loop: asyncio.AbstractEventLoop) -> None:
         while True:
@@ -82,11 +94,32 @@ class Poller:
             left = self._seconds_left(loop.time()) if self._asked and self._intervals else None
             if left is not None and left <= 0:
                 return
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), left)
+            timer = None if left is None else loop.call_later(left, self._changed.set)
+            try:
+                await self._changed.wait()
+            finally:
+                if timer is not None:
+                    timer.cancel()
 
     def _seconds_left(self, now: float) -> float:
         return 0 if self._looked is None else self._looked + min(self._intervals) - now
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """What is raised, rather than answered."""
+
+    error: Exception
+
+
+def _settle(future: asyncio.Future[Any], answer: Any) -> None:
+    """Answer, unless the one who asked has gone."""
+    if future.done():
+        return
+    if isinstance(answer, _Mistake):
+        future.set_exception(answer.error)
+    else:
+        future.set_result(answer)
 
 
 def _look(watch: Watch, asks: list[Ask[Any]]) -> list[Any]:
@@ -103,6 +136,8 @@ def _answer(watch: Watch, ask: Ask[Any]) -> Any:
         return ask(watch)
     except MLSQLError as error:
         return error
+    except Exception as error:  # of one question, so no reason for the others to fail
+        return _Mistake(error)
 
 
 @dataclass
@@ -121,6 +156,7 @@ _rooms_lock = threading.Lock()  # the dictionary is the only thing that loops in
 @contextlib.contextmanager
 def _room(loop: asyncio.AbstractEventLoop) -> Iterator[_Room]:
     with _rooms_lock:
+        _forget_closed_loops()
         if loop not in _rooms:
             _rooms[loop] = _Room(ThreadPoolExecutor(THREADS, thread_name_prefix="mlsql-store"))
         room = _rooms[loop]
@@ -130,9 +166,15 @@ def _room(loop: asyncio.AbstractEventLoop) -> Iterator[_Room]:
     finally:
         with _rooms_lock:
             room.members -= 1
-            if not room.members:
+            if not room.members and _rooms.get(loop) is room:
                 del _rooms[loop]
                 room.threads.shutdown(wait=False)
+
+
+def _forget_closed_loops() -> None:
+    """A loop that was closed with triggers in it never tells them; its room, which refers to it, would keep both."""
+    for loop in [loop for loop in _rooms if loop.is_closed()]:
+        _rooms.pop(loop).threads.shutdown(wait=False)
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -98,6 +99,16 @@ class Sighting:
     failure: FailureRecord | None = None
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What somebody has been told, and from where a later look goes on: numbers up to ``newest`` are dealt with but for
+    ``unfinished`` ones."""
+
+    sighting: Sighting = Sighting()
+    newest: int = -1
+    unfinished: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mark:
     """How far somebody who wants to hear of every version has heard.
@@ -125,6 +136,8 @@ class Watch:
 
     Each :meth:`refresh` is one listing. Records are read when a question needs them and then kept, since a version never
     changes; the newest one alone is read again, because it would be another one in a store that was removed and begun anew.
+    Whoever asks the same again is answered by what has come since, so that a thousand questions cost little beside a training
+    under way, or what a killed one has left.
     """
 
     def __init__(self, root: Location) -> None:
@@ -132,7 +145,8 @@ class Watch:
         self._numbers: list[int] = []
         self._records: dict[int, Record] = {}
         self._unfinished: set[int] = set()
-        self._sightings: dict[Awaited, Sighting] = {}
+        self._seen: dict[Awaited, _Seen] = {}
+        self._seen_before: dict[Awaited, _Seen] = {}  # what nobody asks between two looks is forgotten
 
     def refresh(self) -> None:
         """Look what is there now.
@@ -144,8 +158,8 @@ class Watch:
         if not numbers:
             open_model_path(self.root.uri)
         anew = self._is_begun_anew(numbers)
-        if anew or self._unfinished or numbers != self._numbers:
-            self._sightings.clear()
+        has_only_grown = not anew and numbers[: len(self._numbers)] == self._numbers
+        self._seen_before, self._seen = self._seen if has_only_grown else {}, {}
         listed = set(numbers)
         self._records = {} if anew else {number: record for number, record in self._records.items() if number in listed}
         self._unfinished.clear()
@@ -179,27 +193,36 @@ class Watch:
         return {"status": "waiting", "message": f"{message}; waiting for a better one"}
 
     def look(self, awaited: Awaited) -> Sighting:
-        """What there is of the version that is awaited; remembered as long as nothing changes."""
-        if awaited not in self._sightings:
-            self._sightings[awaited] = self._look(awaited)
-        return self._sightings[awaited]
+        """What there is of the version that is awaited."""
+        if awaited not in self._seen:
+            self._seen[awaited] = self._go_on(awaited, self._seen_before.get(awaited, _Seen()))
+        return self._seen[awaited].sighting
 
-    def _look(self, awaited: Awaited) -> Sighting:
-        low: Manifest | None = None
-        failure: FailureRecord | None = None
-        for number in reversed(self._numbers):
-            if awaited.min_version is not None and number < awaited.min_version:
+    def _go_on(self, awaited: Awaited, seen: _Seen) -> _Seen:
+        numbers = [*seen.unfinished, *self._numbers[bisect_right(self._numbers, seen.newest) :]]
+        if not numbers:
+            return seen
+        found, low, failure = seen.sighting.found, seen.sighting.low, seen.sighting.failure
+        oldest = max(awaited.min_version or 0, found.version if found else 0)
+        unfinished: list[int] = []
+        for number in reversed(numbers):
+            if number < oldest:
                 break
             record = self._record(number)
-            if record is None or not awaited.matches(record):
+            if record is None:
+                unfinished.insert(0, number)
+            elif not awaited.matches(record):
                 continue
-            if isinstance(record, Manifest):
-                if awaited.is_good(record):
-                    return Sighting(found=record)
-                low = low or record
-            elif awaited.names_a_training:
-                failure = failure or record
-        return Sighting(low=low, failure=failure)
+            elif isinstance(record, FailureRecord):
+                if awaited.names_a_training and (failure is None or number > failure.version):
+                    failure = record
+            elif awaited.is_good(record):
+                found = record
+                break
+            elif low is None or number > low.version:
+                low = record
+        sighting = Sighting(low=low, failure=failure) if found is None else Sighting(found=found)
+        return _Seen(sighting, self._numbers[-1], tuple(unfinished))
 
     def news(self, awaited: Awaited, mark: Mark | None) -> News:
         """The versions since ``mark``. With none, what is there now is no news, but where to begin."""

@@ -114,7 +114,19 @@ def test_serialize_is_the_constructor(trigger: BaseTrigger) -> None:
     assert again.serialize() == (path, json.loads(json.dumps(arguments)))
 
 
-@pytest.mark.parametrize("arguments", [{"min_score": float("nan")}, {"on_low_score": "ignore"}, {"published_after": "soon"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"min_score": float("nan")},
+        {"on_low_score": "ignore"},
+        {"published_after": "soon"},
+        {"deadline": "soon"},
+        {"poke_interval": "soon"},
+        {"poke_interval": -1},
+        {"poke_interval": None},
+        {"poke_interval": float("inf")},
+    ],
+)
 def test_what_is_wrong_is_said_before_anybody_waits(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(arguments))):
         MLSQLModelTrigger(model_path="/m", **arguments)

@@ -1,0 +1,87 @@
+"""A trigger that waits until an application in cluster mode is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from mlsql_runtime.errors import MLSQLError, to_json
+
+if TYPE_CHECKING:
+    from airflow_provider_mlsql.hooks.cluster_job import Told
+
+
+class MLSQLApplicationTrigger(BaseTrigger):
+    """Wait until an application is over, or until the deadline.
+
+    It asks in threads, so that a cluster that does not answer holds up nobody. A triggerer that takes it over asks anew; when
+    somebody ends the task, or clears it, the application is ended.
+
+    :param spark_conn_id: the Spark connection, by which the cluster is reached.
+    :param application: what the cluster calls it.
+    :param run: URI of its run's folder.
+    :param poll_interval: seconds between two questions.
+    :param deadline: when to give up, as ISO 8601 text.
+    """
+
+    def __init__(
+        self, *, spark_conn_id: str, application: str, run: str, poll_interval: float, deadline: str | None = None
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.spark_conn_id = spark_conn_id
+        self.application = application
+        self.run_folder = run
+        self.poll_interval = poll_interval
+        self.deadline = deadline
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{__name__}.{type(self).__name__}", {
+            "spark_conn_id": self.spark_conn_id,
+            "application": self.application,
+            "run": self.run_folder,
+            "poll_interval": self.poll_interval,
+            "deadline": self.deadline,
+        }
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            event = await self._wait()
+        except MLSQLError as error:
+            event = {"status": "failed", "error": to_json(error)}
+        about = {"id": self.application, "run": self.run_folder}
+        yield TriggerEvent(about | event)  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        await asyncio.to_thread(self._end)
+
+    async def _wait(self) -> dict[str, Any]:
+        told = await asyncio.to_thread(self._told)
+        while True:
+            status = await asyncio.to_thread(told.ask)
+            if status is not None and status.is_over:
+                return {"status": "over"}
+            left = self._seconds_left()
+            if left <= 0:
+                return {"status": "timeout"}
+            await asyncio.sleep(min(self.poll_interval, left))
+
+    def _seconds_left(self) -> float:
+        if self.deadline is None:
+            return float("inf")
+        return (datetime.fromisoformat(self.deadline) - datetime.now(timezone.utc)).total_seconds()
+
+    def _told(self) -> Told:
+        from airflow_provider_mlsql.hooks.cluster import Application, open_cluster
+        from airflow_provider_mlsql.hooks.cluster_job import Told
+
+        return Told(open_cluster(self.spark_conn_id), Application(id=self.application, run=self.run_folder), self.log)
+
+    def _end(self) -> None:
+        from airflow_provider_mlsql.hooks.cluster import Application, open_cluster
+        from airflow_provider_mlsql.hooks.cluster_job import end
+
+        end(open_cluster(self.spark_conn_id), Application(id=self.application, run=self.run_folder), self.log)

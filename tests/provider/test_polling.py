@@ -1,0 +1,140 @@
+"""The poller that triggers share, when things happen in one moment, take long, or go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.waiting import fire, publish, until
+
+from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
+from airflow_provider_mlsql.triggers.polling import polling
+from mlsql_runtime.store.awaiting import Watch
+
+
+def pollers() -> list[str]:
+    """Those of the running loop."""
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("poll ")]
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("mlsql-store")]
+
+
+def nothing(watch: Watch) -> str:
+    return "asked"
+
+
+async def a_poller() -> None:
+    await until(pollers)
+
+
+async def ended(tasks: list[asyncio.Task[Any]]) -> list[Any]:
+    await until(lambda: all(task.done() for task in tasks))
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def test_a_poller_ends_with_its_last_member_also_when_somebody_asks_in_the_same_moment(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with polling(str(tmp_path), 3600) as poller:
+            await poller.poll(nothing)
+            waits = asyncio.create_task(poller.poll(nothing))  # for an hour
+            await asyncio.sleep(0.01)
+            asks = asyncio.create_task(poller.poll(nothing))
+            await asyncio.sleep(0)
+        await until(lambda: pollers() == [])
+        waits.cancel()
+        asks.cancel()
+
+    asyncio.run(run())
+
+
+def test_triggers_that_are_cancelled_when_their_answer_comes_end(tmp_path: Path) -> None:
+    async def run() -> list[Any]:
+        trigger = MLSQLModelTrigger(model_path=str(tmp_path), poke_interval=0, deadline="2100-01-01T00:00:00+00:00")
+        tasks = [asyncio.create_task(fire(trigger)) for _ in range(10)]
+        async with polling(str(tmp_path), 0) as poller:
+            for _ in range(10):
+                await poller.poll(nothing)
+            for task in tasks:  # each has an answer now, and has had no turn since
+                task.cancel()
+        return await ended(tasks)
+
+    assert all(isinstance(end, asyncio.CancelledError) for end in asyncio.run(run()))
+
+
+def test_one_question_that_goes_wrong_fails_alone(tmp_path: Path) -> None:
+    def wrong(watch: Watch) -> str:
+        raise ZeroDivisionError
+
+    async def run() -> list[Any]:
+        async with polling(str(tmp_path), 0) as poller:
+            first = await asyncio.gather(*(poller.poll(ask) for ask in (nothing, wrong, nothing)), return_exceptions=True)
+            return [*first, await poller.poll(nothing)]
+
+    answers = asyncio.run(run())
+    assert isinstance(answers.pop(1), ZeroDivisionError)
+    assert answers == ["asked"] * 3
+
+
+def test_a_poller_that_breaks_leaves_nobody_waiting(tmp_path: Path) -> None:
+    async def member(interval: Any) -> Any:
+        async with polling(str(tmp_path), interval) as poller:
+            while True:
+                await poller.poll(nothing)
+
+    async def run() -> list[Any]:
+        ends = await ended([asyncio.create_task(member(interval)) for interval in (0, "soon")])
+        async with polling(str(tmp_path), 0) as poller:
+            assert await poller.poll(nothing) == "asked"  # another one
+        return ends
+
+    assert [type(end) for end in asyncio.run(run())] == [TypeError, TypeError]
+
+
+def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[float] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        began, late = loop.time(), 0.0
+        real = loop.time
+        monkeypatch.setattr(loop, "time", lambda: real() + late)
+        going_on = threading.Event()
+
+        def slow(watch: Watch) -> None:
+            looks.append(loop.time() - began)
+            assert going_on.wait(60)
+
+        async with polling(str(tmp_path), 1000) as poller:
+            first = asyncio.create_task(poller.poll(slow))
+            await until(lambda: looks)
+            late = 5000  # it takes five intervals
+            second = asyncio.create_task(poller.poll(slow))
+            going_on.set()
+            await first
+            await asyncio.sleep(0.05)  # in which the next look would begin
+            late = 6100
+            await second
+
+    asyncio.run(run())
+    assert looks[1] > 6000
+
+
+def test_a_loop_that_was_closed_over_its_triggers_keeps_no_threads(tmp_path: Path) -> None:
+    loop = asyncio.new_event_loop()
+    waits = loop.create_task(fire(MLSQLModelTrigger(model_path=str(tmp_path))))
+    loop.run_until_complete(a_poller())
+    loop.set_exception_handler(lambda loop, context: None)  # asyncio complains of the tasks that are lost
+    loop.close()
+    publish(str(tmp_path), 0.5)
+
+    async def run() -> None:
+        assert (await fire(MLSQLModelTrigger(model_path=str(tmp_path))))["status"] == "success"
+        await until(lambda: threads() == [])
+
+    asyncio.run(run())
+    assert not waits.done()
