@@ -35,6 +35,7 @@ bench: setup ## Benchmarks against peers; writes benchmarks/results
 	@$(BIN)/python benchmarks/kafka_transport.py
 	@$(BIN)/python benchmarks/mlsql_fit.py
 	@$(BIN)/python benchmarks/language.py
+	@$(BIN)/python benchmarks/waiting.py
 
 constraints: setup ## Resolve constraints.txt anew, for every supported Python
 	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt
