@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.airflow import Airflow
+from support.deployment import Deployment, deployed
 from support.stores import T0, Store
 
 from mlsql_runtime.store.location import Location
@@ -20,6 +22,13 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     airflow = Airflow(tmp_path_factory.mktemp("airflow"))
     airflow("db", "migrate")
     return airflow
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A whole Airflow with the example DAGs, for what needs a scheduler or the API: runs side by side, people who answer."""
+    with deployed(tmp_path_factory.mktemp("deployment")) as running:
+        yield running
 
 
 @pytest.fixture
