@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -233,6 +234,7 @@ class Case:
     prepare: Callable[[str], object]
     expected: Any
     arguments: dict[str, Any] = field(default_factory=dict)
+    storages: tuple[str, ...] = ("local", "s3")
 
     def __str__(self) -> str:
         return self.name
@@ -248,6 +250,26 @@ def two_at_once(root: str) -> None:
     publish(root, 0.8, created=1)
 
 
+def empty(root: str) -> None:
+    """A folder, or what object stores have for one that people make in their consoles."""
+    place = Location.of(root)
+    if place.is_local:
+        place.fs.mkdir(place.path)
+    else:
+        bucket, key = place.path.split("/", 1)
+        place.fs.call_s3("put_object", Bucket=bucket, Key=key + "/")
+
+
+def closed(root: str) -> None:
+    publish(root)
+    os.chmod(root, 0)
+
+
+def closed_manifest(root: str) -> None:
+    publish(root)
+    os.chmod(f"{root}/_model_1/manifest.json", 0)
+
+
 def an_older_one_and_a_failure(root: str) -> None:
     publish(root, 0.9, job="old")
     fail(root, "2 of 2 fit groups failed: KeyError", job="mine", created=1)
@@ -255,6 +277,7 @@ def an_older_one_and_a_failure(root: str) -> None:
 
 CASES = [
     Case("no path", lambda root: None, "waits"),
+    Case("empty path", empty, "waits"),
     Case("half written", half_written, "waits", {"min_version": 1}),
     Case("below, and waits", lambda root: publish(root, 0.4), "waits", {"min_score": 0.5}),
     Case("below, and skips", lambda root: publish(root, 0.4), AirflowSkipException, {"min_score": 0.5, "on_low_score": "skip"}),
@@ -276,15 +299,44 @@ CASES = [
     Case("two at once", two_at_once, (2, 0.8), {"min_version": 1}),
     Case("a damaged manifest", lambda root: (Location.of(root) / "_model_1/manifest.json").write(b"{"), InputError),
     Case("a file", lambda root: Location.of(root).write(b""), InputError),
+    Case("permission denied", closed, StorageError, storages=("guarded",)),
+    Case("permission to read the manifest denied", closed_manifest, StorageError, storages=("guarded",)),
 ]
 
 
-@pytest.mark.parametrize("storage", ["local", "s3"])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_mode_ends_alike(case: Case, storage: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    place = str(tmp_path) if storage == "local" else request.getfixturevalue("s3_server")
-    root = f"{place}/{uuid.uuid4().hex}"
-    ended = in_every_mode(root, lambda: case.prepare(root), **case.arguments)
+@contextmanager
+def guarded() -> Iterator[str]:
+    """A folder of somebody to whom permissions apply, as whom the test goes on."""
+    was_root = not os.geteuid()
+    with tempfile.TemporaryDirectory() as folder:
+        in_every_mode(f"{folder}/m", lambda: None)  # what is imported late may be closed to nobody
+        if was_root:
+            os.chown(folder, 65534, -1)
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if was_root:
+                os.seteuid(0)
+            for path in Path(folder).glob("*"):
+                path.chmod(0o755)
+
+
+@contextmanager
+def storage_for(kind: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Where model paths may be made."""
+    if kind == "guarded":
+        with guarded() as folder:
+            yield folder
+    else:
+        yield str(request.getfixturevalue("tmp_path" if kind == "local" else "s3_server"))
+
+
+@pytest.mark.parametrize(("case", "storage"), [(case, storage) for case in CASES for storage in case.storages], ids=str)
+def test_every_mode_ends_alike(case: Case, storage: str, request: pytest.FixtureRequest) -> None:
+    with storage_for(storage, request) as place:
+        root = f"{place}/{uuid.uuid4().hex}"
+        ended = in_every_mode(root, lambda: case.prepare(root), **case.arguments)
     if case.expected == "waits":
         assert ended == "waits"
     elif isinstance(case.expected, tuple):
@@ -294,37 +346,6 @@ def test_every_mode_ends_alike(case: Case, storage: str, tmp_path: Path, request
         assert isinstance(ended, tuple), ended
         assert issubclass(ended[0], case.expected)
         assert ended[1]
-
-
-def test_an_empty_folder_is_waited_in(tmp_path: Path) -> None:
-    assert in_every_mode(str(tmp_path / "m"), (tmp_path / "m").mkdir) == "waits"
-
-
-@contextmanager
-def nobody() -> Iterator[None]:
-    """Somebody to whom permissions apply."""
-    was_root = not os.geteuid()
-    if was_root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if was_root:
-            os.seteuid(0)
-
-
-def test_permission_denied_is_an_error_and_not_waited_out(tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    publish(str(closed))
-    in_every_mode(str(tmp_path / "m"), lambda: None)  # what is imported late may be closed to nobody
-    closed.chmod(0)
-    try:
-        with nobody():
-            ended = in_every_mode(str(closed), lambda: None)
-    finally:
-        closed.chmod(0o755)
-    assert ended[0] is StorageError
-    assert "cannot be listed" in ended[1]
 
 
 @pytest.mark.parametrize("forgiving", ["soft_fail", "never_fail"])
