@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
 ATTEMPTS = 3  # looks in a row that storage has to fail before those who wait hear of it
+FIRST_LOOK = 60.0  # seconds that the first look may take, whatever the deadline: a version that is there is worth more
 
 
 class MLSQLModelTrigger(BaseTrigger):
@@ -32,7 +33,7 @@ class MLSQLModelTrigger(BaseTrigger):
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param poke_interval: seconds between two looks.
-    :param deadline: when to give up, as ISO 8601 text; it looks once in any case.
+    :param deadline: when to give up, as ISO 8601 text; it looks once in any case, if storage answers within a minute.
 
     The other arguments are those of :class:`MLSQLModelSensor`.
     """
@@ -88,8 +89,12 @@ class MLSQLModelTrigger(BaseTrigger):
     async def _wait(self, poller: Poller) -> Answer:
         said: str | None = None
         failures = 0
-        answer = await poller.poll(self._ask)  # without a limit: a version that is there is worth more than a timeout
+        answer: Answer | MLSQLError | None = None
         while True:
+            try:
+                answer = await poller.poll(self._ask, within=self._seconds_left(FIRST_LOOK if answer is None else 0.0))
+            except asyncio.TimeoutError:
+                return failed(answer) if isinstance(answer, MLSQLError) else {"status": "timeout"}
             if isinstance(answer, MLSQLError):
                 failures += 1
                 if failures == ATTEMPTS or isinstance(answer, InputError):
@@ -102,18 +107,14 @@ class MLSQLModelTrigger(BaseTrigger):
                 if answer["message"] != said:
                     said = answer["message"]
                     self.log.info("%s", said)
-            try:
-                answer = await poller.poll(self._ask, within=self._seconds_left())
-            except asyncio.TimeoutError:
-                return failed(answer) if isinstance(answer, MLSQLError) else {"status": "timeout"}
 
     def _ask(self, watch: Watch) -> Answer:
         return watch.answer(self.awaited)
 
-    def _seconds_left(self) -> float | None:
+    def _seconds_left(self, at_least: float) -> float | None:
         if self.deadline is None:
             return None
-        return max(0.0, (datetime.fromisoformat(self.deadline) - datetime.now(timezone.utc)).total_seconds())
+        return max(at_least, (datetime.fromisoformat(self.deadline) - datetime.now(timezone.utc)).total_seconds())
 
 
 class MLSQLModelEventTrigger(BaseEventTrigger):

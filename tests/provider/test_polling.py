@@ -66,6 +66,24 @@ def test_triggers_that_are_cancelled_when_their_answer_comes_end(tmp_path: Path)
     assert all(isinstance(end, asyncio.CancelledError) for end in asyncio.run(run()))
 
 
+def test_storage_that_hangs_is_not_waited_for_longer_than_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_mlsql.triggers.model.FIRST_LOOK", 0.01)
+    going_on = threading.Event()
+
+    async def run() -> Any:
+        async with polling(str(tmp_path), 0) as poller:
+            hangs = asyncio.create_task(poller.poll(lambda watch: going_on.wait(60)))
+            await until(threads)
+            trigger = MLSQLModelTrigger(model_path=str(tmp_path), deadline="2026-01-01T00:00:00+00:00")
+            try:
+                return await fire(trigger)
+            finally:
+                going_on.set()
+                await hangs
+
+    assert asyncio.run(run()) == {"status": "timeout"}
+
+
 def test_one_question_that_goes_wrong_fails_alone(tmp_path: Path) -> None:
     def wrong(watch: Watch) -> str:
         raise ZeroDivisionError
