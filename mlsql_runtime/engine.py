@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import result
@@ -40,11 +41,11 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
     index, where = 0, "job"
     try:
         with ExitStack() as cleanup:
-            job = Job(plan.job_id, spark, cleanup, secrets)
+            job = Job(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
                 where = statement.tag
                 say(f"({index + 1}/{len(plan.statements)}) {_title(statement)}")
-                step = _HANDLERS[type(statement)](statement, job)
+                step = _HANDLERS[type(statement)](statement, replace(job, index=index))
                 if step is not None:
                     done.append(step)
     except Exception as error:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import DataError
 
+_UNHASHABLE = ("map<", "variant")  # types in which Spark does not say what is equal
+_PRIME = (1 << 31) - 1  # so that four milliards of rows cannot overflow a sum
 HOLD_OUT_SEED = 20170707  # of the draw of rows that are held out to validate with: the same ones in every run
 
 if TYPE_CHECKING:
@@ -31,9 +33,12 @@ def quoted(column: str) -> str:
 
 
 class Watch:
-    """Watches a table while one Spark job reads ``table``; afterwards there are its facts."""
+    """Watches a table while one Spark job reads ``table``; afterwards there are its facts.
 
-    def __init__(self, df: DataFrame, feature_column: str | None) -> None:
+    :param with_content: sum up the rows, too, so that equal tables can be told from others whatever their order.
+    """
+
+    def __init__(self, df: DataFrame, feature_column: str | None, with_content: bool = False) -> None:
         from pyspark.ml.linalg import VectorUDT
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
@@ -45,6 +50,10 @@ class Watch:
             vector = F.unwrap_udt(F.col(quoted(feature_column)))
             width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
             facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
+        self._has_content = with_content and not any(kind in df.schema.simpleString() for kind in _UNHASHABLE)
+        if self._has_content:
+            rows = F.pmod(F.xxhash64(*[F.col(quoted(name)) for name in df.columns]), F.lit(_PRIME))
+            facts.append(F.sum(rows).alias("content"))
         self._schema = df.schema
         self._timezone = df.sparkSession.conf.get("spark.sql.session.timeZone")
         self._observation = Observation()
@@ -62,6 +71,10 @@ class Watch:
             columns={field.name: field.dataType.simpleString() for field in self._schema},
             width=one_width(self._column, seen["narrowest"], seen["widest"]) if self._has_vectors else None,
         )
+
+    def content(self) -> str | None:
+        """Once the job is done, what tells the table from others; None when it holds what Spark cannot hash."""
+        return f"{self._observation.get['content'] or 0:x}" if self._has_content else None
 
     def _arrow_schema(self) -> str:
         from pyspark.sql.pandas.types import to_arrow_schema

@@ -79,13 +79,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Sent:
-    """A table in a topic, for the groups to read. ``parts`` is None for JSON records of another producer."""
+    """A table in a topic, for the groups to read. ``parts`` is None for JSON records of another producer.
+
+    ``content`` is equal for equal tables, and None when that cannot be told.
+    """
 
     settings: KafkaSettings
     group: str
     span: Span
     parts: tuple[Part, ...] | None
     facts: TableFacts
+    content: str | None
 
     def bring(self, folder: Path, alg_index: int) -> TableTopic:
         """Put the client's settings into a private file in ``folder``, and tell where the table is."""
@@ -116,7 +120,7 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
         return send_partition(batches, target)
 
     _check_names(df.columns)
-    watch = Watch(df, feature_column)
+    watch = Watch(df, feature_column, with_content=True)
     plain = watch.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow takes names for expressions
     with _small_batches(df):
         answers = [answer for answer in plain.mapInArrow(task, from_arrow_schema(_ANSWER)).collect() if answer.records]
@@ -131,7 +135,7 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
     for answer in answers:
         ends[answer.topic_partition] = max(ends.get(answer.topic_partition, 0), answer.end)
     send_manifest(target, FeedManifest(target.run, facts, parts))
-    return Sent(target.settings, group, Span(target.topic, dict.fromkeys(ends, 0), ends), parts, facts)
+    return Sent(target.settings, group, Span(target.topic, dict.fromkeys(ends, 0), ends), parts, facts, watch.content())
 
 
 def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterator[pa.RecordBatch]:

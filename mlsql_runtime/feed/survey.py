@@ -37,7 +37,14 @@ def survey(settings: KafkaSettings, topic: str, group: str, feature_column: str)
     facts = others.facts() if manifest is None else manifest.facts
     if facts.rows == 0:
         raise DataError(f"{where} is empty: there is nothing to train on", topic=topic)
-    return Sent(settings=settings, group=group, span=span, parts=None if manifest is None else manifest.parts, facts=facts)
+    return Sent(
+        settings=settings,
+        group=group,
+        span=span,
+        parts=None if manifest is None else manifest.parts,
+        facts=facts,
+        content=codec.dumps(span),  # a topic is only added to
+    )
 
 
 class _Ours:

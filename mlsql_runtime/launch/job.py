@@ -9,7 +9,6 @@ import re
 import shutil
 import sys
 import tempfile
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,17 +16,15 @@ from typing import Protocol
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
-from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
 from mlsql_runtime.launch.bundle import write_bundle
-from mlsql_runtime.launch.processes import MARK, end_marked
-from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train, check_property, dump_plan
+from mlsql_runtime.launch.leftovers import remove_staged, remove_topics
+from mlsql_runtime.launch.processes import MARK, end_marked, end_orphans, new_mark
+from mlsql_runtime.plan import Plan, Secrets, check_property, dump_plan
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
-from mlsql_runtime.store.publish import remove_stagings
-from mlsql_runtime.store.read import open_model_path
 
 LOCAL = "local[*]"
-_QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
+QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 _SECRET = re.compile(
     r"secret|passw|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE
 )  # what a process list must not show
@@ -70,8 +67,8 @@ class Job:
     def __init__(self, plan: Plan, secrets: Secrets, master: str, conf: Mapping[str, str]) -> None:
         self._plan, self._secrets, self._master = plan, secrets, master
         self._conf = dict(conf)
-        self.mark = uuid.uuid4().hex
-        self._cancelled = False
+        self.mark = new_mark(plan.job_id)
+        self._cancelled = self._running = False
 
     def run(self, submitter: Submitter) -> RunResult:
         """Run the plan to its end and answer its result. No process of it is left when this returns or raises.
@@ -81,17 +78,21 @@ class Job:
         """
         for name, value in self._conf.items():
             check_property(name, value)
-        if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
-            raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
+        require_java()
         precheck(self._plan, is_local(self._master), self._secrets)
+        if self._plan.attempt.earlier_since is not None and (orphans := end_orphans(self._plan.job_id)):
+            _log.info("Ended %d processes of an earlier attempt", orphans)
         with tempfile.TemporaryDirectory(prefix="mlsql-job-") as name:
             return self._run_in(Path(name), submitter)
 
     def cancel(self) -> int:
-        """End every process of the job, and start none any more; answers how many there were."""
+        """End every process of the job, and start none any more; answers how many there were. Nothing stays of it."""
         self._cancelled = True
+        if not self._running:
+            return 0
         ended = end_marked(self.mark)
         self._remove_topics()
+        self._remove_stagings()
         return ended
 
     def _run_in(self, folder: Path, submitter: Submitter) -> RunResult:
@@ -99,6 +100,7 @@ class Job:
         submission = self._prepare(folder, result_file)
         failure: Exception | None = None
         try:
+            self._running = True
             if self._cancelled:
                 raise JobFailed("the job was cancelled before Spark started")
             submitter.submit(submission)
@@ -110,36 +112,27 @@ class Job:
             end_marked(self.mark)
             submitter.close()
             self._remove_topics()
-            if not result_file.exists():
+            self._running = False
+            if self._cancelled or (self._plan.attempt.is_last and not result_file.exists()):
                 self._remove_stagings()
         if not result_file.exists():
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
         result = load_result(result_file.read_bytes())
+        if result.is_successful and self._plan.attempt.earlier_since is not None:
+            self._remove_stagings()  # of attempts that ran another script, too
         result.raise_for_error()
         return result
 
     def _remove_stagings(self) -> None:
-        """A driver that was killed could not remove what it had staged."""
-        for statement in self._plan.statements:
-            if isinstance(statement, (Train, Predict)):
-                remove_stagings(open_model_path(statement.model_path), self._plan.job_id)
+        remove_staged(self._plan)
 
     def _remove_topics(self) -> None:
-        """Topics and groups of the plan's runs: a driver that was killed could not, and a script that outlived it may have
-        committed once more.
-        """
-        for statement in self._plan.statements:
-            if isinstance(statement, Train) and isinstance(statement.feed, KafkaFeed):
-                owner = Owner(self._plan.job_id, statement.model_path, len(statement.fit_params))
-                try:
-                    remove_run(statement.feed, settings_of(statement.feed, self._secrets), owner)
-                except Exception as error:  # of kafka-python, too
-                    _log.warning("The run's topic or groups may be left, remove them by hand: %s", error)
+        remove_topics(self._plan, self._secrets)
 
     def _prepare(self, folder: Path, result_file: Path) -> Submission:
         """Write the files of the job."""
-        secret = {key: value for key, value in self._conf.items() if _SECRET.search(key)}
+        secret = {key: value for key, value in self._conf.items() if is_secret(key)}
         plan_file = _write_private(folder / "plan.json", dump_plan(self._plan))
         secrets_file = _write_private(folder / "secrets.json", codec.dumps(replace(self._secrets, spark=secret)))
         archive, launcher = write_bundle(folder)
@@ -157,7 +150,7 @@ class Job:
 
     def _defaults(self, folder: Path) -> dict[str, str]:
         """Spark properties that ``conf`` may override."""
-        conf = _QUIET | {"spark.pyspark.driver.python": sys.executable}
+        conf = QUIET | {"spark.pyspark.driver.python": sys.executable}
         if is_local(self._master) or self._master.startswith("spark://"):
             conf["spark.pyspark.python"] = sys.executable
         if is_local(self._master):
@@ -165,17 +158,36 @@ class Job:
         return conf
 
     def _environment(self, folder: Path) -> dict[str, str]:
-        """This process's without Airflow's settings and connections, and this environment's Spark unless SPARK_HOME is set."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
-        spec = importlib.util.find_spec("pyspark")
-        if "SPARK_HOME" not in env and spec is not None and spec.submodule_search_locations:
-            env["SPARK_HOME"] = spec.submodule_search_locations[0]
-        if "SPARK_HOME" in env:
-            env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
+        env = submit_environment(self.mark)
         if is_local(self._master):
             env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # goes with the job
-        return env | {MARK: self.mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+        return env
+
+
+def require_java() -> None:
+    """Without it spark-submit does not start.
+
+    :raises InputError: when there is none.
+    """
+    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
+        raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
+
+
+def submit_environment(mark: str) -> dict[str, str]:
+    """This process's without Airflow's settings and connections, and this environment's Spark unless SPARK_HOME is set."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    spec = importlib.util.find_spec("pyspark")
+    if "SPARK_HOME" not in env and spec is not None and spec.submodule_search_locations:
+        env["SPARK_HOME"] = spec.submodule_search_locations[0]
+    if "SPARK_HOME" in env:
+        env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
+    return env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+def is_secret(name: str) -> bool:
+    """Whether a Spark property of this name must not be on a command line."""
+    return bool(_SECRET.search(name))
 
 
 def is_local(master: str) -> bool:

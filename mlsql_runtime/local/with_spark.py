@@ -15,7 +15,7 @@ from mlsql_runtime.feed.export import Exported
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.local.request import TABLE, VALIDATION, Request
 from mlsql_runtime.local.source import Source
-from mlsql_runtime.plan import Load
+from mlsql_runtime.plan import Load, Plan
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.columns import check_columns
@@ -37,7 +37,7 @@ def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage
     """
     try:
         with _session(stage) as spark, ExitStack() as cleanup:
-            job = Job("fit", spark, cleanup)
+            job = Job(Plan(job_id="fit", statements=()), spark, cleanup)
             load(_load(TABLE, request.data), job)
             if request.validate is not None:
                 load(_load(VALIDATION, request.validate), job)

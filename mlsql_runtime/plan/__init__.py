@@ -1,6 +1,6 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
-from mlsql_runtime.plan.document import PLAN_VERSION, Plan, dump_plan, load_plan, signed
+from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
 from mlsql_runtime.plan.properties import check_property
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
@@ -26,9 +26,11 @@ from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, pa
 __all__ = [
     "FILE_FORMATS",
     "MAX_SHOWN",
+    "ONLY_ATTEMPT",
     "PLAN_VERSION",
     "RESOURCE",
     "TEXT_FORMATS",
+    "Attempt",
     "FileFeed",
     "FunctionRef",
     "KafkaFeed",

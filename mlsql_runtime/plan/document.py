@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from mlsql_runtime import codec
 from mlsql_runtime.plan.statements import Register, Statement
 
-PLAN_VERSION = 4
+PLAN_VERSION = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """Which try of its job a plan is. ``earlier_since`` is when the first one began at the earliest, None when there was none;
+    ``is_last`` that none comes after this one, so that what it leaves unfinished is of no use.
+    """
+
+    earlier_since: datetime | None = None
+    is_last: bool = True
+
+
+ONLY_ATTEMPT = Attempt()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +32,16 @@ class Plan:
 
     job_id: str
     statements: tuple[Statement, ...]
+    attempt: Attempt = ONLY_ATTEMPT
     plan_version: int = PLAN_VERSION
+
+    def digest(self, index: int) -> str:
+        """What statement ``index`` does, those before it included, as 64 hex digits; attempts do not differ in it.
+
+        By scrypt, with the job as salt: statements may hold passwords, which nobody shall find out by trying.
+        """
+        upto = codec.dumps(self.statements[: index + 1]).encode()
+        return hashlib.scrypt(upto, salt=self.job_id.encode(), n=1 << 14, r=8, p=1, dklen=32).hex()
 
 
 def dump_plan(plan: Plan) -> str:

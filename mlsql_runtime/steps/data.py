@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
@@ -19,6 +19,7 @@ from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
 from mlsql_runtime.steps.columns import feature_column
 from mlsql_runtime.steps.job import Job
 from mlsql_runtime.steps.progress import told
+from mlsql_runtime.steps.resume import Data, StagedTable
 from mlsql_runtime.store.location import Location
 
 if TYPE_CHECKING:
@@ -35,25 +36,39 @@ class TrainingData:
     validate: Exported | None
     feature: str | None
 
+    @property
+    def facts(self) -> Data:
+        """What tells them from others."""
+        return Data(
+            table=StagedTable.of(self.table) if isinstance(self.table, Exported) else None,
+            content=self.table.content if isinstance(self.table, Sent) else None,
+            validate=StagedTable.of(self.validate),
+            feature=self.feature,
+        )
+
 
 Move = Callable[["DataFrame", "str | None"], "Exported | Sent"]
 
 
 @contextmanager
-def training_data(statement: Train, job: Job, stage: Location) -> Iterator[TrainingData]:
+def training_data(statement: Train, job: Job, stage: Location, earlier: Data | None = None) -> Iterator[TrainingData]:
     """The statement's data, there for the groups until the block ends.
 
+    :param earlier: what an interrupted attempt had. Its files are taken as they are, whatever the table holds by now. Through
+        Kafka the table is sent again; if it is the same one, the rows to validate with are those of that attempt.
     :raises DataError: when there is nothing to train on, or the data cannot be brought there.
     """
     begun = time.monotonic()
-    with _moved(statement, job, stage) as data:
+    with _moved(statement, job, stage, earlier) as data:
         rows = data.table.facts.rows
         if rows == 0:
             held = data.validate.facts.rows if data.validate else 0
             why = f": all its {held} rows are held out" if held else " is empty"
             raise DataError(f"the table '{statement.table}'{why}: there is nothing to train on", table=statement.table)
         held_out = f", {data.validate.facts.rows} to validate with" if data.validate else ""
-        say(f"train: {rows} rows {_how(statement, data.table)}{held_out} ({time.monotonic() - begun:.1f} s)")
+        told_from = " of the earlier attempt" if earlier is not None and data.facts == earlier else ""
+        seconds = time.monotonic() - begun
+        say(f"train: {rows} rows {_how(statement, data.table)}{told_from}{held_out} ({seconds:.1f} s)")
         yield data
 
 
@@ -65,14 +80,21 @@ def _how(statement: Train, table: Exported | Sent) -> str:
 
 
 @contextmanager
-def _moved(statement: Train, job: Job, stage: Location) -> Iterator[TrainingData]:
+def _moved(statement: Train, job: Job, stage: Location, earlier: Data | None) -> Iterator[TrainingData]:
     feed = statement.feed
-    if isinstance(feed, FileFeed):
+    if earlier is not None and earlier.table is not None:
+        yield TrainingData(earlier.table.exported(), _earlier_validation(earlier), earlier.feature)
+    elif isinstance(feed, FileFeed):
         yield _move(statement, job, stage, lambda df, feature: export(df, stage / "data", feed, feature))
     else:
         through_kafka = _reused if feed.reuse else _sent
         with through_kafka(statement, feed, job, stage) as data:
-            yield data
+            is_same = earlier is not None and earlier.content is not None and earlier.content == data.facts.content
+            yield replace(data, validate=_earlier_validation(earlier)) if earlier is not None and is_same else data
+
+
+def _earlier_validation(earlier: Data) -> Exported | None:
+    return None if earlier.validate is None else earlier.validate.exported()
 
 
 @contextmanager

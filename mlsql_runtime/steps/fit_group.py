@@ -22,6 +22,7 @@ from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FitRecord
 
 SAMPLE_ROWS = 5
+FINISHED = "finished.json"  # a group's answer, beside its output; last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class FitTask(Group):
     sample_column: str | None
 
     def output(self, attempt: int) -> Location:
-        """Where this attempt leaves ``model/``, ``log`` and perhaps ``samples``; no other attempt writes there."""
+        """Where this attempt of the Spark task leaves ``model/``, ``log`` and perhaps ``samples``; no other one writes there."""
         return self.staging / f"fit-{self.alg_index}-{attempt}"
 
 
@@ -74,7 +75,10 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
         if task.keep_local_directory:
             where = f"its folder is kept: {socket.gethostname()}:{folder}"
             record = replace(record, message=f"{record.message}; {where}" if record.message else where)
-        return FitOutput(codec.dumps(record), attempt, end.tail)
+        answer = FitOutput(codec.dumps(record), attempt, end.tail)
+        if record.status == "success":
+            (output / FINISHED).replace(codec.dumps(answer).encode())
+        return answer
     finally:
         live.close()
         shutil.rmtree(private, ignore_errors=True)

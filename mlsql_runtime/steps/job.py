@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import PythonEnv, Secrets
+from mlsql_runtime.plan import Plan, PythonEnv, Secrets
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """``cleanup`` runs at the end of the job, however it ends."""
+    """``cleanup`` runs at the end of the job, however it ends. ``index`` is the number of the statement that runs."""
 
-    job_id: str
+    plan: Plan
     spark: SparkSession
     cleanup: ExitStack
     secrets: Secrets = field(default_factory=Secrets)
     tables: dict[str, DataFrame] = field(default_factory=dict)
+    index: int = 0
+
+    @property
+    def job_id(self) -> str:
+        return self.plan.job_id
 
     @property
     def is_local(self) -> bool:

@@ -24,8 +24,8 @@ from mlsql_runtime.steps.preflight import preflight
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FileEntry
-from mlsql_runtime.store.publish import staging
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest, verify
+from mlsql_runtime.store.staging import staging
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,7 +62,7 @@ def predict(statement: Predict, job: Job) -> None:
     files = manifest.files_below(layout.model_dir(alg_index))
     verify(version, files)
     table = job.table(statement.table)
-    stage = job.cleanup.enter_context(staging(root, job.job_id))
+    stage = job.cleanup.enter_context(staging(root, job.job_id)).folder
     preflight(job, statement.python, stage)
     say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
     target = spark_uri(stage / "predicted")

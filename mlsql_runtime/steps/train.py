@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.live import LiveLog, say
 from mlsql_runtime.plan import Train
@@ -17,11 +19,13 @@ from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
 from mlsql_runtime.steps.job import Job, system_params
 from mlsql_runtime.steps.meta import groups_table, write_meta
 from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.steps.resume import Earlier, Finished, find_earlier, write_progress
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
-from mlsql_runtime.store.publish import Draft, claimed, prune, staging
+from mlsql_runtime.store.publish import Draft, claimed, earlier_version, prune
 from mlsql_runtime.store.read import open_model_path
+from mlsql_runtime.store.staging import Stage, staging
 
 
 @dataclass(frozen=True)
@@ -32,36 +36,65 @@ class _Trained:
 
 
 def train(statement: Train, job: Job) -> TrainResult:
-    """Train every fit group and publish one version.
+    """Train every fit group and publish one version, unless an earlier attempt of the job has published it.
 
     :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
     :raises DataError: when the table is empty or cannot be exported; nothing is left.
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
-    if statement.table is not None:
-        check_columns(statement, bundle, job.table(statement.table).columns)
-    with staging(root, job.job_id) as stage:
-        environment = preflight(job, statement.python, stage)
-        with training_data(statement, job, stage) as data:
-            if statement.table is None:
-                check_columns(statement, bundle, list(data.table.facts.columns))
-            trained = _fit(statement, job, bundle, stage, data)
-        with claimed(root, job.job_id) as draft:
-            _bring_logs(trained, draft)
-            if _failed(trained.records, statement.fail_on):
-                failure = _leave_failure(statement, job, draft, trained)
-            else:
-                failure = None
-                manifest = _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
-    if failure is not None:
-        raise failure
-    best = manifest.best
-    say(f"train: published version {manifest.version} of {root.uri}, best is group {best.alg_index} with score {best.score}")
+    training = _training(job, bundle)
+    since = job.plan.attempt.earlier_since
+    manifest = None if since is None else earlier_version(root, job.job_id, training, since)
+    if manifest is None:
+        manifest = _train(statement, job, root, bundle, training)
+        say(f"train: published version {manifest.version} of {root.uri}, {_best(manifest)}")
+    else:
+        say(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
     _prune(root, statement.keep_versions)
     if statement.result is not None:
         job.define(statement.result, job.spark.createDataFrame(groups_table(statement.script_path, manifest.fits)))
     return manifest.result(root.uri)
+
+
+def _training(job: Job, bundle: ScriptBundle) -> str:
+    """What is the same in all attempts of this training, and in no other training, as hex digits."""
+    parts = (job.plan.digest(job.index), bundle.facts.sha256, __version__)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _best(manifest: Manifest) -> str:
+    return f"best is group {manifest.best.alg_index} with score {manifest.best.score}"
+
+
+def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, training: str) -> Manifest:
+    if statement.table is not None:
+        check_columns(statement, bundle, job.table(statement.table).columns)
+    with staging(root, job.job_id, training, job.plan.attempt) as stage:
+        environment = preflight(job, statement.python, stage.folder)
+        earlier = find_earlier(stage, training)
+        with training_data(statement, job, stage.folder, earlier.data if earlier else None) as data:
+            if statement.table is None:
+                check_columns(statement, bundle, list(data.table.facts.columns))
+            write_progress(stage, training, data.facts)
+            trained = _fit(statement, job, bundle, stage, data, _finished(earlier, data))
+        stage.check()
+        with claimed(root, job.job_id, training) as draft:
+            _bring_logs(trained, draft)
+            if not _failed(trained.records, statement.fail_on):
+                return _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
+            failure = _leave_failure(statement, job, draft, trained)
+        raise failure
+
+
+def _finished(earlier: Earlier | None, data: TrainingData) -> Mapping[int, Finished]:
+    """The groups that interrupted attempts have trained on these data."""
+    if earlier is None:
+        return {}
+    if earlier.data != data.facts:
+        say("train: the table is not the one of the earlier attempt any more; all groups are trained anew")
+        return {}
+    return earlier.finished
 
 
 def _prune(root: Location, keep: int | None) -> None:
@@ -113,7 +146,9 @@ def _publish(
     return manifest
 
 
-def _fit(statement: Train, job: Job, bundle: ScriptBundle, stage: Location, data: TrainingData) -> _Trained:
+def _fit(
+    statement: Train, job: Job, bundle: ScriptBundle, stage: Stage, data: TrainingData, finished: Mapping[int, Finished]
+) -> _Trained:
     groups = len(statement.fit_params)
     say(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
     with LiveLog(job.driver_host, job.bind_address) as live:
@@ -126,7 +161,7 @@ def _fit(statement: Train, job: Job, bundle: ScriptBundle, stage: Location, data
                 system_params=system_params(statement.python),
                 data=data.table,
                 validate=data.validate,
-                staging=stage,
+                staging=finished[index].staging if index in finished else stage.folder,
                 live=live.address,
                 task_cpus=job.task_cpus,
                 keep_local_directory=statement.keep_local_directory,
@@ -134,13 +169,23 @@ def _fit(statement: Train, job: Job, bundle: ScriptBundle, stage: Location, data
             )
             for index, params in enumerate(statement.fit_params)
         ]
-        outputs = job.spark.sparkContext.parallelize(tasks, groups).mapPartitions(_run_all).collect()
+        missing = [task for task in tasks if task.alg_index not in finished]
+        answers = _run_on_spark(missing, job) if missing else []
+    by_group = {index: group.output for index, group in finished.items()}
+    by_group.update((task.alg_index, output) for task, output in zip(missing, answers, strict=True))
+    outputs = [by_group[task.alg_index] for task in tasks]
     records = tuple(output.read() for output in outputs)
     for record in records:
         seconds = (record.ended - record.started).total_seconds()
+        by = ", by an earlier attempt" if record.alg_index in finished else ""
         note = f"; {record.message}" if record.message else ""
-        say(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{note}")
+        say(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{by}{note}")
     return _Trained(tasks, outputs, records)
+
+
+def _run_on_spark(tasks: list[FitTask], job: Job) -> list[FitOutput]:
+    answers: list[FitOutput] = job.spark.sparkContext.parallelize(tasks, len(tasks)).mapPartitions(_run_all).collect()
+    return answers
 
 
 def _run_all(tasks: Iterable[FitTask]) -> Iterator[FitOutput]:
@@ -159,7 +204,7 @@ def _failed(records: tuple[FitRecord, ...], fail_on: str) -> bool:
 
 def _bring_logs(trained: _Trained, draft: Draft) -> None:
     for task, output in zip(trained.tasks, trained.outputs, strict=True):
-        (draft.folder / layout.log_file(task.alg_index)).move_from(task.output(output.attempt) / "log")
+        (draft.folder / layout.log_file(task.alg_index)).copy_from(task.output(output.attempt) / "log")
 
 
 def _bring_models(trained: _Trained, draft: Draft) -> None:
@@ -167,9 +212,9 @@ def _bring_models(trained: _Trained, draft: Draft) -> None:
     for task, output, record in zip(trained.tasks, trained.outputs, trained.records, strict=True):
         if record.status == "success":
             made = task.output(output.attempt)
-            (draft.folder / layout.model_dir(task.alg_index)).move_from(made / "model")
+            (draft.folder / layout.model_dir(task.alg_index)).copy_from(made / "model")
             if not has_samples and (made / "samples").exists():
-                (draft.folder / layout.SAMPLES).move_from(made / "samples")
+                (draft.folder / layout.SAMPLES).copy_from(made / "samples")
                 has_samples = True
 
 

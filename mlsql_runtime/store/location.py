@@ -2,7 +2,7 @@
 
 Three of them carry the store's promises: :meth:`Location.create` is exclusive (of two writers one gets
 FileExistsError), :meth:`Location.replace` is atomic (readers see the old bytes or the new), and
-:meth:`Location.move_from` brings a finished tree into place.
+:meth:`Location.copy_from` brings a finished tree into place.
 """
 
 from __future__ import annotations
@@ -142,6 +142,19 @@ class Location:
         with self._made_parent(), self.open("wb") as stream:
             stream.write(data)
 
+    def write_private(self, data: bytes) -> None:
+        """Write a file that only its owner may read, in a folder that is only its owner's, where the storage knows owners."""
+        if not self.is_local:
+            self.write(data)
+            with contextlib.suppress(AttributeError, NotImplementedError):
+                self.fs.chmod(self.path, 0o600)
+            return
+        folder = Path(self.path).parent
+        with self._made_parent():
+            folder.chmod(0o700)
+            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+                stream.write(data)
+
     def create(self, data: bytes) -> None:
         """Write a file that must not exist yet: FileExistsError when it does, whoever was first."""
         try:
@@ -179,16 +192,18 @@ class Location:
             with contextlib.suppress(OSError):
                 os.rmdir(self.path)
 
-    def move_from(self, source: Location) -> None:
-        """Bring ``source``, a tree on the same file system, here; nothing may be here yet."""
-        with self._made_parent():
-            if self.is_local:
-                os.replace(source.path, self.path)
-            else:
-                for name in source.files():  # not fs.mv: s3fs takes folders for keys and fails on them
-                    part = f"/{name}" if name else ""
-                    self.fs.cp_file(source.path + part, self.path + part)
-                source.remove()
+    def copy_from(self, source: Location) -> None:
+        """Have ``source``, a file or tree on the same file system, here as well; nothing may be here yet.
+
+        Locally by hard links where the disk allows it, so only for files that nobody changes.
+        """
+        for name in source.files():  # not fs.cp: s3fs takes folders for keys and fails on them
+            origin, target = (source / name, self / name) if name else (source, self)
+            with target._made_parent():
+                if self.is_local:
+                    _link_or_copy(origin.path, Path(target.path))
+                else:
+                    self.fs.cp_file(origin.path, target.path)
 
     def upload(self, folder: Path) -> None:
         """Copy a local folder's files here."""

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import StorageError
-from mlsql_runtime.live import say
 from mlsql_runtime.store import layout
+from mlsql_runtime.store.claims import Claim, read_claim
 from mlsql_runtime.store.functions import pinned_versions, pins
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest
-from mlsql_runtime.store.read import version_state
+from mlsql_runtime.store.read import read_manifest, version_state
 
 STALE = timedelta(days=7)
+CLOCKS = timedelta(hours=1)  # by which those of two hosts may differ
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,13 @@ class Draft:
 
 
 @contextlib.contextmanager
-def claimed(root: Location, job_id: str) -> Iterator[Draft]:
+def claimed(root: Location, job_id: str, training: str | None = None) -> Iterator[Draft]:
     """Take the next version number, exclusively, and give it back if the block raises.
 
-    A process killed inside leaves an unfinished folder that readers ignore and :func:`prune` removes when it is stale.
+    A process killed inside leaves an unfinished folder that readers ignore. The job's next attempt removes it, or
+    :func:`prune` when it is stale.
     """
-    claim = json.dumps({"job_id": job_id, "claimed": datetime.now(timezone.utc).isoformat()}).encode()
+    claim = Claim(job_id=job_id, created=datetime.now(timezone.utc), training=training).dump()
     number = max(layout.claimed_versions(root), default=0) + 1
     while True:
         folder = layout.version_dir(root, number)
@@ -67,33 +65,20 @@ def claimed(root: Location, job_id: str) -> Iterator[Draft]:
         raise
 
 
-@contextlib.contextmanager
-def staging(root: Location, job_id: str) -> Iterator[Location]:
-    """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new."""
-    made_root = not root.exists()
-    folder = root / layout.STAGING / f"{_staging_prefix(job_id)}{uuid.uuid4().hex[:8]}"
-    try:
-        (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
-        yield folder
-    finally:
-        try:
-            folder.remove()
-        except OSError as error:  # what it holds is not worth failing a job that may have published already
-            say(f"{folder.uri} could not be removed: {error}")
-        if made_root and not layout.claimed_versions(root):
-            (root / layout.STAGING).remove_if_empty()
-            root.remove_if_empty()
-
-
-def _staging_prefix(job_id: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", job_id)[:80] + f"-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}-"
-
-
-def remove_stagings(root: Location, job_id: str) -> None:
-    """Remove what a killed job left; only when no process of it is alive."""
-    for name in (root / layout.STAGING).names():
-        if name.startswith(_staging_prefix(job_id)):
-            (root / layout.STAGING / name).remove()
+def earlier_version(root: Location, job_id: str, training: str, since: datetime) -> Manifest | None:
+    """The version that an attempt of this training has published since then; what one left half-written is removed."""
+    for number in reversed(layout.claimed_versions(root)):
+        folder = layout.version_dir(root, number)
+        claim = read_claim(folder)
+        if claim.created is not None and claim.created < since - CLOCKS:
+            break  # numbers grow with time
+        if (claim.job_id, claim.training) == (job_id, training):
+            state = version_state(root, number)
+            if state == "complete":
+                return read_manifest(root, number)
+            if state == "unfinished":
+                _remove(folder)
+    return None
 
 
 @dataclass(frozen=True)

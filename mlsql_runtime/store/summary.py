@@ -6,17 +6,17 @@ One document that cannot be read does not hide the others: it is told where it w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any, Literal
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import FormatError, MLSQLError, VersionNotFound
 from mlsql_runtime.result import Best, FitStatus
 from mlsql_runtime.store import layout
+from mlsql_runtime.store.claims import Claim, read_claim
 from mlsql_runtime.store.functions import read_function, read_pointer
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import (
@@ -143,14 +143,6 @@ def summary(root: Location, version: int, pointers: Pointers) -> VersionSummary:
     return replace(found, functions=pointers.meanings(version))
 
 
-@dataclass(frozen=True)
-class Claim:
-    """Who took a number that has no version yet, when that is known."""
-
-    job_id: str | None
-    created: datetime | None
-
-
 def read_record(root: Location, version: int) -> Manifest | FailureRecord | Claim:
     """The document that says what became of a claimed number: one file when the version is complete.
 
@@ -169,17 +161,7 @@ def read_record(root: Location, version: int) -> Manifest | FailureRecord | Clai
     text = place.read_if_there()
     if text is not None:
         return load(FailureRecord, text, place.uri)
-    return _read_claim(folder / layout.CLAIM)
-
-
-def _read_claim(place: Location) -> Claim:
-    """A claim is a courtesy, not a document: what it does not say is not known."""
-    try:
-        document = json.loads(place.read_if_there() or b"{}")
-        claimed = datetime.fromisoformat(document["claimed"])
-        return Claim(str(document["job_id"]), claimed if claimed.tzinfo else claimed.replace(tzinfo=timezone.utc))
-    except (ValueError, KeyError, TypeError):
-        return Claim(None, None)
+    return read_claim(folder)
 
 
 def _in_short(version: int, record: Manifest | FailureRecord | Claim) -> VersionSummary:

@@ -12,7 +12,7 @@ import pytest
 from support.workbench import DATA, Run
 
 from mlsql_runtime import engine
-from mlsql_runtime.plan import Plan, Secrets, Statement
+from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt, Plan, Secrets, Statement
 from mlsql_runtime.result import RunResult
 
 if TYPE_CHECKING:
@@ -43,7 +43,12 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 def run(spark: SparkSession) -> Run:
     """Run statements after loading the sample as ``data``; the result, errors included."""
 
-    def run_statements(*statements: Statement, job_id: str = "job", secrets: Secrets = Secrets()) -> RunResult:  # noqa: B008
-        return engine.run(Plan(job_id=job_id, statements=(DATA, *statements)), spark, secrets)
+    def run_statements(
+        *statements: Statement,
+        job_id: str = "job",
+        secrets: Secrets = Secrets(),  # noqa: B008
+        attempt: Attempt = ONLY_ATTEMPT,
+    ) -> RunResult:
+        return engine.run(Plan(job_id=job_id, statements=(DATA, *statements), attempt=attempt), spark, secrets)
 
     return run_statements

@@ -142,7 +142,7 @@ def test_a_reader_that_waits_for_records_that_never_come_gives_up(target: Target
 def test_what_a_script_is_told_reads_the_same(target: Target, tmp_path: Path) -> None:
     part = attempt(target, 1, 1, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
-    sent = Sent(target.settings, target.topic, span_of(target.settings, target.topic), (part,), facts)
+    sent = Sent(target.settings, target.topic, span_of(target.settings, target.topic), (part,), facts, None)
     table = sent.bring(tmp_path, 0)
     assert Path(table.settings).stat().st_mode & 0o777 == 0o600
     assert [b.to_pydict()["id"] for b in read_arrow(table)] == [list(range(10))]

@@ -147,25 +147,19 @@ def test_a_file_has_nothing_below_it(root: Location) -> None:
     assert (root / "7").names() == []
 
 
-def test_a_tree_is_moved_into_place(root: Location) -> None:
+def test_a_tree_is_copied_into_place(root: Location) -> None:
     (root / "staging" / "model" / "a").write(b"1")
     (root / "staging" / "model" / "deep" / "b").write(b"2")
-    (root / "_model_1" / "model" / "0").move_from(root / "staging" / "model")
+    (root / "_model_1" / "model" / "0").copy_from(root / "staging" / "model")
+    (root / "staging").remove()
     assert root.files() == {"_model_1/model/0/a": 1, "_model_1/model/0/deep/b": 1}
+    assert (root / "_model_1" / "model" / "0" / "deep" / "b").read() == b"2"
 
 
-def test_a_file_is_moved_into_place(root: Location) -> None:
+def test_a_file_is_copied_into_place(root: Location) -> None:
     (root / "staging" / "log").write(b"line")
-    (root / "_model_1" / "logs" / "0.log").move_from(root / "staging" / "log")
-    assert root.files() == {"_model_1/logs/0.log": 4}
-
-
-def test_nothing_is_moved_over_a_tree(local_root: Location) -> None:
-    (local_root / "new" / "a").write(b"new")
-    (local_root / "old" / "b").write(b"old")
-    with pytest.raises(StorageError):
-        (local_root / "old").move_from(local_root / "new")
-    assert local_root.files() == {"new/a": 3, "old/b": 3}
+    (root / "_model_1" / "logs" / "0.log").copy_from(root / "staging" / "log")
+    assert root.files() == {"_model_1/logs/0.log": 4, "staging/log": 4}
 
 
 def test_a_folder_goes_up_and_comes_down_unchanged(root: Location, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
@@ -16,10 +17,11 @@ from mlsql_runtime.errors import StorageError
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FunctionRecord, Manifest
-from mlsql_runtime.store.publish import STALE, claimed, prune, staging
+from mlsql_runtime.store.publish import CLOCKS, STALE, claimed, earlier_version, prune
 from mlsql_runtime.store.read import latest_version, read_manifest, versions
 
 Publish = Callable[..., Manifest]
+BEFORE = datetime.now(timezone.utc)
 
 
 def test_versions_are_numbered_from_1_and_published_whole(root: Location, publish: Publish) -> None:
@@ -126,48 +128,6 @@ def test_a_path_below_a_file_cannot_be_claimed(local_root: Location) -> None:
     assert caught.value.facts["uri"].startswith(local_root.uri)
 
 
-def test_staging_goes_with_a_model_path_that_it_made(root: Location) -> None:
-    with staging(root, "dag/run 1") as folder:
-        (folder / "fit-0" / "model" / "a").write(b"1")
-        assert folder.uri.startswith(f"{root.uri}/_staging/dag_run_1-")
-    assert not folder.exists()
-    assert root.files() == {}
-
-
-@pytest.mark.parametrize("error", [None, ValueError])
-def test_staging_removes_a_new_folder_on_disk(local_root: Location, error: type[Exception] | None) -> None:
-    try:
-        with staging(local_root, "job"):
-            assert local_root.exists()
-            if error:
-                raise error
-    except ValueError:
-        assert error is ValueError
-    assert not local_root.exists()
-
-
-def test_staging_leaves_a_model_path_that_was_there(local_root: Location) -> None:
-    Path(local_root.path).mkdir(parents=True)
-    with staging(local_root, "job"):
-        pass
-    assert local_root.is_dir()
-    assert local_root.files() == {}
-
-
-def test_staging_leaves_what_was_published_meanwhile(root: Location, publish: Publish) -> None:
-    with staging(root, "job"):
-        publish(root)
-    assert latest_version(root) == 1
-    assert [name for name in root.files() if name.startswith("_staging")] == []
-
-
-def test_two_stagings_of_one_job_do_not_meet(root: Location) -> None:
-    with staging(root, "job") as first, staging(root, "job") as second:
-        (second / "x").write(b"1")
-        assert first.path != second.path
-        assert "x" not in first.files()
-
-
 @pytest.mark.parametrize(("keep", "left"), [(None, [5, 4, 3, 2, 1]), (9, [5, 4, 3, 2, 1]), (2, [5, 4]), (1, [5])])
 def test_prune_keeps_the_newest(local_root: Location, publish: Publish, keep: int | None, left: list[int]) -> None:
     for _ in range(5):
@@ -239,3 +199,30 @@ def test_prune_removes_what_dead_jobs_left_long_ago(local_root: Location, publis
 def test_prune_of_nothing_does_nothing(root: Location) -> None:
     assert prune(root, 1) == []
     assert not root.exists()
+
+
+def test_a_later_attempt_finds_what_an_earlier_one_has_published(root: Location, publish: Publish) -> None:
+    publish(root)
+    with claimed(root, "job-1", "training") as draft:
+        draft.publish(replace(read_manifest(root, 1), version=draft.version))
+    publish(root)
+    found = earlier_version(root, "job-1", "training", BEFORE)
+    assert found is not None
+    assert found.version == 2
+    assert earlier_version(root, "job-1", "another", BEFORE) is None
+    assert earlier_version(root, "job-2", "training", BEFORE) is None
+    assert earlier_version(root, "job-1", "training", datetime.now(timezone.utc) + 2 * CLOCKS) is None
+
+
+def test_a_later_attempt_removes_what_an_earlier_one_left_half_written(root: Location) -> None:
+    killed = [claimed(root, *names) for names in [("job-1", "training"), ("job-1", "another"), ("job-2", "training")]]
+    for draft in [each.__enter__() for each in killed]:
+        (draft.folder / "model/0/a").write(b"1")
+    assert earlier_version(root, "job-1", "training", BEFORE) is None
+    assert [info.version for info in versions(root)] == [3, 2]
+
+
+def test_a_failed_training_is_no_earlier_version(root: Location, fail: Callable[..., int]) -> None:
+    assert fail(root) == 1
+    assert earlier_version(root, "job-1", "", BEFORE) is None
+    assert [info.state for info in versions(root)] == ["failed"]

@@ -1,0 +1,41 @@
+"""What takes a version number: a small file that says who took it, when, and for which training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.location import Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """``training`` tells one training of a job from another one of it, and is the same in all attempts of the job.
+
+    ``created`` is when the number was taken. A claim is a courtesy, not a document: what it does not say is None.
+    """
+
+    job_id: str | None = None
+    created: datetime | None = None
+    training: str | None = None
+
+    def dump(self) -> bytes:
+        claimed = None if self.created is None else self.created.isoformat()
+        return json.dumps({"job_id": self.job_id, "claimed": claimed, "training": self.training}).encode()
+
+
+def read_claim(folder: Location) -> Claim:
+    """The claim in a version's folder."""
+    try:
+        document = json.loads((folder / layout.CLAIM).read_if_there() or b"{}")
+        created = datetime.fromisoformat(document["claimed"])
+        training = document.get("training")
+        return Claim(
+            job_id=str(document["job_id"]),
+            created=created if created.tzinfo else created.replace(tzinfo=timezone.utc),
+            training=None if training is None else str(training),
+        )
+    except (ValueError, KeyError, TypeError):
+        return Claim()

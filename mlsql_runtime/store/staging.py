@@ -1,0 +1,93 @@
+"""Folders where driver and executors of one job exchange files, and what earlier attempts of the job left in theirs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from mlsql_runtime.errors import InputError, JobFailed, ScriptFailed
+from mlsql_runtime.live import say
+from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.location import Location
+
+
+@dataclass(frozen=True)
+class Stage:
+    """An attempt's own ``folder``. ``earlier`` are those of attempts that were interrupted; they go when this one ends."""
+
+    folder: Location
+    earlier: tuple[Location, ...]
+
+    def check(self) -> None:
+        """That no later attempt of the job has taken over, as it does when this one is thought dead.
+
+        :raises JobFailed: when one has.
+        """
+        if not (self.folder / layout.CLAIM).exists():
+            raise JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
+
+
+@contextlib.contextmanager
+def staging(root: Location, job_id: str, purpose: str = "", attempt: Attempt = ONLY_ATTEMPT) -> Iterator[Stage]:
+    """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new.
+
+    :param purpose: what tells several folders of one job apart, the same in all its attempts.
+    :param attempt: if another one may come, what was interrupted stays for it; a script's own failure or bad input is no
+        interruption.
+    """
+    made_root = not root.exists()
+    prefix = f"{_prefix(job_id)}{purpose[:8]}-"
+    earlier = tuple(_take_over(root, prefix)) if attempt.earlier_since is not None else ()
+    folder = root / layout.STAGING / f"{prefix}{uuid.uuid4().hex[:8]}"
+    keep = False
+    try:
+        (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
+        yield Stage(folder, earlier)
+    except Exception as error:
+        keep = not attempt.is_last and not isinstance(error, (InputError, ScriptFailed))
+        raise
+    finally:
+        if keep:
+            say(f"what is finished stays in {folder.uri} for the next attempt")
+        else:
+            _remove_all((folder, *earlier))
+            if made_root and not layout.claimed_versions(root):
+                (root / layout.STAGING).remove_if_empty()
+                root.remove_if_empty()
+
+
+def remove_stagings(root: Location, job_id: str) -> None:
+    """Remove what a killed job left; only when no process of it is alive."""
+    for folder in _stagings(root, _prefix(job_id)):
+        folder.remove()
+
+
+def _take_over(root: Location, prefix: str) -> Iterator[Location]:
+    """The folders of earlier attempts; should one be alive still, it will publish nothing."""
+    for folder in _stagings(root, prefix):
+        (folder / layout.CLAIM).remove()
+        yield folder
+
+
+def _stagings(root: Location, prefix: str) -> Iterator[Location]:
+    for name in (root / layout.STAGING).names():
+        if name.startswith(prefix):
+            yield root / layout.STAGING / name
+
+
+def _remove_all(folders: tuple[Location, ...]) -> None:
+    for folder in folders:
+        try:
+            folder.remove()
+        except OSError as error:  # what it holds is not worth failing a job that may have published already
+            say(f"{folder.uri} could not be removed: {error}")
+
+
+def _prefix(job_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", job_id)[:80] + f"-{hashlib.sha256(job_id.encode()).hexdigest()[:8]}-"

@@ -1,0 +1,216 @@
+"""A training that is interrupted, and the next attempt of its job: what was finished is not done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.workbench import Run, Script
+
+from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Train
+from mlsql_runtime.result import RunResult, TrainResult
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.read import read_manifest, verify, versions
+from mlsql_runtime.store.staging import remove_stagings
+
+if TYPE_CHECKING:
+    from mlsql_runtime.kafka.settings import KafkaSettings
+
+FIRST = Attempt(is_last=False)
+SECOND = Attempt(earlier_since=datetime.now(timezone.utc), is_last=False)
+LAST = Attempt(earlier_since=SECOND.earlier_since)
+
+# Each group notes that it ran and what it saw. Group 1 loses its Spark worker, once, when group 0 is finished.
+SOURCE = """
+import glob, json, os, time
+import psutil
+import mlsql, mlsql_model
+
+index = mlsql.internal_system_param["algIndex"]
+rows = [row["id"] for batch in mlsql.read_data()(max_records=50) for row in batch]
+held, _ = mlsql.get_validate_data()
+with open(os.path.join(mlsql.fit_param["notes"], "ran"), "a") as notes:
+    notes.write(json.dumps([index, sum(rows), len(rows), len(held)]) + "\\n")
+lost = os.path.join(mlsql.fit_param["notes"], "lost")
+if index == "1" and not os.path.exists(lost):
+    while not glob.glob(mlsql.fit_param["model"] + "/_staging/*/fit-0-*/finished.json"):
+        time.sleep(0.05)
+    open(lost, "w").close()
+    psutil.Process().parents()[1].kill()
+    time.sleep(600)
+mlsql_model.sk_save_model(sum(rows))
+print("mlsql_validation_score:0." + index)
+"""
+
+
+class Bench:
+    """A training of three groups in a folder of its own."""
+
+    def __init__(self, run: Run, script: Script, folder: Path, feed: KafkaFeed | None = None) -> None:
+        self._run, self._script, self._folder, self._feed = run, script, folder, feed
+        self.model = folder / "m"
+        self.root = Location.of(str(self.model))
+        self.script = script(SOURCE)
+        self.rows = [{"id": id, "label": 1.0, "features": [float(id), 1.0]} for id in range(100)]
+        self.fraction: float | None = None
+
+    def attempt(self, attempt: Attempt, job_id: str = "job") -> RunResult:
+        file = self._folder / "rows.json"
+        file.write_text("\n".join(map(json.dumps, self.rows)))
+        load = Load(table="rows", format="json", path=str(file))
+        return self._run(load, self._train(), job_id=job_id, attempt=attempt)
+
+    def _train(self) -> Train:
+        group = {"notes": str(self._folder), "model": str(self.model)}
+        feed = {} if self._feed is None else {"feed": self._feed}
+        return Train(
+            table="rows",
+            model_path=str(self.model),
+            script_path=self.script,
+            fit_params=(group, group, group),
+            validate_fraction=self.fraction,
+            **feed,  # type: ignore[arg-type]
+        )
+
+    def ran(self) -> list[list[Any]]:
+        """Of each time that a group ran: its index, and what it saw: sum and number of its rows, rows to validate with."""
+        lines = (self._folder / "ran").read_text().splitlines()
+        return sorted(json.loads(line) for line in lines)
+
+    def groups(self) -> list[str]:
+        return [each[0] for each in self.ran()]
+
+
+@pytest.fixture
+def bench(run: Run, script: Script, tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(run, script, tmp_path)
+    yield bench
+    assert not [name for name in bench.root.files() if name.startswith("_staging")], "a last attempt leaves nothing"
+
+
+def trained(result: RunResult) -> TrainResult:
+    result.raise_for_error()
+    step = result.steps[-1]
+    assert isinstance(step, TrainResult)
+    return step
+
+
+def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.fraction = 0.3
+    lost = bench.attempt(FIRST)
+    assert lost.error is not None
+    assert lost.error["kind"] == "JobFailed"
+    assert versions(bench.root) == []
+    assert "what is finished stays in" in capsys.readouterr().out
+    step = trained(bench.attempt(LAST))
+    assert bench.groups().count("0") == 1
+    assert bench.groups().count("1") == 2
+    assert len({tuple(seen) for _, *seen in bench.ran()}) == 1  # all of them saw the same rows, held-out ones included
+    assert (step.version, step.score, [fit.status for fit in step.fits]) == (1, 0.2, ["success"] * 3)
+    manifest = read_manifest(bench.root)
+    verify(bench.root / "_model_1", manifest.files)
+    assert {f"model/{index}/model.pickle" for index in range(3)} < {entry.path for entry in manifest.files}
+    told = capsys.readouterr().out
+    assert "files of the earlier attempt, " in told
+    assert "fit 0: success, score 0.0, " in told
+    assert " s, by an earlier attempt" in told
+
+
+def test_a_retry_takes_the_rows_of_the_first_attempt_whatever_the_table_holds_by_now(bench: Bench) -> None:
+    bench.attempt(FIRST)
+    bench.rows = bench.rows[:40]
+    assert trained(bench.attempt(LAST)).rows == 100
+    assert {tuple(seen) for _, *seen in bench.ran()} == {(4950, 100, 0)}
+
+
+@pytest.mark.parametrize("changed", ["script", "statement"])
+def test_after_a_change_everything_is_trained_anew(bench: Bench, changed: str, script: Script) -> None:
+    bench.attempt(FIRST)
+    if changed == "script":
+        script(SOURCE + "\n# mended\n")
+    else:
+        bench.fraction = 0.5
+    assert trained(bench.attempt(LAST)).version == 1
+    assert bench.groups().count("0") == 2
+    remove_stagings(bench.root, "job")  # as whoever submitted the job does
+
+
+def test_a_version_that_was_published_is_answered_and_not_trained_again(bench: Bench) -> None:
+    (bench.model.parent / "lost").touch()
+    step = trained(bench.attempt(FIRST))
+    again = trained(bench.attempt(LAST))
+    assert again == step
+    assert bench.groups() == ["0", "1", "2"]
+    assert [info.version for info in versions(bench.root)] == [1]
+
+
+def test_another_job_of_the_same_training_trains(bench: Bench) -> None:
+    (bench.model.parent / "lost").touch()
+    trained(bench.attempt(FIRST, job_id="task/run/0"))
+    assert trained(bench.attempt(LAST, job_id="task/run/1")).version == 2
+    assert bench.groups() == ["0", "0", "1", "1", "2", "2"]
+
+
+def test_an_attempt_killed_while_it_published_is_finished_by_the_next_one(bench: Bench) -> None:
+    bench.attempt(FIRST)
+    (stage,) = (bench.root / "_staging").names()
+    training = json.loads((bench.root / "_staging" / stage / "progress.json").read())["training"]
+    killed = claimed(bench.root, "job", training)
+    draft = killed.__enter__()
+    (draft.folder / "logs/0.log").write(b"half")
+    assert trained(bench.attempt(LAST)).version == 1
+    assert bench.groups().count("0") == 1
+    assert [info.state for info in versions(bench.root)] == ["complete"]
+
+
+def test_an_attempt_interrupted_twice_goes_on_from_both(bench: Bench, tmp_path: Path) -> None:
+    bench.attempt(FIRST)
+    (tmp_path / "lost").unlink()
+    bench.attempt(SECOND)
+    assert bench.groups().count("1") == 2
+    assert trained(bench.attempt(LAST)).version == 1
+    assert bench.groups().count("0") == 1
+
+
+def test_without_another_attempt_nothing_is_kept(bench: Bench) -> None:
+    assert bench.attempt(Attempt()).error is not None
+    assert not bench.model.exists()
+
+
+def test_progress_that_cannot_be_read_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.attempt(FIRST)
+    (stage,) = (bench.root / "_staging").names()
+    (bench.root / "_staging" / stage / "progress.json").replace(b'{"resume_version": 99}')
+    assert trained(bench.attempt(LAST)).version == 1
+    assert bench.groups().count("0") == 2
+    assert "what an earlier attempt left is of no use" in capsys.readouterr().out
+
+
+@pytest.fixture
+def feed(kafka_settings: KafkaSettings) -> KafkaFeed:
+    return KafkaFeed(topic="resume", settings=kafka_settings.public)
+
+
+def test_through_kafka_the_same_table_is_recognised(run: Run, script: Script, tmp_path: Path, feed: KafkaFeed) -> None:
+    bench = Bench(run, script, tmp_path, feed)
+    bench.fraction = 0.2
+    assert bench.attempt(FIRST).error is not None
+    assert trained(bench.attempt(LAST)).version == 1
+    assert bench.groups().count("0") == 1
+    assert len({tuple(seen) for _, *seen in bench.ran()}) == 1
+
+
+def test_through_kafka_another_table_is_trained_from_anew(
+    run: Run, script: Script, tmp_path: Path, feed: KafkaFeed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = Bench(run, script, tmp_path, feed)
+    assert bench.attempt(FIRST).error is not None
+    bench.rows[7]["features"] = [8.0, 1.0]
+    assert trained(bench.attempt(LAST)).rows == 100
+    assert "the table is not the one of the earlier attempt any more" in capsys.readouterr().out
+    assert bench.groups().count("0") == 2
