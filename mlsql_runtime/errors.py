@@ -17,6 +17,7 @@
     ├── StorageError            a path cannot be read or written
     ├── KafkaUnavailable        brokers do not answer: worth a retry
     └── JobFailed               the Spark application ended without a result: worth a retry
+        └── ClusterUnavailable  the cluster does not answer: its applications may go on, and a retry follows them
 
 ``InputError`` and ``ScriptFailed`` are decided by what the user wrote, the other branches by the world around it, so an
 Airflow retry rule can tell them apart. An error crosses from the Spark application to the Airflow task as
@@ -99,6 +100,10 @@ class KafkaUnavailable(MLSQLError):
 
 class JobFailed(MLSQLError):
     """The Spark application ended without a result."""
+
+
+class ClusterUnavailable(JobFailed):
+    """The cluster does not answer; its applications may well go on."""
 
 
 def _tree(root: type[MLSQLError]) -> Iterable[type[MLSQLError]]:

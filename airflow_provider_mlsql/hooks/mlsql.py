@@ -12,6 +12,8 @@ from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
 
 if TYPE_CHECKING:
+    from airflow_provider_mlsql.hooks.cluster import Application, Status
+    from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
     from airflow_provider_mlsql.hooks.readable_log import OnStarted
     from mlsql_runtime.launch.job import Job
 
@@ -19,12 +21,17 @@ NO_SECRETS = Secrets()
 
 
 class MLSQLHook(BaseHook):
-    """Runs plans through the Spark connection ``spark_conn_id``, in client mode; without such a connection on ``local[*]``.
+    """Runs plans through the Spark connection ``spark_conn_id``; without such a connection on ``local[*]``.
+
+    The connection says where the driver runs. In client mode it is a process of this machine, with deploy mode cluster, on YARN
+    and Kubernetes, one of the cluster.
 
     :param spark_conn_id: a connection of type ``spark``; only ``spark_default`` may be missing.
     :param conf: Spark properties, such as ``{"spark.executor.memory": "4g"}``. Those that look like secrets do not go to the
         command line.
     :param on_started: called with what the application announces, when it has started.
+    :param job_path: in cluster mode, a folder that this machine and the cluster reach; None: below the plan's first model path.
+    :param poll_interval: in cluster mode, seconds between two questions about the application.
     """
 
     conn_name_attr = "spark_conn_id"
@@ -36,16 +43,20 @@ class MLSQLHook(BaseHook):
         spark_conn_id: str = default_conn_name,
         conf: Mapping[str, Any] | None = None,
         on_started: OnStarted | None = None,
+        job_path: str | None = None,
+        poll_interval: float = 10.0,
     ) -> None:
         super().__init__()
         self.spark_conn_id = spark_conn_id
         self._on_started = on_started
+        self._job_path, self._poll_interval = job_path, poll_interval
         self.conf = {key: str(value) for key, value in (conf or {}).items()}
         self._cancelled = False
-        self._job: Job | None = None
+        self._job: Job | ClusterJob | None = None
 
     def run(self, plan: Plan, secrets: Secrets = NO_SECRETS) -> RunResult:
-        """Run the plan to its end and answer its result. No process of it is left when this returns or raises.
+        """Run the plan to its end and answer its result. No process of it is left when this returns or raises, unless the
+        cluster does not answer.
 
         :param secrets: what the plan needs and does not hold; Spark's are taken from ``conf``.
         :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
@@ -54,10 +65,51 @@ class MLSQLHook(BaseHook):
         from airflow_provider_mlsql.hooks.submit import Submitter
         from mlsql_runtime.launch.job import Job
 
+        if self.is_cluster:
+            return self.cluster_job(plan, secrets, task=plan.job_id).run()
         self._job = Job(plan, secrets, self._master(), self.conf)
         if self._cancelled:
             raise JobFailed("the job was cancelled before Spark started")
         return self._job.run(Submitter(self.spark_conn_id, self._on_started))
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether the driver runs on the cluster."""
+        from airflow_provider_mlsql.hooks.submit import SubmitHook
+
+        return SubmitHook(conn_id=self.spark_conn_id).deploy_mode == "cluster"
+
+    def cluster_job(self, plan: Plan, secrets: Secrets, *, task: str) -> ClusterJob:
+        """The plan as a job on the connection's cluster, which :meth:`on_kill` ends.
+
+        :param task: whose job it is: other applications of it are ended before a new one begins.
+        :raises InputError: when there is no such cluster, or no folder for the job's files.
+        """
+        from airflow_provider_mlsql.hooks.cluster import open_cluster
+        from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
+
+        job = ClusterJob(
+            open_cluster(self.spark_conn_id),
+            plan,
+            secrets,
+            self.conf,
+            task=task,
+            job_path=self._job_path,
+            conn_id=self.spark_conn_id,
+            poll_interval=self._poll_interval,
+            log=self.log,
+            on_running=self._announce,
+        )
+        if self._cancelled:
+            raise JobFailed("the job was cancelled before Spark started")
+        self._job = job
+        return job
+
+    def _announce(self, application: Application, status: Status) -> None:
+        from mlsql_runtime.launch.announcement import Announcement
+
+        if self._on_started is not None:
+            self._on_started(Announcement(spark="", master="", application=application.id, ui=status.url, history=None))
 
     def on_kill(self) -> None:
         """End every process of the running plan, and start none any more."""
@@ -68,14 +120,12 @@ class MLSQLHook(BaseHook):
     def _master(self) -> str:
         """Where Spark runs.
 
-        :raises InputError: for what this hook cannot do: cluster deploy mode, a connection without a master.
+        :raises InputError: when the connection names no master.
         """
         from airflow_provider_mlsql.hooks.submit import SubmitHook
         from mlsql_runtime.launch.job import LOCAL
 
         submit = SubmitHook(conn_id=self.spark_conn_id)
-        if submit.deploy_mode == "cluster":
-            raise InputError(f"connection {self.spark_conn_id} asks for deploy mode cluster; jobs run in client mode: set that")
         if submit.master.endswith("://"):
             raise InputError(f"connection {self.spark_conn_id} names no master; set its host, such as spark://host:7077 or yarn")
         if submit.master == LOCAL:

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.sdk import Connection
 
 from airflow_provider_mlsql.hooks.readable_log import OnStarted, ReadableLog
+from mlsql_runtime.errors import InputError
 from mlsql_runtime.launch.job import LOCAL, Submission
 
 DEFAULT_CONN_ID = SparkSubmitHook.default_conn_name
@@ -19,10 +20,42 @@ class SubmitHook(SparkSubmitHook):
 
     on_started: OnStarted | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__init__(*args, **kwargs)
+        except (NameError, RuntimeError) as error:  # for want of that package it fails on the way to saying so
+            if "kube" not in str(error):
+                raise
+            raise InputError(
+                "the connection names a Kubernetes master, for which a package is missing; "
+                "pip install 'airflow-provider-mlsql[kubernetes]'"
+            ) from error
+
+    @classmethod
+    def of(cls, conn_id: str, submission: Submission, **kwargs: Any) -> SubmitHook:
+        """The hook for a submission, by a connection."""
+        return cls(
+            conn_id=conn_id,
+            conf=dict(submission.conf),
+            name=submission.name,
+            py_files=submission.py_files,
+            application_args=list(submission.arguments),
+            **kwargs,
+        )
+
+    def start(self, submission: Submission) -> None:
+        """Run spark-submit until it has ended."""
+        self.submit(submission.application, env=dict(submission.env), encoding="utf-8", errors="replace")
+
     @property
     def master(self) -> str:
         """The master that spark-submit gets, whichever way the connection spells it."""
         return str(self._connection["master"])
+
+    @property
+    def namespace(self) -> str:
+        """On Kubernetes, where pods are; empty when nobody says it."""
+        return str(self._connection["namespace"] or "")
 
     @property
     def deploy_mode(self) -> str:
@@ -59,15 +92,9 @@ class Submitter:
         self._hook: SubmitHook | None = None
 
     def submit(self, submission: Submission) -> None:
-        self._hook = SubmitHook(
-            conn_id=self._conn_id,
-            conf=dict(submission.conf),
-            name=submission.name,
-            py_files=submission.py_files,
-            application_args=list(submission.arguments),
-        )
+        self._hook = SubmitHook.of(self._conn_id, submission)
         self._hook.on_started = self._on_started
-        self._hook.submit(submission.application, env=dict(submission.env), encoding="utf-8", errors="replace")
+        self._hook.start(submission)
 
     def close(self) -> None:
         if self._hook is not None:

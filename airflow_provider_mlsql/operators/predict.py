@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from mlsql_runtime.plan import TableRef
+    from mlsql_runtime.result import RunResult
 
 _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
@@ -95,8 +96,8 @@ class MLSQLPredictOperator(MLSQLOperator):
         self.script_timeout = script_timeout
         self.same_rows = same_rows
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        steps = self.run_plan(context).steps
+    def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
+        steps = result.steps
         saved = next(step for step in steps if isinstance(step, SaveResult))
         used = [as_xcom(use) for step in steps if isinstance(step, SelectResult) for use in step.functions]
         return {"rows": saved.rows, "output": saved.output, "functions": {use.pop("name"): use for use in used}}

@@ -17,6 +17,8 @@ from mlsql_runtime.result import as_xcom
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from mlsql_runtime.result import RunResult
+
 _ON_REFUSED = ("succeed", "skip", "fail")
 
 
@@ -85,12 +87,15 @@ class MLSQLRegisterOperator(MLSQLOperator):
         self.sample_data = sample_data
 
     def execute(self, context: Context) -> dict[str, Any]:
-        on_refused = as_choice(self.on_refused, "on_refused", _ON_REFUSED)
-        result = as_xcom(self.run_plan(context).steps[-1])
-        if not result["registered"] and on_refused != "succeed":
-            self._end_refused(context, result, on_refused)
-        self.tell_assets(context, asset_facts(result, REGISTERED))
-        return result
+        as_choice(self.on_refused, "on_refused", _ON_REFUSED)  # before Spark starts
+        return super().execute(context)
+
+    def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
+        done = as_xcom(result.steps[-1])
+        if not done["registered"] and self.on_refused != "succeed":
+            self._end_refused(context, done, self.on_refused)
+        self.tell_assets(context, asset_facts(done, REGISTERED))
+        return done
 
     def _end_refused(self, context: Context, result: dict[str, Any], on_refused: str) -> NoReturn:
         """Skip or fail, after leaving the XCom: of a task that does not succeed Airflow keeps no answer."""

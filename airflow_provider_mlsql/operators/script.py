@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from mlsql_runtime.language import Compiled
+    from mlsql_runtime.result import RunResult
 
 _EXTENSION = ".mlsql"
 
@@ -67,6 +68,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         self.functions = functions
         self.kafka_conn_id = kafka_conn_id
         self.show_rows = show_rows
+        self._read: Compiled | None = None
         self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
 
     def resolve_template_files(self) -> None:
@@ -76,17 +78,19 @@ class MLSQLScriptOperator(MLSQLOperator):
             self.script = Path(folder, str(self._file)).read_text(encoding="utf-8-sig")
         super().resolve_template_files()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def run_plan(self, context: Context) -> RunResult:
         compiled = self._compiled()
         for warning in compiled.warnings:
             self.log.warning("%s", warning)
         for settings in compiled.secrets.kafka.values():
             for value in settings.values():
                 mask_secret(value)
-        try:
-            result = self.run_statements(context, self._showing(compiled), compiled.secrets, compiled.conf)
-        except MLSQLError as error:
-            raise compiled.located(error) from error.__cause__
+        return self.run_statements(context, self._showing(compiled), compiled.secrets, compiled.conf)
+
+    def located(self, error: MLSQLError) -> MLSQLError:
+        return error if self._read is None else self._read.located(error)
+
+    def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         done = script_xcom(result)
         facts = {
             "train": [asset_facts(trained, TRAINED) for trained in done["train"]],
@@ -113,7 +117,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         variables = as_value(self.variables or {}, "variables")
         if not isinstance(variables, Mapping):
             raise InputError(f"variables is {variables!r}; expected a dict of names to values")
-        return compile_script(
+        self._read = compile_script(
             self._text(),
             name=self._file or self.task_id,
             folder=self._folder(),
@@ -121,6 +125,7 @@ class MLSQLScriptOperator(MLSQLOperator):
             functions=as_functions(self.functions),
             kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
         )
+        return self._read
 
     def _text(self) -> str:
         """The script.

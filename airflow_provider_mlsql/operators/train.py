@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from mlsql_runtime.kafka.settings import KafkaSettings
+    from mlsql_runtime.result import RunResult
 
 
 class MLSQLTrainOperator(MLSQLOperator):
@@ -157,8 +158,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.fail_on = fail_on
         self.keep_local_directory = keep_local_directory
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        trained = as_xcom(self.run_plan(context).steps[-1])
+    def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
+        trained = as_xcom(result.steps[-1])
         self.tell_assets(context, asset_facts(trained, TRAINED))
         return trained
 

@@ -21,4 +21,5 @@ def check_property(name: str, value: str) -> None:
     if name in _ELSEWHERE:
         raise InputError(f"{name} cannot be set for a job: {_ELSEWHERE[name]}", property=name)
     if name == "spark.submit.deployMode" and value != "client":
-        raise InputError(f"{name} is {value!r}; jobs run in client mode: set that, or leave it out", property=name)
+        instead = "unless the Spark connection in Airflow has deploy-mode cluster"
+        raise InputError(f"{name} is {value!r}; leave it out: jobs run in client mode, {instead}", property=name)

@@ -240,8 +240,9 @@ def test_bad_input_is_told_before_spark_starts(
 
 
 def test_no_java_and_cluster_mode_are_told_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_FAR", '{"conn_type": "spark", "host": "yarn", "extra": {"deploy-mode": "cluster"}}')
-    with pytest.raises(InputError, match="asks for deploy mode cluster"):
+    far = '{"conn_type": "spark", "host": "spark://host:7077", "extra": {"deploy-mode": "cluster"}}'
+    monkeypatch.setenv("AIRFLOW_CONN_FAR", far)
+    with pytest.raises(InputError, match="asks for deploy mode cluster on spark://host:7077"):
         MLSQLHook("far").run(plan(DATA))
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", "/no/where")

@@ -23,6 +23,7 @@ CLASSES = [
     "Refused",
     "KafkaUnavailable",
     "JobFailed",
+    "ClusterUnavailable",
 ]
 BY_THE_USER = {
     "InputError",

@@ -1,0 +1,86 @@
+"""Spark applications in cluster mode: submitted, followed, ended, and found again when nobody remembers them.
+
+What runs them is a :class:`Cluster`; :func:`open_cluster` gives that of a Spark connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.launch.job import Submission
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """An application that was submitted: what the cluster calls it, and the URI of its run's folder. Plain JSON values."""
+
+    id: str
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How it is with an application. ``state`` is the cluster's own word, ``told`` what it says about it, ``url`` its page."""
+
+    state: str
+    is_over: bool
+    is_successful: bool = False
+    told: str = ""
+    url: str | None = None
+
+
+class Cluster(Protocol):
+    """Where applications run. Calls block; they raise ``ClusterUnavailable`` when it does not answer."""
+
+    name: ClassVar[str]
+
+    def properties(self, task: str, run: str, folder: str, conf: Mapping[str, str]) -> Mapping[str, str]:
+        """``conf`` with the Spark properties by which :meth:`find` finds the application, and those the cluster needs.
+
+        :param run: the run's key, of letters, digits, ``-`` and ``.``.
+        :param folder: URI of the run's folder.
+
+        :raises InputError: when ``conf`` has one that cannot be.
+        """
+
+    def submit(self, submission: Submission) -> str:
+        """Hand an application over; answers what the cluster calls it."""
+
+    def status(self, application: str) -> Status:
+        """How it is with the application."""
+
+    def kill(self, application: str) -> None:
+        """Ask for its end; :meth:`status` says when it has come."""
+
+    def find(self, task: str) -> tuple[tuple[str, str], ...]:
+        """The applications of a task that are not over, each with the key of its run."""
+
+    def how_to_read_log(self, application: str) -> str:
+        """Where the driver's output is, for people."""
+
+
+def open_cluster(conn_id: str) -> Cluster:
+    """The cluster of a Spark connection with deploy mode cluster.
+
+    :raises InputError: when there is none for the connection's master, or the connection lacks something.
+    """
+    from airflow_provider_mlsql.hooks.submit import SubmitHook
+
+    master = SubmitHook(conn_id=conn_id).master
+    if master.startswith("yarn"):
+        from airflow_provider_mlsql.hooks.yarn import YarnCluster
+
+        return YarnCluster(conn_id)
+    if master.startswith("k8s://"):
+        from airflow_provider_mlsql.hooks.kubernetes import KubernetesCluster
+
+        return KubernetesCluster(conn_id)
+    if master.startswith("spark://"):
+        raise InputError(
+            f"connection {conn_id} asks for deploy mode cluster on {master}, where Spark does not run Python applications so; "
+            "set deploy-mode to client: a retry goes on there where the attempt before it was interrupted"
+        )
+    raise InputError(f"connection {conn_id} asks for deploy mode cluster on {master}; that is for yarn and k8s://")

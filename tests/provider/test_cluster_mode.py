@@ -1,0 +1,288 @@
+"""Cluster mode: the driver runs on YARN, and whatever happens to the worker, one application answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.triggers.base import TriggerEvent
+from support.airflow import Airflow
+from support.events import asset_events
+from support.tries import Task, leftovers, until
+from support.workbench import EXAMPLES, SAMPLE, Script, processes_with
+from support.yarn import Yarn, yarn_cluster
+
+from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
+from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
+from mlsql_runtime.errors import InputError, JobFailed, TrainingFailed
+from mlsql_runtime.plan import Load, Plan, Save
+from mlsql_runtime.result import SaveResult
+
+SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')\n"
+
+
+@pytest.fixture
+def yarn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yarn]:
+    with yarn_cluster(tmp_path / "yarn") as cluster:
+        for name, value in cluster.environment.items():
+            monkeypatch.setenv(name, value)
+        yield cluster
+
+
+@pytest.fixture
+def task(tmp_path: Path, script: Script) -> Callable[..., Task]:
+    """A task that trains on YARN, in a moment."""
+
+    def make(has_state: bool = True, source: str = SAVE, **arguments: Any) -> Task:
+        usual = {
+            "spark_conn_id": "yarn",
+            "model_path": str(tmp_path / "m"),
+            "python_script_path": script(source),
+            "data": f"libsvm.`{SAMPLE}`",
+        }
+        return Task(tmp_path, usual | arguments, has_state)
+
+    return make
+
+
+def without_times(xcom: dict[str, Any]) -> dict[str, Any]:
+    fits = [{key: value for key, value in fit.items() if key != "seconds"} for fit in xcom["fits"]]
+    return {key: value for key, value in xcom.items() if key != "model_path"} | {"fits": fits}
+
+
+MODES = """
+from airflow.sdk import DAG, Asset
+from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+
+usual = dict(python_script_path="{script}", data="libsvm.`{data}`", fit_params=[{{"alpha": 1}}, {{"alpha": 2}}],
+             validate_data=0.3, envs={{"TOKEN": "hidden-1"}}, conf={{"spark.hadoop.some.secret.key": "hidden-2"}})
+yarn = dict(spark_conn_id="yarn", poll_interval=0.2)
+with DAG("cluster_modes", schedule=None):
+    MLSQLTrainOperator(task_id="client", model_path="{tmp}/client", outlets=[Asset("by_client")], **usual)
+    MLSQLTrainOperator(task_id="cluster", model_path="{tmp}/cluster", outlets=[Asset("by_cluster")], **yarn, **usual)
+    MLSQLTrainOperator(task_id="deferred", model_path="{tmp}/deferred", outlets=[Asset("by_deferred")],
+                       job_path="{tmp}/jobs", deferrable=True, **yarn, **usual)
+"""
+
+
+def test_every_mode_gives_the_same_xcom_and_events(airflow: Airflow, yarn: Yarn, tmp_path: Path) -> None:
+    (tmp_path / "dags").mkdir()
+    dag = MODES.format(tmp=tmp_path, data=SAMPLE, script=EXAMPLES / "train_bayes.py")
+    (tmp_path / "dags/modes.py").write_text(dag, encoding="utf-8")
+    log = airflow.succeed("cluster_modes", dags=tmp_path / "dags", **yarn.environment)
+    values, events = airflow.xcoms("cluster_modes"), asset_events(airflow, "cluster_modes")
+    for mode in ("cluster", "deferred"):
+        assert without_times(values[mode]) == without_times(values["client"])
+        assert values[mode]["model_path"] == str(tmp_path / mode)
+        assert events[f"by_{mode}"] == [events["by_client"][0] | {"model_path": str(tmp_path / mode)}]
+    assert len(yarn.submitted) == 2
+    for application in yarn.submitted:
+        assert f"Submitted application {application} to YARN" in log
+        assert f"Application {application} is RUNNING, {yarn.url}/proxy/{application}/" in log
+        assert f"Application {application} is SUCCEEDED" in log
+        submitted = yarn.facts(application)
+        assert submitted["name"].startswith("cluster_modes.")
+        assert submitted["conf"]["spark.yarn.maxAppAttempts"] == "1"
+        assert "hidden" not in json.dumps(submitted)
+    assert leftovers(tmp_path) == []
+
+
+def test_a_retry_follows_the_application_of_a_worker_that_was_lost(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+    trains = task()
+    yarn.hold()
+    with trains.worker() as worker:
+        until(lambda: trains.state.all())
+        worker.kill()
+    (run,) = (tmp_path / "m/_staging").glob("app-*/*/job.json")
+    assert stat.S_IMODE(run.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((run.parent / "secrets.json").stat().st_mode) == 0o600
+    yarn.release()
+    first = trains.execute(try_number=2)
+    assert (first["version"], len(yarn.submitted)) == (1, 1)
+    assert trains.execute(try_number=2) == first  # should the worker have been lost before Airflow had the answer
+    assert len(yarn.submitted) == 1
+    assert trains.execute(clears=1)["version"] == 2
+    assert len(yarn.submitted) == 2
+    assert leftovers(tmp_path) == []
+
+
+def test_what_nobody_remembers_is_found_and_taken_over_or_ended(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+    yarn.hold()
+    with task().worker():
+        until(lambda: task().state.all())
+    task().state.file.unlink()
+    second = task()
+    with second.worker(try_number=2):  # does the same
+        until(lambda: second.state.all())
+    assert len(yarn.submitted) == 1
+    second.state.file.unlink()
+    yarn.release()
+    other = task(fit_params=[{"alpha": 2}])
+    assert other.execute(try_number=2)["version"] == 1
+    assert yarn.killed == yarn.submitted[:1]
+    assert len(yarn.submitted) == 2
+    assert leftovers(tmp_path) == []
+
+
+def test_an_application_that_is_lost_fails_the_task_and_is_submitted_again(
+    yarn: Yarn, task: Callable[..., Task], tmp_path: Path
+) -> None:
+    number = f"{time.monotonic_ns()}"
+    wait = f"import os, subprocess\nif not os.path.exists('{tmp_path}/go'): subprocess.run(['sleep', '{number}'])\n"
+    trains = task(source=wait + SAVE)
+    failed = threading.Thread(target=_lose_once_it_trains, args=(yarn, number))
+    failed.start()
+    with pytest.raises(JobFailed, match=r"ended without a result, FAILED: AM Container .* yarn logs -applicationId application_"):
+        trains.execute()
+    failed.join()
+    (tmp_path / "go").touch()
+    assert trains.execute(try_number=2)["version"] == 1
+    assert len(yarn.submitted) == 2
+    assert leftovers(tmp_path) == []
+
+
+def _lose_once_it_trains(yarn: Yarn, number: str) -> None:
+    until(lambda: processes_with(number))
+    yarn.lose(yarn.submitted[0])
+
+
+def test_a_scripts_failure_comes_back_as_its_class(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+    with pytest.raises(TrainingFailed, match="ValueError: no luck"):
+        task(source="raise ValueError('no luck')").execute()
+    assert leftovers(tmp_path) == []
+
+
+def test_a_killed_task_takes_its_application_along(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+    number = f"{time.monotonic_ns()}"
+    trains = task(source=f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}")
+    operator, raised = trains.operator(), []
+
+    def execute() -> None:
+        try:
+            operator.execute(trains.context())
+        except JobFailed as error:
+            raised.append(error)
+
+    running = threading.Thread(target=execute)
+    running.start()
+    until(lambda: processes_with(number))
+    operator.on_kill()
+    running.join(60)
+    (application,) = yarn.submitted
+    assert yarn.killed == [application]
+    assert yarn.processes(application) == []
+    assert processes_with(number) == []
+    assert str(raised[0]) == "the job was cancelled"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_submission_that_fails_leaves_no_application(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+    (yarn.folder / "full").touch()
+    with pytest.raises(JobFailed, match="could not be handed over to YARN"):
+        task().execute()
+    (yarn.folder / "full").unlink()
+    (yarn.folder / "unsure").touch()
+    yarn.hold()
+    with pytest.raises(JobFailed, match="could not be handed over to YARN"):
+        task().execute()
+    assert yarn.killed == yarn.submitted
+    assert task().state.all() == {}
+    assert leftovers(tmp_path) == []
+
+
+def deferred(task: Task) -> MLSQLApplicationTrigger:
+    """The trigger that the task leaves, made anew from its arguments."""
+    with pytest.raises(TaskDeferred) as left:
+        task.execute()
+    trigger = left.value.trigger
+    assert isinstance(trigger, MLSQLApplicationTrigger)
+    _, arguments = trigger.serialize()
+    return MLSQLApplicationTrigger(**json.loads(json.dumps(arguments)))
+
+
+async def event_of(trigger: MLSQLApplicationTrigger) -> dict[str, Any]:
+    event: TriggerEvent = await anext(trigger.run())
+    payload: dict[str, Any] = event.payload
+    return payload
+
+
+def test_a_deferred_task_that_is_ended_or_runs_out_of_time_ends_its_application(
+    yarn: Yarn, task: Callable[..., Task], tmp_path: Path
+) -> None:
+    yarn.hold()
+    trigger = deferred(task(deferrable=True))
+    asyncio.run(trigger.on_kill())
+    assert yarn.killed == yarn.submitted
+    assert leftovers(tmp_path) == []
+    late = task(deferrable=True, execution_timeout=timedelta(seconds=0))
+    event = asyncio.run(event_of(deferred(late)))
+    assert event["status"] == "timeout"
+    with pytest.raises(BaseException, match="after the execution_timeout"):
+        late.operator().execute_complete(late.context(), event)
+    assert yarn.killed == yarn.submitted
+    assert leftovers(tmp_path) == []
+
+
+def test_a_trigger_bears_with_a_cluster_that_is_away_for_a_while(
+    yarn: Yarn, task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yarn.hold()
+    trigger = deferred(task(deferrable=True))
+    yarn.away = True
+    event = asyncio.run(event_of(trigger))
+    assert event["status"] == "failed"
+    assert "does not answer" in event["error"]["message"]
+    assert yarn.killed == []  # a retry follows it
+    yarn.away = False
+
+
+def test_a_plan_without_a_model_needs_a_folder_for_its_files(yarn: Yarn, tmp_path: Path) -> None:
+    load = Load(table="data", format="libsvm", path=SAMPLE, options={"numFeatures": "692"})
+    plan = Plan(job_id="save", statements=(load, Save(table="data", format="json", path=str(tmp_path / "out"))))
+    with pytest.raises(InputError, match="set job_path to a folder that this worker and the cluster reach"):
+        MLSQLHook("yarn").run(plan)
+    (saved,) = MLSQLHook("yarn", job_path=f"file:{tmp_path}/jobs", poll_interval=0.2).run(plan).steps
+    assert isinstance(saved, SaveResult)
+    assert saved.rows == 100
+    assert list((tmp_path / "jobs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("connection", "arguments", "part"),
+    [
+        ({"host": "spark://host:7077"}, {}, "where Spark does not run Python applications so; set deploy-mode to client"),
+        ({"host": "local[2]"}, {}, "that is for yarn and k8s://"),
+        ({"host": "yarn", "extra": {}}, {}, "yarn_resourcemanager_webapp_address"),
+        ({}, {"job_path": "ftp://user:pw@host/jobs"}, "holds a password in its URI"),
+        ({}, {"conf": {"spark.yarn.maxAppAttempts": "3"}}, "spark.yarn.maxAppAttempts is '3'; expected 1"),
+        ({}, {"python_script_path": "/no/such.py"}, "there is no script at /no/such.py"),
+        ({"host": "local[2]", "extra": {"deploy-mode": "client"}}, {"deferrable": True}, "which cannot leave it"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_submitted(
+    connection: dict[str, Any],
+    arguments: dict[str, Any],
+    part: str,
+    yarn: Yarn,
+    task: Callable[..., Task],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usual = json.loads(yarn.connection)
+    extra = {"deploy-mode": "cluster", **(connection["extra"])} if "extra" in connection else usual["extra"]
+    monkeypatch.setenv("AIRFLOW_CONN_YARN", json.dumps(usual | connection | {"extra": extra}))
+    with pytest.raises(InputError) as caught:
+        task(**arguments).execute()
+    assert part in caught.value.message
+    assert "pw@" not in caught.value.message
+    assert yarn.submitted == []
+    assert leftovers(tmp_path) == []

@@ -1,0 +1,144 @@
+"""A stand-in for Kubernetes: spark-submit as Spark has it there, the API of pods, and real applications behind both."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from support.yarn import Submitted, Yarn, call_the_real_one, serving, start
+
+NAMESPACE = "ml"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+_LABEL = "spark.kubernetes.driver.label."
+_CLIENT = """#!{python}
+import sys
+sys.path[:0] = [{tests!r}]
+from pathlib import Path
+from support.pods import submit
+sys.exit(submit(Path(__file__).parents[1], sys.argv[1:]))
+"""
+
+
+class Pods(Yarn):
+    """The cluster; its applications are drivers' pods."""
+
+    @property
+    def connection(self) -> str:
+        extra = {"deploy-mode": "cluster", "namespace": NAMESPACE}
+        return json.dumps({"conn_type": "spark", "host": f"k8s://{self.url}", "extra": extra})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a worker needs to submit here by the connection ``k8s``."""
+        config = self.folder / "kubeconfig"
+        named = {"name": "it", "context": {"cluster": "it", "user": "it", "namespace": NAMESPACE}}
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "it",
+            "contexts": [named],
+            "clusters": [{"name": "it", "cluster": {"server": self.url}}],
+            "users": [{"name": "it", "user": {}}],
+        }
+        config.write_text(json.dumps(document))  # JSON is YAML
+        return {
+            "AIRFLOW_CONN_K8S": self.connection,
+            "AIRFLOW__KUBERNETES_EXECUTOR__IN_CLUSTER": "False",
+            "AIRFLOW__KUBERNETES_EXECUTOR__CONFIG_FILE": str(config),
+            "SPARK_HOME": str(self.folder),
+        }
+
+    def pod(self, name: str) -> dict[str, Any]:
+        """The pod as the API tells it."""
+        told = self.state(name)
+        phase = {"ACCEPTED": "Pending", "RUNNING": "Running", "FAILED": "Failed", "KILLED": "Failed"}.get(told["state"])
+        if phase is None:
+            phase = "Succeeded" if told["finalStatus"] == "SUCCEEDED" else "Failed"
+        status: dict[str, Any] = {"phase": phase}
+        if phase == "Failed":
+            ended = {"terminated": {"exitCode": 137 if told["state"] == "FAILED" else 1, "reason": "Error"}}
+            described = {"name": "spark-kubernetes-driver", "ready": False, "restartCount": 0, "image": "i", "imageID": "i"}
+            status["containerStatuses"] = [described | {"state": ended}]
+        conf = self.facts(name)["conf"]
+        labels = {key[len(_LABEL) :]: value for key, value in conf.items() if key.startswith(_LABEL)}
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels | {"spark-role": "driver"}},
+            "status": status,
+        }
+
+    def is_gone(self, name: str) -> bool:
+        return (self.folder / "apps" / name / "killed").exists() and not self.processes(name)
+
+
+@contextlib.contextmanager
+def pods_cluster(folder: Path) -> Iterator[Pods]:
+    """A cluster, until all its applications are ended."""
+    cluster = Pods(folder)
+    with serving(cluster, _handler(cluster), _CLIENT):
+        yield cluster
+
+
+def _handler(cluster: Pods) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = urlsplit(self.path)
+            if asked.path == PODS:
+                (selector,) = parse_qs(asked.query)["labelSelector"]
+                wanted = dict(part.split("=") for part in selector.split(","))
+                pods = [cluster.pod(name) for name in cluster.submitted if not cluster.is_gone(name)]
+                found = [pod for pod in pods if wanted.items() <= pod["metadata"]["labels"].items()]
+                self._answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": found})
+            else:
+                self._one(asked.path)
+
+        def do_DELETE(self) -> None:
+            name = urlsplit(self.path).path.removeprefix(PODS + "/")
+            cluster.kill(name)
+            self._answer(200, cluster.pod(name))
+
+        def _one(self, path: str) -> None:
+            name = path.removeprefix(PODS + "/")
+            if name in cluster.submitted and not cluster.is_gone(name):
+                self._answer(200, cluster.pod(name))
+            else:
+                self._answer(404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})
+
+        def _answer(self, code: int, body: Any) -> None:
+            text = json.dumps(body).encode()
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    return Handler
+
+
+def submit(folder: Path, arguments: list[str]) -> int:
+    """What Spark's client does: make the driver's pod, say so, end."""
+    given = Submitted.of(arguments)
+    if not given.options["--master"].startswith("k8s://"):
+        call_the_real_one(arguments)
+    wait, namespace = (given.conf.get(f"spark.kubernetes.{key}") for key in ("submission.waitAppCompletion", "namespace"))
+    upload = given.conf.get("spark.kubernetes.file.upload.path", "")
+    if (given.options.get("--deploy-mode"), wait, namespace) != ("cluster", "false", NAMESPACE) or "://" not in upload:
+        print('Exception in thread "main" org.apache.spark.SparkException: not for this cluster')
+        return 1
+    name = f"train-{len(list((folder / 'apps').iterdir())) + 1:016x}-driver"
+    start(folder, name, given)
+    print(
+        f"26/01/01 00:00:00 INFO LoggingPodStatusWatcherImpl: Deployed Spark application {given.options['--name']} with "
+        f"application ID spark-1 and submission ID {NAMESPACE}:{name} into Kubernetes",
+        flush=True,
+    )
+    return 0
