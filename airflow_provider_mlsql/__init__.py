@@ -31,7 +31,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": name, "python-modules": ["airflow_provider_mlsql.sensors.model"]}],
-        "triggers": [{"integration-name": name, "python-modules": ["airflow_provider_mlsql.triggers.model"]}],
+        "triggers": [
+            {
+                "integration-name": name,
+                "python-modules": ["airflow_provider_mlsql.triggers.model", "airflow_provider_mlsql.triggers.application"],
+            }
+        ],
         "hooks": [
             {
                 "integration-name": name,
@@ -40,5 +45,4 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "connection-types": [connection_types.kafka()],
         "extra-links": ["airflow_provider_mlsql.links.SparkUILink", "airflow_provider_mlsql.links.ManifestLink"],
-        "plugins": [{"name": "mlsql", "plugin-class": "airflow_provider_mlsql.plugin.MLSQLPlugin"}],
     }

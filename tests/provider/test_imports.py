@@ -17,6 +17,8 @@ MODULES = [
     "triggers.model",
     "hooks.mlsql",
     "hooks.kafka",
+    "links",
+    "plugin",
 ]
 
 
