@@ -5,12 +5,19 @@ What runs them is a :class:`Cluster`; :func:`open_cluster` gives that of a Spark
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import ClusterUnavailable, InputError
 from mlsql_runtime.launch.job import Submission
+from mlsql_runtime.launch.remote import remove_run
+from mlsql_runtime.store.location import Location
+
+END_SECONDS = 20.0  # for an application to be over, once its end was asked for
+ATTEMPTS = 10  # questions in a row that the cluster may leave without an answer
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +91,45 @@ def open_cluster(conn_id: str) -> Cluster:
             "set deploy-mode to client: a retry goes on there where the attempt before it was interrupted"
         )
     raise InputError(f"connection {conn_id} asks for deploy mode cluster on {master}; that is for yarn and k8s://")
+
+
+class Told:
+    """Asks about one application, says what has changed, and bears with a cluster that does not answer for a while."""
+
+    def __init__(self, cluster: Cluster, application: Application, log: Any) -> None:
+        self._cluster, self._application, self._log = cluster, application, log
+        self._last: tuple[str, str | None] | None = None
+        self._failures = 0
+
+    def ask(self) -> Status | None:
+        """How it is with the application, None when the cluster does not answer.
+
+        :raises ClusterUnavailable: when it has not for ten times in a row.
+        """
+        try:
+            status = self._cluster.status(self._application.id)
+        except ClusterUnavailable as error:
+            self._failures += 1
+            if self._failures >= ATTEMPTS:
+                raise
+            self._log.warning("Question %s of %s: %s", self._failures, ATTEMPTS, error.message)
+            return None
+        self._failures = 0
+        if (status.state, status.url) != self._last:
+            self._last = (status.state, status.url)
+            self._log.info("Application %s is %s%s", self._application.id, status.state, f", {status.url}" if status.url else "")
+        return status
+
+
+def end(cluster: Cluster, application: Application, log: Any, *, with_staged: bool = True) -> None:
+    """End an application, wait until it is over, and remove its folder.
+
+    :param with_staged: also what its job has staged, which an attempt that comes after it would use.
+    :raises ClusterUnavailable: when the cluster does not answer.
+    """
+    cluster.kill(application.id)
+    deadline = time.monotonic() + END_SECONDS
+    while not (status := cluster.status(application.id)).is_over and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    log.info("Application %s is %s", application.id, status.state if status.is_over else f"{status.state}, and shall end")
+    remove_run(Location.of(application.run), with_staged=with_staged)

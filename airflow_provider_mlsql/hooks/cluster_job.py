@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status
+from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status, Told, end
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed, MLSQLError
 from mlsql_runtime.launch import remote
 from mlsql_runtime.launch.leftovers import remove_staged, remove_topics
@@ -19,8 +19,6 @@ from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.store.location import Location
 
-END_SECONDS = 20.0  # for an application to be over, once its end was asked for
-ATTEMPTS = 10  # questions in a row that the cluster may leave without an answer
 _SLICE = 0.5  # seconds after which whoever waits sees that it was told to stop
 
 
@@ -229,51 +227,9 @@ class ClusterJob:
             time.sleep(min(left, _SLICE))
 
 
-class Told:
-    """Asks about one application, says what has changed, and bears with a cluster that does not answer for a while."""
-
-    def __init__(self, cluster: Cluster, application: Application, log: Any) -> None:
-        self._cluster, self._application, self._log = cluster, application, log
-        self._last: tuple[str, str | None] | None = None
-        self._failures = 0
-
-    def ask(self) -> Status | None:
-        """How it is with the application, None when the cluster does not answer.
-
-        :raises ClusterUnavailable: when it has not for ten times in a row.
-        """
-        try:
-            status = self._cluster.status(self._application.id)
-        except ClusterUnavailable as error:
-            self._failures += 1
-            if self._failures >= ATTEMPTS:
-                raise
-            self._log.warning("Question %s of %s: %s", self._failures, ATTEMPTS, error.message)
-            return None
-        self._failures = 0
-        if (status.state, status.url) != self._last:
-            self._last = (status.state, status.url)
-            self._log.info("Application %s is %s%s", self._application.id, status.state, f", {status.url}" if status.url else "")
-        return status
-
-
 def _facts(application: Application) -> remote.RunFacts | None:
     """Whose application it is; None when that cannot be known any more."""
     try:
         return remote.read_facts(Location.of(application.run))
     except MLSQLError:
         return None
-
-
-def end(cluster: Cluster, application: Application, log: Any, *, with_staged: bool = True) -> None:
-    """End an application, wait until it is over, and remove its folder.
-
-    :param with_staged: also what its job has staged, which an attempt that comes after it would use.
-    :raises ClusterUnavailable: when the cluster does not answer.
-    """
-    cluster.kill(application.id)
-    deadline = time.monotonic() + END_SECONDS
-    while not (status := cluster.status(application.id)).is_over and time.monotonic() < deadline:
-        time.sleep(_SLICE)
-    log.info("Application %s is %s", application.id, status.state if status.is_over else f"{status.state}, and shall end")
-    remote.remove_run(Location.of(application.run), with_staged=with_staged)

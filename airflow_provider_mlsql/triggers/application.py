@@ -12,7 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from mlsql_runtime.errors import MLSQLError, to_json
 
 if TYPE_CHECKING:
-    from airflow_provider_mlsql.hooks.cluster_job import Told
+    from airflow_provider_mlsql.hooks.cluster import Told
 
 
 class MLSQLApplicationTrigger(BaseTrigger):
@@ -75,13 +75,11 @@ class MLSQLApplicationTrigger(BaseTrigger):
         return (datetime.fromisoformat(self.deadline) - datetime.now(timezone.utc)).total_seconds()
 
     def _told(self) -> Told:
-        from airflow_provider_mlsql.hooks.cluster import Application, open_cluster
-        from airflow_provider_mlsql.hooks.cluster_job import Told
+        from airflow_provider_mlsql.hooks.cluster import Application, Told, open_cluster
 
         return Told(open_cluster(self.spark_conn_id), Application(id=self.application, run=self.run_folder), self.log)
 
     def _end(self) -> None:
-        from airflow_provider_mlsql.hooks.cluster import Application, open_cluster
-        from airflow_provider_mlsql.hooks.cluster_job import end
+        from airflow_provider_mlsql.hooks.cluster import Application, end, open_cluster
 
         end(open_cluster(self.spark_conn_id), Application(id=self.application, run=self.run_folder), self.log)

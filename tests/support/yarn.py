@@ -39,11 +39,14 @@ sys.exit(submit(Path(__file__).parents[1], sys.argv[1:]))
 
 @dataclass
 class Yarn:
-    """The cluster. ``hold`` keeps new applications from being started; ``away`` makes the REST API answer with an error."""
+    """The cluster. ``hold`` keeps new applications from being started; ``away`` makes the REST API answer with an error;
+    ``asked`` counts questions about an application.
+    """
 
     folder: Path
     url: str = ""
     away: bool = False
+    asked: int = 0
     killed: list[str] = field(default_factory=list)
 
     @property
@@ -178,6 +181,7 @@ def _handler(cluster: Yarn) -> type[BaseHTTPRequestHandler]:
             elif asked.path == APPS:
                 self._answer(200, {"apps": self._found(parse_qs(asked.query))})
             elif (name := asked.path.removeprefix(APPS + "/")) in cluster.submitted:
+                cluster.asked += 1
                 self._answer(200, {"app": cluster.state(name)})
             else:
                 self._answer(404, {"RemoteException": {"exception": "NotFoundException"}})
