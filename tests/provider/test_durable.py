@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from support.deployment import Deployment
 from support.workbench import SAMPLE, Script, processes_with
 
@@ -31,10 +30,12 @@ mlsql_model.sk_save_model(index)
 print("mlsql_validation_score:0." + index)
 """
 DAG = """
+from datetime import timedelta
+
 from airflow.sdk import DAG
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 
-with DAG("durable", schedule=None):
+with DAG({name!r}, schedule=None):
     MLSQLTrainOperator(
         task_id="train",
         model_path={model!r},
@@ -42,34 +43,63 @@ with DAG("durable", schedule=None):
         data={{"format": "libsvm", "path": {data!r}, "options": {{"numFeatures": 692}}}},
         fit_params=[{{"folder": {folder!r}}}] * 3,
         spark_conn_id="one_core",
-        retries=2,
         retry_delay=0,
+        {more}
     )
 """
 
 
-def task_process() -> psutil.Process:
+class Bench:
+    """A DAG of one task that trains three groups in a folder of its own, one after the other."""
+
+    def __init__(self, deployment: Deployment, folder: Path, write: Script) -> None:
+        self._deployment, self.folder, self.model = deployment, folder, folder / "m"
+        self._script = write(SOURCE, "thirds.py")
+
+    def start(self, name: str, more: str) -> str:
+        """Let the DAG run; its run id."""
+        at = {"model": str(self.model), "folder": str(self.folder), "script": self._script, "data": SAMPLE}
+        (self._deployment.dags / f"{name}.py").write_text(DAG.format(name=name, more=more, **at))
+        return str(self._deployment.start(name).raise_for_status().json()["dag_run_id"])
+
+    def is_in_group_1(self) -> bool:
+        return (self.folder / "reached").exists()
+
+    def ran(self) -> str:
+        """The indices of the groups that ran, in that order."""
+        return (self.folder / "ran").read_text()
+
+    def processes(self) -> list[str]:
+        return processes_with(str(self.folder))
+
+
+@pytest.fixture(scope="module")
+def one_core(deployment: Deployment) -> None:
+    deployment.command("connections", "add", "one_core", "--conn-type", "spark", "--conn-host", "local[1]")
+
+
+@pytest.fixture
+def bench(deployment: Deployment, one_core: None, tmp_path: Path, script: Script) -> Bench:
+    return Bench(deployment, tmp_path, script)
+
+
+def task_process(dag: str) -> psutil.Process:
     """The process of the Airflow task: the one that started spark-submit, which is the first of its job."""
-    marked = [p for p in psutil.process_iter(["cmdline"]) if "SparkSubmit" in " ".join(p.info["cmdline"] or [])]
-    (submit,) = [p for p in marked if any("durable.train" in argument for argument in p.cmdline())]
+    submits = [p for p in psutil.process_iter(["cmdline"]) if "SparkSubmit" in " ".join(p.info["cmdline"] or [])]
+    (submit,) = [p for p in submits if any(f"{dag}.train" in argument for argument in p.cmdline())]
     parent = submit.parent()
     assert parent is not None
     return parent
 
 
-def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment, tmp_path: Path, script: Script) -> None:
-    deployment.command("connections", "add", "one_core", "--conn-type", "spark", "--conn-host", "local[1]")
-    filled = DAG.format(model=str(tmp_path / "m"), script=script(SOURCE, "thirds.py"), data=SAMPLE, folder=str(tmp_path))
-    (deployment.dags / "durable.py").write_text(filled)
-    deployment.unpause("durable")
-    run = str(deployment.start("durable").raise_for_status().json()["dag_run_id"])
-
-    deployment.until((tmp_path / "reached").exists, "group 1")
-    os.kill(task_process().pid, signal.SIGKILL)
+def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment, bench: Bench) -> None:
+    run = bench.start("durable", "retries=2")
+    deployment.until(bench.is_in_group_1, "group 1")
+    task_process("durable").kill()
     deployment.ended("durable", run)
 
-    assert (tmp_path / "ran").read_text() == "0112"
-    root = Location.of(str(tmp_path / "m"))
+    assert bench.ran() == "0112"
+    root = Location.of(str(bench.model))
     manifest = read_manifest(root)
     assert [info.version for info in versions(root)] == [1]
     assert [fit.status for fit in manifest.fits] == ["success"] * 3
@@ -84,10 +114,20 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
     assert "files of the earlier attempt" in told
     assert told.count("by an earlier attempt") == 1
     assert [name for name in root.files() if name.startswith("_staging")] == []
-    assert processes_with(str(tmp_path / "m")) == []
+    assert bench.processes() == []
 
     body = {"dry_run": False, "dag_run_id": run, "task_ids": ["train"], "only_failed": False, "reset_dag_runs": True}
     deployment.answer("POST", "dags/durable/clearTaskInstances", body)
     deployment.ended("durable", run)
     assert deployment.xcom("durable", run, "train")["version"] == 2
-    assert (tmp_path / "ran").read_text() == "0112012"
+    assert bench.ran() == "0112012"
+
+
+def test_the_execution_timeout_ends_every_process_and_the_retry_goes_on(deployment: Deployment, bench: Bench) -> None:
+    run = bench.start("timed", "retries=1, execution_timeout=timedelta(seconds=40)")
+    deployment.ended("timed", run)
+    assert bench.ran() == "0112"
+    assert bench.processes() == []
+    first_try = deployment.home / "logs" / "dag_id=timed" / f"run_id={run}" / "task_id=train" / "attempt=1.log"
+    assert "AirflowTaskTimeout" in first_try.read_text()
+    assert deployment.xcom("timed", run, "train")["version"] == 1

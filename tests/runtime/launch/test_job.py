@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlsql_runtime.errors import InputError, JobFailed
 from mlsql_runtime.launch.job import Job, Submission
-from mlsql_runtime.plan import Plan, Secrets, Select
+from mlsql_runtime.plan import Attempt, Plan, Secrets, Select, Train
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.staging import staging
 
 PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
 
@@ -96,3 +100,36 @@ def test_a_cancelled_job_does_not_start() -> None:
     with pytest.raises(JobFailed, match="cancelled before Spark started"):
         job.run(looks)
     assert looks.submission is None
+
+
+class Interrupted:
+    """Instead of running spark-submit, leaves a staging folder and is interrupted."""
+
+    def __init__(self, root: Location, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self._root, self._meanwhile = root, meanwhile
+
+    def submit(self, submission: Submission) -> None:
+        with contextlib.suppress(JobFailed), staging(self._root, submission.name, "training", Attempt(is_last=False)):
+            raise JobFailed("the cluster is gone")
+        self._meanwhile()
+        raise RuntimeError("it was killed")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("is_last", "is_cancelled", "stays"), [(False, False, True), (True, False, False), (False, True, False)])
+def test_what_was_staged_stays_only_for_an_attempt_that_comes(
+    tmp_path: Path, is_last: bool, is_cancelled: bool, stays: bool
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("")
+    root = Location.of(str(tmp_path / "m"))
+    train = Train(table="t", model_path=root.uri, script_path=str(script))
+    plan = Plan(job_id="job", statements=(*PLAN.statements, train), attempt=Attempt(is_last=is_last))
+    job = Job(plan, Secrets(), "local[1]", {})
+    with pytest.raises(JobFailed):
+        job.run(Interrupted(root, job.cancel if is_cancelled else lambda: None))
+    assert bool(root.files()) is stays
+    assert job.cancel() == 0  # as Airflow does after a timeout: what is kept is not touched
+    assert bool(root.files()) is stays
