@@ -4,7 +4,12 @@ A worse model is refused and a training that fails changes nothing: `jack` stays
 registered what when, and why not, is told by `mlsql functions <model path> jack`.
 
 Each day's training data are a libsvm file or folder named after the day, such as `/tmp/mlsql/days/2026-01-31`. All models are
-scored on one table that never changes, so that their scores can be compared. Try it with
+scored on one table that never changes, so that their scores can be compared.
+
+Several days may run at the same time, in a backfill for instance. Each run has the data, the version and the predictions of its
+own day. Registrations wait for one another, so each is compared with what is really in use, and the best model wins in whatever
+order the days end; predictions are made with what is in use at that moment. Let `keep_versions` be twice the number of runs that
+may be active: a version that waits to be registered is removed like any other. Try it with
 
     mkdir -p /tmp/mlsql/days
     cp .venv/lib/python3*/site-packages/pyspark/data/mllib/sample_libsvm_data.txt /tmp/mlsql/days/2026-01-31
@@ -36,7 +41,7 @@ with DAG(
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),  # a plain "@daily" run has no interval: it begins where it ends
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
-    max_active_runs=1,  # two models at once may both be better than the one before
+    max_active_runs=2,  # of scheduled ones; `airflow backfill create` has its own `--max-active-runs`
     tags=["mlsql", "example"],
     doc_md=__doc__,
     params={
@@ -69,6 +74,14 @@ with DAG(
             description="Folder or URI that keeps the versions of the model.",
             section="Model",
         ),
+        "keep_versions": Param(
+            5,
+            type="integer",
+            minimum=1,
+            title="Versions to keep",
+            description="The newest ones, and the one in use: twice the number of runs that may be active.",
+            section="Model",
+        ),
         "only_if_better": Param(
             0,
             type="number",
@@ -86,7 +99,7 @@ with DAG(
         model_path="{{ params.model_path }}",
         python_script_path="scripts/train_bayes.py",
         fit_params={"batchSize": 30, "labelSize": 2},
-        keep_versions=5,
+        keep_versions="{{ params.keep_versions }}",
         execution_timeout=timedelta(minutes=30),
         outlets=[Asset("retrained_model")],  # its events have the version and the score
     )
@@ -98,6 +111,7 @@ with DAG(
         function_name="jack",
         python_script_path="scripts/predict_row.py",
         only_if_better="{{ params.only_if_better }}",
+        max_active_tis_per_dag=1,  # in all runs: of two at once, both may be better than the one before
         outlets=[Asset("function_jack")],
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -114,21 +114,22 @@ class Deployment:
         return "\n".join(f"--- {file}\n{file.read_text()[-3000:]}" for file in files)
 
     def until(self, question: Callable[[], Any], what: str) -> Any:
-        """The first answer that is not nothing, within four minutes."""
-        deadline = time.monotonic() + 240
+        """The first answer that is not nothing, within a quarter of an hour."""
+        deadline = time.monotonic() + 900
         while not (found := question()):
             assert time.monotonic() < deadline, f"waited too long for {what}"
             time.sleep(0.5)
         return found
 
 
+D = TypeVar("D", bound=Deployment)
 _AIRFLOW = str(Path(sys.executable).parent / "airflow")
 
 
 @contextmanager
-def deployed(home: Path) -> Iterator[Deployment]:
+def deployed(home: Path, kind: Callable[[Path, int], D] = Deployment) -> Iterator[D]:
     """Start one below ``home``, and end all of it."""
-    deployment = Deployment(home, _free_port())
+    deployment = kind(home, _free_port())
     shutil.copytree(EXAMPLE_DAGS, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"))
     deployment.command("db", "migrate")
     with ExitStack() as running:
