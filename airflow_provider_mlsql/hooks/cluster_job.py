@@ -128,8 +128,8 @@ class ClusterJob:
         """
         result = remote.read_result(Location.of(application.run))
         remove_topics(self._plan, self._secrets)
+        self._log.info("The driver's log: %s", self._cluster.how_to_read_log(application.id))
         if result is None:
-            self._log.info("The driver's log: %s", self._cluster.how_to_read_log(application.id))
             remote.remove_run(Location.of(application.run), with_staged=self._plan.attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
@@ -151,10 +151,12 @@ class ClusterJob:
         """
         self._cancelled = True
         ended = end_marked(self._mark)
-        with contextlib.suppress(ClusterUnavailable):
+        try:
             known = [] if self._application is None else [self._application]
             for application in known or [self._as_application(*found) for found in self._cluster.find(self._task)]:
                 end(self._cluster, application, self._log)
+        except ClusterUnavailable as error:
+            self._log.warning("The application may go on: %s", error.message)
         remove_topics(self._plan, self._secrets)
         return ended
 
@@ -176,6 +178,8 @@ class ClusterJob:
         return kept
 
     def _submit(self) -> Application:
+        if self._folder.is_local:
+            self._log.info("%s is a local path: the cluster has to have it mounted, too", self._folder.uri)
         run = remote.write_run(self._plan, self._secrets, self._conf, self._folder)
         try:
             with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as local:

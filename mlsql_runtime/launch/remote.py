@@ -36,6 +36,7 @@ from mlsql_runtime.store.read import open_model_path
 from mlsql_runtime.store.staging import remove_stagings
 
 _PLAN, _SECRETS, _RESULT, _FACTS = "plan.json", "secrets.json", "result.json", "job.json"
+_SCRIPTS = "scripts"
 _KEY = re.compile(r"app-[0-9a-f]{16}\.[0-9a-f]{12}")
 
 
@@ -102,7 +103,7 @@ def write_run(plan: Plan, secrets: Secrets, conf: Mapping[str, str], folder: Loc
     :raises StorageError: when that cannot be written.
     """
     run = folder / uuid.uuid4().hex[:12]
-    carried = tuple(_carried(each, folder / "scripts" / str(index)) for index, each in enumerate(plan.statements))
+    carried = tuple(_carried(each, folder / _SCRIPTS / str(index)) for index, each in enumerate(plan.statements))
     secret = {name: value for name, value in conf.items() if is_secret(name)}
     facts = RunFacts(job_id=plan.job_id, does=does(plan), staged_in=staging_paths(plan))
     (run / _FACTS).write_private(codec.dumps(facts).encode())
@@ -142,13 +143,15 @@ def read_facts(run: Location) -> RunFacts | None:
 
 
 def remove_run(run: Location, *, with_staged: bool) -> None:
-    """Remove a run whose application is over, and with it the job's folder.
+    """Remove a run whose application is over, and the job's folder when no other run is in it.
 
     :param with_staged: also what the job has staged under model paths, and kept for an attempt that will not come.
     """
     facts = read_facts(run) if with_staged else None
     folder = Location(run.fs, run.path.rpartition("/")[0])
-    folder.remove()
+    run.remove()
+    if folder.names() in ([], [_SCRIPTS]):
+        folder.remove()
     if facts is not None:
         for path in facts.staged_in:
             remove_stagings(open_model_path(path), facts.job_id)
