@@ -1,0 +1,110 @@
+"""The links on a task's page, as a real run leaves them, and what decides about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.airflow import Airflow
+from support.stores import Store
+from support.workbench import SAMPLE, Script
+
+from airflow_provider_mlsql.links import SparkUILink, manifest_url
+from airflow_provider_mlsql.named import ModelVersion, versions_named
+from mlsql_runtime.launch.announcement import Announcement
+
+LINKED = """
+from airflow.sdk import DAG
+from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+
+with DAG("linked", schedule=None):
+    train = MLSQLTrainOperator(
+        task_id="train",
+        model_path="{tmp}/trained",
+        python_script_path="{script}",
+        data="libsvm.`{data}`",
+        conf={{
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": "file://{tmp}/events",
+            "spark.yarn.historyServer.address": "history.example:18080",
+        }},
+    )
+    fail = MLSQLTrainOperator(
+        task_id="fail", model_path="{tmp}/failed", python_script_path="{tmp}/none.py", data="libsvm.`{data}`"
+    )
+    wait = MLSQLModelSensor(task_id="wait", model_path="{tmp}/m")
+"""
+SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"
+
+
+def test_after_a_run_links_lead_to_the_history_server_and_to_manifests(
+    airflow: Airflow, tmp_path: Path, script: Script, store: Store
+) -> None:
+    store(score=0.9)
+    (tmp_path / "events").mkdir()
+    (tmp_path / "dags").mkdir()
+    dag = LINKED.format(tmp=tmp_path, script=script(SAVE), data=SAMPLE)
+    (tmp_path / "dags/linked.py").write_text(dag)
+    log = airflow.test("linked", dags=tmp_path / "dags", AIRFLOW__API__BASE_URL="https://airflow.example/team/")
+    spark = airflow.xcoms("linked", "_link_SparkUILink")
+    (events,) = [path.name.removeprefix("eventlog_v2_") for path in (tmp_path / "events").iterdir()]
+    assert spark == {"train": f"http://history.example:18080/history/{events}/", "fail": ""}, log[-3000:]
+    manifests = airflow.xcoms("linked", "_link_ManifestLink")
+    assert set(manifests) == {"train", "fail", "wait"}
+    assert manifests["train"].startswith("/team/mlsql/dags/linked/runs/manual__")
+    assert manifests["train"].endswith("/tasks/train/manifest")
+    assert manifests["wait"].endswith("/tasks/wait/manifest")
+    assert manifests["fail"] == ""  # so there is no link
+
+
+def key(**others: Any) -> Any:
+    return SimpleNamespace(**{"dag_id": "d", "run_id": "r", "task_id": "t", "map_index": -1, **others})
+
+
+def test_the_address_of_manifests_escapes_names_and_has_the_map_index() -> None:
+    url = manifest_url(key(run_id="a/b?c#d+e", map_index=2))
+    assert url == "/mlsql/dags/d/runs/a%2Fb%3Fc%23d%2Be/tasks/t/manifest?map_index=2"
+
+
+class _Pushed:
+    """A task instance that keeps what is pushed."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+@pytest.mark.parametrize(
+    ("base_url", "ui", "is_shown"),
+    [
+        ("", "http://localhost:4040", True),
+        ("http://localhost:8080", "http://127.0.0.1:4040", True),
+        ("https://airflow.example", "http://localhost:4040", False),  # nobody who sees the link is on the worker
+        ("https://airflow.example", "http://worker.example:4040", True),
+        ("", None, False),
+    ],
+)
+def test_spark_s_ui_is_linked_to_as_soon_as_it_is_there_for_those_who_can_reach_it(
+    base_url: str, ui: str | None, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
+    link, task, operator = SparkUILink(), _Pushed(), SimpleNamespace()
+    started = Announcement(spark="4.2.0", master="yarn", application="a-1", ui=ui, history="http://h/history/a-1/")
+    link.show({"ti": task}, operator, started)  # type: ignore[arg-type, typeddict-item]
+    assert task.xcoms == ({"_link_SparkUILink": ui} if is_shown else {})
+    assert link.get_link(operator, ti_key=key()) == "http://h/history/a-1/"  # type: ignore[arg-type]
+
+
+def test_what_versions_an_xcom_names() -> None:
+    one, two = {"model_path": "/a", "version": 1, "score": 0.5}, {"model_path": "s3://b/c", "version": 2}
+    a, b = ModelVersion("/a", 1), ModelVersion("s3://b/c", 2)
+    assert versions_named(one) == (a,)
+    assert versions_named({"train": [one, two], "register": [one], "save": [], "table": None}) == (a, b)
+    assert versions_named({"rows": 3, "functions": {"jack": two, "jill": two}}) == (b,)
+    for other in (None, 1, "/a", [one], {"model_path": "/a"}, {"model_path": "/a", "version": "1"}, {"functions": [one]}):
+        assert versions_named(other) == ()
