@@ -48,10 +48,10 @@ class Airflow:
         assert "DagRun failed" not in log, log[-5000:]
         return log
 
-    def xcoms(self, dag: str, key: str = "return_value") -> dict[str, Any]:
-        """The return value of every task of the DAG's newest run, or its XCom of another key."""
-        query = "select task_id, value from xcom where key = ? and dag_id = ? order by dag_run_id"
+    def xcoms(self, dag: str, key: str = "return_value", map_index: int = -1) -> dict[str, Any]:
+        """The return value of every task of the DAG's newest run, or its XCom of another key; of mapped tasks, one of them."""
+        query = "select task_id, value from xcom where key = ? and dag_id = ? and map_index = ? order by dag_run_id"
         with sqlite3.connect(self.home / "airflow.db") as database:
-            rows = database.execute(query, [key, dag]).fetchall()
+            rows = database.execute(query, [key, dag, map_index]).fetchall()
         database.close()
         return {task: json.loads(value) for task, value in rows}
