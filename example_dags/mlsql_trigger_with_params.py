@@ -45,7 +45,7 @@ DATA_FIELDS = {
     "data_path": Param(
         SAMPLE,
         type="string",
-        minLength=1,
+        pattern="/",
         title="Training data",
         description="A file or folder that Spark can read.",
         section="Data",
@@ -74,7 +74,7 @@ MODEL_FIELDS = {
     "model_path": Param(
         "/tmp/mlsql/form_model",
         type="string",
-        minLength=1,
+        pattern="/",
         title="Model path",
         description="Folder or URI that keeps the versions of the model.",
         section="Model",
@@ -82,7 +82,7 @@ MODEL_FIELDS = {
     "function_name": Param(
         "jack",
         type="string",
-        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        pattern="^(?!(None|True|False)$)[A-Za-z_][A-Za-z0-9_]*$",  # a template would take these for values
         maxLength=64,
         title="Function",
         description="Name of the function in SQL.",
@@ -176,7 +176,7 @@ PREDICTION_FIELDS = {
     "output_path": Param(
         "/tmp/mlsql/form_predictions",
         type="string",
-        minLength=1,
+        pattern="/",
         title="Predictions",
         description="Folder for the predictions of all rows, as Parquet; it is overwritten.",
         section="Prediction",

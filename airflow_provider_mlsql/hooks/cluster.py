@@ -125,11 +125,13 @@ def end(cluster: Cluster, application: Application, log: Any, *, with_staged: bo
     """End an application, wait until it is over, and remove its folder.
 
     :param with_staged: also what its job has staged, which an attempt that comes after it would use.
-    :raises ClusterUnavailable: when the cluster does not answer.
+    :raises ClusterUnavailable: when the cluster does not answer, or the application goes on in spite of it.
     """
     cluster.kill(application.id)
     deadline = time.monotonic() + END_SECONDS
     while not (status := cluster.status(application.id)).is_over and time.monotonic() < deadline:
         time.sleep(_LOOK_SECONDS)
-    log.info("Application %s is %s", application.id, status.state if status.is_over else f"{status.state}, and shall end")
+    if not status.is_over:
+        raise ClusterUnavailable(f"application {application.id} was asked to end, and is {status.state} after {END_SECONDS:g} s")
+    log.info("Application %s is %s", application.id, status.state)
     remove_run(Location.of(application.run), with_staged=with_staged)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status, Told, end
-from mlsql_runtime.errors import ClusterUnavailable, JobFailed, MLSQLError
+from mlsql_runtime.errors import JobFailed, MLSQLError
 from mlsql_runtime.launch import remote
 from mlsql_runtime.launch.leftovers import remove_staged, remove_topics
 from mlsql_runtime.launch.processes import end_marked, new_mark
@@ -81,8 +81,15 @@ class ClusterJob:
         return application
 
     def status(self, application: Application) -> Status:
-        """How it is with the application."""
-        return self._cluster.status(application.id)
+        """How it is with the application.
+
+        :raises ClusterUnavailable: when the cluster does not answer, time and again.
+        """
+        told = Told(self._cluster, application, self._log)
+        while (status := told.ask()) is None:
+            self._pause()
+            self._refuse_cancelled()
+        return status
 
     def answered(self, application: Application) -> RunResult | None:
         """What the application has answered so far."""
@@ -121,8 +128,10 @@ class ClusterJob:
         if status is not None and status.url and not status.is_over:
             self._tell_running(application, status)
 
-    def result(self, application: Application, status: Status) -> RunResult:
+    def result(self, application: Application, status: Status | None = None) -> RunResult:
         """What an application that is over has answered. Topics and what it had staged do not stay.
+
+        :param status: how it ended, when that is known.
 
         :raises JobFailed: when it ended without an answer, with what the cluster says about that.
         """
@@ -130,13 +139,15 @@ class ClusterJob:
         remove_topics(self._plan, self._secrets)
         self._log.info("The driver's log: %s", self._cluster.how_to_read_log(application.id))
         if result is None:
+            status = status or self.status(application)
             remote.remove_run(Location.of(application.run), with_staged=self._plan.attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
                 f"{': ' + status.told if status.told else ''}; see {self._cluster.how_to_read_log(application.id)}, and retry",
                 application=application.id,
             )
-        if result.is_successful and self._plan.attempt.earlier_since is not None:
+        attempt = self._plan.attempt
+        if attempt.earlier_since is not None and (result.is_successful or attempt.is_last):
             remove_staged(self._plan)
         return result
 
@@ -145,7 +156,8 @@ class ClusterJob:
         remote.remove_run(Location.of(application.run), with_staged=False)
 
     def cancel(self) -> int:
-        """End the application and what is submitting it, and hand over none any more. Nothing stays of it.
+        """End the application and what is submitting it, and hand over none any more. What it has finished stays for the next
+        attempt, if one may come.
 
         :returns: how many processes were submitting it.
         """
@@ -154,8 +166,8 @@ class ClusterJob:
         try:
             known = [] if self._application is None else [self._application]
             for application in known or [self._as_application(*found) for found in self._cluster.find(self._task)]:
-                end(self._cluster, application, self._log)
-        except ClusterUnavailable as error:
+                end(self._cluster, application, self._log, with_staged=self._plan.attempt.is_last)
+        except MLSQLError as error:
             self._log.warning("The application may go on: %s", error.message)
         remove_topics(self._plan, self._secrets)
         return ended
@@ -180,8 +192,9 @@ class ClusterJob:
     def _submit(self) -> Application:
         if self._folder.is_local:
             self._log.info("%s is a local path: the cluster has to have it mounted, too", self._folder.uri)
-        run = remote.write_run(self._plan, self._secrets, self._conf, self._folder)
+        run = remote.new_run(self._folder)
         try:
+            remote.write_run(self._plan, self._secrets, self._conf, run)
             with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as local:
                 conf = self._cluster.properties(self._task, remote.key_of(run), run.uri, self._conf)
                 submission = remote.submission(self._plan, conf, run, Path(local), self._mark)

@@ -109,7 +109,8 @@ class MLSQLHook(BaseHook):
         from mlsql_runtime.launch.announcement import Announcement
 
         if self._on_started is not None:
-            self._on_started(Announcement(spark="", master="", application=application.id, ui=status.url, history=None))
+            page = status.url  # it leads to the history when the application is over
+            self._on_started(Announcement(spark="", master="", application=application.id, ui=page, history=page))
 
     def on_kill(self) -> None:
         """End every process of the running plan, and start none any more."""

@@ -93,6 +93,9 @@ class YarnCluster:
         if method == "PUT":
             if response.status_code in (401, 403):
                 raise JobFailed(f"YARN does not let this worker end {self._url}{path}: {response.text[:200]}")
+            if response.status_code >= 400:
+                told = f"{response.status_code} {response.text[:200]}"
+                raise ClusterUnavailable(f"YARN's ResourceManager does not end {self._url}{path} now: {told}")
             return None
         try:
             response.raise_for_status()

@@ -15,7 +15,7 @@ from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Attempt, Load, Plan, Predict, Save, Secrets, Statement, Train, signed
+from mlsql_runtime.plan import Attempt, Load, Plan, Predict, Save, Secrets, Statement, Train, is_secret, signed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -59,6 +59,8 @@ class MLSQLOperator(BaseOperator):
         super().__init__(**kwargs)
         self.spark_conn_id = spark_conn_id
         self.conf = conf
+        if isinstance(conf, Mapping):  # before Airflow records what the templates give
+            mask_secret([str(value) for name, value in conf.items() if is_secret(name)])
         self.job_path = job_path
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -157,10 +159,14 @@ def asset_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
 
 
 def job_id(context: Context) -> str:
-    """The job's identity: retries of one task instance share it, a cleared task gets a new one (``max_tries`` grows)."""
-    ti = context["ti"]
+    """The job's identity: retries of one task instance share it, a cleared task gets a new one.
+
+    ``max_tries`` grows when a task that has ended is cleared; of one that is cleared while it runs only the run's count tells.
+    """
+    ti, cleared = context["ti"], getattr(context.get("dag_run"), "clear_number", 0)
     mapped = f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
-    return f"{ti.dag_id}.{ti.task_id}{mapped}/{ti.run_id}/{getattr(ti, 'max_tries', 0)}"
+    tries = f"{getattr(ti, 'max_tries', 0)}{f'.{cleared}' if cleared else ''}"
+    return f"{ti.dag_id}.{ti.task_id}{mapped}/{ti.run_id}/{tries}"
 
 
 def attempt(context: Context) -> Attempt:

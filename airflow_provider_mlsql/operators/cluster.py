@@ -93,7 +93,7 @@ class ClusterRun(ResumableJobMixin):
 
     def _conclude(self, application: Application, context: Context) -> RunResult:
         """The result, kept before its file is removed."""
-        result = self._job.result(application, self._job.status(application))
+        result = self._job.result(application)
         store = context.get("task_state_store")
         if store is not None and result.is_successful:
             store.set(self.external_id_key, codec.encode(application) | {"result": codec.encode(result)})

@@ -136,6 +136,9 @@ class MLSQLScriptOperator(MLSQLOperator):
             raise InputError("script is empty; give MLSQL text, or the name of an .mlsql file")
         text = str(self.script)
         if text == self._file:
+            folder = self._found_in(text)
+            if folder is not None:  # Airflow does not have mapped tasks read their files
+                return Path(folder, text).read_text(encoding="utf-8-sig")
             raise InputError(f"there is no script {text} in {' or '.join(self._searched()) or 'a DAG folder'}; put it there")
         if text.rstrip().endswith(_EXTENSION) and len(text.split()) == 1:
             raise InputError(f"script is {text!r}, which a template gave; a file's name has to be written in the DAG")

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from airflow_provider_mlsql.named import ModelVersion
-from mlsql_runtime.errors import MLSQLError, VersionNotFound
+from mlsql_runtime.errors import MLSQLError, StorageError, VersionNotFound
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.read import open_model_path, read_manifest
 
 NOT_SEEN, REMOVED, UNREADABLE = 404, 410, 500  # statuses of answers
-_WEB = ("http", "https", "ftp", "sftp", "ssh", "smb", "github", "gitlab", "data", "jupyter", "jlab")
+# An XCom must not have the API server ask other hosts.
+_STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hdfs")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +32,20 @@ def find(model: ModelVersion) -> Found:
     """Read the version's manifest, and nothing else but what explains that there is none."""
     shown = without_password(model.model_path)
     try:
-        if urlsplit(model.model_path).scheme.lower() in _WEB:  # an XCom must not make this server ask others
-            status, problem = NOT_SEEN, f"{shown} is no storage that models are published in"
+        if urlsplit(model.model_path).scheme.lower() not in _STORAGE:
+            status, problem = (
+                NOT_SEEN,
+                f"{shown} is no storage that this page reads; it reads paths and {', '.join(_STORAGE[1:])}",
+            )
         else:
             root = open_model_path(model.model_path)
             try:
                 return Found(model_path=shown, version=model.version, manifest=read_manifest(root, model.version))
             except VersionNotFound:
                 status, problem = _missing(root, model.version, shown)
+    except StorageError as error:  # its text is of a storage's own client, and may hold anything
+        cause = type(error.__cause__ or error).__name__
+        status, problem = UNREADABLE, f"the API server cannot read {shown}: {cause}; see its log"
     except MLSQLError as error:
         told = error.message.replace(model.model_path, shown)
         status, problem = UNREADABLE, f"the API server cannot read the manifest: {told}"

@@ -50,6 +50,11 @@ def spark_uri(place: Location) -> str:
     return place.uri.replace("s3://", "s3a://", 1)
 
 
+def written_as(feed: FileFeed) -> FileFeed:
+    """How a table is written when ``feed`` is asked for."""
+    return replace(feed, options={**CSV_OPTIONS, **feed.options}) if feed.format == "csv" else feed
+
+
 def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> Exported:
     """Write ``df`` once; rows and feature widths are counted by the same Spark job.
 
@@ -57,8 +62,7 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     """
     from pyspark.errors import AnalysisException
 
-    if feed.format == "csv":
-        feed = replace(feed, options={**CSV_OPTIONS, **feed.options})
+    feed = written_as(feed)
     watch = Watch(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
         watch.table.write.format(feed.format).options(**feed.options).save(spark_uri(place))

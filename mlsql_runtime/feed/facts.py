@@ -52,8 +52,9 @@ class Watch:
             facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
         self._has_content = with_content and not any(kind in df.schema.simpleString() for kind in _UNHASHABLE)
         if self._has_content:
-            rows = F.pmod(F.xxhash64(*[F.col(quoted(name)) for name in df.columns]), F.lit(_PRIME))
-            facts.append(F.sum(rows).alias("content"))
+            columns = [F.col(quoted(name)) for name in df.columns]
+            rows = F.xxhash64(*columns, *[column.isNull() for column in columns])  # by itself it passes over nulls
+            facts.append(F.sum(F.pmod(rows, F.lit(_PRIME))).alias("content"))
         self._schema = df.schema
         self._timezone = df.sparkSession.conf.get("spark.sql.session.timeZone")
         self._observation = Observation()
@@ -74,7 +75,10 @@ class Watch:
 
     def content(self) -> str | None:
         """Once the job is done, what tells the table from others; None when it holds what Spark cannot hash."""
-        return f"{self._observation.get['content'] or 0:x}" if self._has_content else None
+        if not self._has_content:
+            return None
+        seen: dict[str, Any] = self._observation.get
+        return f"{seen['rows']} {seen['content'] or 0:x} {self._schema.json()}"
 
     def _arrow_schema(self) -> str:
         from pyspark.sql.pandas.types import to_arrow_schema

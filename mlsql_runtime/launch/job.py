@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -19,15 +18,12 @@ from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
 from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.launch.leftovers import remove_staged, remove_topics
 from mlsql_runtime.launch.processes import MARK, end_marked, end_orphans, new_mark
-from mlsql_runtime.plan import Plan, Secrets, check_property, dump_plan
+from mlsql_runtime.plan import Plan, Secrets, check_property, dump_plan, is_secret
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
 
 LOCAL = "local[*]"
 QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
-_SECRET = re.compile(
-    r"secret|passw|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE
-)  # what a process list must not show
 _log = logging.getLogger(__name__)
 
 
@@ -86,13 +82,17 @@ class Job:
             return self._run_in(Path(name), submitter)
 
     def cancel(self) -> int:
-        """End every process of the job, and start none any more; answers how many there were. Nothing stays of it."""
+        """End every process of the job, and start none any more; answers how many there were.
+
+        What is finished stays for the next attempt, if one may come: that a worker is taken away looks like this, too.
+        """
         self._cancelled = True
         if not self._running:
             return 0
         ended = end_marked(self.mark)
         self._remove_topics()
-        self._remove_stagings()
+        if self._plan.attempt.is_last:
+            self._remove_stagings()
         return ended
 
     def _run_in(self, folder: Path, submitter: Submitter) -> RunResult:
@@ -113,7 +113,7 @@ class Job:
             submitter.close()
             self._remove_topics()
             self._running = False
-            if self._cancelled or (self._plan.attempt.is_last and not result_file.exists()):
+            if self._plan.attempt.is_last and not result_file.exists():
                 self._remove_stagings()
         if not result_file.exists():
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
@@ -183,11 +183,6 @@ def submit_environment(mark: str) -> dict[str, str]:
     if "SPARK_HOME" in env:
         env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
     return env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
-
-
-def is_secret(name: str) -> bool:
-    """Whether a Spark property of this name must not be on a command line."""
-    return bool(_SECRET.search(name))
 
 
 def is_local(master: str) -> bool:

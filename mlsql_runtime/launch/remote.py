@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.launch.bundle import write_bundle
-from mlsql_runtime.launch.job import QUIET, Submission, is_secret, require_java, submit_environment
+from mlsql_runtime.launch.job import QUIET, Submission, require_java, submit_environment
 from mlsql_runtime.launch.leftovers import staging_paths
-from mlsql_runtime.plan import Plan, Predict, Register, Secrets, Statement, Train, check_property, dump_plan
+from mlsql_runtime.plan import Plan, Predict, Register, Secrets, Statement, Train, check_property, dump_plan, is_secret
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
@@ -97,19 +97,23 @@ def does(plan: Plan) -> str:
     return plan.digest(len(plan.statements) - 1)
 
 
-def write_run(plan: Plan, secrets: Secrets, conf: Mapping[str, str], folder: Location) -> Location:
-    """Write what the application needs into a new run's folder, and the scripts beside it; answers the run's folder.
+def new_run(folder: Location) -> Location:
+    """The folder of a new run of the job."""
+    return folder / uuid.uuid4().hex[:12]
+
+
+def write_run(plan: Plan, secrets: Secrets, conf: Mapping[str, str], run: Location) -> None:
+    """Write what the application needs into a run's folder, and the scripts beside it.
 
     :raises StorageError: when that cannot be written.
     """
-    run = folder / uuid.uuid4().hex[:12]
+    folder = Location(run.fs, run.path.rpartition("/")[0])
     carried = tuple(_carried(each, folder / _SCRIPTS / str(index)) for index, each in enumerate(plan.statements))
     secret = {name: value for name, value in conf.items() if is_secret(name)}
     facts = RunFacts(job_id=plan.job_id, does=does(plan), staged_in=staging_paths(plan))
     (run / _FACTS).write_private(codec.dumps(facts).encode())
     (run / _SECRETS).write_private(codec.dumps(replace(secrets, spark=secret)).encode())
     (run / _PLAN).write_private(dump_plan(replace(plan, statements=carried)).encode())
-    return run
 
 
 def submission(plan: Plan, conf: Mapping[str, str], run: Location, local: Path, mark: str) -> Submission:

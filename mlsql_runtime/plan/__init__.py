@@ -1,7 +1,7 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
-from mlsql_runtime.plan.properties import check_property
+from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
     MAX_SHOWN,
@@ -49,6 +49,7 @@ __all__ = [
     "check_property",
     "dump_plan",
     "is_identifier",
+    "is_secret",
     "load_plan",
     "option_text",
     "parse_table_ref",

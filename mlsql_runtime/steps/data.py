@@ -83,7 +83,8 @@ def _how(statement: Train, table: Exported | Sent) -> str:
 def _moved(statement: Train, job: Job, stage: Location, earlier: Data | None) -> Iterator[TrainingData]:
     feed = statement.feed
     if earlier is not None and earlier.table is not None:
-        yield TrainingData(earlier.table.exported(), _earlier_validation(earlier), earlier.feature)
+        assert isinstance(feed, FileFeed)
+        yield TrainingData(earlier.table.exported(feed), _earlier_validation(earlier), earlier.feature)
     elif isinstance(feed, FileFeed):
         yield _move(statement, job, stage, lambda df, feature: export(df, stage / "data", feed, feature))
     else:
@@ -94,7 +95,7 @@ def _moved(statement: Train, job: Job, stage: Location, earlier: Data | None) ->
 
 
 def _earlier_validation(earlier: Data) -> Exported | None:
-    return None if earlier.validate is None else earlier.validate.exported()
+    return None if earlier.validate is None else earlier.validate.exported(PARQUET)
 
 
 @contextmanager

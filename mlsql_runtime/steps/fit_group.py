@@ -18,11 +18,11 @@ from mlsql_runtime.feed.table_topic import TableTopic
 from mlsql_runtime.live import LiveAddress, LiveClient
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.steps.group import DATA, LOG, MODEL, VALIDATE, Group, run_group
+from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FitRecord
 
 SAMPLE_ROWS = 5
-FINISHED = "finished.json"  # a group's answer, beside its output; last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
             record = replace(record, message=f"{record.message}; {where}" if record.message else where)
         answer = FitOutput(codec.dumps(record), attempt, end.tail)
         if record.status == "success":
-            (output / FINISHED).replace(codec.dumps(answer).encode())
+            (output / layout.FINISHED).replace(codec.dumps(answer).encode())
         return answer
     finally:
         live.close()

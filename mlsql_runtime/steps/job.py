@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """``cleanup`` runs at the end of the job, however it ends. ``index`` is the number of the statement that runs."""
+    """``cleanup`` runs at the end of the job, however it ends. ``index`` is the number of the statement that runs,
+    ``trained`` the versions that this job has trained, by model path: what "the newest" means to its later statements."""
 
     plan: Plan
     spark: SparkSession
     cleanup: ExitStack
     secrets: Secrets = field(default_factory=Secrets)
     tables: dict[str, DataFrame] = field(default_factory=dict)
+    trained: dict[str, int] = field(default_factory=dict)
     index: int = 0
 
     @property

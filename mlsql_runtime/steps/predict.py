@@ -56,7 +56,7 @@ def predict(statement: Predict, job: Job) -> None:
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
-    manifest = read_manifest(root, statement.model_version)
+    manifest = read_manifest(root, statement.model_version or job.trained.get(root.uri))
     alg_index = choose_fit(manifest, statement.alg_index, root.uri)
     version = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(alg_index))

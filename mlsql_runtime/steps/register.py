@@ -70,7 +70,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
     root = open_model_path(statement.model_path)
-    manifest = read_manifest(root, statement.model_version)
+    manifest = read_manifest(root, statement.model_version or job.trained.get(root.uri))
     model = _Model(root, manifest, choose_fit(manifest, statement.alg_index, root.uri))
     verify(model.folder, model.files)
     verdict = _judge(statement, job, model)

@@ -13,6 +13,7 @@ from mlsql_runtime.live import LiveLog, say
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.columns import check_columns
 from mlsql_runtime.steps.data import TrainingData, training_data
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
@@ -25,7 +26,7 @@ from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
 from mlsql_runtime.store.publish import Draft, claimed, earlier_version, prune
 from mlsql_runtime.store.read import open_model_path
-from mlsql_runtime.store.staging import Stage, staging
+from mlsql_runtime.store.staging import Stage, is_end, staging
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,9 @@ def train(statement: Train, job: Job) -> TrainResult:
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
     training = _training(job, bundle)
-    since = job.plan.attempt.earlier_since
-    manifest = None if since is None else earlier_version(root, job.job_id, training, since)
-    if manifest is None:
-        manifest = _train(statement, job, root, bundle, training)
-        say(f"train: published version {manifest.version} of {root.uri}, {_best(manifest)}")
-    else:
-        say(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
-    _prune(root, statement.keep_versions)
+    manifest = _published(job, root, training) or _train(statement, job, root, bundle, training)
+    job.trained[root.uri] = manifest.version
+    _prune(root, statement.keep_versions, manifest.version)
     if statement.result is not None:
         job.define(statement.result, job.spark.createDataFrame(groups_table(statement.script_path, manifest.fits)))
     return manifest.result(root.uri)
@@ -63,6 +59,15 @@ def _training(job: Job, bundle: ScriptBundle) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def _published(job: Job, root: Location, training: str) -> Manifest | None:
+    """What an earlier attempt has published of this training."""
+    since = job.plan.attempt.earlier_since
+    manifest = None if since is None else earlier_version(root, job.job_id, training, since)
+    if manifest is not None:
+        say(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
+    return manifest
+
+
 def _best(manifest: Manifest) -> str:
     return f"best is group {manifest.best.alg_index} with score {manifest.best.score}"
 
@@ -70,19 +75,23 @@ def _best(manifest: Manifest) -> str:
 def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, training: str) -> Manifest:
     if statement.table is not None:
         check_columns(statement, bundle, job.table(statement.table).columns)
-    with staging(root, job.job_id, training, job.plan.attempt) as stage:
+    with staging(root, job.job_id, training, job.plan.attempt, lambda error: is_end(translate(error))) as stage:
         environment = preflight(job, statement.python, stage.folder)
-        earlier = find_earlier(stage, training)
+        earlier = find_earlier(stage, training, environment)
         with training_data(statement, job, stage.folder, earlier.data if earlier else None) as data:
             if statement.table is None:
                 check_columns(statement, bundle, list(data.table.facts.columns))
-            write_progress(stage, training, data.facts)
+            write_progress(stage, training, data.facts, environment)
             trained = _fit(statement, job, bundle, stage, data, _finished(earlier, data))
         stage.check()
+        if (meanwhile := _published(job, root, training)) is not None:
+            return meanwhile
         with claimed(root, job.job_id, training) as draft:
             _bring_logs(trained, draft)
             if not _failed(trained.records, statement.fail_on):
-                return _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
+                manifest = _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
+                say(f"train: published version {manifest.version} of {root.uri}, {_best(manifest)}")
+                return manifest
             failure = _leave_failure(statement, job, draft, trained)
         raise failure
 
@@ -97,9 +106,9 @@ def _finished(earlier: Earlier | None, data: TrainingData) -> Mapping[int, Finis
     return earlier.finished
 
 
-def _prune(root: Location, keep: int | None) -> None:
+def _prune(root: Location, keep: int | None, spare: int) -> None:
     try:
-        removed = prune(root, keep)
+        removed = prune(root, keep, spare)
     except Exception as error:  # the new version is published: that older ones stay is no reason to train again
         say(f"train: older versions could not be removed: {error}")
     else:

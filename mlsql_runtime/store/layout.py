@@ -12,6 +12,9 @@
                            /current.json        which package the name means
                            /refusals.json       which registrations it was refused to
     <model path>/_staging/<job>-<random>/…      exchange between driver and executors, removed at the end of the job
+                           /claim.json          its attempt is the job's latest
+                           /progress.json       the groups have their data: with it, the next attempt may go on from here
+                           /fit-<i>-<attempt>/finished.json    last: the group's output is complete
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ FUNCTION_PICKLE = "function.pickle"
 CURRENT = "current.json"
 REFUSALS = "refusals.json"
 STAGING = "_staging"
+PROGRESS = "progress.json"
+FINISHED = "finished.json"
 SAMPLES = "meta/samples.parquet"
 
 _VERSION = re.compile(r"_model_(\d+)")

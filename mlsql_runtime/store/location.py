@@ -145,9 +145,7 @@ class Location:
     def write_private(self, data: bytes) -> None:
         """Write a file that only its owner may read, in a folder that is only its owner's, where the storage knows owners."""
         if not self.is_local:
-            self.write(data)
-            with contextlib.suppress(AttributeError, NotImplementedError):
-                self.fs.chmod(self.path, 0o600)
+            self.write(data)  # whoever may read the bucket may read it
             return
         folder = Path(self.path).parent
         with self._made_parent():

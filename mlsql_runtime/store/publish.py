@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import StorageError
+from mlsql_runtime.errors import JobFailed, StorageError
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import Claim, read_claim
 from mlsql_runtime.store.functions import pinned_versions, pins
@@ -22,10 +23,16 @@ CLOCKS = timedelta(hours=1)  # by which those of two hosts may differ
 
 @dataclass(frozen=True)
 class Draft:
-    """A claimed version that nobody sees yet."""
+    """A claimed version that nobody sees yet. ``claim`` is what its writer wrote when it took the number."""
 
     version: int
     folder: Location
+    claim: bytes
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether nobody has taken the draft for one of a dead attempt, and removed it."""
+        return (self.folder / layout.CLAIM).read_if_there() == self.claim
 
     def entries(self) -> tuple[FileEntry, ...]:
         """Every file of the draft with its digest, for the manifest."""
@@ -34,7 +41,12 @@ class Draft:
         return tuple(FileEntry(path=p, size=n, sha256=(self.folder / p).sha256()) for p, n in sizes.items() if p not in skip)
 
     def publish(self, manifest: Manifest) -> None:
-        """Make the version complete. Everything the manifest names must be in place."""
+        """Make the version complete. Everything the manifest names must be in place.
+
+        :raises JobFailed: when another attempt of the job has taken over.
+        """
+        if not self.is_ours or not all(manifest.files_below(layout.model_dir(i)) for i in _succeeded(manifest)):
+            raise JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
         (self.folder / layout.MANIFEST).replace(codec.dumps(manifest).encode())
 
     def fail(self, record: FailureRecord) -> None:
@@ -49,7 +61,7 @@ def claimed(root: Location, job_id: str, training: str | None = None) -> Iterato
     A process killed inside leaves an unfinished folder that readers ignore. The job's next attempt removes it, or
     :func:`prune` when it is stale.
     """
-    claim = Claim(job_id=job_id, created=datetime.now(timezone.utc), training=training).dump()
+    claim = Claim(job_id=job_id, created=datetime.now(timezone.utc), training=training, attempt=uuid.uuid4().hex).dump()
     number = max(layout.claimed_versions(root), default=0) + 1
     while True:
         folder = layout.version_dir(root, number)
@@ -58,11 +70,17 @@ def claimed(root: Location, job_id: str, training: str | None = None) -> Iterato
             break
         except FileExistsError:
             number += 1
+    draft = Draft(number, folder, claim)
     try:
-        yield Draft(number, folder)
+        yield draft
     except BaseException:
-        folder.remove()
+        if draft.is_ours:
+            folder.remove()
         raise
+
+
+def _succeeded(manifest: Manifest) -> list[int]:
+    return [fit.alg_index for fit in manifest.fits if fit.status == "success"]
 
 
 def earlier_version(root: Location, job_id: str, training: str, since: datetime) -> Manifest | None:
@@ -94,23 +112,24 @@ class Pruning:
     abandoned: tuple[Location, ...]
 
 
-def choose_pruning(root: Location, keep: int | None) -> Pruning:
-    """What may go when the newest ``keep`` complete versions stay (None: all of them). Changes nothing."""
+def choose_pruning(root: Location, keep: int | None, spare: int | None = None) -> Pruning:
+    """What may go when the newest ``keep`` complete versions stay (None: all of them), and ``spare``. Changes nothing."""
     abandoned = tuple(_abandoned(root))
     if keep is None:
         return Pruning((), {}, abandoned)
     complete = [n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"]
-    pinned, beyond = pins(root), complete[keep:]
+    pinned, beyond = pins(root), [number for number in complete[keep:] if number != spare]
     return Pruning(tuple(n for n in beyond if n not in pinned), {n: pinned[n] for n in beyond if n in pinned}, abandoned)
 
 
-def prune(root: Location, keep: int | None) -> list[int]:
-    """Remove complete versions beyond the newest ``keep``, but none that a function points to, and what dead jobs left.
+def prune(root: Location, keep: int | None, spare: int | None = None) -> list[int]:
+    """Remove complete versions beyond the newest ``keep``, but not ``spare`` and none that a function points to, and what dead
+    jobs left.
 
     :returns: the versions removed. The manifest goes first, so no reader meets half a version.
     :raises StorageError: when a folder cannot be removed.
     """
-    return remove_pruned(root, choose_pruning(root, keep))
+    return remove_pruned(root, choose_pruning(root, keep, spare))
 
 
 def remove_pruned(root: Location, pruning: Pruning) -> list[int]:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -33,13 +33,24 @@ class Stage:
             raise JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
 
 
+def is_end(error: Exception) -> bool:
+    """Whether an error is bad input or a script's own failure, and no interruption."""
+    return isinstance(error, (InputError, ScriptFailed))
+
+
 @contextlib.contextmanager
-def staging(root: Location, job_id: str, purpose: str = "", attempt: Attempt = ONLY_ATTEMPT) -> Iterator[Stage]:
+def staging(
+    root: Location,
+    job_id: str,
+    purpose: str = "",
+    attempt: Attempt = ONLY_ATTEMPT,
+    ends: Callable[[Exception], bool] = is_end,
+) -> Iterator[Stage]:
     """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new.
 
     :param purpose: what tells several folders of one job apart, the same in all its attempts.
-    :param attempt: if another one may come, what was interrupted stays for it; a script's own failure or bad input is no
-        interruption.
+    :param attempt: if another one may come, what was interrupted stays for it.
+    :param ends: whether an error is no interruption.
     """
     made_root = not root.exists()
     prefix = f"{_prefix(job_id)}{purpose[:8]}-"
@@ -50,7 +61,7 @@ def staging(root: Location, job_id: str, purpose: str = "", attempt: Attempt = O
         (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
         yield Stage(folder, earlier)
     except Exception as error:
-        keep = not attempt.is_last and not isinstance(error, (InputError, ScriptFailed))
+        keep = not attempt.is_last and not ends(error)
         raise
     finally:
         if keep:
@@ -63,9 +74,8 @@ def staging(root: Location, job_id: str, purpose: str = "", attempt: Attempt = O
 
 
 def remove_stagings(root: Location, job_id: str) -> None:
-    """Remove what a killed job left; only when no process of it is alive."""
-    for folder in _stagings(root, _prefix(job_id)):
-        folder.remove()
+    """Remove what a killed job left; only when no process of it is alive. That it fails is told."""
+    _remove_all(tuple(_stagings(root, _prefix(job_id))))
 
 
 def _take_over(root: Location, prefix: str) -> Iterator[Location]:
@@ -82,11 +92,12 @@ def _stagings(root: Location, prefix: str) -> Iterator[Location]:
 
 
 def _remove_all(folders: tuple[Location, ...]) -> None:
-    for folder in folders:
+    """First what says that there is something to go on from: folders that are half removed count for nothing."""
+    for place in (*(folder / layout.PROGRESS for folder in folders), *folders):
         try:
-            folder.remove()
-        except OSError as error:  # what it holds is not worth failing a job that may have published already
-            say(f"{folder.uri} could not be removed: {error}")
+            place.remove()
+        except Exception as error:  # of a storage's client, too; not worth failing a job that may have published already
+            say(f"{place.uri} could not be removed: {error}")
 
 
 def _prefix(job_id: str) -> str:

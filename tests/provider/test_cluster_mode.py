@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import TriggerEvent
 from support.airflow import Airflow
 from support.events import asset_events
-from support.tries import Task, leftovers, until
+from support.tries import SAVE, Task, leftovers, training, until
 from support.workbench import EXAMPLES, SAMPLE, Script, processes_with
 from support.yarn import Yarn, yarn_cluster
 
@@ -26,8 +26,6 @@ from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime.errors import InputError, JobFailed, TrainingFailed
 from mlsql_runtime.plan import Load, Plan, Save
 from mlsql_runtime.result import SaveResult
-
-SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')\n"
 
 
 @pytest.fixture
@@ -43,12 +41,7 @@ def task(tmp_path: Path, script: Script) -> Callable[..., Task]:
     """A task that trains on YARN, in a moment."""
 
     def make(has_state: bool = True, source: str = SAVE, **arguments: Any) -> Task:
-        usual = {
-            "spark_conn_id": "yarn",
-            "model_path": str(tmp_path / "m"),
-            "python_script_path": script(source),
-            "data": f"libsvm.`{SAMPLE}`",
-        }
+        usual = training("yarn", tmp_path / "m", script(source))
         return Task(tmp_path, usual | arguments, has_state)
 
     return make

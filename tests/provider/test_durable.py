@@ -124,7 +124,7 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
 
 
 def test_the_execution_timeout_ends_every_process_and_the_retry_goes_on(deployment: Deployment, bench: Bench) -> None:
-    run = bench.start("timed", "retries=1, execution_timeout=timedelta(seconds=40)")
+    run = bench.start("timed", "retries=1, execution_timeout=timedelta(seconds=70)")
     deployment.ended("timed", run)
     assert bench.ran() == "0112"
     assert bench.processes() == []

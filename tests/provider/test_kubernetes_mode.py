@@ -10,14 +10,10 @@ from typing import Any
 
 import pytest
 from support.pods import NAMESPACE, Pods, pods_cluster
-from support.tries import Task, leftovers, until
-from support.workbench import SAMPLE, Script, processes_with
+from support.tries import SAVE, Task, leftovers, training, until
+from support.workbench import Script, processes_with
 
 from mlsql_runtime.errors import InputError, JobFailed
-
-pytest.importorskip("airflow.providers.cncf.kubernetes", reason="the extra kubernetes is not installed")
-
-SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')\n"
 
 
 @pytest.fixture
@@ -33,12 +29,7 @@ def task(tmp_path: Path, script: Script) -> Callable[..., Task]:
     """A task that trains on Kubernetes, in a moment."""
 
     def make(source: str = SAVE, **arguments: Any) -> Task:
-        usual = {
-            "spark_conn_id": "k8s",
-            "model_path": str(tmp_path / "m"),
-            "python_script_path": script(source),
-            "data": f"libsvm.`{SAMPLE}`",
-        }
+        usual = training("k8s", tmp_path / "m", script(source))
         return Task(tmp_path, usual | arguments)
 
     return make

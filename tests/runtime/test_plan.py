@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import (
+    Attempt,
     FileFeed,
     FunctionRef,
     KafkaFeed,
     Load,
+    Plan,
     Predict,
     PythonEnv,
     Register,
@@ -19,7 +23,10 @@ from mlsql_runtime.plan import (
     Show,
     TableRef,
     Train,
+    dump_plan,
     is_identifier,
+    is_secret,
+    load_plan,
     parse_table_ref,
 )
 
@@ -164,3 +171,33 @@ def test_both_notations_of_a_table_are_read(value: Any, expected: TableRef) -> N
 def test_another_notation_of_a_table_is_refused(value: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
         parse_table_ref(value, "data")
+
+
+@pytest.mark.parametrize(
+    ("name", "secret"),
+    [
+        ("spark.hadoop.fs.s3a.secret.key", True),
+        ("spark.hadoop.fs.azure.account.key.acc.blob.core.windows.net", True),
+        ("spark.kubernetes.authenticate.submission.oauthToken", True),
+        ("spark.ssl.keyStorePassword", True),
+        ("spark.kubernetes.container.image.pullSecrets", False),
+        ("spark.kubernetes.driver.secrets.my-secret", False),
+        ("spark.kubernetes.driver.secretKeyRef.ENV", False),
+        ("spark.kubernetes.authenticate.submission.oauthTokenFile", False),
+        ("spark.security.credentials.hive.enabled", False),
+        ("spark.hadoop.fs.s3a.aws.credentials.provider", False),
+        ("spark.executor.memory", False),
+    ],
+)
+def test_properties_that_hold_secrets_and_those_that_are_about_them(name: str, secret: bool) -> None:
+    assert is_secret(name) is secret
+
+
+def test_attempts_of_a_job_have_one_digest_and_other_statements_another() -> None:
+    load, select = Load(table="data", format="json", path="/x"), Select(table="t", sql="select 1")
+    first = Plan(job_id="job", statements=(load, select))
+    later = replace(first, attempt=Attempt(earlier_since=datetime.now(timezone.utc), is_last=False))
+    assert later.digest(1) == first.digest(1)
+    others = [first.digest(0), replace(first, job_id="job-2").digest(1), replace(first, statements=(load, load)).digest(1)]
+    assert len({first.digest(1), *others}) == 4
+    assert load_plan(dump_plan(later)) == later

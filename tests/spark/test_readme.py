@@ -65,7 +65,7 @@ def test_the_readmes_script_and_commands(spark: SparkSession, here: Path, capsys
 def test_the_readmes_dag_does_what_it_says(spark: SparkSession, here: Path) -> None:
     def run(statements: tuple) -> list:  # type: ignore[type-arg]
         rendered = [
-            Select(table=s.table, sql=s.sql.replace("{{ ds }}", "2026-01-01"), functions=s.functions)
+            Select(table=s.table, sql=s.sql.replace("{{ macros.ds_add(ds, -7) }}", "2026-01-01"), functions=s.functions)
             if isinstance(s, Select)
             else s
             for s in statements

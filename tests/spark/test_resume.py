@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.workbench import Run, Script
+from support.workbench import EXAMPLES, Run, Script
 
-from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Train
-from mlsql_runtime.result import RunResult, TrainResult
+from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Register, Train
+from mlsql_runtime.result import RegisterResult, RunResult, TrainResult
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.publish import claimed
 from mlsql_runtime.store.read import read_manifest, verify, versions
@@ -189,6 +190,45 @@ def test_progress_that_cannot_be_read_is_of_no_use_and_told(bench: Bench, capsys
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 2
     assert "what an earlier attempt left is of no use" in capsys.readouterr().out
+
+
+def test_a_damaged_answer_of_a_group_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.attempt(FIRST)
+    (stage,) = (bench.root / "_staging").names()
+    folder = bench.root / "_staging" / stage
+    (group,) = [name for name in folder.names() if name.startswith("fit-0-")]
+    (folder / group / "finished.json").replace(b'{"record": ')
+    assert trained(bench.attempt(LAST)).version == 1
+    assert bench.groups().count("0") == 2
+    assert "what an earlier attempt left is of no use" in capsys.readouterr().out
+
+
+def test_groups_of_other_packages_are_trained_anew_on_the_same_rows(bench: Bench) -> None:
+    bench.attempt(FIRST)
+    (stage,) = (bench.root / "_staging").names()
+    place = bench.root / "_staging" / stage / "progress.json"
+    noted = json.loads(place.read())
+    assert "scikit-learn" in noted["environment"]
+    noted["environment"]["scikit-learn"] = "0.1"
+    place.replace(json.dumps(noted).encode())
+    bench.rows = bench.rows[:40]
+    assert trained(bench.attempt(LAST)).rows == 100
+    assert bench.groups().count("0") == 2
+
+
+def test_what_follows_takes_the_version_of_this_job_whatever_was_published_meanwhile(
+    run: Run, script: Script, tmp_path: Path
+) -> None:
+    bayes, predict = str(EXAMPLES / "train_bayes.py"), str(EXAMPLES / "predict_row.py")
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=bayes, keep_versions=1)
+    register = Register(model_path=str(tmp_path / "m"), function="jack", script_path=predict)
+    run(train, job_id="task", attempt=FIRST).raise_for_error()
+    run(replace(train, keep_versions=None), job_id="other").raise_for_error()
+    result = run(train, register, job_id="task", attempt=LAST)
+    registered = result.steps[-1]
+    assert isinstance(registered, RegisterResult)
+    assert (trained(replace(result, steps=result.steps[:1])).version, registered.version) == (1, 1)
+    assert [info.version for info in versions(Location.of(str(tmp_path / "m")))] == [2, 1]  # keep_versions spares the answer
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from support.yarn import Submitted, Yarn, call_the_real_one, serving, start
+from support.yarn import JsonHandler, Submitted, Yarn, call_the_real_one, serving, start
 
 NAMESPACE = "ml"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -85,41 +84,30 @@ def pods_cluster(folder: Path) -> Iterator[Pods]:
         yield cluster
 
 
-def _handler(cluster: Pods) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+def _handler(cluster: Pods) -> type[JsonHandler]:
+    class Handler(JsonHandler):
+        def do_GET(self) -> None:  # noqa: N802, the name that http.server asks for
             asked = urlsplit(self.path)
             if asked.path == PODS:
                 (selector,) = parse_qs(asked.query)["labelSelector"]
                 wanted = dict(part.split("=") for part in selector.split(","))
                 pods = [cluster.pod(name) for name in cluster.submitted if not cluster.is_gone(name)]
                 found = [pod for pod in pods if wanted.items() <= pod["metadata"]["labels"].items()]
-                self._answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": found})
+                self.answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": found})
             else:
                 self._one(asked.path)
 
-        def do_DELETE(self) -> None:
+        def do_DELETE(self) -> None:  # noqa: N802, as above
             name = urlsplit(self.path).path.removeprefix(PODS + "/")
             cluster.kill(name)
-            self._answer(200, cluster.pod(name))
+            self.answer(200, cluster.pod(name))
 
         def _one(self, path: str) -> None:
             name = path.removeprefix(PODS + "/")
             if name in cluster.submitted and not cluster.is_gone(name):
-                self._answer(200, cluster.pod(name))
+                self.answer(200, cluster.pod(name))
             else:
-                self._answer(404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})
-
-        def _answer(self, code: int, body: Any) -> None:
-            text = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+                self.answer(404, {"kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404})
 
     return Handler
 

@@ -14,7 +14,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+from support.workbench import SAMPLE
 
+SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')\n"  # a quick training
 _WORKER = """
 import json, sys
 sys.path[:0] = [{tests!r}]
@@ -91,6 +93,16 @@ class Task:
                 yield process
             finally:
                 process.kill()
+
+
+def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
+    """Arguments of a train task."""
+    return {
+        "spark_conn_id": conn_id,
+        "model_path": str(model),
+        "python_script_path": script,
+        "data": f"libsvm.`{SAMPLE}`",
+    }
 
 
 def until(holds: Callable[[], object], seconds: float = 90) -> None:

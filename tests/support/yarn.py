@@ -149,8 +149,23 @@ def yarn_cluster(folder: Path) -> Iterator[Yarn]:
         yield cluster
 
 
+class JsonHandler(BaseHTTPRequestHandler):
+    """Answers in JSON, and says nothing."""
+
+    def answer(self, code: int, body: Any) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
 @contextlib.contextmanager
-def serving(cluster: Yarn, handler: type[BaseHTTPRequestHandler], client: str) -> Iterator[None]:
+def serving(cluster: Yarn, handler: type[JsonHandler], client: str) -> Iterator[None]:
     """The cluster's API and its spark-submit, until all its applications are ended."""
     (cluster.folder / "bin").mkdir(parents=True)
     (cluster.folder / "apps").mkdir()
@@ -172,43 +187,32 @@ def serving(cluster: Yarn, handler: type[BaseHTTPRequestHandler], client: str) -
             cluster.lose(application)
 
 
-def _handler(cluster: Yarn) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(cluster: Yarn) -> type[JsonHandler]:
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
             if cluster.away:
-                self._answer(503, {"message": "no active ResourceManager"})
+                self.answer(503, {"message": "no active ResourceManager"})
             elif asked.path == APPS:
-                self._answer(200, {"apps": self._found(parse_qs(asked.query))})
+                self.answer(200, {"apps": self._found(parse_qs(asked.query))})
             elif (name := asked.path.removeprefix(APPS + "/")) in cluster.submitted:
                 cluster.asked += 1
-                self._answer(200, {"app": cluster.state(name)})
+                self.answer(200, {"app": cluster.state(name)})
             else:
-                self._answer(404, {"RemoteException": {"exception": "NotFoundException"}})
+                self.answer(404, {"RemoteException": {"exception": "NotFoundException"}})
 
         def do_PUT(self) -> None:
             name = self.path.removeprefix(APPS + "/").removesuffix("/state")
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             assert asked == {"state": "KILLED"}
             cluster.kill(name)
-            self._answer(202, cluster.state(name))
+            self.answer(202, cluster.state(name))
 
         def _found(self, query: dict[str, list[str]]) -> dict[str, Any] | None:
             (tag,), (states,) = query["applicationTags"], query["states"]
             apps = [cluster.state(name) for name in cluster.submitted]
             found = [app for app in apps if tag in app["applicationTags"].split(",") and app["state"] in states.split(",")]
             return {"app": found} if found else None  # so YARN has it
-
-        def _answer(self, code: int, body: Any) -> None:
-            text = json.dumps(body).encode()
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
 
     return Handler
 

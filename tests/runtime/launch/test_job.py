@@ -118,7 +118,9 @@ class Interrupted:
         pass
 
 
-@pytest.mark.parametrize(("is_last", "is_cancelled", "stays"), [(False, False, True), (True, False, False), (False, True, False)])
+@pytest.mark.parametrize(
+    ("is_last", "is_cancelled", "stays"), [(False, False, True), (True, False, False), (False, True, True), (True, True, False)]
+)
 def test_what_was_staged_stays_only_for_an_attempt_that_comes(
     tmp_path: Path, is_last: bool, is_cancelled: bool, stays: bool
 ) -> None:

@@ -47,7 +47,8 @@ def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_p
             under_way.append((training, training.__enter__()))
         elif what == "finish" and under_way:
             training, draft = under_way.pop(chance.randrange(len(under_way)))
-            finish(draft, score, job=job, created=day)
+            if draft.is_ours:  # not removed meanwhile
+                finish(draft, score, job=job, created=day)
             training.__exit__(None, None, None)
         elif what == "prune" and chance.random() < 0.3:
             (root / chance.choice(root.names() or ["nothing"])).remove()

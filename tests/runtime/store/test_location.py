@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -160,6 +161,13 @@ def test_a_file_is_copied_into_place(root: Location) -> None:
     (root / "staging" / "log").write(b"line")
     (root / "_model_1" / "logs" / "0.log").copy_from(root / "staging" / "log")
     assert root.files() == {"_model_1/logs/0.log": 4, "staging/log": 4}
+
+
+def test_a_private_file_is_written_wherever_it_is(root: Location) -> None:
+    (root / "job" / "secrets.json").write_private(b"hush")
+    assert (root / "job" / "secrets.json").read() == b"hush"
+    if root.is_local:
+        assert stat.S_IMODE(Path(root.path, "job", "secrets.json").stat().st_mode) == 0o600
 
 
 def test_a_folder_goes_up_and_comes_down_unchanged(root: Location, tmp_path: Path) -> None:

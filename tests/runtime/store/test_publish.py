@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from mlsql_runtime.errors import StorageError
+from mlsql_runtime.errors import JobFailed, StorageError
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FunctionRecord, Manifest
@@ -220,6 +220,38 @@ def test_a_later_attempt_removes_what_an_earlier_one_left_half_written(root: Loc
         (draft.folder / "model/0/a").write(b"1")
     assert earlier_version(root, "job-1", "training", BEFORE) is None
     assert [info.version for info in versions(root)] == [3, 2]
+
+
+def test_an_attempt_that_was_thought_dead_publishes_nothing_and_removes_nothing(root: Location, publish: Publish) -> None:
+    publish(root)
+    manifest = read_manifest(root, 1)
+    zombie = claimed(root, "job-1", "training")
+    draft = zombie.__enter__()
+    (draft.folder / "model/0/model.bin").write(b"1")
+    assert earlier_version(root, "job-1", "training", BEFORE) is None  # removes what it takes for a dead attempt's
+    with pytest.raises(JobFailed, match="another attempt of this job has taken over"):
+        draft.publish(replace(manifest, version=draft.version))
+    with claimed(root, "job-1", "training") as retry:
+        assert retry.version == draft.version
+        (retry.folder / "model/0/model.bin").write(b"2")
+        assert not zombie.__exit__(ValueError, ValueError("storage"), None)  # it raises, and leaves what is not its own
+        retry.publish(replace(manifest, version=retry.version))
+    assert [(info.version, info.state) for info in versions(root)] == [(2, "complete"), (1, "complete")]
+    assert (root / "_model_2/model/0/model.bin").read() == b"2"
+
+
+def test_a_version_without_the_files_of_a_group_is_not_published(root: Location, publish: Publish) -> None:
+    publish(root)
+    manifest = replace(read_manifest(root, 1), version=2, files=())
+    with pytest.raises(JobFailed), claimed(root, "job-2") as draft:
+        draft.publish(manifest)
+    assert latest_version(root) == 1
+
+
+def test_prune_spares_the_version_that_is_the_answer(root: Location, publish: Publish) -> None:
+    for _ in range(3):
+        publish(root)
+    assert prune(root, 1, spare=1) == [2]
 
 
 def test_a_failed_training_is_no_earlier_version(root: Location, fail: Callable[..., int]) -> None:
