@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -340,3 +341,6 @@ def test_retries_share_a_job_id_and_cleared_or_mapped_tasks_do_not() -> None:
     assert len(set(ids)) == 4
     assert ids[0] == job_id({"ti": _Instance(-1, 1)})  # type: ignore[typeddict-item]
     assert ids[0] == "dag.task/run/1"
+    runs = [SimpleNamespace(clear_number=number) for number in (0, 1)]  # of a task that is cleared while it runs only this grows
+    both = [job_id({"ti": _Instance(-1, 1), "dag_run": run}) for run in runs]  # type: ignore[typeddict-item]
+    assert both == ["dag.task/run/1", "dag.task/run/1.1"]

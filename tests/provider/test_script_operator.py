@@ -60,6 +60,14 @@ def test_variables_that_end_like_files_stay_what_they_are(tmp_path: Path) -> Non
     assert operator.statements() == (Load(table="t", format="csv", path="/lib.mlsql"),)
 
 
+def test_a_mapped_task_reads_its_file_too(tmp_path: Path) -> None:
+    (tmp_path / "job.mlsql").write_text("load csv.`/${x}` as t;")
+    dag = DAG("d", schedule=None)
+    dag.fileloc = str(tmp_path / "dag.py")
+    operator = scripted("job.mlsql", dag=dag, variables={"x": "d"}, show_rows=0)  # nobody calls resolve_template_files for those
+    assert operator.statements() == (Load(table="t", format="csv", path="/d"),)
+
+
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     dag = DAG("d", schedule=None, template_searchpath="/templates")
     dag.fileloc = str(tmp_path / "dag.py")

@@ -52,7 +52,8 @@ def finish(
     others: Metrics = NO_METRICS,
 ) -> None:
     """Make a version that was claimed complete."""
-    (draft.folder / "model/0/model.pickle").write(b"model")
+    for index, _ in enumerate(scores or (0.9,)):
+        (draft.folder / f"model/{index}/model.pickle").write(b"model")
     fits = tuple(
         FitRecord(
             alg_index=index,

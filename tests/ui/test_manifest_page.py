@@ -78,7 +78,7 @@ def test_what_cannot_be_shown_is_explained(running: Standalone, named: Named, tm
         (404, "/of/the/worker holds no model on the API server&#39;s machine"),
         (500, "this is not JSON"),
         (404, "http://127.0.0.1:1/m is no storage that this page reads"),
-        (500, "no file system for this scheme"),
+        (404, "s4://host/m is no storage that this page reads"),
     ]
     for index, (status, text) in enumerate(expected):
         page = running.page(f"{tasks}/mapped/manifest?map_index={index}", **HTML)
