@@ -68,7 +68,7 @@ def test_the_script_of_the_documentation(here: Path) -> None:
     assert "[mlsql] (2/5) train " in err
     assert "[fit 0] mlsql_validation_score:" in err
     assert "INFO" not in err
-    assert "WARN" not in err
+    assert not [line for line in err.splitlines() if "WARN" in line and "SparkUI" not in line]  # another Spark may run
 
 
 def test_the_script_of_the_documentation_through_kafka(here: Path, broker: Broker) -> None:
