@@ -29,9 +29,9 @@ def test_every_field_of_the_form_has_a_title_and_a_section(deployment: Deploymen
     ("field", "value", "said"),
     [
         ("data_format", "excel", "'excel' is not one of ['libsvm', 'parquet', 'orc']"),
-        ("data_path", "", "'' should be non-empty"),
+        ("data_path", "", "'' does not match '/'"),
         ("width", 0, "0 is less than the minimum of 1"),
-        ("function_name", "drop table", "'drop table' does not match '^[A-Za-z_][A-Za-z0-9_]*$'"),
+        ("function_name", "drop table", "'drop table' does not match '^(?!(None|True|False)$)[A-Za-z_]"),
         ("keep_versions", 2.5, "2.5 is not of type 'integer', 'null'"),
         ("fit_params", [], "[] should be non-empty"),
         ("fit_params", [{"alpha": 1, "alhpa": 2}], "'alhpa' was unexpected"),
