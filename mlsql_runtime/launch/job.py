@@ -90,9 +90,9 @@ class Job:
         if not self._running:
             return 0
         ended = end_marked(self.mark)
-        self._remove_topics()
+        remove_topics(self._plan, self._secrets)
         if self._plan.attempt.is_last:
-            self._remove_stagings()
+            remove_staged(self._plan)
         return ended
 
     def _run_in(self, folder: Path, submitter: Submitter) -> RunResult:
@@ -111,24 +111,18 @@ class Job:
         finally:
             end_marked(self.mark)
             submitter.close()
-            self._remove_topics()
+            remove_topics(self._plan, self._secrets)
             self._running = False
             if self._plan.attempt.is_last and not result_file.exists():
-                self._remove_stagings()
+                remove_staged(self._plan)
         if not result_file.exists():
             told = str(failure).splitlines()[-1] if failure else "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({told}); see the log above, and retry") from failure
         result = load_result(result_file.read_bytes())
         if result.is_successful and self._plan.attempt.earlier_since is not None:
-            self._remove_stagings()  # of attempts that ran another script, too
+            remove_staged(self._plan)  # of attempts that ran another script, too
         result.raise_for_error()
         return result
-
-    def _remove_stagings(self) -> None:
-        remove_staged(self._plan)
-
-    def _remove_topics(self) -> None:
-        remove_topics(self._plan, self._secrets)
 
     def _prepare(self, folder: Path, result_file: Path) -> Submission:
         """Write the files of the job."""

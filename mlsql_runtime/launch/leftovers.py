@@ -20,7 +20,10 @@ def staging_paths(plan: Plan) -> tuple[str, ...]:
 def remove_staged(plan: Plan) -> None:
     """What the plan's job has staged, and kept for an attempt that will not come; only when none of it runs."""
     for path in staging_paths(plan):
-        remove_stagings(open_model_path(path), plan.job_id)
+        try:
+            remove_stagings(open_model_path(path), plan.job_id)
+        except Exception as error:  # of a storage's client, too; the result of the job counts, not what is left of it
+            _log.warning("What the job has staged in %s may be left, remove it by hand: %s", path, error)
 
 
 def remove_topics(plan: Plan, secrets: Secrets) -> None:
