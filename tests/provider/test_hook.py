@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.tries import until
 from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
@@ -28,14 +29,6 @@ SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validatio
 
 def plan(*statements: Statement) -> Plan:
     return Plan(job_id="test-hook", statements=statements)
-
-
-def until(holds: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for a condition, at most so long."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_plan_runs_and_answers(tmp_path: Path, script: Script) -> None:
