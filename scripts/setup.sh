@@ -40,6 +40,9 @@ done
 stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh; pwd; } | sha256sum)
 [ "$(cat .work/setup.stamp 2>/dev/null)" = "$stamp" ] && [ -x .venv/bin/airflow ] && exit 0
 
+free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+[ "$free" -ge 4194304 ] || fail "the virtual environment needs about 4 GiB of disk, and only $((free / 1024)) MiB are free here; make room (the cache of uv may hold much: uv cache clean)"
+
 printf 'setup: %s, into .venv; this takes one or two minutes\n' "$("$python" -V)"
 rm -rf .venv
 "$python" -m venv .venv 2>.work/venv.log || {
@@ -48,5 +51,6 @@ rm -rf .venv
   rm -rf .venv && "$python" -m venv .venv
 }
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+# CI keeps no cache of uv: registries without ETags would fill it anew at every run (PySpark alone is 1.4 GiB).
+UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet ${CI:+--no-cache} --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
 echo "$stamp" >.work/setup.stamp
