@@ -10,8 +10,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
+from mlsql_runtime.script.beginning import begin, seed_of
 from mlsql_runtime.script.by_hand import outside_of_a_job
-from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput, current_input
+from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -40,6 +41,7 @@ __all__ = [
     "read_batches",
     "read_data",
     "report",
+    "seed",
     "sklearn_all_data",
     "sklearn_batch_data",
     "sklearn_configure_params",
@@ -47,7 +49,7 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default")
-_input = current_input()
+_input = begin()
 
 
 class Reader(Protocol):
@@ -105,6 +107,13 @@ internal_system_param: dict[str, Any] = _parameters("internalSystemParam")
 def get_param(p: Mapping[str, _Value], name: str, default: _Default) -> _Value | _Default:
     """``p[name]``, or ``default``: ``int(mlsql.get_param(mlsql.fit_param, "batchSize", 1000))``."""
     return p.get(name, default)
+
+
+def seed() -> int | None:
+    """The job's seed, or None; :mod:`random` and NumPy's global generator have it already. Others are the script's matter:
+    ``torch.manual_seed(mlsql.seed())``, ``np.random.default_rng(mlsql.seed())``.
+    """
+    return seed_of(_input) if _input else None
 
 
 def _typed(text: str, default: Any, name: str) -> Any:

@@ -7,10 +7,13 @@ import os
 import pickle
 from typing import Any
 
+from mlsql_runtime.script.beginning import begin
 from mlsql_runtime.script.by_hand import outside_of_a_job
 from mlsql_runtime.script.protocol import current_input
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
+
+begin()
 
 
 def model_dir() -> str:

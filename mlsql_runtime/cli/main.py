@@ -11,6 +11,7 @@ import click
 from mlsql_runtime import __version__, errors
 from mlsql_runtime.cli.check import check
 from mlsql_runtime.cli.completion import completion
+from mlsql_runtime.cli.diff import diff
 from mlsql_runtime.cli.exit_codes import FAILED, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
@@ -55,6 +56,7 @@ def cli() -> None:
 
 for command in (run, check, fit, models, functions, rollback, completion):
     cli.add_command(command)
+models.add_command(diff)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

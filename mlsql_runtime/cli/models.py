@@ -202,7 +202,9 @@ def _print_groups(details: VersionDetails) -> None:
         print_heading(f"group {fit.alg_index}: {fit.status}, score {_score(fit.score)}, {fit.seconds:.1f} s")
         pairs = {"parameters": fit.params, "metrics": fit.metrics}
         shown = {name: ", ".join(f"{key}={_score_or_text(value)}" for key, value in each.items()) for name, each in pairs.items()}
-        print_fields({"message": fit.message, **{name: text or None for name, text in shown.items()}}, indent=2)
+        imported = ", ".join(f"{name} {version}" for name, version in fit.packages.items()) or None
+        told = {name: text or None for name, text in shown.items()}
+        print_fields({"message": fit.message, **told, "imported": imported}, indent=2)
         tail = details.tails.get(str(fit.alg_index), ())
         if tail:
             click.echo("  its last lines:")

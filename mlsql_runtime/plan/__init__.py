@@ -4,6 +4,7 @@ from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Pla
 from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
+    MAX_SEED,
     MAX_SHOWN,
     RESOURCE,
     TEXT_FORMATS,
@@ -25,6 +26,7 @@ from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, pa
 
 __all__ = [
     "FILE_FORMATS",
+    "MAX_SEED",
     "MAX_SHOWN",
     "ONLY_ATTEMPT",
     "PLAN_VERSION",

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from mlsql_runtime.errors import InputError
 
 MAX_SHOWN = 1000  # rows that a result may carry
+MAX_SEED = 2**32 - 1  # what PYTHONHASHSEED and NumPy take
 TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -139,15 +140,21 @@ def _require_kafka_name(name: str, what: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class PythonEnv:
-    """How a script's interpreter is started (``systemParam``). ``timeout`` in seconds; ``path`` None is the job's own."""
+    """How a script's interpreter is started (``systemParam``). ``timeout`` in seconds; ``path`` None is the job's own.
+
+    ``seed`` is that of its hashes, of :mod:`random` and of NumPy; None leaves them to chance.
+    """
 
     path: str | None = None
     version: str | None = None
     flags: tuple[str, ...] = ()
     envs: Mapping[str, str] = field(default_factory=dict)
     timeout: float | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"the seed is {self.seed}; expected a whole number from 0 to {MAX_SEED}")
         if self.version is not None:
             if not re.fullmatch(r"\d+(\.\d+){0,2}", self.version):
                 raise InputError(f"pythonVer is {self.version!r}; expected a version prefix such as '3' or '3.11'")
@@ -215,7 +222,10 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """``register PythonAlg.`<model_path>` as <function> options …``. ``by`` is whom the function's history names."""
+    """``register PythonAlg.`<model_path>` as <function> options …``. ``by`` is whom the function's history names.
+
+    ``params`` are the predict script's ``mlsql.fit_param``.
+    """
 
     tag: ClassVar[str] = "register"
     model_path: str
@@ -227,6 +237,7 @@ class Register:
     min_score: float | None = None
     only_if_better: float | None = None
     sample_table: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
     by: str | None = None
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +19,7 @@ import mlsql_runtime
 from mlsql_runtime import HELPERS, codec
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.imported import read_packages
 from mlsql_runtime.script.interpreter import executable
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
 
@@ -53,13 +54,17 @@ sys.exit(main(sys.argv[1:]))
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the script ended. ``problem`` is None for a good end, else one sentence; ``notes`` are worth knowing either way."""
+    """How the script ended. ``problem`` is None for a good end, else one sentence; ``notes`` are worth knowing either way.
+
+    ``packages`` are Python and what the script imported, with their versions; empty when it ended without telling.
+    """
 
     problem: str | None
     timed_out: bool
     notes: tuple[str, ...]
     answers: ScriptAnswers
     tail: tuple[str, ...]
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 def scratch_dir() -> str:
@@ -83,7 +88,8 @@ def _runtime_path(folder: Path) -> str:
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
-    env |= {name: env.get(name, str(task_cpus)) for name in _THREADS} | dict(python.envs)
+    seed = {} if python.seed is None else {"PYTHONHASHSEED": str(python.seed)}
+    env |= {name: env.get(name, str(task_cpus)) for name in _THREADS} | seed | dict(python.envs)
     runtime = _runtime_path(folder)
     inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != runtime]
     return env | {
@@ -113,8 +119,8 @@ def run_script(
     entry = bundle.write_to(workdir)
     input_file = folder / "input.json"
     input_file.touch(mode=0o600)
-    input_file.write_text(codec.dumps(script_input), encoding="utf-8")
-    status_file = folder / "status.json"
+    status_file, packages_file = folder / "status.json", folder / "packages.json"
+    input_file.write_text(codec.dumps(replace(script_input, packages_file=str(packages_file))), encoding="utf-8")
     supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(python.timeout or 0)]
     child = subprocess.Popen(
         [*supervisor, executable(python), *python.flags, str(entry.relative_to(workdir))],
@@ -139,7 +145,7 @@ def run_script(
         child.stdin.close()  # on an exception, the supervisor ends the script
         child.stdout.close()
         child.wait()
-    return _outcome(status_file, python, answers, _capped(tail))
+    return replace(_outcome(status_file, python, answers, _capped(tail)), packages=read_packages(packages_file))
 
 
 def _capped(tail: deque[str]) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.table_topic import TableTopic
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
 REPORT_MARK = "mlsql_report:"
 PROGRESS_MARK = "mlsql_progress:"
@@ -29,7 +29,8 @@ _SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptInput:
-    """``params`` is what ``mlsql.params()`` answers; ``function_file`` is where ``python_fun`` leaves the pickled function."""
+    """``params`` is what ``mlsql.params()`` answers; ``function_file`` is where ``python_fun`` leaves the pickled function,
+    ``packages_file`` where ``mlsql`` leaves the names and versions of what was imported."""
 
     protocol_version: int
     role: Literal["train", "register", "predict"]
@@ -37,6 +38,7 @@ class ScriptInput:
     data: TableFiles | TableTopic | None = None
     validate: TableFiles | None = None
     function_file: str | None = None
+    packages_file: str | None = None
 
 
 def current_input() -> ScriptInput | None:

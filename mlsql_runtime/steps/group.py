@@ -76,6 +76,7 @@ def run_group(
         params=dict(group.fit_params),
         started=started,
         ended=ended,
+        packages=outcome.packages,
     )
     return GroupEnd(record, outcome.tail)
 

@@ -72,5 +72,6 @@ def system_params(python: PythonEnv) -> Mapping[str, str]:
         "pythonParam": " ".join(python.flags) or None,
         "envs": ",".join(sorted(python.envs)) or None,
         "timeout": None if python.timeout is None else f"{python.timeout:g}",
+        "seed": None if python.seed is None else str(python.seed),
     }
     return {key: value for key, value in named.items() if value is not None}

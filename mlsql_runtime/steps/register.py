@@ -183,6 +183,7 @@ def _record(statement: Register, job: Job, model: _Model, bundle: ScriptBundle, 
         feature_width=model.manifest.data.feature_width,
         train_params=dict(fit.params) if fit and statement.copy_train_params else None,
         model_files=model.files,
+        packages=fit.packages if fit else {},
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from mlsql_runtime import codec
 from mlsql_runtime.result import Best, Fit, FitStatus, TrainResult
 
-FORMAT_VERSION = 1  # of every document but the pointer
+FORMAT_VERSION = 2  # of every document but the pointer
 POINTER_VERSION = 2
 _ROLLBACK = "rollback by "  # what a job was called in pointers of format 1 when there was none
 D = TypeVar("D")
@@ -32,7 +32,9 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class FitRecord:
-    """One fit group, in full. ``message`` says in one sentence what happened, when there is something to say."""
+    """One fit group, in full. ``message`` says in one sentence what happened, when there is something to say; ``packages`` are
+    Python and what its script imported, with versions: empty when it was killed, or trained before format 2.
+    """
 
     alg_index: int
     status: FitStatus
@@ -42,6 +44,7 @@ class FitRecord:
     params: Mapping[str, str]
     started: datetime
     ended: datetime
+    packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def summary(self) -> Fit:
@@ -70,7 +73,9 @@ class ScriptFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A complete version. ``parameters`` are the system parameters, without values of environment variables."""
+    """A complete version. ``parameters`` are the system parameters, without values of environment variables;
+    ``environment`` are the interpreter and the well-known packages that are installed for it, imported or not.
+    """
 
     format_version: int
     job_id: str
@@ -129,7 +134,10 @@ class FailureRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionRecord:
-    """A predict function: the pickle it lives in, and the model it answers for. Holds all that an executor must check."""
+    """A predict function: the pickle it lives in, and the model it answers for. Holds all that an executor must check.
+
+    ``packages`` are those of the fit group, with which the model was made.
+    """
 
     format_version: int
     function: str
@@ -147,6 +155,7 @@ class FunctionRecord:
     feature_width: int | None
     train_params: Mapping[str, str] | None
     model_files: tuple[FileEntry, ...]
+    packages: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +215,21 @@ class Refusals:
 
 
 def load(cls: type[D], text: bytes, where: str) -> D:
-    """Read one of the documents above strictly, but the pointer; FormatError names what is wrong."""
+    """Read one of the documents above strictly, of any format there was, but the pointer; FormatError names what is wrong."""
+    found = _format_of(text)
+    if found == 1 and found is not True:
+        text = json.dumps(_since_1(cls, json.loads(text))).encode()
     return codec.loads(cls, text, where, version=("format_version", FORMAT_VERSION))
+
+
+def _since_1(cls: type[object], document: dict[str, Any]) -> dict[str, Any]:
+    """A document of format 1, in which nothing told which packages a script had imported, as one of today."""
+    today = document | {"format_version": FORMAT_VERSION}
+    if cls is FunctionRecord:
+        return {"packages": {}} | today
+    if isinstance(fits := document.get("fits"), list):
+        today["fits"] = [{"packages": {}} | fit if isinstance(fit, dict) else fit for fit in fits]
+    return today
 
 
 def load_pointer(text: bytes, where: str) -> CurrentPointer:

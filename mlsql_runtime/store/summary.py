@@ -199,6 +199,7 @@ class FitDetails:
     params: Mapping[str, str]
     started: datetime
     ended: datetime
+    packages: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +292,7 @@ def _fit_details(fit: FitRecord) -> FitDetails:
         params=fit.params,
         started=fit.started,
         ended=fit.ended,
+        packages=fit.packages,
     )
 
 

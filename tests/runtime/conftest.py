@@ -237,6 +237,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         files: Mapping[str, str] | None = None,
         role: str = "train",
         fit_param: Mapping[str, str] | None = None,
+        system_param: Mapping[str, str] | None = None,
         data: TableFiles | None = None,
         validate: TableFiles | None = None,
         function_file: str | None = None,
@@ -251,7 +252,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             "fitParam": dict(fit_param or {}),
             "kafkaParam": {},
             "internalSystemParam": {"tempModelLocalPath": str(folder / "model"), "resource": {}},
-            "systemParam": {"pythonVer": "3"},
+            "systemParam": dict(system_param or {"pythonVer": "3"}),
         }
         script_input = ScriptInput(
             protocol_version=PROTOCOL_VERSION,

@@ -320,6 +320,7 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
         "params": {"alpha": "0.1"},
         "started": "2024-05-01T12:00:00+00:00",
         "ended": "2024-05-01T12:00:01.500000+00:00",
+        "packages": {},
     }
     assert (failed["state"], failed["message"], failed["tails"]) == ("failed", "no good", {"0": ["Traceback", "ValueError"]})
     assert failed["fits"][0]["message"] == "it ended with exit code 3"

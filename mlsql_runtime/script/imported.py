@@ -1,0 +1,117 @@
+"""Which packages a script imported, for the record of what it made: told at its end, however it ends but by a signal.
+
+Standard library only, and quick: ``importlib.metadata.packages_distributions`` reads the files of every installed package, which
+takes a third of a second where Airflow is installed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import multiprocessing
+import os
+import platform
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mlsql_runtime import __version__
+
+OWN_NAME = "airflow-provider-mlsql"
+_INFO = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(-.+)?\.(dist|egg)-info")
+
+
+def tell_packages_at_exit(path: str) -> None:
+    """Leave :func:`imported_packages` in a JSON file when this process ends; in none of its children."""
+    process = os.getpid()
+
+    def write() -> None:
+        if os.getpid() != process or multiprocessing.parent_process() is not None:
+            return
+        with contextlib.suppress(Exception):  # a script that has done its work does not fail for this list
+            text = json.dumps(imported_packages())
+            Path(f"{path}.new").write_text(text, encoding="utf-8")
+            os.replace(f"{path}.new", path)
+
+    atexit.register(write)
+
+
+def read_packages(path: Path) -> Mapping[str, str]:
+    """What a script has left; nothing when it was killed, or never imported ``mlsql``."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+
+
+def imported_packages() -> dict[str, str]:
+    """``python`` and the distributions that this process's modules come from, by their normalised names, with versions."""
+    found = {OWN_NAME: __version__}
+    for folder, files in _imported_files().items():
+        found.update(_distributions(folder, files))
+    return {"python": platform.python_version(), **dict(sorted(found.items()))}
+
+
+def _imported_files() -> dict[str, dict[str, str]]:
+    """Folders that modules were found in; of each, the outermost modules that have a file, by name, with its path below it.
+
+    Of a namespace package, which has no file and may belong to several distributions, the outermost are those inside.
+    """
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    files = {name: file for name, module in list(sys.modules.items()) if isinstance(file := _file_of(module), str)}
+    for name, file in files.items():
+        parts = name.split(".")
+        is_inner = any(".".join(parts[:at]) in files for at in range(1, len(parts)))
+        if is_inner or parts[0] in sys.stdlib_module_names or name.startswith("_"):  # such as _cython, a part of others
+            continue
+        below = Path(file).parts[-len(parts) - (Path(file).stem == "__init__") :]
+        folder = str(Path(*Path(file).parts[: -len(below)]))
+        found[folder][name] = "/".join(below)
+    return found
+
+
+def _file_of(module: object) -> object:
+    try:
+        return getattr(module, "__file__", None)
+    except Exception:  # a module may be any object, and answer with any error
+        return None
+
+
+def _distributions(folder: str, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names and versions of the distributions in a folder that hold one of the files."""
+    try:
+        matches = [match for name in os.listdir(folder) if (match := _INFO.fullmatch(name))]
+    except OSError:  # a zip, which holds none
+        return
+    missing = dict(files)
+    by_name = {_normalised(match["name"]): match for match in matches}
+    for module in list(missing):  # most are called like what they hold
+        if match := by_name.pop(_normalised(module), None):
+            del missing[module]
+            yield _normalised(match["name"]), match["version"]
+    for name, match in by_name.items():
+        if not missing:
+            return
+        record = _record(Path(folder) / match.string)
+        held = [module for module, file in missing.items() if f"\n{file}".encode() in record]
+        for module in held:
+            del missing[module]
+        if held:
+            yield name, match["version"]
+
+
+def _record(info: Path) -> bytes:
+    """The list of a distribution's files, each after a line end."""
+    for name in ("RECORD", "installed-files.txt"):
+        with contextlib.suppress(OSError):
+            return b"\n" + (info / name).read_bytes().replace(b"../", b"")
+    return b""
+
+
+def _normalised(name: str) -> str:
+    """As package indexes compare names."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,141 @@
+"""``mlsql models diff`` over real model paths."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlsql_runtime.cli.main import main
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import DataFacts, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.publish import claimed
+
+Capture = pytest.CaptureFixture[str]
+Make = Callable[..., Manifest]
+PACKAGES = {"python": "3.11.0", "numpy": "2.4.6"}
+KEPT = Path(__file__).parents[1] / "store" / "format_1"
+
+
+@pytest.fixture
+def two_versions(manifest_of: Callable[..., Manifest], fit_record: Callable[..., FitRecord]) -> Callable[..., None]:
+    """Publish a version, and a second one with other facts."""
+
+    def make(root: Location, **other: Any) -> None:
+        for changes in ({}, other):
+            with claimed(root, "job-1") as draft:
+                fits = [replace(fit_record(index, 0.5), packages=PACKAGES) for index in range(2)]
+                for fit in fits:
+                    (draft.folder / f"model/{fit.alg_index}/model.bin").write(b"weights")
+                draft.publish(replace(manifest_of(draft.version, fits, draft.entries()), **changes))
+
+    return make
+
+
+def diff(capsys: Capture, root: Location, *versions: str) -> Any:
+    assert main(["models", "diff", root.uri, *versions, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def differences(document: Any) -> list[tuple[Any, ...]]:
+    return [tuple(each.values()) for each in document["differences"]]
+
+
+def test_equal_versions_differ_in_nothing(root: Location, two_versions: Make, capsys: Capture) -> None:
+    two_versions(root)
+    document = diff(capsys, root, "1", "2")
+    assert document == {
+        "model_path": root.uri,
+        "before": {
+            "version": 1,
+            "created": "2024-05-01T12:00:00+00:00",
+            "job_id": "job-1",
+            "best": {"alg_index": 0, "score": 0.5},
+        },
+        "after": document["before"] | {"version": 2},
+        "packages": "imported",
+        "differences": [],
+    }
+    assert main(["models", "diff", root.uri, "1", "2"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("nothing else differs")
+
+
+def test_everything_that_can_differ_is_told(
+    root: Location, two_versions: Make, fit_record: Callable[..., FitRecord], capsys: Capture
+) -> None:
+    changed = replace(
+        fit_record(0, 0.75),
+        params={"alpha": "0.5", "depth": "3"},
+        metrics={"loss": 0.125, "auc": None},
+        packages=PACKAGES | {"numpy": "2.5.0", "lightgbm": "4.6.0"},
+    )
+    two_versions(
+        root,
+        script=ScriptFacts(name="train.py", sha256="f" * 64),
+        parameters={"pythonVer": "3.11", "seed": "7"},
+        greater_is_better=False,
+        data=DataFacts(rows=151, validate_rows=0, columns={"x": "vector"}, feature_column="x", feature_width=5),
+        fits=(changed,),
+    )
+    assert differences(diff(capsys, root, "1", "2")) == [
+        ("best", "score", 0.5, 0.75),
+        ("best", "greater is better", True, False),
+        ("script", "SHA-256", "0" * 64, "f" * 64),
+        ("parameters", "pythonVer", "3", "3.11"),
+        ("parameters", "seed", None, "7"),
+        ("data", "rows", 150, 151),
+        ("data", "feature column", "features", "x"),
+        ("data", "feature width", 4, 5),
+        ("columns", "features", "vector", None),
+        ("columns", "x", None, "vector"),
+        ("group 0", "score", 0.5, 0.75),
+        ("group 0", "parameter alpha", "0.1", "0.5"),
+        ("group 0", "metric loss", 0.25, 0.125),
+        ("group 0", "parameter depth", None, "3"),
+        ("group 1", "status", "success", None),
+        ("group 1", "score", 0.5, None),
+        ("group 1", "parameter alpha", "0.1", None),
+        ("group 1", "metric loss", 0.25, None),
+        ("packages", "numpy", "2.4.6", "2.5.0"),
+        ("packages", "lightgbm", None, "4.6.0"),
+    ]
+
+
+def test_people_read_a_table(local_root: Location, two_versions: Make, capsys: Capture) -> None:
+    two_versions(local_root, parameters={"pythonVer": "3.11"}, script=ScriptFacts(name="train.py", sha256="f" * 64))
+    assert main(["models", "diff", local_root.uri, "2", "1"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"model path  {local_root.uri}",
+        "version 2   published 2024-05-01 12:00 (UTC) by job-1, best is group 0 with score 0.5",
+        "version 1   published 2024-05-01 12:00 (UTC) by job-1, best is group 0 with score 0.5",
+        "",
+        "about       what       version 2      version 1",
+        "script      SHA-256    ffffffffffff…  000000000000…",
+        "parameters  pythonVer  3.11           3",
+    ]
+
+
+def test_with_a_version_from_before_imports_were_recorded_what_was_installed_is_compared(
+    local_root: Location, two_versions: Make, capsys: Capture
+) -> None:
+    two_versions(local_root)
+    old = json.loads((KEPT / "manifest.json").read_text())
+    (local_root / "_model_1/manifest.json").write(json.dumps(old).encode())
+    document = diff(capsys, local_root, "1", "2")
+    assert document["packages"] == "installed"
+    assert ("packages", "python", "3.11.7", "3.11.0") in differences(document)
+    assert main(["models", "diff", local_root.uri, "1", "2"]) == 0
+    assert "packages are those installed" in capsys.readouterr().out
+
+
+def test_versions_that_are_not_complete_are_refused(
+    local_root: Location, two_versions: Make, fail: Callable[..., int], capsys: Capture
+) -> None:
+    two_versions(local_root)
+    fail(local_root)
+    assert main(["models", "diff", local_root.uri, "1", "3"]) == 2
+    assert "version 3 (its training failed)" in capsys.readouterr().err
