@@ -70,6 +70,11 @@ def all_sparse(vectors: pa.StructArray) -> bool:
     return len(vectors) > 0 and bool(pc.all(pc.equal(pc.struct_field(vectors, "type"), SPARSE)).as_py())
 
 
+def has_sparse(vectors: pa.StructArray) -> bool:
+    """Whether any vector is sparse."""
+    return bool(pc.any(pc.equal(pc.struct_field(vectors, "type"), SPARSE)).as_py())
+
+
 def _flat(lists: pa.ListArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The values of all lists without gaps, and where each begins, shape (n + 1,); a null list is an empty one."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
@@ -115,7 +120,8 @@ def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -
         return to_csr(vectors, width)
     from scipy.sparse import csr_matrix
 
-    return csr_matrix(to_dense(vectors, width))
+    known = parts(vectors)
+    return csr_matrix((known.values, known.columns, known.starts), shape=(len(vectors), width))
 
 
 def serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
