@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, csr_matrix, issparse
 
@@ -45,7 +45,6 @@ def dense(count: int, width: int = 3) -> pa.StructArray:
     return from_serialized([(1, None, None, [float(row * width + at) for at in range(width)]) for row in range(count)])
 
 
-@settings(deadline=None)  # the first one imports SciPy
 @given(rows=ROWS, sparse=st.sampled_from([None, True, False]), start=st.integers(0, 3), cells=st.sampled_from([5, 1 << 22]))
 def test_each_row_is_answered_in_its_place(rows: list[Any], sparse: bool | None, start: int, cells: int) -> None:
     """Of slices too, whatever kinds of vectors and nulls there are; several columns come back as a vector of as many."""
