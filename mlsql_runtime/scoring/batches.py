@@ -6,7 +6,7 @@ a copy of their values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,15 +47,9 @@ class BatchScorer:
         """Nulls never reach the function, nor does a batch of nothing else."""
         null = vectors.is_null().to_numpy(zero_copy_only=False)
         given = vectors.filter(pa.array(~null)) if vectors.null_count else vectors
-        answers = [self._predict(to_matrix(rows, width, self._function.sparse)) for rows in self._pieces(given, width)]
+        sparse = all_sparse(given) if self._function.sparse is None else self._function.sparse
+        answers = [self._predict(to_matrix(rows, width, sparse)) for rows in _pieces(given, width, sparse)]
         return _vectors(_joined(answers), null)
-
-    def _pieces(self, vectors: pa.StructArray, width: int) -> list[pa.StructArray]:
-        """The batch, in one piece unless a big ndarray has to be made for sparse rows."""
-        sparse = self._function.sparse
-        spread = has_sparse(vectors) and (sparse is False or (sparse is None and not all_sparse(vectors)))
-        step = max(1, CELLS // max(width, 1)) if spread else max(1, len(vectors))
-        return [vectors.slice(start, step) for start in range(0, len(vectors), step)]
 
     def _predict(self, X: Any) -> Any:
         try:
@@ -88,6 +82,12 @@ class BatchScorer:
             f"function {self._name}: predict_batch(X, model) got X, {_described(X)}; "
             f"expected an array of numbers of shape ({n},) or ({n}, k), got {got}"
         )
+
+
+def _pieces(vectors: pa.StructArray, width: int, sparse: bool) -> Iterator[pa.StructArray]:
+    """The batch, in one piece unless a big ndarray has to be made for sparse rows."""
+    step = len(vectors) if sparse or not has_sparse(vectors) else max(1, CELLS // width)
+    yield from (vectors.slice(start, step) for start in range(0, len(vectors), step or 1))
 
 
 def _described(X: Any) -> str:
