@@ -86,7 +86,7 @@ class BatchScorer:
 
 def _pieces(vectors: pa.StructArray, width: int, sparse: bool) -> Iterator[pa.StructArray]:
     """The batch, in one piece unless a big ndarray has to be made for sparse rows."""
-    step = len(vectors) if sparse or not has_sparse(vectors) else max(1, CELLS // width)
+    step = len(vectors) if sparse or not has_sparse(vectors) else max(1, CELLS // max(width, 1))
     yield from (vectors.slice(start, step) for start in range(0, len(vectors), step or 1))
 
 
