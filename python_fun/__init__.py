@@ -6,7 +6,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import mlsql_model
 
@@ -14,14 +14,11 @@ from mlsql_runtime import codec
 from mlsql_runtime.script.by_hand import outside_of_a_registration
 from mlsql_runtime.script.protocol import Handover, current_input, handover_file
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
 __all__ = ["batch_udf", "udf"]
 
 
 def batch_udf(
-    predict_batch: Callable[[Any, Any], ArrayLike],
+    predict_batch: Callable[[Any, Any], Any],
     load: Callable[[str], Any] = mlsql_model.load,
     *,
     sparse: bool | None = None,
