@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import FunctionRef, TableRef, option_text, parse_table_ref
+from mlsql_runtime.plan import FunctionRef, TableRef, builtin_name, one_script, option_text, parse_table_ref
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -146,6 +146,26 @@ def refuse_unknown(operator: type[BaseOperator], kwargs: Mapping[str, Any]) -> N
             raise InputError(
                 f"{operator.__name__} has no argument '{name}'{did_you_mean(name, own - {'kwargs', 'args'})}", argument=name
             )
+
+
+def check_script(path: str | None, builtin: str | None) -> None:
+    """When a DAG is read, as far as templates let it be known: exactly one of a script and a built-in algorithm is given.
+
+    :raises InputError: otherwise.
+    """
+    if path is None or builtin is None or not any(_is_template(given) for given in (path, builtin)):
+        one_script(path, builtin, "python_script_path")
+
+
+def _is_template(given: object) -> bool:
+    return not isinstance(given, str) or "{{" in given or "{%" in given
+
+
+def script_or_builtin(operator: BaseOperator, path: str | None, builtin: str | None) -> str:
+    """The script of a statement: ``python_script_path``, or what ``builtin`` names."""
+    given = [None if value in _NOTHING else value for value in (path, builtin)]
+    script = one_script(given[0], given[1], "python_script_path")
+    return script if builtin_name(script) is not None else script_path(operator, script)
 
 
 def script_path(operator: BaseOperator, path: str) -> str:

@@ -130,15 +130,16 @@ def _typed(text: str, default: Any, name: str) -> Any:
         return text  # such as max_features="sqrt"; the estimator checks words itself
     if isinstance(default, (int, float)) and not isinstance(value, (int, float)):
         raise ValueError(f"fitParam.<i>.{name} is {text!r}; expected a number")
-    if isinstance(default, float) and isinstance(value, int):
-        return float(value)
-    return value
+    return value  # 3 stays an int where the default is 1.0: to max_features, 3 are three and 1.0 is all
 
 
-def sklearn_configure_params(clf: Estimator) -> None:
-    """Set those fit parameters that the estimator has, typed by its defaults; others, such as batchSize, are left alone."""
-    defaults = clf.get_params()
-    known = {name: _typed(str(value), defaults[name], name) for name, value in fit_param.items() if name in defaults}
+def sklearn_configure_params(clf: Estimator, params: Mapping[str, str] | None = None) -> None:
+    """Set those fit parameters that the estimator has, typed by its defaults; others, such as batchSize, are left alone.
+
+    :param params: parameters to take instead of :data:`fit_param`.
+    """
+    given, defaults = fit_param if params is None else params, clf.get_params()
+    known = {name: _typed(str(value), defaults[name], name) for name, value in given.items() if name in defaults}
     clf.set_params(**known)
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int, as_table, script_path
+from airflow_provider_mlsql.arguments import (
+    as_bool,
+    as_choice,
+    as_float,
+    as_int,
+    as_options,
+    as_table,
+    check_script,
+    script_or_builtin,
+)
 from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import Refused
 from mlsql_runtime.plan import Load, Register, Statement
@@ -33,6 +42,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
     :param model_path: path or URI of the model.
     :param function_name: name of the function in SQL.
     :param python_script_path: the predict script, or a folder with ``predict.py``; relative paths start at the DAG file.
+    :param builtin: the ready-made predict script instead, for models of scikit-learn's kind: ``"sklearn"``; see docs/builtin.md.
+    :param script_params: parameters of the predict script, its ``mlsql.fit_param``.
     :param model_version: the version; the newest complete one by default.
     :param alg_index: the fit group; the best one by default.
     :param enable_copy_train_params_to_python: hand the group's training parameters to the predict function.
@@ -49,6 +60,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
         "model_path",
         "function_name",
         "python_script_path",
+        "builtin",
+        "script_params",
         "model_version",
         "alg_index",
         "enable_copy_train_params_to_python",
@@ -57,14 +70,16 @@ class MLSQLRegisterOperator(MLSQLOperator):
         "on_refused",
         "sample_data",
     )
-    template_fields_renderers = {"sample_data": "json"}
+    template_fields_renderers = {"sample_data": "json", "script_params": "json"}
 
     def __init__(
         self,
         *,
         model_path: str,
         function_name: str,
-        python_script_path: str,
+        python_script_path: str | None = None,
+        builtin: str | None = None,
+        script_params: Mapping[str, Any] | str | None = None,
         model_version: int | str | None = None,
         alg_index: int | str | None = None,
         enable_copy_train_params_to_python: bool | str = False,
@@ -78,6 +93,9 @@ class MLSQLRegisterOperator(MLSQLOperator):
         self.model_path = model_path
         self.function_name = function_name
         self.python_script_path = python_script_path
+        self.builtin = builtin
+        check_script(python_script_path, builtin)
+        self.script_params = script_params
         self.model_version = model_version
         self.alg_index = alg_index
         self.enable_copy_train_params_to_python = enable_copy_train_params_to_python
@@ -114,12 +132,13 @@ class MLSQLRegisterOperator(MLSQLOperator):
         register = Register(
             model_path=str(self.model_path),
             function=self.function_name,
-            script_path=script_path(self, self.python_script_path),
+            script_path=script_or_builtin(self, self.python_script_path, self.builtin),
             model_version=as_int(self.model_version, "model_version"),
             alg_index=as_int(self.alg_index, "alg_index"),
             copy_train_params=as_bool(self.enable_copy_train_params_to_python, "enable_copy_train_params_to_python"),
             min_score=as_float(self.min_score, "min_score"),
             only_if_better=as_float(self.only_if_better, "only_if_better"),
             sample_table="sample" if made else None,
+            params=as_options(self.script_params, "script_params"),
         )
         return (*made, register)

@@ -14,7 +14,8 @@ from airflow_provider_mlsql.arguments import (
     as_int,
     as_options,
     as_table,
-    script_path,
+    check_script,
+    script_or_builtin,
 )
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import TRAINED, MLSQLOperator, asset_facts
@@ -40,6 +41,8 @@ class MLSQLTrainOperator(MLSQLOperator):
 
     :param model_path: path or URI that holds all versions of the model.
     :param python_script_path: the training script, or a folder with ``train.py``; relative paths start at the DAG file.
+    :param builtin: a ready-made algorithm instead of a script: ``"sklearn"``. The fit parameters ``moduleName`` and ``className``
+        name its estimator; see docs/builtin.md.
     :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
     :param sql: a query over ``data`` whose result is trained on, instead of all of it.
     :param fit_params: one dict of parameters for each fit group; ``resource.<name>`` names a file or folder to bring along.
@@ -60,6 +63,7 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param python_ver: version prefix that the interpreter must have, such as ``"3.11"``.
     :param python_param: flags of the interpreter.
     :param envs: environment variables of the script.
+    :param seed: of hashes, :mod:`random` and NumPy in every group's script, which finds it as ``mlsql.seed()``.
     :param fit_timeout: seconds after which a group's script is ended.
     :param keep_version: False: older versions are removed once the new one is readable.
     :param keep_versions: how many of the newest versions are kept; those a function needs always are.
@@ -72,6 +76,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         *MLSQLOperator.template_fields,
         "model_path",
         "python_script_path",
+        "builtin",
         "data",
         "sql",
         "fit_params",
@@ -89,6 +94,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         "python_path",
         "python_param",
         "envs",
+        "seed",
         "fit_timeout",
         "keep_version",
         "keep_versions",
@@ -103,7 +109,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         self,
         *,
         model_path: str,
-        python_script_path: str,
+        python_script_path: str | None = None,
+        builtin: str | None = None,
         data: str | Mapping[str, Any] | None = None,
         sql: str | None = None,
         fit_params: Sequence[Mapping[str, Any]] | str | None = None,
@@ -122,6 +129,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         python_ver: str | None = None,
         python_param: Sequence[str] | str = (),
         envs: Mapping[str, str] | str | None = None,
+        seed: int | str | None = None,
         fit_timeout: float | str | None = None,
         keep_version: bool | str = True,
         keep_versions: int | str | None = None,
@@ -133,6 +141,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         super().__init__(**kwargs)
         self.model_path = model_path
         self.python_script_path = python_script_path
+        self.builtin = builtin
+        check_script(python_script_path, builtin)
         self.data = data
         self.sql = sql
         self.fit_params = fit_params
@@ -151,6 +161,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.python_ver = python_ver
         self.python_param = python_param
         self.envs = envs
+        self.seed = seed
         self.fit_timeout = fit_timeout
         self.keep_version = keep_version
         self.keep_versions = keep_versions
@@ -171,7 +182,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         train = Train(
             table=table,
             model_path=str(self.model_path),
-            script_path=script_path(self, self.python_script_path),
+            script_path=script_or_builtin(self, self.python_script_path, self.builtin),
             fit_params=as_groups(self.fit_params),
             validate_table=validate_table,
             validate_fraction=fraction,
@@ -182,6 +193,7 @@ class MLSQLTrainOperator(MLSQLOperator):
                 flags=as_flags(self.python_param),
                 envs=as_options(self.envs, "envs"),
                 timeout=as_float(self.fit_timeout, "fit_timeout"),
+                seed=as_int(self.seed, "seed"),
             ),
             keep_versions=self._kept(),
             greater_is_better=as_bool(self.greater_is_better, "greater_is_better"),

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _HELP = """\b
 Train one script on this machine, as a job would, and print its score.
 
-SCRIPT is a .py file, or a folder with train.py. Spark is not started for
-JSON, Parquet, CSV and libsvm data.
+SCRIPT is a .py file, or a folder with train.py; --builtin needs none. Spark
+is not started for JSON, Parquet, CSV and libsvm data.
 
 \b
 Example:
@@ -31,7 +31,8 @@ Example:
 
 
 @click.command(help=_HELP, short_help="Try a training script in seconds, without Spark.")
-@click.argument("script", type=FILE)
+@click.argument("script", type=FILE, required=False)
+@click.option("--builtin", type=click.Choice(["sklearn"]), help="A ready-made algorithm instead of SCRIPT.")
 @click.option("--data", required=True, metavar="REF", help="format.`path` as in MLSQL, or a path with a known ending.")
 @click.option("--option", "options", type=KeyValue(), multiple=True, help="Spark's reader option, such as header=true.")
 @click.option("--fit-param", "fit_params", type=KeyValue(), multiple=True, help="A fit parameter; resource.x=PATH too.")
@@ -47,6 +48,7 @@ Example:
 @click.option("--python", "python_path", type=FILE, metavar="PATH", help="The interpreter that runs the script.")
 @click.option("--python-param", "flags", multiple=True, metavar="FLAGS", help="Its flags, such as '-X dev'.")
 @click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
+@click.option("--seed", type=int, metavar="N", help="Of hashes, random and NumPy in the script.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="End the script after that long.")
 @click.option("--model-dir", type=FILE, metavar="DIR", help="Keep the model there; a new or empty folder.")
 @click.option("--keep-local-directory", is_flag=True, help="Keep data, model and log of the run.")
@@ -76,7 +78,8 @@ def fit(as_json: bool, **given: Any) -> int:
 
 def _request(
     *,
-    script: str,
+    script: str | None,
+    builtin: str | None,
     data: str,
     options: tuple[tuple[str, str], ...],
     fit_params: tuple[tuple[str, str], ...],
@@ -86,6 +89,7 @@ def _request(
     python_path: str | None,
     flags: tuple[str, ...],
     envs: tuple[tuple[str, str], ...],
+    seed: int | None,
     timeout: float | None,
     model_dir: str | None,
     keep_local_directory: bool,
@@ -94,13 +98,13 @@ def _request(
     """The arguments, checked as a statement of MLSQL is."""
     from mlsql_runtime.local.request import TABLE, VALIDATION, Request
     from mlsql_runtime.local.source import parse_source
-    from mlsql_runtime.plan import FileFeed, PythonEnv, Train
+    from mlsql_runtime.plan import FileFeed, PythonEnv, Train, one_script
     from mlsql_runtime.store.location import Location
 
     statement = Train(
         table=TABLE,
         model_path=model_dir or "none",
-        script_path=script,
+        script_path=one_script(script, builtin, "SCRIPT"),
         fit_params=(as_dict(fit_params, "--fit-param"),),
         validate_table=VALIDATION if validate_data else None,
         validate_fraction=fraction,
@@ -110,6 +114,7 @@ def _request(
             flags=tuple(flag for text in flags for flag in _flags(text)),
             envs=as_dict(envs, "--env"),
             timeout=timeout,
+            seed=seed,
         ),
         keep_local_directory=keep_local_directory,
     )

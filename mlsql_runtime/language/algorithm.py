@@ -16,20 +16,33 @@ from mlsql_runtime.language.refusals import algorithm_problem
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source
-from mlsql_runtime.plan import RESOURCE, FileFeed, FunctionRef, KafkaFeed, Predict, PythonEnv, Register, Train, option_text
+from mlsql_runtime.plan import (
+    RESOURCE,
+    FileFeed,
+    FunctionRef,
+    KafkaFeed,
+    Predict,
+    PythonEnv,
+    Register,
+    Train,
+    builtin_name,
+    builtin_script,
+    estimator_problems,
+    option_text,
+)
 
 _OBSOLETE = (
     *("mlflowPath", "useThread", "distributeEveryExecutor", "enableErrorMsgToKafka", "autoSelectByMetric", "kafkaParam.userName"),
 )
-_SYSTEM = tuple(f"systemParam.{name}" for name in ("pythonPath", "pythonVer", "pythonParam", "envs", "timeout"))
+_SYSTEM = tuple(f"systemParam.{name}" for name in ("pythonPath", "pythonVer", "pythonParam", "envs", "timeout", "seed"))
 _TRAIN = (
-    *("pythonScriptPath", "validateTable", "evaluateTable", "enableDataLocal", "dataLocalFormat", "dataLocalFileNum"),
+    *("pythonScriptPath", "builtin", "validateTable", "evaluateTable", "enableDataLocal", "dataLocalFormat", "dataLocalFileNum"),
     *("keepVersion", "keepVersions", "scoreMode", "failOn", "keepLocalDirectory", "fitParam.0.<name>", "dataLocal.option.<name>"),
     *("kafkaParam.bootstrap.servers", "kafkaParam.topic", "kafkaParam.group_id", "kafkaParam.reuse", *_SYSTEM),
 )
 _REGISTER = (
-    *("pythonScriptPath", "algIndex", "modelVersion", "enableCopyTrainParamsToPython"),
-    *("minScore", "onlyIfBetter", "sampleTable"),
+    *("pythonScriptPath", "builtin", "algIndex", "modelVersion", "enableCopyTrainParamsToPython"),
+    *("minScore", "onlyIfBetter", "sampleTable", "fitParam.0.<name>"),
 )
 _PREDICT = ("pythonScriptPath", "algIndex", "modelVersion", "sameRows", "fitParam.0.<name>", *_SYSTEM)
 _GROUP = re.compile(r"(0|[1-9][0-9]{0,3})\.(.+)", re.DOTALL)
@@ -41,10 +54,15 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     :raises Refused: with everything that is wrong with them.
     """
     options = _options_of(node.ref, node.options, source, scope)
-    script = _script(node.ref, options, scope)
+    script = _script_or_builtin(node.ref, options, scope)
+    places = options.places("fitParam.")
     validate = options.take("validateTable", scope.find_table, None)
     evaluate = options.take("evaluateTable", scope.find_table, None)
     groups = _groups(options, scope)
+    if builtin_name(script) is not None and not options.incomplete:
+        for index, name, problem in estimator_problems(groups):
+            place = places.get(f"{index}.{name}")
+            options.refuse_value(place, problem) if place else options.refuse_token(node.ref.path, problem)
     feed = _feed(node, options, source, scope)
     python = _python(options)
     kept = _kept(options)
@@ -85,7 +103,8 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
 def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
     """Queries after it may call the function."""
     options = _options_of(node.ref, node.options, source, scope)
-    script = _script(node.ref, options, scope)
+    script = _script_or_builtin(node.ref, options, scope)
+    params = _one_group(options, scope, "a predict script")
     version = options.take("modelVersion", whole(0), None)
     index = options.take("algIndex", whole(0), None)
     copied = options.take("enableCopyTrainParamsToPython", boolean, False)
@@ -95,7 +114,7 @@ def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
     function = ""
     with options.collecting():
         function = scope.name(node.function, "the name of the function")
-    options.finish("register", _REGISTER)
+    options.finish("register", _REGISTER, ("fitParam.",))
     model_path = scope.path(node.ref.path, "the model path")
     scope.functions[function.lower()] = FunctionRef(name=function, model_path=model_path, function=function)
     return Register(
@@ -108,6 +127,7 @@ def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
         min_score=min_score,
         only_if_better=only_if_better,
         sample_table=samples,
+        params=params,
     )
 
 
@@ -118,10 +138,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
     version = options.take("modelVersion", whole(0), None)
     index = options.take("algIndex", whole(0), None)
     same_rows = options.take("sameRows", boolean, True)
-    second = next((option for name, option in options.places("fitParam.").items() if not name.startswith("0.")), None)
-    groups = _groups(options, scope)
-    if len(groups) > 1 and second is not None:
-        options.refuse_at(second, "a batch script has one group of parameters: fitParam.0")
+    params = _one_group(options, scope, "a batch script")
     python = _python(options)
     table = result = ""
     with options.collecting():
@@ -137,7 +154,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
         result=result,
         model_version=version,
         alg_index=index,
-        params=groups[0],
+        params=params,
         python=python,
         same_rows=same_rows,
     )
@@ -161,6 +178,26 @@ def _script(ref: syntax.Ref, options: Options, scope: Scope) -> str:
     if not path.strip() and not options.incomplete:
         options.refuse_token(ref.path, 'there is no pythonScriptPath; name the script to run: where pythonScriptPath="…"')
     return scope.beside(path)
+
+
+def _script_or_builtin(ref: syntax.Ref, options: Options, scope: Scope) -> str:
+    """What ``builtin`` names, or the script."""
+    place = options.place("builtin")
+    builtin = options.take("builtin", builtin_script, None)
+    if place is None:
+        return _script(ref, options, scope)
+    if options.take_text("pythonScriptPath") is not None:
+        options.refuse_at(place, "both builtin and pythonScriptPath are given; leave one of them out")
+    return builtin or "refused"
+
+
+def _one_group(options: Options, scope: Scope, whose: str) -> dict[str, str]:
+    """``fitParam.0`` of what has no other groups."""
+    second = next((option for name, option in options.places("fitParam.").items() if not name.startswith("0.")), None)
+    groups = _groups(options, scope)
+    if len(groups) > 1 and second is not None:
+        options.refuse_at(second, f"{whose} has one group of parameters: fitParam.0")
+    return groups[0]
 
 
 def _groups(options: Options, scope: Scope) -> tuple[dict[str, str], ...]:
@@ -218,6 +255,7 @@ def _python(options: Options) -> PythonEnv:
         flags=options.take("systemParam.pythonParam", _flags, ()),
         envs=options.take("systemParam.envs", _environment, {}),
         timeout=options.take("systemParam.timeout", positive, None),
+        seed=options.take("systemParam.seed", lambda text: PythonEnv(seed=whole(0)(text)).seed, None),
     )
 
 

@@ -26,7 +26,18 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.launch.job import QUIET, Submission, require_java, submit_environment
 from mlsql_runtime.launch.leftovers import staging_paths
-from mlsql_runtime.plan import Plan, Predict, Register, Secrets, Statement, Train, check_property, dump_plan, is_secret
+from mlsql_runtime.plan import (
+    Plan,
+    Predict,
+    Register,
+    Secrets,
+    Statement,
+    Train,
+    builtin_name,
+    check_property,
+    dump_plan,
+    is_secret,
+)
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
@@ -167,7 +178,9 @@ def remove_run(run: Location, *, with_staged: bool) -> None:
 
 def _carried(statement: Statement, target: Location) -> Statement:
     """The statement with its script where the driver reads it, when it is a local one."""
-    if not isinstance(statement, (Train, Register, Predict)) or not Location.of(statement.script_path).is_local:
+    if not isinstance(statement, (Train, Register, Predict)) or builtin_name(statement.script_path) is not None:
+        return statement  # it needs no script, or the runtime brings it along
+    if not Location.of(statement.script_path).is_local:
         return statement
     bundle = read_bundle(statement.script_path, statement.tag)
     target.remove()  # of an earlier attempt

@@ -1,5 +1,6 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
+from mlsql_runtime.plan.builtin import BUILTINS, builtin_name, builtin_script, estimator_problems, one_script
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
 from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
@@ -25,6 +26,7 @@ from mlsql_runtime.plan.statements import (
 from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, parse_table_ref
 
 __all__ = [
+    "BUILTINS",
     "FILE_FORMATS",
     "MAX_SEED",
     "MAX_SHOWN",
@@ -48,11 +50,15 @@ __all__ = [
     "Statement",
     "TableRef",
     "Train",
+    "builtin_name",
+    "builtin_script",
     "check_property",
     "dump_plan",
+    "estimator_problems",
     "is_identifier",
     "is_secret",
     "load_plan",
+    "one_script",
     "option_text",
     "parse_table_ref",
     "signed",

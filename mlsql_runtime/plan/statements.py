@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.builtin import builtin_name, estimator_problems
 
 MAX_SHOWN = 1000  # rows that a result may carry
 MAX_SEED = 2**32 - 1  # what PYTHONHASHSEED and NumPy take
@@ -201,6 +202,9 @@ class Train:
             for name in params:
                 if name.startswith(RESOURCE) and not re.fullmatch(r"(?!\.+$)[^/\\\0]+", name[len(RESOURCE) :]):
                     raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
+        if builtin_name(self.script_path) is not None:
+            for _, name, problem in estimator_problems(self.fit_params):
+                raise InputError(problem, name=name)
         if self.validate_table is not None and self.validate_fraction is not None:
             raise InputError("both a validation table and a held-out fraction are given; expected one of them")
         if self.validate_fraction is not None and not 0 < self.validate_fraction < 1:

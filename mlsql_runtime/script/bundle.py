@@ -6,10 +6,13 @@ import ast
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
+import mlsql_runtime
 from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
+from mlsql_runtime.plan import builtin_name, builtin_script
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import ScriptFacts
 
@@ -20,10 +23,13 @@ ENTRIES = {"train": "train.py", "register": "predict.py", "predict": "batch_pred
 
 @dataclass(frozen=True)
 class ScriptBundle:
-    """``files`` maps relative paths to contents; ``entry`` is the one to run."""
+    """``files`` maps relative paths to contents; ``entry`` is the one to run; ``name`` is what people call a script that has no
+    file of theirs.
+    """
 
     entry: str
     files: Mapping[str, bytes]
+    name: str | None = None
 
     @property
     def facts(self) -> ScriptFacts:
@@ -31,7 +37,7 @@ class ScriptBundle:
         for name, content in sorted(self.files.items()):
             digest.update(f"{name}\0{len(content)}\0".encode())
             digest.update(content)
-        return ScriptFacts(name=self.entry, sha256=digest.hexdigest())
+        return ScriptFacts(name=self.name or self.entry, sha256=digest.hexdigest())
 
     def write_to(self, folder: Path) -> Path:
         """Lay the files out; returns the path of the entry."""
@@ -49,6 +55,8 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
     :raises ScriptNotFound: when there is nothing there, or the folder has no such entry.
     :raises InputError: when a folder is larger than 64 MiB, or the script is no Python file.
     """
+    if (builtin := builtin_name(script_path)) is not None:
+        return _read_builtin(builtin, ENTRIES[statement])
     place, entry = Location.of(script_path), ENTRIES[statement]
     if place.is_file():
         if not place.name.endswith(".py"):
@@ -66,6 +74,15 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
             path=script_path,
         )
     return ScriptBundle(entry, {name: (place / name).read() for name in sizes})
+
+
+def _read_builtin(name: str, entry: str) -> ScriptBundle:
+    """The scripts of a ready-made algorithm, out of this package, wherever it was installed or shipped to."""
+    folder = resources.files(mlsql_runtime) / "builtin" / name
+    files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(".py")} if folder.is_dir() else {}
+    if entry not in files:
+        raise ScriptNotFound(f"the built-in algorithm {name!r} has no {entry}; name a script of your own", path=name)
+    return ScriptBundle(entry, files, builtin_script(name))
 
 
 def check_syntax(bundle: ScriptBundle, script_path: str) -> None:

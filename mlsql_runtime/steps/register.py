@@ -163,7 +163,7 @@ def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
         script_input = ScriptInput(
             protocol_version=PROTOCOL_VERSION,
             role="register",
-            params={"fitParam": {}, "kafkaParam": {}, "internalSystemParam": {}, "systemParam": {}},
+            params={"fitParam": dict(statement.params), "kafkaParam": {}, "internalSystemParam": {}, "systemParam": {}},
             function_file=str(target),
         )
         outcome = run_script(

@@ -14,6 +14,7 @@ from mlsql_runtime.plan import Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.steps.algorithms import check_algorithms
 from mlsql_runtime.steps.columns import check_columns
 from mlsql_runtime.steps.data import TrainingData, training_data
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
@@ -77,6 +78,7 @@ def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, tra
         check_columns(statement, bundle, job.table(statement.table).columns)
     with staging(root, job.job_id, training, job.plan.attempt, lambda error: is_end(translate(error))) as stage:
         environment = preflight(job, statement.python, stage.folder)
+        check_algorithms(statement, bundle, job)
         earlier = find_earlier(stage, training, environment)
         with training_data(statement, job, stage.folder, earlier.data if earlier else None) as data:
             if statement.table is None:

@@ -116,7 +116,7 @@ def test_estimators_are_configured_with_typed_values(run: Run) -> None:
     assert dict(answer_of(run, ESTIMATOR, fit_param=fit_param)) == {
         "flag": "False",
         "count": "25",
-        "rate": "1.0",
+        "rate": "1",
         "seed": "7",
         "kind": "'ball_tree'",
         "sizes": "[10, 20]",

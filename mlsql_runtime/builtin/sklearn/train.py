@@ -1,0 +1,99 @@
+"""Train the estimator that the fit parameters ``moduleName`` and ``className`` name, in batches if it can learn so, and score it.
+
+An ordinary training script: copy the folder to begin one of your own. docs/builtin.md has its parameters.
+"""
+
+from inspect import signature
+from typing import Any
+
+import mlsql
+import mlsql_model
+import numpy as np
+from estimators import make_estimator, needs_labels, takes_sparse
+from scores import Score, make_score
+
+BATCH_SIZE = 1000
+params = mlsql.fit_param
+
+
+def flag(name: str, default: bool) -> bool:
+    """A parameter that is true or false."""
+    word = str(mlsql.get_param(params, name, default)).strip().lower()
+    if word not in ("true", "false"):
+        raise ValueError(f"{name} is {params[name]!r}; expected true or false")
+    return word == "true"
+
+
+def count(name: str, default: int | None) -> int | None:
+    """A parameter that is a whole number of at least 1."""
+    text = mlsql.get_param(params, name, default)
+    if text is None:
+        return None
+    if not str(text).isdecimal() or int(text) < 1:
+        raise ValueError(f"{name} is {text!r}; expected a whole number of at least 1")
+    return int(text)
+
+
+def check_labels(estimator: Any, y: Any) -> None:
+    """Whether what it has to learn is there."""
+    if needs_labels(estimator) and y is None:
+        raise ValueError(f"{type(estimator).__name__} needs labels, and the table has no column 'label'; name one as label")
+
+
+def all_labels(batch_size: int) -> Any:
+    """The classes: 0 to ``labelSize`` - 1; without that parameter, what one pass over the data finds."""
+    size = count("labelSize", None)
+    if size is not None:
+        return np.arange(size)
+    found = [np.unique(y) for _, y in mlsql.read_batches(batch_size) if y is not None]
+    return np.unique(np.concatenate(found)) if found else np.arange(0)
+
+
+def learn_all(estimator: Any) -> None:
+    """Fit on the whole table."""
+    X, y = mlsql.all_data() if takes_sparse(estimator) else mlsql.all_data(sparse=False)
+    check_labels(estimator, y)
+    estimator.fit(X, y) if needs_labels(estimator) else estimator.fit(X)
+
+
+def learn_batches(estimator: Any, score: Score | None, X_test: Any, y_test: Any) -> None:
+    """Fit batch by batch, one batch in memory, as many times over the table as ``epochs`` says."""
+    batch_size, epochs = count("batchSize", BATCH_SIZE) or BATCH_SIZE, count("epochs", 1) or 1
+    classes = {"classes": all_labels(batch_size)} if "classes" in signature(estimator.partial_fit).parameters else {}
+    for epoch in range(1, epochs + 1):
+        for X, y in mlsql.read_batches(batch_size) if takes_sparse(estimator) else mlsql.read_batches(batch_size, sparse=False):
+            check_labels(estimator, y)
+            estimator.partial_fit(X, y, **classes) if needs_labels(estimator) else estimator.partial_fit(X)
+        mlsql.progress(epoch, epochs)
+        if score and len(X_test):
+            mlsql.report(step=epoch, score=score.of(X_test, y_test))
+
+
+def main() -> None:
+    """Train, score, save."""
+    estimator = make_estimator(params)
+    score = make_score(params, estimator)
+    incremental = flag("incremental", hasattr(estimator, "partial_fit"))
+    if incremental and not hasattr(estimator, "partial_fit"):
+        raise ValueError(f"incremental is true, but {type(estimator).__name__} has no partial_fit")
+    if not incremental and "epochs" in params:
+        raise ValueError(f"epochs is given, but {type(estimator).__name__} is fitted at once; leave it out")
+    X_test, y_test = mlsql.get_validate_data()
+    how = "batch by batch" if incremental else "on all data at once"
+    print(f"{params['moduleName']}.{params['className']} learns {how}: {estimator}")
+    if incremental:
+        learn_batches(estimator, score, X_test, y_test)
+    else:
+        learn_all(estimator)
+    if score is None:
+        print(f"{type(estimator).__name__} has no score; scikit-learn's scorers can be named as scorer")
+    elif len(X_test):
+        print(f"{score.name} of {len(X_test)} rows that it has not learned from:")
+        print(f"mlsql_validation_score:{score.of(X_test, y_test)!r}")
+    classes = np.asarray(getattr(estimator, "classes_", ()))
+    if classes.dtype.kind in "OUS":
+        print("classes: " + ", ".join(f"{place} is {name}" for place, name in enumerate(classes)))
+    mlsql_model.sk_save_model(estimator)
+
+
+main()
