@@ -32,7 +32,10 @@ def model_dir() -> str:
 
 
 def sk_save_model(model: Any) -> str:
-    """Pickle a scikit-learn (or any other) model to ``model.pickle``; returns its path."""
+    """Pickle a scikit-learn (or any other) model to ``model.pickle``; returns its path.
+
+    By protocol 5, in which large arrays go to the file from where they are, without a copy in memory.
+    """
     path = os.path.join(model_dir(), "model.pickle")
     with open(path, "wb") as file:
         pickle.dump(model, file, protocol=5)

@@ -22,6 +22,7 @@ from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.steps.job import system_params
 from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.steps.versions import tell_other_versions
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FileEntry
@@ -64,7 +65,9 @@ def predict(statement: Predict, job: Job) -> None:
     verify(version, files)
     table = job.table(statement.table)
     stage = job.cleanup.enter_context(staging(root, job.job_id)).folder
-    preflight(job, statement.python, stage)
+    environment = preflight(job, statement.python, stage)
+    fit = manifest.fit(alg_index)
+    tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [environment])
     say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F

@@ -26,6 +26,7 @@ from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
 from mlsql_runtime.steps.gates import Candidate, Verdict, judge
+from mlsql_runtime.steps.versions import installed, tell_other_versions
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, Contract, FileEntry, FunctionRecord, Manifest, Refusal
@@ -59,6 +60,11 @@ class _Model:
         return fit.score if fit else None
 
     @property
+    def packages(self) -> Mapping[str, str]:
+        fit = self.manifest.fit(self.alg_index)
+        return fit.packages if fit else {}
+
+    @property
     def files(self) -> tuple[FileEntry, ...]:
         return self.manifest.files_below(layout.model_dir(self.alg_index))
 
@@ -81,6 +87,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     verdict = _judge(statement, job, model)
     if not verdict.passed:
         return _refuse(statement, job, model, str(verdict.reason))
+    tell_other_versions(f"function {statement.function}", model.packages, installed(job) if model.packages else ())
     bundle = read_bundle(statement.script_path, statement.tag)
     function = _hand_over(statement, bundle)
     record = functions.package(
@@ -204,7 +211,7 @@ def _record(
         feature_width=model.manifest.data.feature_width,
         train_params=dict(fit.params) if fit and statement.copy_train_params else None,
         model_files=model.files,
-        packages=fit.packages if fit else {},
+        packages=model.packages,
     )
 
 

@@ -11,6 +11,7 @@ from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.loading import check_function
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.scoring.vector_functions import register_called
+from mlsql_runtime.steps.versions import installed, tell_other_versions
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.read import open_model_path
 
@@ -65,6 +66,7 @@ def select(statement: Select, job: Job) -> SelectResult | None:
             f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
             f"group {record.alg_index}, score {record.score}"
         )
+        tell_other_versions(f"function {ref.name}", record.packages, installed(job) if record.packages else ())
     register_called(job.spark, statement.sql, [ref.name for ref in statement.functions])
     job.define(statement.table, job.spark.sql(statement.sql))
     return SelectResult(table=statement.table, functions=tuple(used)) if used else None

@@ -73,6 +73,24 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
             "kafka_config": {"topic.partitions": 2, "bootstrap.servers": "b:9092", "client.id": "me"},
         },
     ),
+    "train a built-in algorithm": (
+        """load libsvm.`/d` as data;
+        train data as PythonAlg.`/m` where builtin="sklearn" and systemParam.seed="7"
+        and fitParam.0.moduleName="sklearn.svm" and fitParam.0.className="SVC" and fitParam.0.C="0.5";""",
+        MLSQLTrainOperator,
+        {
+            "model_path": "/m",
+            "builtin": "sklearn",
+            "data": "libsvm.`/d`",
+            "seed": 7,
+            "fit_params": [{"moduleName": "sklearn.svm", "className": "SVC", "C": 0.5}],
+        },
+    ),
+    "register a built-in algorithm": (
+        'register PythonAlg.`/m` as chance options builtin="sklearn" and fitParam.0.method="predict_proba";',
+        MLSQLRegisterOperator,
+        {"model_path": "/m", "function_name": "chance", "builtin": "sklearn", "script_params": {"method": "predict_proba"}},
+    ),
     "register": (
         """load libsvm.`/d` as sample;
         register PythonAlg.`/m` as jack options pythonScriptPath="/p.py" and modelVersion="1" and algIndex="0"

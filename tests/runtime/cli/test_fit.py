@@ -101,6 +101,22 @@ def test_the_json_report(shell: Shell) -> None:
     assert shell.left == []
 
 
+SVC = ["--fit-param", "moduleName=sklearn.svm", "--fit-param", "className=SVC"]
+
+
+def test_a_built_in_algorithm_needs_no_script(shell: Shell) -> None:
+    report = shell.report("--builtin", "sklearn", "--data", DATA, "--validate-data", DATA, *SVC, "--fit-param", "C=0.5")
+    assert "SVC(C=0.5)" in report["stderr"]
+    assert (report["status"], report["score"]) == ("success", 1.0)
+
+
+def test_a_seed(shell: Shell) -> None:
+    script = shell.write(GOOD + "\nimport random; print('told', mlsql.seed(), random.random())")
+    first, second = (shell(script, "--data", "rows.json", "--seed", "7").stdout for _ in range(2))
+    (line,) = [line for line in first.splitlines() if "told 7 0." in line]
+    assert line in second
+
+
 def test_what_a_script_is_told(shell: Shell) -> None:
     shell.write("words", "words.txt")
     shell.write("1", "many/deep/x.txt")
@@ -157,6 +173,10 @@ def test_a_failure_says_where_the_output_is(shell: Shell) -> None:
 
 CSV = ["--data", "csv.`rows.csv`"]
 WRONG: dict[str, tuple[list[str], str]] = {
+    "neither script nor algorithm": (["--data", "rows.json"], "no script is given; name one as SCRIPT, or"),
+    "both": (["good.py", "--builtin", "sklearn", "--data", "rows.json"], "both SCRIPT 'good.py' and builtin 'sklearn' are given"),
+    "no estimator": (["--builtin", "sklearn", "--data", "rows.json"], "fitParam.0.moduleName is not given"),
+    "seed": (["good.py", "--data", "rows.json", "--seed", "-1"], "expected a whole number from 0 to 4294967295"),
     "no script": (["nowhere.py", "--data", "rows.json"], "there is no script at nowhere.py"),
     "no Python file": (["rows.json", "--data", "rows.json"], "is no .py file"),
     "no train.py in the folder": (["tmp", "--data", "rows.json"], "has no train.py"),

@@ -1,0 +1,23 @@
+"""Predict texts with the pipeline that train_text.py saved. A batch script: JSON lines in, JSON lines out.
+
+Functions in SQL take vectors; a model of anything else, such as texts, predicts by a script like this one.
+"""
+
+import json
+
+import mlsql
+import mlsql_model
+
+places = mlsql.internal_system_param
+model = mlsql_model.load(places["tempModelLocalPath"])
+
+
+def predict(lines, output):
+    rows = [json.loads(line) for line in lines]
+    for row, label in zip(rows, model.predict([row["text"] for row in rows]), strict=True):
+        output.write(json.dumps({**row, "prediction": label}) + "\n")
+
+
+with open(places["tempDataLocalPath"]) as data, open(places["tempOutputLocalPath"], "w") as output:
+    while lines := data.readlines(1 << 20):
+        predict(lines, output)
