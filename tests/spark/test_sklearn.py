@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,11 @@ from sklearn.datasets import load_svmlight_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
+from support.workbench import EXAMPLES, SAMPLE, TESTS, WIDTH, Run
 
-from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Predict, PythonEnv, Register, Save, Select, Train
+from mlsql_runtime import engine
+from mlsql_runtime.language import compile_script
+from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Plan, Predict, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import Manifest
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
 
 BUILTIN = "builtin:sklearn"
+BUILTIN_PAGE = (TESTS.parent / "docs" / "builtin.md").read_text(encoding="utf-8")
 X, Y = load_svmlight_file(SAMPLE, n_features=WIDTH)
+X = X.toarray()
 # X is 0 to 199 in no order; y is what can be learned of it, word says it, and text has it among other words
 LEARNABLE = """
 select vec_dense(array(double(x), double(x * 7 % 13))) as features, double(x > 99) as label, double(x * 3 + 1) as number,
@@ -192,6 +197,26 @@ def test_a_pipeline_on_texts(run: Run, spark: SparkSession, tmp_path: Path) -> N
     table = spark.table("texts").collect()
     own = make_pipeline(TfidfVectorizer(), LogisticRegression(C=0.1)).fit([r.text for r in table], [r.label for r in table])
     assert {row.text: row.prediction for row in rows} == {row.text: own.predict([row.text])[0] for row in table}
+
+
+def test_lightgbm(run: Run, spark: SparkSession, tmp_path: Path) -> None:
+    boosted = {"n_estimators": "10", "min_child_samples": "5", "verbosity": "-1", "n_jobs": "1"}
+    groups = tuple(group("lightgbm.LGBMClassifier", num_leaves=leaves, **boosted) for leaves in ("3", "7"))
+    path = tmp_path / "m"
+    chance = Register(model_path=str(path), function="chance", script_path=BUILTIN, params={"method": "predict_proba"})
+    result = train_result(run(trained(path, BUILTIN, *groups, validate_fraction=0.3), chance))
+    assert [model_of(path, index).num_leaves for index in range(2)] == [3, 7]
+    assert "lightgbm" in manifest_of(path).fits[0].packages
+    answers = np.array([row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()])
+    assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
+
+
+def test_the_script_of_the_documentation(spark: SparkSession, tmp_path: Path) -> None:
+    (script,) = re.findall(r"```sql\n(.*?)```", BUILTIN_PAGE, re.DOTALL)
+    compiled = compile_script(script, variables={"data": SAMPLE, "model": str(tmp_path / "m")})
+    engine.run(Plan(job_id="docs", statements=compiled.statements), spark).raise_for_error()
+    assert spark.table("predicted").filter("label = prediction").count() > 90
+    assert [row.status for row in spark.table("groups").collect()] == ["success", "success"]
 
 
 # -- versions

@@ -32,9 +32,10 @@ def make_estimator(params: Mapping[str, str]) -> Any:
     except Exception as error:
         raise ValueError(f"{name} cannot be made from parameters that are text: {error}; write a training script") from None
     known = estimator.get_params()
-    for param in params:
-        if param not in known and param not in OWN:
-            raise ValueError(f"{name} has no parameter '{param}'{near(param, [*known, *OWN])}")
+    unknown = [param for param in params if param not in known and param not in OWN]
+    if unknown and not takes_any(cls):
+        raise ValueError(f"{name} has no parameter '{unknown[0]}'{near(unknown[0], [*known, *OWN])}")
+    estimator.set_params(**dict.fromkeys(unknown))  # so that it knows them from now on
     mlsql.sklearn_configure_params(estimator, params)
     if "random_state" in known and "random_state" not in params and mlsql.seed() is not None:
         estimator.set_params(random_state=mlsql.seed())
@@ -82,6 +83,11 @@ def check_use(estimator: Any, name: str) -> None:
         raise ValueError(f"{name} does not learn from feature vectors; write a training script")
     if not hasattr(estimator, "predict") and not hasattr(estimator, "transform"):
         raise ValueError(f"{name} has, with these parameters, neither predict nor transform, so a model of it could not be used")
+
+
+def takes_any(cls: type) -> bool:
+    """Whether it takes parameters that it does not name, as LightGBM's and XGBoost's do."""
+    return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in inspect.signature(cls).parameters.values())
 
 
 def needs_labels(estimator: Any) -> bool:

@@ -11,7 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.language import compile_script
-from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, Plan, Predict, PythonEnv, Register, Save, Select, Train, dump_plan
+from mlsql_runtime.plan import (
+    MAX_SEED,
+    FileFeed,
+    KafkaFeed,
+    Load,
+    Plan,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Select,
+    Train,
+    builtin_name,
+    builtin_script,
+    dump_plan,
+)
 
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "T")  # which is t
 _ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"'`\\${};"), max_size=12)
@@ -29,6 +44,7 @@ _PYTHON = st.builds(
     flags=st.lists(_ANY, max_size=2).map(tuple),
     envs=_OPTIONS,
     timeout=st.none() | st.floats(0.1, 1e6),
+    seed=st.none() | st.integers(0, MAX_SEED),
 )
 _FILES = st.builds(FileFeed, format=st.sampled_from(["json", "csv"]), file_num=_COUNTS, options=_OPTIONS)
 _KAFKA = st.builds(
@@ -80,6 +96,15 @@ _STATEMENTS = st.one_of(
         min_score=_SCORES,
         only_if_better=_SCORES,
         sample_table=st.sampled_from([None, "t"]),
+        params=_OPTIONS,
+    ),
+    st.builds(
+        Train,
+        table=st.just("t"),
+        model_path=_TEXT,
+        script_path=st.just(builtin_script("sklearn")),
+        fit_params=_OPTIONS.map(lambda own: (own | {"moduleName": "sklearn.svm", "className": "SVC"},)),
+        python=_PYTHON,
     ),
     st.builds(
         Predict,
@@ -121,8 +146,14 @@ def system(python: PythonEnv) -> dict[str, Any]:
         "pythonParam": shlex.join(python.flags),
         "envs": json.dumps(dict(python.envs)),
         "timeout": python.timeout,
+        "seed": python.seed,
     }
     return prefixed("systemParam.", values)
+
+
+def script(path: str) -> dict[str, Any]:
+    builtin = builtin_name(path)
+    return {"pythonScriptPath": path} if builtin is None else {"builtin": builtin}
 
 
 def feed(made: FileFeed | KafkaFeed) -> dict[str, Any]:
@@ -156,7 +187,7 @@ def written(made: Any) -> str:
         case Train():
             groups = {f"fitParam.{i}.{key}": value for i, group in enumerate(made.fit_params) for key, value in group.items()}
             values = {
-                "pythonScriptPath": made.script_path,
+                **script(made.script_path),
                 "validateTable": made.validate_table,
                 "keepVersions": made.keep_versions,
                 "scoreMode": "max" if made.greater_is_better else "min",
@@ -175,6 +206,7 @@ def written(made: Any) -> str:
                 "minScore": made.min_score,
                 "onlyIfBetter": made.only_if_better,
                 "sampleTable": made.sample_table,
+                **prefixed("fitParam.0.", made.params),
             }
             return f"register PythonAlg.{back_quoted(made.model_path)} as {made.function} {options(values)};"
         case Predict():

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from mlsql_runtime.errors import InputError, ScriptNotFound
+from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, helper_names, read_bundle
 from mlsql_runtime.store.location import Location
 
@@ -47,6 +51,31 @@ def test_a_script_in_remote_storage_is_bundled(root: Location) -> None:
     (root / "lib" / "a.py").write(b"A = 1")
     assert read_bundle(root.uri, "train").files == {"train.py": b"print(1)", "lib/a.py": b"A = 1"}
     assert read_bundle((root / "train.py").uri, "train").files == {"train.py": b"print(1)"}
+
+
+@pytest.mark.parametrize(("statement", "entry"), [("train", "train.py"), ("register", "predict.py")])
+def test_a_built_in_algorithm_is_a_folder_of_this_package(statement: str, entry: str) -> None:
+    bundle = read_bundle("builtin:sklearn", statement)
+    assert (bundle.entry, bundle.facts.name) == (entry, "builtin:sklearn")
+    assert {"train.py", "predict.py", "check.py", "estimators.py", "scores.py"} == set(bundle.files)
+    check_syntax(bundle, "builtin:sklearn")
+
+
+def test_a_built_in_algorithm_is_found_in_what_jobs_ship(tmp_path: Path) -> None:
+    archive, _ = write_bundle(tmp_path)
+    source = "from mlsql_runtime.script.bundle import read_bundle; print(read_bundle('builtin:sklearn', 'train').facts.sha256)"
+    environment = {**os.environ, "PYTHONPATH": str(archive)}
+    command = [sys.executable, "-c", f"import mlsql_runtime; print(mlsql_runtime.__file__); {source}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path)
+    place, digest = done.stdout.splitlines()
+    assert place.startswith(str(archive))
+    assert digest == read_bundle("builtin:sklearn", "train").facts.sha256
+
+
+@pytest.mark.parametrize(("name", "statement"), [("sklearn", "predict"), ("nothing", "train")])
+def test_a_built_in_algorithm_without_such_a_script(name: str, statement: str) -> None:
+    with pytest.raises(ScriptNotFound, match=f"the built-in algorithm '{name}' has no "):
+        read_bundle(f"builtin:{name}", statement)
 
 
 @pytest.mark.parametrize("name", ["nothing.py", "nothing"])
