@@ -7,16 +7,13 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import RESOURCE, Train, builtin_name
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
-
-if TYPE_CHECKING:
-    from mlsql_runtime.steps.job import Job
+from mlsql_runtime.steps.job import Job, system_params
 
 CHECK = "check.py"  # of a built-in algorithm: prints a line for each group that it cannot train
 _ABOUT_A_GROUP = "fitParam."
@@ -34,8 +31,6 @@ def check_algorithms(statement: Train, bundle: ScriptBundle, job: Job) -> None:
 
     :raises InputError: with what is wrong with all groups, such as a class that is no estimator.
     """
-    from mlsql_runtime.steps.job import system_params
-
     if builtin_name(statement.script_path) is None:
         return
     check = _Check(statement, replace(bundle, entry=CHECK), dict(system_params(statement.python)))

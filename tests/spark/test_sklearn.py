@@ -14,7 +14,7 @@ from sklearn.datasets import load_svmlight_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from support.workbench import EXAMPLES, SAMPLE, TESTS, WIDTH, Run
+from support.workbench import EXAMPLES, SAMPLE, TESTS, WIDTH, Run, Script
 
 from mlsql_runtime import engine
 from mlsql_runtime.language import compile_script
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
 
 BUILTIN = "builtin:sklearn"
-BUILTIN_PAGE = (TESTS.parent / "docs" / "builtin.md").read_text(encoding="utf-8")
 X, Y = load_svmlight_file(SAMPLE, n_features=WIDTH)
 X = X.toarray()
 # X is 0 to 199 in no order; y is what can be learned of it, word says it, and text has it among other words
@@ -63,6 +62,12 @@ def manifest_of(path: Path) -> Manifest:
 
 def model_of(path: Path, alg_index: int) -> Any:
     return pickle.loads((path / f"_model_1/model/{alg_index}/model.pickle").read_bytes())
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """What a page of the documentation shows in a language."""
+    text = (TESTS.parent / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 @pytest.fixture(params=["files", "Kafka"])
@@ -199,24 +204,43 @@ def test_a_pipeline_on_texts(run: Run, spark: SparkSession, tmp_path: Path) -> N
     assert {row.text: row.prediction for row in rows} == {row.text: own.predict([row.text])[0] for row in table}
 
 
-def test_lightgbm(run: Run, spark: SparkSession, tmp_path: Path) -> None:
-    boosted = {"n_estimators": "10", "min_child_samples": "5", "verbosity": "-1", "n_jobs": "1"}
-    groups = tuple(group("lightgbm.LGBMClassifier", num_leaves=leaves, **boosted) for leaves in ("3", "7"))
-    path = tmp_path / "m"
-    chance = Register(model_path=str(path), function="chance", script_path=BUILTIN, params={"method": "predict_proba"})
-    result = train_result(run(trained(path, BUILTIN, *groups, validate_fraction=0.3), chance))
-    assert [model_of(path, index).num_leaves for index in range(2)] == [3, 7]
-    assert "lightgbm" in manifest_of(path).fits[0].packages
-    answers = np.array([row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()])
-    assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
+# -- the pages
 
 
-def test_the_script_of_the_documentation(spark: SparkSession, tmp_path: Path) -> None:
-    (script,) = re.findall(r"```sql\n(.*?)```", BUILTIN_PAGE, re.DOTALL)
+@pytest.mark.parametrize("page", ["builtin.md", "frameworks/lightgbm.md"])
+def test_the_mlsql_of_a_page(spark: SparkSession, tmp_path: Path, page: str) -> None:
+    (script,) = blocks(page, "sql")
     compiled = compile_script(script, variables={"data": SAMPLE, "model": str(tmp_path / "m")})
     engine.run(Plan(job_id="docs", statements=compiled.statements), spark).raise_for_error()
     assert spark.table("predicted").filter("label = prediction").count() > 90
-    assert [row.status for row in spark.table("groups").collect()] == ["success", "success"]
+    assert {row.status for row in spark.table("groups").collect()} == {"success"}
+
+
+def test_the_scripts_of_the_scikit_learn_page(
+    run: Run, spark: SparkSession, tmp_path: Path, script: Script, feed: FileFeed | KafkaFeed
+) -> None:
+    train, predict = (script(text, f"{at}.py") for at, text in enumerate(blocks("frameworks/scikit-learn.md", "python")))
+    path = tmp_path / "m"
+    groups = ({"C": "0.01"}, {"C": "1"})
+    register = Register(model_path=str(path), function="chance", script_path=predict)
+    result = train_result(run(trained(path, train, *groups, validate_table="data", feed=feed), register))
+    answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
+    assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
+
+
+def test_the_script_of_the_lightgbm_page(
+    run: Run, spark: SparkSession, tmp_path: Path, script: Script, feed: FileFeed | KafkaFeed
+) -> None:
+    (train,) = blocks("frameworks/lightgbm.md", "python")
+    path = tmp_path / "m"
+    groups = tuple({"n_estimators": "30", "min_child_samples": "5", "num_leaves": leaves} for leaves in ("3", "7"))
+    chance = Register(model_path=str(path), function="chance", script_path=BUILTIN, params={"method": "predict_proba"})
+    result = train_result(run(trained(path, script(train), *groups, validate_table="data", feed=feed), chance))
+    assert [model_of(path, index).num_leaves for index in range(2)] == [3, 7]
+    assert [list(fit.metrics) for fit in result.fits] == [["binary_logloss"]] * 2
+    assert "lightgbm" in manifest_of(path).fits[0].packages
+    answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
+    assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
 
 
 # -- versions

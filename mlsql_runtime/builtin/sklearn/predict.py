@@ -1,13 +1,15 @@
 """Predict with a model of scikit-learn's kind: vectors in, vectors out. docs/builtin.md says what they mean."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import mlsql
 import numpy as np
 import python_fun
 from estimators import near, takes_sparse
-from scipy.sparse import issparse
+from scipy.sparse import issparse, vstack
 
+CELLS = 1 << 22  # of a dense matrix at a time: 32 MiB
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
 method = mlsql.get_param(mlsql.fit_param, "method", None)
 
@@ -23,14 +25,24 @@ def predict(X: Any, model: Any) -> Any:
     called = method or ("predict" if hasattr(model, "predict") else "transform")
     if not hasattr(model, called):
         raise AttributeError(f"{type(model).__name__}, as it was trained, has no {called}")
-    answer = getattr(model, called)(X.toarray() if issparse(X) and not takes_sparse(model) else X)
-    if issparse(answer):
-        return answer.tocsr()
-    answer = np.asarray(answer)
+    answers = [getattr(model, called)(rows) for rows in pieces(X, takes_sparse(model))]
+    if issparse(answers[0]):
+        return vstack(answers, format="csr")
+    answer = np.concatenate(answers)
     if answer.dtype.kind not in "OUS":
         return answer
     order = np.argsort(model.classes_)  # a vector holds numbers: a class with a name is answered by its place in classes_
     return order[np.searchsorted(model.classes_, answer, sorter=order)]
+
+
+def pieces(X: Any, sparse: bool) -> Iterator[Any]:
+    """The rows as they are; or, for a model that takes no sparse matrix, as dense ones of a bounded size."""
+    if sparse or not issparse(X):
+        yield X
+        return
+    step = max(1, CELLS // X.shape[1])
+    for start in range(0, X.shape[0], step):
+        yield X[start : start + step].toarray()
 
 
 python_fun.batch_udf(predict)

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.base import BaseEstimator
+from sklearn.naive_bayes import GaussianNB
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import mlsql_runtime
 from mlsql_runtime.feed.table_files import TableFiles
@@ -256,6 +259,56 @@ def test_the_seed_is_the_random_state(run: Run, named_classes: TableFiles) -> No
         options = {"fit_param": forest, "system_param": {"seed": "11"}, "data": named_classes}
         found.append(model_of(run(bundle.files[bundle.entry], files=others, **options)).random_state)
     assert found == [11, 5]
+
+
+@pytest.fixture
+def predict(run: Run, tmp_path: Path) -> Callable[..., Any]:
+    """Run the built-in predict script as a registration does, and call what it handed over, as a Python worker does."""
+    bundle = read_bundle("builtin:sklearn", "register")
+    others = {name: text.decode() for name, text in bundle.files.items() if name != bundle.entry}
+
+    def call(model: Any, rows: Any, **params: str) -> Any:
+        target = tmp_path / "function.pickle"
+        options = {"role": "register", "function_file": str(target), "fit_param": params, "files": others}
+        ran = run(bundle.files[bundle.entry], entry=bundle.entry, **options)
+        assert ran.outcome.problem is None, ran.lines
+        return pickle.loads(target.read_bytes())["predict"](rows, model)
+
+    return call
+
+
+def test_classes_with_names_are_answered_by_their_places(predict: Callable[..., Any]) -> None:
+    model = GaussianNB().fit(X, NAMES)
+    places = predict(model, X)
+    assert [model.classes_[place] for place in places] == model.predict(X).tolist()
+    model.classes_ = model.classes_[::-1]  # another package may have them in another order
+    assert [model.classes_[place] for place in predict(model, X)] == model.predict(X).tolist()
+
+
+def test_numbers_are_answered_as_they_are(predict: Callable[..., Any]) -> None:
+    model = GaussianNB().fit(X, np.where(NAMES == "spam", 5.0, 2.0))
+    assert np.array_equal(predict(model, X), model.predict(X))
+    assert np.array_equal(predict(model, X, method="predict_proba"), model.predict_proba(X))
+
+
+def test_sparse_rows_are_dense_for_a_model_that_takes_no_others(predict: Callable[..., Any]) -> None:
+    model = GaussianNB().fit(X, NAMES)
+    assert np.array_equal(predict(model, csr_matrix(X)), predict(model, X))
+    wide = csr_matrix((np.ones(3), ([0, 4, 9], [0, 700_000, 999_999])), shape=(10, 1_000_000))  # more than one piece
+    model = GaussianNB().fit(np.eye(2, 1_000_000), [0, 1])
+    assert np.array_equal(predict(model, wide), model.predict(wide.toarray()))
+
+
+def test_a_model_without_predict_transforms(predict: Callable[..., Any]) -> None:
+    scaler = StandardScaler().fit(X)
+    assert np.array_equal(predict(scaler, X), scaler.transform(X))
+    encoder = OneHotEncoder().fit(X.round())
+    assert np.array_equal(predict(encoder, X.round()).toarray(), encoder.transform(X.round()).toarray())
+
+
+def test_a_method_that_a_model_has_not_is_named(predict: Callable[..., Any]) -> None:
+    with pytest.raises(AttributeError, match="StandardScaler, as it was trained, has no predict_proba"):
+        predict(StandardScaler().fit(X), X, method="predict_proba")
 
 
 def test_the_predict_script_takes_one_parameter(run: Run, tmp_path: Path) -> None:
