@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from mlsql_runtime.store.location import Location
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+JSON = "json"
 PARQUET = FileFeed(format="parquet")
 # Spark's own escaping of CSV is ambiguous outside of quotes; doubled quotes (RFC 4180) are what every other reader expects.
 CSV_OPTIONS = {"escape": '"'}
@@ -22,10 +24,11 @@ CSV_OPTIONS = {"escape": '"'}
 
 @dataclass(frozen=True)
 class Exported:
-    """A table written to ``place``."""
+    """A table written to ``place``; ``options`` are the writer's."""
 
     place: Location
-    feed: FileFeed
+    format: str
+    options: Mapping[str, str]
     facts: TableFacts
 
     def bring(self, folder: Path) -> TableFiles:
@@ -36,8 +39,8 @@ class Exported:
         folder.mkdir(exist_ok=True)
         return TableFiles(
             path=str(folder),
-            format=self.feed.format,
-            options=self.feed.options,
+            format=self.format,
+            options=self.options,
             rows=self.facts.rows,
             schema=self.facts.schema,
         )
@@ -50,9 +53,10 @@ def spark_uri(place: Location) -> str:
     return place.uri.replace("s3://", "s3a://", 1)
 
 
-def written_as(feed: FileFeed) -> FileFeed:
-    """How a table is written when ``feed`` is asked for."""
-    return replace(feed, options={**CSV_OPTIONS, **feed.options}) if feed.format == "csv" else feed
+def written_as(feed: FileFeed) -> tuple[str, Mapping[str, str]]:
+    """Format and options with which a table is written when ``feed`` is asked for."""
+    format = feed.format or JSON
+    return format, {**CSV_OPTIONS, **feed.options} if format == "csv" else feed.options
 
 
 def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> Exported:
@@ -62,14 +66,14 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     """
     from pyspark.errors import AnalysisException
 
-    feed = written_as(feed)
+    format, options = written_as(feed)
     watch = Watch(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
-        watch.table.write.format(feed.format).options(**feed.options).save(spark_uri(place))
+        watch.table.write.format(format).options(**options).save(spark_uri(place))
     except AnalysisException as error:
         if "UNSUPPORTED_DATA_TYPE" in str(error):
             raise DataError(
                 f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
             ) from error
         raise
-    return Exported(place, feed, watch.facts())
+    return Exported(place, format, options, watch.facts())
