@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.facts import TableFacts, Watch
+from mlsql_runtime.feed.node_files import bring_files
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.store.location import Location
@@ -31,12 +32,9 @@ class Exported:
     options: Mapping[str, str]
     facts: TableFacts
 
-    def bring(self, folder: Path) -> TableFiles:
-        """Have the files in a local folder, linked where that is possible."""
-        self.place.download(folder, link=True)
-        for mark in [folder / "_SUCCESS", *folder.glob(".*.crc")]:  # Spark's own
-            mark.unlink(missing_ok=True)
-        folder.mkdir(exist_ok=True)
+    def bring(self, folder: Path, lasting: bool = False) -> TableFiles:
+        """Have the files in a local folder; ``lasting`` when that may outlive ``place``."""
+        bring_files(self.place, folder, lasting)
         return TableFiles(
             path=str(folder),
             format=self.format,

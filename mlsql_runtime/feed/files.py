@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.json_lines import read_json
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.table_files import TableFiles, data_files
 
 READ_ROWS = 8192
 PARQUET_BUFFER = 1 << 20  # bytes of a column that are read at a time; without one it is all that a row group has of it
@@ -42,12 +41,6 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
         raise DataError(
             f"{table.path}: Spark wrote {table.rows} rows, the script was offered {found}", expected=table.rows, found=found
         )
-
-
-def data_files(folder: str) -> list[str]:
-    """The files that hold rows, in a fixed order; Spark's own begin with ``_`` or ``.``."""
-    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names if name[0] not in "._"]
-    return sorted(paths)
 
 
 def _has_content(path: str) -> bool:

@@ -44,9 +44,9 @@ def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage
             check_columns(request.statement, bundle, job.table(TABLE).columns)
             statement = with_format(request.statement, bundle, job)
             with training_data(statement, job, Location.of(str(stage / "export"))) as data:
-                validate = None if data.validate is None else data.validate.bring(folder / VALIDATE)
+                validate = None if data.validate is None else data.validate.bring(folder / VALIDATE, lasting=True)
                 assert isinstance(data.table, Exported)
-                return data.table.bring(folder / DATA), validate
+                return data.table.bring(folder / DATA, lasting=True), validate
     except Exception as error:
         ours = translate(error)
         raise ours from (None if ours is error else error)
