@@ -256,20 +256,14 @@ class Location:
             with target._made_parent():
                 self.fs.put_file(str(file), target.path)
 
-    def download(self, folder: Path, link: bool = False) -> None:
-        """Bring the file, or all files below, into a local folder.
-
-        :param link: hard links instead of copies where the disk allows it; only for files that nobody keeps.
-        """
+    def download(self, folder: Path) -> None:
+        """Bring the file, or all files below, into a local folder."""
         relative = self.files() if self.is_dir() else {"": 0}
         for name in relative:
             source = f"{self.path}/{name}" if name else self.path
             target = folder / (name or self.name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if link and self.is_local:
-                _link_or_copy(source, target)
-            else:
-                self.fs.get_file(source, str(target))
+            self.fs.get_file(source, str(target))
 
     @contextlib.contextmanager
     def _in_words(self, done: str = "read") -> Iterator[None]:

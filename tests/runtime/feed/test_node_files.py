@@ -106,7 +106,7 @@ def test_what_another_training_uses_right_now_stays(remote: Location, tmp_path: 
 class Breaking(Location):
     """Storage that fails in the middle."""
 
-    def download(self, folder: Path, link: bool = False) -> None:
+    def download(self, folder: Path) -> None:
         (folder / "part-0.json").write_text("half")
         raise ConnectionError("gone")
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -219,14 +218,6 @@ def test_one_file_comes_down_under_its_own_name(root: Location, tmp_path: Path) 
     (root / "words.txt").write(b"a b")
     (root / "words.txt").download(tmp_path / "target")
     assert (tmp_path / "target" / "words.txt").read_bytes() == b"a b"
-
-
-def test_links_save_copies_on_the_same_disk(local_root: Location, tmp_path: Path) -> None:
-    (local_root / "part-0").write(b"rows")
-    local_root.download(tmp_path / "target", link=True)
-    assert os.path.samefile(tmp_path / "target" / "part-0", f"{local_root.path}/part-0")
-    local_root.download(tmp_path / "copy")
-    assert not os.path.samefile(tmp_path / "copy" / "part-0", f"{local_root.path}/part-0")
 
 
 def test_only_an_empty_folder_is_removed_if_empty(local_root: Location) -> None:
