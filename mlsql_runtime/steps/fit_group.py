@@ -102,7 +102,7 @@ def _write_samples(data: TableFiles | TableTopic, column: str, place: Location) 
     from mlsql_runtime.feed.reader import read_arrow, rebatch
 
     try:
-        first = next(rebatch(read_arrow(data), SAMPLE_ROWS)).select([column])
+        first = next(rebatch(read_arrow(data, [column]), SAMPLE_ROWS))
     except (MLSQLError, OSError, pa.ArrowException):
         return  # a format or a compression that only the script reads
     buffer = io.BytesIO()
