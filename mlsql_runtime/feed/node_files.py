@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mlsql_runtime.errors import StorageError
 from mlsql_runtime.feed.table_files import data_files
 from mlsql_runtime.store.location import Location
 
@@ -58,9 +59,13 @@ def node_copy(place: Location, application: Path) -> Iterator[Path]:
     """A copy of ``place`` on this node, for as long as the block runs: whoever comes first brings it, others wait for it.
 
     Spark removes it with the application. Until then the next training of the application does, so that there is one at a time.
+
+    :raises StorageError: when somebody else made the folder for it.
     """
     root = application / "mlsql-tables"
     root.mkdir(mode=0o700, exist_ok=True)
+    if root.stat().st_uid != os.getuid():
+        raise StorageError(f"{root} belongs to another user, who could change the tables in it; have it removed", path=str(root))
     training = root / hashlib.sha256(place.uri.rpartition("/")[0].encode()).hexdigest()[:16]
     with _lock(training, fcntl.LOCK_EX):
         folder = training / place.name
