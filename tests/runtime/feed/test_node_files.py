@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mlsql_runtime.errors import StorageError
 from mlsql_runtime.feed.node_files import bring_files, node_copy
 from mlsql_runtime.store.location import Location
 
@@ -101,6 +102,13 @@ def test_what_another_training_uses_right_now_stays(remote: Location, tmp_path: 
     another = filled(Location.of(f"{remote.uri}-of-another/data"))
     with node_copy(remote, tmp_path) as data, node_copy(another, tmp_path):
         assert DATA.items() <= contents(data).items()
+
+
+def test_a_folder_of_another_user_is_not_trusted(remote: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mlsql-tables").mkdir()
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    with pytest.raises(StorageError, match=f"{tmp_path}/mlsql-tables belongs to another user"), node_copy(remote, tmp_path):
+        pytest.fail("there is nothing to see")
 
 
 class Breaking(Location):
