@@ -184,13 +184,14 @@ def page_notes() -> str:
 
 - {ours.BATCH}: `python_fun.batch_udf`; {ours.ROW}: `python_fun.udf`, the model loaded once per worker. Trained and registered
   by the engine, as in every job.
-- {peers.NOTHING}: vectors in, one constant vector of one number out for each row. No function in Python can be faster than that.
+- {peers.NOTHING}: vectors in, one constant vector of one number out for each row; no function over vectors that is written
+  in Python can be faster.
 - {peers.MLFLOW}: the sklearn flavour, called with an array of the vector, or with a column for each number.
 - {peers.BATCH_UDF}: from `pyspark.ml.functions`, batches of {peers.BATCH_SIZE:,}.
 - {peers.PANDAS}: `numpy.stack` and `predict`, by hand.
 - {peers.ROW}: `udf(…, useArrow=False)`, the model loaded once per worker.
-- {page.ORIGINAL}: for each row the pickled function and three pickled arguments to a Python worker, a pickled answer back, over a
-  socket, without the JVM's part in it.
+- {page.ORIGINAL}: for each row the pickled function and three pickled arguments go to a Python worker over a socket, and a
+  pickled answer comes back; without what the JVM and Spark did around it, so it is faster here than it was.
 - {in_memory.IN_MEMORY}: no Spark. Cheap models: a process for each core, with its share of the rows; forests: `n_jobs={CORES}`.
 """
 

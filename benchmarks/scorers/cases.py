@@ -31,11 +31,11 @@ class Case:
     few_rows: int = 0
 
 
-BAYES = Case("sparse 692, naive Bayes", sparse=True, width=692, model="bayes", rows=200_000, few_rows=8_000)
-LOGISTIC = Case("dense 100, logistic", sparse=False, width=100, model="logistic", rows=600_000, few_rows=8_000)
-NARROW = Case("dense 10, logistic", sparse=False, width=10, model="logistic", rows=1_000_000, few_rows=8_000)
-FOREST = Case("dense 100, forest", sparse=False, width=100, model="forest", rows=100_000)
-SPARSE_FOREST = Case("sparse 692, forest", sparse=True, width=692, model="forest", rows=50_000)
+BAYES = Case("sparse 692, naive Bayes", sparse=True, width=692, model="bayes", rows=200_000, few_rows=4_000)
+LOGISTIC = Case("dense 100, logistic", sparse=False, width=100, model="logistic", rows=400_000, few_rows=4_000)
+NARROW = Case("dense 10, logistic", sparse=False, width=10, model="logistic", rows=800_000, few_rows=4_000)
+FOREST = Case("dense 100, forest", sparse=False, width=100, model="forest", rows=60_000)
+SPARSE_FOREST = Case("sparse 692, forest", sparse=True, width=692, model="forest", rows=20_000)
 CASES = (BAYES, LOGISTIC, NARROW, FOREST, SPARSE_FOREST)
 
 
