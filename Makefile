@@ -36,10 +36,8 @@ peers: setup
 
 bench: peers ## Benchmarks against peers; writes benchmarks/results
 	@PYTHONPATH=.work/bench $(BIN)/python benchmarks/scoring.py
-	@$(BIN)/python benchmarks/kafka_transport.py
-	@$(BIN)/python benchmarks/mlsql_fit.py
-	@$(BIN)/python benchmarks/language.py
-	@$(BIN)/python benchmarks/waiting.py
+	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting; do \
+		$(BIN)/python benchmarks/$$each.py || exit 1; done
 
 constraints: setup ## Resolve constraints.txt anew, for every supported Python
 	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt
