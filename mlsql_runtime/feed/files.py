@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.json_lines import read_json
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.table_files import TableFiles, data_files
 
-READ_ROWS = 8192
-PARQUET_BUFFER = 1 << 20  # bytes of a column that are read at a time; without one it is all that a row group has of it
+READ_ROWS, READ_BYTES = 8192, 4 << 20  # of Parquet at a time, bytes before compression; whichever is less
+BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
 def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -44,12 +43,6 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
         )
 
 
-def data_files(folder: str) -> list[str]:
-    """The files that hold rows, in a fixed order; Spark's own begin with ``_`` or ``.``."""
-    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names if name[0] not in "._"]
-    return sorted(paths)
-
-
 def _has_content(path: str) -> bool:
     """Whether there is a byte in it: Spark writes an empty file, compressed perhaps, for an empty partition."""
     with pa.input_stream(path, compression="detect") as stream:
@@ -59,8 +52,11 @@ def _has_content(path: str) -> bool:
 def _read_parquet(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, buffer_size=PARQUET_BUFFER) as file:
-        yield from file.iter_batches(batch_size=READ_ROWS, columns=list(columns))
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:  # else a whole row group is in memory
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        row_bytes = sum(group.total_byte_size for group in groups) // max(file.metadata.num_rows, 1)
+        rows = max(1, min(READ_ROWS, READ_BYTES // max(row_bytes, 1)))
+        yield from file.iter_batches(batch_size=rows, columns=list(columns))
 
 
 def _read_orc(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -17,7 +17,7 @@ import pyarrow.json as arrow_json
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.vectors import VECTOR_TYPE, is_vector
 
-BLOCK = 8 << 20  # bytes of text at a time; a row must fit, so it grows when one does not
+BLOCK = 1 << 20  # bytes of text at a time, of which Arrow has several under way; a row must fit, or it grows
 MAX_BLOCK = 1 << 30
 ROWS = 8192
 _OTHER_TYPE = re.compile("changed from (number|string) to (number|string)")

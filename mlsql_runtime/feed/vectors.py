@@ -45,8 +45,7 @@ def is_vector(kind: pa.DataType) -> bool:
 def widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The length of each vector, shape (n,), int64; -1 for null."""
     kinds = _kinds(vectors)
-    lengths = _with_nulls(pc.list_value_length(pc.struct_field(vectors, "values")))
-    found = np.where(kinds == DENSE, lengths, _with_nulls(pc.struct_field(vectors, "size")))
+    found = np.where(kinds == DENSE, _lengths(_field(vectors, "values")), _with_nulls(_field(vectors, "size")))
     found[kinds == _NULL] = _NULL
     return found
 
@@ -77,9 +76,14 @@ def has_sparse(vectors: pa.StructArray) -> bool:
     return bool((_kinds(vectors) == SPARSE).any())
 
 
+def _field(vectors: pa.StructArray, name: str) -> pa.Array:
+    """A field of each vector; null where the vector is."""
+    return pc.struct_field(vectors, name) if vectors.null_count else vectors.field(name)
+
+
 def _kinds(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     """SPARSE, DENSE or _NULL of each vector, shape (n,)."""
-    return _with_nulls(pc.struct_field(vectors, "type"))
+    return _with_nulls(_field(vectors, "type"))
 
 
 def _with_nulls(array: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -102,23 +106,29 @@ def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
 
 def _flat(lists: pa.ListArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The values of all lists without gaps, and where each begins, shape (n + 1,); a null list is an empty one."""
-    lengths = _with_nulls(pc.list_value_length(lists)).clip(min=0)
-    return to_numpy(lists.flatten()), np.concatenate(([0], np.cumsum(lengths)))
+    return to_numpy(lists.flatten()), np.concatenate(([0], np.cumsum(_lengths(lists).clip(min=0))))
+
+
+def _lengths(lists: pa.ListArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The length of each list, shape (n,); _NULL for null."""
+    if lists.null_count:
+        return _with_nulls(pc.list_value_length(lists))
+    return np.diff(np.from_dlpack(lists.offsets)).astype(np.int64)
 
 
 def to_csr(vectors: pa.StructArray, width: int) -> csr_matrix:
     """Sparse vectors as a CSR matrix of shape (n, width), float64; the values are not copied."""
     from scipy.sparse import csr_matrix
 
-    values, offsets = _flat(pc.struct_field(vectors, "values"))
-    indices, _ = _flat(pc.struct_field(vectors, "indices"))
+    values, offsets = _flat(_field(vectors, "values"))
+    indices, _ = _flat(_field(vectors, "indices"))
     return csr_matrix((values, indices, offsets), shape=(len(vectors), width))
 
 
 def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Vectors of either kind as an array of shape (n, width), float64. All dense: a view of Arrow's memory."""
     if (_kinds(vectors) == DENSE).all():
-        return to_numpy(pc.struct_field(vectors, "values").flatten()).reshape(len(vectors), width)
+        return to_numpy(_field(vectors, "values").flatten()).reshape(len(vectors), width)
     dense = np.zeros((len(vectors), width))
     fill(dense, vectors)
     return dense
@@ -127,16 +137,16 @@ def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np
 def fill(dense: np.ndarray[Any, np.dtype[np.float64]], vectors: pa.StructArray) -> None:
     """Write vectors of either kind into an array of zeros, shape (n, width), contiguous; null leaves its row as it is."""
     kinds, width = _kinds(vectors), dense.shape[1]
-    values, starts = _flat(pc.struct_field(vectors, "values"))
+    values, starts = _flat(_field(vectors, "values"))
     if (kinds == DENSE).all():
         dense[:] = values.reshape(len(vectors), width)
         return
     place = np.repeat(np.arange(len(vectors)) * width, np.diff(starts))  # in the flat array, of each value
-    is_sparse = np.repeat(kinds == SPARSE, np.diff(starts))
-    indices, _ = _flat(pc.struct_field(vectors, "indices"))
-    if is_sparse.all():
+    indices, _ = _flat(_field(vectors, "indices"))
+    if not (kinds == DENSE).any():
         place += indices
     else:
+        is_sparse = np.repeat(kinds == SPARSE, np.diff(starts))
         place[is_sparse] += indices
         place[~is_sparse] += np.tile(np.arange(width), int((kinds == DENSE).sum()))
     dense.reshape(-1)[place] = values
@@ -160,8 +170,8 @@ def serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
     """Row by row what ``VectorUDT().serialize`` gives: ``(0, size, indices, values)`` or ``(1, None, None, values)``."""
     kinds = pc.struct_field(vectors, "type").to_pylist()
     sizes = pc.struct_field(vectors, "size").to_pylist()
-    indices, at = _flat(pc.struct_field(vectors, "indices"))
-    values, start = _flat(pc.struct_field(vectors, "values"))
+    indices, at = _flat(_field(vectors, "indices"))
+    values, start = _flat(_field(vectors, "values"))
     index_list, value_list = indices.tolist(), values.tolist()
     for row, kind in enumerate(kinds):
         if kind is None:
@@ -204,10 +214,10 @@ def parts(vectors: pa.StructArray) -> Parts:
     width = widths(vectors)
     null = width < 0
     sparse = pc.fill_null(pc.equal(pc.struct_field(vectors, "type"), SPARSE), False).to_numpy(zero_copy_only=False)
-    values, starts = _flat(pc.struct_field(vectors, "values"))
+    values, starts = _flat(_field(vectors, "values"))
     columns = ranks(starts)
     if sparse.any():
-        indices, _ = _flat(pc.struct_field(vectors, "indices"))
+        indices, _ = _flat(_field(vectors, "indices"))
         columns[np.repeat(sparse, np.diff(starts))] = indices
     return Parts(sparse, null, np.where(null, 0, width), starts, columns, values)
 

@@ -9,15 +9,16 @@ from typing import Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.vectors import from_serialized, serialized
+from mlsql_runtime.feed.vectors import from_serialized
 from mlsql_runtime.scoring.contract import failed, shown
+from mlsql_runtime.scoring.pickled_rows import pickled
 
 Predict = Callable[[int, Any], Any]
 _NO_VECTORS = (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, IndexError)
 
 
 class RowScorer:
-    """Only the row itself is pickled for each row; what is the same for all of them is pickled here."""
+    """What is the same for all rows is pickled here, once."""
 
     def __init__(self, name: str, predict: Predict, model_dir: str, train_params: Mapping[str, str] | None) -> None:
         self._name, self._predict = name, predict
@@ -25,15 +26,15 @@ class RowScorer:
         self._constants = tuple(pickle.dumps(constant) for constant in constants)
 
     def score(self, partition: int, vectors: pa.StructArray, width: int) -> pa.StructArray:
-        rows = [None if row is None else self._one(partition, row) for row in serialized(vectors)]
+        rows = [None if row is None else self._one(partition, row) for row in pickled(vectors)]
         try:
             return from_serialized(rows)
         except _NO_VECTORS as error:
             raise self._wrong_answer(next(row for row in rows if not _is_serialized(row))) from error
 
-    def _one(self, partition: int, row: Any) -> Any:
+    def _one(self, partition: int, row: bytes) -> Any:
         try:
-            answer = list(self._predict(partition, iter((pickle.dumps(row), *self._constants))))
+            answer = list(self._predict(partition, iter((row, *self._constants))))
         except Exception as error:
             raise failed(self._name, error) from error
         if len(answer) != 1 or not isinstance(answer[0], tuple) or len(answer[0]) != 4:

@@ -16,7 +16,7 @@ from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.algorithms import check_algorithms
 from mlsql_runtime.steps.columns import check_columns
-from mlsql_runtime.steps.data import TrainingData, training_data
+from mlsql_runtime.steps.data import TrainingData, training_data, with_format
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
 from mlsql_runtime.steps.job import Job, system_params
 from mlsql_runtime.steps.meta import groups_table, write_meta
@@ -25,7 +25,8 @@ from mlsql_runtime.steps.resume import Earlier, Finished, find_earlier, write_pr
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
-from mlsql_runtime.store.publish import Draft, claimed, earlier_version, prune
+from mlsql_runtime.store.pruning import prune
+from mlsql_runtime.store.publish import Draft, claimed, earlier_version
 from mlsql_runtime.store.read import open_model_path
 from mlsql_runtime.store.staging import Stage, is_end, staging
 
@@ -76,6 +77,7 @@ def _best(manifest: Manifest) -> str:
 def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, training: str) -> Manifest:
     if statement.table is not None:
         check_columns(statement, bundle, job.table(statement.table).columns)
+        statement = with_format(statement, bundle, job)
     with staging(root, job.job_id, training, job.plan.attempt, lambda error: is_end(translate(error))) as stage:
         environment = preflight(job, statement.python, stage.folder)
         check_algorithms(statement, bundle, job)

@@ -15,10 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError, InputError
-from mlsql_runtime.feed.files import data_files
 from mlsql_runtime.feed.json_lines import BLOCK
 from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.table_files import TableFiles, data_files
 from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, serialized
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
