@@ -12,7 +12,7 @@ from mlsql_runtime.script.bundle import ScriptBundle
 MATRICES = frozenset({"all_data", "get_validate_data", "read_batches", "sklearn_all_data", "sklearn_batch_data"})
 ROWS = "read_data"
 _READS = MATRICES | {ROWS}
-_HARMLESS = _READS | {"fit_param", "get_param", "progress", "report", "sklearn_configure_params"}
+_HARMLESS = _READS | {"fit_param", "get_param", "progress", "report", "seed", "sklearn_configure_params"}
 _PATHS, _HARMLESS_PATHS = "internal_system_param", ("algIndex", "resource", "tempModelLocalPath")
 _COMPILED = (".pyc", ".pyd", ".so", ".zip", ".egg", ".whl")
 _ANY_CODE = {"__import__", "compile", "eval", "exec"}  # built-in functions

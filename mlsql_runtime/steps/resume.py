@@ -22,7 +22,7 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.staging import Stage
 
-RESUME_VERSION = 2
+RESUME_VERSION = 3
 _OF_NO_USE = "train: what an earlier attempt left is of no use"
 
 

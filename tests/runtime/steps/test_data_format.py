@@ -7,7 +7,7 @@ import pytest
 
 from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
-from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.steps.data_format import Choice, choose_format
 
 MATRICES = "import mlsql\nX, y = mlsql.all_data()"
@@ -29,6 +29,15 @@ def test_a_script_that_reads_by_functions_gets_parquet(source: str) -> None:
     choice = chosen(source)
     assert choice is not None
     assert choice.format == "parquet"
+
+
+def test_a_built_in_algorithm_gets_parquet() -> None:
+    svc = {"moduleName": "sklearn.svm", "className": "SVC"}
+    statement = Train(table="data", model_path="m", script_path="builtin:sklearn", fit_params=(svc,))
+    bundle = read_bundle("builtin:sklearn", "train")
+    _, choice = choose_format(statement, bundle, lambda: pa.schema(WITHOUT_DOUBT))
+    assert choice is not None
+    assert (choice.format, "mlsql.read_batches" in choice.why) == ("parquet", True)
 
 
 @pytest.mark.parametrize("feed", [FileFeed(format="json"), FileFeed(format="orc"), KafkaFeed(topic="t", settings={})])
