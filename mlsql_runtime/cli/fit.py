@@ -32,7 +32,7 @@ Example:
 
 @click.command(help=_HELP, short_help="Try a training script in seconds, without Spark.")
 @click.argument("script", type=FILE, required=False)
-@click.option("--builtin", type=click.Choice(["sklearn"]), help="A ready-made algorithm instead of SCRIPT.")
+@click.option("--builtin", metavar="NAME", help="A ready-made algorithm instead of SCRIPT: sklearn.")
 @click.option("--data", required=True, metavar="REF", help="format.`path` as in MLSQL, or a path with a known ending.")
 @click.option("--option", "options", type=KeyValue(), multiple=True, help="Spark's reader option, such as header=true.")
 @click.option("--fit-param", "fit_params", type=KeyValue(), multiple=True, help="A fit parameter; resource.x=PATH too.")

@@ -11,7 +11,7 @@ from support.cluster import standalone_cluster
 from support.workbench import DATA, EXAMPLES, Script
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.errors import InterpreterError
+from mlsql_runtime.errors import InputError, InterpreterError
 from mlsql_runtime.plan import Plan, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult
 
@@ -69,4 +69,12 @@ def test_executors_are_asked_for_their_interpreter_before_data_move(hook: MLSQLH
     )
     with pytest.raises(InterpreterError, match="there is no Python interpreter /no/such/python3 on "):
         hook.run(Plan(job_id="missing", statements=(DATA, missing)))
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_executor_looks_at_built_in_algorithms_before_data_move(hook: MLSQLHook, tmp_path: Path) -> None:
+    groups = tuple({"moduleName": "sklearn.svm", "className": name} for name in ("SVC", "SVX"))
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path="builtin:sklearn", fit_params=groups)
+    with pytest.raises(InputError, match=r"^fitParam\.1: sklearn\.svm has no class 'SVX'; did you mean 'SVR'\?$"):
+        hook.run(Plan(job_id="builtin", statements=(DATA, train)))
     assert not (tmp_path / "m").exists()
