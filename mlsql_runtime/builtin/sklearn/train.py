@@ -12,26 +12,28 @@ import numpy as np
 from estimators import make_estimator, needs_labels, takes_sparse
 from scores import Score, make_score
 
-BATCH_SIZE = 1000
 params = mlsql.fit_param
 
 
-def flag(name: str, default: bool) -> bool:
-    """A parameter that is true or false."""
-    word = str(mlsql.get_param(params, name, default)).strip().lower()
-    if word not in ("true", "false"):
-        raise ValueError(f"{name} is {params[name]!r}; expected true or false")
-    return word == "true"
-
-
-def count(name: str, default: int | None) -> int | None:
+def count(name: str, default: int) -> int:
     """A parameter that is a whole number of at least 1."""
-    text = mlsql.get_param(params, name, default)
-    if text is None:
-        return None
-    if not str(text).isdecimal() or int(text) < 1:
+    text = str(mlsql.get_param(params, name, default))
+    if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"{name} is {text!r}; expected a whole number of at least 1")
     return int(text)
+
+
+def is_incremental(estimator: Any) -> bool:
+    """Whether it is to learn batch by batch, which the parameter ``incremental`` decides, or else what it can do."""
+    able = hasattr(estimator, "partial_fit")
+    asked = mlsql.get_param(params, "incremental", str(able)).strip().lower()
+    if asked not in ("true", "false"):
+        raise ValueError(f"incremental is {params['incremental']!r}; expected true or false")
+    if asked == "true" and not able:
+        raise ValueError(f"incremental is true, but {type(estimator).__name__} has no partial_fit")
+    if asked == "false" and "epochs" in params:
+        raise ValueError(f"epochs is given, but {type(estimator).__name__} is fitted at once; leave it out")
+    return asked == "true"
 
 
 def check_labels(estimator: Any, y: Any) -> None:
@@ -42,26 +44,26 @@ def check_labels(estimator: Any, y: Any) -> None:
 
 def all_labels(batch_size: int) -> Any:
     """The classes: 0 to ``labelSize`` - 1; without that parameter, what one pass over the data finds."""
-    size = count("labelSize", None)
-    if size is not None:
-        return np.arange(size)
+    if "labelSize" in params:
+        return np.arange(count("labelSize", 2))
     found = [np.unique(y) for _, y in mlsql.read_batches(batch_size) if y is not None]
     return np.unique(np.concatenate(found)) if found else np.arange(0)
 
 
 def learn_all(estimator: Any) -> None:
     """Fit on the whole table."""
-    X, y = mlsql.all_data() if takes_sparse(estimator) else mlsql.all_data(sparse=False)
+    X, y = mlsql.all_data(sparse=None if takes_sparse(estimator) else False)
     check_labels(estimator, y)
     estimator.fit(X, y) if needs_labels(estimator) else estimator.fit(X)
 
 
 def learn_batches(estimator: Any, score: Score | None, X_test: Any, y_test: Any) -> None:
     """Fit batch by batch, one batch in memory, as many times over the table as ``epochs`` says."""
-    batch_size, epochs = count("batchSize", BATCH_SIZE) or BATCH_SIZE, count("epochs", 1) or 1
+    batch_size, epochs = count("batchSize", 1000), count("epochs", 1)
+    sparse = None if takes_sparse(estimator) else False
     classes = {"classes": all_labels(batch_size)} if "classes" in signature(estimator.partial_fit).parameters else {}
     for epoch in range(1, epochs + 1):
-        for X, y in mlsql.read_batches(batch_size) if takes_sparse(estimator) else mlsql.read_batches(batch_size, sparse=False):
+        for X, y in mlsql.read_batches(batch_size, sparse):
             check_labels(estimator, y)
             estimator.partial_fit(X, y, **classes) if needs_labels(estimator) else estimator.partial_fit(X)
         mlsql.progress(epoch, epochs)
@@ -69,30 +71,36 @@ def learn_batches(estimator: Any, score: Score | None, X_test: Any, y_test: Any)
             mlsql.report(step=epoch, score=score.of(X_test, y_test))
 
 
+def tell_score(score: Score | None, X_test: Any, y_test: Any) -> None:
+    """Print the validation score, if there is one."""
+    if score is None:
+        print("it has no score of its own; one of scikit-learn's scorers can be named as scorer")
+    elif len(X_test):
+        print(f"{score.name} of {len(X_test)} rows of validation data:")
+        print(f"mlsql_validation_score:{score.of(X_test, y_test)!r}")
+
+
+def tell_classes(estimator: Any) -> None:
+    """Print which number a function answers for which class, where classes have names."""
+    classes = np.asarray(getattr(estimator, "classes_", ()))
+    if classes.dtype.kind in "OUS":
+        print("classes: " + ", ".join(f"{place} is {name}" for place, name in enumerate(classes)))
+
+
 def main() -> None:
     """Train, score, save."""
     estimator = make_estimator(params)
     score = make_score(params, estimator)
-    incremental = flag("incremental", hasattr(estimator, "partial_fit"))
-    if incremental and not hasattr(estimator, "partial_fit"):
-        raise ValueError(f"incremental is true, but {type(estimator).__name__} has no partial_fit")
-    if not incremental and "epochs" in params:
-        raise ValueError(f"epochs is given, but {type(estimator).__name__} is fitted at once; leave it out")
-    X_test, y_test = mlsql.get_validate_data()
+    incremental = is_incremental(estimator)
     how = "batch by batch" if incremental else "on all data at once"
     print(f"{params['moduleName']}.{params['className']} learns {how}: {estimator}")
+    X_test, y_test = mlsql.get_validate_data()
     if incremental:
         learn_batches(estimator, score, X_test, y_test)
     else:
         learn_all(estimator)
-    if score is None:
-        print(f"{type(estimator).__name__} has no score; scikit-learn's scorers can be named as scorer")
-    elif len(X_test):
-        print(f"{score.name} of {len(X_test)} rows that it has not learned from:")
-        print(f"mlsql_validation_score:{score.of(X_test, y_test)!r}")
-    classes = np.asarray(getattr(estimator, "classes_", ()))
-    if classes.dtype.kind in "OUS":
-        print("classes: " + ", ".join(f"{place} is {name}" for place, name in enumerate(classes)))
+    tell_score(score, X_test, y_test)
+    tell_classes(estimator)
     mlsql_model.sk_save_model(estimator)
 
 
