@@ -153,12 +153,13 @@ def check_script(path: str | None, builtin: str | None) -> None:
 
     :raises InputError: otherwise.
     """
-    if path is None or builtin is None or not any(_is_template(given) for given in (path, builtin)):
+    if not _is_template(path) and not _is_template(builtin):
         one_script(path, builtin, "python_script_path")
 
 
 def _is_template(given: object) -> bool:
-    return not isinstance(given, str) or "{{" in given or "{%" in given
+    """Whether it is not known before the task runs: text to render, or another task's answer."""
+    return given is not None and (not isinstance(given, str) or "{{" in given or "{%" in given)
 
 
 def script_or_builtin(operator: BaseOperator, path: str | None, builtin: str | None) -> str:

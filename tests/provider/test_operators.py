@@ -77,6 +77,9 @@ def test_a_script_or_a_built_in_algorithm_is_given_when_the_dag_is_read(operator
 
 def test_either_may_come_of_a_template() -> None:
     operator = train(python_script_path="{{ params.script }}", builtin="{{ params.builtin }}", fit_params=[SVC])
+    train(python_script_path=None, builtin="{{ params.builtin }}")
+    train(python_script_path="{{ params.script }}")
+    train(python_script_path="{{ params.script }}", builtin="sklearn")
     operator.python_script_path, operator.builtin = "", "sklearn"  # as rendered
     assert operator.statements()[-1].script_path == "builtin:sklearn"
     operator.python_script_path, operator.builtin = "/t.py", "None"
