@@ -9,9 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
-import multiprocessing
 import os
-import platform
 import re
 import sys
 from collections import defaultdict
@@ -29,7 +27,8 @@ def tell_packages_at_exit(path: str) -> None:
     process = os.getpid()
 
     def write() -> None:
-        if os.getpid() != process or multiprocessing.parent_process() is not None:
+        multiprocessing = sys.modules.get("multiprocessing")
+        if os.getpid() != process or (multiprocessing and multiprocessing.parent_process() is not None):
             return
         with contextlib.suppress(Exception):  # a script that has done its work does not fail for this list
             text = json.dumps(imported_packages())
@@ -50,6 +49,8 @@ def read_packages(path: Path) -> Mapping[str, str]:
 
 def imported_packages() -> dict[str, str]:
     """``python`` and the distributions that this process's modules come from, by their normalised names, with versions."""
+    import platform  # at the end of a script, not at its beginning
+
     found = {OWN_NAME: __version__}
     for folder, files in _imported_files().items():
         found.update(_distributions(folder, files))
