@@ -229,7 +229,7 @@ Medians of {ROUNDS} rounds after a warm-up, interleaved, with their range; ratio
 
 ## The data and all else around a script
 
-{ROWS:,} rows, sparse, 692 wide, 150 values each, cached, as Parquet; one group, whose script does nothing but save an empty model.
+{ROWS:,} rows, sparse, 692 wide, 150 values each, cached, as Parquet; one group, whose script only saves an empty model.
 
 {table(header, around)}
 ## Eight equal groups on two cores
