@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
-from mlsql_runtime.feed.receive import span_of
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import (
     FILE_FORMATS,
@@ -138,6 +137,8 @@ def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
         return
     settings = settings_of(feed, secrets)
     if feed.reuse:
+        from mlsql_runtime.feed.receive import span_of  # with Arrow and NumPy, which no other look needs
+
         span_of(settings, feed.topic)
     else:
         check_topic(feed, settings, Owner(job_id, statement.model_path, len(statement.fit_params)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv
@@ -53,7 +56,7 @@ def uses_default(python: PythonEnv) -> bool:
 
 
 def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
-    """Start the interpreter once and answer its version (``python``) and those of well-known packages.
+    """The interpreter's version (``python``) and those of well-known packages. Another one than this process's is started once.
 
     :raises InterpreterError: when it is missing, does not run, or has another version than ``python.version``.
     """
@@ -64,18 +67,7 @@ def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
             path=python.path,
             host=host,
         )
-    try:
-        probe = subprocess.run([path, *python.flags, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InterpreterError(f"{path} on {host} does not run: {error}", path=path, host=host) from error
-    try:
-        found: dict[str, str] = json.loads(probe.stdout)
-        found["python"]
-    except (ValueError, TypeError, KeyError):
-        said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
-        raise InterpreterError(
-            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host
-        ) from None
+    found = _own_versions() if uses_default(python) and not python.flags else _ask(path, python.flags, host)
     if tuple(int(part) for part in found["python"].split(".")[:2]) < MINIMUM:
         raise InterpreterError(
             f"{path} on {host} is Python {found['python']}; MLSQL's modules need Python 3.10 or newer: set pythonPath",
@@ -88,4 +80,33 @@ def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
             expected=python.version,
             found=found["python"],
         )
+    return found
+
+
+def _own_versions() -> dict[str, str]:
+    """What :data:`_PROBE` prints, of this process's interpreter."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _ask(path: str, flags: Sequence[str], host: str) -> dict[str, str]:
+    """Start the interpreter, and take what :data:`_PROBE` prints.
+
+    :raises InterpreterError: when it does not run.
+    """
+    try:
+        probe = subprocess.run([path, *flags, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InterpreterError(f"{path} on {host} does not run: {error}", path=path, host=host) from error
+    try:
+        found: dict[str, str] = json.loads(probe.stdout)
+        found["python"]
+    except (ValueError, TypeError, KeyError):
+        said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
+        raise InterpreterError(
+            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host
+        ) from None
     return found
