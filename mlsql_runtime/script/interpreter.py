@@ -21,6 +21,7 @@ _PACKAGES = (
     "pyarrow",
     "pyspark",
     "tensorflow",
+    "tensorflow-cpu",
     "keras",
     "torch",
     "xgboost",
