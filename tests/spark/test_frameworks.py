@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,10 +24,30 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
 
 PAGES = TESTS.parent / "docs" / "frameworks"
+
+
+def in_keras(folder: str, X: Any) -> Any:
+    return mlsql_model.load(folder).predict(X, verbose=0)
+
+
+def in_tensorflow(folder: str, X: Any) -> Any:
+    return mlsql_model.load(folder).predict(X.astype("float32")).numpy()
+
+
+def in_pytorch(folder: str, X: Any) -> Any:
+    import torch
+
+    kept = torch.load(f"{folder}/model.pt", weights_only=True)
+    first, bias, second, last = kept["weights"].values()
+    inner = torch.relu(torch.from_numpy(X / kept["scale"]).float() @ first.T + bias)
+    return torch.softmax(inner @ second.T + last, dim=1).numpy()
+
+
 # What the framework itself answers: of a model's folder and an ndarray of shape (n, d), probabilities of shape (n, 2).
 OWN: Mapping[str, Callable[[str, Any], Any]] = {
-    "keras": lambda folder, X: mlsql_model.load(folder).predict(X, verbose=0),
-    "tensorflow": lambda folder, X: mlsql_model.load(folder).predict(X.astype("float32")).numpy(),
+    "keras": in_keras,
+    "tensorflow": in_tensorflow,
+    **({"pytorch": in_pytorch} if importlib.util.find_spec("torch") else {}),  # too big for everybody's environment
 }
 
 
@@ -34,7 +55,7 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (PAGES / f"{page}.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", OWN)
+@pytest.mark.parametrize("page", ["keras", "tensorflow", "pytorch"])
 def test_the_page_shows_the_example_scripts(page: str) -> None:
     assert blocks(page, "python")[:2] == [(EXAMPLES / f"{what}_{page}.py").read_text() for what in ("train", "predict")]
 
