@@ -90,8 +90,6 @@ _LOADERS: Mapping[str, Callable[[str], Any]] = {
     KERAS: networks.load_keras,
     SAVED_MODEL: networks.load_tensorflow,
 }
-
-
 _YOURSELF = "load it yourself: python_fun.batch_udf(predict, load=load) calls load(directory)"
 
 

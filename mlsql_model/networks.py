@@ -74,10 +74,11 @@ def _require(module: str, what: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
+        missing = (error.name or module).partition(".")[0]
         raise ModuleNotFoundError(
-            f"{what} needs {error.name}, which {sys.executable} on {socket.gethostname()} does not have; there, "
+            f"{what} needs {missing}, which {sys.executable} on {socket.gethostname()} does not have; there, "
             f"pip install 'airflow-provider-mlsql[{extra}]'",
-            name=error.name,
+            name=missing,
         ) from error
 
 

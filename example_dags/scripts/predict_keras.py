@@ -4,7 +4,7 @@ import python_fun
 
 
 def predict(X, model):  # X: (n, d), an ndarray; all its rows go through the network at once
-    return model(X, training=False).numpy()
+    return model.predict_on_batch(X)
 
 
 python_fun.batch_udf(predict, sparse=False)

@@ -148,6 +148,7 @@ def test_tensorflows_greetings_are_in_the_log_alone(ran: Any) -> None:
         ("mlsql_model.keras_save_model(0)", "keras", "keras"),
         ("mlsql_model.tf_save_model(0)", "tensorflow", "tensorflow"),
         ("mlsql_model.load('keras')", "keras", "keras"),
+        ("mlsql_model.load('keras')", "tensorflow", "keras"),
         ("mlsql_model.load('tensorflow')", "tensorflow", "tensorflow"),
     ],
 )
