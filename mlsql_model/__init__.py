@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from mlsql_model import networks
 
 from mlsql_runtime.script.beginning import begin
 from mlsql_runtime.script.by_hand import outside_of_a_job
 from mlsql_runtime.script.protocol import current_input
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
+
+PICKLE, KERAS, SAVED_MODEL = "model.pickle", "model.keras", "saved_model"
 
 begin()
 
@@ -36,50 +41,70 @@ def sk_save_model(model: Any) -> str:
 
     By protocol 5, in which large arrays go to the file from where they are, without a copy in memory.
     """
-    path = os.path.join(model_dir(), "model.pickle")
+    path = os.path.join(model_dir(), PICKLE)
     with open(path, "wb") as file:
         pickle.dump(model, file, protocol=5)
     return path
 
 
 def keras_save_model(model: Any) -> str:
-    """Save a Keras 3 model to ``model.keras``; returns its path."""
-    path = os.path.join(model_dir(), "model.keras")
-    model.save(path)
+    """Save a Keras 3 model to ``model.keras``; returns its path.
+
+    :raises TypeError: when it is no Keras model.
+    :raises ValueError: when it has no weights yet.
+    :raises ModuleNotFoundError: when the framework is not installed, with what to install.
+    """
+    path = os.path.join(model_dir(), KERAS)
+    networks.save_keras(model, path)
     return path
 
 
 def tf_save_model(model: Any) -> str:
-    """Export a TensorFlow module or Keras model as a SavedModel in ``saved_model``; returns its path."""
-    import tensorflow as tf
+    """Export a TensorFlow module or a Keras model as a SavedModel in ``saved_model``; returns its path.
 
-    path = os.path.join(model_dir(), "saved_model")
-    tf.saved_model.save(model, path)
+    Its functions are what can be called after :func:`load`: the ``tf.function`` methods of a module that have an
+    ``input_signature`` or were called once, and ``serve(X)`` of a Keras model.
+
+    :raises ValueError: when it has none, or is nothing that TensorFlow can save.
+    :raises ModuleNotFoundError: when the framework is not installed, with what to install.
+    """
+    path = os.path.join(model_dir(), SAVED_MODEL)
+    networks.save_tensorflow(model, path)
     return path
 
 
 def load(directory: str) -> Any:
     """The model that one of the functions above saved in ``directory``; loaded once per process.
 
+    A pickle and a Keras model come back as what they were, compiled if they were. A SavedModel comes back as
+    ``tf.saved_model.load`` gives it: its functions by their names, those of a SavedModel from elsewhere in ``signatures``.
+
     :raises FileNotFoundError: when it holds none of them, naming what it holds.
+    :raises ValueError: when it holds several.
+    :raises ModuleNotFoundError: when the framework is not installed, with what to install.
     """
     return _loaded(directory)
 
 
+def _unpickle(path: str) -> Any:
+    with open(path, "rb") as file:
+        return pickle.load(file)
+
+
+_LOADERS: Mapping[str, Callable[[str], Any]] = {
+    PICKLE: _unpickle,
+    KERAS: networks.load_keras,
+    SAVED_MODEL: networks.load_tensorflow,
+}
+_YOURSELF = "load it yourself: python_fun.batch_udf(predict, load=load) calls load(directory)"
+
+
 @functools.lru_cache(maxsize=8)
 def _loaded(directory: str) -> Any:
-    pickled, keras_file, saved = (os.path.join(directory, name) for name in ("model.pickle", "model.keras", "saved_model"))
-    if os.path.exists(pickled):
-        with open(pickled, "rb") as file:
-            return pickle.load(file)
-    if os.path.exists(keras_file):
-        import keras
-
-        return keras.saving.load_model(keras_file)
-    if os.path.exists(saved):
-        import tensorflow as tf
-
-        return tf.saved_model.load(saved)
-    raise FileNotFoundError(
-        f"{directory} holds no model.pickle, model.keras or saved_model, but {sorted(os.listdir(directory))}; load it yourself"
-    )
+    there = sorted(os.listdir(directory))
+    found = [name for name in _LOADERS if name in there]
+    if not found:
+        raise FileNotFoundError(f"{directory} holds no {PICKLE}, {KERAS} or {SAVED_MODEL}, but {there}; {_YOURSELF}")
+    if len(found) > 1:
+        raise ValueError(f"{directory} holds {' and '.join(found)}; expected one model, or {_YOURSELF}")
+    return _LOADERS[found[0]](os.path.join(directory, found[0]))

@@ -21,6 +21,7 @@ from mlsql_runtime.launch.processes import MARK, end_marked, end_orphans, new_ma
 from mlsql_runtime.plan import Plan, Secrets, check_property, dump_plan, is_secret
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
+from mlsql_runtime.script import libraries
 
 LOCAL = "local[*]"
 QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
@@ -176,7 +177,7 @@ def submit_environment(mark: str) -> dict[str, str]:
         env["SPARK_HOME"] = spec.submodule_search_locations[0]
     if "SPARK_HOME" in env:
         env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
-    return env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+    return libraries.QUIET | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 
 def is_local(master: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 
+from mlsql_runtime.script.libraries import is_notice
+
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
 _STACK = re.compile(r"at [\w.$/<>]+\(.*\)$|\.\.\. \d+ (more|common frames omitted)$")
 _LEVELS = {"WARN": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.ERROR}
@@ -23,7 +25,7 @@ _CHATTER = (
 
 def level_of(line: str) -> int | None:
     """The level at which to show a line, or None for one to leave out. What it does not know, it shows."""
-    if not line or line.startswith(_CHATTER) or _STACK.match(line):
+    if not line or line.startswith(_CHATTER) or _STACK.match(line) or is_notice(line):
         return None
     match = _SPARK.match(line)
     if match is None:

@@ -24,6 +24,7 @@ _PACKAGES = (
     "pyarrow",
     "pyspark",
     "tensorflow",
+    "tensorflow-cpu",
     "keras",
     "torch",
     "xgboost",

@@ -21,6 +21,7 @@ from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.imported import read_packages
 from mlsql_runtime.script.interpreter import executable
+from mlsql_runtime.script.libraries import is_notice, settings
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
 
 TAIL_LINES = 100
@@ -41,7 +42,6 @@ _PRIVATE = (
     "AIRFLOW",
     "_AIRFLOW",
 )
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 # Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
 SUPERVISE = """
@@ -89,7 +89,7 @@ def _runtime_path(folder: Path) -> str:
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
     seed = {} if python.seed is None else {"PYTHONHASHSEED": str(python.seed)}
-    env |= {name: env.get(name, str(task_cpus)) for name in _THREADS} | seed | dict(python.envs)
+    env = settings(task_cpus) | env | seed | dict(python.envs)
     runtime = _runtime_path(folder)
     inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != runtime]
     return env | {
@@ -113,7 +113,7 @@ def run_script(
 
     :param folder: a folder of its own; the bundle's files go to ``work`` in it, the script's working directory.
     :param log_file: where the whole output goes, capped.
-    :param on_line: called with every line as it comes, ready to be shown.
+    :param on_line: called with every line as it comes, ready to be shown; a library's notices at its start are left out.
     """
     workdir = folder / "work"
     entry = bundle.write_to(workdir)
@@ -137,10 +137,11 @@ def run_script(
     try:
         with CappedLog(log_file) as log:
             for line in _lines(child.stdout):
-                shown = answers.read(line)
-                tail.append(shown)
                 log.write(line)
-                on_line(shown)
+                if not is_notice(line):
+                    shown = answers.read(line)
+                    tail.append(shown)
+                    on_line(shown)
     finally:
         child.stdin.close()  # on an exception, the supervisor ends the script
         child.stdout.close()

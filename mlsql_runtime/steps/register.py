@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
 from mlsql_runtime.feed.facts import quoted
-from mlsql_runtime.feed.vectors import from_serialized, to_dense, widths
+from mlsql_runtime.feed.vectors import from_serialized
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import PythonEnv, Register
 from mlsql_runtime.result import RegisterResult
@@ -25,6 +25,7 @@ from mlsql_runtime.scoring.udf import make_udf, register_function
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
+from mlsql_runtime.steps.agreement import first_difference
 from mlsql_runtime.steps.gates import Candidate, Verdict, judge
 from mlsql_runtime.steps.versions import installed, tell_other_versions
 from mlsql_runtime.store import functions, layout
@@ -34,7 +35,6 @@ from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest,
 from mlsql_runtime.store.refusals import add_refusal
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.ml.linalg import Vector
 
     from mlsql_runtime.steps.job import Job
@@ -231,10 +231,10 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
     table = job.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
     answers = table.select(make_udf(record)("features").alias("answer")).collect()
     there = from_serialized([None if row.answer is None else VectorUDT().serialize(row.answer) for row in answers])
-    if not _same(here, there):
+    if (row := first_difference(here, there)) is not None:
         raise ScriptFailed(
             f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
-            f"{here[0]} and {there[0]}; a function must depend on nothing but its row and its model"
+            f"{here[row]} and {there[row]}; a function must depend on nothing but its row and its model"
         )
 
 
@@ -242,25 +242,12 @@ def _check_alone(function: LoadedFunction, vectors: pa.StructArray, together: pa
     """Spark puts rows together as it likes, so the answer for one must not hang on the others of its batch."""
     if function.record.contract == "row":
         return
-    for row in range(len(vectors)):
-        alone = function.score(0, vectors.slice(row, 1))
-        if not _same(alone, together.slice(row, 1)):
-            raise ScriptFailed(
-                f"function {function.record.function} answers a row differently alone and among {len(vectors)} rows: "
-                f"{alone[0]} and {together[row]}; it must answer each row by itself"
-            )
-
-
-def _same(here: pa.StructArray, there: pa.StructArray) -> bool:
-    """Whether both answers are equal, but for the last digits, which may hang on the number of threads."""
-    widths_here, widths_there = widths(here), widths(there)
-    if not np.array_equal(widths_here, widths_there):
-        return False
-    for row in np.flatnonzero(widths_here >= 0).tolist():
-        a, b = (to_dense(answers.slice(row, 1), int(widths_here[row])) for answers in (here, there))
-        if not np.allclose(a, b, rtol=1e-9, equal_nan=True):
-            return False
-    return True
+    alone = pa.concat_arrays([function.score(0, vectors.slice(row, 1)) for row in range(len(vectors))])
+    if (row := first_difference(together, alone)) is not None:
+        raise ScriptFailed(
+            f"function {function.record.function} answers a row differently alone and among {len(vectors)} rows: "
+            f"{alone[row]} and {together[row]}; it must answer each row by itself"
+        )
 
 
 def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:

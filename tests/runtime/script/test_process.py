@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.script import libraries
 from mlsql_runtime.script.process import TAIL_LINES, CappedLog
 
 pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting
@@ -270,19 +271,34 @@ def test_private_variables_of_spark_and_airflow_do_not_reach_the_script(run: Run
     assert [name for name, value in found.items() if "secret-4711" in value] == []
 
 
-@pytest.mark.parametrize(
-    ("inherited", "envs", "expected"), [(None, {}, "3"), ("5", {}, "5"), ("5", {"OMP_NUM_THREADS": "7"}, "7")]
-)
-def test_numeric_libraries_use_the_task_s_cores(
-    run: Run, monkeypatch: pytest.MonkeyPatch, inherited: str | None, envs: dict[str, str], expected: str
+@pytest.mark.parametrize("name", ["OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_CPP_MIN_LOG_LEVEL"])
+@pytest.mark.parametrize(("inherited", "envs", "expected"), [(None, None, None), ("5", None, "5"), ("5", "7", "7")])
+def test_libraries_keep_to_the_task_s_cores_and_to_themselves(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, inherited: str | None, envs: str | None, expected: str | None
 ) -> None:
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.delenv(name, raising=False)
+    """Unless the environment says otherwise, or ``envs``."""
+    for variable in (*libraries.THREADS, *libraries.QUIET):
+        monkeypatch.delenv(variable, raising=False)
     if inherited:
-        monkeypatch.setenv("OMP_NUM_THREADS", inherited)
-    found = environment_of(run, python=PythonEnv(envs=envs), task_cpus=3)
-    assert found["OMP_NUM_THREADS"] == expected
-    assert (found["OPENBLAS_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("3", "3")
+        monkeypatch.setenv(name, inherited)
+    found = environment_of(run, python=PythonEnv(envs={name: envs} if envs else {}), task_cpus=3)
+    ours = dict.fromkeys(libraries.THREADS, "3") | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    assert {variable: found[variable] for variable in ours} == (ours | {name: expected} if expected else ours)
+
+
+GREETINGS = """
+print("WARNING: All log messages before absl::InitializeLog() is called are written to STDERR")
+print("I0000 00:00:1795393083.500147    8497 port.cc:153] oneDNN custom operations are on. You may see")
+print("E0000 00:00:1795393083.500147    8497 cuda_fft.cc:467] Unable to register cuFFT factory")
+print("I0000 is a code of mine")
+"""
+
+
+def test_what_a_library_says_at_every_start_is_in_the_log_alone(run: Run) -> None:
+    ran = run(GREETINGS)
+    assert [line.partition(" ")[0] for line in ran.lines] == ["E0000", "I0000"]
+    assert list(ran.outcome.tail) == ran.lines
+    assert [line.partition(" ")[0] for line in ran.log.splitlines()] == ["WARNING:", "I0000", "E0000", "I0000"]
 
 
 @pytest.mark.parametrize("by", ["inherited", "envs"])
