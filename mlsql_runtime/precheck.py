@@ -25,7 +25,7 @@ from mlsql_runtime.plan import (
     Statement,
     Train,
 )
-from mlsql_runtime.script.bundle import check_syntax, read_bundle
+from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.location import Location
@@ -118,11 +118,24 @@ def _check_models(statement: Statement, made: _Made) -> None:
 
 def _check_script(statement: Train | Register | Predict, is_local: bool) -> None:
     bundle = read_bundle(statement.script_path, statement.tag)
+    _check_parameters(statement, bundle)
     python = PythonEnv() if isinstance(statement, Register) else statement.python
     if uses_default(python):
         check_syntax(bundle, statement.script_path)
     if is_local and (python.path is not None or python.version is not None):
         inspect_interpreter(python, socket.gethostname())
+
+
+def _check_parameters(statement: Train | Register | Predict, bundle: ScriptBundle) -> None:
+    """Those that the script's project asks for."""
+    match statement:
+        case Train():
+            for index, params in enumerate(statement.fit_params):
+                bundle.fill(params, f"fitParam.{index}")
+        case Predict():
+            bundle.fill(statement.params, "fitParam.0")
+        case Register():
+            bundle.fill({}, "api_predict")
 
 
 def _check_resources(statement: Train, is_local: bool) -> None:

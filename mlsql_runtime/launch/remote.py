@@ -173,5 +173,5 @@ def _carried(statement: Statement, target: Location) -> Statement:
     target.remove()  # of an earlier attempt
     for name, content in bundle.files.items():
         (target / name).write(content)
-    single = Location.of(statement.script_path).is_file()
+    single = statement.script_path.endswith(".py") and list(bundle.files) == [bundle.entry]
     return replace(statement, script_path=(target / bundle.entry if single else target).uri)

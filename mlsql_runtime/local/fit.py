@@ -44,8 +44,11 @@ def fit(request: Request, say: Say, on_line: Say) -> Report:
     :raises InputError: for what is wrong with script, interpreter or data, the quickest to find first.
     """
     begun = time.monotonic()
-    statement = request.statement
     bundle = check(request)
+    for note in bundle.notes:
+        say(note)
+    statement = replace(request.statement, fit_params=(bundle.fill(request.statement.fit_params[0], "fitParam.0"),))
+    request = replace(request, statement=statement)
     with _folder(statement.keep_local_directory) as folder:
         brought = _bring(request, bundle, folder, say)
         data_seconds = time.monotonic() - begun

@@ -117,7 +117,11 @@ def run_script(
     status_file = folder / "status.json"
     supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(python.timeout or 0)]
     child = subprocess.Popen(
-        [*supervisor, executable(python), *python.flags, str(entry.relative_to(workdir))],
+        [
+            *supervisor,
+            *(executable(python), *python.flags, str(entry.relative_to(workdir))),
+            *bundle.command_line(script_input.params["fitParam"]),
+        ],
         cwd=workdir,
         env=_environment(python, folder, input_file, task_cpus),
         stdin=subprocess.PIPE,  # stays open as long as this process lives: the supervisor's sign of life

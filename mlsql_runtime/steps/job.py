@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import Plan, PythonEnv, Secrets
+from mlsql_runtime.live import say
+from mlsql_runtime.plan import Plan, PythonEnv, Secrets, Train
+from mlsql_runtime.script.bundle import ScriptBundle
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -62,6 +64,17 @@ class Job:
         if name not in self.tables:
             raise InputError(f"there is no table '{name}'{did_you_mean(name, self.tables)}", table=name)
         return self.tables[name]
+
+
+def filled(statement: Train, bundle: ScriptBundle) -> Train:
+    """The statement with the defaults that the script's project has for parameters.
+
+    :raises InputError: when a parameter is missing, or is not of its type.
+    """
+    for note in bundle.notes:
+        say(f"train: {note}")
+    groups = tuple(bundle.fill(params, f"fitParam.{index}") for index, params in enumerate(statement.fit_params))
+    return replace(statement, fit_params=groups)
 
 
 def system_params(python: PythonEnv) -> Mapping[str, str]:

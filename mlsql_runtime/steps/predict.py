@@ -125,7 +125,7 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
         protocol_version=PROTOCOL_VERSION,
         role="predict",
         params={
-            "fitParam": dict(task.statement.params),
+            "fitParam": task.bundle.fill(task.statement.params, "fitParam.0"),
             "kafkaParam": {},
             "internalSystemParam": {
                 "tempDataLocalPath": str(folder / "data.json"),

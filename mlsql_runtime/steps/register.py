@@ -147,7 +147,7 @@ def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:
         script_input = ScriptInput(
             protocol_version=PROTOCOL_VERSION,
             role="register",
-            params={"fitParam": {}, "kafkaParam": {}, "internalSystemParam": {}, "systemParam": {}},
+            params={"fitParam": bundle.fill({}, "api_predict"), "kafkaParam": {}, "internalSystemParam": {}, "systemParam": {}},
             function_file=str(target),
         )
         outcome = run_script(

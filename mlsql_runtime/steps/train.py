@@ -17,7 +17,7 @@ from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.columns import check_columns
 from mlsql_runtime.steps.data import TrainingData, training_data
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
-from mlsql_runtime.steps.job import Job, system_params
+from mlsql_runtime.steps.job import Job, filled, system_params
 from mlsql_runtime.steps.meta import groups_table, write_meta
 from mlsql_runtime.steps.preflight import preflight
 from mlsql_runtime.steps.resume import Earlier, Finished, find_earlier, write_progress
@@ -44,6 +44,7 @@ def train(statement: Train, job: Job) -> TrainResult:
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
+    statement = filled(statement, bundle)
     training = _training(job, bundle)
     manifest = _published(job, root, training) or _train(statement, job, root, bundle, training)
     job.trained[root.uri] = manifest.version
