@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from mlsql_runtime import codec, errors
 from mlsql_runtime.errors import MLSQLError
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 FitStatus = Literal["success", "failed", "timeout"]
 
 
@@ -103,7 +103,44 @@ class ShowResult:
     more: bool
 
 
-StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResult
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why a host cannot run a script, in a sentence that names the host and says how to mend it."""
+
+    kind: Literal["interpreter", "version", "packages", "environment", "scratch", "storage"]
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostReport:
+    """What an executor has on its host. ``interpreter`` is the script's, None for none, and ``versions`` those of Python
+    and packages in it; ``free`` bytes are left where scripts have their folders.
+    """
+
+    host: str
+    executor: str
+    interpreter: str | None
+    versions: Mapping[str, str]
+    scratch: str
+    free: int | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightResult:
+    """All executors that were looked at, and the hosts of those that did not answer."""
+
+    tag: ClassVar[str] = "preflight"
+    hosts: tuple[HostReport, ...]
+    silent: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Each once, whatever number of executors have it."""
+        return tuple(dict.fromkeys(problem for host in self.hosts for problem in host.problems))
+
+
+StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResult | PreflightResult
 
 
 @dataclass(frozen=True, kw_only=True)

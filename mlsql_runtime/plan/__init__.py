@@ -1,6 +1,7 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
+from mlsql_runtime.plan.environment import PythonEnv, archive_name, joined, packages
 from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
@@ -12,7 +13,7 @@ from mlsql_runtime.plan.statements import (
     KafkaFeed,
     Load,
     Predict,
-    PythonEnv,
+    Preflight,
     Register,
     Save,
     Select,
@@ -37,6 +38,7 @@ __all__ = [
     "Load",
     "Plan",
     "Predict",
+    "Preflight",
     "PythonEnv",
     "Register",
     "Save",
@@ -46,12 +48,15 @@ __all__ = [
     "Statement",
     "TableRef",
     "Train",
+    "archive_name",
     "check_property",
     "dump_plan",
     "is_identifier",
     "is_secret",
+    "joined",
     "load_plan",
     "option_text",
+    "packages",
     "parse_table_ref",
     "signed",
 ]

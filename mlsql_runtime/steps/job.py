@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -78,12 +79,20 @@ def filled(statement: Train, bundle: ScriptBundle) -> Train:
 
 
 def system_params(python: PythonEnv) -> Mapping[str, str]:
-    """The interpreter settings under MLSQL's names; of environment variables only the names, for their values may be secret."""
+    """The interpreter settings under MLSQL's names; of environment variables and requirements, which may hold secrets, only the
+    names, and the digest.
+    """
     named = {
         "pythonPath": python.path,
         "pythonVer": python.version,
         "pythonParam": " ".join(python.flags) or None,
         "envs": ",".join(sorted(python.envs)) or None,
+        "requirements": _digest(python.requirements),
+        "archives": ",".join(python.archives) or None,
         "timeout": None if python.timeout is None else f"{python.timeout:g}",
     }
     return {key: value for key, value in named.items() if value is not None}
+
+
+def _digest(text: str | None) -> str | None:
+    return None if text is None else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

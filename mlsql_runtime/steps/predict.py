@@ -20,7 +20,7 @@ from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.steps.job import system_params
-from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.steps.preflight import Flight, check_here, preflight, script_needs
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FileEntry
@@ -47,6 +47,7 @@ class _Task:
     stage: Location
     live: LiveAddress
     task_cpus: int
+    flight: Flight
 
 
 def predict(statement: Predict, job: Job) -> None:
@@ -63,14 +64,14 @@ def predict(statement: Predict, job: Job) -> None:
     verify(version, files)
     table = job.table(statement.table)
     stage = job.cleanup.enter_context(staging(root, job.job_id)).folder
-    preflight(job, statement.python, stage)
+    flight = preflight(job, script_needs(bundle, statement.python), stage)
     say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
     with LiveLog(job.driver_host, job.bind_address) as live:
-        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus)
+        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus, flight)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from _run_partition(task, batches)
@@ -97,6 +98,7 @@ def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[p
     partition = context.partitionId() if context else 0
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
     try:
+        check_here(task.flight)
         rows = _write_lines(batches, folder / "data.json")
         if rows:
             _run_script(task, partition, folder)

@@ -25,6 +25,7 @@ from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.steps.gates import Candidate, Verdict, judge
+from mlsql_runtime.steps.preflight import check_functions
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, Refusal
@@ -77,6 +78,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     if not verdict.passed:
         return _refuse(statement, job, model, str(verdict.reason))
     bundle = read_bundle(statement.script_path, statement.tag)
+    check_functions(job, bundle)
     pickled = _pickle_function(statement, bundle)
     record = functions.package(
         root, statement.function, pickled, lambda number, entry: _record(statement, job, model, bundle, number, entry)
