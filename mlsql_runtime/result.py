@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mlsql_runtime import codec, errors
-from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.errors import MLSQLError, PreflightFailed
 
 RESULT_VERSION = 3
 FitStatus = Literal["success", "failed", "timeout"]
@@ -138,6 +138,20 @@ class PreflightResult:
     def problems(self) -> tuple[Problem, ...]:
         """Each once, whatever number of executors have it."""
         return tuple(dict.fromkeys(problem for host in self.hosts for problem in host.problems))
+
+    def raise_for_problems(self) -> None:
+        """Raise one error for everything.
+
+        :raises PreflightFailed: unless there is nothing.
+        """
+        if not self.problems:
+            return
+        told = [problem.message for problem in self.problems]
+        hosts = sorted({report.host for report in self.hosts})
+        bad = sorted({report.host for report in self.hosts if report.problems})
+        head = f"{len(bad)} of {len(hosts)} host{'s' if len(hosts) > 1 else ''} cannot run the script:"
+        message = told[0] if len(told) == 1 else "\n".join([head, *told])
+        raise PreflightFailed(message, problems=codec.encode(self.problems), hosts=bad)
 
 
 StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResult | PreflightResult

@@ -16,12 +16,26 @@ from mlsql_runtime.language.refusals import algorithm_problem
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source
-from mlsql_runtime.plan import RESOURCE, FileFeed, FunctionRef, KafkaFeed, Predict, PythonEnv, Register, Train, option_text
+from mlsql_runtime.plan import (
+    FUNCTIONS_RUN,
+    RESOURCE,
+    FileFeed,
+    FunctionRef,
+    KafkaFeed,
+    Predict,
+    PythonEnv,
+    Register,
+    Train,
+    option_text,
+)
+from mlsql_runtime.store.requirements import read_requirements
 
 _OBSOLETE = (
     *("mlflowPath", "useThread", "distributeEveryExecutor", "enableErrorMsgToKafka", "autoSelectByMetric", "kafkaParam.userName"),
 )
-_SYSTEM = tuple(f"systemParam.{name}" for name in ("pythonPath", "pythonVer", "pythonParam", "envs", "timeout"))
+_SYSTEM = tuple(
+    f"systemParam.{name}" for name in ("pythonPath", "pythonVer", "pythonParam", "envs", "timeout", "requirements", "archives")
+)
 _TRAIN = (
     *("pythonScriptPath", "validateTable", "evaluateTable", "enableDataLocal", "dataLocalFormat", "dataLocalFileNum"),
     *("keepVersion", "keepVersions", "scoreMode", "failOn", "keepLocalDirectory", "fitParam.0.<name>", "dataLocal.option.<name>"),
@@ -46,7 +60,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     evaluate = options.take("evaluateTable", scope.find_table, None)
     groups = _groups(options, scope)
     feed = _feed(node, options, source, scope)
-    python = _python(options)
+    python = _python(options, scope)
     kept = _kept(options)
     score_mode = options.take("scoreMode", choice("max", "min"), "max")
     fail_on: Any = options.take("failOn", choice("all", "any"), "all")
@@ -92,6 +106,9 @@ def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
     min_score = options.take("minScore", number, None)
     only_if_better = options.take("onlyIfBetter", not_negative, None)
     samples = options.take("sampleTable", scope.find_table, None)
+    for name, option in options.places("systemParam.").items():
+        options.refuse_at(option, f"register has no systemParam.{name[:40]}: {FUNCTIONS_RUN}")
+    options.take_prefixed("systemParam.")
     function = ""
     with options.collecting():
         function = scope.name(node.function, "the name of the function")
@@ -122,7 +139,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
     groups = _groups(options, scope)
     if len(groups) > 1 and second is not None:
         options.refuse_at(second, "a batch script has one group of parameters: fitParam.0")
-    python = _python(options)
+    python = _python(options, scope)
     table = result = ""
     with options.collecting():
         table = scope.table(node.table)
@@ -210,7 +227,7 @@ def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) ->
         return files
 
 
-def _python(options: Options) -> PythonEnv:
+def _python(options: Options, scope: Scope) -> PythonEnv:
     """``systemParam``; bare ``python``, MLSQL's usual path, is kept: whoever starts a script takes it for the default."""
     return PythonEnv(
         path=options.take_text("systemParam.pythonPath") or None,
@@ -218,7 +235,15 @@ def _python(options: Options) -> PythonEnv:
         flags=options.take("systemParam.pythonParam", _flags, ()),
         envs=options.take("systemParam.envs", _environment, {}),
         timeout=options.take("systemParam.timeout", positive, None),
+        requirements=options.take("systemParam.requirements", lambda path: read_requirements(scope.beside(path)), None),
+        archives=options.take("systemParam.archives", lambda text: _archives(text, scope), ()),
     )
+
+
+def _archives(text: str, scope: Scope) -> tuple[str, ...]:
+    """``env.tar.gz#env``, several with commas between them; relative paths start at the script's folder."""
+    split = [part.strip().partition("#") for part in text.split(",") if part.strip()]
+    return PythonEnv(archives=tuple(f"{scope.beside(path)}{mark}{name}" for path, mark, name in split)).archives
 
 
 def _flags(text: str) -> tuple[str, ...]:

@@ -24,9 +24,9 @@ from urllib.parse import urlsplit
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.launch.bundle import write_bundle
-from mlsql_runtime.launch.job import QUIET, Submission, require_java, submit_environment
+from mlsql_runtime.launch.job import QUIET, Submission, require_java, submit_environment, with_archives
 from mlsql_runtime.launch.leftovers import staging_paths
-from mlsql_runtime.plan import Plan, Predict, Register, Secrets, Statement, Train, check_property, dump_plan, is_secret
+from mlsql_runtime.plan import Plan, Predict, Preflight, Register, Secrets, Statement, Train, check_property, dump_plan, is_secret
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
@@ -54,7 +54,8 @@ def job_folder(plan: Plan, job_path: str | None) -> Location:
 
     :raises InputError: when there is neither, or the path holds a password: it is on command lines and in Airflow's database.
     """
-    models = [each.model_path for each in plan.statements if isinstance(each, (Train, Register, Predict))]
+    naming = [each for each in plan.statements if isinstance(each, (Train, Register, Predict, Preflight))]
+    models = [each.model_path for each in naming if each.model_path is not None]
     if not job_path and not models:
         raise InputError(
             "the plan names no model path below which its files could travel to the cluster; set job_path to a folder that "
@@ -121,7 +122,7 @@ def submission(plan: Plan, conf: Mapping[str, str], run: Location, local: Path, 
     archive, launcher = write_bundle(local)
     return Submission(
         name=plan.job_id,
-        conf=QUIET | {name: value for name, value in conf.items() if not is_secret(name)},
+        conf=with_archives(plan, QUIET | {name: value for name, value in conf.items() if not is_secret(name)}),
         py_files=str(archive),
         application=str(launcher),
         arguments=(
@@ -167,9 +168,11 @@ def remove_run(run: Location, *, with_staged: bool) -> None:
 
 def _carried(statement: Statement, target: Location) -> Statement:
     """The statement with its script where the driver reads it, when it is a local one."""
-    if not isinstance(statement, (Train, Register, Predict)) or not Location.of(statement.script_path).is_local:
+    if not isinstance(statement, (Train, Register, Predict, Preflight)) or statement.script_path is None:
         return statement
-    bundle = read_bundle(statement.script_path, statement.tag)
+    if not Location.of(statement.script_path).is_local:
+        return statement
+    bundle = read_bundle(statement.script_path, statement.runs if isinstance(statement, Preflight) else statement.tag)
     target.remove()  # of an earlier attempt
     for name, content in bundle.files.items():
         (target / name).write(content)

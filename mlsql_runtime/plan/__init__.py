@@ -1,7 +1,7 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
-from mlsql_runtime.plan.environment import PythonEnv, archive_name, joined, packages
+from mlsql_runtime.plan.environment import FUNCTIONS_RUN, PythonEnv, archive_name, joined, packages
 from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
@@ -26,6 +26,7 @@ from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, pa
 
 __all__ = [
     "FILE_FORMATS",
+    "FUNCTIONS_RUN",
     "MAX_SHOWN",
     "ONLY_ATTEMPT",
     "PLAN_VERSION",

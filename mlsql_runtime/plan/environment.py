@@ -8,6 +8,11 @@ from dataclasses import dataclass, field
 
 from mlsql_runtime.errors import InputError
 
+#: What to tell somebody who asks for another Python for a function.
+FUNCTIONS_RUN = (
+    "a registered function runs in the executors' own Python; set Spark's property spark.pyspark.python to the one that it needs "
+    "(and spark.archives to bring it along), of the driver's minor version"
+)
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".jar")  # that Spark unpacks
 _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only

@@ -42,7 +42,7 @@ class Outcome:
 def scratch_dir() -> str:
     """Where executors keep temporary files: the folder ``MLSQL_SCRATCH``, or Spark's own local folder, else the system's."""
     if named := os.environ.get("MLSQL_SCRATCH"):
-        return named
+        return os.path.abspath(named)
     spark = os.environ.get("SPARK_EXECUTOR_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or ""
     first = spark.replace(":", ",").split(",")[0]
     return first if first and os.access(first, os.W_OK) else tempfile.gettempdir()

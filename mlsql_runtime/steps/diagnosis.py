@@ -19,7 +19,7 @@ missing = []
 for name in {PACKAGES}:
     try:
         __import__(name)
-    except ImportError:
+    except Exception:
         missing.append(name)
 print(json.dumps(["%d.%d" % sys.version_info[:2], sys.executable, missing]))
 """

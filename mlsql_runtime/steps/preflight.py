@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlsql_runtime import codec
-from mlsql_runtime.errors import PreflightFailed
 from mlsql_runtime.live import LiveAddress, LiveClient, LiveLog, say
 from mlsql_runtime.plan import FILE_FORMATS, Load, Plan, PythonEnv, Save
 from mlsql_runtime.result import HostReport, PreflightResult
@@ -50,7 +48,7 @@ def preflight(job: Job, wanted: HostNeeds, staging: Location) -> Flight:
     paths = () if job.is_local else local_data(job.plan, job.index)
     wanted = replace(wanted, seen=(staging / layout.CLAIM).uri, paths=paths)
     found = look(job, wanted)
-    raise_problems(found)
+    found.raise_for_problems()
     _tell_differences(found.hosts)
     versions = found.hosts[0].versions if found.hosts else {}
     return Flight(wanted, tuple({report.host: None for report in found.hosts}), versions)
@@ -80,7 +78,7 @@ def check_functions(job: Job, bundle: ScriptBundle) -> None:
     :raises PreflightFailed: with everything that is wrong, of all hosts.
     """
     if not job.is_local:
-        raise_problems(look(job, function_needs(bundle)))
+        look(job, function_needs(bundle)).raise_for_problems()
 
 
 def look(job: Job, wanted: HostNeeds) -> PreflightResult:
@@ -127,24 +125,7 @@ def check_here(flight: Flight) -> None:
     executor = this_executor()
     if executor.host not in flight.hosts:
         report = check_host(flight.wanted, executor.host, executor.id, say)
-        raise_problems(PreflightResult(hosts=(report,), silent=()))
-
-
-def raise_problems(found: PreflightResult) -> None:
-    """One error for everything.
-
-    :raises PreflightFailed: unless there is nothing.
-    """
-    problems = found.problems
-    if not problems:
-        return
-    bad = {report.host for report in found.hosts if report.problems}
-    count = len({report.host for report in found.hosts})
-    told = [problem.message for problem in problems]
-    message = told[0]
-    if len(told) > 1:
-        message = "\n".join([f"{len(bad)} of {count} host{'s' if count > 1 else ''} cannot run the script:", *told])
-    raise PreflightFailed(message, problems=codec.encode(problems), hosts=sorted(bad))
+        PreflightResult(hosts=(report,), silent=()).raise_for_problems()
 
 
 def _tell_differences(hosts: Sequence[HostReport]) -> None:
