@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.cluster import standalone_cluster
 from support.environments import ARRAYS, make_venv, pack
+from support.packages import index_settings, write_wheel
 from support.workbench import DATA, Script
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed
@@ -36,6 +37,11 @@ import collections, sys
 sys.version_info = collections.namedtuple("version_info", "major minor micro releaselevel serial")(3, 9, 1, "final", 0)
 """
 NO_CONF: Mapping[str, str] = {}
+BUILT = """
+import mlsql_model, mlsqlwords, sys
+print("mlsql_validation_score:" + mlsqlwords.VERSION)
+open(mlsql_model.model_dir() + "/model", "w").write(sys.prefix)
+"""
 Run = Callable[..., RunResult]
 
 
@@ -60,8 +66,12 @@ def master(tmp_path_factory: pytest.TempPathFactory, tools: Path) -> Iterator[st
     (folder / "worker-0/scratch").mkdir(parents=True)
     (folder / "worker-1").mkdir()
     (folder / "worker-1/scratch").write_text("a file, no folder")
+    write_wheel(folder / "index", "mlsqlwords", "1.0")
+    both = {**index_settings(folder / "index"), "PIP_CONFIG_FILE": os.devnull, "UV_CACHE_DIR": str(folder / "cache")}
     good = {"PATH": f"{tools}/bin{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": f"{tools}/packages"}
-    with standalone_cluster(folder, (GOOD, BAD), environments=(good, {"ANOTHER_VERSION": f"{tools}/older"})) as url:
+    bad = {"ANOTHER_VERSION": f"{tools}/older"}
+    environments = [{**both, **own, "MLSQL_ENVIRONMENTS": f"{folder}/built-{n}"} for n, own in enumerate((good, bad))]
+    with standalone_cluster(folder, (GOOD, BAD), environments=environments) as url:
         yield url
 
 
@@ -88,7 +98,7 @@ def told(step: object) -> list[tuple[str, str]]:
 
 
 def test_each_host_is_looked_at_and_a_packed_environment_trains_on_both(
-    run: Run, tmp_path: Path, script: Script, tools: Path
+    run: Run, tmp_path: Path, script: Script, capfd: pytest.CaptureFixture[str]
 ) -> None:
     make_venv(tmp_path / "env", *ARRAYS)
     archive = pack(tmp_path / "env", tmp_path / "packed.tar.gz")
@@ -102,8 +112,15 @@ def test_each_host_is_looked_at_and_a_packed_environment_trains_on_both(
         Preflight(script_path=arrays, python=packed, model_path=str(tmp_path / "m")),
         DATA,
         Train(table="data", model_path=str(tmp_path / "m"), script_path=arrays, python=packed, fit_params=groups),
+        Train(
+            table="data",
+            model_path=str(tmp_path / "b"),
+            script_path=script(BUILT, "built.py"),
+            python=PythonEnv(requirements="mlsqlwords==1.0"),
+            fit_params=groups,
+        ),
     )
-    package, interpreter, lacking, fine, trained = result.steps
+    package, interpreter, lacking, fine, trained, built = result.steps
     assert told(package) == [
         (
             "packages",
@@ -120,6 +137,13 @@ def test_each_host_is_looked_at_and_a_packed_environment_trains_on_both(
     assert told(fine) == []
     assert isinstance(trained, TrainResult)
     assert [(fit.status, dict(fit.metrics)) for fit in trained.fits] == [("success", {"packed": 1.0, "width": 692.0})] * 2
+    assert isinstance(built, TrainResult)
+    assert [fit.score for fit in built.fits] == [1.0, 1.0]
+    used = {(tmp_path / f"b/_model_{built.version}/model/{index}/model").read_text() for index in (0, 1)}
+    assert {Path(prefix).parent.name for prefix in used} == {"built-0", "built-1"}  # each host's own
+    log = capfd.readouterr().out
+    assert log.count("building an environment of 1 requirements on ") == 2
+    assert "[fit 0] the environment" not in log  # it was there
 
 
 def test_all_that_is_wrong_is_one_error_before_data_move(run: Run, tmp_path: Path, script: Script) -> None:

@@ -32,9 +32,11 @@ def test_an_interpreter_tells_its_version_and_packages(version: str | None) -> N
     assert found.missing == ()
 
 
-def test_an_interpreter_tells_which_modules_it_has_not() -> None:
-    found = inspect_interpreter(PythonEnv(), "node-1", ("json", "no_such_module_4711", "pyarrow", "tests"))
-    assert found.missing == ("no_such_module_4711", "tests")  # nothing counts that lies in the working directory
+def test_an_interpreter_tells_which_modules_it_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beside.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    found = inspect_interpreter(PythonEnv(), "node-1", ("json", "no_such_module_4711", "pyarrow", "beside"))
+    assert found.missing == ("no_such_module_4711", "beside")  # nothing counts that lies in the working directory
 
 
 def test_modules_are_looked_for_where_the_script_will_look(tmp_path: Path) -> None:
