@@ -97,7 +97,7 @@ def run_script(
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with interpreter_of(python, on_line) as interpreter:
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
-        command += bundle.command_line(script_input.params["fitParam"])
+        command += bundle.command_line(script_input.params.get("fitParam", {}))
         env = _environment(python, folder, input_file, task_cpus)
         with start(command, status_file, python.timeout, workdir, env) as output, CappedLog(log_file) as log:
             for line in _lines(output):

@@ -50,7 +50,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What only the good host has on its paths: a Python of its own, and a package. And a Python that is older on the bad one."""
     folder = tmp_path_factory.mktemp("tools")
     (folder / "bin").mkdir()
-    (folder / "bin/special-python").symlink_to(sys.executable)
+    (folder / "bin/special-python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (folder / "bin/special-python").chmod(0o755)
     (folder / "packages").mkdir()
     (folder / "packages/only_here.py").write_text("")
     (folder / "older").mkdir()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import tempfile
+import pickle
+import uuid
 from pathlib import Path
 
 from support.workbench import Run, Script, processes_with
@@ -15,6 +15,8 @@ from mlsql_runtime.script.process import LOG_CHARACTERS
 SCRIPT = """
 import os, shutil, signal, subprocess, sys, threading, time
 import mlsql, mlsql_model
+
+FOLDER = os.path.dirname(os.getcwd())
 
 def moves_away():
     shutil.rmtree(os.getcwd())
@@ -37,13 +39,12 @@ def behaves():
 
 locals()[mlsql.fit_param["how"]]()
 print("mlsql_validation_score:1", flush=True)
-mlsql_model.sk_save_model(1)
+mlsql_model.sk_save_model(FOLDER)
 """
 
 
 def test_scripts_that_misbehave_disturb_nobody_and_leave_nothing(run: Run, tmp_path: Path, script: Script) -> None:
-    before = {Path(path) for path in glob.glob(f"{tempfile.gettempdir()}/*/*/mlsql-fit-*")}
-    mark = f"98765.{tmp_path.name.__hash__() % 10**9}"
+    mark = f"98765.{uuid.uuid4().int % 10**12}"
     ways = ("talks", "starts_much", "moves_away", "behaves")
     result = run(
         Train(
@@ -60,5 +61,5 @@ def test_scripts_that_misbehave_disturb_nobody_and_leave_nothing(run: Run, tmp_p
     logs = tmp_path / "m/_model_1/logs"
     assert LOG_CHARACTERS <= (logs / "0.log").stat().st_size <= 1.5 * LOG_CHARACTERS
     assert "mlsql_validation_score:1" in (logs / "0.log").read_text()[-100:]
-    left = {Path(path) for path in glob.glob(f"{tempfile.gettempdir()}/*/*/mlsql-fit-*")}
-    assert left == before
+    for model in (tmp_path / "m/_model_1/model").glob("*/model.pickle"):
+        assert not Path(pickle.loads(model.read_bytes())).exists()
