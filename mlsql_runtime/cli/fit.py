@@ -45,6 +45,7 @@ Example:
     help="What the script finds in tempDataLocalPath.",
 )
 @click.option("--python", "python_path", type=FILE, metavar="PATH", help="The interpreter that runs the script.")
+@click.option("--requirements", type=FILE, metavar="FILE", help="Packages of which its environment is built, and kept.")
 @click.option("--python-param", "flags", multiple=True, metavar="FLAGS", help="Its flags, such as '-X dev'.")
 @click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
 @click.option("--timeout", type=float, metavar="SECONDS", help="End the script after that long.")
@@ -84,6 +85,7 @@ def _request(
     validate_data: str | None,
     data_format: str,
     python_path: str | None,
+    requirements: str | None,
     flags: tuple[str, ...],
     envs: tuple[tuple[str, str], ...],
     timeout: float | None,
@@ -96,6 +98,7 @@ def _request(
     from mlsql_runtime.local.source import parse_source
     from mlsql_runtime.plan import FileFeed, PythonEnv, Train
     from mlsql_runtime.store.location import Location
+    from mlsql_runtime.store.requirements import read_requirements
 
     statement = Train(
         table=TABLE,
@@ -110,6 +113,7 @@ def _request(
             flags=tuple(flag for text in flags for flag in _flags(text)),
             envs=as_dict(envs, "--env"),
             timeout=timeout,
+            requirements=None if requirements is None else read_requirements(requirements),
         ),
         keep_local_directory=keep_local_directory,
     )

@@ -11,7 +11,7 @@ from support.cluster import standalone_cluster
 from support.workbench import DATA, EXAMPLES, Script
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.errors import InterpreterError
+from mlsql_runtime.errors import PreflightFailed
 from mlsql_runtime.plan import Plan, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult
 
@@ -67,6 +67,6 @@ def test_executors_are_asked_for_their_interpreter_before_data_move(hook: MLSQLH
     missing = Train(
         table="data", model_path=str(tmp_path / "m"), script_path=script("pass"), python=PythonEnv(path="/no/such/python3")
     )
-    with pytest.raises(InterpreterError, match="there is no Python interpreter /no/such/python3 on "):
+    with pytest.raises(PreflightFailed, match="there is no Python interpreter /no/such/python3 on "):
         hook.run(Plan(job_id="missing", statements=(DATA, missing)))
     assert not (tmp_path / "m").exists()
