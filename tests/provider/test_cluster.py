@@ -63,6 +63,13 @@ def test_the_whole_job_on_a_cluster(hook: MLSQLHook, tmp_path: Path, script: Scr
     assert "[fit 1] mlsql_validation_score:" in log  # from an executor, live
 
 
+def test_the_hook_looks_at_every_executor(hook: MLSQLHook, tmp_path: Path) -> None:
+    found = hook.preflight(model_path=str(tmp_path / "m"), paths=[str(tmp_path)])
+    assert [report.executor for report in found.hosts] == ["0", "1"]
+    assert found.silent == ()
+    assert not (tmp_path / "m").exists()
+
+
 def test_executors_are_asked_for_their_interpreter_before_data_move(hook: MLSQLHook, tmp_path: Path, script: Script) -> None:
     missing = Train(
         table="data", model_path=str(tmp_path / "m"), script_path=script("pass"), python=PythonEnv(path="/no/such/python3")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import platform
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.errors import PreflightFailed
+from mlsql_runtime.plan import Load, Plan, PythonEnv, Save
 from mlsql_runtime.result import HostReport, PreflightResult
 from mlsql_runtime.steps.host import HostNeeds, check_host
+from mlsql_runtime.steps.preflight import Flight, check_here, local_data
 from mlsql_runtime.store.location import Location
 
 
@@ -85,7 +88,30 @@ def test_problems_of_many_executors_are_one_error() -> None:
     report = look(python=PythonEnv(path="/no/python"))
     twice = PreflightResult(hosts=(report, report), silent=())
     assert len(twice.problems) == 1
-    with pytest.raises(Exception, match=r"^there is no Python interpreter /no/python on node-1") as caught:
+    with pytest.raises(PreflightFailed, match=r"^there is no Python interpreter /no/python on node-1"):
         twice.raise_for_problems()
-    assert type(caught.value).__name__ == "PreflightFailed"
     PreflightResult(hosts=(), silent=()).raise_for_problems()
+
+
+def test_a_host_that_comes_late_is_looked_at_before_its_first_task() -> None:
+    wanted = HostNeeds(python=PythonEnv(path="/no/python"))
+    with pytest.raises(PreflightFailed, match=f"no Python interpreter /no/python on {socket.gethostname()}"):
+        check_here(Flight(wanted, ("another-host",), {}))
+    check_here(Flight(wanted, (socket.gethostname(),), {}))
+
+
+def test_local_data_that_are_read_have_to_be_visible() -> None:
+    plan = Plan(
+        job_id="j",
+        statements=(
+            Load(table="a", format="csv", path="/data/a"),
+            Load(table="b", format="parquet", path="file:/data/b"),
+            Load(table="c", format="csv", path="s3a://bucket/c"),
+            Load(table="d", format="csv", path="/data/{d,e}"),
+            Load(table="e", format="jdbc", path="/data/e"),
+            Save(table="a", format="csv", path="/out"),
+            Load(table="f", format="csv", path="/out/f"),
+            Load(table="g", format="csv", path="/data/late"),
+        ),
+    )
+    assert local_data(plan, 7) == ("/data/a", "/data/b")
