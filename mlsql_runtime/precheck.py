@@ -30,7 +30,7 @@ from mlsql_runtime.plan import (
     Train,
 )
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
-from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
+from mlsql_runtime.script.interpreter import glance, uses_default
 from mlsql_runtime.script.needs import NO_FEED, lacks, needs
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.location import Location
@@ -129,7 +129,7 @@ def _check_script(statement: Train | Register | Predict, is_local: bool) -> None
         check_syntax(bundle, statement.script_path)
     if is_local and not python.is_unpacked and python.requirements is None:
         modules, host = needs(bundle, NO_FEED), socket.gethostname()
-        found = inspect_interpreter(python, host, modules)
+        found = glance(python, host, modules)
         if found.missing:
             raise PreflightFailed(lacks(found, modules, host, python), host=host)
     for archive in python.archives:

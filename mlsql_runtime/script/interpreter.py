@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -123,6 +124,23 @@ def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (
     versions, missing = _ask(found, python, modules, host)
     _check_version(found, versions["python"], python, host)
     return Inspected(found, versions, missing)
+
+
+def glance(python: PythonEnv, host: str, modules: Iterable[str]) -> Inspected:
+    """As :func:`inspect_interpreter`, without starting what this process runs with: then there are no versions, and modules that
+    scripts do not see may count as there.
+    """
+    changed = python.version or python.flags or any(name.startswith("PYTHON") for name in python.envs)
+    if uses_default(python) and not changed:
+        return Inspected(sys.executable, {}, tuple(name for name in modules if not _is_here(name)))
+    return inspect_interpreter(python, host, modules)
+
+
+def _is_here(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return module in sys.modules
 
 
 def _why_not(path: str) -> str:
