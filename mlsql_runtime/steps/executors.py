@@ -16,8 +16,9 @@ import psutil
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-SECONDS = 10.0  # for executors that are known and do not answer, or that are still coming
-SETTLED = 1.5  # seconds without a new executor after which no other one is waited for
+SECONDS = 10.0  # without another answer, after which executors that are known are given up
+STARTING = 10.0  # seconds of an application's life in which its executors come
+SETTLED = 1.5  # seconds without a new one in that time, after which no other one is waited for
 PAUSE = 0.2  # of a task whose executor has answered, so that the next task goes to another one
 T = TypeVar("T")
 
@@ -49,16 +50,20 @@ def on_every_executor(context: SparkContext, work: Callable[[Executor], T]) -> t
     an executor.
     """
     answers: dict[Executor, T] = {}
-    known, changed = Counter[str](), time.monotonic()
-    deadline = changed + SECONDS
+    known = Counter[str]()
+    changed = answered = time.monotonic()
     while True:
         now = _executors_by_host(context)
         if now != known:
             known, changed = now, time.monotonic()
-        answers.update(_round(context, work, frozenset(answers), known.total()))
+        found = _round(context, work, frozenset(answers), known.total())
+        answers.update(found)
+        if found:
+            answered = time.monotonic()
         missing = known - Counter(executor.host for executor in answers)
-        settled = time.monotonic() - changed > SETTLED and _executors_by_host(context) == known
-        if (settled and not missing) or time.monotonic() > deadline:
+        is_old = time.time() - context.startTime / 1000 > STARTING
+        has_settled = (is_old or time.monotonic() - changed > SETTLED) and _executors_by_host(context) == known
+        if (has_settled and not missing) or time.monotonic() - answered > SECONDS:
             return answers, tuple(sorted(missing.elements()))
 
 
