@@ -45,7 +45,7 @@ def preflight(job: Job, wanted: HostNeeds, staging: Location) -> Flight:
     :param staging: a folder below the model path, which executors have to see.
     :raises PreflightFailed: with everything that is wrong, of all hosts.
     """
-    paths = () if job.is_local else local_data(job.plan, job.index)
+    paths = () if job.is_local else local_data(job.plan, job.index, _default_file_system(job.spark.sparkContext))
     wanted = replace(wanted, seen=(staging / layout.CLAIM).uri, paths=paths)
     found = look(job, wanted)
     found.raise_for_problems()
@@ -139,13 +139,20 @@ def _tell_differences(hosts: Sequence[HostReport]) -> None:
             say(f"hosts differ in {name}: {told}", LABEL)
 
 
-def local_data(plan: Plan, upto: int) -> tuple[str, ...]:
-    """Paths of data on local disks that statements before read, and no statement has written."""
+def _default_file_system(context: SparkContext) -> str:
+    """Where paths without a scheme lead, such as ``file:///`` or ``hdfs://name``."""
+    return str(context._jsc.hadoopConfiguration().get("fs.defaultFS", "file:///"))
+
+
+def local_data(plan: Plan, upto: int, default: str = "file:///") -> tuple[str, ...]:
+    """Paths of data on local disks that statements before read, and no statement has written.
+
+    :param default: the file system of paths without a scheme.
+    """
+    schemes = ("file:", "/") if default.startswith("file:") else ("file:",)
     saved = tuple(each.path.rstrip("/") for each in plan.statements if isinstance(each, Save) and each.path is not None)
     loads = [each for each in plan.statements[:upto] if isinstance(each, Load) and each.path is not None]
     paths = [str(load.path) for load in loads if load.format.lower() in FILE_FORMATS and "{" not in str(load.path)]
     return tuple(
-        Location.of(path).path
-        for path in paths
-        if ("://" not in path or path.startswith("file:")) and not path.rstrip("/").startswith(saved or ("\0",))
+        Location.of(path).path for path in paths if path.startswith(schemes) and not path.rstrip("/").startswith(saved or ("\0",))
     )

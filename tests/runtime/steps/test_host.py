@@ -115,3 +115,4 @@ def test_local_data_that_are_read_have_to_be_visible() -> None:
         ),
     )
     assert local_data(plan, 7) == ("/data/a", "/data/b")
+    assert local_data(plan, 7, "hdfs://name") == ("/data/b",)
