@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup browser demo test lint airflow kafka bench constraints clean
+.PHONY: help setup browser peers demo test lint airflow kafka bench constraints clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,17 +31,23 @@ airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs
 kafka: setup ## An Apache Kafka broker on 127.0.0.1 to play with, until Ctrl-C
 	@$(BIN)/python scripts/broker/broker.py
 
-bench: setup ## Benchmarks against peers; writes benchmarks/results
-	@$(BIN)/python benchmarks/kafka_transport.py
-	@$(BIN)/python benchmarks/mlsql_fit.py
-	@$(BIN)/python benchmarks/language.py
-	@$(BIN)/python benchmarks/waiting.py
+peers: setup
+	@bash scripts/setup.sh bench
+
+bench: peers ## Benchmarks against peers; writes benchmarks/results
+	@PYTHONPATH=.work/bench $(BIN)/python benchmarks/scoring.py
+	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting; do \
+		$(BIN)/python benchmarks/$$each.py || exit 1; done
 
 constraints: setup ## Resolve constraints.txt anew, for every supported Python
 	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --extra dev --no-header --no-annotate \
 		--constraint .work/pins.txt pyproject.toml .work/pins.txt --output-file .work/constraints.txt
 	@mv .work/constraints.txt constraints.txt
+	@cp constraints.txt .work/bench.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --extra dev --extra bench --no-header --no-annotate \
+		--constraint .work/pins.txt pyproject.toml .work/pins.txt --output-file .work/bench.txt
+	@grep -vxFf constraints.txt .work/bench.txt >benchmarks/requirements.txt
 
 clean: ## Remove what setup, demo and tests made
 	rm -rf .venv .work .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

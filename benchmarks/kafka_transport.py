@@ -20,7 +20,7 @@ from measure import Timed, interleaved, machine, shown, table
 from mlsql_runtime.feed import messages
 from mlsql_runtime.feed.arrays import features, labels
 from mlsql_runtime.feed.reader import rebatch
-from mlsql_runtime.feed.receive import receive, span_of
+from mlsql_runtime.feed.receive import receive, records_of, span_of
 from mlsql_runtime.feed.rows import rows_of
 from mlsql_runtime.feed.send import Target, deliver
 from mlsql_runtime.feed.table_topic import Part
@@ -173,6 +173,24 @@ def reading(bench: Bench) -> tuple[dict[str, Timed], float]:
     )
     idle = max(bench.idle(topic, parts) for _ in range(3))
     return took | {"pickled": _of_all(bench, took["pickled"])}, idle
+
+
+def read_parts(bench: Bench) -> dict[str, float]:
+    """Seconds of what ``read_batches`` does, one after the other: medians of interleaved rounds, each less the one before."""
+    topic = bench.new_topic()
+    parts = bench.send_ours(topic)
+    span = span_of(bench.settings, topic)
+    took = interleaved(
+        {
+            "records from the broker (kafka-python)": lambda _: [None for _ in records_of(bench.settings, span, "readers_0")],
+            "decompressed, as Arrow batches": lambda _: bench.read_ours(topic, parts),
+            "as matrices": lambda _: bench.matrices_ours(topic, parts),
+        }
+    )
+    done, split = 0.0, {}
+    for name, timed in took.items():
+        split[name], done = timed.median - done, timed.median
+    return split
 
 
 def _of_all(bench: Bench, some: Timed) -> Timed:

@@ -28,6 +28,10 @@ class Timed:
         """One after the other, round by round."""
         return Timed(tuple(one + two for one, two in zip(self.seconds, other.seconds, strict=True)))
 
+    def per(self, count: int) -> Timed:
+        """For one of ``count``."""
+        return Timed(tuple(each / count for each in self.seconds))
+
     def ratio(self, peer: Timed) -> tuple[float, float, float]:
         """How many times as fast as ``peer``, round by round: (median, lowest, highest)."""
         ratios = [other / own for own, other in zip(self.seconds, peer.seconds, strict=True)]

@@ -38,7 +38,7 @@ with DAG(
         model_path=MODEL_PATH,
         model_version="{{ ti.xcom_pull('landed_version') }}",
         function_name="jack",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
     )
 
     landed_version() >> register

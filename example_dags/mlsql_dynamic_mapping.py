@@ -100,7 +100,7 @@ with DAG(
 
     register = MLSQLRegisterOperator.partial(
         task_id="register",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
         map_index_template="{{ task.function_name }}",
         max_active_tis_per_dagrun=2,
     ).expand_kwargs(train.output.map(registration))

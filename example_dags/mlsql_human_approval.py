@@ -98,7 +98,7 @@ with DAG(
         model_version="{{ ti.xcom_pull('train')['version'] }}",
         alg_index="{{ ti.xcom_pull('train')['best']['alg_index'] }}",
         function_name="{{ params.function_name }}",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
     )
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)

@@ -109,7 +109,7 @@ with DAG(
         model_path="{{ params.model_path }}",
         model_version="{{ ti.xcom_pull('train')['version'] }}",
         function_name="jack",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
         only_if_better="{{ params.only_if_better }}",
         max_active_tis_per_dag=1,  # in all runs: of two at once, both may be better than the one before
         outlets=[Asset("function_jack")],

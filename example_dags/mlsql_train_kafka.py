@@ -104,7 +104,7 @@ with DAG(
         model_path="{{ params.model_path }}",
         model_version="{{ ti.xcom_pull('train')['version'] }}",
         function_name="judge",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
     )
 
     train >> register

@@ -100,7 +100,7 @@ with DAG(
         model_path="{{ params.model_path }}",
         model_version="{{ ti.xcom_pull('wait_for_model')['version'] }}",
         function_name="jack",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
         min_score="{{ params.min_score }}",
     )
 

@@ -218,7 +218,7 @@ with DAG(
         model_path="{{ params.model_path }}",
         model_version="{{ ti.xcom_pull('train')['version'] }}",
         function_name="{{ params.function_name }}",
-        python_script_path="scripts/predict_row.py",
+        python_script_path="scripts/predict_bayes.py",
         min_score="{{ params.min_score }}",
         only_if_better="{{ params.only_if_better }}",
         on_refused="{{ params.on_refused }}",

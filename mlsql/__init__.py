@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
@@ -134,14 +133,6 @@ def sklearn_configure_params(clf: Estimator) -> None:
     clf.set_params(**known)
 
 
-def _tables(max_records: int) -> Iterator[pa.Table]:
-    from mlsql_runtime.feed.reader import read_arrow, rebatch
-
-    if max_records < 1:
-        raise ValueError(f"max_records is {max_records}; expected at least 1")
-    return rebatch(read_arrow(_data()), max_records)
-
-
 def _data() -> TableFiles | TableTopic:
     data = _job().data
     if data is None:
@@ -149,14 +140,10 @@ def _data() -> TableFiles | TableTopic:
     return data
 
 
-def _split(table: pa.Table, sparse: bool | None) -> tuple[Any, Any]:
-    from mlsql_runtime.feed.arrays import features, labels
-
-    label = fit_param.get("label")
-    X = features(table, fit_param.get("inputCol", "features"), sparse)
-    if label is None and "label" not in table.column_names:
-        return X, None
-    return X, labels(table, label or "label")
+def _at_least_one(max_records: int) -> int:
+    if max_records < 1:
+        raise ValueError(f"max_records is {max_records}; expected at least 1")
+    return max_records
 
 
 def read_data() -> Reader:
@@ -166,9 +153,10 @@ def read_data() -> Reader:
     """
 
     def rd(max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
+        from mlsql_runtime.feed.reader import read_arrow, rebatch
         from mlsql_runtime.feed.rows import rows_of
 
-        for table in _tables(max_records):
+        for table in rebatch(read_arrow(_data()), _at_least_one(max_records)):
             yield rows_of(table)
 
     return rd
@@ -186,8 +174,9 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
     ``X`` has shape (n, d), CSR when all vectors of the batch are sparse (or as ``sparse`` says), else an ndarray.
     ``y`` has shape (n,), or is None when the table has no label column. Columns: fit parameters ``inputCol`` and ``label``.
     """
-    for table in _tables(max_records):
-        yield _split(table, sparse)
+    from mlsql_runtime.feed.matrices import batches
+
+    yield from batches(_data(), fit_param, _at_least_one(max_records), sparse)
 
 
 @overload
@@ -198,24 +187,21 @@ def all_data(sparse: Literal[True]) -> tuple[csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Dense | csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     """The whole table as ``(X, y)``; see :func:`read_batches`."""
-    import pyarrow as pa
+    from mlsql_runtime.feed.matrices import whole
 
-    from mlsql_runtime.feed.reader import read_arrow
-
-    return _split(pa.Table.from_batches(read_arrow(_data())), sparse)
+    return whole(_data(), fit_param, sparse)
 
 
 def get_validate_data() -> tuple[Dense, NDArray[Any]]:
     """The validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
     import numpy as np
-    import pyarrow as pa
 
-    from mlsql_runtime.feed.reader import read_arrow
+    from mlsql_runtime.feed.matrices import whole
 
     validate = _job().validate
     if validate is None or validate.rows == 0:
         return np.empty((0, 0)), np.empty((0,))
-    X, y = _split(pa.Table.from_batches(read_arrow(validate)), sparse=False)
+    X, y = whole(validate, fit_param, sparse=False)
     return X, np.empty((0,)) if y is None else y
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv with the pinned dependencies, and look for Java. Quick when nothing changed since the last time.
 # With the argument browser: look for Chromium, which tests of Airflow's UI need, and for nothing else.
+# With the argument bench: what the benchmarks compare with, into .work/bench, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .work
@@ -16,6 +17,16 @@ if [ "${1:-}" = browser ]; then
     may_install || fail "the tests of Airflow's UI need Chromium, and there is none; install it (on Debian: apt-get install chromium) or set CHROMIUM to the program"
     install chromium
   fi
+  exit 0
+fi
+
+if [ "${1:-}" = bench ]; then # beside .venv: what MLflow asks for must not decide what everything else runs with
+  stamp=$({ .venv/bin/python -VV; cat benchmarks/requirements.txt; pwd; } | sha256sum)
+  [ "$(cat .work/bench.stamp 2>/dev/null)" = "$stamp" ] && exit 0
+  printf 'setup: what the benchmarks compare with, into .work/bench\n'
+  rm -rf .work/bench
+  UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet ${CI:+--no-cache} --no-deps --python .venv/bin/python --target .work/bench --requirement benchmarks/requirements.txt
+  echo "$stamp" >.work/bench.stamp
   exit 0
 fi
 

@@ -20,7 +20,11 @@ os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mlsql-tests-airflow-")
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 import fsspec
+from hypothesis import settings
 from support.workbench import Script
+
+settings.register_profile("no deadline", deadline=None)  # first examples import SciPy and the like, and machines are busy
+settings.load_profile("no deadline")
 
 
 def pytest_unconfigure() -> None:

@@ -85,6 +85,13 @@ def predict(index: int, s: object) -> list[float]:
 
 
 python_fun.udf(predict)
+
+
+def predict_batch(X: np.ndarray[tuple[int, int], np.dtype[np.float64]], model: float) -> list[float]:
+    return [model] * len(X)
+
+
+python_fun.batch_udf(predict_batch, load=lambda directory: float(directory), sparse=False)
 """
 REVEALED = (
     *("numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.float64]]", "numpy.ndarray[tuple[Any, ...], numpy.dtype[Any]] | Any"),
@@ -96,6 +103,7 @@ MISTAKES = (
     ("int(mlsql.fit_param)", "int"),
     ("mlsql_model.load()", "directory"),
     ("python_fun.udf(lambda s: [])", "lambda"),
+    ("python_fun.batch_udf(lambda X: X)", "lambda"),
 )
 
 

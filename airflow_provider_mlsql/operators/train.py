@@ -49,7 +49,8 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param validate_data: a table like ``data``, with the columns that the script reads (``sql`` is not applied to it); or a
         fraction of the rows to hold out, such as ``0.2``.
     :param enable_data_local: data reach the script as files, and ``kafka_`` arguments are without use; False: through Kafka.
-    :param data_local_format: format of these files: any Spark writer format.
+    :param data_local_format: format of these files: any Spark writer format. None is JSON, or Parquet if the script reads them
+        with functions of ``mlsql`` alone.
     :param data_local_file_num: number of these files.
     :param data_local_options: options of the writer.
     :param kafka_conn_id: the Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` says it all.
@@ -117,7 +118,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         fit_params: Sequence[Mapping[str, Any]] | str | None = None,
         validate_data: str | Mapping[str, Any] | float | None = None,
         enable_data_local: bool | str = True,
-        data_local_format: str = "json",
+        data_local_format: str | None = None,
         data_local_file_num: int | str | None = None,
         data_local_options: Mapping[str, Any] | str | None = None,
         kafka_conn_id: str | None = "mlsql_kafka_default",

@@ -40,9 +40,7 @@ Example:
 @click.option(
     "--data-format",
     type=click.Choice(["json", "parquet", "csv"]),
-    default="json",
-    show_default=True,
-    help="What the script finds in tempDataLocalPath.",
+    help="What the script finds in tempDataLocalPath. Without it, as in a job: json, or parquet where it cannot tell.",
 )
 @click.option("--python", "python_path", type=FILE, metavar="PATH", help="The interpreter that runs the script.")
 @click.option("--requirements", type=FILE, metavar="FILE", help="Packages of which its environment is built, and kept.")
@@ -83,7 +81,7 @@ def _request(
     fit_params: tuple[tuple[str, str], ...],
     fraction: float | None,
     validate_data: str | None,
-    data_format: str,
+    data_format: str | None,
     python_path: str | None,
     requirements: str | None,
     flags: tuple[str, ...],

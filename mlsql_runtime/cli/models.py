@@ -20,7 +20,7 @@ from mlsql_runtime.cli.parameters import json_option
 from mlsql_runtime.errors import StorageError, to_json
 
 if TYPE_CHECKING:
-    from mlsql_runtime.store.publish import Pruning
+    from mlsql_runtime.store.pruning import Pruning
     from mlsql_runtime.store.read import Contents
     from mlsql_runtime.store.summary import Meaning, VersionDetails, VersionSummary
     from mlsql_runtime.store.verification import FileCheck, FunctionCheck, VersionCheck
@@ -340,7 +340,7 @@ def prune(path: str, keep: int, dry_run: bool, as_json: bool) -> None:
     Example:
       mlsql models prune /models/spam --keep 5 --dry-run
     """
-    from mlsql_runtime.store.publish import choose_pruning, remove_pruned
+    from mlsql_runtime.store.pruning import choose_pruning, remove_pruned
     from mlsql_runtime.store.read import look_into
 
     root = look_into(path).root

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.facts import TableFacts, Watch
+from mlsql_runtime.feed.node_files import bring_files
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.store.location import Location
@@ -15,6 +17,7 @@ from mlsql_runtime.store.location import Location
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+JSON = "json"
 PARQUET = FileFeed(format="parquet")
 # Spark's own escaping of CSV is ambiguous outside of quotes; doubled quotes (RFC 4180) are what every other reader expects.
 CSV_OPTIONS = {"escape": '"'}
@@ -22,22 +25,20 @@ CSV_OPTIONS = {"escape": '"'}
 
 @dataclass(frozen=True)
 class Exported:
-    """A table written to ``place``."""
+    """A table written to ``place``; ``options`` are the writer's."""
 
     place: Location
-    feed: FileFeed
+    format: str
+    options: Mapping[str, str]
     facts: TableFacts
 
-    def bring(self, folder: Path) -> TableFiles:
-        """Have the files in a local folder, linked where that is possible."""
-        self.place.download(folder, link=True)
-        for mark in [folder / "_SUCCESS", *folder.glob(".*.crc")]:  # Spark's own
-            mark.unlink(missing_ok=True)
-        folder.mkdir(exist_ok=True)
+    def bring(self, folder: Path, lasting: bool = False) -> TableFiles:
+        """Have the files in a local folder; ``lasting`` when that may outlive ``place``."""
+        bring_files(self.place, folder, lasting)
         return TableFiles(
             path=str(folder),
-            format=self.feed.format,
-            options=self.feed.options,
+            format=self.format,
+            options=self.options,
             rows=self.facts.rows,
             schema=self.facts.schema,
         )
@@ -50,9 +51,10 @@ def spark_uri(place: Location) -> str:
     return place.uri.replace("s3://", "s3a://", 1)
 
 
-def written_as(feed: FileFeed) -> FileFeed:
-    """How a table is written when ``feed`` is asked for."""
-    return replace(feed, options={**CSV_OPTIONS, **feed.options}) if feed.format == "csv" else feed
+def written_as(feed: FileFeed) -> tuple[str, Mapping[str, str]]:
+    """Format and options with which a table is written when ``feed`` is asked for."""
+    format = feed.format or JSON
+    return format, {**CSV_OPTIONS, **feed.options} if format == "csv" else feed.options
 
 
 def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> Exported:
@@ -62,14 +64,14 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     """
     from pyspark.errors import AnalysisException
 
-    feed = written_as(feed)
+    format, options = written_as(feed)
     watch = Watch(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
-        watch.table.write.format(feed.format).options(**feed.options).save(spark_uri(place))
+        watch.table.write.format(format).options(**options).save(spark_uri(place))
     except AnalysisException as error:
         if "UNSUPPORTED_DATA_TYPE" in str(error):
             raise DataError(
                 f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
             ) from error
         raise
-    return Exported(place, feed, watch.facts())
+    return Exported(place, format, options, watch.facts())

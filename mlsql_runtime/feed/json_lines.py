@@ -6,71 +6,109 @@ import base64
 import io
 import json
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.json as arrow_json
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.vectors import VECTOR_TYPE, is_vector
 
-BLOCK = 8 << 20  # bytes of text at a time; a row must fit, so it grows when one does not
+BLOCK = 1 << 20  # bytes of text at a time, of which Arrow has several under way; a row must fit, or it grows
 MAX_BLOCK = 1 << 30
 ROWS = 8192
+_OTHER_TYPE = re.compile("changed from (number|string) to (number|string)")
+_QUOTED = re.compile(rb'(?<=[:,\[])"(NaN|-?Infinity)"(?=[,}\]])')  # a value that is all of this; quotes inside text are escaped
 Source = Callable[[], pa.NativeFile]
 
 
-def read_json(path: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """All rows of a file, with whatever columns its rows have; compressed files by their ending.
+def read_json(path: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """All rows of a file; compressed files by their ending.
 
+    :param schema: of the whole table. Batches have ``columns``, or those of them that rows have, and perhaps others.
     :raises DataError: for text that is not JSON lines.
     """
     limit = os.path.getsize(path) * 2000  # gzip's best ratio is near 1000
-    return _read(lambda: pa.input_stream(path, compression="detect"), limit, schema, path)
+    return _read(lambda: pa.input_stream(path, compression="detect"), limit, schema, columns, path)
 
 
-def read_json_text(text: bytes, schema: pa.Schema, what: str) -> Iterator[pa.RecordBatch]:
+def read_json_text(text: bytes, schema: pa.Schema, columns: Sequence[str], what: str) -> Iterator[pa.RecordBatch]:
     """The same of JSON lines in memory. ``what`` names them in errors."""
-    return _read(lambda: pa.BufferReader(text), len(text), schema, what)
+    return _read(lambda: pa.BufferReader(text), len(text), schema, columns, what)
 
 
-def _read(open_stream: Source, limit: int, schema: pa.Schema, what: str) -> Iterator[pa.RecordBatch]:
+def _read(open_stream: Source, limit: int, schema: pa.Schema, columns: Sequence[str], what: str) -> Iterator[pa.RecordBatch]:
+    """By column. NaN and infinities are text in Spark's JSON: once there are some, by column with their quotes taken off,
+    and where there is text that reads the same, by row."""
+    plain = _parse_options(schema, columns)
+    ways: tuple[Callable[[int], Iterator[pa.RecordBatch]], ...] = (
+        lambda skip: _by_column(open_stream, limit, plain, skip),
+        lambda skip: _by_column(lambda: _unquoted(open_stream()), limit, plain, skip),
+        lambda skip: _by_row(open_stream, schema, columns, skip),
+    )
     sent = 0
-    try:
-        for batch in _by_column(open_stream, limit, schema):
-            sent += batch.num_rows
-            yield batch
-    except pa.ArrowInvalid as error:
-        if "changed from number to string" not in str(error):
-            raise DataError(f"{what}: {error}") from error
+    for number, way in enumerate(ways, 1):
         try:
-            yield from _by_row(open_stream, schema, skip=sent)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as wrong:
-            raise DataError(f"{what}: {wrong}") from wrong
+            for batch in way(sent):
+                sent += batch.num_rows
+                yield _decode_binary(batch, schema)
+            return
+        except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
+            if number == len(ways) or not _OTHER_TYPE.search(str(error)):
+                raise DataError(f"{what}: {error}") from error
 
 
-def _by_column(open_stream: Source, limit: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    from pyarrow import json as arrow_json
+def _parse_options(schema: pa.Schema, columns: Sequence[str]) -> arrow_json.ParseOptions:
+    """Other columns are not even looked at, if no type has to be inferred."""
+    wanted = pa.schema([schema.field(name) for name in columns])
+    if all(_is_plain(field.type) for field in wanted):
+        return arrow_json.ParseOptions(pa.schema(map(_read_as, wanted)), unexpected_field_behavior="ignore")
+    return arrow_json.ParseOptions(pa.schema([_read_as(field) for field in schema if _is_plain(field.type)]))
 
-    parse = arrow_json.ParseOptions(explicit_schema=pa.schema([_read_as(field) for field in schema if _is_plain(field.type)]))
+
+def _by_column(open_stream: Source, limit: int, parse: arrow_json.ParseOptions, skip: int) -> Iterator[pa.RecordBatch]:
     limit = min(limit, MAX_BLOCK)
-    block, sent = BLOCK, 0
+    block, sent = BLOCK, skip
     while True:
         seen = 0
         try:
             with open_stream() as stream:
                 for batch in arrow_json.open_json(stream, arrow_json.ReadOptions(block_size=block), parse):
                     seen += batch.num_rows
-                    if seen > sent:  # after a second start, go on where the first one stopped
+                    if seen > sent:  # after another start, go on where the one before stopped
                         fresh = batch.slice(max(0, batch.num_rows - (seen - sent)))
                         sent = seen
-                        yield _decode_binary(fresh, schema)
+                        yield fresh
             return
         except pa.ArrowInvalid as error:
             if "straddling" not in str(error) or block > limit:
                 raise
             block = min(block * 4, MAX_BLOCK)
+
+
+class _Unquoted(io.RawIOBase):
+    """JSON lines with NaN and infinities as Arrow takes them for numbers."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self._lines = io.BufferedReader(stream)
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._ready:
+            self._ready = memoryview(_QUOTED.sub(rb"\1", b"".join(self._lines.readlines(BLOCK))))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
+
+
+def _unquoted(stream: pa.NativeFile) -> pa.NativeFile:
+    return pa.PythonFile(io.BufferedReader(_Unquoted(stream)), mode="r")
 
 
 def _read_as(field: pa.Field) -> pa.Field:
@@ -96,15 +134,14 @@ def _decode_binary(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return batch
 
 
-def _by_row(open_stream: Source, schema: pa.Schema, skip: int) -> Iterator[pa.RecordBatch]:
-    """Spark writes NaN and infinities as text, which Arrow does not take for numbers."""
+def _by_row(open_stream: Source, schema: pa.Schema, columns: Sequence[str], skip: int) -> Iterator[pa.RecordBatch]:
     types = {field.name: field.type for field in schema if _is_plain(field.type)}
     with open_stream() as stream:
         lines = islice((line for line in io.BufferedReader(stream) if line.strip()), skip, None)
         while rows := [json.loads(line) for line in islice(lines, ROWS)]:
-            columns = {name: [_number(row.get(name), types.get(name)) for row in rows] for name in schema.names}
-            arrays = {name: pa.array(values, types.get(name)) for name, values in columns.items()}
-            yield _decode_binary(pa.RecordBatch.from_pydict(arrays), schema)
+            values_of = {name: [_number(row.get(name), types.get(name)) for row in rows] for name in columns}
+            arrays = {name: pa.array(values, types.get(name)) for name, values in values_of.items()}
+            yield pa.RecordBatch.from_pydict(arrays)
 
 
 def _number(value: Any, kind: pa.DataType | None) -> Any:

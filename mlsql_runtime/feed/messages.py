@@ -72,9 +72,11 @@ def _encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int
         yield from _encode(batch.slice(half), limit)
 
 
-def decode(message: bytes) -> pa.RecordBatch:
+def decode(message: bytes, columns: Sequence[int] | None = None) -> pa.RecordBatch:
     """The batch; what could not be compressed stays on the message's own memory.
 
+    :param columns: the places of those to decode, ascending; None for all.
     :raises pa.ArrowInvalid: when the bytes are not such a stream.
     """
-    return pa.ipc.open_stream(message).read_next_batch()
+    options = pa.ipc.IpcReadOptions(included_fields=None if columns is None else list(columns))
+    return pa.ipc.open_stream(message, options=options).read_next_batch()

@@ -57,9 +57,12 @@ def span_of(settings: KafkaSettings, topic: str) -> Span:
     return Span(topic, {p.partition: starts[p] for p in partitions}, {p.partition: ends[p] for p in partitions})
 
 
-def receive(settings: KafkaSettings, span: Span, group: str, parts: Sequence[Part]) -> Iterator[pa.RecordBatch]:
+def receive(
+    settings: KafkaSettings, span: Span, group: str, parts: Sequence[Part], columns: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
     """All rows of our own records, in a fixed order: topic partition by partition, each in the order of its offsets.
 
+    :param columns: the places of those to decode, ascending; None for all.
     :raises IntegrityError: when the records of an attempt that counts are not all there, or not the rows it sent.
     :raises KafkaUnavailable: when nothing arrives for ``delivery.timeout.ms``.
     """
@@ -74,7 +77,7 @@ def receive(settings: KafkaSettings, span: Span, group: str, parts: Sequence[Par
         if sender not in missing or mark in seen:  # of a task that failed or ran twice; or sent twice by a retrying producer
             continue
         seen.add(mark)
-        batch = messages.decode(record.value)
+        batch = messages.decode(record.value, columns)
         if batch.num_rows != stamp.rows:
             raise IntegrityError(f"{place(record)} holds {batch.num_rows} rows, its header says {stamp.rows}")
         records, rows = missing[sender]
@@ -89,7 +92,9 @@ def receive(settings: KafkaSettings, span: Span, group: str, parts: Sequence[Par
         )
 
 
-def receive_json(settings: KafkaSettings, span: Span, group: str, rows: int, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def receive_json(
+    settings: KafkaSettings, span: Span, group: str, rows: int, schema: pa.Schema, columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
     """The rows of another producer's records, one JSON object each; records without a value are passed over.
 
     :raises IntegrityError: when there are other than ``rows`` rows.
@@ -97,7 +102,7 @@ def receive_json(settings: KafkaSettings, span: Span, group: str, rows: int, sch
     """
     found = 0
     for texts, what in json_texts(records_of(settings, span, group)):
-        for batch in read_json_text(b"\n".join(texts), schema, what):
+        for batch in read_json_text(b"\n".join(texts), schema, columns, what):
             found += batch.num_rows
             yield batch
     if found != rows:

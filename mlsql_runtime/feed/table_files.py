@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,3 +18,9 @@ class TableFiles:
     options: Mapping[str, str]
     rows: int
     schema: str
+
+
+def data_files(folder: str) -> list[str]:
+    """The files that hold rows, in a fixed order; Spark's own begin with ``_`` or ``.``."""
+    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names if name[0] not in "._"]
+    return sorted(paths)

@@ -33,6 +33,7 @@ SPARK_VECTOR_TYPE = pa.struct(
     ]
 )
 SPARSE, DENSE = 0, 1
+_NULL = -1
 SerializedVector = tuple[int, "int | None", "list[int] | None", "list[float]"]
 
 
@@ -43,10 +44,10 @@ def is_vector(kind: pa.DataType) -> bool:
 
 def widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The length of each vector, shape (n,), int64; -1 for null."""
-    kinds, sizes = pc.struct_field(vectors, "type"), pc.struct_field(vectors, "size")
-    lengths = pc.list_value_length(pc.struct_field(vectors, "values"))
-    width = pc.if_else(pc.equal(kinds, DENSE), lengths, sizes)
-    return np.asarray(pc.fill_null(pc.cast(width, pa.int64()), -1).to_numpy(zero_copy_only=False))
+    kinds = _kinds(vectors)
+    found = np.where(kinds == DENSE, _lengths(_field(vectors, "values")), _with_nulls(_field(vectors, "size")))
+    found[kinds == _NULL] = _NULL
+    return found
 
 
 def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> int:
@@ -67,14 +68,52 @@ def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> in
 
 def all_sparse(vectors: pa.StructArray) -> bool:
     """Whether every vector is sparse, and there is one."""
-    return len(vectors) > 0 and bool(pc.all(pc.equal(pc.struct_field(vectors, "type"), SPARSE)).as_py())
+    return len(vectors) > 0 and bool((_kinds(vectors) != DENSE).all())
+
+
+def has_sparse(vectors: pa.StructArray) -> bool:
+    """Whether any vector is sparse."""
+    return bool((_kinds(vectors) == SPARSE).any())
+
+
+def _field(vectors: pa.StructArray, name: str) -> pa.Array:
+    """A field of each vector; null where the vector is."""
+    return pc.struct_field(vectors, name) if vectors.null_count else vectors.field(name)
+
+
+def _kinds(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """SPARSE, DENSE or _NULL of each vector, shape (n,)."""
+    return _with_nulls(_field(vectors, "type"))
+
+
+def _with_nulls(array: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Integers as a copy, int64, with _NULL for null."""
+    if not array.null_count:
+        return np.from_dlpack(array).astype(np.int64)
+    known = np.from_dlpack(pc.cast(array.is_valid(), pa.uint8())).view(np.bool_)
+    found = np.full(len(array), _NULL)
+    found[known] = np.from_dlpack(array.drop_null())
+    return found
+
+
+def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
+    """Numbers without nulls as a view of Arrow's memory; others as Arrow's own ``to_numpy``, which imports pandas."""
+    kind = array.type
+    if array.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return np.asarray(array.to_numpy(zero_copy_only=False))
+    return np.from_dlpack(array)
 
 
 def _flat(lists: pa.ListArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """The values of all lists without gaps, and where each begins, shape (n + 1,); a null list is an empty one."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
-    offsets = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
-    return lists.flatten().to_numpy(zero_copy_only=False), offsets
+    return to_numpy(lists.flatten()), np.concatenate(([0], np.cumsum(_lengths(lists).clip(min=0))))
+
+
+def _lengths(lists: pa.ListArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The length of each list, shape (n,); _NULL for null."""
+    if lists.null_count:
+        return _with_nulls(pc.list_value_length(lists))
+    return np.diff(np.from_dlpack(lists.offsets)).astype(np.int64)
 
 
 def _csr_matrix() -> type[csr_matrix]:
@@ -95,28 +134,36 @@ def _csr_matrix() -> type[csr_matrix]:
 def to_csr(vectors: pa.StructArray, width: int) -> csr_matrix:
     """Sparse vectors as a CSR matrix of shape (n, width), float64; the values are not copied."""
     csr_matrix = _csr_matrix()
-    values, offsets = _flat(pc.struct_field(vectors, "values"))
-    indices, _ = _flat(pc.struct_field(vectors, "indices"))
+    values, offsets = _flat(_field(vectors, "values"))
+    indices, _ = _flat(_field(vectors, "indices"))
     return csr_matrix((values, indices, offsets), shape=(len(vectors), width))
 
 
 def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Vectors of either kind as an array of shape (n, width), float64. All dense: a view of Arrow's memory."""
-    kinds = pc.struct_field(vectors, "type").to_numpy(zero_copy_only=False)
-    values, offsets = _flat(pc.struct_field(vectors, "values"))
-    if (kinds == DENSE).all():
-        return values.reshape(len(vectors), width)
+    if (_kinds(vectors) == DENSE).all():
+        return to_numpy(_field(vectors, "values").flatten()).reshape(len(vectors), width)
     dense = np.zeros((len(vectors), width))
-    lengths = np.diff(offsets)
-    is_dense = kinds == DENSE
-    rows = np.repeat(np.arange(len(vectors)), lengths)
-    of_dense = np.repeat(is_dense, lengths)
-    indices, _ = _flat(pc.struct_field(vectors, "indices"))
-    columns = np.empty(len(values), dtype=np.int64)
-    columns[~of_dense] = indices
-    columns[of_dense] = np.tile(np.arange(width), int(is_dense.sum()))
-    dense[rows, columns] = values
+    fill(dense, vectors)
     return dense
+
+
+def fill(dense: np.ndarray[Any, np.dtype[np.float64]], vectors: pa.StructArray) -> None:
+    """Write vectors of either kind into an array of zeros, shape (n, width), contiguous; null leaves its row as it is."""
+    kinds, width = _kinds(vectors), dense.shape[1]
+    values, starts = _flat(_field(vectors, "values"))
+    if (kinds == DENSE).all():
+        dense[:] = values.reshape(len(vectors), width)
+        return
+    place = np.repeat(np.arange(len(vectors)) * width, np.diff(starts))  # in the flat array, of each value
+    indices, _ = _flat(_field(vectors, "indices"))
+    if not (kinds == DENSE).any():
+        place += indices
+    else:
+        is_sparse = np.repeat(kinds == SPARSE, np.diff(starts))
+        place[is_sparse] += indices
+        place[~is_sparse] += np.tile(np.arange(width), int((kinds == DENSE).sum()))
+    dense.reshape(-1)[place] = values
 
 
 def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -> Any:
@@ -128,15 +175,16 @@ def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -
     if all_sparse(vectors):
         return to_csr(vectors, width)
     csr_matrix = _csr_matrix()
-    return csr_matrix(to_dense(vectors, width))
+    known = parts(vectors)
+    return csr_matrix((known.values, known.columns, known.starts), shape=(len(vectors), width))
 
 
 def serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
     """Row by row what ``VectorUDT().serialize`` gives: ``(0, size, indices, values)`` or ``(1, None, None, values)``."""
     kinds = pc.struct_field(vectors, "type").to_pylist()
     sizes = pc.struct_field(vectors, "size").to_pylist()
-    indices, at = _flat(pc.struct_field(vectors, "indices"))
-    values, start = _flat(pc.struct_field(vectors, "values"))
+    indices, at = _flat(_field(vectors, "indices"))
+    values, start = _flat(_field(vectors, "values"))
     index_list, value_list = indices.tolist(), values.tolist()
     for row, kind in enumerate(kinds):
         if kind is None:
@@ -179,10 +227,10 @@ def parts(vectors: pa.StructArray) -> Parts:
     width = widths(vectors)
     null = width < 0
     sparse = pc.fill_null(pc.equal(pc.struct_field(vectors, "type"), SPARSE), False).to_numpy(zero_copy_only=False)
-    values, starts = _flat(pc.struct_field(vectors, "values"))
+    values, starts = _flat(_field(vectors, "values"))
     columns = ranks(starts)
     if sparse.any():
-        indices, _ = _flat(pc.struct_field(vectors, "indices"))
+        indices, _ = _flat(_field(vectors, "indices"))
         columns[np.repeat(sparse, np.diff(starts))] = indices
     return Parts(sparse, null, np.where(null, 0, width), starts, columns, values)
 

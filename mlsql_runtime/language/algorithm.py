@@ -205,7 +205,7 @@ def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) ->
     chosen = options.place("enableDataLocal")
     local = options.take("enableDataLocal", boolean, True)
     files = FileFeed(
-        format=options.take("dataLocalFormat", lambda text: FileFeed(format=text).format, "json"),
+        format=options.take("dataLocalFormat", lambda text: FileFeed(format=text).format, None),
         file_num=options.take("dataLocalFileNum", whole(1), None),
         options=options.take_prefixed("dataLocal.option."),
     )

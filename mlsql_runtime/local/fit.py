@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlsql_runtime.errors import DataError, InputError, PreflightFailed
+from mlsql_runtime.feed.export import PARQUET, written_as
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
 from mlsql_runtime.local.source import Source, check_options, check_there, find_files
@@ -130,7 +131,7 @@ def _group(statement: Train, bundle: ScriptBundle) -> Group:
 
 def _bring(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _Brought:
     if not request.use_spark:
-        return _bring_local(request, bundle, folder)
+        return _bring_local(request, bundle, folder, say)
     from mlsql_runtime.local.with_spark import bring_with_spark
 
     if request.data.needs_spark:
@@ -143,11 +144,11 @@ def _bring(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _B
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _bring_local(request: Request, bundle: ScriptBundle, folder: Path) -> _Brought:
+def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _Brought:
     from mlsql_runtime.local.tables import check_width, hold_out, read_table, write_table
+    from mlsql_runtime.steps.data_format import choose_format
 
     statement = request.statement
-    assert isinstance(statement.feed, FileFeed)
     table = read_table(request.data)
     rows = table.num_rows
     if rows == 0:
@@ -159,9 +160,13 @@ def _bring_local(request: Request, bundle: ScriptBundle, folder: Path) -> _Broug
         table, validate = hold_out(table, statement.validate_fraction)
         if table.num_rows == 0:
             raise DataError(f"{request.data.path}: all its {rows} rows are held out: there is nothing to train on")
+    chosen, choice = choose_format(statement, bundle, lambda: table.schema)
+    if choice is not None:
+        say(f"data go as {choice.format} files: {choice.why}")
+    assert isinstance(chosen.feed, FileFeed)
     return _Brought(
-        write_table(table, folder / DATA, statement.feed.format),
-        None if validate is None else write_table(validate, folder / VALIDATE, "parquet"),
+        write_table(table, folder / DATA, *written_as(chosen.feed)),
+        None if validate is None else write_table(validate, folder / VALIDATE, *written_as(PARQUET)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.export import CSV_OPTIONS
 from mlsql_runtime.feed.facts import HOLD_OUT_SEED, encode_schema, one_width
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.vectors import is_vector
@@ -59,9 +58,10 @@ def hold_out(table: pa.Table, fraction: float) -> tuple[pa.Table, pa.Table]:
     return table.take(left), table.take(taken)
 
 
-def write_table(table: pa.Table, folder: Path, format: str) -> TableFiles:
+def write_table(table: pa.Table, folder: Path, format: str, options: Mapping[str, str]) -> TableFiles:
     """Write it as one file, and tell what a script is told about it.
 
+    :param options: those that Spark would write it with.
     :raises DataError: when the format cannot hold a column.
     """
     folder.mkdir()
@@ -75,7 +75,6 @@ def write_table(table: pa.Table, folder: Path, format: str) -> TableFiles:
         _write_lines(csv_lines(table), place)
     else:
         _write_lines(json_lines(table), place)
-    options = CSV_OPTIONS if format == "csv" else {}
     return TableFiles(path=str(folder), format=format, options=options, rows=table.num_rows, schema=encode_schema(table.schema))
 
 

@@ -19,7 +19,7 @@ from mlsql_runtime.plan import Load, Plan
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.columns import check_columns
-from mlsql_runtime.steps.data import training_data
+from mlsql_runtime.steps.data import training_data, with_format
 from mlsql_runtime.steps.group import DATA, VALIDATE
 from mlsql_runtime.steps.job import Job
 from mlsql_runtime.steps.tables import load
@@ -42,10 +42,11 @@ def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage
             if request.validate is not None:
                 load(_load(VALIDATION, request.validate), job)
             check_columns(request.statement, bundle, job.table(TABLE).columns)
-            with training_data(request.statement, job, Location.of(str(stage / "export"))) as data:
-                validate = None if data.validate is None else data.validate.bring(folder / VALIDATE)
+            statement = with_format(request.statement, bundle, job)
+            with training_data(statement, job, Location.of(str(stage / "export"))) as data:
+                validate = None if data.validate is None else data.validate.bring(folder / VALIDATE, lasting=True)
                 assert isinstance(data.table, Exported)
-                return data.table.bring(folder / DATA), validate
+                return data.table.bring(folder / DATA, lasting=True), validate
     except Exception as error:
         ours = translate(error)
         raise ours from (None if ours is error else error)

@@ -90,16 +90,20 @@ class Select:
 
 @dataclass(frozen=True, kw_only=True)
 class FileFeed:
-    """Data reach the training script as files that Spark writes in ``format`` (``enableDataLocal``)."""
+    """Data reach the training script as files that Spark writes in ``format`` (``enableDataLocal``).
+
+    ``format`` None is JSON, as in MLSQL, or Parquet where the script cannot tell the difference.
+    """
 
     tag: ClassVar[str] = "files"
-    format: str = "json"
+    format: str | None = None
     file_num: int | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_text(self.format, "dataLocalFormat")
-        object.__setattr__(self, "format", self.format.lower())  # Spark takes JSON for json
+        if self.format is not None:
+            _require_text(self.format, "dataLocalFormat")
+            object.__setattr__(self, "format", self.format.lower())  # Spark takes JSON for json
         if self.file_num is not None and self.file_num < 1:
             raise InputError(f"dataLocalFileNum is {self.file_num}; expected a number of files of at least 1")
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import pickle
 import socket
 import sys
 import tempfile
-from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from mlsql_runtime import codec
-from mlsql_runtime.errors import IntegrityError, InterpreterError, ScriptFailed
-from mlsql_runtime.scoring.contract import RowScorer, Scorer
+from mlsql_runtime.errors import InputError, IntegrityError, InterpreterError, ScriptFailed
+from mlsql_runtime.feed.vectors import common_width, is_vector
+from mlsql_runtime.scoring.batches import BatchFunction, BatchScorer
+from mlsql_runtime.scoring.contract import Scorer
+from mlsql_runtime.scoring.rows import RowScorer
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir
@@ -21,44 +27,65 @@ from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FileEntry, FunctionRecord
 from mlsql_runtime.store.read import verify
 
-CACHED_SCORERS = 8  # a worker that serves more functions at once loads again what it used longest ago
-
-_scorers: OrderedDict[str, Scorer] = OrderedDict()
+CACHED_FUNCTIONS = 8  # a worker that serves more functions at once loads again what it used longest ago
 
 
-def load_scorer(record: FunctionRecord) -> Scorer:
-    """The scorer of a function package, from this process's cache or from the store.
+@dataclass(frozen=True)
+class LoadedFunction:
+    """A function that can be called in this process."""
+
+    record: FunctionRecord
+    scorer: Scorer
+
+    def score(self, partition: int, vectors: pa.Array) -> pa.StructArray:
+        """As many vectors as it is given, null for null.
+
+        :raises InputError: when it is given no vectors.
+        :raises DataError: when their width is not the one that was trained on; both are named.
+        :raises ScriptFailed: when the function fails or answers something else than its contract says.
+        """
+        what = f"function {self.record.function}"
+        if not is_vector(vectors.type):
+            raise InputError(f"{what} is called with a column of type {vectors.type}; expected a vector")
+        return self.scorer.score(partition, vectors, common_width(vectors, self.record.feature_width, what))
+
+
+def load_function(record: FunctionRecord) -> LoadedFunction:
+    """A function package, from this process's cache or from the store.
 
     :raises InterpreterError: when the function was pickled by another minor version of Python.
     :raises IntegrityError: when a file is not the one that the package names.
     :raises ScriptFailed: when the function cannot be unpickled here.
     """
-    key = codec.dumps(record)  # all of it: two model paths may hold the same function for different models
-    if key not in _scorers:
-        _scorers[key] = _load(record)
-        while len(_scorers) > CACHED_SCORERS:
-            _scorers.popitem(last=False)
-    _scorers.move_to_end(key)
-    return _scorers[key]
+    return load_document(codec.dumps(record))
+
+
+@functools.lru_cache(maxsize=CACHED_FUNCTIONS)
+def load_document(document: str) -> LoadedFunction:
+    """:func:`load_function`, from the record as JSON: all of it is the key, since two model paths may hold equal functions."""
+    record = codec.loads(FunctionRecord, document, "the record of a function")
+    return LoadedFunction(record, _load(record))
 
 
 def _load(record: FunctionRecord) -> Scorer:
     _check_python(record)
     package, version = _places(record)
     verify(package, [record.pickle])
-    model = local_model(version, record.alg_index, record.model_files)
+    model = str(local_model(version, record.alg_index, record.model_files))
     try:
-        predict = pickle.loads((package / record.pickle.path).read())
+        function = pickle.loads((package / record.pickle.path).read())
     except Exception as error:
         raise ScriptFailed(
             f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}; "
             "it needs the modules it was registered with"
         ) from error
-    return RowScorer(record.function, predict, str(model), record.train_params)
+    if record.contract == "batch":
+        return BatchScorer(record.function, BatchFunction(**function), model)
+    return RowScorer(record.function, function, model, record.train_params)
 
 
 def check_function(record: FunctionRecord) -> None:
-    """On the driver, before Spark is asked: what :func:`load_scorer` checks on every executor, without loading anything.
+    """On the driver, before Spark is asked: what :func:`load_function` checks on every executor, without loading anything.
 
     The files of a remote model are left to the executors, which have to read them anyway.
     """

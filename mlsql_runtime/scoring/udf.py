@@ -23,21 +23,17 @@ def make_udf(record: FunctionRecord) -> Any:
     def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
         from pyspark import TaskContext
 
-        from mlsql_runtime.errors import InputError
-        from mlsql_runtime.feed.vectors import common_width, is_vector
-        from mlsql_runtime.scoring.loading import load_scorer
+        from mlsql_runtime.scoring.cores import keep_to
+        from mlsql_runtime.scoring.loading import load_document
 
-        known = codec.loads(FunctionRecord, document, f"function {record_name}")
-        scorer = load_scorer(known)
         context = TaskContext.get()
+        if context:
+            keep_to(context.cpus())
+        function = load_document(document)
         partition = context.partitionId() if context else 0
         for vectors in batches:
-            if not is_vector(vectors.type):
-                raise InputError(f"function {known.function} is called with a column of type {vectors.type}; expected a vector")
-            common_width(vectors, known.feature_width, f"function {known.function}")
-            yield scorer.score(partition, vectors)
+            yield function.score(partition, vectors)
 
-    record_name = record.function
     score.__annotations__ = _iterator_annotations()
     return arrow_udf(score, VectorUDT())  # type: ignore[call-overload]  # its stubs know no user-defined types
 

@@ -26,11 +26,14 @@ def outside_of_a_job(lacks: str) -> RuntimeError:
     )
 
 
-def outside_of_a_registration() -> str:
-    """What a predict script says that registers nothing."""
+def outside_of_a_registration(call: str) -> str:
+    """What a predict script says that registers nothing.
+
+    :param call: by which it tried, ``python_fun.udf``.
+    """
     script = script_name("predict.py")
     return (
-        f"python_fun.udf: nothing is registered, because {script} runs outside of a registration; register it in a script "
+        f"{call}: nothing is registered, because {script} runs outside of a registration; register it in a script "
         "that you run with mlsql run:\n"
         f'    register PythonAlg.`/path/of/the/model` as predict options pythonScriptPath="{script}";\n'
         f"or in a DAG, with MLSQLRegisterOperator(python_script_path={script!r}, ...)"

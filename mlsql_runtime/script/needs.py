@@ -77,8 +77,8 @@ def _of_helpers(bundle: ScriptBundle, feed: Feed) -> Mapping[str, str]:
         found["pyspark"] = "mlsql.read_data needs for vectors (mlsql.read_batches and mlsql.all_data give arrays, without it)"
     for function in sorted(helper_names(bundle, "mlsql_model") & _SAVERS.keys()):
         found[_SAVERS[function]] = f"mlsql_model.{function} needs"
-    if "udf" in helper_names(bundle, "python_fun"):
-        found["pyspark"] = "python_fun.udf needs"
+    for function in sorted(helper_names(bundle, "python_fun") & {"udf", "batch_udf"}):
+        found["pyspark"] = f"python_fun.{function} needs"
     return found
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from mlsql_runtime import codec
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.table_topic import TableTopic
+from mlsql_runtime.store.manifest import Contract
 
 PROTOCOL_VERSION = 2
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
@@ -29,7 +30,8 @@ _SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptInput:
-    """``params`` is what ``mlsql.params()`` answers; ``function_file`` is where ``python_fun`` leaves the pickled function."""
+    """``params`` is what ``mlsql.params()`` answers; ``function_file`` is where ``python_fun`` leaves the pickled function,
+    and beside it, under :func:`handover_file`, what it is."""
 
     protocol_version: int
     role: Literal["train", "register", "predict"]
@@ -37,6 +39,18 @@ class ScriptInput:
     data: TableFiles | TableTopic | None = None
     validate: TableFiles | None = None
     function_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Handover:
+    """Which contract the function follows that a predict script handed over."""
+
+    contract: Contract
+
+
+def handover_file(function_file: str) -> str:
+    """Where the :class:`Handover` of a function stands."""
+    return function_file + ".json"
 
 
 def current_input() -> ScriptInput | None:

@@ -16,13 +16,16 @@ from mlsql_runtime.feed.survey import survey
 from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_of, try_to_remove_run
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
+from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.steps.columns import feature_column
+from mlsql_runtime.steps.data_format import choose_format
 from mlsql_runtime.steps.job import Job
 from mlsql_runtime.steps.progress import told
 from mlsql_runtime.steps.resume import Data, StagedTable
 from mlsql_runtime.store.location import Location
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 _HOLD_OUT = "__mlsql_held_out"
@@ -45,6 +48,24 @@ class TrainingData:
             validate=StagedTable.of(self.validate),
             feature=self.feature,
         )
+
+
+def with_format(statement: Train, bundle: ScriptBundle, job: Job) -> Train:
+    """The statement with a format for its files. Which was chosen is told."""
+
+    def schema() -> pa.Schema | None:
+        from pyspark.errors import PySparkException
+        from pyspark.sql.pandas.types import to_arrow_schema
+
+        try:
+            return to_arrow_schema(job.table(statement.table or "").schema)
+        except PySparkException:
+            return None
+
+    chosen, choice = choose_format(statement, bundle, schema)
+    if choice is not None:
+        say(f"train: data go as {choice.format} files: {choice.why}")
+    return chosen
 
 
 Move = Callable[["DataFrame", "str | None"], "Exported | Sent"]
@@ -74,7 +95,7 @@ def training_data(statement: Train, job: Job, stage: Location, earlier: Data | N
 
 def _how(statement: Train, table: Exported | Sent) -> str:
     if isinstance(table, Exported):
-        return f"as {table.feed.format} files"
+        return f"as {table.format} files"
     verb = "in" if isinstance(statement.feed, KafkaFeed) and statement.feed.reuse else "through"
     return f"{verb} topic {table.span.topic} on {table.settings.servers}"
 

@@ -63,8 +63,8 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
         if isinstance(task.data, Sent):
             data: TableFiles | TableTopic = task.data.bring(private, task.alg_index)
         else:
-            data = task.data.bring(folder / DATA)
-        validate = None if task.validate is None else task.validate.bring(folder / VALIDATE)
+            data = task.data.bring(folder / DATA, task.keep_local_directory)
+        validate = None if task.validate is None else task.validate.bring(folder / VALIDATE, task.keep_local_directory)
         end = run_group(task, folder, data, validate, _kafka_params(task, data), live.send)
         record, output = end.record, task.output(attempt)
         if record.status == "success":
@@ -102,7 +102,7 @@ def _write_samples(data: TableFiles | TableTopic, column: str, place: Location) 
     from mlsql_runtime.feed.reader import read_arrow, rebatch
 
     try:
-        first = next(rebatch(read_arrow(data), SAMPLE_ROWS)).select([column])
+        first = next(rebatch(read_arrow(data, [column]), SAMPLE_ROWS))
     except (MLSQLError, OSError, pa.ArrowException):
         return  # a format or a compression that only the script reads
     buffer = io.BytesIO()

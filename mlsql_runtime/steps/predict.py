@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
 from mlsql_runtime.feed.export import spark_uri
+from mlsql_runtime.feed.lines import as_lines, read_lines
 from mlsql_runtime.live import LiveAddress, LiveClient, LiveLog, say
 from mlsql_runtime.plan import Predict, PythonEnv
 from mlsql_runtime.scoring.loading import local_model
@@ -111,10 +112,10 @@ def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[p
 
 def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     rows = 0
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("wb") as file:
         for batch in batches:
             rows += batch.num_rows
-            file.writelines(line + "\n" for line in batch.column(0).to_pylist())
+            file.write(as_lines(batch.column(0)))
     return rows
 
 
@@ -155,13 +156,15 @@ def _read_lines(statement: Predict, path: Path, partition: int, rows_in: int) ->
 
     if not path.exists():
         raise ScriptFailed(f"the predict script {statement.script_path} wrote no tempOutputLocalPath on partition {partition}")
-    with path.open(encoding="utf-8") as file:
-        lines = [line.rstrip("\n") for line in file if line.strip()]
-    if statement.same_rows and len(lines) != rows_in:
+    rows_out = 0
+    with path.open("rb") as file:
+        for lines in read_lines(file, f"what the predict script {statement.script_path} wrote on partition {partition}"):
+            rows_out += len(lines)
+            yield pa.RecordBatch.from_arrays([lines], names=["value"])
+    if statement.same_rows and rows_out != rows_in:
         raise DataError(
-            f"the predict script {statement.script_path} got {rows_in} rows on partition {partition} and wrote {len(lines)}; "
+            f"the predict script {statement.script_path} got {rows_in} rows on partition {partition} and wrote {rows_out}; "
             "write one line per row, or say that the number may change",
             expected=rows_in,
-            found=len(lines),
+            found=rows_out,
         )
-    yield pa.RecordBatch.from_arrays([pa.array(lines, pa.string())], names=["value"])

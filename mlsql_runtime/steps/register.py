@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
 from mlsql_runtime.feed.facts import quoted
-from mlsql_runtime.feed.vectors import common_width, from_serialized, to_dense, widths
+from mlsql_runtime.feed.vectors import from_serialized, to_dense, widths
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import PythonEnv, Register
 from mlsql_runtime.result import RegisterResult
-from mlsql_runtime.scoring.contract import ROW
-from mlsql_runtime.scoring.loading import load_scorer
+from mlsql_runtime.scoring.loading import LoadedFunction, load_function
 from mlsql_runtime.scoring.udf import make_udf, register_function
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
-from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
 from mlsql_runtime.steps.gates import Candidate, Verdict, judge
 from mlsql_runtime.steps.preflight import check_functions
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, Refusal
+from mlsql_runtime.store.manifest import FORMAT_VERSION, Contract, FileEntry, FunctionRecord, Manifest, Refusal
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest, verify
 from mlsql_runtime.store.refusals import add_refusal
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
     from mlsql_runtime.steps.job import Job
 
 TRY_ROWS = 5
+_CONTRACTS: Mapping[Contract, str] = {
+    "row": "row contract: one row at a time (python_fun.batch_udf would answer many at once)",
+    "batch": "batch contract",
+}
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,12 @@ def register(statement: Register, job: Job) -> RegisterResult:
         return _refuse(statement, job, model, str(verdict.reason))
     bundle = read_bundle(statement.script_path, statement.tag)
     check_functions(job, bundle)
-    pickled = _pickle_function(statement, bundle)
+    function = _hand_over(statement, bundle)
     record = functions.package(
-        root, statement.function, pickled, lambda number, entry: _record(statement, job, model, bundle, number, entry)
+        root,
+        statement.function,
+        function.pickled,
+        lambda number, entry: _record(statement, job, model, bundle, function.contract, number, entry),
     )
     try:
         _try(statement, job, model, record)
@@ -93,7 +101,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     register_function(job.spark, statement.function, record)
     say(
         f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
-        f"group {model.alg_index}, score {model.score}, contract {record.contract}"
+        f"group {model.alg_index}, score {model.score}, {_CONTRACTS[record.contract]}"
         + (f"; {verdict.reason}" if verdict.reason else "")
     )
     return _result(statement, model, None, record.function_version)
@@ -141,8 +149,16 @@ def _refuse(statement: Register, job: Job, model: _Model, reason: str) -> Regist
     return _result(statement, model, reason, None)
 
 
-def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:
-    """Run the predict script on the driver; the function that it hands to ``python_fun``, pickled."""
+@dataclass(frozen=True)
+class _Function:
+    """What the predict script handed over."""
+
+    pickled: bytes
+    contract: Contract
+
+
+def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
+    """Run the predict script on the driver; the function that it hands to ``python_fun``."""
     with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
         folder = Path(name)
         target = folder / "function.pickle"
@@ -160,13 +176,18 @@ def _pickle_function(statement: Register, bundle: ScriptBundle) -> bytes:
         if not target.exists():
             raise InputError(
                 f"the predict script {statement.script_path} ended without handing a function over; "
-                "call python_fun.udf(predict) at its end",
+                "call python_fun.batch_udf(predict_batch) or python_fun.udf(predict) at its end",
                 path=statement.script_path,
             )
-        return target.read_bytes()
+        handover = codec.loads(
+            Handover, Path(handover_file(str(target))).read_bytes(), f"what {statement.script_path} handed over"
+        )
+        return _Function(target.read_bytes(), handover.contract)
 
 
-def _record(statement: Register, job: Job, model: _Model, bundle: ScriptBundle, number: int, entry: FileEntry) -> FunctionRecord:
+def _record(
+    statement: Register, job: Job, model: _Model, bundle: ScriptBundle, contract: Contract, number: int, entry: FileEntry
+) -> FunctionRecord:
     fit = model.manifest.fit(model.alg_index)
     return FunctionRecord(
         format_version=FORMAT_VERSION,
@@ -174,7 +195,7 @@ def _record(statement: Register, job: Job, model: _Model, bundle: ScriptBundle, 
         function_version=number,
         created=datetime.now(timezone.utc),
         job_id=job.job_id,
-        contract=ROW,
+        contract=contract,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         pickle=entry,
         script=bundle.facts,
@@ -189,7 +210,7 @@ def _record(statement: Register, job: Job, model: _Model, bundle: ScriptBundle, 
 
 
 def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -> None:
-    """Call the function on sample rows, here and through Spark; both must answer the same."""
+    """Call the function on sample rows, here and through Spark, and one by one; it must always answer the same."""
     from pyspark.ml.linalg import VectorUDT
     from pyspark.sql.types import StructField, StructType
 
@@ -198,8 +219,9 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
         say(f"register: {statement.function} could not be tried: there are no sample rows of features")
         return
     vectors = from_serialized([VectorUDT().serialize(row) for row in rows])
-    common_width(vectors, record.feature_width, f"function {record.function}")
-    here = load_scorer(record).score(0, vectors)
+    function = load_function(record)
+    here = function.score(0, vectors)
+    _check_alone(function, vectors, here)
     table = job.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
     answers = table.select(make_udf(record)("features").alias("answer")).collect()
     there = from_serialized([None if row.answer is None else VectorUDT().serialize(row.answer) for row in answers])
@@ -208,6 +230,19 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
             f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
             f"{here[0]} and {there[0]}; a function must depend on nothing but its row and its model"
         )
+
+
+def _check_alone(function: LoadedFunction, vectors: pa.StructArray, together: pa.StructArray) -> None:
+    """Spark puts rows together as it likes, so the answer for one must not hang on the others of its batch."""
+    if function.record.contract == "row":
+        return
+    for row in range(len(vectors)):
+        alone = function.score(0, vectors.slice(row, 1))
+        if not _same(alone, together.slice(row, 1)):
+            raise ScriptFailed(
+                f"function {function.record.function} answers a row differently alone and among {len(vectors)} rows: "
+                f"{alone[0]} and {together[row]}; it must answer each row by itself"
+            )
 
 
 def _same(here: pa.StructArray, there: pa.StructArray) -> bool:

@@ -38,7 +38,7 @@ class StagedTable:
         return None if exported is None else cls(uri=exported.place.uri, facts=exported.facts)
 
     def exported(self, feed: FileFeed) -> Exported:
-        return Exported(Location.of(self.uri), written_as(feed), self.facts)
+        return Exported(Location.of(self.uri), *written_as(feed), self.facts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from mlsql_runtime.result import TrainResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.columns import check_columns
-from mlsql_runtime.steps.data import TrainingData, training_data
+from mlsql_runtime.steps.data import TrainingData, training_data, with_format
 from mlsql_runtime.steps.fit_group import FitOutput, FitTask
 from mlsql_runtime.steps.job import Job, filled, system_params
 from mlsql_runtime.steps.meta import groups_table, write_meta
@@ -25,7 +25,8 @@ from mlsql_runtime.steps.run_groups import run_groups
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
-from mlsql_runtime.store.publish import Draft, claimed, earlier_version, prune
+from mlsql_runtime.store.pruning import prune
+from mlsql_runtime.store.publish import Draft, claimed, earlier_version
 from mlsql_runtime.store.read import open_model_path
 from mlsql_runtime.store.staging import Stage, is_end, staging
 
@@ -78,6 +79,7 @@ def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, tra
     table = None if statement.table is None else job.table(statement.table)
     if table is not None:
         check_columns(statement, bundle, table.columns)
+        statement = with_format(statement, bundle, job)
     wanted = script_needs(bundle, statement.python, feed_of(table, isinstance(statement.feed, KafkaFeed)))
     with staging(root, job.job_id, training, job.plan.attempt, lambda error: is_end(translate(error))) as stage:
         flight = preflight(job, wanted, stage.folder)

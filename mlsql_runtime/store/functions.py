@@ -118,11 +118,12 @@ def read_function(root: Location, function: str, function_version: int | None = 
     pointer = read_pointer(root, function)
     number = function_version if function_version is not None else pointer.current.function_version if pointer else None
     place = function_dir(root, function) / str(number) / layout.FUNCTION
-    if number is None or not place.exists():
+    text = None if number is None else place.read_if_there()
+    if text is None:
         there = ", ".join(functions(root)) or "none"
         which = f"version {number} of function '{function}'" if number is not None else f"function '{function}'"
         raise VersionNotFound(f"{root.uri} holds no {which}; registered there: {there}", path=root.uri, function=function)
-    return load(FunctionRecord, place.read(), place.uri)
+    return load(FunctionRecord, text, place.uri)
 
 
 def functions(root: Location) -> list[str]:

@@ -45,6 +45,11 @@ def version_dir(root: Location, version: int) -> Location:
     return root / f"_model_{version}"
 
 
+def version_file(version: int, name: str) -> str:
+    """A file in a version's folder, relative to the model path."""
+    return f"_model_{version}/{name}"
+
+
 def model_dir(alg_index: int) -> str:
     """A fit group's model, relative to the version's folder."""
     return f"model/{alg_index}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,15 +79,15 @@ class Location:
         return any(protocol in _OBJECT_STORES for protocol in protocols)
 
     def exists(self) -> bool:
-        with self._reading():
+        with self._in_words():
             return bool(self.fs.exists(self.path))
 
     def is_file(self) -> bool:
-        with self._reading():
+        with self._in_words():
             return bool(self.fs.isfile(self.path))
 
     def is_dir(self) -> bool:
-        with self._reading():
+        with self._in_words():
             return bool(self.fs.isdir(self.path))
 
     def names(self) -> list[str]:
@@ -93,7 +95,7 @@ class Location:
 
         :raises StorageError: when it cannot be listed.
         """
-        with self._reading("listed"):
+        with self._in_words("listed"):
             try:
                 entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
             except (FileNotFoundError, NotADirectoryError):
@@ -102,8 +104,18 @@ class Location:
 
     def files(self) -> dict[str, int]:
         """Every file below, as relative path to size in bytes, sorted."""
-        with self._reading():
+        with self._in_words():
             return self._files()
+
+    def those_there(self, names: Iterable[str]) -> set[str]:
+        """Which of these files below are there, by relative path.
+
+        In an object store by a listing of all that lies below, a thousand files in one request; elsewhere by a look for each.
+        """
+        wanted = set(names)
+        if self._is_object_store:
+            return wanted & self.files().keys() if wanted else wanted
+        return {name for name in wanted if (self / name).exists()}
 
     def _files(self) -> dict[str, int]:
         found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
@@ -115,25 +127,48 @@ class Location:
         return stream
 
     def read(self) -> bytes:
-        with self._reading(), self.open() as stream:
-            data: bytes = stream.read()
-        return data
+        with self._in_words():
+            return self._read()
 
     def read_if_there(self) -> bytes | None:
         """The file's bytes, or None when there is no such file, without asking for it first.
 
         :raises StorageError: when there may be one and it cannot be read.
         """
-        with self._reading():
+        with self._in_words():
             try:
-                data: bytes = self.fs.cat_file(self.path)
+                return self._read()
             except (FileNotFoundError, NotADirectoryError):
                 return None
+
+    def _read(self) -> bytes:
+        data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _in_one_piece(self.fs)))
         return data
 
+    def modified(self) -> datetime:
+        """When the file was written last."""
+        with self._in_words():
+            time: datetime = self.fs.modified(self.path)
+        return time.astimezone(timezone.utc)
+
     def sha256(self) -> str:
+        with self._in_words():
+            return self._sha256()
+
+    def sha256_if_there(self) -> str | None:
+        """The file's digest, or None when there is no such file, without asking for it first.
+
+        :raises StorageError: when there may be one and it cannot be read.
+        """
+        with self._in_words():
+            try:
+                return self._sha256()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def _sha256(self) -> str:
         digest = hashlib.sha256()
-        with self._reading(), self.open() as stream:
+        with self.open() as stream:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
@@ -180,9 +215,20 @@ class Location:
                     os.unlink(staged)
 
     def remove(self) -> None:
-        """Remove the file or tree; nothing happens when there is none."""
-        with contextlib.suppress(FileNotFoundError):
+        """Remove the file or tree; nothing happens when there is none.
+
+        :raises StorageError: when it cannot be removed.
+        """
+        with self._in_words("removed"), contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path, recursive=True)
+
+    def remove_file(self) -> None:
+        """Remove what can be a file only, without asking what it is; nothing happens when there is none.
+
+        :raises StorageError: when it cannot be removed.
+        """
+        with self._in_words("removed"), contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.path)
 
     def remove_if_empty(self) -> None:
         """Remove a local folder that holds nothing; object stores have no empty folders."""
@@ -210,23 +256,17 @@ class Location:
             with target._made_parent():
                 self.fs.put_file(str(file), target.path)
 
-    def download(self, folder: Path, link: bool = False) -> None:
-        """Bring the file, or all files below, into a local folder.
-
-        :param link: hard links instead of copies where the disk allows it; only for files that nobody keeps.
-        """
+    def download(self, folder: Path) -> None:
+        """Bring the file, or all files below, into a local folder."""
         relative = self.files() if self.is_dir() else {"": 0}
         for name in relative:
             source = f"{self.path}/{name}" if name else self.path
             target = folder / (name or self.name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if link and self.is_local:
-                _link_or_copy(source, target)
-            else:
-                self.fs.get_file(source, str(target))
+            self.fs.get_file(source, str(target))
 
     @contextlib.contextmanager
-    def _reading(self, done: str = "read") -> Iterator[None]:
+    def _in_words(self, done: str = "read") -> Iterator[None]:
         """Turn the file system's refusals into one sentence. Those of remote ones are not all OSError: botocore's are not."""
         try:
             yield
@@ -250,6 +290,12 @@ class Location:
             ) from None
         except (PermissionError, NotADirectoryError, OSError) as error:
             raise StorageError(f"{self.uri} cannot be written: {error}", uri=self.uri) from error
+
+
+def _in_one_piece(fs: fsspec.AbstractFileSystem) -> dict[str, int]:
+    """How ``cat_file`` is told that a file is small: s3fs asks for its size first if it may fetch pieces side by side."""
+    parameters = inspect.signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
+    return {"max_concurrency": 1} if "max_concurrency" in parameters else {}
 
 
 def _link_or_copy(source: str, target: Path) -> None:

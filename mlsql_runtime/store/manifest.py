@@ -18,6 +18,7 @@ from mlsql_runtime.result import Best, Fit, FitStatus, TrainResult
 FORMAT_VERSION = 1  # of every document but the pointer
 POINTER_VERSION = 2
 _ROLLBACK = "rollback by "  # what a job was called in pointers of format 1 when there was none
+Contract = Literal["row", "batch"]  # of a function: what it is called with; see python_fun
 D = TypeVar("D")
 
 
@@ -136,7 +137,7 @@ class FunctionRecord:
     function_version: int
     created: datetime
     job_id: str
-    contract: str
+    contract: Contract
     python: str
     pickle: FileEntry
     script: ScriptFacts

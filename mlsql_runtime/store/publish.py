@@ -1,23 +1,21 @@
-"""Writing a version: claim a number, put the data, write the manifest last; or leave a failure record; and pruning."""
+"""Writing a version: claim a number, put the data, write the manifest last; or leave a failure record."""
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import JobFailed, StorageError
+from mlsql_runtime.errors import JobFailed
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import Claim, read_claim
-from mlsql_runtime.store.functions import pinned_versions, pins
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest
 from mlsql_runtime.store.read import read_manifest, version_state
 
-STALE = timedelta(days=7)
 CLOCKS = timedelta(hours=1)  # by which those of two hosts may differ
 
 
@@ -58,8 +56,8 @@ class Draft:
 def claimed(root: Location, job_id: str, training: str | None = None) -> Iterator[Draft]:
     """Take the next version number, exclusively, and give it back if the block raises.
 
-    A process killed inside leaves an unfinished folder that readers ignore. The job's next attempt removes it, or
-    :func:`prune` when it is stale.
+    A process killed inside leaves an unfinished folder that readers ignore. The job's next attempt removes it, or pruning when
+    it is stale.
     """
     claim = Claim(job_id=job_id, created=datetime.now(timezone.utc), training=training, attempt=uuid.uuid4().hex).dump()
     number = max(layout.claimed_versions(root), default=0) + 1
@@ -95,71 +93,5 @@ def earlier_version(root: Location, job_id: str, training: str, since: datetime)
             if state == "complete":
                 return read_manifest(root, number)
             if state == "unfinished":
-                _remove(folder)
+                folder.remove()
     return None
-
-
-@dataclass(frozen=True)
-class Pruning:
-    """What :func:`prune` removes and spares: complete versions beyond the newest to keep, newest first.
-
-    ``pinned`` are those of them that stay because functions point to them, with the functions' names;
-    ``abandoned`` the folders of dead jobs, which hold no version.
-    """
-
-    versions: tuple[int, ...]
-    pinned: Mapping[int, tuple[str, ...]]
-    abandoned: tuple[Location, ...]
-
-
-def choose_pruning(root: Location, keep: int | None, spare: int | None = None) -> Pruning:
-    """What may go when the newest ``keep`` complete versions stay (None: all of them), and ``spare``. Changes nothing."""
-    abandoned = tuple(_abandoned(root))
-    if keep is None:
-        return Pruning((), {}, abandoned)
-    complete = [n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"]
-    pinned, beyond = pins(root), [number for number in complete[keep:] if number != spare]
-    return Pruning(tuple(n for n in beyond if n not in pinned), {n: pinned[n] for n in beyond if n in pinned}, abandoned)
-
-
-def prune(root: Location, keep: int | None, spare: int | None = None) -> list[int]:
-    """Remove complete versions beyond the newest ``keep``, but not ``spare`` and none that a function points to, and what dead
-    jobs left.
-
-    :returns: the versions removed. The manifest goes first, so no reader meets half a version.
-    :raises StorageError: when a folder cannot be removed.
-    """
-    return remove_pruned(root, choose_pruning(root, keep, spare))
-
-
-def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
-    """Remove what was chosen, but for versions that a function was pointed to meanwhile; answers the versions removed."""
-    removed = []
-    for number in pruning.versions:
-        if number not in pinned_versions(root):  # asked again each time: removing many takes long
-            folder = layout.version_dir(root, number)
-            _remove(folder / layout.MANIFEST)
-            _remove(folder)
-            removed.append(number)
-    for folder in pruning.abandoned:
-        _remove(folder)
-    return removed
-
-
-def _remove(place: Location) -> None:
-    try:
-        place.remove()
-    except OSError as error:
-        raise StorageError(f"{place.uri} cannot be removed: {error}", uri=place.uri) from error
-
-
-def _abandoned(root: Location) -> Iterable[Location]:
-    stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).names()]
-    unfinished = [layout.version_dir(root, n) for n in layout.claimed_versions(root) if version_state(root, n) == "unfinished"]
-    oldest_kept = datetime.now(timezone.utc) - STALE
-    for folder in stagings + unfinished:
-        modified = []
-        with contextlib.suppress(OSError, StorageError):  # another job may be removing it right now
-            modified = [folder.fs.modified((folder / name).path) for name in folder.files()]
-        if modified and max(time.astimezone(timezone.utc) for time in modified) < oldest_kept:
-            yield folder

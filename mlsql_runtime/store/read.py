@@ -13,6 +13,7 @@ from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest, load
 
 VersionState = Literal["complete", "failed", "unfinished"]
+_SHOWN = 10  # versions in an error
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,17 @@ def version_state(root: Location, version: int) -> VersionState:
 
 
 def versions(root: Location) -> list[VersionInfo]:
-    """Every claimed version, newest first."""
-    return [VersionInfo(number, version_state(root, number)) for number in reversed(layout.claimed_versions(root))]
+    """Every claimed version, newest first: a listing of the numbers, and one look for all their documents."""
+    numbers = layout.claimed_versions(root)
+    documents = (layout.MANIFEST, layout.FAILURE)
+    there = root.those_there(layout.version_file(number, name) for number in numbers for name in documents)
+
+    def state(number: int) -> VersionState:
+        if layout.version_file(number, layout.MANIFEST) in there:
+            return "complete"
+        return "failed" if layout.version_file(number, layout.FAILURE) in there else "unfinished"
+
+    return [VersionInfo(number, state(number)) for number in reversed(numbers)]
 
 
 def latest_version(root: Location) -> int | None:
@@ -90,31 +100,41 @@ def latest_version(root: Location) -> int | None:
 
 
 def read_manifest(root: Location, version: int | None = None) -> Manifest:
-    """The manifest of a complete version, by default of the newest.
+    """The manifest of a complete version, by default of the newest: one document, and one listing when no version is named.
 
     :raises VersionNotFound: naming what there is instead.
     """
-    number = latest_version(root) if version is None else version
-    place = layout.version_dir(root, number or 0) / layout.MANIFEST
-    if number is None or not place.exists():
-        raise VersionNotFound(_no_such_version(root, version), path=root.uri, version=version)
-    return load(Manifest, place.read(), place.uri)
+    for number in reversed(layout.claimed_versions(root)) if version is None else (version,):
+        place = layout.version_dir(root, number) / layout.MANIFEST
+        text = place.read_if_there()
+        if text is not None:
+            return load(Manifest, text, place.uri)
+    raise VersionNotFound(_no_such_version(root, version), path=root.uri, version=version)
 
 
 def _no_such_version(root: Location, version: int | None) -> str:
-    complete = [str(info.version) for info in versions(root) if info.state == "complete"]
-    there = f"complete versions are {', '.join(reversed(complete))}" if complete else "no training has published one there yet"
+    states = {info.version: info.state for info in versions(root)}
+    there = _complete_ones([number for number, state in states.items() if state == "complete"])
     if version is None:
         return f"{root.uri} holds no complete model version; {there}"
-    state = {"failed": "its training failed", "unfinished": "its training has not finished"}
-    why = state.get(version_state(root, version), "") if version in layout.claimed_versions(root) else ""
-    return f"{root.uri} holds no complete version {version}{f' ({why})' if why else ''}; {there}"
+    whys = {"failed": " (its training failed)", "unfinished": " (its training has not finished)"}
+    why = whys.get(states[version], "") if version in states else ""
+    return f"{root.uri} holds no complete version {version}{why}; {there}"
+
+
+def _complete_ones(newest_first: list[int]) -> str:
+    if not newest_first:
+        return "no training has published one there yet"
+    shown = ", ".join(str(number) for number in reversed(newest_first[:_SHOWN]))
+    older = len(newest_first) - _SHOWN
+    return f"complete versions are {shown}" + (f", and {older:,} older ones" if older > 0 else "")
 
 
 def read_failure(root: Location, version: int) -> FailureRecord | None:
     """Why version ``version`` was not published, when its training failed."""
     place = layout.version_dir(root, version) / layout.FAILURE
-    return load(FailureRecord, place.read(), place.uri) if place.exists() else None
+    text = place.read_if_there()
+    return None if text is None else load(FailureRecord, text, place.uri)
 
 
 def choose_fit(manifest: Manifest, alg_index: int | None, where: str) -> int:
@@ -141,13 +161,13 @@ def verify(folder: Location, files: Iterable[FileEntry]) -> None:
     """
     for entry in files:
         place = folder / entry.path
-        if not place.exists():
+        found = place.sha256_if_there()
+        if found is None:
             raise IntegrityError(
                 f"{place.uri} is missing on {socket.gethostname()}, though its manifest names it; restore it or train again, "
                 "or, if it is there on another host, use storage that all hosts see",
                 path=place.uri,
             )
-        found = place.sha256()
         if found != entry.sha256:
             raise IntegrityError(
                 f"{place.uri} is not the file its manifest names: expected SHA-256 {entry.sha256}, found {found}; "

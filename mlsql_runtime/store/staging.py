@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed, ScriptFailed
+from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed, ScriptFailed, StorageError
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt
 from mlsql_runtime.store import layout
@@ -81,7 +81,7 @@ def remove_stagings(root: Location, job_id: str) -> None:
 def _take_over(root: Location, prefix: str) -> Iterator[Location]:
     """The folders of earlier attempts; should one be alive still, it will publish nothing."""
     for folder in _stagings(root, prefix):
-        (folder / layout.CLAIM).remove()
+        (folder / layout.CLAIM).remove_file()
         yield folder
 
 
@@ -93,11 +93,12 @@ def _stagings(root: Location, prefix: str) -> Iterator[Location]:
 
 def _remove_all(folders: tuple[Location, ...]) -> None:
     """First what says that there is something to go on from: folders that are half removed count for nothing."""
-    for place in (*(folder / layout.PROGRESS for folder in folders), *folders):
+    removals = [(folder / layout.PROGRESS).remove_file for folder in folders] + [folder.remove for folder in folders]
+    for remove in removals:
         try:
-            place.remove()
-        except Exception as error:  # of a storage's client, too; not worth failing a job that may have published already
-            say(f"{place.uri} could not be removed: {error}")
+            remove()
+        except StorageError as error:  # not worth failing a job that may have published already
+            say(error.message)
 
 
 def _prefix(job_id: str) -> str:

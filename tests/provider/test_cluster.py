@@ -43,7 +43,7 @@ def test_the_whole_job_on_a_cluster(hook: MLSQLHook, tmp_path: Path, script: Scr
                     fit_params=({"alpha": "1"}, {"alpha": "2"}),
                     validate_table="data",
                 ),
-                Register(model_path=model, function="jack", script_path=str(EXAMPLES / "predict_row.py")),
+                Register(model_path=model, function="jack", script_path=str(EXAMPLES / "predict_bayes.py")),
                 Select(table="out", sql="select label, jack(features) as p from data"),
                 Save(table="out", format="parquet", path=f"file://{tmp_path}/out"),
             ),

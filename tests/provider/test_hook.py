@@ -171,7 +171,7 @@ def test_the_jobs_folder_is_private_and_gone_afterwards(tmp_path: Path, script: 
 
 
 TRAIN = EXAMPLES / "train_bayes.py"
-PREDICT = EXAMPLES / "predict_row.py"
+PREDICT = EXAMPLES / "predict_bayes.py"
 
 
 def bad(statement: type[Statement], **arguments: object) -> Callable[[Path], tuple[Statement, ...]]:

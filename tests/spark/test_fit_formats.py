@@ -18,7 +18,7 @@ import pytest
 from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
 
 from mlsql_runtime.cli.main import main
-from mlsql_runtime.feed.export import export
+from mlsql_runtime.feed.export import export, written_as
 from mlsql_runtime.feed.reader import read_arrow, table_schema
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.local.source import Source
@@ -56,7 +56,7 @@ class Both:
 
     def without(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         table = read_table(Source("--data", format, path, options))
-        return write_table(table, self.folder / "without", feed)
+        return write_table(table, self.folder / "without", *written_as(FileFeed(format=feed)))
 
 
 @pytest.fixture

@@ -25,7 +25,16 @@ from mlsql_runtime.store.location import Location
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-PREDICT = str(EXAMPLES / "predict_row.py")
+PREDICT = str(EXAMPLES / "predict_bayes.py")
+ROW_PREDICT = str(SEED / "predict.py")
+BATCH = """
+import python_fun
+
+def predict(X, model):
+    {body}
+
+python_fun.batch_udf(predict{arguments})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +80,18 @@ def scikit_learns_own(path: str, alg_index: int) -> list[tuple[float, float]]:
         return list(zip(y.tolist(), pickle.load(file).predict(X).tolist(), strict=True))
 
 
-@pytest.mark.parametrize("script_path", [PREDICT, str(SEED / "predict.py")], ids=["ours", "the seed's"])
-def test_sql_predicts_what_scikit_learn_predicts_row_by_row(run: Run, spark: SparkSession, path: str, script_path: str) -> None:
+@pytest.mark.parametrize(
+    ("script_path", "contract"), [(PREDICT, "batch"), (ROW_PREDICT, "row")], ids=["the batch contract", "the seed's row contract"]
+)
+def test_sql_predicts_what_scikit_learn_predicts_row_by_row(
+    run: Run, spark: SparkSession, path: str, script_path: str, contract: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     result = registered(run(Register(model_path=path, function="jack", script_path=script_path)))
     assert (result.registered, result.version, result.alg_index, result.score, result.function_version) == (True, 1, 1, 0.9, 1)
     rows = spark.sql("select label, jack(features) as p from data").collect()
     assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
+    assert read_function(Location.of(path), "jack").contract == contract
+    assert f"score 0.9, {contract} contract" in capfd.readouterr().out
 
 
 def test_a_registered_function_serves_another_job(run: Run, spark: SparkSession, path: str, tmp_path: Path) -> None:
@@ -144,11 +159,12 @@ def test_a_column_that_is_no_vector_is_refused(run: Run, path: str, tmp_path: Pa
     assert (kind, message) == ("InputError", "function jack is called with a column of type double; expected a vector")
 
 
-def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, path: str) -> None:
+@pytest.mark.parametrize("script_path", [PREDICT, ROW_PREDICT], ids=["batch", "row"])
+def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, path: str, script_path: str) -> None:
     from pyspark.ml.linalg import SparseVector, Vectors, VectorUDT
     from pyspark.sql.types import StructField, StructType
 
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+    registered(run(Register(model_path=path, function="jack", script_path=script_path)))
     sparse = spark.table("data").first()
     assert sparse is not None
     dense = Vectors.dense(sparse.features.toArray())
@@ -161,6 +177,62 @@ def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkS
     assert answers[1] == answers[2]
     spark.createDataFrame([], schema).createOrReplaceTempView("nothing")
     assert spark.sql("select jack(features) from nothing").collect() == []
+
+
+def test_a_batch_function_answers_several_numbers_for_each_row(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+    source = BATCH.format(body="return model.predict_proba(X)", arguments="")
+    registered(run(Register(model_path=path, function="jack", script_path=script(source))))
+    X, _ = load_svmlight_file(SAMPLE, n_features=692)
+    with open(f"{path}/_model_1/model/1/model.pickle", "rb") as file:
+        expected = pickle.load(file).predict_proba(X)
+    rows = spark.sql("select jack(features) as p from data").collect()
+    np.testing.assert_allclose([row.p.toArray() for row in rows], expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"), [("", "csr_matrix"), (", sparse=True", "csr_matrix"), (", sparse=False", "ndarray")]
+)
+def test_sparse_rows_stay_sparse_unless_told(
+    run: Run, spark: SparkSession, path: str, script: Script, arguments: str, kind: str
+) -> None:
+    body = f"assert type(X).__name__ == {kind!r}, type(X); return X.sum(axis=1)"
+    registered(run(Register(model_path=path, function="jack", script_path=script(BATCH.format(body=body, arguments=arguments)))))
+    rows = spark.sql("select features, jack(features) as p from data").collect()
+    assert [row.p[0] for row in rows] == [float(row.features.values.sum()) for row in rows]
+
+
+def test_a_batch_function_loads_its_model_its_own_way_once_in_each_worker(
+    run: Run, spark: SparkSession, path: str, script: Script, tmp_path: Path
+) -> None:
+    source = f"""
+import os, pickle, uuid
+import python_fun
+
+def load(directory):
+    open({str(tmp_path)!r} + f"/{{os.getpid()}}-{{uuid.uuid4()}}.load", "w").close()
+    with open(os.path.join(directory, "model.pickle"), "rb") as file:
+        return pickle.load(file)
+
+def predict(X, model):
+    return model.predict(X)
+
+python_fun.batch_udf(predict, load=load)
+"""
+    registered(run(Register(model_path=path, function="jack", script_path=script(source))))
+    for _ in range(2):
+        rows = spark.sql("select label, jack(features) as p from data").collect()
+        assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
+    processes = [file.name.partition("-")[0] for file in tmp_path.glob("*.load")]
+    assert processes
+    assert len(set(processes)) == len(processes)
+
+
+def test_a_models_threads_stay_within_the_cores_of_the_task(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+    body = "import joblib, pyspark; return [joblib.effective_n_jobs(-1) if pyspark.TaskContext.get() else 1] * len(X)"
+    registered(
+        run(Register(model_path=path, function="jack", script_path=script(BATCH.format(body=body, arguments=", sparse=False"))))
+    )
+    assert {row.p[0] for row in spark.sql("select jack(features) as p from data").collect()} == {1.0}
 
 
 def test_another_width_is_an_error_that_names_both(run: Run, path: str, tmp_path: Path, spark: SparkSession) -> None:
@@ -223,7 +295,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
 @pytest.mark.parametrize(
     ("source", "kind", "part"),
     [
-        ("def predict(index, s): pass", "InputError", "python_fun.udf(predict)"),
+        ("def predict(index, s): pass", "InputError", "python_fun.batch_udf(predict_batch) or"),
         ("raise OSError('no such thing')", "ScriptFailed", "OSError: no such thing"),
         ("import python_fun; python_fun.udf(lambda s: s)", "ScriptFailed", "expected a function predict(index, s)"),
         ("import python_fun\ndef predict(index, s): return 1 / 0\npython_fun.udf(predict)", "ScriptFailed", "ZeroDivisionError"),
@@ -238,6 +310,20 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
             "ScriptFailed",
             "answers differently on the driver and in Spark",
         ),
+        ("import python_fun\npython_fun.batch_udf(lambda X: X)", "ScriptFailed", "expected a function predict_batch(X, model)"),
+        (
+            "import python_fun\npython_fun.batch_udf(lambda X, model: X, load=lambda: 1)",
+            "ScriptFailed",
+            "expected a function load(model_dir)",
+        ),
+        (BATCH.format(body="return 1 / 0", arguments=""), "ScriptFailed", "ZeroDivisionError"),
+        (BATCH.format(body="return [4.0]", arguments=""), "ScriptFailed", "expected an array of numbers of shape (5,) or (5, k)"),
+        (
+            BATCH.format(body="return X.sum(axis=1) - X.sum()", arguments=""),
+            "ScriptFailed",
+            "answers a row differently alone and among 5 rows",
+        ),
+        (BATCH.format(body="return X", arguments=", load=open"), "ScriptFailed", "its load("),
     ],
     ids=[
         "hands nothing over",
@@ -247,6 +333,12 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
         "no vector",
         "bad vector",
         "not a function of its row",
+        "wrong signature of a batch function",
+        "wrong signature of load",
+        "batch function raises",
+        "another number of rows",
+        "answers hang on the batch",
+        "no model to load",
     ],
 )
 def test_a_bad_predict_script_leaves_the_current_function(

@@ -219,7 +219,7 @@ def test_groups_of_other_packages_are_trained_anew_on_the_same_rows(bench: Bench
 def test_what_follows_takes_the_version_of_this_job_whatever_was_published_meanwhile(
     run: Run, script: Script, tmp_path: Path
 ) -> None:
-    bayes, predict = str(EXAMPLES / "train_bayes.py"), str(EXAMPLES / "predict_row.py")
+    bayes, predict = str(EXAMPLES / "train_bayes.py"), str(EXAMPLES / "predict_bayes.py")
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path=bayes, keep_versions=1)
     register = Register(model_path=str(tmp_path / "m"), function="jack", script_path=predict)
     run(train, job_id="task", attempt=FIRST).raise_for_error()

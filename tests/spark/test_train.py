@@ -158,6 +158,30 @@ def test_scripts_read_the_same_rows_in_every_format(run: Run, tmp_path: Path, sc
     assert metrics == {"rows": 100.0, "first": 32.0, "last": 4.0, "total": 2434190.0, "labels": 57.0}
 
 
+MATRICES = """
+import mlsql, mlsql_model
+X, y = mlsql.all_data()
+mlsql.report(rows=len(y), total=X.sum(), labels=y.sum())
+mlsql_model.sk_save_model(1)
+"""
+ODD = "select label, features as `my.fea``tures`, label as `my`, current_timestamp() as `a b,c` from data"
+WHY = {
+    MATRICES: "parquet files: script.py reads them with mlsql.all_data alone",
+    READ: "json files: script.py has the text 'tempDataLocalPath'",
+}
+
+
+@pytest.mark.parametrize("source", WHY)
+def test_without_a_format_it_is_parquet_if_the_script_cannot_tell(
+    run: Run, tmp_path: Path, script: Script, source: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Select(table="odd", sql=ODD)
+    train = trained(tmp_path / "m", table="odd", script_path=script(source), fit_params=({"inputCol": "my.fea`tures"},))
+    metrics = train_result(run(odd, train)).fits[0].metrics
+    assert f"train: data go as {WHY[source]}\n" in capsys.readouterr().out
+    assert {name: metrics[name] for name in ("rows", "total", "labels")} == {"rows": 100.0, "total": 2434190.0, "labels": 57.0}
+
+
 def test_csv_holds_plain_columns_and_refuses_vectors(run: Run, tmp_path: Path, script: Script) -> None:
     csv = FileFeed(format="csv", options={"header": "true", "sep": ";"})
     plain = Select(table="plain", sql="select label, label * 2 as features from data")

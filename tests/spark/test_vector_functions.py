@@ -395,7 +395,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> str:
     """A model whose function ``jack`` answers with a vector of one number."""
     path = str(tmp_path_factory.mktemp("models") / "m")
     train = Train(table="data", model_path=path, script_path=str(EXAMPLES / "train_bayes.py"), fit_params=({"alpha": "1"},))
-    register = Register(model_path=path, function="jack", script_path=str(EXAMPLES / "predict_row.py"))
+    register = Register(model_path=path, function="jack", script_path=str(EXAMPLES / "predict_bayes.py"))
     engine.run(Plan(job_id="train", statements=(DATA, train, register)), spark).raise_for_error()
     return path
 

@@ -20,7 +20,7 @@ from mlsql_runtime.store import functions
 from mlsql_runtime.store.functions import read_function, read_pointer
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, Refusal, ScriptFacts
-from mlsql_runtime.store.publish import prune
+from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.read import read_manifest
 from mlsql_runtime.store.refusals import add_refusal
 from mlsql_runtime.store.rollback import choose_rollback, roll_back

@@ -15,7 +15,7 @@ from mlsql_runtime.feed.rows import rows_of
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 
 
-def table_of(array: pa.Array, name: str = "x") -> pa.Table:
+def table_of(array: pa.Array | pa.ChunkedArray, name: str = "x") -> pa.Table:
     return pa.table({name: array})
 
 
@@ -46,6 +46,18 @@ def test_vectors_become_a_matrix_across_chunks_and_slices(as_vectors: AsVectors)
     X = features(pa.table({"x": pa.chunked_array(chunks)}), "x")
     assert X.tolist() == [[1, 2], [0, 4], [5, 6]]
     assert issparse(features(pa.table({"x": pa.chunked_array(chunks)}), "x", sparse=True))
+
+
+@pytest.mark.parametrize("sparse", [None, True, False])
+@pytest.mark.parametrize("kinds", ["dense", "sparse", "mixed"])
+def test_pieces_make_the_same_matrix_wherever_they_are_cut(as_vectors: AsVectors, kinds: str, sparse: bool | None) -> None:
+    rows: dict[str, list[Any]] = {"dense": [[1, 2, 0], [0, 0, 3]] * 2, "sparse": [(3, {1: 4}), (3, {}), (3, {0: 1, 2: 5})]}
+    vectors = as_vectors(rows["dense"] + rows["sparse"] if kinds == "mixed" else rows[kinds])
+    expected = features(table_of(vectors), "x", sparse)
+    for cut in range(len(vectors) + 1):
+        found = features(table_of(pa.chunked_array([vectors.slice(0, cut), vectors.slice(cut)])), "x", sparse)
+        assert issparse(found) == issparse(expected)
+        assert (found != expected).sum() == 0
 
 
 def test_lists_become_a_matrix_across_chunks_and_slices() -> None:

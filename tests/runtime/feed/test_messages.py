@@ -4,13 +4,12 @@ import os
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.feed.messages import Stamp, decode, encode, is_manifest, manifest_headers, read_stamp
 
 
-@settings(deadline=None)  # the first call imports
 @given(st.lists(st.text(max_size=200), max_size=60), st.integers(600, 4000))
 def test_rows_come_back_from_records_within_the_limit(texts: list[str], limit: int) -> None:
     batch = pa.record_batch({"id": pa.array(range(len(texts)), pa.int32()), "text": pa.array(texts, pa.string())})

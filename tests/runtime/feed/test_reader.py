@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.json_lines import BLOCK
-from mlsql_runtime.feed.reader import data_files, read_arrow, rebatch, table_schema
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
+from mlsql_runtime.feed.table_files import TableFiles, data_files
 from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, serialized
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
@@ -220,13 +220,40 @@ def test_json_that_is_none_is_an_error_that_names_the_file(tmp_path: Path, descr
         list(read_arrow(describe_table(tmp_path, "json", PLAIN, 2)))
 
 
-def test_spark_s_text_for_nan_and_infinities_is_read_from_json(tmp_path: Path, describe_table: Describe) -> None:
-    lines = ['{"x":"NaN"}', '{"x":"Infinity","f":{"type":1,"values":["NaN",2.0]}}', '{"x":"-Infinity"}', '{"x":1.5}']
-    (tmp_path / "part-0.json").write_text("\n".join(lines) + "\n")
-    schema = pa.schema([("x", pa.float64()), ("f", VECTOR_TYPE)])
-    read = pa.Table.from_batches(read_arrow(describe_table(tmp_path, "json", schema, 4)))
-    assert str(read.column("x").to_pylist()) == "[nan, inf, -inf, 1.5]"
-    assert str(list(serialized(read.column("f").combine_chunks()))[1]) == "(1, None, None, [nan, 2.0])"
+NUMBERS = pa.schema([("x", pa.float64()), ("f", VECTOR_TYPE)])
+ODD = ['{"x":"NaN"}', '{"x":"Infinity","f":{"type":1,"values":["NaN",2.0]}}', '{"x":"-Infinity"}', '{"x":1.5}']
+
+
+@pytest.mark.parametrize("before", [0, 200_000])
+def test_spark_s_text_for_nan_and_infinities_is_read_from_json(tmp_path: Path, describe_table: Describe, before: int) -> None:
+    (tmp_path / "part-0.json").write_text('{"x":0.5}\n' * before + "\n".join(ODD) + "\n")
+    read = pa.Table.from_batches(read_arrow(describe_table(tmp_path, "json", NUMBERS, before + 4)))
+    assert str(read.column("x").slice(before).to_pylist()) == "[nan, inf, -inf, 1.5]"
+    assert str(list(serialized(read.column("f").combine_chunks()))[before + 1]) == "(1, None, None, [nan, 2.0])"
+
+
+def test_text_that_reads_like_such_a_number_stays_text(tmp_path: Path, describe_table: Describe) -> None:
+    names = ["NaN", 'x:"NaN",', "Infinity", "[NaN]"]
+    rows = [{"x": "NaN", "name": name} for name in names]
+    (tmp_path / "part-0.json").write_bytes(json_lines(rows).replace(b", ", b",").replace(b": ", b":"))
+    schema = pa.schema([("x", pa.float64()), ("name", pa.string())])
+    read = pa.Table.from_batches(read_arrow(describe_table(tmp_path, "json", schema, len(rows))))
+    assert str(read.column("x").to_pylist()) == "[nan, nan, nan, nan]"
+    assert read.column("name").to_pylist() == names
+
+
+@pytest.mark.parametrize("format", ["json", "json.gz", "parquet", "csv", "orc"])
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path, describe_table: Describe, format: str) -> None:
+    write(format, tmp_path / "t", pa.Table.from_pylist(ROWS, PLAIN))
+    table = describe_table(tmp_path / "t", format.removesuffix(".gz"), PLAIN, len(ROWS))
+    batches = list(read_arrow(table, ["name", "id"]))
+    assert {tuple(batch.schema.names) for batch in batches} == {("name", "id")}
+    assert rows_of(iter(batches)) == [{"name": row["name"], "id": row["id"]} for row in ROWS]
+
+
+def test_a_json_column_that_nobody_asks_for_may_be_anything(tmp_path: Path, describe_table: Describe) -> None:
+    (tmp_path / "part-0.json").write_text('{"id":1,"x":"a"}\n{"id":2,"x":[1]}\n')
+    assert rows_of(read_arrow(describe_table(tmp_path, "json", PLAIN, 2), ["id"])) == [{"id": 1}, {"id": 2}]
 
 
 TYPED = [

@@ -325,16 +325,43 @@ def test_a_predict_function_leaves_a_pickle_that_loads_elsewhere(run: Run, tmp_p
     outcome = run(PREDICT, entry="predict.py", files=helper, role="register", function_file=str(file)).outcome
     assert outcome.problem is None
     assert "doubling" not in sys.modules
+    assert json.loads((tmp_path / "function.pickle.json").read_text()) == {"contract": "row"}
     predict = pickle.loads(file.read_bytes())
     row = [pickle.dumps((1, None, None, [1.0, 2.0])), pickle.dumps(["/model"])]
     assert predict(10, iter(row)) == [(1, None, None, [12.0, 14.0])]
 
 
-@pytest.mark.parametrize("argument", ["7", "lambda s: s", "lambda a, b, c: a"])
-def test_what_is_no_predict_function_is_refused(run: Run, tmp_path: Path, argument: str) -> None:
+def test_a_batch_function_goes_with_what_it_needs(run: Run, tmp_path: Path) -> None:
+    source = """
+import python_fun
+from doubling import double
+
+python_fun.batch_udf(lambda X, model: double(X), load=lambda directory: directory.upper(), sparse=True)
+"""
     file = tmp_path / "function.pickle"
-    outcome = run(f"import python_fun\npython_fun.udf({argument})", role="register", function_file=str(file)).outcome
-    assert "TypeError" in outcome.problem
+    helper = {"doubling.py": "def double(value):\n    return 2 * value"}
+    assert run(source, entry="predict.py", files=helper, role="register", function_file=str(file)).outcome.problem is None
+    assert json.loads((tmp_path / "function.pickle.json").read_text()) == {"contract": "batch"}
+    function = pickle.loads(file.read_bytes())
+    assert (function["predict"](21, None), function["load"]("/model"), function["sparse"]) == (42, "/MODEL", True)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "udf(7)",
+        "udf(lambda s: s)",
+        "udf(lambda a, b, c: a)",
+        "batch_udf(7)",
+        "batch_udf(lambda X: X)",
+        "batch_udf(lambda X, model: X, load=lambda: 1)",
+        "batch_udf(lambda X, model: X, sparse='no')",
+    ],
+)
+def test_what_is_no_predict_function_is_refused(run: Run, tmp_path: Path, call: str) -> None:
+    file = tmp_path / "function.pickle"
+    outcome = run(f"import python_fun\npython_fun.{call}", role="register", function_file=str(file)).outcome
+    assert "TypeError: python_fun." in outcome.problem
     assert not file.exists()
 
 
@@ -396,6 +423,7 @@ def test_a_predict_script_says_how_to_register_it(tmp_path: Path) -> None:
     done = by_hand(tmp_path / "predict.py", "import python_fun\npython_fun.udf(lambda index, s: [])")
     assert (done.returncode, done.stderr) == (0, "")
     told, statement, operator = done.stdout.splitlines()
+    assert told.startswith("python_fun.udf: nothing is registered")
     assert "predict.py runs outside of a registration" in told
     assert "mlsql run" in told
     (registered,) = compile_script(statement).statements

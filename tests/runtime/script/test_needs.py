@@ -51,6 +51,7 @@ def test_modules_of_the_project_are_followed_and_no_need() -> None:
         ("import mlsql_model\nmlsql_model.keras_save_model(m)", NO_FEED, {"keras"}),
         ("import mlsql_model\nmlsql_model.tf_save_model(m)", NO_FEED, {"tensorflow"}),
         ("import python_fun\npython_fun.udf(f)", NO_FEED, {"pyspark"}),
+        ("import python_fun\npython_fun.batch_udf(f)", NO_FEED, {"pyspark"}),
     ],
 )
 def test_the_functions_of_mlsql_bring_their_needs(source: str, feed: Feed, found: set[str]) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import stat
 import subprocess
 import sys
@@ -68,6 +67,38 @@ def test_what_is_not_there_lists_nothing_and_can_be_removed(root: Location) -> N
     assert (root.exists(), root.is_dir(), root.is_file(), root.names(), root.files()) == (False, False, False, [], {})
     root.remove()
     assert not root.exists()
+
+
+def test_of_many_names_those_that_are_there(root: Location) -> None:
+    for name in ("a/x", "a/y", "b/x"):
+        (root / name).write(b"1")
+    assert root.those_there(["a/x", "b/x", "b/y", "c/x"]) == {"a/x", "b/x"}
+    assert root.those_there([]) == set()
+    assert (root / "nowhere").those_there(["a/x"]) == set()
+
+
+def test_a_file_is_removed_without_asking_what_it_is(root: Location) -> None:
+    (root / "a" / "x").write(b"1")
+    (root / "a" / "y").write(b"1")
+    for _ in range(2):  # the second time there is none
+        (root / "a" / "x").remove_file()
+    (root / "nowhere" / "x").remove_file()
+    assert root.files() == {"a/y": 1}
+
+
+def test_a_file_that_is_not_there_has_no_digest(root: Location) -> None:
+    assert (root / "a").sha256_if_there() is None
+    with pytest.raises(StorageError):
+        (root / "a").sha256()
+    (root / "a").write(b"123")
+    assert (root / "a").sha256_if_there() == (root / "a").sha256()
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    place = Location.of(str(tmp_path))
+    with pytest.raises(StorageError, match="cannot be removed"):
+        place.remove_file()  # a folder
+    assert place.is_dir()
 
 
 def test_create_refuses_what_exists_and_keeps_it(root: Location) -> None:
@@ -187,14 +218,6 @@ def test_one_file_comes_down_under_its_own_name(root: Location, tmp_path: Path) 
     (root / "words.txt").write(b"a b")
     (root / "words.txt").download(tmp_path / "target")
     assert (tmp_path / "target" / "words.txt").read_bytes() == b"a b"
-
-
-def test_links_save_copies_on_the_same_disk(local_root: Location, tmp_path: Path) -> None:
-    (local_root / "part-0").write(b"rows")
-    local_root.download(tmp_path / "target", link=True)
-    assert os.path.samefile(tmp_path / "target" / "part-0", f"{local_root.path}/part-0")
-    local_root.download(tmp_path / "copy")
-    assert not os.path.samefile(tmp_path / "copy" / "part-0", f"{local_root.path}/part-0")
 
 
 def test_only_an_empty_folder_is_removed_if_empty(local_root: Location) -> None:

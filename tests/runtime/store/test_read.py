@@ -61,6 +61,14 @@ def test_a_version_that_is_not_complete_names_those_that_are(
     assert caught.value.facts == {"path": root.uri, "version": version}
 
 
+def test_of_many_complete_versions_the_newest_are_named(local_root: Location, publish: Publish) -> None:
+    for _ in range(12):
+        publish(local_root)
+    with pytest.raises(VersionNotFound) as caught:
+        read_manifest(local_root, 13)
+    assert caught.value.message.endswith("complete versions are 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, and 2 older ones")
+
+
 def test_a_model_path_with_failures_only_has_no_manifest(root: Location, fail: Callable[..., int]) -> None:
     fail(root)
     with pytest.raises(VersionNotFound, match="no complete model version"):

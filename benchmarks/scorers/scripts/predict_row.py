@@ -1,4 +1,4 @@
-"""Predict one row at a time with the model that the training script saved: vector in, vector out."""
+"""The row contract, as the docs show it: the model is loaded once per Python worker."""
 
 import pickle
 
@@ -9,7 +9,7 @@ from pyspark.ml.linalg import Vectors, VectorUDT
 
 def predict(index, s):
     row, directory, *_ = s
-    model = mlsql_model.load(pickle.loads(directory)[0])  # loaded once per Python worker
+    model = mlsql_model.load(pickle.loads(directory)[0])
     features = VectorUDT().deserialize(pickle.loads(row))
     return [VectorUDT().serialize(Vectors.dense(model.predict([features.toArray()])))]
 

@@ -1,0 +1,95 @@
+"""Files of a table as Arrow batches, by format. Memory holds a few megabytes of a file, however large that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pyarrow as pa
+
+from mlsql_runtime.errors import DataError, InputError
+from mlsql_runtime.feed.json_lines import read_json
+from mlsql_runtime.feed.table_files import TableFiles, data_files
+
+READ_ROWS, READ_BYTES = 8192, 4 << 20  # of Parquet at a time, bytes before compression; whichever is less
+BUFFER = 1 << 20  # bytes of a column that are read at a time
+
+
+def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """All rows, in order. Batches have ``columns``, and perhaps others too, but none that a file lacks.
+
+    :param schema: of the whole table.
+    :raises InputError: for a format that only the script itself can read.
+    :raises DataError: for files that do not hold the table, or another number of rows than Spark wrote.
+    """
+    readers: dict[str, Callable[[str], Iterator[pa.RecordBatch]]] = {
+        "json": lambda path: read_json(path, schema, columns),
+        "parquet": lambda path: _read_parquet(path, columns),
+        "csv": lambda path: _read_csv(path, schema, columns, table.options),
+        "orc": lambda path: _read_orc(path, columns),
+    }
+    if table.format not in readers:
+        raise InputError(
+            f"the data are in format {table.format}, which mlsql's readers do not read; read the files in "
+            f"tempDataLocalPath yourself, or set dataLocalFormat to one of {', '.join(readers)}"
+        )
+    found = 0
+    for path in data_files(table.path):
+        for batch in readers[table.format](path) if _has_content(path) else ():
+            found += batch.num_rows
+            yield batch
+    if found != table.rows:
+        raise DataError(
+            f"{table.path}: Spark wrote {table.rows} rows, the script was offered {found}", expected=table.rows, found=found
+        )
+
+
+def _has_content(path: str) -> bool:
+    """Whether there is a byte in it: Spark writes an empty file, compressed perhaps, for an empty partition."""
+    with pa.input_stream(path, compression="detect") as stream:
+        return bool(stream.read(1))
+
+
+def _read_parquet(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:  # else a whole row group is in memory
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        row_bytes = sum(group.total_byte_size for group in groups) // max(file.metadata.num_rows, 1)
+        rows = max(1, min(READ_ROWS, READ_BYTES // max(row_bytes, 1)))
+        yield from file.iter_batches(batch_size=rows, columns=list(columns))
+
+
+def _read_orc(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    from pyarrow import orc
+
+    file = orc.ORCFile(path)
+    there = [name for name in columns if name in file.schema.names]
+    for stripe in range(file.nstripes):
+        yield file.read_stripe(stripe, there or None)  # without any column it would tell no rows
+
+
+def _read_csv(path: str, schema: pa.Schema, columns: Sequence[str], given: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
+    from pyarrow import csv
+
+    options = {key.lower(): value for key, value in given.items()}
+    quote = options.get("quote", '"')
+    escape = options.get("escape", "\\")
+    parse = csv.ParseOptions(
+        delimiter=options.get("sep", options.get("delimiter", ",")),
+        quote_char=quote,
+        escape_char=False if escape == quote else escape,
+        newlines_in_values=True,
+    )
+    convert = csv.ConvertOptions(
+        column_types=schema,
+        include_columns=list(columns),
+        null_values=[options.get("nullvalue", "")],
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=False,
+    )
+    header = csv.ReadOptions(column_names=schema.names, skip_rows=1 if options.get("header") == "true" else 0)
+    with pa.input_stream(path, compression="detect") as stream:
+        try:
+            yield from csv.open_csv(stream, header, parse, convert)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{path}: {error}") from error

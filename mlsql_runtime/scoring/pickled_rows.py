@@ -1,0 +1,62 @@
+"""Serialised vectors, pickled, without making Python objects of their numbers: the pickles are put together from arrays.
+
+A pickle is a program for a small stack machine (``pickletools`` of the standard library documents it). A number in a list is an
+opcode and its bytes, so the numbers of a whole batch are written by NumPy at once, and each row is a cut from them.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mlsql_runtime.feed.vectors import Parts, parts
+
+_START = pickle.PROTO + b"\x04" + pickle.MARK
+_LIST = pickle.EMPTY_LIST + pickle.MARK
+_END = pickle.APPENDS + pickle.TUPLE + pickle.STOP
+_DENSE = _START + pickle.BININT1 + b"\x01" + pickle.NONE + pickle.NONE + _LIST
+_SPARSE = _START + pickle.BININT1 + b"\x00" + pickle.BININT
+_BETWEEN = pickle.APPENDS + _LIST
+_INT = np.dtype([("opcode", "S1"), ("number", "<i4")])
+_FLOAT = np.dtype([("opcode", "S1"), ("number", ">f8")])
+
+
+def pickled(vectors: pa.StructArray) -> Iterator[bytes | None]:
+    """Row by row ``pickle.dumps`` of what ``VectorUDT().serialize`` gives; None for null."""
+    known = parts(vectors)
+    return _sparse(known) if known.sparse.any() else _dense(known)
+
+
+def _dense(known: Parts) -> Iterator[bytes | None]:
+    values = _numbers(known.values, _FLOAT, pickle.BINFLOAT)
+    starts = (known.starts * _FLOAT.itemsize).tolist()
+    for null, start, end in zip(known.null.tolist(), starts[:-1], starts[1:], strict=True):
+        yield None if null else _DENSE + values[start:end] + _END
+
+
+def _sparse(known: Parts) -> Iterator[bytes | None]:
+    """Of any kinds, mixed."""
+    values, columns = _numbers(known.values, _FLOAT, pickle.BINFLOAT), _numbers(known.columns, _INT, pickle.BININT)
+    sizes = _numbers(known.widths, _INT, pickle.BININT)[1:]
+    starts = known.starts.tolist()
+    for row, (null, sparse) in enumerate(zip(known.null.tolist(), known.sparse.tolist(), strict=True)):
+        start, end = starts[row], starts[row + 1]
+        numbers = values[start * 9 : end * 9]
+        if null:
+            yield None
+        elif sparse:
+            size = sizes[row * 5 : row * 5 + 4]
+            yield b"".join((_SPARSE, size, _LIST, columns[start * 5 : end * 5], _BETWEEN, numbers, _END))
+        else:
+            yield _DENSE + numbers + _END
+
+
+def _numbers(numbers: np.ndarray[Any, Any], kind: np.dtype[Any], opcode: bytes) -> bytes:
+    written = np.empty(len(numbers), dtype=kind)
+    written["opcode"] = opcode
+    written["number"] = numbers
+    return written.tobytes()

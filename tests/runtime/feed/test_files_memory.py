@@ -1,0 +1,77 @@
+"""Reading in batches takes as much memory for a table of 300 MB as for a small one. Each format in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mlsql_runtime import codec
+from mlsql_runtime.feed.facts import encode_schema
+from mlsql_runtime.feed.table_files import TableFiles
+
+SOME, ROWS, WIDTH = 500, 39_000, 1000
+MEGABYTES = ROWS * WIDTH * 8 >> 20
+LIMIT = 110  # some blocks of text or pages of a column, and what was taken from them
+SCHEMA = pa.schema([("label", pa.float64()), ("features", pa.list_(pa.float64()))])
+
+ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}  # as a fit group has it
+
+PROGRAM = """
+import json, sys
+from mlsql_runtime import codec
+from mlsql_runtime.feed.matrices import batches
+from mlsql_runtime.feed.table_files import TableFiles
+
+def peak():  # in megabytes; ru_maxrss would begin with what the parent had
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) >> 10
+
+small, large = (codec.loads(TableFiles, text, "the test") for text in sys.argv[1:])
+assert sum(len(y) for _, y in batches(small, {}, 500, None)) == small.rows
+before = peak()
+rows = sum(len(y) for _, y in batches(large, {}, 500, None))
+print(json.dumps({"rows": rows, "grown": peak() - before}))
+"""
+
+
+def table(rows: int) -> pa.Table:
+    values = np.random.default_rng(0).integers(0, 1 << 20, rows * WIDTH).astype(np.float64)
+    lists = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * WIDTH), pa.array(values))
+    return pa.table({"label": np.arange(rows) % 2.0, "features": lists}, SCHEMA)
+
+
+def write_json(content: pa.Table, path: Path) -> None:
+    """The first rows again and again."""
+    lines = "".join(json.dumps(row) + "\n" for row in content.slice(0, SOME).to_pylist())
+    path.write_text(lines * (content.num_rows // SOME))
+
+
+WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
+    "parquet": lambda content, path: pq.write_table(content, path, row_group_size=content.num_rows),  # in a single row group
+    "json": write_json,
+}
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_reading_in_batches_does_not_hold_the_table(tmp_path: Path, format: str) -> None:
+    described = []
+    for rows in (SOME, ROWS):
+        folder = tmp_path / f"{rows}"
+        folder.mkdir()
+        WRITERS[format](table(rows), folder / f"part-0.{format}")
+        files = TableFiles(path=str(folder), format=format, options={}, rows=rows, schema=encode_schema(SCHEMA))
+        described.append(codec.dumps(files))
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *described], env=ONE_CORE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["rows"] == ROWS
+    assert answer["grown"] < LIMIT < MEGABYTES / 2, answer

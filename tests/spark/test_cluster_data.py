@@ -1,0 +1,52 @@
+"""What executors of a standalone cluster do with a table in remote storage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+from support.cluster import standalone_cluster
+
+from mlsql_runtime.store.location import Location
+
+GROUPS = 6
+APPLICATION = f"""
+import json, os, sys, tempfile
+from pathlib import Path
+from pyspark.sql import SparkSession
+from mlsql_runtime.feed.node_files import application_dir, bring_files
+from mlsql_runtime.store.location import Location
+
+master, uri = sys.argv[1:]
+
+def group(_):
+    folder = Path(tempfile.mkdtemp(dir=application_dir()))
+    bring_files(Location.of(uri), folder, lasting=False)
+    file = folder / "part-0.json"
+    yield file.read_text(), file.stat().st_ino, str(application_dir())
+
+builder = SparkSession.builder.master(master).config("spark.ui.enabled", "false").config("spark.executor.memory", "600m")
+spark = builder.getOrCreate()
+print(json.dumps(spark.sparkContext.parallelize(range({GROUPS}), {GROUPS}).mapPartitions(group).collect()))
+spark.stop()
+"""
+
+
+def test_a_node_brings_a_table_once_and_keeps_nothing_after_the_application(s3_server: str, tmp_path: Path) -> None:
+    table = Location.of(f"{s3_server}/{uuid.uuid4().hex}/data")
+    (table / "part-0.json").write(b"rows")
+    program = tmp_path / "application.py"
+    program.write_text(APPLICATION)
+    env = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with standalone_cluster(tmp_path, hosts=("127.0.0.1",), cores=2) as master:
+        command = [sys.executable, str(program), master, table.uri]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stderr
+        texts, inodes, folders = zip(*json.loads(done.stdout), strict=True)
+    assert texts == ("rows",) * GROUPS
+    assert len(set(inodes)) == 1
+    assert [folder for folder in set(folders) if Path(folder).exists()] == []
