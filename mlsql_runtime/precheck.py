@@ -131,7 +131,8 @@ def _check_script(statement: Train | Register | Predict, is_local: bool) -> None
         modules, host = needs(bundle, NO_FEED), socket.gethostname()
         found = glance(python, host, modules)
         if found.missing:
-            raise PreflightFailed(lacks(found, modules, host, python), host=host)
+            is_function = isinstance(statement, Register)
+            raise PreflightFailed(lacks(found, modules, host, python, is_function), host=host)
     for archive in python.archives:
         _check_archive(archive)
 

@@ -235,9 +235,14 @@ def _python(options: Options, scope: Scope) -> PythonEnv:
         flags=options.take("systemParam.pythonParam", _flags, ()),
         envs=options.take("systemParam.envs", _environment, {}),
         timeout=options.take("systemParam.timeout", positive, None),
-        requirements=options.take("systemParam.requirements", lambda path: read_requirements(scope.beside(path)), None),
+        requirements=options.take("systemParam.requirements", lambda path: _requirements(path, scope), None),
         archives=options.take("systemParam.archives", lambda text: _archives(text, scope), ()),
     )
+
+
+def _requirements(path: str, scope: Scope) -> str | None:
+    """The text of the file, which goes into the plan."""
+    return read_requirements(scope.beside(path)) if path.strip() else None
 
 
 def _archives(text: str, scope: Scope) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
-from mlsql_runtime.plan.environment import FUNCTIONS_RUN, PythonEnv, archive_name, joined, packages
+from mlsql_runtime.plan.environment import FUNCTIONS_RUN, PythonEnv, archive_name, joined, packages, without_passwords
 from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
@@ -60,4 +60,5 @@ __all__ = [
     "packages",
     "parse_table_ref",
     "signed",
+    "without_passwords",
 ]

@@ -14,6 +14,7 @@ FUNCTIONS_RUN = (
     "(and spark.archives to bring it along), of the driver's minor version"
 )
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".jar")  # that Spark unpacks
+_PASSWORD = re.compile(r"//[^/@\s]+@")
 _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
 
@@ -68,12 +69,17 @@ def packages(requirements: str) -> tuple[str, ...]:
     for line in found:
         if _ELSEWHERE.match(line):
             raise InputError(
-                f"requirements has the line {line!r}; expected packages only, such as 'scikit-learn==1.5.2': nodes read no other "
-                "files, and take packages from where their own configuration of pip or uv says"
+                f"requirements has the line {without_passwords(line)!r}; expected packages only, such as 'scikit-learn==1.5.2': "
+                "nodes read no other files, and take packages from where their own configuration of pip or uv says"
             )
     if not found:
         raise InputError("requirements names no package; leave it out, or name one")
     return found
+
+
+def without_passwords(text: str) -> str:
+    """A text to show, without what stands before the host in its URLs."""
+    return _PASSWORD.sub("//***@", text)
 
 
 def archive_name(archive: str) -> str:

@@ -6,8 +6,8 @@
             /<key>.lock             held shared by who uses it, exclusively by who builds or removes it
             /<key>.failed           how the last try to build it ended, for those who waited for it
 
-``key`` is a digest of the interpreter and the packages. The folder is ``MLSQL_ENVIRONMENTS`` of the node's environment, or one
-in the system's temporary folder; ``off`` forbids building there.
+``key`` is a digest of the interpreter and the packages. The folder is ``mlsql-environments-<uid>`` below the one that the variable
+``MLSQL_ENVIRONMENTS`` names on the node, or the system's temporary one; ``off`` forbids building there.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import sys
@@ -30,7 +29,7 @@ from pathlib import Path
 from typing import IO
 
 from mlsql_runtime.errors import InterpreterError
-from mlsql_runtime.plan import PythonEnv, packages
+from mlsql_runtime.plan import PythonEnv, packages, without_passwords
 from mlsql_runtime.script.interpreter import executable, inherited_environment
 from mlsql_runtime.script.supervised import PACKAGE, start
 
@@ -39,7 +38,6 @@ KEPT = 8  # environments of a node; those in use are kept anyway
 BUILD_SECONDS = 1800.0
 TAIL_LINES = 12
 _COMPLETE = "complete.json"
-_PASSWORD = re.compile(r"//[^/@\s]+@")
 OnLine = Callable[[str], None]
 
 
@@ -95,7 +93,7 @@ def _folder(wanted: _Wanted) -> Path:
         raise wanted.failed(
             f"{VARIABLE} is off there", "bring the environment as an archive, or name an interpreter that has the packages"
         )
-    folder = Path(named) if named else Path(tempfile.gettempdir()) / f"mlsql-environments-{os.getuid()}"
+    folder = Path(named or tempfile.gettempdir()) / f"mlsql-environments-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = folder.stat().st_uid
@@ -150,7 +148,11 @@ def _build(place: Path, wanted: _Wanted, on_line: OnLine) -> None:
             on_line(f"building an environment of {len(wanted.packages)} requirements on {wanted.host} with {tool}")
             for command in commands:
                 _run(command, Path(name), wanted, on_line)
-        facts = {"packages": wanted.packages, "interpreter": wanted.base, "seconds": round(time.monotonic() - begun, 1)}
+        facts = {
+            "packages": [without_passwords(line) for line in wanted.packages],
+            "interpreter": wanted.base,
+            "seconds": round(time.monotonic() - begun, 1),
+        }
         (place / f"{_COMPLETE}.tmp").write_text(json.dumps(facts), encoding="utf-8")
         (place / f"{_COMPLETE}.tmp").replace(place / _COMPLETE)
     except OSError as error:
@@ -187,7 +189,7 @@ def _run(command: list[str], folder: Path, wanted: _Wanted, on_line: OnLine) -> 
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with start(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as output:
         for raw in output:
-            line = _PASSWORD.sub("//***@", raw.decode(errors="replace").rstrip())
+            line = without_passwords(raw.decode(errors="replace").rstrip())
             if line:
                 tail.append(line)
                 on_line(line)

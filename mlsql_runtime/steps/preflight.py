@@ -125,7 +125,7 @@ def check_here(flight: Flight) -> None:
     executor = this_executor()
     if executor.host not in flight.hosts:
         report = check_host(flight.wanted, executor.host, executor.id, say)
-        PreflightResult(hosts=(report,), silent=()).raise_for_problems()
+        PreflightResult(hosts=(report,), silent=()).raise_for_problems(between=" | ")
 
 
 def _tell_differences(hosts: Sequence[HostReport]) -> None:

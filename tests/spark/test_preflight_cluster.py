@@ -141,7 +141,7 @@ def test_each_host_is_looked_at_and_a_packed_environment_trains_on_both(
     assert isinstance(built, TrainResult)
     assert [fit.score for fit in built.fits] == [1.0, 1.0]
     used = {(tmp_path / f"b/_model_{built.version}/model/{index}/model").read_text() for index in (0, 1)}
-    assert {Path(prefix).parent.name for prefix in used} == {"built-0", "built-1"}  # each host's own
+    assert {Path(prefix).parents[1].name for prefix in used} == {"built-0", "built-1"}  # each host's own
     log = capfd.readouterr().out
     assert log.count("building an environment of 1 requirements on ") == 2
     assert "[fit 0] the environment" not in log  # it was there

@@ -31,7 +31,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv(VARIABLE, str(tmp_path / "environments"))
-    return tmp_path / "environments"
+    return tmp_path / f"environments/mlsql-environments-{os.getuid()}"
 
 
 def built(requirements: str, lines: list[str] | None = None) -> str:
