@@ -6,8 +6,8 @@
             /<key>.lock             held shared by who uses it, exclusively by who builds or removes it
             /<key>.failed           how the last try to build it ended, for those who waited for it
 
-``key`` is a digest of the interpreter and the packages. The folder is ``mlsql-environments-<uid>`` below the one that the variable
-``MLSQL_ENVIRONMENTS`` names on the node, or the system's temporary one; ``off`` forbids building there.
+``key`` is a digest of the interpreter and the packages. The folder is ``mlsql-environments-<uid>`` below the one that
+``MLSQL_ENVIRONMENTS`` names in the node's environment, or the system's temporary one; ``off`` forbids building there.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlsql_runtime.result import HostReport, Problem
 
@@ -59,7 +59,7 @@ def diagnose(context: SparkContext) -> tuple[HostReport, ...]:
 
 def _report(host: str, executor: str, said: str, python: str) -> HostReport:
     answer = _parsed(said)
-    problem, version = None, {}
+    problem: Problem | None = None
     mend = "set spark.pyspark.python to one that is the same everywhere"
     if answer is None:
         message = (
@@ -68,7 +68,6 @@ def _report(host: str, executor: str, said: str, python: str) -> HostReport:
         problem = Problem(kind="interpreter", message=message)
     else:
         minor, path, missing = answer
-        version = {"python": minor}
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         if minor != here:
             message = (
@@ -86,16 +85,17 @@ def _report(host: str, executor: str, said: str, python: str) -> HostReport:
         host=host,
         executor=executor,
         interpreter=None if answer is None else answer[1],
-        versions=version,
+        versions={} if answer is None else {"python": answer[0]},
         scratch="",
         free=None,
         problems=() if problem is None else (problem,),
     )
 
 
-def _parsed(said: str) -> Any:
+def _parsed(said: str) -> tuple[str, str, list[str]] | None:
+    """Minor version, path, and missing packages; None when it did not say them."""
     try:
         minor, path, missing = json.loads(said)
     except (ValueError, TypeError):
         return None
-    return minor, path, missing
+    return str(minor), str(path), list(missing)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mlsql_runtime.errors import InterpreterError, MLSQLError
 from mlsql_runtime.plan import PythonEnv
@@ -28,15 +28,15 @@ Say = Callable[[str], None]
 class HostNeeds:
     """What a host must have. Travels inside Spark tasks.
 
-    ``modules`` are those of the script's interpreter, and who needs them. ``seen`` is the URI of a file that the driver has
-    written, ``paths`` are local ones. ``minor`` is the version that the executors' own Python must be for functions: ``3.11``.
+    ``modules`` are those of the script's interpreter, and who needs them; for a function that interpreter is the executors' own.
+    ``seen`` is the URI of a file that the driver has written, ``paths`` are local ones.
     """
 
     python: PythonEnv = field(default_factory=PythonEnv)
     modules: Mapping[str, str] = field(default_factory=dict)
     seen: str | None = None
     paths: tuple[str, ...] = ()
-    minor: str | None = None
+    is_function: bool = False
     enough: int = ENOUGH
 
 
@@ -63,27 +63,19 @@ def check_host(needs: HostNeeds, host: str, executor: str, say: Say) -> HostRepo
 
 def _interpreter(needs: HostNeeds, host: str, say: Say, problems: list[Problem]) -> Inspected | None:
     """The interpreter that the script would have."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if needs.minor not in (None, here):
-        message = (
-            f"the executors' Python on {host} is {here}, and functions are made with {needs.minor}; set spark.pyspark.python to "
-            f"a Python {needs.minor} there, or run the driver with {here}"
-        )
-        problems.append(Problem(kind="version", message=message))
     try:
         with interpreter_of(needs.python, say) as path:
             found = inspect_interpreter(needs.python, host, needs.modules, path)
     except InterpreterError as error:
-        kind = _kind(error, needs.python)
-        problems.append(Problem(kind=kind, message=error.message))  # type: ignore[arg-type]
+        problems.append(Problem(kind=_kind(error, needs.python), message=error.message))
         return None
     if found.missing:
-        message = lacks(found, needs.modules, host, needs.python, is_function=needs.minor is not None)
+        message = lacks(found, needs.modules, host, needs.python, needs.is_function)
         problems.append(Problem(kind="packages", message=message))
     return found
 
 
-def _kind(error: InterpreterError, python: PythonEnv) -> str:
+def _kind(error: InterpreterError, python: PythonEnv) -> Literal["interpreter", "version", "environment"]:
     if "found" in error.facts:
         return "version"
     return "interpreter" if python.requirements is None or "path" in error.facts else "environment"

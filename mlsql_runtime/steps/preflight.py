@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -61,7 +60,7 @@ def script_needs(bundle: ScriptBundle, python: PythonEnv, feed: Feed = NO_FEED) 
 
 def function_needs(bundle: ScriptBundle) -> HostNeeds:
     """What the function needs that a predict script makes: the executors' own Python runs it."""
-    return HostNeeds(modules=needs(bundle, NO_FEED), minor=f"{sys.version_info.major}.{sys.version_info.minor}")
+    return HostNeeds(modules=needs(bundle, NO_FEED), is_function=True)
 
 
 def feed_of(table: DataFrame | None, is_kafka: bool) -> Feed:
