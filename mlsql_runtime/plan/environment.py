@@ -51,6 +51,11 @@ class PythonEnv:
             packages(self.requirements)
         for archive in self.archives:
             archive_name(archive)
+        if self.requirements is not None and self.is_unpacked:
+            raise InputError(
+                f"requirements are to be built with {self.path}, which is in an archive and goes with the job; install them into "
+                "the environment before it is packed"
+            )
 
     @property
     def is_unpacked(self) -> bool:

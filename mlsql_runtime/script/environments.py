@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import sys
 import tempfile
 import time
@@ -42,17 +43,18 @@ OnLine = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def interpreter_of(python: PythonEnv, on_line: OnLine) -> Iterator[str]:
+def interpreter_of(python: PythonEnv, on_line: OnLine, host: str | None = None) -> Iterator[str]:
     """The interpreter that a script runs with, which stays for the time of the block; built first if it has to be.
 
     :param on_line: called with what there is to see while it is built.
+    :param host: what this machine is called, if not by its own name.
     :raises InterpreterError: when it cannot be built, with the last lines of the tool.
     """
     base = executable(python)
     if python.requirements is None:
         yield base
         return
-    wanted = _Wanted(base, packages(python.requirements), socket.gethostname())
+    wanted = _Wanted(base, packages(python.requirements), host or socket.gethostname())
     with _used(_folder(wanted) / wanted.key, wanted, on_line) as place:
         yield str(place / "bin/python")
 
@@ -96,11 +98,11 @@ def _folder(wanted: _Wanted) -> Path:
     folder = Path(named or tempfile.gettempdir()) / f"mlsql-environments-{os.getuid()}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = folder.stat().st_uid
+        state = folder.lstat()
     except OSError as error:
         raise wanted.failed(str(error), f"set {VARIABLE} there to a folder that can be written") from error
-    if owner != os.getuid():
-        raise wanted.failed(f"{folder} belongs to another user, who could change environments in it", "remove it")
+    if state.st_uid != os.getuid() or not stat.S_ISDIR(state.st_mode):
+        raise wanted.failed(f"{folder} is no folder of this user's, so that others could change environments in it", "remove it")
     return folder
 
 

@@ -64,7 +64,7 @@ def check_host(needs: HostNeeds, host: str, executor: str, say: Say) -> HostRepo
 def _interpreter(needs: HostNeeds, host: str, say: Say, problems: list[Problem]) -> Inspected | None:
     """The interpreter that the script would have."""
     try:
-        with interpreter_of(needs.python, say) as path:
+        with interpreter_of(needs.python, say, host) as path:
             found = inspect_interpreter(needs.python, host, needs.modules, path)
     except InterpreterError as error:
         problems.append(Problem(kind=_kind(error, needs.python), message=error.message))

@@ -211,6 +211,12 @@ def test_archives_are_joined_with_those_of_the_job_each_once() -> None:
         joined(["/f.zip#env"], "/e.tar.gz#env")
 
 
+def test_an_environment_in_an_archive_is_packed_with_all_it_needs() -> None:
+    with pytest.raises(InputError, match="install them into the environment before it is packed"):
+        PythonEnv(path="env/bin/python", archives=("/e.tar.gz#env",), requirements="numpy")
+    PythonEnv(path="/opt/python", archives=("/e.tar.gz#env",), requirements="numpy")
+
+
 @pytest.mark.parametrize(
     ("path", "is_unpacked"),
     [("env/bin/python", True), ("./env/bin/python", True), ("other/bin/python", False), ("env", False), (None, False)],

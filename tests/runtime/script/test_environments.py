@@ -136,6 +136,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
         pass
 
 
+def test_a_folder_that_others_could_change_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"mlsql-environments-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with (
+        pytest.raises(InterpreterError, match="is no folder of this user's"),
+        interpreter_of(PythonEnv(requirements="numpy"), print),
+    ):
+        pass
+
+
 def test_the_interpreter_to_build_with_has_to_be_there(node: Path) -> None:
     with (
         pytest.raises(InterpreterError, match=r"no Python interpreter /no/python on .* to build an environment with"),
