@@ -218,7 +218,7 @@ def main() -> None:
     """Measure, print, and write the results."""
     with tempfile.TemporaryDirectory() as name, session(Path(name)) as spark:
         bench = Bench(spark, sparse(spark), Path(name))
-        around = _around(bench, "parquet") + _around(bench, "json")
+        around = _around(bench, "parquet")
         makespan = _makespan(bench, Path(name))
     header = ["case", "what", "seconds", "goal"]
     text = f"""# A train statement around its fitting
@@ -229,8 +229,7 @@ Medians of {ROUNDS} rounds after a warm-up, interleaved, with their range; ratio
 
 ## The data and all else around a script
 
-{ROWS:,} rows, sparse, 692 wide, 150 values each, cached; one group, whose script does nothing but save an empty model. Parquet is
-what scripts get that read with `mlsql`'s functions, JSON what the others get.
+{ROWS:,} rows, sparse, 692 wide, 150 values each, cached, as Parquet; one group, whose script only saves an empty model.
 
 {table(header, around)}
 ## Eight equal groups on two cores

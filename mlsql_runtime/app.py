@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlsql_runtime import codec, engine, result
+from mlsql_runtime import codec, result
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.launch.announcement import Announcement, history_address
 from mlsql_runtime.live import say
@@ -31,6 +32,7 @@ from mlsql_runtime.store.location import Location
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+_HEAVY = ("mlsql_runtime.engine", "pyspark.ml.linalg")  # NumPy, Arrow, pandas and SciPy come with them
 FOLDER_PREFIX = "mlsql-job-"  # of a job's own folder
 PARENT_CHECK_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
@@ -79,7 +81,7 @@ def _read_once(uri: str) -> bytes:
     """A file that may hold secrets: gone once it is read, for whoever wrote it may be killed before it removes it."""
     place = Location.of(uri)
     text = place.read()
-    place.remove()
+    place.remove_file()
     return text
 
 
@@ -87,6 +89,8 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
     """Run the plan on the session that spark-submit configured, with the secret properties added, and stop it."""
     from pyspark.sql import SparkSession
 
+    imports = threading.Thread(target=_import_heavy, name="mlsql-imports", daemon=True)
+    imports.start()  # while the JVM makes the session, which takes longer
     try:
         spark = SparkSession.builder.config(map=dict(secrets.spark)).getOrCreate()
     except Exception as error:
@@ -94,10 +98,18 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
         return result.failed(plan.job_id, (), translate(error))
     say(_announcement(spark).line)
     try:
+        imports.join()
+        from mlsql_runtime import engine
+
         return engine.run(plan, spark, secrets)
     finally:
         with contextlib.suppress(Exception):  # a JVM that is gone already must not cost the result
             spark.stop()
+
+
+def _import_heavy() -> None:
+    for module in _HEAVY:
+        importlib.import_module(module)
 
 
 def _announcement(spark: SparkSession) -> Announcement:

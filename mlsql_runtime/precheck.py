@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
-from mlsql_runtime.feed.receive import span_of
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import (
     FILE_FORMATS,
@@ -30,7 +29,7 @@ from mlsql_runtime.plan import (
     Train,
 )
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
-from mlsql_runtime.script.interpreter import glance, uses_default
+from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
 from mlsql_runtime.script.needs import NO_FEED, lacks, needs
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.location import Location
@@ -129,7 +128,7 @@ def _check_script(statement: Train | Register | Predict, is_local: bool) -> None
         check_syntax(bundle, statement.script_path)
     if is_local and not python.is_unpacked and python.requirements is None:
         modules, host = needs(bundle, NO_FEED), socket.gethostname()
-        found = glance(python, host, modules)
+        found = inspect_interpreter(python, host, modules)
         if found.missing:
             is_function = isinstance(statement, Register)
             raise PreflightFailed(lacks(found, modules, host, python, is_function), host=host)
@@ -188,6 +187,8 @@ def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
         return
     settings = settings_of(feed, secrets)
     if feed.reuse:
+        from mlsql_runtime.feed.receive import span_of  # with Arrow and NumPy, which no other look needs
+
         span_of(settings, feed.topic)
     else:
         check_topic(feed, settings, Owner(job_id, statement.model_path, len(statement.fit_params)))

@@ -14,6 +14,7 @@ _PRIME = (1 << 31) - 1  # so that four milliards of rows cannot overflow a sum
 HOLD_OUT_SEED = 20170707  # of the draw of rows that are held out to validate with: the same ones in every run
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 
@@ -55,8 +56,7 @@ class Watch:
             columns = [F.col(quoted(name)) for name in df.columns]
             rows = F.xxhash64(*columns, *[column.isNull() for column in columns])  # by itself it passes over nulls
             facts.append(F.sum(F.pmod(rows, F.lit(_PRIME))).alias("content"))
-        self._schema = df.schema
-        self._timezone = df.sparkSession.conf.get("spark.sql.session.timeZone")
+        self._df = df
         self._observation = Observation()
         self.table = df.observe(self._observation, *facts)
 
@@ -68,8 +68,8 @@ class Watch:
         seen: dict[str, Any] = self._observation.get
         return TableFacts(
             rows=seen["rows"],
-            schema=self._arrow_schema(),
-            columns={field.name: field.dataType.simpleString() for field in self._schema},
+            schema=encode_schema(arrow_schema(self._df)),
+            columns={field.name: field.dataType.simpleString() for field in self._df.schema},
             width=one_width(self._column, seen["narrowest"], seen["widest"]) if self._has_vectors else None,
         )
 
@@ -78,12 +78,17 @@ class Watch:
         if not self._has_content:
             return None
         seen: dict[str, Any] = self._observation.get
-        return f"{seen['rows']} {seen['content'] or 0:x} {self._schema.json()}"
+        return f"{seen['rows']} {seen['content'] or 0:x} {self._df.schema.json()}"
 
-    def _arrow_schema(self) -> str:
-        from pyspark.sql.pandas.types import to_arrow_schema
 
-        return encode_schema(to_arrow_schema(self._schema, timezone=self._timezone))
+def arrow_schema(df: DataFrame) -> pa.Schema:
+    """A table's columns as Arrow has them, times in the session's zone.
+
+    :raises PySparkException: when Arrow has no type for one.
+    """
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(df.schema, timezone=df.sparkSession.conf.get("spark.sql.session.timeZone"))
 
 
 def encode_schema(schema: Any) -> str:

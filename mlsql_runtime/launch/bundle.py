@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import marshal
 import zipfile
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 import mlsql_runtime
@@ -16,14 +19,28 @@ sys.exit(main())
 
 
 def write_bundle(folder: Path) -> tuple[Path, Path]:
-    """Write both into ``folder``; returns (zip, launcher)."""
+    """Write both into ``folder``; returns (zip, launcher).
+
+    Beside each module lies its bytecode: from a zip Python keeps none, so every process of the job would compile them anew. A
+    Python of another version passes over it.
+    """
     root = Path(mlsql_runtime.__file__).parents[1]
     archive = folder / "mlsql_runtime.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for package in (mlsql_runtime.__name__, *mlsql_runtime.HELPERS):
             for file in sorted((root / package).rglob("*")):
                 if file.is_file() and file.suffix != ".pyc":
-                    target.write(file, file.relative_to(root))
+                    name = file.relative_to(root).as_posix()
+                    target.write(file, name)
+                    if file.suffix == ".py":
+                        target.writestr(f"{name}c", _bytecode(file))
     launcher = folder / "mlsql_job.py"
     launcher.write_text(_LAUNCHER, encoding="utf-8")
     return archive, launcher
+
+
+def _bytecode(module: Path) -> bytes:
+    """A module's bytecode as PEP 552 has it, bound to its source by a digest and not by a time, which a zip rounds."""
+    code = SourceFileLoader(module.stem, str(module)).get_code(module.stem)  # from __pycache__, where that is current
+    unchecked = (0b01).to_bytes(4, "little")
+    return importlib.util.MAGIC_NUMBER + unchecked + importlib.util.source_hash(module.read_bytes()) + marshal.dumps(code)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv
@@ -108,7 +111,7 @@ def inherited_environment(python: PythonEnv) -> dict[str, str]:
 
 
 def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (), path: str | None = None) -> Inspected:
-    """Start the interpreter once, as for a script, and ask what it has.
+    """What the interpreter has. Another one than this process's is started once, as for a script.
 
     :param path: the interpreter, if it is another one than :func:`executable` says.
     :raises InterpreterError: when it is missing, does not run, or has another version than ``python.version``.
@@ -121,19 +124,24 @@ def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (
             path=python.path,
             host=host,
         )
-    versions, missing = _ask(found, python, modules, host)
+    versions, missing = _own(modules) if _is_own(python, path) else _ask(found, python, modules, host)
     _check_version(found, versions["python"], python, host)
     return Inspected(found, versions, missing)
 
 
-def glance(python: PythonEnv, host: str, modules: Iterable[str]) -> Inspected:
-    """As :func:`inspect_interpreter`, without starting what this process runs with: then there are no versions, and modules that
-    scripts do not see may count as there.
-    """
-    changed = python.version or python.flags or any(name.startswith("PYTHON") for name in python.envs)
-    if uses_default(python) and not changed:
-        return Inspected(sys.executable, {}, tuple(name for name in modules if not _is_here(name)))
-    return inspect_interpreter(python, host, modules)
+def _is_own(python: PythonEnv, path: str | None) -> bool:
+    """Whether this process runs with it, and as the script would: then it need not be started."""
+    changed = python.flags or any(name.startswith("PYTHON") for name in python.envs)
+    return path in (None, sys.executable) and uses_default(python) and not changed
+
+
+def _own(modules: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What :data:`_PROBE` prints, of this process's interpreter."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions, tuple(name for name in modules if not _is_here(name))
 
 
 def _is_here(module: str) -> bool:

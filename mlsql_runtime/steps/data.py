@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.export import PARQUET, Exported, export
-from mlsql_runtime.feed.facts import HOLD_OUT_SEED
+from mlsql_runtime.feed.facts import HOLD_OUT_SEED, arrow_schema
 from mlsql_runtime.feed.send import Sent, Target, send
 from mlsql_runtime.feed.survey import survey
 from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_of, try_to_remove_run
@@ -55,10 +55,9 @@ def with_format(statement: Train, bundle: ScriptBundle, job: Job) -> Train:
 
     def schema() -> pa.Schema | None:
         from pyspark.errors import PySparkException
-        from pyspark.sql.pandas.types import to_arrow_schema
 
         try:
-            return to_arrow_schema(job.table(statement.table or "").schema)
+            return arrow_schema(job.table(statement.table or ""))
         except PySparkException:
             return None
 

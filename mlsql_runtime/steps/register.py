@@ -78,7 +78,6 @@ def register(statement: Register, job: Job) -> RegisterResult:
     root = open_model_path(statement.model_path)
     manifest = read_manifest(root, statement.model_version or job.trained.get(root.uri))
     model = _Model(root, manifest, choose_fit(manifest, statement.alg_index, root.uri))
-    verify(model.folder, model.files)
     verdict = _judge(statement, job, model)
     if not verdict.passed:
         return _refuse(statement, job, model, str(verdict.reason))
@@ -216,6 +215,7 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
 
     rows = _samples(statement, job, model)
     if not rows:
+        verify(model.folder, model.files)  # which loading would do
         say(f"register: {statement.function} could not be tried: there are no sample rows of features")
         return
     vectors = from_serialized([VectorUDT().serialize(row) for row in rows])

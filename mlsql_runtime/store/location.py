@@ -110,11 +110,13 @@ class Location:
     def those_there(self, names: Iterable[str]) -> set[str]:
         """Which of these files below are there, by relative path.
 
-        In an object store by a listing of all that lies below, a thousand files in one request; elsewhere by a look for each.
+        In an object store by a listing of all that lies below, a thousand files in one request; elsewhere by a look at each.
         """
         wanted = set(names)
         if self._is_object_store:
             return wanted & self.files().keys() if wanted else wanted
+        if self.is_local:
+            return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
         return {name for name in wanted if (self / name).exists()}
 
     def _files(self) -> dict[str, int]:

@@ -35,6 +35,13 @@ def test_a_dag_file_pays_for_no_heavy_package(module: str) -> None:
     assert loaded_by(f"import airflow_provider_mlsql.{module}") & heavy == set()
 
 
+@pytest.mark.parametrize("module", ["launch.job", "app"])
+def test_what_waits_for_spark_begins_without_heavy_packages(module: str) -> None:
+    """The one comes before spark-submit, the other before the session."""
+    heavy = {"pyspark", "sklearn", "scipy", "numpy", "pandas", "pyarrow", "kafka", "lark", "airflow"}
+    assert loaded_by(f"import mlsql_runtime.{module}") & heavy == set()
+
+
 def test_the_runtime_runs_without_airflow() -> None:
     code = """
 import sys

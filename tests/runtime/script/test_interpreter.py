@@ -54,6 +54,10 @@ def test_a_link_that_leads_nowhere_is_said(tmp_path: Path) -> None:
         inspect_interpreter(PythonEnv(path=str(tmp_path / "python")), "node-1")
 
 
+def test_this_interpreter_answers_for_itself_what_it_answers_when_it_is_started() -> None:
+    assert inspect_interpreter(PythonEnv(), "node-1") == inspect_interpreter(PythonEnv(path=sys.executable), "node-1")
+
+
 @pytest.mark.parametrize("version", ["3.1", "3.99", "4", f"{MAJOR_MINOR}.99"])
 def test_another_version_than_asked_for_names_both(version: str) -> None:
     with pytest.raises(InterpreterError) as caught:

@@ -1,0 +1,166 @@
+"""What looks into a model path cost, by the number of its versions and the size of its models; S3 is counted in requests."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+import fsspec
+from measure import Timed, interleaved
+
+from mlsql_runtime import codec
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.awaiting import Awaited, Watch
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.pruning import prune
+from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.read import look_into, read_manifest, versions
+from mlsql_runtime.store.staging import staging
+from mlsql_runtime.store.summary import summarize
+
+VERSIONS = (1, 100, 10_000)
+SIZES = {"1 MB": 10**6, "1 GB": 10**9}
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+OTHERS = ("claim.json", "logs/0.log", "meta/0/part-0.parquet", "meta/1/part-0.parquet", "meta/samples.parquet")
+MODEL = "model/0/model.pickle"
+Look = Callable[[Location], object]
+
+
+def _first_look(root: Location) -> object:
+    watch = Watch(root)
+    watch.refresh()
+    return watch.answer(Awaited())
+
+
+def _publish(root: Location) -> object:
+    """What a training does in the store, and the end of it: the version goes again, so that each round finds the same."""
+    with staging(root, "job") as stage:
+        stage.check()
+        with claimed(root, "job") as draft:
+            (draft.folder / MODEL).write(b"model")
+            draft.publish(manifest(draft.version, draft.entries()))
+    prune(root, None)
+    return draft.folder.remove()
+
+
+LOOKS: Mapping[str, Look] = {
+    "the newest version": read_manifest,
+    "a version by its number": lambda root: read_manifest(root, 1),
+    "the state of every version": versions,
+    "prune: nothing to remove": lambda root: prune(root, 10**6),
+    "stage, claim, publish, prune": _publish,
+    "first look of a sensor": _first_look,
+    "`mlsql models list`, the newest 20": lambda root: summarize(look_into(root.uri), limit=20),
+}
+OF_FILES = ("stage, claim, publish, prune",)  # it writes a model
+AGAIN = "a later look of a sensor, for a training that does not come"
+
+
+def manifest(version: int, files: tuple[FileEntry, ...] = ()) -> Manifest:
+    """Of a version that one group was trained for."""
+    fit = FitRecord(alg_index=0, status="success", score=0.9, metrics={}, message=None, params={}, started=NOW, ended=NOW)
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        job_id=f"daily.train/scheduled__{version}/0",
+        version=version,
+        created=NOW,
+        script=ScriptFacts(name="train.py", sha256=""),
+        parameters={},
+        greater_is_better=True,
+        data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
+        fits=(fit,),
+        environment={},
+        files=files,
+    )
+
+
+def contents(number: int) -> Iterator[tuple[str, bytes]]:
+    """The files of a version, relative to the model path, without its model."""
+    for name in OTHERS:
+        yield layout.version_file(number, name), b"{}"
+    yield layout.version_file(number, layout.MANIFEST), codec.dumps(manifest(number)).encode()
+
+
+def fill(folder: Path, count: int, size: int) -> None:
+    """That many versions, each with a model of so many bytes, which take no room on a disk that keeps no zeros."""
+    for number in range(1, count + 1):
+        for name, content in contents(number):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        model = folder / layout.version_file(number, MODEL)
+        model.parent.mkdir(parents=True)
+        with model.open("wb") as file:
+            file.truncate(size)
+
+
+def seconds(root: Location) -> dict[str, Timed]:
+    """Of each look, by rounds."""
+    watch, awaited = Watch(root), Awaited(job_id="another")
+    watch.refresh()
+    watch.answer(awaited)
+
+    def again(_: Location) -> object:
+        watch.refresh()
+        return watch.answer(awaited)
+
+    return interleaved({**LOOKS, AGAIN: again}, lambda: root)
+
+
+def on_disk() -> dict[str, dict[str, Timed]]:
+    """Seconds by number of versions, and by size of the models of a hundred versions."""
+    taken = {}
+    with tempfile.TemporaryDirectory() as name:
+        for count in VERSIONS:
+            fill(Path(name) / str(count), count, 1000)
+            taken[f"{count:,}"] = seconds(Location.of(f"{name}/{count}"))
+        for size, length in SIZES.items():
+            fill(Path(name) / size.replace(" ", ""), 100, length)
+            taken[size] = seconds(Location.of(f"{name}/{size.replace(' ', '')}"))
+    return taken
+
+
+@contextmanager
+def s3() -> Iterator[Callable[[str, int], Location]]:
+    """An S3 server in this process; answers what makes a model path with so many versions."""
+    from moto.s3.models import s3_backends
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    os.environ |= {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    fsspec.filesystem("s3").mkdir("models")
+    backend = s3_backends["123456789012"]["aws"]
+
+    def make(name: str, count: int) -> Location:
+        for number in range(1, count + 1):
+            for path, content in (*contents(number), (layout.version_file(number, MODEL), b"model")):
+                backend.put_object("models", f"{name}/{path}", content)
+        return Location.of(f"s3://models/{name}")
+
+    try:
+        yield make
+    finally:
+        server.stop()
+
+
+def on_s3() -> dict[str, dict[str, int]]:
+    """Requests by number of versions."""
+    counted = {}
+    with s3() as make:
+        for count in VERSIONS:
+            root = make(str(count), count)
+            root.exists()  # connects
+            sent: list[str] = []
+            root.fs.s3.meta.events.register_first("before-send.s3", lambda event_name, sent=sent, **_: sent.append(event_name))
+            counted[f"{count:,}"] = {}
+            for name, look in LOOKS.items():
+                sent.clear()
+                look(root)
+                counted[f"{count:,}"][name] = len(sent)
+    return counted

@@ -1,0 +1,147 @@
+"""Fixed costs: importing and parsing, a task's start, statements, looks into the store, however small the work.
+
+``make bench`` runs it and writes ``benchmarks/results/fixed_costs.md``; ``fixed_costs.py store start`` measures those parts anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from fixed import imports, start, statements, store
+from measure import ROUNDS, Timed, machine, table
+
+RESULTS = Path(__file__).parent / "results" / "fixed_costs.md"
+IMPORT_GOAL = 1.10  # of importing airflow.sdk alone
+SLOPE_GOAL = 0.1  # milliseconds for each version more, on a disk
+PER_LISTING = 1000  # files that one request to S3 lists
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "**not reached**"
+
+
+def _spread(values: Sequence[float], unit: float = 1.0, digits: int = 2) -> str:
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle * unit:,.{digits}f} ({low * unit:,.{digits}f} to {high * unit:,.{digits}f})"
+
+
+def _ms(timed: Timed) -> str:
+    return _spread(timed.seconds, 1000, 1)
+
+
+def import_page() -> str:
+    """Operators beside ``airflow.sdk``, and DAG files beside plain ones."""
+    taken, split = imports.imports()
+    alone, ours = taken.values()
+    ratios = [more / less for more, less in zip(ours.seconds, alone.seconds, strict=True)]
+    rows = [[name, _spread(timed.seconds)] for name, timed in taken.items()]
+    own = ", ".join(f"`{name}` {split[name]:.0f} ms" for name in ("airflow_provider_mlsql", "mlsql_runtime"))
+    parsed = [
+        [name, *(_ms(ways[way]) for way in ("ours, first", "plain, first", "ours, again", "plain, again"))]
+        for name, ways in imports.parse(ROUNDS).items()
+    ]
+    return f"""## Importing and parsing
+
+Processes that only import, in seconds: the ratio is {_spread(ratios)}, the goal {IMPORT_GOAL:.2f} at most:
+{_verdict(statistics.median(ratios) <= IMPORT_GOAL)}. By `-X importtime` our own modules take {own}.
+
+{table(["import", "seconds"], rows)}
+Example DAGs beside a DAG of as many `SparkSubmitOperator` tasks, in milliseconds: the first time in a process that has imported
+`airflow.sdk`, and again. The number of tasks is in brackets.
+
+{table(["DAG", "ours, first", "plain, first", "ours, again", "plain, again"], parsed)}"""
+
+
+def start_page() -> str:
+    """From a task's start to the first line of the script."""
+    taken = start.measure(ROUNDS)
+    rows = [
+        [f"{part}: {what}", *(_spread([each[part] for each in taken[way]]) for way in start.WAYS)]
+        for part, what in {**start.PARTS, **start.SUMS}.items()
+    ]
+    return f"""## From a task's start to the first line of its script
+
+A training of one group, as the hook submits it, on `{start.MASTER}`; beside it `spark-submit` of a PySpark application that does
+the least: a session, the same table written as JSON, one task that runs the same script as a child. Seconds, cold processes.
+
+{table(["part", "MLSQL", "plain PySpark"], rows)}"""
+
+
+def statement_page() -> str:
+    """Register and select."""
+    taken = statements.measure(ROUNDS)
+    rows = [[part, _spread([each[part] for each in taken])] for part in taken[0]]
+    return f"""## Statements
+
+Seconds of statements in an application that has trained a model already; 100 rows, a script and a function that do nothing.
+
+{table(["statement", "seconds"], rows)}"""
+
+
+def _slope(taken: Mapping[str, Mapping[str, Timed]], look: str) -> float:
+    """Milliseconds for each version more, from the fewest to the most."""
+    few, many = store.VERSIONS[0], store.VERSIONS[-1]
+    return (taken[f"{many:,}"][look].median - taken[f"{few:,}"][look].median) * 1000 / (many - few)
+
+
+def store_page() -> str:
+    """Looks into a model path, on a disk and on S3."""
+    taken, sent = store.on_disk(), store.on_s3()
+    counts, sizes = [f"{count:,}" for count in store.VERSIONS], list(store.SIZES)
+    looks = [*store.LOOKS, store.AGAIN]
+    disk = [[look, *(_ms(taken[each][look]) for each in counts), f"{_slope(taken, look) * 1000:.1f}"] for look in looks]
+    by_size = [[look, *(_ms(taken[each][look]) for each in sizes)] for look in looks if look not in store.OF_FILES]
+    worst = max(_slope(taken, look) for look in looks)
+    requests = [[look, *(str(sent[each][look]) for each in counts)] for look in store.LOOKS]
+    files = len(store.OTHERS) + 2
+    return f"""## The model store
+
+Milliseconds on a local disk, by number of versions in the path. The goal is {SLOPE_GOAL:g} ms at most for each version more; the
+steepest has {worst:.3f}: {_verdict(worst <= SLOPE_GOAL)}.
+
+{table(["look", *(f"{count} versions" for count in counts), "slope, µs per version"], disk)}
+By size of the models of a hundred versions; the goal is that it does not matter.
+
+{table(["look", *(f"models of {size}" for size in sizes)], by_size)}
+Requests to S3 (moto), by number of versions of {files} files each. A listing gives {PER_LISTING:,} names for a request.
+
+{table(["look", *(f"{count} versions" for count in counts)], requests)}"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "imports": import_page,
+    "store": store_page,
+    "start": start_page,
+    "statements": statement_page,
+}
+
+
+def _sections(page: str) -> dict[str, str]:
+    """The parts of a page by their titles; what stands before the first has none."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
+    return {part.partition("\n")[0] if number else "": part.strip() for number, part in enumerate(parts)}
+
+
+def main(parts: Sequence[str]) -> None:
+    """Measure, print, and write the results; only of the parts that are named, when some are."""
+    head = f"""# Fixed costs
+
+{machine("apache-airflow", "pyspark", "fsspec", "s3fs", "numpy", "pyarrow")}.
+Medians (lowest to highest) of {ROUNDS} rounds after a warm-up, of imports of {imports.ROUNDS}. `make bench` makes this page.
+"""
+    page = _sections(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    page[""] = head.strip()
+    for part in parts or PAGES:
+        measured = f"{PAGES[part]()}\nLoad average {os.getloadavg()[0]:.1f} at the end."
+        page |= {title: text for title, text in _sections(measured).items() if title}
+        print(measured)
+    RESULTS.write_text("\n\n".join(page.values()) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
