@@ -168,10 +168,8 @@ def _check_parameters(statement: Train | Register | Predict, bundle: ScriptBundl
         case Train():
             for index, params in enumerate(statement.fit_params):
                 bundle.fill(params, f"fitParam.{index}")
-        case Predict():
+        case Predict() | Register():
             bundle.fill(statement.params, "fitParam.0")
-        case Register():
-            bundle.fill({}, "api_predict")
 
 
 def _check_resources(statement: Train, is_local: bool) -> None:
