@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,8 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this one; writes nothing")
     args = parser.parse_args()
     chosen = [case for case in CASES if not args.case or case.name in args.case]
+    if not args.profile and not (find_spec("mlflow") and find_spec("matplotlib")):
+        raise SystemExit("MLflow or matplotlib is not there; run make bench, which installs them into .work/bench")
     with tempfile.TemporaryDirectory() as folder, session(folder) as spark:
         if args.profile:
             for case in chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -49,6 +50,6 @@ def by_processes(case: Case, model_dir: str) -> Iterator[Way]:
 
 def by_threads(case: Case, model_dir: str) -> Way:
     """For a forest: scikit-learn's own threads, ``n_jobs``."""
-    model, X = model_of(model_dir), matrix(case, 0, case.rows)
+    model, X = copy.copy(model_of(model_dir)), matrix(case, 0, case.rows)
     model.set_params(n_jobs=CORES)
     return Way(IN_MEMORY, case.rows, lambda: model.predict(X), lambda: model.predict(X[:CHECKED]))

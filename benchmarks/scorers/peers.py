@@ -109,22 +109,29 @@ def pickled_row(table: "DataFrame", model_dir: str) -> Way:
 def mlflow(spark: "SparkSession", table: "DataFrame", case: Case, model_dir: str, folder: str) -> list[Way]:
     """MLflow's sklearn flavour, saved with the signature of a tensor, so that an array column is one.
 
-    A narrow table may also be given column by column, which MLflow turns into a matrix faster than arrays.
+    A narrow table may also be given column by column, to the same model without a signature.
     """
-    import mlflow.pyfunc
-    import mlflow.sklearn
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     signature = ModelSignature(inputs=Schema([TensorSpec(np.dtype(np.float64), (-1, case.width))]))
+    of_array = _mlflow_udf(spark, model_dir, f"{folder}/array", signature)
+    ways = [in_spark(f"{MLFLOW}, array", table, of_array(features()))]
+    if case.width <= 100:
+        of_columns = _mlflow_udf(spark, model_dir, f"{folder}/columns", None)
+        columns = (features()[at] for at in range(case.width))
+        ways.append(in_spark(f"{MLFLOW}, columns", table, of_columns(*columns)))
+    return ways
+
+
+def _mlflow_udf(spark: "SparkSession", model_dir: str, folder: str, signature: Any) -> Any:
+    import mlflow.pyfunc
+    import mlflow.sklearn
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.sklearn.save_model(
             model_of(model_dir), folder, signature=signature, pip_requirements=[], serialization_format="cloudpickle"
         )
-        score = mlflow.pyfunc.spark_udf(spark, folder, result_type="double", env_manager="local")
-    ways = [in_spark(f"{MLFLOW}, array", table, score(features()))]
-    if case.width <= 100:
-        ways.append(in_spark(f"{MLFLOW}, columns", table, score(*(features()[at] for at in range(case.width)))))
-    return ways
+        return mlflow.pyfunc.spark_udf(spark, folder, result_type="double", env_manager="local")
