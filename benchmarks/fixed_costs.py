@@ -31,7 +31,7 @@ def _spread(values: Sequence[float], unit: float = 1.0, digits: int = 2) -> str:
 
 
 def _ms(timed: Timed) -> str:
-    return _spread(timed.seconds, 1000, 1)
+    return _spread(timed.seconds, 1000)
 
 
 def import_page() -> str:
@@ -94,8 +94,11 @@ def store_page() -> str:
     taken, sent = store.on_disk(), store.on_s3()
     counts, sizes = [f"{count:,}" for count in store.VERSIONS], list(store.SIZES)
     looks = [*store.LOOKS, store.AGAIN]
+    heads = [f"{each} version{'' if each == '1' else 's'}" for each in counts]
     disk = [[look, *(_ms(taken[each][look]) for each in counts), f"{_slope(taken, look) * 1000:.1f}"] for look in looks]
-    by_size = [[look, *(_ms(taken[each][look]) for each in sizes)] for look in looks if look not in store.OF_FILES]
+    alike = [look for look in looks if look not in store.OF_FILES]
+    by_size = [[look, *(_ms(taken[each][look]) for each in sizes)] for look in alike]
+    is_flat = all(min(taken[sizes[-1]][look].seconds) <= max(taken[sizes[0]][look].seconds) for look in alike)
     worst = max(_slope(taken, look) for look in looks)
     requests = [[look, *(str(sent[each][look]) for each in counts)] for look in store.LOOKS]
     files = len(store.OTHERS) + 2
@@ -104,13 +107,14 @@ def store_page() -> str:
 Milliseconds on a local disk, by number of versions in the path. The goal is {SLOPE_GOAL:g} ms at most for each version more; the
 steepest has {worst:.3f}: {_verdict(worst <= SLOPE_GOAL)}.
 
-{table(["look", *(f"{count} versions" for count in counts), "slope, µs per version"], disk)}
-By size of the models of a hundred versions; the goal is that it does not matter.
+{table(["look", *heads, "slope, µs per version"], disk)}
+By size of the models of a hundred versions. The goal is that it does not matter, that the rounds of large ones begin where those
+of small ones end at the latest: {_verdict(is_flat)}.
 
 {table(["look", *(f"models of {size}" for size in sizes)], by_size)}
 Requests to S3 (moto), by number of versions of {files} files each. A listing gives {PER_LISTING:,} names for a request.
 
-{table(["look", *(f"{count} versions" for count in counts)], requests)}"""
+{table(["look", *heads], requests)}"""
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

@@ -109,7 +109,8 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
 
 def _import_heavy() -> None:
     for module in _HEAVY:
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):  # whoever needs it says what is missing
+            importlib.import_module(module)
 
 
 def _announcement(spark: SparkSession) -> Announcement:

@@ -46,7 +46,8 @@ def test_the_runtime_runs_without_airflow() -> None:
     code = """
 import sys
 sys.modules["airflow"] = None  # importing it raises ImportError
-import mlsql_runtime.app, mlsql_runtime.precheck, mlsql_runtime.store.awaiting, mlsql_runtime.steps.fit_group
+import mlsql_runtime.app, mlsql_runtime.engine, mlsql_runtime.precheck
+import mlsql_runtime.store.awaiting, mlsql_runtime.steps.fit_group
 """
     assert "mlsql_runtime" in loaded_by(code)
 
