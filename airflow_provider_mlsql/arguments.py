@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
 from mlsql_runtime.plan import FunctionRef, TableRef, builtin_name, one_script, option_text, parse_table_ref
+from mlsql_runtime.store.requirements import read_requirements
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -167,6 +168,32 @@ def script_or_builtin(operator: BaseOperator, path: str | None, builtin: str | N
     given = [None if value in _NOTHING else value for value in (path, builtin)]
     script = one_script(given[0], given[1], "python_script_path")
     return script if builtin_name(script) is not None else script_path(operator, script)
+
+
+def as_requirements(operator: BaseOperator, value: Any) -> str | None:
+    """The text of a requirements file: of the file at a path, which may be relative as a script's, or of a list of packages."""
+    given = as_value(value, "requirements")
+    if given in _NOTHING:
+        return None
+    if isinstance(given, str):
+        return read_requirements(script_path(operator, given))
+    if not isinstance(given, Sequence):
+        raise InputError(
+            f"requirements is a {type(given).__name__}; expected the path of a requirements file, or a list of packages"
+        )
+    return "\n".join(map(str, given))
+
+
+def as_archives(operator: BaseOperator, value: Any) -> tuple[str, ...]:
+    """Packed environments, ``<path>#<name>``: a list, or text with commas between them; paths may be relative as a script's."""
+    given = as_value(value, "archives")
+    if given in _NOTHING:
+        return ()
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, Sequence):
+        raise InputError(f"archives is a {type(given).__name__}; expected text such as 'env.tar.gz#env', or a list of such")
+    split = [str(part).strip().partition("#") for part in parts]
+    return tuple(f"{script_path(operator, path)}{mark}{name}" for path, mark, name in split)
 
 
 def script_path(operator: BaseOperator, path: str) -> str:

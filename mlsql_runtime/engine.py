@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import result
 from mlsql_runtime.live import say
-from mlsql_runtime.plan import Load, Plan, Predict, Register, Save, Secrets, Select, Show, Statement, Train
+from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Statement, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.steps import predict, register, show, tables, train
+from mlsql_runtime.steps import checkup, predict, register, show, tables, train
 from mlsql_runtime.steps.job import Job
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
     Predict: predict.predict,
     Save: tables.save,
     Show: show.show,
+    Preflight: checkup.checkup,
 }
 
 
@@ -74,3 +75,5 @@ def _title(statement: Statement) -> str:
             return f"save {statement.table}"
         case Show():
             return f"show {statement.table}"
+        case Preflight():
+            return "look at the hosts"

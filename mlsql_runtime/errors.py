@@ -8,6 +8,7 @@
     │   ├── DataError           a table is empty, lacks a column, or holds vectors of another width
     │   ├── ScriptNotFound      no script at the path given
     │   ├── InterpreterError    a Python interpreter is missing or of the wrong version
+    │   ├── PreflightFailed     hosts lack what the job needs; trying again helps once they are mended
     │   ├── VersionNotFound     the model path has no such version, fit group or function
     │   ├── KafkaRefused        the brokers refuse what was asked: credentials, permissions, topic settings
     │   └── Refused             a model did not pass the gates of its registration, and that was to fail
@@ -64,6 +65,10 @@ class ScriptNotFound(InputError):
 
 class InterpreterError(InputError):
     """A Python interpreter is missing or of the wrong version."""
+
+
+class PreflightFailed(InputError):
+    """Executor hosts lack what the job needs: interpreter, packages, scratch space, storage. Says all of it, of all hosts."""
 
 
 class VersionNotFound(InputError):

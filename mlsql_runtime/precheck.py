@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import glob
 import socket
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
-from mlsql_runtime.errors import InputError, MLSQLError, StorageError
+from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import (
     FILE_FORMATS,
@@ -24,8 +28,9 @@ from mlsql_runtime.plan import (
     Statement,
     Train,
 )
-from mlsql_runtime.script.bundle import check_syntax, read_bundle
+from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
+from mlsql_runtime.script.needs import NO_FEED, lacks, needs
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.read import choose_fit, open_model_path, read_manifest
@@ -117,11 +122,54 @@ def _check_models(statement: Statement, made: _Made) -> None:
 
 def _check_script(statement: Train | Register | Predict, is_local: bool) -> None:
     bundle = read_bundle(statement.script_path, statement.tag)
+    _check_parameters(statement, bundle)
     python = PythonEnv() if isinstance(statement, Register) else statement.python
     if uses_default(python):
         check_syntax(bundle, statement.script_path)
-    if is_local and (python.path is not None or python.version is not None):
-        inspect_interpreter(python, socket.gethostname())
+    if is_local and not python.is_unpacked and python.requirements is None:
+        modules, host = needs(bundle, NO_FEED), socket.gethostname()
+        found = inspect_interpreter(python, host, modules)
+        if found.missing:
+            is_function = isinstance(statement, Register)
+            raise PreflightFailed(lacks(found, modules, host, python, is_function), host=host)
+    for archive in python.archives:
+        _check_archive(archive)
+
+
+def _check_archive(archive: str) -> None:
+    """One that is on this machine, from where spark-submit brings it to the others; whether it is whole Spark will tell."""
+    path = archive.partition("#")[0]
+    if "://" in path and not path.startswith("file:"):
+        return
+    local = Location.of(path).path
+    try:
+        with open(local, "rb") as file:
+            is_whole = zipfile.is_zipfile(file) if local.lower().endswith((".zip", ".jar")) else _begins_as_tar(file)
+    except OSError as error:
+        raise InputError(f"archives names {path}, which cannot be read: {error}; check the path", path=path) from error
+    if not is_whole:
+        raise InputError(
+            f"archives names {path}, which cannot be unpacked: it is broken, or no such archive; pack it anew", path=path
+        )
+
+
+def _begins_as_tar(file: IO[bytes]) -> bool:
+    """Whether there is a first entry; to read all of it would take as long as to unpack it."""
+    try:
+        with tarfile.open(fileobj=file) as archive:
+            return archive.next() is not None
+    except (tarfile.TarError, EOFError, zlib.error, OSError):
+        return False
+
+
+def _check_parameters(statement: Train | Register | Predict, bundle: ScriptBundle) -> None:
+    """Those that the script's project asks for."""
+    match statement:
+        case Train():
+            for index, params in enumerate(statement.fit_params):
+                bundle.fill(params, f"fitParam.{index}")
+        case Predict() | Register():
+            bundle.fill(statement.params, "fitParam.0")
 
 
 def _check_resources(statement: Train, is_local: bool) -> None:

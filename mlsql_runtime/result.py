@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from mlsql_runtime import codec, errors
-from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.errors import MLSQLError, PreflightFailed
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 FitStatus = Literal["success", "failed", "timeout"]
 
 
@@ -103,7 +103,59 @@ class ShowResult:
     more: bool
 
 
-StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResult
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Why a host cannot run a script, in a sentence that names the host and says how to mend it."""
+
+    kind: Literal["interpreter", "version", "packages", "environment", "scratch", "storage"]
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostReport:
+    """What an executor has on its host. ``interpreter`` is the script's, None for none, and ``versions`` those of Python
+    and packages in it; ``free`` bytes are left where scripts have their folders.
+    """
+
+    host: str
+    executor: str
+    interpreter: str | None
+    versions: Mapping[str, str]
+    scratch: str
+    free: int | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightResult:
+    """All executors that were looked at, and the hosts of those that did not answer."""
+
+    tag: ClassVar[str] = "preflight"
+    hosts: tuple[HostReport, ...]
+    silent: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Each once, whatever number of executors have it."""
+        return tuple(dict.fromkeys(problem for host in self.hosts for problem in host.problems))
+
+    def raise_for_problems(self, between: str = "\n") -> None:
+        """Raise one error for everything.
+
+        :param between: what stands between two problems; of an error in a Spark task only one line is read.
+        :raises PreflightFailed: unless there is nothing.
+        """
+        if not self.problems:
+            return
+        told = [problem.message for problem in self.problems]
+        hosts = sorted({report.host for report in self.hosts})
+        bad = sorted({report.host for report in self.hosts if report.problems})
+        head = f"{len(bad)} of {len(hosts)} host{'s' if len(hosts) > 1 else ''} cannot run the script:"
+        message = told[0] if len(told) == 1 else between.join([head, *told])
+        raise PreflightFailed(message, problems=codec.encode(self.problems), hosts=bad)
+
+
+StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResult | PreflightResult
 
 
 @dataclass(frozen=True, kw_only=True)

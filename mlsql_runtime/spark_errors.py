@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import InputError, InterpreterError, JobFailed, MLSQLError
@@ -13,6 +14,8 @@ _INPUT_CONDITION = re.compile(
     r"UNSUPPORTED_\w+|PATH_ALREADY_EXISTS|MISSING_\w+|INVALID_\w+|AMBIGUOUS_\w+|COLUMN_\w+|MALFORMED_\w+)[.\w]*\]\s*([^\n]*)"
 )
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
+_UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # what the programs say that unpack spark.archives
+_ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
 _SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
 
 
@@ -30,6 +33,13 @@ def translate(error: BaseException) -> MLSQLError:
             f"the executors' Python has no package '{missing[1]}', which MLSQL jobs need there; "
             "install it on every host, or set spark.pyspark.python to an interpreter that has it",
             package=missing[1],
+        )
+    unpacking = _UNPACKING.search(text)
+    if unpacking is not None:
+        where = _ON_HOST.search(text)
+        host = where[1] if where else socket.gethostname()
+        return InputError(
+            f"an archive of the job cannot be unpacked on {host}: {unpacking[0]}; pack it anew, or make room", host=host
         )
     match = _INPUT_CONDITION.search(text)
     if match is not None:

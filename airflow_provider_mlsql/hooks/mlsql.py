@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
 
 from mlsql_runtime.errors import InputError, JobFailed
-from mlsql_runtime.plan import Plan, Secrets
-from mlsql_runtime.result import RunResult
+from mlsql_runtime.plan import Plan, Preflight, PythonEnv, Secrets
+from mlsql_runtime.result import PreflightResult, RunResult
 
 if TYPE_CHECKING:
     from airflow_provider_mlsql.hooks.cluster import Application, Status
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.launch.job import Job
 
 NO_SECRETS = Secrets()
+OWN_PYTHON = PythonEnv()
 
 
 class MLSQLHook(BaseHook):
@@ -71,6 +73,28 @@ class MLSQLHook(BaseHook):
         if self._cancelled:
             raise JobFailed("the job was cancelled before Spark started")
         return self._job.run(Submitter(self.spark_conn_id, self._on_started))
+
+    def preflight(
+        self,
+        *,
+        script_path: str | None = None,
+        runs: Literal["train", "register", "predict"] = "train",
+        python: PythonEnv = OWN_PYTHON,
+        model_path: str | None = None,
+        paths: Sequence[str] = (),
+    ) -> PreflightResult:
+        """Look at every executor's host, whether a script could run there; nothing is trained, no data are read.
+
+        :param script_path: the script, whose imports are looked for.
+        :param runs: the kind of statement that it is for; a function runs in the executors' own Python, not in ``python``.
+        :param model_path: has to be visible everywhere, as local ``paths`` have to be.
+        :raises PreflightFailed: with everything that is wrong, of all hosts.
+        """
+        statement = Preflight(script_path=script_path, runs=runs, python=python, model_path=model_path, paths=tuple(paths))
+        [found] = self.run(Plan(job_id=f"preflight/{uuid.uuid4().hex[:8]}", statements=(statement,))).steps
+        assert isinstance(found, PreflightResult)
+        found.raise_for_problems()
+        return found
 
     @property
     def is_cluster(self) -> bool:

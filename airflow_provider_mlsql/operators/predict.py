@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import as_bool, as_float, as_functions, as_int, as_options, as_table, as_value, script_path
+from airflow_provider_mlsql.arguments import (
+    as_archives,
+    as_bool,
+    as_float,
+    as_functions,
+    as_int,
+    as_options,
+    as_requirements,
+    as_table,
+    as_value,
+    script_path,
+)
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import Load, Predict, PythonEnv, Save, Select, Statement
+from mlsql_runtime.plan import FUNCTIONS_RUN, Load, Predict, PythonEnv, Save, Select, Statement
 from mlsql_runtime.result import SaveResult, SelectResult, as_xcom
 
 if TYPE_CHECKING:
@@ -17,6 +28,8 @@ if TYPE_CHECKING:
     from mlsql_runtime.plan import TableRef
     from mlsql_runtime.result import RunResult
 
+_OF_FUNCTIONS_TOO = ("model_path", "model_version", "alg_index", "script_params")
+_OF_BATCH_SCRIPTS = ("python_path", "requirements", "archives", "envs", "script_timeout")
 _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
 
@@ -34,11 +47,15 @@ class MLSQLPredictOperator(MLSQLOperator):
     :param functions: SQL names to model paths, such as ``{"jack": "/tmp/pa_model"}``, or the XCom of a register task, or a
         list of these XComs.
     :param model_path: the model of a batch script.
-    :param python_script_path: the batch script, or a folder with ``batch_predict.py``; relative paths start at the DAG file.
+    :param python_script_path: the batch script; or a project, a folder or a zip, with an ``MLproject`` or ``batch_predict.py``.
+        Relative paths start at the DAG file.
     :param model_version: the version for the batch script; the newest complete one by default.
     :param alg_index: the fit group for the batch script; the best one by default.
     :param script_params: parameters of the batch script, its ``mlsql.fit_param``.
-    :param python_path: interpreter of the batch script; the job's own by default.
+    :param python_path: interpreter of the batch script; the job's own by default; for one of
+        ``archives`` it is ``"<name>/bin/python"``.
+    :param requirements: a requirements file, or a list of packages: nodes build an environment of them for the batch script.
+    :param archives: packed environments that Spark brings to the nodes, such as ``"env.tar.gz#env"``.
     :param envs: environment variables of the batch script.
     :param script_timeout: seconds after which a partition's script is ended.
     :param same_rows: False allows the batch script to write another number of rows than it got.
@@ -56,6 +73,8 @@ class MLSQLPredictOperator(MLSQLOperator):
         "alg_index",
         "script_params",
         "python_path",
+        "requirements",
+        "archives",
         "envs",
         "script_timeout",
         "same_rows",
@@ -76,6 +95,8 @@ class MLSQLPredictOperator(MLSQLOperator):
         alg_index: int | str | None = None,
         script_params: Mapping[str, Any] | str | None = None,
         python_path: str | None = None,
+        requirements: str | Sequence[str] | None = None,
+        archives: str | Sequence[str] | None = None,
         envs: Mapping[str, str] | str | None = None,
         script_timeout: float | str | None = None,
         same_rows: bool | str = True,
@@ -92,6 +113,8 @@ class MLSQLPredictOperator(MLSQLOperator):
         self.alg_index = alg_index
         self.script_params = script_params
         self.python_path = python_path
+        self.requirements = requirements
+        self.archives = archives
         self.envs = envs
         self.script_timeout = script_timeout
         self.same_rows = same_rows
@@ -121,11 +144,10 @@ class MLSQLPredictOperator(MLSQLOperator):
         return (*made, self._save(table))
 
     def _refuse_without_script(self) -> None:
-        for name in ("model_path", "model_version", "alg_index", "script_params", "python_path", "envs", "script_timeout"):
+        for name in (*_OF_FUNCTIONS_TOO, *_OF_BATCH_SCRIPTS):
             if getattr(self, name) not in (None, ""):
-                raise InputError(
-                    f"{name} is for a batch script, and there is no python_script_path; functions go with sql", argument=name
-                )
+                why = FUNCTIONS_RUN if name in _OF_BATCH_SCRIPTS else "functions go with sql"
+                raise InputError(f"{name} is for a batch script, and there is no python_script_path; {why}", argument=name)
         if not self.sql:
             raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")
 
@@ -142,6 +164,8 @@ class MLSQLPredictOperator(MLSQLOperator):
                 path=self.python_path or None,
                 envs=as_options(self.envs, "envs"),
                 timeout=as_float(self.script_timeout, "script_timeout"),
+                requirements=as_requirements(self, self.requirements),
+                archives=as_archives(self, self.archives),
             ),
             same_rows=as_bool(self.same_rows, "same_rows"),
         )

@@ -19,8 +19,8 @@ from airflow_provider_mlsql.arguments import (
     script_or_builtin,
 )
 from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
-from mlsql_runtime.errors import Refused
-from mlsql_runtime.plan import Load, Register, Statement
+from mlsql_runtime.errors import InputError, Refused
+from mlsql_runtime.plan import FUNCTIONS_RUN, Load, Register, Statement
 from mlsql_runtime.result import as_xcom
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.result import RunResult
 
+_OF_SCRIPTS = {"python_path", "python_ver", "python_param", "requirements", "archives", "envs"}
 _ON_REFUSED = ("succeed", "skip", "fail")
 
 
@@ -41,7 +42,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
 
     :param model_path: path or URI of the model.
     :param function_name: name of the function in SQL.
-    :param python_script_path: the predict script, or a folder with ``predict.py``; relative paths start at the DAG file.
+    :param python_script_path: the predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.
+        Relative paths start at the DAG file.
     :param builtin: the ready-made predict script instead, for models of scikit-learn's kind: ``"sklearn"``; see docs/builtin.md.
     :param script_params: parameters of the predict script, its ``mlsql.fit_param``.
     :param model_version: the version; the newest complete one by default.
@@ -89,6 +91,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
         sample_data: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        for name in _OF_SCRIPTS & kwargs.keys():
+            raise InputError(f"MLSQLRegisterOperator has no argument '{name}': {FUNCTIONS_RUN}", argument=name)
         super().__init__(**kwargs)
         self.model_path = model_path
         self.function_name = function_name

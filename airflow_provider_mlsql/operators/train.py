@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import (
+    as_archives,
     as_bool,
     as_choice,
     as_flags,
@@ -13,6 +14,7 @@ from airflow_provider_mlsql.arguments import (
     as_groups,
     as_int,
     as_options,
+    as_requirements,
     as_table,
     check_script,
     script_or_builtin,
@@ -40,7 +42,8 @@ class MLSQLTrainOperator(MLSQLOperator):
     "rows"}``; the events of assets in ``outlets`` have ``model_path``, ``version`` and ``score`` of it.
 
     :param model_path: path or URI that holds all versions of the model.
-    :param python_script_path: the training script, or a folder with ``train.py``; relative paths start at the DAG file.
+    :param python_script_path: the training script; or a project, a folder or a zip, with an ``MLproject`` or ``train.py``.
+        Relative paths start at the DAG file.
     :param builtin: a ready-made algorithm instead of a script: ``"sklearn"``. The fit parameters ``moduleName`` and ``className``
         name its estimator; see docs/builtin.md.
     :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
@@ -60,7 +63,10 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param kafka_keep: do not delete the run's topic, to look at it or to train from it again.
     :param kafka_config: settings of the client, over those of the connection; and of the topic: ``topic.partitions``,
         ``topic.replication.factor``, ``topic.retention.ms`` and whatever else Kafka knows, as ``topic.<name>``. No secrets.
-    :param python_path: interpreter of the script, on the executors; the job's own by default.
+    :param python_path: interpreter of the script, on the executors; the job's own by default. ``"<name>/bin/python"`` for one of
+        ``archives``.
+    :param requirements: a requirements file, or a list of packages: nodes build an environment of them, and keep it.
+    :param archives: packed environments that Spark brings to the nodes, such as ``"env.tar.gz#env"``.
     :param python_ver: version prefix that the interpreter must have, such as ``"3.11"``.
     :param python_param: flags of the interpreter.
     :param envs: environment variables of the script.
@@ -93,6 +99,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         "kafka_keep",
         "kafka_config",
         "python_path",
+        "requirements",
+        "archives",
         "python_param",
         "envs",
         "seed",
@@ -127,6 +135,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         kafka_keep: bool | str = False,
         kafka_config: Mapping[str, Any] | str | None = None,
         python_path: str | None = None,
+        requirements: str | Sequence[str] | None = None,
+        archives: str | Sequence[str] | None = None,
         python_ver: str | None = None,
         python_param: Sequence[str] | str = (),
         envs: Mapping[str, str] | str | None = None,
@@ -159,6 +169,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.kafka_keep = kafka_keep
         self.kafka_config = kafka_config
         self.python_path = python_path
+        self.requirements = requirements
+        self.archives = archives
         self.python_ver = python_ver
         self.python_param = python_param
         self.envs = envs
@@ -195,6 +207,8 @@ class MLSQLTrainOperator(MLSQLOperator):
                 envs=as_options(self.envs, "envs"),
                 timeout=as_float(self.fit_timeout, "fit_timeout"),
                 seed=as_int(self.seed, "seed"),
+                requirements=as_requirements(self, self.requirements),
+                archives=as_archives(self, self.archives),
             ),
             keep_versions=self._kept(),
             greater_is_better=as_bool(self.greater_is_better, "greater_is_better"),

@@ -44,6 +44,7 @@ Example:
     help="What the script finds in tempDataLocalPath. Without it, as in a job: json, or parquet where it cannot tell.",
 )
 @click.option("--python", "python_path", type=FILE, metavar="PATH", help="The interpreter that runs the script.")
+@click.option("--requirements", type=FILE, metavar="FILE", help="Packages of which its environment is built, and kept.")
 @click.option("--python-param", "flags", multiple=True, metavar="FLAGS", help="Its flags, such as '-X dev'.")
 @click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
 @click.option("--seed", type=int, metavar="N", help="Of hashes, random and NumPy in the script.")
@@ -85,6 +86,7 @@ def _request(
     validate_data: str | None,
     data_format: str | None,
     python_path: str | None,
+    requirements: str | None,
     flags: tuple[str, ...],
     envs: tuple[tuple[str, str], ...],
     seed: int | None,
@@ -98,6 +100,7 @@ def _request(
     from mlsql_runtime.local.source import parse_source
     from mlsql_runtime.plan import FileFeed, PythonEnv, Train, one_script
     from mlsql_runtime.store.location import Location
+    from mlsql_runtime.store.requirements import read_requirements
 
     statement = Train(
         table=TABLE,
@@ -113,6 +116,7 @@ def _request(
             envs=as_dict(envs, "--env"),
             timeout=timeout,
             seed=seed,
+            requirements=None if requirements is None else read_requirements(requirements),
         ),
         keep_local_directory=keep_local_directory,
     )

@@ -12,6 +12,7 @@ from mlsql_runtime import __version__, errors
 from mlsql_runtime.cli.check import check
 from mlsql_runtime.cli.completion import completion
 from mlsql_runtime.cli.diff import diff
+from mlsql_runtime.cli.doctor import doctor
 from mlsql_runtime.cli.exit_codes import FAILED, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
@@ -31,6 +32,7 @@ A first look, from a folder with a training script:
   mlsql run job.mlsql --var day=2024-05-01          run it on Spark
   mlsql models /models/spam                         versions and scores
   mlsql functions /models/spam                      what is registered
+  mlsql doctor --script train.py                    what a host lacks
 """
 _EPILOG = """\b
 Exit codes:
@@ -54,7 +56,7 @@ def cli() -> None:
     """Holds the commands."""
 
 
-for command in (run, check, fit, models, functions, rollback, completion):
+for command in (run, check, fit, models, functions, rollback, doctor, completion):
     cli.add_command(command)
 models.add_command(diff)
 

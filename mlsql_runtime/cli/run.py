@@ -71,8 +71,7 @@ def run(
     from mlsql_runtime.result import script_xcom
 
     source = read_script(script)
-    if not _MASTER.fullmatch(master):
-        raise click.BadParameter(f"{master!r}; expected local[*], spark://host:7077, yarn or k8s://…", param_hint="--master")
+    check_master(master)
     file = {name: option_text(value) for name, value in read_values(conf_file, "--conf-file").items()}
     properties = {**file, **as_dict(conf, "--conf")}
     compiled = compile_script(source.text, name=source.name, folder=source.folder, **given(variables, variable_file, functions))
@@ -86,6 +85,15 @@ def run(
         print_json(document)
     elif document["table"] is not None:
         _print_table(document["table"])
+
+
+def check_master(master: str) -> None:
+    """That it is one.
+
+    :raises click.BadParameter: otherwise.
+    """
+    if not _MASTER.fullmatch(master):
+        raise click.BadParameter(f"{master!r}; expected local[*], spark://host:7077, yarn or k8s://…", param_hint="--master")
 
 
 def _run(source: Script, compiled: Compiled, rows: int, master: str, conf: dict[str, str]) -> RunResult:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlsql_runtime.errors import DataError
+from mlsql_runtime.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -116,10 +116,24 @@ def _lengths(lists: pa.ListArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.diff(np.from_dlpack(lists.offsets)).astype(np.int64)
 
 
+def _csr_matrix() -> type[csr_matrix]:
+    """SciPy's class.
+
+    :raises InputError: when a script's interpreter has no SciPy.
+    """
+    try:
+        from scipy.sparse import csr_matrix
+    except ImportError as error:
+        raise InputError(
+            "sparse vectors become a SciPy matrix, and this interpreter has no scipy; install it, or ask for sparse=False"
+        ) from error
+    found: type[csr_matrix] = csr_matrix
+    return found
+
+
 def to_csr(vectors: pa.StructArray, width: int) -> csr_matrix:
     """Sparse vectors as a CSR matrix of shape (n, width), float64; the values are not copied."""
-    from scipy.sparse import csr_matrix
-
+    csr_matrix = _csr_matrix()
     values, offsets = _flat(_field(vectors, "values"))
     indices, _ = _flat(_field(vectors, "indices"))
     return csr_matrix((values, indices, offsets), shape=(len(vectors), width))
@@ -160,8 +174,7 @@ def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -
         return to_dense(vectors, width)
     if all_sparse(vectors):
         return to_csr(vectors, width)
-    from scipy.sparse import csr_matrix
-
+    csr_matrix = _csr_matrix()
     known = parts(vectors)
     return csr_matrix((known.values, known.columns, known.starts), shape=(len(vectors), width))
 

@@ -17,6 +17,7 @@ from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source
 from mlsql_runtime.plan import (
+    FUNCTIONS_RUN,
     RESOURCE,
     FileFeed,
     FunctionRef,
@@ -30,11 +31,15 @@ from mlsql_runtime.plan import (
     estimator_problems,
     option_text,
 )
+from mlsql_runtime.store.requirements import read_requirements
 
 _OBSOLETE = (
     *("mlflowPath", "useThread", "distributeEveryExecutor", "enableErrorMsgToKafka", "autoSelectByMetric", "kafkaParam.userName"),
 )
-_SYSTEM = tuple(f"systemParam.{name}" for name in ("pythonPath", "pythonVer", "pythonParam", "envs", "timeout", "seed"))
+_SYSTEM = (
+    *("systemParam.pythonPath", "systemParam.pythonVer", "systemParam.pythonParam", "systemParam.envs", "systemParam.timeout"),
+    *("systemParam.seed", "systemParam.requirements", "systemParam.archives"),
+)
 _TRAIN = (
     *("pythonScriptPath", "builtin", "validateTable", "evaluateTable", "enableDataLocal", "dataLocalFormat", "dataLocalFileNum"),
     *("keepVersion", "keepVersions", "scoreMode", "failOn", "keepLocalDirectory", "fitParam.0.<name>", "dataLocal.option.<name>"),
@@ -64,7 +69,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
             place = places.get(f"{index}.{name}")
             options.refuse_value(place, problem) if place else options.refuse_token(node.ref.path, problem)
     feed = _feed(node, options, source, scope)
-    python = _python(options)
+    python = _python(options, scope)
     kept = _kept(options)
     score_mode = options.take("scoreMode", choice("max", "min"), "max")
     fail_on: Any = options.take("failOn", choice("all", "any"), "all")
@@ -111,6 +116,9 @@ def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
     min_score = options.take("minScore", number, None)
     only_if_better = options.take("onlyIfBetter", not_negative, None)
     samples = options.take("sampleTable", scope.find_table, None)
+    for name, option in options.places("systemParam.").items():
+        options.refuse_at(option, f"register has no systemParam.{name[:40]}: {FUNCTIONS_RUN}")
+    options.take_prefixed("systemParam.")
     function = ""
     with options.collecting():
         function = scope.name(node.function, "the name of the function")
@@ -139,7 +147,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
     index = options.take("algIndex", whole(0), None)
     same_rows = options.take("sameRows", boolean, True)
     params = _one_group(options, scope, "a batch script")
-    python = _python(options)
+    python = _python(options, scope)
     table = result = ""
     with options.collecting():
         table = scope.table(node.table)
@@ -247,7 +255,7 @@ def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) ->
         return files
 
 
-def _python(options: Options) -> PythonEnv:
+def _python(options: Options, scope: Scope) -> PythonEnv:
     """``systemParam``; bare ``python``, MLSQL's usual path, is kept: whoever starts a script takes it for the default."""
     return PythonEnv(
         path=options.take_text("systemParam.pythonPath") or None,
@@ -256,7 +264,20 @@ def _python(options: Options) -> PythonEnv:
         envs=options.take("systemParam.envs", _environment, {}),
         timeout=options.take("systemParam.timeout", positive, None),
         seed=options.take("systemParam.seed", lambda text: PythonEnv(seed=whole(0)(text)).seed, None),
+        requirements=options.take("systemParam.requirements", lambda path: _requirements(path, scope), None),
+        archives=options.take("systemParam.archives", lambda text: _archives(text, scope), ()),
     )
+
+
+def _requirements(path: str, scope: Scope) -> str | None:
+    """The text of the file, which goes into the plan."""
+    return read_requirements(scope.beside(path)) if path.strip() else None
+
+
+def _archives(text: str, scope: Scope) -> tuple[str, ...]:
+    """``env.tar.gz#env``, several with commas between them; relative paths start at the script's folder."""
+    split = [part.strip().partition("#") for part in text.split(",") if part.strip()]
+    return PythonEnv(archives=tuple(f"{scope.beside(path)}{mark}{name}" for path, mark, name in split)).archives
 
 
 def _flags(text: str) -> tuple[str, ...]:

@@ -18,12 +18,13 @@ from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
 from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.launch.leftovers import remove_staged, remove_topics
 from mlsql_runtime.launch.processes import MARK, end_marked, end_orphans, new_mark
-from mlsql_runtime.plan import Plan, Secrets, check_property, dump_plan, is_secret
+from mlsql_runtime.plan import Plan, Predict, Preflight, Secrets, Train, check_property, dump_plan, is_secret, joined
 from mlsql_runtime.precheck import precheck
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script import libraries
 
 LOCAL = "local[*]"
+ARCHIVES = "spark.archives"
 QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 _log = logging.getLogger(__name__)
 
@@ -131,9 +132,10 @@ class Job:
         plan_file = _write_private(folder / "plan.json", dump_plan(self._plan))
         secrets_file = _write_private(folder / "secrets.json", codec.dumps(replace(self._secrets, spark=secret)))
         archive, launcher = write_bundle(folder)
+        public = {key: value for key, value in self._conf.items() if key not in secret}
         return Submission(
             name=self._plan.job_id,
-            conf=self._defaults(folder) | {key: value for key, value in self._conf.items() if key not in secret},
+            conf=with_archives(self._plan, self._defaults(folder) | public),
             py_files=str(archive),
             application=str(launcher),
             arguments=(
@@ -158,6 +160,16 @@ class Job:
             env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # goes with the job
         return env
+
+
+def with_archives(plan: Plan, conf: Mapping[str, str]) -> dict[str, str]:
+    """Spark's properties, with the archives that the plan's scripts have their Python in.
+
+    :raises InputError: when two archives would be unpacked in the same folder.
+    """
+    environments = [statement.python for statement in plan.statements if isinstance(statement, (Train, Predict, Preflight))]
+    archives = joined((archive for python in environments for archive in python.archives), conf.get(ARCHIVES, ""))
+    return {**conf, ARCHIVES: archives} if archives else dict(conf)
 
 
 def require_java() -> None:

@@ -24,11 +24,12 @@ from urllib.parse import urlsplit
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.launch.bundle import write_bundle
-from mlsql_runtime.launch.job import QUIET, Submission, require_java, submit_environment
+from mlsql_runtime.launch.job import QUIET, Submission, require_java, submit_environment, with_archives
 from mlsql_runtime.launch.leftovers import staging_paths
 from mlsql_runtime.plan import (
     Plan,
     Predict,
+    Preflight,
     Register,
     Secrets,
     Statement,
@@ -65,7 +66,8 @@ def job_folder(plan: Plan, job_path: str | None) -> Location:
 
     :raises InputError: when there is neither, or the path holds a password: it is on command lines and in Airflow's database.
     """
-    models = [each.model_path for each in plan.statements if isinstance(each, (Train, Register, Predict))]
+    naming = [each for each in plan.statements if isinstance(each, (Train, Register, Predict, Preflight))]
+    models = [each.model_path for each in naming if each.model_path is not None]
     if not job_path and not models:
         raise InputError(
             "the plan names no model path below which its files could travel to the cluster; set job_path to a folder that "
@@ -132,7 +134,7 @@ def submission(plan: Plan, conf: Mapping[str, str], run: Location, local: Path, 
     archive, launcher = write_bundle(local)
     return Submission(
         name=plan.job_id,
-        conf=QUIET | {name: value for name, value in conf.items() if not is_secret(name)},
+        conf=with_archives(plan, QUIET | {name: value for name, value in conf.items() if not is_secret(name)}),
         py_files=str(archive),
         application=str(launcher),
         arguments=(
@@ -178,13 +180,15 @@ def remove_run(run: Location, *, with_staged: bool) -> None:
 
 def _carried(statement: Statement, target: Location) -> Statement:
     """The statement with its script where the driver reads it, when it is a local one."""
-    if not isinstance(statement, (Train, Register, Predict)) or builtin_name(statement.script_path) is not None:
-        return statement  # it needs no script, or the runtime brings it along
+    if not isinstance(statement, (Train, Register, Predict, Preflight)) or statement.script_path is None:
+        return statement
+    if builtin_name(statement.script_path) is not None:  # the runtime brings it along
+        return statement
     if not Location.of(statement.script_path).is_local:
         return statement
-    bundle = read_bundle(statement.script_path, statement.tag)
+    bundle = read_bundle(statement.script_path, statement.runs if isinstance(statement, Preflight) else statement.tag)
     target.remove()  # of an earlier attempt
     for name, content in bundle.files.items():
         (target / name).write(content)
-    single = Location.of(statement.script_path).is_file()
+    single = statement.script_path.endswith(".py") and list(bundle.files) == [bundle.entry]
     return replace(statement, script_path=(target / bundle.entry if single else target).uri)

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlsql_runtime.errors import DataError, InputError
+from mlsql_runtime.errors import DataError, InputError, PreflightFailed
 from mlsql_runtime.feed.export import PARQUET, written_as
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
 from mlsql_runtime.local.source import Source, check_options, check_there, find_files
-from mlsql_runtime.plan import RESOURCE, FileFeed, Train
+from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
+from mlsql_runtime.script.environments import interpreter_of
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
+from mlsql_runtime.script.needs import NO_FEED, lacks, needs
 from mlsql_runtime.steps.columns import check_columns, feature_column
 from mlsql_runtime.steps.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
 from mlsql_runtime.steps.job import system_params
@@ -45,8 +47,11 @@ def fit(request: Request, say: Say, on_line: Say) -> Report:
     :raises InputError: for what is wrong with script, interpreter or data, the quickest to find first.
     """
     begun = time.monotonic()
-    statement = request.statement
-    bundle = check(request)
+    bundle = check(request, say)
+    for note in bundle.notes:
+        say(note)
+    statement = replace(request.statement, fit_params=(bundle.fill(request.statement.fit_params[0], "fitParam.0"),))
+    request = replace(request, statement=statement)
     with _folder(statement.keep_local_directory) as folder:
         brought = _bring(request, bundle, folder, say)
         data_seconds = time.monotonic() - begun
@@ -61,9 +66,10 @@ def fit(request: Request, say: Say, on_line: Say) -> Report:
     return replace(report, seconds=seconds)
 
 
-def check(request: Request) -> ScriptBundle:
+def check(request: Request, say: Say) -> ScriptBundle:
     """What can be known before any data are read.
 
+    :param say: takes what there is to see while an environment is built.
     :raises InputError: the first thing found wrong.
     """
     statement = request.statement
@@ -75,9 +81,19 @@ def check(request: Request) -> ScriptBundle:
     for source in (request.data, request.validate):
         if source is not None:
             _check_source(source, request.use_spark)
-    if not uses_default(statement.python) or statement.python.flags:
-        inspect_interpreter(statement.python, socket.gethostname())
+    _check_interpreter(statement.python, bundle, say)
     return bundle
+
+
+def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, say: Say) -> None:
+    """Of the one that runs this command, the script itself tells what it lacks."""
+    if uses_default(python) and not python.flags and python.requirements is None:
+        return
+    modules, host = needs(bundle, NO_FEED), socket.gethostname()
+    with interpreter_of(python, say) as path:
+        found = inspect_interpreter(python, host, modules, path)
+    if found.missing:
+        raise PreflightFailed(lacks(found, modules, host, python), host=host)
 
 
 def _check_source(source: Source, use_spark: bool) -> None:

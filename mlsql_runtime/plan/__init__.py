@@ -2,10 +2,10 @@
 
 from mlsql_runtime.plan.builtin import BUILTINS, builtin_name, builtin_script, estimator_problems, one_script
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
+from mlsql_runtime.plan.environment import FUNCTIONS_RUN, MAX_SEED, PythonEnv, archive_name, joined, packages, without_passwords
 from mlsql_runtime.plan.properties import check_property, is_secret
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.statements import (
-    MAX_SEED,
     MAX_SHOWN,
     RESOURCE,
     TEXT_FORMATS,
@@ -14,7 +14,7 @@ from mlsql_runtime.plan.statements import (
     KafkaFeed,
     Load,
     Predict,
-    PythonEnv,
+    Preflight,
     Register,
     Save,
     Select,
@@ -28,6 +28,7 @@ from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, pa
 __all__ = [
     "BUILTINS",
     "FILE_FORMATS",
+    "FUNCTIONS_RUN",
     "MAX_SEED",
     "MAX_SHOWN",
     "ONLY_ATTEMPT",
@@ -41,6 +42,7 @@ __all__ = [
     "Load",
     "Plan",
     "Predict",
+    "Preflight",
     "PythonEnv",
     "Register",
     "Save",
@@ -50,6 +52,7 @@ __all__ = [
     "Statement",
     "TableRef",
     "Train",
+    "archive_name",
     "builtin_name",
     "builtin_script",
     "check_property",
@@ -57,9 +60,12 @@ __all__ = [
     "estimator_problems",
     "is_identifier",
     "is_secret",
+    "joined",
     "load_plan",
     "one_script",
     "option_text",
+    "packages",
     "parse_table_ref",
     "signed",
+    "without_passwords",
 ]

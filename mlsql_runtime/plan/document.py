@@ -10,7 +10,7 @@ from datetime import datetime
 from mlsql_runtime import codec
 from mlsql_runtime.plan.statements import Register, Statement
 
-PLAN_VERSION = 7
+PLAN_VERSION = 8
 
 
 @dataclass(frozen=True, kw_only=True)

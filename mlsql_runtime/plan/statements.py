@@ -9,9 +9,9 @@ from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.builtin import builtin_name, estimator_problems
+from mlsql_runtime.plan.environment import PythonEnv
 
 MAX_SHOWN = 1000  # rows that a result may carry
-MAX_SEED = 2**32 - 1  # what PYTHONHASHSEED and NumPy take
 TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -141,35 +141,6 @@ def _require_kafka_name(name: str, what: str) -> None:
     """200 characters of 249: the run's own suffix follows."""
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) or name in (".", ".."):
         raise InputError(f"{what} is {name!r}; expected up to 200 letters, digits, dots, underscores and hyphens", name=name)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PythonEnv:
-    """How a script's interpreter is started (``systemParam``). ``timeout`` in seconds; ``path`` None is the job's own.
-
-    ``seed`` is that of its hashes, of :mod:`random` and of NumPy; None leaves them to chance.
-    """
-
-    path: str | None = None
-    version: str | None = None
-    flags: tuple[str, ...] = ()
-    envs: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"the seed is {self.seed}; expected a whole number from 0 to {MAX_SEED}")
-        if self.version is not None:
-            if not re.fullmatch(r"\d+(\.\d+){0,2}", self.version):
-                raise InputError(f"pythonVer is {self.version!r}; expected a version prefix such as '3' or '3.11'")
-            if self.version.split(".")[0] == "2":
-                raise InputError(
-                    f"pythonVer is {self.version}, but PySpark runs on Python 3 only since it dropped Python 2; "
-                    "port the script and set pythonVer to '3' or leave it out"
-                )
-        if self.timeout is not None and not self.timeout > 0:
-            raise InputError(f"the timeout of the script is {self.timeout} s; expected more than 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,4 +288,24 @@ class Show:
             raise InputError(f"{self.rows} rows are to be shown; expected 1 to {MAX_SHOWN}")
 
 
-Statement = Load | Select | Train | Register | Predict | Save | Show
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """Look at every executor host, without any data: whether a script could run there.
+
+    ``runs`` is the kind of statement that the script is for; a function runs in the executors' own Python, whatever ``python``
+    says. ``paths`` are what has to be visible there, beside the model path.
+    """
+
+    tag: ClassVar[str] = "preflight"
+    script_path: str | None = None
+    runs: Literal["train", "register", "predict"] = "train"
+    model_path: str | None = None
+    paths: tuple[str, ...] = ()
+    python: PythonEnv = field(default_factory=PythonEnv)
+
+    def __post_init__(self) -> None:
+        if self.runs not in ("train", "register", "predict"):
+            raise InputError(f"the script is for {self.runs!r}; expected train, register or predict")
+
+
+Statement = Load | Select | Train | Register | Predict | Save | Show | Preflight

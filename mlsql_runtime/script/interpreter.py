@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv
 
 MINIMUM = (3, 10)
+SECONDS = 60  # that an interpreter gets to say what it is
 _PACKAGES = (
     "numpy",
     "scipy",
@@ -30,84 +33,164 @@ _PACKAGES = (
     "xgboost",
     "lightgbm",
 )
+# Of the Spark worker's own environment: none of the script's business, and some of it secret.
+_PRIVATE = (
+    "PYTHON_WORKER_FACTORY_",
+    "PYSPARK_GATEWAY_",
+    "PYSPARK_PYTHON",
+    "PYSPARK_DRIVER_PYTHON",
+    "_PYTHON_WORKER",
+    "SPARK_AUTH",
+    "_SPARK_AUTH",
+    "AIRFLOW",
+    "_AIRFLOW",
+)
+# For any Python, however old. Modules are looked for, not imported: that would take seconds of some.
 _PROBE = f"""
-import json, platform
-from importlib import metadata
-found = dict(python=platform.python_version())
-for name in {_PACKAGES}:
-    try:
-        found[name] = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        pass
-print(json.dumps(found))
+import json, platform, sys
+sys.path[:] = [path for path in sys.path if path]
+found, missing = dict(python=platform.python_version()), []
+if sys.version_info >= {MINIMUM}:
+    from importlib import metadata, util
+    for name in {_PACKAGES}:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            pass
+    for name in sys.argv[1:]:
+        try:
+            there = util.find_spec(name)
+        except (ImportError, ValueError):
+            there = None
+        if there is None:
+            missing.append(name)
+print(json.dumps(dict(found=found, missing=missing)))
 """
 
 
+@dataclass(frozen=True)
+class Inspected:
+    """``versions`` of Python (``python``) and of well-known packages; ``missing`` are the modules asked for that it has not."""
+
+    path: str
+    versions: Mapping[str, str]
+    missing: tuple[str, ...]
+
+
 def executable(python: PythonEnv) -> str:
-    """The path of the interpreter; MLSQL's bare ``python`` means the job's own."""
+    """The path of the interpreter; MLSQL's bare ``python`` means the job's own.
+
+    A relative path is looked for where Spark has unpacked the job's archives, then from the working directory.
+    """
     if uses_default(python):
         return sys.executable
     path = os.path.expanduser(str(python.path))
+    unpacked = os.path.join(_spark_files(), path)
+    if os.sep in path and os.path.lexists(unpacked):
+        return os.path.abspath(unpacked)
     return os.path.abspath(shutil.which(path) or path)  # the script runs in another folder
 
 
+def _spark_files() -> str:
+    """Where Spark lays files and archives of this job; the working directory outside of one."""
+    if "pyspark" not in sys.modules:
+        return ""
+    from pyspark import SparkContext, SparkFiles
+
+    inside = SparkFiles._is_running_on_worker or SparkContext._active_spark_context is not None
+    return SparkFiles.getRootDirectory() if inside else ""
+
+
 def uses_default(python: PythonEnv) -> bool:
-    """Whether scripts run with the job's own interpreter."""
+    """Whether scripts run with the job's own interpreter, perhaps with other packages."""
     return python.path in (None, "", "python")
 
 
-def inspect_interpreter(python: PythonEnv, host: str) -> Mapping[str, str]:
-    """The interpreter's version (``python``) and those of well-known packages. Another one than this process's is started once.
+def inherited_environment(python: PythonEnv) -> dict[str, str]:
+    """The environment variables of the script's process that are not of our making."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)} | dict(python.envs)
 
+
+def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (), path: str | None = None) -> Inspected:
+    """What the interpreter has. Another one than this process's is started once, as for a script.
+
+    :param path: the interpreter, if it is another one than :func:`executable` says.
     :raises InterpreterError: when it is missing, does not run, or has another version than ``python.version``.
     """
-    path = shutil.which(executable(python))
-    if path is None:
+    named = path or executable(python)
+    found = shutil.which(named)
+    if found is None:
         raise InterpreterError(
-            f"there is no Python interpreter {executable(python)} on {host}; install it there or correct pythonPath",
+            f"there is no Python interpreter {named} on {host}{_why_not(named)}; install it there or correct pythonPath",
             path=python.path,
             host=host,
         )
-    found = _own_versions() if uses_default(python) and not python.flags else _ask(path, python.flags, host)
-    if tuple(int(part) for part in found["python"].split(".")[:2]) < MINIMUM:
-        raise InterpreterError(
-            f"{path} on {host} is Python {found['python']}; MLSQL's modules need Python 3.10 or newer: set pythonPath",
-            found=found["python"],
-        )
-    if python.version and f"{found['python']}.".find(f"{python.version}.") != 0:
-        raise InterpreterError(
-            f"pythonVer asks for Python {python.version}, but {path} on {host} is Python {found['python']}; "
-            "set pythonPath to an interpreter of that version, or correct pythonVer",
-            expected=python.version,
-            found=found["python"],
-        )
-    return found
+    versions, missing = _own(modules) if _is_own(python, path) else _ask(found, python, modules, host)
+    _check_version(found, versions["python"], python, host)
+    return Inspected(found, versions, missing)
 
 
-def _own_versions() -> dict[str, str]:
+def _is_own(python: PythonEnv, path: str | None) -> bool:
+    """Whether this process runs with it, and as the script would: then it need not be started."""
+    changed = python.flags or any(name.startswith("PYTHON") for name in python.envs)
+    return path in (None, sys.executable) and uses_default(python) and not changed
+
+
+def _own(modules: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """What :data:`_PROBE` prints, of this process's interpreter."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
+            versions[name] = metadata.version(name)
+    return versions, tuple(name for name in modules if not _is_here(name))
 
 
-def _ask(path: str, flags: Sequence[str], host: str) -> dict[str, str]:
-    """Start the interpreter, and take what :data:`_PROBE` prints.
-
-    :raises InterpreterError: when it does not run.
-    """
+def _is_here(module: str) -> bool:
     try:
-        probe = subprocess.run([path, *flags, "-c", _PROBE], capture_output=True, text=True, timeout=60, check=False)
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return module in sys.modules
+
+
+def _why_not(path: str) -> str:
+    """What is there instead."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return f" (it is a link to {os.readlink(path)}, which is not there)"
+    return " (it may not be executed)" if os.path.isfile(path) else ""
+
+
+def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    command = [path, *python.flags, "-c", _PROBE, *modules]
+    try:
+        probe = subprocess.run(
+            command, env=inherited_environment(python), capture_output=True, text=True, timeout=SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InterpreterError(f"{path} on {host} does not run: {error}", path=path, host=host) from error
+        raise InterpreterError(
+            f"{path} on {host} does not run: {error}; install it anew or correct pythonPath", path=path, host=host
+        ) from error
     try:
-        found: dict[str, str] = json.loads(probe.stdout)
-        found["python"]
-    except (ValueError, TypeError, KeyError):
+        answer = json.loads(probe.stdout.splitlines()[-1])
+        versions: dict[str, str] = answer["found"]
+        return versions, tuple(answer["missing"])
+    except (ValueError, TypeError, KeyError, IndexError):
         said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
         raise InterpreterError(
-            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}", path=path, host=host
+            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}; install it anew or correct pythonPath",
+            path=path,
+            host=host,
         ) from None
-    return found
+
+
+def _check_version(path: str, version: str, python: PythonEnv, host: str) -> None:
+    if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM:
+        raise InterpreterError(
+            f"{path} on {host} is Python {version}; MLSQL's modules need Python 3.10 or newer: set pythonPath", found=version
+        )
+    if python.version and f"{version}.".find(f"{python.version}.") != 0:
+        raise InterpreterError(
+            f"pythonVer asks for Python {python.version}, but {path} on {host} is Python {version}; "
+            "set pythonPath to an interpreter of that version, or correct pythonVer",
+            expected=python.version,
+            found=version,
+        )

@@ -6,8 +6,6 @@ import codecs
 import json
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -15,41 +13,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-import mlsql_runtime
 from mlsql_runtime import HELPERS, codec
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.environments import interpreter_of
 from mlsql_runtime.script.imported import read_packages
-from mlsql_runtime.script.interpreter import executable
+from mlsql_runtime.script.interpreter import inherited_environment
 from mlsql_runtime.script.libraries import is_notice, settings
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
+from mlsql_runtime.script.supervised import PACKAGE, start
 
 TAIL_LINES = 100
 TAIL_CHARACTERS = 32 << 10
 LOG_CHARACTERS = 8 << 20  # kept from the beginning of a script's output; the last lines are kept too
 LINE_BYTES = 16 << 10
-PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
-
-# Of the Spark worker's own environment: none of the script's business, and some of it secret.
-_PRIVATE = (
-    "PYTHON_WORKER_FACTORY_",
-    "PYSPARK_GATEWAY_",
-    "PYSPARK_PYTHON",
-    "PYSPARK_DRIVER_PYTHON",
-    "_PYTHON_WORKER",
-    "SPARK_AUTH",
-    "_SPARK_AUTH",
-    "AIRFLOW",
-    "_AIRFLOW",
-)
-
-# Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
-SUPERVISE = """
-import sys
-sys.path[:] = [folder for folder in sys.path if folder]
-from mlsql_runtime.script.supervisor import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +45,9 @@ class Outcome:
 
 
 def scratch_dir() -> str:
-    """Where executors keep temporary files: Spark's own local folder, else the system's."""
+    """Where executors keep temporary files: the folder ``MLSQL_SCRATCH``, or Spark's own local folder, else the system's."""
+    if named := os.environ.get("MLSQL_SCRATCH"):
+        return os.path.abspath(named)
     spark = os.environ.get("SPARK_EXECUTOR_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or ""
     first = spark.replace(":", ",").split(",")[0]
     return first if first and os.access(first, os.W_OK) else tempfile.gettempdir()
@@ -87,9 +66,8 @@ def _runtime_path(folder: Path) -> str:
 
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
     seed = {} if python.seed is None else {"PYTHONHASHSEED": str(python.seed)}
-    env = settings(task_cpus) | env | seed | dict(python.envs)
+    env = settings(task_cpus) | inherited_environment(python) | seed | dict(python.envs)
     runtime = _runtime_path(folder)
     inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != runtime]
     return env | {
@@ -121,31 +99,19 @@ def run_script(
     input_file.touch(mode=0o600)
     status_file, packages_file = folder / "status.json", folder / "packages.json"
     input_file.write_text(codec.dumps(replace(script_input, packages_file=str(packages_file))), encoding="utf-8")
-    supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(python.timeout or 0)]
-    child = subprocess.Popen(
-        [*supervisor, executable(python), *python.flags, str(entry.relative_to(workdir))],
-        cwd=workdir,
-        env=_environment(python, folder, input_file, task_cpus),
-        stdin=subprocess.PIPE,  # stays open as long as this process lives: the supervisor's sign of life
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
     answers = ScriptAnswers()
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    assert child.stdout is not None
-    assert child.stdin is not None
-    try:
-        with CappedLog(log_file) as log:
-            for line in _lines(child.stdout):
+    with interpreter_of(python, on_line) as interpreter:
+        command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
+        command += bundle.command_line(script_input.params.get("fitParam", {}))
+        env = _environment(python, folder, input_file, task_cpus)
+        with start(command, status_file, python.timeout, workdir, env) as output, CappedLog(log_file) as log:
+            for line in _lines(output):
                 log.write(line)
                 if not is_notice(line):
                     shown = answers.read(line)
                     tail.append(shown)
                     on_line(shown)
-    finally:
-        child.stdin.close()  # on an exception, the supervisor ends the script
-        child.stdout.close()
-        child.wait()
     return replace(_outcome(status_file, python, answers, _capped(tail)), packages=read_packages(packages_file))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import Plan, PythonEnv, Secrets
+from mlsql_runtime.live import say
+from mlsql_runtime.plan import Plan, PythonEnv, Secrets, Train
+from mlsql_runtime.script.bundle import ScriptBundle
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,14 +67,33 @@ class Job:
         return self.tables[name]
 
 
+def filled(statement: Train, bundle: ScriptBundle) -> Train:
+    """The statement with the defaults that the script's project has for parameters.
+
+    :raises InputError: when a parameter is missing, or is not of its type.
+    """
+    for note in bundle.notes:
+        say(f"train: {note}")
+    groups = tuple(bundle.fill(params, f"fitParam.{index}") for index, params in enumerate(statement.fit_params))
+    return replace(statement, fit_params=groups)
+
+
 def system_params(python: PythonEnv) -> Mapping[str, str]:
-    """The interpreter settings under MLSQL's names; of environment variables only the names, for their values may be secret."""
+    """The interpreter settings under MLSQL's names; of environment variables and requirements, which may hold secrets, only the
+    names, and the digest.
+    """
     named = {
         "pythonPath": python.path,
         "pythonVer": python.version,
         "pythonParam": " ".join(python.flags) or None,
         "envs": ",".join(sorted(python.envs)) or None,
+        "requirements": _digest(python.requirements),
+        "archives": ",".join(python.archives) or None,
         "timeout": None if python.timeout is None else f"{python.timeout:g}",
         "seed": None if python.seed is None else str(python.seed),
     }
     return {key: value for key, value in named.items() if value is not None}
+
+
+def _digest(text: str | None) -> str | None:
+    return None if text is None else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

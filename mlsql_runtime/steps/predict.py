@@ -21,7 +21,7 @@ from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.steps.job import system_params
-from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.steps.preflight import Flight, check_here, preflight, script_needs
 from mlsql_runtime.steps.versions import tell_other_versions
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
@@ -49,6 +49,7 @@ class _Task:
     stage: Location
     live: LiveAddress
     task_cpus: int
+    flight: Flight
 
 
 def predict(statement: Predict, job: Job) -> None:
@@ -65,16 +66,16 @@ def predict(statement: Predict, job: Job) -> None:
     verify(version, files)
     table = job.table(statement.table)
     stage = job.cleanup.enter_context(staging(root, job.job_id)).folder
-    environment = preflight(job, statement.python, stage)
+    flight = preflight(job, script_needs(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
-    tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [environment])
+    tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
     say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
     with LiveLog(job.driver_host, job.bind_address) as live:
-        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus)
+        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus, flight)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from _run_partition(task, batches)
@@ -101,6 +102,7 @@ def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[p
     partition = context.partitionId() if context else 0
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
     try:
+        check_here(task.flight)
         rows = _write_lines(batches, folder / "data.json")
         if rows:
             _run_script(task, partition, folder)
@@ -129,7 +131,7 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
         protocol_version=PROTOCOL_VERSION,
         role="predict",
         params={
-            "fitParam": dict(task.statement.params),
+            "fitParam": task.bundle.fill(task.statement.params, "fitParam.0"),
             "kafkaParam": {},
             "internalSystemParam": {
                 "tempDataLocalPath": str(folder / "data.json"),

@@ -27,6 +27,7 @@ from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
 from mlsql_runtime.steps.agreement import first_difference
 from mlsql_runtime.steps.gates import Candidate, Verdict, judge
+from mlsql_runtime.steps.preflight import check_functions
 from mlsql_runtime.steps.versions import installed, tell_other_versions
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.location import Location
@@ -88,6 +89,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
         return _refuse(statement, job, model, str(verdict.reason))
     tell_other_versions(f"function {statement.function}", model.packages, installed(job) if model.packages else ())
     bundle = read_bundle(statement.script_path, statement.tag)
+    check_functions(job, bundle)
     function = _hand_over(statement, bundle)
     record = functions.package(
         root,
@@ -169,7 +171,12 @@ def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
         script_input = ScriptInput(
             protocol_version=PROTOCOL_VERSION,
             role="register",
-            params={"fitParam": dict(statement.params), "kafkaParam": {}, "internalSystemParam": {}, "systemParam": {}},
+            params={
+                "fitParam": bundle.fill(statement.params, "fitParam.0"),
+                "kafkaParam": {},
+                "internalSystemParam": {},
+                "systemParam": {},
+            },
             function_file=str(target),
         )
         outcome = run_script(

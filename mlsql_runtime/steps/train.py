@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.live import LiveLog, say
-from mlsql_runtime.plan import Train
+from mlsql_runtime.plan import KafkaFeed, Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.steps.algorithms import check_algorithms
 from mlsql_runtime.steps.columns import check_columns
 from mlsql_runtime.steps.data import TrainingData, training_data, with_format
-from mlsql_runtime.steps.fit_group import FitOutput, FitTask, run_fit
-from mlsql_runtime.steps.job import Job, system_params
+from mlsql_runtime.steps.fit_group import FitOutput, FitTask
+from mlsql_runtime.steps.job import Job, filled, system_params
 from mlsql_runtime.steps.meta import groups_table, write_meta
-from mlsql_runtime.steps.preflight import preflight
+from mlsql_runtime.steps.preflight import Flight, feed_of, preflight, script_needs
 from mlsql_runtime.steps.resume import Earlier, Finished, find_earlier, write_progress
+from mlsql_runtime.steps.run_groups import run_groups
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
@@ -46,6 +47,7 @@ def train(statement: Train, job: Job) -> TrainResult:
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
+    statement = filled(statement, bundle)
     training = _training(job, bundle)
     manifest = _published(job, root, training) or _train(statement, job, root, bundle, training)
     job.trained[root.uri] = manifest.version
@@ -75,18 +77,21 @@ def _best(manifest: Manifest) -> str:
 
 
 def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, training: str) -> Manifest:
-    if statement.table is not None:
-        check_columns(statement, bundle, job.table(statement.table).columns)
+    table = None if statement.table is None else job.table(statement.table)
+    if table is not None:
+        check_columns(statement, bundle, table.columns)
         statement = with_format(statement, bundle, job)
+    wanted = script_needs(bundle, statement.python, feed_of(table, isinstance(statement.feed, KafkaFeed)))
     with staging(root, job.job_id, training, job.plan.attempt, lambda error: is_end(translate(error))) as stage:
-        environment = preflight(job, statement.python, stage.folder)
+        flight = preflight(job, wanted, stage.folder)
+        environment = flight.versions
         check_algorithms(statement, bundle, job)
         earlier = find_earlier(stage, training, environment)
         with training_data(statement, job, stage.folder, earlier.data if earlier else None) as data:
             if statement.table is None:
                 check_columns(statement, bundle, list(data.table.facts.columns))
             write_progress(stage, training, data.facts, environment)
-            trained = _fit(statement, job, bundle, stage, data, _finished(earlier, data))
+            trained = _fit(statement, job, bundle, stage, data, _finished(earlier, data), flight)
         stage.check()
         if (meanwhile := _published(job, root, training)) is not None:
             return meanwhile
@@ -160,7 +165,13 @@ def _publish(
 
 
 def _fit(
-    statement: Train, job: Job, bundle: ScriptBundle, stage: Stage, data: TrainingData, finished: Mapping[int, Finished]
+    statement: Train,
+    job: Job,
+    bundle: ScriptBundle,
+    stage: Stage,
+    data: TrainingData,
+    finished: Mapping[int, Finished],
+    flight: Flight,
 ) -> _Trained:
     groups = len(statement.fit_params)
     say(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
@@ -183,7 +194,7 @@ def _fit(
             for index, params in enumerate(statement.fit_params)
         ]
         missing = [task for task in tasks if task.alg_index not in finished]
-        answers = _run_on_spark(missing, job) if missing else []
+        answers = run_groups(missing, job, flight)
     by_group = {index: group.output for index, group in finished.items()}
     by_group.update((task.alg_index, output) for task, output in zip(missing, answers, strict=True))
     outputs = [by_group[task.alg_index] for task in tasks]
@@ -194,20 +205,6 @@ def _fit(
         note = f"; {record.message}" if record.message else ""
         say(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{by}{note}")
     return _Trained(tasks, outputs, records)
-
-
-def _run_on_spark(tasks: list[FitTask], job: Job) -> list[FitOutput]:
-    answers: list[FitOutput] = job.spark.sparkContext.parallelize(tasks, len(tasks)).mapPartitions(_run_all).collect()
-    return answers
-
-
-def _run_all(tasks: Iterable[FitTask]) -> Iterator[FitOutput]:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    attempt = context.taskAttemptId() if context else 0
-    for task in tasks:
-        yield run_fit(task, attempt)
 
 
 def _failed(records: tuple[FitRecord, ...], fail_on: str) -> bool:

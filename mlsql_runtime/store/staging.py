@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from mlsql_runtime.errors import InputError, JobFailed, ScriptFailed, StorageError
+from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed, ScriptFailed, StorageError
 from mlsql_runtime.live import say
 from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt
 from mlsql_runtime.store import layout
@@ -34,8 +34,8 @@ class Stage:
 
 
 def is_end(error: Exception) -> bool:
-    """Whether an error is bad input or a script's own failure, and no interruption."""
-    return isinstance(error, (InputError, ScriptFailed))
+    """Whether an error is bad input or a script's own failure, and no interruption. Hosts can be mended."""
+    return isinstance(error, (InputError, ScriptFailed)) and not isinstance(error, PreflightFailed)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from support.cluster import standalone_cluster
 from support.workbench import DATA, EXAMPLES, Script
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
-from mlsql_runtime.errors import InputError, InterpreterError
+from mlsql_runtime.errors import InputError, PreflightFailed
 from mlsql_runtime.plan import Plan, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult
 
@@ -63,11 +63,18 @@ def test_the_whole_job_on_a_cluster(hook: MLSQLHook, tmp_path: Path, script: Scr
     assert "[fit 1] mlsql_validation_score:" in log  # from an executor, live
 
 
+def test_the_hook_looks_at_every_executor(hook: MLSQLHook, tmp_path: Path) -> None:
+    found = hook.preflight(model_path=str(tmp_path / "m"), paths=[str(tmp_path)])
+    assert [report.executor for report in found.hosts] == ["0", "1"]
+    assert found.silent == ()
+    assert not (tmp_path / "m").exists()
+
+
 def test_executors_are_asked_for_their_interpreter_before_data_move(hook: MLSQLHook, tmp_path: Path, script: Script) -> None:
     missing = Train(
         table="data", model_path=str(tmp_path / "m"), script_path=script("pass"), python=PythonEnv(path="/no/such/python3")
     )
-    with pytest.raises(InterpreterError, match="there is no Python interpreter /no/such/python3 on "):
+    with pytest.raises(PreflightFailed, match="there is no Python interpreter /no/such/python3 on "):
         hook.run(Plan(job_id="missing", statements=(DATA, missing)))
     assert not (tmp_path / "m").exists()
 

@@ -309,6 +309,11 @@ def test_predict_with_a_batch_script() -> None:
         (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
         (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
         (train, {"envs": "[1]"}, "envs is a list; expected a dict"),
+        (train, {"requirements": "/no/requirements.txt"}, "there is no requirements file at /no/requirements.txt"),
+        (train, {"requirements": ["-r other.txt"]}, "expected packages only"),
+        (train, {"requirements": 3}, "expected the path of a requirements file, or a list of packages"),
+        (train, {"archives": "/env"}, "with a path that ends in .tar.gz"),
+        (train, {"archives": {"env": "/e.zip"}}, "expected text such as 'env.tar.gz#env'"),
         (register, {"function_name": "my-fun"}, "no SQL identifier"),
         (register, {"min_score": "high"}, "min_score is 'high'; expected a number"),
         (predict, {}, "nothing to predict with"),
@@ -348,6 +353,30 @@ def test_a_relative_script_is_looked_for_next_to_the_dag_file(tmp_path: Path) ->
     assert isinstance(elsewhere, Train)
     assert beside.script_path == str(tmp_path / "scripts/train.py")
     assert elsewhere.script_path == "scripts/other.py"
+
+
+def test_environments_of_scripts_are_found_next_to_the_dag_file(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy==2.0\n")
+    (tmp_path / "env.tar.gz").touch()
+    batch = {"python_script_path": "/b.py", "model_path": "/m", "archives": "env.tar.gz#env, s3://b/other.zip"}
+    with DAG("d", schedule=None) as dag:
+        dag.fileloc = str(tmp_path / "dag.py")
+        trained = train(requirements="requirements.txt").statements()[-1]
+        listed = train(task_id="l", requirements=["numpy", "scipy"], archives=["/e.zip"]).statements()[-1]
+        predicted = predict(**batch).statements()[1]
+    assert isinstance(trained, Train)
+    assert isinstance(listed, Train)
+    assert isinstance(predicted, Predict)
+    assert trained.python == PythonEnv(requirements="numpy==2.0\n")
+    assert listed.python == PythonEnv(requirements="numpy\nscipy", archives=("/e.zip",))
+    assert predicted.python == PythonEnv(archives=(f"{tmp_path}/env.tar.gz#env", "s3://b/other.zip"))
+
+
+def test_a_function_has_no_python_of_its_own() -> None:
+    with pytest.raises(InputError, match=r"has no argument 'requirements': a registered function runs in the executors' own"):
+        register(requirements="requirements.txt")
+    with pytest.raises(InputError, match=r"archives is for a batch script.* runs in the executors' own Python"):
+        predict(sql="select 1", archives="/e.zip").statements()
 
 
 def test_what_to_do_when_refused_is_said_before_anything_runs() -> None:

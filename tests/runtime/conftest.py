@@ -231,7 +231,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
     """``run(source, …)`` runs a script in a real child process to its end."""
 
     def run_source(
-        source: str | bytes,
+        source: str | bytes | ScriptBundle,
         *,
         entry: str = "train.py",
         files: Mapping[str, str] | None = None,
@@ -246,8 +246,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         on_line: Callable[[str], None] | None = None,
     ) -> Ran:
         folder = tmp_path_factory.mktemp("task")
-        contents = {entry: source if isinstance(source, bytes) else source.encode()}
-        contents |= {name: text.encode() for name, text in (files or {}).items()}
+        if isinstance(source, ScriptBundle):
+            bundle = source
+        else:
+            contents = {entry: source if isinstance(source, bytes) else source.encode()}
+            bundle = ScriptBundle(entry, contents | {name: text.encode() for name, text in (files or {}).items()})
         params = {
             "fitParam": dict(fit_param or {}),
             "kafkaParam": {},
@@ -264,7 +267,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         )
         lines: list[str] = []
         outcome = run_script(
-            ScriptBundle(entry, contents),
+            bundle,
             script_input,
             folder,
             folder / "log" / "0.log",

@@ -26,6 +26,7 @@ from mlsql_runtime.plan import (
     dump_plan,
     is_identifier,
     is_secret,
+    joined,
     load_plan,
     parse_table_ref,
 )
@@ -204,3 +205,25 @@ def test_attempts_of_a_job_have_one_digest_and_other_statements_another() -> Non
     others = [first.digest(0), replace(first, job_id="job-2").digest(1), replace(first, statements=(load, load)).digest(1)]
     assert len({first.digest(1), *others}) == 4
     assert load_plan(dump_plan(later)) == later
+
+
+def test_archives_are_joined_with_those_of_the_job_each_once() -> None:
+    assert joined(["/e.tar.gz#env", "/e.tar.gz#env"], "/words.zip, /e.tar.gz#env") == "/words.zip,/e.tar.gz#env"
+    assert joined([]) == ""
+    with pytest.raises(InputError, match=r"'/e.tar.gz#env' and '/f.zip#env' have one name"):
+        joined(["/f.zip#env"], "/e.tar.gz#env")
+
+
+def test_an_environment_in_an_archive_is_packed_with_all_it_needs() -> None:
+    with pytest.raises(InputError, match="install them into the environment before it is packed"):
+        PythonEnv(path="env/bin/python", archives=("/e.tar.gz#env",), requirements="numpy")
+    PythonEnv(path="/opt/python", archives=("/e.tar.gz#env",), requirements="numpy")
+
+
+@pytest.mark.parametrize(
+    ("path", "is_unpacked"),
+    [("env/bin/python", True), ("./env/bin/python", True), ("other/bin/python", False), ("env", False), (None, False)],
+)
+def test_an_interpreter_may_be_in_an_archive(path: str | None, is_unpacked: bool) -> None:
+    assert PythonEnv(path=path, archives=("/e.tar.gz#env",)).is_unpacked == is_unpacked
+    assert not PythonEnv(path=path).is_unpacked

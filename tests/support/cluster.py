@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyspark
@@ -17,17 +17,31 @@ SPARK_HOME = str(Path(pyspark.__file__).parent)
 
 
 @contextlib.contextmanager
-def standalone_cluster(folder: Path, hosts: Sequence[str] = ("127.0.0.1", "127.0.0.1"), cores: int = 1) -> Iterator[str]:
-    """The master's URL, while there is a worker on each of ``hosts``."""
+def standalone_cluster(
+    folder: Path,
+    hosts: Sequence[str] = ("127.0.0.1", "127.0.0.1"),
+    cores: int = 1,
+    environments: Sequence[Mapping[str, str]] = (),
+) -> Iterator[str]:
+    """The master's URL, while there is a worker on each of ``hosts``.
+
+    :param environments: variables of each worker, which its executors have, too. Executors run two folders below
+        ``worker-<n>`` then.
+    """
     port = _free_port()
     url = f"spark://127.0.0.1:{port}"
     with contextlib.ExitStack() as stack:
         ports = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
         stack.enter_context(_spark_process(folder, "org.apache.spark.deploy.master.Master", *ports, ready="New state: ALIVE"))
-        for host in hosts:
-            options = ["--host", host, "--webui-port", "0", "-c", str(cores), "-m", "1g", "-d", str(folder), url]
+        for number, host in enumerate(hosts):
+            work = folder / f"worker-{number}" if environments else folder
+            options = ["--host", host, "--webui-port", "0", "-c", str(cores), "-m", "1g", "-d", str(work), url]
             worker = _spark_process(
-                folder, "org.apache.spark.deploy.worker.Worker", *options, ready="Successfully registered with master"
+                folder,
+                "org.apache.spark.deploy.worker.Worker",
+                *options,
+                ready="Successfully registered with master",
+                extra=environments[number] if environments else {},
             )
             stack.enter_context(worker)
         yield url
@@ -40,9 +54,9 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _spark_process(folder: Path, *arguments: str, ready: str) -> Iterator[None]:
+def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str, str] = {}) -> Iterator[None]:
     """A Spark daemon in the foreground, from the line that says it is ready until it is ended by its process."""
-    env = {**os.environ, "SPARK_HOME": SPARK_HOME, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    env = {**os.environ, **extra, "SPARK_HOME": SPARK_HOME, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
     command = [f"{SPARK_HOME}/bin/spark-class", *arguments]
     with subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as daemon:
         try:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.workbench import EXAMPLES, SAMPLE
+from support.environments import ARRAYS, make_venv
+from support.packages import index_settings, write_wheel
+from support.workbench import EXAMPLES, SAMPLE, TESTS
 
 BAYES = str(EXAMPLES / "train_bayes.py")
 DATA = f"libsvm.`{SAMPLE}`"
@@ -346,3 +348,39 @@ def test_the_same_rows_are_held_out_each_time(shell: Shell) -> None:
     assert held[0] == held[1]
     assert runs[0]["rows"] + runs[0]["validate_rows"] == 50
     assert 5 < runs[0]["validate_rows"] < 25
+
+
+ARRAYS_ONLY = """
+import mlsql, mlsql_model
+X, y = mlsql.all_data()
+mlsql.report(rows=X.shape[0], width=X.shape[1], batches=len(list(mlsql.read_batches(30))))
+open(mlsql_model.model_dir() + "/model", "w").write("x")
+"""
+
+
+def test_a_script_of_arrays_runs_in_an_interpreter_without_spark(shell: Shell) -> None:
+    python = str(make_venv(shell.folder / "env", *ARRAYS))
+    shell.environment["PYTHONPATH"] = str(TESTS.parent)  # where this command is, and no pyspark
+    found = shell.report(shell.write(ARRAYS_ONLY), "--data", DATA, "--python", python)
+    assert (found["status"], found["metrics"]) == ("success", {"rows": 100.0, "width": 692.0, "batches": 4.0}), found
+    rows = shell.report(shell.write("import mlsql\nnext(mlsql.read_data()())", "rows.py"), "--data", DATA, "--python", python)
+    assert rows["status"] == "failed"
+    assert "this interpreter has no pyspark; install it, or use mlsql.read_batches()" in rows["message"]
+    lacking = shell(shell.write("import mlsql, sklearn", "lacking.py"), "--data", DATA, "--python", python)
+    assert lacking.returncode == 2
+    assert f"mlsql: {python} on " in lacking.stderr
+    assert "lacks sklearn (package scikit-learn), which lacking.py imports" in lacking.stderr
+
+
+def test_a_script_runs_in_an_environment_of_its_requirements(shell: Shell) -> None:
+    write_wheel(shell.folder / "index", "mlsqlwords", "1.5")
+    (shell.folder / "requirements.txt").write_text("mlsqlwords\n")
+    shell.environment |= index_settings(shell.folder / "index")
+    shell.environment |= {"MLSQL_ENVIRONMENTS": str(shell.folder / "kept"), "UV_CACHE_DIR": str(shell.folder / "cache")}
+    source = "import mlsql_model, mlsqlwords; print('mlsql_validation_score:' + mlsqlwords.VERSION)\n"
+    path = shell.write(source + "open(mlsql_model.model_dir() + '/model', 'w').write('x')")
+    done = shell(path, "--data", "rows.json", "--requirements", "requirements.txt")
+    assert done.returncode == 0, done.stderr
+    assert "[mlsql] building an environment of 1 requirements on " in done.stdout
+    assert "1.5" in done.stdout
+    assert shell.left == []

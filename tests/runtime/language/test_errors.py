@@ -137,6 +137,10 @@ WRONG = [
     (train(f"systemParam.envs=»'{'[' * 100_000}'"), "expected a JSON object"),
     (train("systemParam.pythonParam=»'-c \"'"), "expected flags as on a command line"),
     (train("systemParam.timeout=»'0'"), "expected a number over 0"),
+    (train("systemParam.requirements=»'/no/such/file'"), "there is no requirements file at /no/such/file"),
+    (train("systemParam.requirements=»'/tmp'"), "cannot be read as a requirements file"),
+    (train("systemParam.archives=»'/env#env'"), "with a path that ends in .tar.gz"),
+    (train("systemParam.archives=»'/env.zip#a/b'"), "with a name without slashes"),
     (train("systemParam.timeout=»'inf'"), "expected a number"),
     (train("scoreMode=»'best'"), "scoreMode is 'best'; expected max or min"),
     (train("failOn=»'none'"), "expected all or any"),
@@ -159,6 +163,10 @@ WRONG = [
     ),
     (kafka("kafkaParam.bootstrap.servers='b:1' and »kafkaParam.topic='a b'"), "expected up to 200 letters"),
     (f"register PythonAlg.`/m` as f where {SCRIPT} and algIndex=»'-1';", "expected a whole number of at least 0"),
+    (
+        f"register PythonAlg.`/m` as f where {SCRIPT} and »systemParam.pythonPath='python';",
+        "register has no systemParam.pythonPath: a registered function runs in the executors' own Python; set Spark's property",
+    ),
     (f"register PythonAlg.`/m` as f where {SCRIPT} and minScore=»'good';", "expected a number"),
     (f"register PythonAlg.`/m` as f where {SCRIPT} and onlyIfBetter=»'-1';", "at least 0"),
     (

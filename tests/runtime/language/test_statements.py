@@ -203,6 +203,13 @@ def test_train_with_all_options() -> None:
     )
 
 
+def test_environments_of_scripts_are_found_beside_the_mlsql_script(tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("numpy==2.0\n")
+    options = "systemParam.requirements='requirements.txt' and systemParam.archives='env.zip#env, s3://b/e.tgz'"
+    made = one(f"{DATA} train data as PythonAlg.`/m` where pythonScriptPath='/t.py' and {options};", folder=tmp_path)
+    assert made.python == PythonEnv(requirements="numpy==2.0\n", archives=(f"{tmp_path}/env.zip#env", "s3://b/e.tgz"))
+
+
 def test_run_is_train() -> None:
     assert one(f'{DATA} RUN data as PythonAlg.`/m` options pythonScriptPath="/t.py";') == TRAIN
 

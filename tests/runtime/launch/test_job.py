@@ -6,14 +6,15 @@ import contextlib
 import json
 import os
 import stat
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.errors import InputError, JobFailed
+from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed
 from mlsql_runtime.launch.job import Job, Submission
-from mlsql_runtime.plan import Attempt, Plan, Secrets, Select, Train
+from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, Train
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.staging import staging
 
@@ -135,3 +136,41 @@ def test_what_was_staged_stays_only_for_an_attempt_that_comes(
     assert bool(root.files()) is stays
     assert job.cancel() == 0  # as Airflow does after a timeout: what is kept is not touched
     assert bool(root.files()) is stays
+
+
+def test_archives_of_scripts_are_brought_with_those_of_the_job(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    archive = tmp_path / "env.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(tmp_path / "train.py", "bin/python")
+    python = PythonEnv(path="env/bin/python", archives=(f"{archive}#env",))
+    train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"), python=python)
+    plan = Plan(job_id="job", statements=(*PLAN.statements, train, Preflight(python=python)))
+    looks = Looks()
+    with pytest.raises(JobFailed):
+        Job(plan, Secrets(), "local[1]", {"spark.archives": "s3a://b/words.zip"}).run(looks)
+    assert looks.submission is not None
+    assert looks.submission.conf["spark.archives"] == f"s3a://b/words.zip,{archive}#env"
+
+
+@pytest.mark.parametrize("content", [None, b"no archive", b""])
+def test_an_archive_that_is_none_is_refused_before_spark_starts(tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / "train.py").write_text("")
+    for name in ("env.tar.gz", "env.zip"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        python = PythonEnv(path="env/bin/python", archives=(f"{tmp_path}/{name}#env",))
+        train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"), python=python)
+        looks = Looks()
+        with pytest.raises(InputError, match=name):
+            Job(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+        assert looks.submission is None
+
+
+def test_packages_are_looked_for_before_spark_starts(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import no_such_module_4711")
+    train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"))
+    looks = Looks()
+    with pytest.raises(PreflightFailed, match=r"lacks no_such_module_4711, which train\.py imports"):
+        Job(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+    assert looks.submission is None

@@ -26,9 +26,32 @@ def test_another_interpreter_is_taken_as_it_is_named() -> None:
 @pytest.mark.parametrize("version", [None, "3", MAJOR_MINOR, platform.python_version()])
 def test_an_interpreter_tells_its_version_and_packages(version: str | None) -> None:
     found = inspect_interpreter(PythonEnv(version=version, flags=("-B",)), "node-1")
-    assert found["python"] == platform.python_version()
-    assert found["numpy"] == metadata.version("numpy")
-    assert "torch" not in found or found["torch"] == metadata.version("torch")
+    assert found.versions["python"] == platform.python_version()
+    assert found.versions["numpy"] == metadata.version("numpy")
+    assert "torch" not in found.versions or found.versions["torch"] == metadata.version("torch")
+    assert found.missing == ()
+
+
+def test_an_interpreter_tells_which_modules_it_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beside.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    found = inspect_interpreter(PythonEnv(), "node-1", ("json", "no_such_module_4711", "pyarrow", "beside"))
+    assert found.missing == ("no_such_module_4711", "beside")  # nothing counts that lies in the working directory
+
+
+def test_modules_are_looked_for_where_the_script_will_look(tmp_path: Path) -> None:
+    (tmp_path / "only_here.py").write_text("raise SystemExit('it is not imported')")
+    (tmp_path / "sitecustomize.py").write_text("print('a word from the environment')")
+    assert inspect_interpreter(PythonEnv(), "node-1", ("only_here",)).missing == ("only_here",)
+    python = PythonEnv(envs={"PYTHONPATH": str(tmp_path)})
+    assert inspect_interpreter(python, "node-1", ("only_here",)).missing == ()
+    assert inspect_interpreter(PythonEnv(envs=python.envs, flags=("-I",)), "node-1", ("only_here",)).missing == ("only_here",)
+
+
+def test_a_link_that_leads_nowhere_is_said(tmp_path: Path) -> None:
+    (tmp_path / "python").symlink_to("/opt/gone/python3")
+    with pytest.raises(InterpreterError, match="it is a link to /opt/gone/python3, which is not there"):
+        inspect_interpreter(PythonEnv(path=str(tmp_path / "python")), "node-1")
 
 
 def test_this_interpreter_answers_for_itself_what_it_answers_when_it_is_started() -> None:

@@ -1,0 +1,121 @@
+"""The Python that a script runs with: an interpreter, packages for it, archives that bring it along."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mlsql_runtime.errors import InputError
+
+#: What to tell somebody who asks for another Python for a function.
+FUNCTIONS_RUN = (
+    "a registered function runs in the executors' own Python; set Spark's property spark.pyspark.python to the one that it needs "
+    "(and spark.archives to bring it along), of the driver's minor version"
+)
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".jar")  # that Spark unpacks
+MAX_SEED = 2**32 - 1  # what PYTHONHASHSEED and NumPy take
+_PASSWORD = re.compile(r"//[^/@\s]+@")
+_CONTINUED = re.compile(r"\\\n")
+_ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonEnv:
+    """How a script's interpreter is started (``systemParam``). ``timeout`` in seconds; ``path`` None is the job's own.
+
+    ``requirements`` is the text of a requirements file: the script runs in an environment of these packages, which each node
+    builds with the interpreter and keeps. ``archives`` are packed environments that Spark brings to every node and unpacks,
+    as ``<path or URI>#<name>``; ``path`` may then be ``<name>/bin/python``.
+
+    ``seed`` is that of its hashes, of :mod:`random` and of NumPy; None leaves them to chance.
+    """
+
+    path: str | None = None
+    version: str | None = None
+    flags: tuple[str, ...] = ()
+    envs: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    requirements: str | None = None
+    archives: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"the seed is {self.seed}; expected a whole number from 0 to {MAX_SEED}")
+        if self.version is not None:
+            if not re.fullmatch(r"\d+(\.\d+){0,2}", self.version):
+                raise InputError(f"pythonVer is {self.version!r}; expected a version prefix such as '3' or '3.11'")
+            if self.version.split(".")[0] == "2":
+                raise InputError(
+                    f"pythonVer is {self.version}, but PySpark runs on Python 3 only since it dropped Python 2; "
+                    "port the script and set pythonVer to '3' or leave it out"
+                )
+        if self.timeout is not None and not self.timeout > 0:
+            raise InputError(f"the timeout of the script is {self.timeout} s; expected more than 0")
+        if self.requirements is not None:
+            packages(self.requirements)
+        for archive in self.archives:
+            archive_name(archive)
+        if self.requirements is not None and self.is_unpacked:
+            raise InputError(
+                f"requirements are to be built with {self.path}, which is in an archive and goes with the job; install them into "
+                "the environment before it is packed"
+            )
+
+    @property
+    def is_unpacked(self) -> bool:
+        """Whether the interpreter is in an archive, so that it is there only once Spark has unpacked that."""
+        first, _, rest = (self.path or "").removeprefix("./").partition("/")
+        return bool(rest) and first in map(archive_name, self.archives)
+
+
+def packages(requirements: str) -> tuple[str, ...]:
+    """The packages of a requirements file's text, one as each line, without comments.
+
+    :raises InputError: when there are none, or a line means something on this machine only, or chooses where packages come from.
+    """
+    lines = _CONTINUED.sub(" ", requirements).splitlines()
+    found = tuple(line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines) if line)
+    for line in found:
+        if _ELSEWHERE.match(line):
+            raise InputError(
+                f"requirements has the line {without_passwords(line)!r}; expected packages only, such as 'scikit-learn==1.5.2': "
+                "nodes read no other files, and take packages from where their own configuration of pip or uv says"
+            )
+    if not found:
+        raise InputError("requirements names no package; leave it out, or name one")
+    return found
+
+
+def without_passwords(text: str) -> str:
+    """A text to show, without what stands before the host in its URLs."""
+    return _PASSWORD.sub("//***@", text)
+
+
+def archive_name(archive: str) -> str:
+    """The folder in which Spark unpacks an archive, below the working directory of tasks.
+
+    :raises InputError: when Spark would not unpack it, or the name is no name.
+    """
+    path, _, name = archive.partition("#")
+    if not path.lower().endswith(ARCHIVES):
+        raise InputError(f"archives has {archive!r}; expected <path>#<name>, with a path that ends in {', '.join(ARCHIVES)}")
+    name = name or path.rsplit("/", 1)[-1]
+    if "," in archive or "/" in name or name in (".", ".."):
+        raise InputError(f"archives has {archive!r}; expected <path>#<name>, without commas, and with a name without slashes")
+    return name
+
+
+def joined(archives: Iterable[str], others: str = "") -> str:
+    """Archives as Spark's property ``spark.archives`` has them, each once, after those that it had.
+
+    :raises InputError: when two would be unpacked in the same folder.
+    """
+    every = dict.fromkeys([*(text.strip() for text in others.split(",") if text.strip()), *archives])
+    by_name: dict[str, str] = {}
+    for archive in every:
+        other = by_name.setdefault(archive_name(archive), archive)
+        if other != archive:
+            raise InputError(f"archives {other!r} and {archive!r} have one name; give one of them another, behind '#'")
+    return ",".join(every)

@@ -1,0 +1,150 @@
+"""What a project's ``MLproject`` says: which script runs for which statement, with which arguments and parameters.
+
+MLflow's format. Entry points stand below ``entry_points``, or as MLSQL has them below ``entry_points.main``.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlsql_runtime.errors import InputError, did_you_mean
+
+FILE = "MLproject"
+POINTS = {"train": "train", "register": "api_predict", "predict": "batch_predict"}  # by statement
+_FIELDS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
+_ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
+_TYPES = ("string", "str", "float", "int", "path", "uri")
+_PLACE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an entry point; ``default`` None: it has to be given."""
+
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """``command: python <script> <arguments>``; ``{name}`` in an argument stands for a parameter."""
+
+    script: str
+    arguments: tuple[str, ...] = ()
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def fill(self, given: Mapping[str, str], where: str) -> dict[str, str]:
+        """The parameters given, with defaults for those that are not.
+
+        :param where: what the parameters are called in errors, such as ``fitParam.0``.
+        :raises InputError: when one without a default is missing, or is not of its type.
+        """
+        for name, parameter in self.parameters.items():
+            value = given.get(name, parameter.default)
+            if value is None:
+                raise InputError(f"{where}.{name} is missing: {FILE} has no default for it; give one of type {parameter.type}")
+            if not _is_of(value, parameter.type):
+                raise InputError(f"{where}.{name} is {value!r}; {FILE} wants a value of type {parameter.type}")
+        defaults = {name: parameter.default for name, parameter in self.parameters.items() if parameter.default is not None}
+        return {**defaults, **given}
+
+    def command_line(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
+        """The arguments, with the values of parameters."""
+        return tuple(_PLACE.sub(lambda match: str(parameters.get(match[1], match[0])), text) for text in self.arguments)
+
+
+@dataclass(frozen=True)
+class Project:
+    """``points`` by name; ``notes`` are what its author should know."""
+
+    points: Mapping[str, EntryPoint]
+    notes: tuple[str, ...]
+
+
+def read_project(text: bytes, where: str) -> Project:
+    """An ``MLproject``.
+
+    :param where: its path, for errors.
+    :raises InputError: when it is no YAML, or not what MLflow and MLSQL understand by an MLproject; or PyYAML is missing.
+    """
+    document = _load(text, where)
+    for name in document:
+        if name not in _FIELDS:
+            raise InputError(f"{where}: there is no field '{name}' in an {FILE}{did_you_mean(str(name), _FIELDS)}")
+    points = _mapping(document.get("entry_points"), f"{where}: entry_points")
+    main = points.get("main")
+    if isinstance(main, Mapping) and "command" not in main:  # as MLSQL has it
+        points = {**{name: point for name, point in points.items() if name != "main"}, **main}
+    notes = tuple(
+        f"{name} of {FILE} is not used: give the script's environment as python_path, requirements or archives (pythonPath, …)"
+        for name in _ENVIRONMENTS
+        if document.get(name)
+    )
+    return Project({name: _point(point, f"{where}: {name}") for name, point in points.items()}, notes)
+
+
+def _load(text: bytes, where: str) -> Mapping[str, Any]:
+    try:
+        import yaml
+    except ImportError as error:
+        raise InputError(f"{where} is YAML, which needs PyYAML where the job's driver runs; pip install pyyaml") from error
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        told = " ".join(str(error).split())
+        raise InputError(f"{where} is no YAML: {told}") from error
+    return _mapping(document, where)
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not value:
+        raise InputError(f"{where}: expected names and values, got {'nothing' if not value else type(value).__name__}")
+    return value
+
+
+def _point(value: Any, where: str) -> EntryPoint:
+    point = _mapping(value, where)
+    command = point.get("command")
+    words = _words(command) if isinstance(command, str) else []
+    is_python = bool(words) and re.fullmatch(r"python[0-9.]*", posixpath.basename(words[0]))
+    if not is_python or len(words) < 2 or not words[1].endswith(".py"):
+        raise InputError(f"{where}: the command is {command!r}; expected one such as 'python train.py {{alpha}}'")
+    parameters = {
+        str(name): _parameter(given, f"{where}: parameter {name}") for name, given in (point.get("parameters") or {}).items()
+    }
+    for place in (name for word in words[2:] for name in _PLACE.findall(word)):
+        if place not in parameters:
+            raise InputError(f"{where}: the command has {{{place}}}, which is no parameter{did_you_mean(place, parameters)}")
+    return EntryPoint(posixpath.normpath(words[1]), tuple(words[2:]), parameters)
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quotation mark without its end
+        return []
+
+
+def _parameter(given: Any, where: str) -> Parameter:
+    """``float``, or ``{type: float, default: 0.5}``."""
+    kind = given.get("type", "string") if isinstance(given, Mapping) else given
+    default = given.get("default") if isinstance(given, Mapping) else None
+    if kind not in _TYPES:
+        raise InputError(f"{where}: the type is {kind!r}; expected {', '.join(_TYPES)}")
+    text = None if default is None else str(default)
+    if text is not None and not _is_of(text, kind):
+        raise InputError(f"{where}: the default {text!r} is no {kind}")
+    return Parameter(kind, text)
+
+
+def _is_of(text: str, kind: str) -> bool:
+    try:
+        {"float": float, "int": int}.get(kind, str)(text)
+    except ValueError:
+        return False
+    return True

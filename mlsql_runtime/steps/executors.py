@@ -1,0 +1,91 @@
+"""Reach every executor of the application with a task, without a barrier and without waiting for those that do not come."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+if TYPE_CHECKING:
+    from pyspark import SparkContext
+
+SECONDS = 10.0  # without another answer, after which executors that are known are given up
+STARTING = 10.0  # seconds of an application's life in which its executors come
+SETTLED = 1.5  # seconds without a new one in that time, after which no other one is waited for
+PAUSE = 0.2  # of a task whose executor has answered, so that the next task goes to another one
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Executor:
+    """An executor, as Spark calls it: its host's name, and its id."""
+
+    host: str
+    id: str
+
+
+def this_executor() -> Executor:
+    """The executor that this process belongs to, by the command line of the JVM above it; on the driver, this machine."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for process in psutil.Process().parents():
+            arguments = process.cmdline()
+            if "--executor-id" in arguments and "--hostname" in arguments:
+                host, name = (arguments[arguments.index(option) + 1] for option in ("--hostname", "--executor-id"))
+                return Executor(host, name)
+    return Executor(socket.gethostname(), f"process {os.getppid()}")
+
+
+def on_every_executor(context: SparkContext, work: Callable[[Executor], T]) -> tuple[dict[Executor, T], tuple[str, ...]]:
+    """The answer of each executor, and the hosts of those that gave none in time.
+
+    Spark spreads the tasks of a job over all free cores, so one round reaches whoever has registered by then; further rounds are
+    for those that come late, as on a standalone cluster, where nothing waits for them. The work runs perhaps more than once in
+    an executor.
+    """
+    answers: dict[Executor, T] = {}
+    known = Counter[str]()
+    changed = answered = time.monotonic()
+    while True:
+        now = _executors_by_host(context)
+        if now != known:
+            known, changed = now, time.monotonic()
+        found = _round(context, work, frozenset(answers), known.total())
+        answers.update(found)
+        if found:
+            answered = time.monotonic()
+        missing = known - Counter(executor.host for executor in answers)
+        is_old = time.time() - context.startTime / 1000 > STARTING
+        has_settled = (is_old or time.monotonic() - changed > SETTLED) and _executors_by_host(context) == known
+        if (has_settled and not missing) or time.monotonic() - answered > SECONDS:
+            return answers, tuple(sorted(missing.elements()))
+
+
+def _round(
+    context: SparkContext, work: Callable[[Executor], T], answered: frozenset[Executor], executors: int
+) -> list[tuple[Executor, T]]:
+    def task(_: Iterable[int]) -> Iterator[tuple[Executor, T]]:
+        executor = this_executor()
+        if executor in answered:
+            time.sleep(PAUSE)
+        else:
+            yield executor, work(executor)
+
+    count = max(context.defaultParallelism, 2 * executors)
+    answers: list[tuple[Executor, T]] = context.parallelize(range(count), count).mapPartitions(task).collect()
+    return answers
+
+
+def _executors_by_host(context: SparkContext) -> Counter[str]:
+    """How many executors Spark has on each host now, without the driver."""
+    scala, jvm = context._jsc.sc(), context._jvm
+    assert jvm is not None
+    driver = jvm.org.apache.spark.SparkEnv.get().blockManager().blockManagerId()
+    places = [(str(info.host()), int(info.port())) for info in scala.statusTracker().getExecutorInfos()]
+    return Counter(host for host, port in places if (host, port) != (str(driver.host()), int(driver.port())))

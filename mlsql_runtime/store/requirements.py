@@ -1,0 +1,23 @@
+"""A requirements file, from any storage, as the text that a plan carries."""
+
+from __future__ import annotations
+
+from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.plan import packages
+from mlsql_runtime.store.location import Location
+
+
+def read_requirements(path: str) -> str:
+    """The file's text.
+
+    :raises InputError: when there is no such file, or it names anything but packages.
+    """
+    try:
+        content = Location.of(path).read_if_there()
+        text = None if content is None else content.decode()
+    except (StorageError, ValueError) as error:  # no UTF-8, or a path that is none
+        raise InputError(f"{path} cannot be read as a requirements file: {error}; check requirements", path=path) from error
+    if text is None:
+        raise InputError(f"there is no requirements file at {path}; check requirements", path=path)
+    packages(text)
+    return text

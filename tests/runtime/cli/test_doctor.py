@@ -1,0 +1,72 @@
+"""mlsql doctor, as people run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+MLSQL = str(Path(sys.executable).with_name("mlsql"))
+
+
+def doctor(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    command = [MLSQL, "doctor", *arguments]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_this_machine_is_well(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import numpy, mlsql\nmlsql.all_data()")
+    done = doctor("--script", str(tmp_path / "train.py"), "--model-path", str(tmp_path / "m"), "--path", str(tmp_path), "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["ok"] is True
+    assert (found["here"]["problems"], found["silent"], found["error"]) == ([], [], None)
+    [host] = found["hosts"]
+    assert host["interpreter"] == sys.executable
+    assert host["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert host["problems"] == []
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_is_wrong_is_listed_with_how_to_mend_it(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import no_such_module_4711")
+    done = doctor("--script", str(tmp_path / "train.py"), "--python-ver", "3", "--path", str(tmp_path / "gone"))
+    assert done.returncode == 2
+    assert f"wrong: {sys.executable} on " in done.stdout
+    assert "lacks no_such_module_4711, which train.py imports; install no_such_module_4711 there" in done.stdout
+    assert f"wrong: {tmp_path}/gone is not visible on " in done.stdout
+    assert done.stdout.endswith("2 things to mend\n")
+
+
+def test_without_java_nothing_is_started(tmp_path: Path) -> None:
+    done = doctor("--json", JAVA_HOME=str(tmp_path))
+    assert done.returncode == 2
+    found = json.loads(done.stdout)
+    assert found["ok"] is False
+    assert found["hosts"] == []
+    assert "JAVA_HOME names none" in found["here"]["problems"][0]
+
+
+def test_another_java_than_spark_needs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'openjdk version \"1.8.0_392\"' >&2\n")
+    (tmp_path / "bin/java").chmod(0o755)
+    done = doctor(JAVA_HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert f"wrong: Spark needs Java 17 or newer, and {tmp_path}/bin/java is 1.8.0_392; install one" in done.stdout
+    assert "1 thing to mend" in done.stdout
+
+
+def test_what_is_no_master_is_refused() -> None:
+    done = doctor("--master", "sparc://h")
+    assert done.returncode == 2
+    assert "expected local[*], spark://host:7077" in done.stderr
+
+
+def test_requirements_and_archives_are_checked_as_a_statement_s(tmp_path: Path) -> None:
+    done = doctor("--requirements", str(tmp_path / "gone.txt"))
+    assert (done.returncode, "there is no requirements file at" in done.stderr) == (2, True)
+    done = doctor("--archive", "/env#env")
+    assert (done.returncode, "with a path that ends in .tar.gz" in done.stderr) == (2, True)

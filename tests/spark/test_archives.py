@@ -1,0 +1,46 @@
+"""An environment in an archive, where there is no cluster to bring it to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from support.environments import ARRAYS, make_venv, pack
+from support.workbench import DATA, Script
+
+from mlsql_runtime.launch.job import Job
+from mlsql_runtime.launch.spark_submit import SparkSubmit
+from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Train
+from mlsql_runtime.result import PreflightResult, TrainResult
+
+TRAIN = """
+import sys, mlsql, mlsql_model
+mlsql.report(packed=sys.executable.endswith("/env/bin/python"), rows=len(mlsql.all_data()[1]))
+open(mlsql_model.model_dir() + "/model", "w").write("x")
+"""
+PREDICT = """
+import sys, mlsql
+assert sys.executable.endswith("/env/bin/python")
+given = mlsql.internal_system_param
+with open(given["tempDataLocalPath"]) as rows, open(given["tempOutputLocalPath"], "w") as out:
+    out.writelines('{"a": 1}\\n' for _ in rows)
+"""
+
+
+def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Script) -> None:
+    make_venv(tmp_path / "made", *ARRAYS)
+    archive = pack(tmp_path / "made", tmp_path / "packed.tgz")
+    python = PythonEnv(path="env/bin/python", archives=(f"{archive}#env",))
+    model = str(tmp_path / "m")
+    statements = (
+        Preflight(python=python),
+        DATA,
+        Train(table="data", model_path=model, script_path=script(TRAIN), python=python),
+        Predict(table="data", model_path=model, script_path=script(PREDICT, "batch.py"), result="p", python=python),
+    )
+    job = Job(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
+    found, trained = job.run(SparkSubmit("local[1]", lambda level, line: print(line))).steps
+    assert isinstance(found, PreflightResult)
+    assert found.problems == ()
+    assert str(found.hosts[0].interpreter).endswith("/env/bin/python")
+    assert isinstance(trained, TrainResult)
+    assert dict(trained.fits[0].metrics) == {"packed": 1.0, "rows": 100.0}

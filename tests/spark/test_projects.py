@@ -1,0 +1,122 @@
+"""A project with an MLproject, from training to prediction; scripts in an interpreter with few packages."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from support.environments import ARRAYS, make_venv
+from support.workbench import Run, Script
+
+from mlsql_runtime.plan import Predict, PythonEnv, Register, Select, Train
+from mlsql_runtime.result import RegisterResult, TrainResult
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.read import read_manifest
+
+PROJECT = {
+    "MLproject": """
+name: tutorial
+entry_points:
+  main:
+    train:
+      parameters: {alpha: {type: float, default: 0.25}}
+      command: "python train.py {alpha}"
+    api_predict: {command: "python serve.py"}
+    batch_predict: {command: "python batchPredict.py"}
+""",
+    "words.csv": "a,b,c",
+    "common.py": """
+import csv, os
+def words():
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "words.csv")) as file:
+        return next(csv.reader(file))
+""",
+    "train.py": """
+import sys, mlsql, mlsql_model
+from common import words
+assert open("words.csv").read() == ",".join(words())
+print("mlsql_validation_score:" + sys.argv[1])
+assert mlsql.fit_param["alpha"] == sys.argv[1]
+mlsql_model.sk_save_model(words())
+""",
+    "serve.py": """
+import pickle, python_fun
+from common import words
+from pyspark.ml.linalg import Vectors, VectorUDT
+WORDS = len(words())
+def predict(index, s):
+    vector, model = list(s)[:2]
+    return [VectorUDT().serialize(Vectors.dense([WORDS]))]
+python_fun.udf(predict)
+""",
+    "batchPredict.py": """
+import json, mlsql
+from common import words
+given = mlsql.internal_system_param
+with open(given["tempDataLocalPath"]) as rows, open(given["tempOutputLocalPath"], "w") as out:
+    for row in rows:
+        out.write(json.dumps({"label": json.loads(row)["label"], "words": len(words())}) + "\\n")
+""",
+}
+
+
+@pytest.fixture(params=["folder", "zip"])
+def project(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in PROJECT.items():
+        (folder / name).write_text(text)
+    if request.param == "folder":
+        return str(folder)
+    with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
+        for name in PROJECT:
+            archive.write(folder / name, f"project/{name}")
+    return str(tmp_path / "project.zip")
+
+
+def test_each_statement_runs_its_entry_point_with_the_project_s_files(run: Run, tmp_path: Path, project: str) -> None:
+    model = str(tmp_path / "m")
+    result = run(
+        Train(table="data", model_path=model, script_path=project, fit_params=({}, {"alpha": "0.75"})),
+        Register(model_path=model, function="count_words", script_path=project),
+        Select(table="answers", sql="select count_words(features) as n from data limit 3"),
+        Predict(table="data", model_path=model, script_path=project, result="predicted"),
+        Select(table="sums", sql="select sum(words) as n, count(*) as rows from predicted"),
+    )
+    result.raise_for_error()
+    train, register = result.steps[:2]
+    assert isinstance(train, TrainResult)
+    assert [fit.score for fit in train.fits] == [0.25, 0.75]
+    assert isinstance(register, RegisterResult)
+    assert register.registered
+    manifest = read_manifest(Location.of(model), 1)
+    assert manifest.script.name == "train.py"
+    assert [dict(fit.params) for fit in manifest.fits] == [{"alpha": "0.25"}, {"alpha": "0.75"}]
+
+
+ARRAY_SCRIPT = """
+import mlsql, mlsql_model
+X, y = mlsql.all_data()
+batches = [part.shape for part, _ in mlsql.read_batches(64)]
+mlsql.report(rows=X.shape[0], width=X.shape[1], batches=len(batches))
+open(mlsql_model.model_dir() + "/model", "w").write("x")
+"""
+
+
+def test_arrays_need_no_pyspark_and_vectors_say_what_is_missing(run: Run, tmp_path: Path, script: Script) -> None:
+    python = make_venv(tmp_path / "env", *ARRAYS)
+    alone = PythonEnv(path=str(python), envs={"PYTHONPATH": ""})
+    arrays = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(ARRAY_SCRIPT), python=alone)
+    result = run(arrays)
+    result.raise_for_error()
+    assert isinstance(result.steps[-1], TrainResult)
+    assert dict(result.steps[-1].fits[0].metrics) == {"rows": 100.0, "width": 692.0, "batches": 2.0}
+    assert "pyspark" not in read_manifest(Location.of(str(tmp_path / "m")), 1).environment
+    rows = "import mlsql\nfor rows in mlsql.read_data()(64): pass"
+    vectors = Train(table="data", model_path=str(tmp_path / "v"), script_path=script(rows, "vectors.py"), python=alone)
+    error = run(vectors).error
+    assert error is not None
+    assert error["kind"] == "PreflightFailed"
+    assert "lacks pyspark, which mlsql.read_data needs for vectors (mlsql.read_batches" in error["message"]
+    assert not (tmp_path / "v").exists()
