@@ -23,7 +23,7 @@ def translate(error: BaseException) -> MLSQLError:
     """``error`` itself when it is ours, what a task of ours raised when Spark wrapped it, else the nearest of our classes."""
     if isinstance(error, MLSQLError):
         return error
-    text = str(error)
+    text = _said(error)
     ours = errors.from_traceback(text)
     if ours is not None:
         return ours
@@ -47,6 +47,14 @@ def translate(error: BaseException) -> MLSQLError:
     if type(error).__name__ in ("AnalysisException", "ParseException", "IllegalArgumentException"):
         return InputError(f"Spark: {_first_line(text)}")
     return JobFailed(f"{type(error).__name__}: {_first_line(text)}")
+
+
+def _said(error: BaseException) -> str:
+    """What an exception says. Py4J asks the JVM for it, which may be gone by now, killed perhaps."""
+    try:
+        return str(error)
+    except Exception as why:
+        return f"the JVM is gone ({why})"
 
 
 def _first_line(text: str) -> str:

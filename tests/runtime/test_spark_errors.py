@@ -1,0 +1,54 @@
+"""Spark's exceptions as ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlsql_runtime.errors import DataError, InputError, JobFailed, to_json
+from mlsql_runtime.plan import Attempt
+from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.store.location import Location
+from mlsql_runtime.store.staging import is_end, staging
+
+
+class Speechless(Exception):
+    """As Py4J's are once the JVM is gone: even what they say is asked of it."""
+
+    def __str__(self) -> str:
+        raise ConnectionRefusedError("[Errno 111] Connection refused")
+
+
+def test_an_error_of_a_jvm_that_is_gone_is_a_failed_job() -> None:
+    error = translate(Speechless())
+    assert to_json(error)["kind"] == "JobFailed"
+    assert error.message == "Speechless: the JVM is gone ([Errno 111] Connection refused)"
+
+
+def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
+    root = Location.of(str(tmp_path / "m"))
+    first = Attempt(earlier_since=None, is_last=False)
+    kept = staging(root, "job", "train", first, lambda error: is_end(translate(error)))
+    stage = kept.__enter__()
+    (stage.folder / "finished").write(b"group 0")
+    error = Speechless()
+    assert not kept.__exit__(Speechless, error, None)
+    assert (stage.folder / "finished").read() == b"group 0"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("[PATH_NOT_FOUND] Path does not exist: file:/x. SQLSTATE: 42K03", InputError),
+        ("[SPARK_JOB_CANCELLED] Job 1 cancelled as part of cancellation of all jobs SQLSTATE: XXKDA", JobFailed),
+        ("no message", JobFailed),
+    ],
+)
+def test_whose_fault_it_is(said: str, kind: type[Exception]) -> None:
+    assert type(translate(RuntimeError(said))) is kind
+
+
+def test_ours_stay_what_they_are() -> None:
+    error = DataError("two widths")
+    assert translate(error) is error
