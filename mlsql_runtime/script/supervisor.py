@@ -3,7 +3,8 @@
 ``main([STATUS_FILE, TIMEOUT, COMMAND, …])`` in a process of its own starts the command and waits. It ends every
 process that the command started, detached ones too, when the command ends, when TIMEOUT seconds (0: none) have passed,
 or when standard input closes, which happens when the parent dies however it dies. Then it writes ``{"ended",
-"exit_code", "left"}`` to STATUS_FILE, as JSON. Standard output is the command's own.
+"exit_code", "left"}`` to STATUS_FILE, as JSON. Asked to end by a signal, it ends them too, and writes nothing. Standard output is
+the command's own.
 
 On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking
 twice or by a new session. Standard library only: it runs before any package of the user's environment is looked at.
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import time
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # that ask a process to end
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
@@ -96,17 +98,32 @@ def end_descendants() -> None:
         time.sleep(0.02)
 
 
-def _wait(command: subprocess.Popen[bytes], timeout: float) -> str:
-    """``exited``, ``timeout`` or ``parent gone``, whichever is first."""
+def _listen() -> int:
+    """A descriptor that can be read once a signal has asked this process to end.
+
+    No handler raises: a second signal would keep this process from ending the others.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+def _wait(command: subprocess.Popen[bytes], timeout: float, signalled: int) -> str:
+    """``exited``, ``timeout``, ``parent gone`` or ``interrupted``, whichever is first."""
     deadline = time.monotonic() + timeout if timeout else None
     pidfd = os.pidfd_open(command.pid) if hasattr(os, "pidfd_open") else None
-    watched = [sys.stdin.fileno()] if pidfd is None else [sys.stdin.fileno(), pidfd]
+    watched = [sys.stdin.fileno(), signalled] + ([] if pidfd is None else [pidfd])
     while command.poll() is None:
         step = 0.1 if pidfd is None else 60.0
         left = step if deadline is None else min(step, deadline - time.monotonic())
         if left <= 0:
             return "timeout"
         ready = select.select(watched, [], [], left)[0]
+        if signalled in ready:
+            return "interrupted"
         if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 4096):
             return "parent gone"
     return "exited"
@@ -116,11 +133,10 @@ def main(argv: list[str]) -> int:
     """Supervise one command to its end; the status file is written only then."""
     status_file, timeout, *command_line = argv
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    signalled = _listen()
     try:
         command = subprocess.Popen(command_line, stdin=subprocess.DEVNULL, preexec_fn=_die_with_supervisor)
-        ended = _wait(command, float(timeout))
+        ended = _wait(command, float(timeout), signalled)
         left: list[tuple[int, str]] = []
         if ended == "exited":
             deadline = time.monotonic() + LINGER
@@ -130,9 +146,9 @@ def main(argv: list[str]) -> int:
             left = [(pid, _command_of(pid)) for pid in pids]
         status = {"ended": ended, "exit_code": command.returncode, "left": left}
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # from here on nothing may keep it from ending the others
         end_descendants()
+    if ended == "interrupted":
+        return 1
     with open(status_file, "w", encoding="utf-8") as file:
         json.dump(status, file)
     return 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -92,6 +93,19 @@ def test_a_signal_to_the_supervisor_ends_everything(
     assert process.wait(30) == 1
     assert processes_with(marker) == []
     assert not (tmp_path / "status").exists()
+
+
+@pytest.mark.parametrize("again", range(5))
+def test_however_many_signals_come_everything_ends(
+    supervise: Supervise, marker: str, processes_with: Processes, wait_until: WaitUntil, again: int
+) -> None:
+    """As when a terminal's Ctrl-C is followed by a second one, and by what ends the job."""
+    process = supervise("sh", "-c", f"setsid sleep {marker} & sleep {marker}")
+    wait_until(lambda: len(processes_with(marker)) == 2, "both run")
+    for number in itertools.islice(itertools.cycle([signal.SIGINT, signal.SIGTERM, signal.SIGHUP]), 300):
+        process.send_signal(number)
+    assert process.wait(30) == 1
+    assert processes_with(marker) == []
 
 
 def test_the_command_dies_with_a_killed_supervisor(
