@@ -102,6 +102,7 @@ def ways(spark: SparkSession, case: Case, table: DataFrame, model_path: str, sta
 
 def compare(spark: SparkSession, case: Case, folder: str) -> page.Measured:
     """Check that all ways give the same answers, then time them."""
+    print(f"--- {case.name}", flush=True)
     model_path = f"{folder}/{case.model}-{case.width}"
     with ExitStack() as stack:
         table = cases.table(spark, case, case.rows)

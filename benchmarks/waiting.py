@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,29 +61,13 @@ if __name__ != "__main__":
 
 def make_store(root: Path, versions: int) -> None:
     """Complete versions without models, and one whose training is under way."""
-    from mlsql_runtime import codec
-    from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FitRecord, Manifest, ScriptFacts
+    from trained import manifest
 
-    now = datetime.now(timezone.utc)
-    fit = FitRecord(
-        alg_index=0, status="success", score=0.9, metrics={"auc": 0.9}, message=None, params={}, started=now, ended=now
-    )
+    from mlsql_runtime import codec
+
     for number in range(1, versions + 1):
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            job_id=f"daily.train/scheduled__{number}/0",
-            version=number,
-            created=now,
-            script=ScriptFacts(name="train.py", sha256=""),
-            parameters={},
-            greater_is_better=True,
-            data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
-            fits=(fit,),
-            environment={},
-            files=(),
-        )
         (root / f"_model_{number}").mkdir(parents=True)
-        (root / f"_model_{number}/manifest.json").write_text(codec.dumps(manifest), encoding="utf-8")
+        (root / f"_model_{number}/manifest.json").write_text(codec.dumps(manifest(number)), encoding="utf-8")
     (root / f"_model_{versions + 1}").mkdir()
     (root / f"_model_{versions + 1}/claim.json").write_text("{}", encoding="utf-8")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from measure import Timed, interleaved
@@ -33,13 +35,17 @@ with DAG("plain", schedule=None, start_date=datetime(2026, 1, 1)):
 PARSE = """
 import gc, json, runpy, sys, time
 import airflow.sdk
-took, tasks = [], 0
-for _ in range(2):
-    begun = time.perf_counter()
-    runpy.run_path(sys.argv[1])
-    took.append(time.perf_counter() - begun)
-    tasks = tasks or sum(len(each.tasks) for each in gc.get_objects() if isinstance(each, airflow.sdk.DAG))
-print("parsed", json.dumps([*took, tasks]))
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+answers = []
+for file in sys.argv[1:]:
+    seconds = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        runpy.run_path(file)
+        seconds.append(time.perf_counter() - begun)
+    dags = {each.dag_id: each for each in gc.get_objects() if isinstance(each, airflow.sdk.DAG) and each.fileloc == file}
+    answers.append([*seconds, sum(len(dag.tasks) for dag in dags.values())])
+print("parsed", json.dumps(answers))
 """
 
 
@@ -72,25 +78,26 @@ def imports() -> tuple[dict[str, Timed], dict[str, float]]:
         return taken, split
 
 
-def parse(rounds: int) -> dict[str, dict[str, Timed]]:
-    """By example DAG: seconds of its file and of one with as many Spark tasks, the first time and again, imports done."""
-    taken = {}
+def parse(rounds: int) -> tuple[dict[str, Timed], dict[str, dict[str, Timed]]]:
+    """Of the example DAGs, and of DAGs with as many Spark tasks: seconds of all files in a process that has only imported Airflow
+    and its Spark operator, and by DAG seconds of its file once more.
+    """
     with tempfile.TemporaryDirectory() as name:
         home = Home(Path(name))
 
-        def parsed(file: Path) -> list[float]:
-            answer = home.run("-c", PARSE, str(file))
-            return [float(each) for each in re.findall(r"parsed \[(.*)\]", answer)[0].split(",")]
+        def parsed(files: Sequence[Path]) -> list[list[float]]:
+            found: list[list[float]] = json.loads(re.findall(r"parsed (.*)", home.run("-c", PARSE, *map(str, files)))[0])
+            return found
 
-        for dag in sorted(DAGS.glob("*.py")):
-            tasks = int(parsed(dag)[2])
-            plain = Path(name) / "plain.py"
-            plain.write_text(PLAIN.format(tasks=tasks))
-            runs = [(parsed(dag), parsed(plain)) for _ in range(rounds + 1)][1:]
-            ways = {"ours": 0, "plain": 1}
-            taken[f"{dag.stem} ({tasks})"] = {
-                f"{way}, {when}": Timed(tuple(run[ways[way]][index] for run in runs))
-                for way in ways
-                for index, when in enumerate(("first", "again"))
-            }
-    return taken
+        ours = sorted(DAGS.glob("*.py"))
+        tasks = [int(answer[2]) for answer in parsed(ours)]
+        plain = [Path(name) / f"plain_{dag.name}" for dag in ours]
+        for file, count in zip(plain, tasks, strict=True):
+            file.write_text(PLAIN.format(tasks=count))
+        runs = [{"ours": parsed(ours), "plain": parsed(plain)} for _ in range(rounds + 1)][1:]
+    first = {way: Timed(tuple(sum(answer[0] for answer in run[way]) for run in runs)) for way in runs[0]}
+    again = {
+        f"{dag.stem} ({count})": {way: Timed(tuple(run[way][at][1] for run in runs)) for way in runs[0]}
+        for at, (dag, count) in enumerate(zip(ours, tasks, strict=True))
+    }
+    return first, again

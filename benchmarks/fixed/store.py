@@ -6,17 +6,16 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 
 import fsspec
 from measure import Timed, interleaved
+from trained import manifest
 
 from mlsql_runtime import codec
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.awaiting import Awaited, Watch
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.publish import claimed
 from mlsql_runtime.store.read import look_into, read_manifest, versions
@@ -25,7 +24,6 @@ from mlsql_runtime.store.summary import summarize
 
 VERSIONS = (1, 100, 10_000)
 SIZES = {"1 MB": 10**6, "1 GB": 10**9}
-NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 OTHERS = ("claim.json", "logs/0.log", "meta/0/part-0.parquet", "meta/1/part-0.parquet", "meta/samples.parquet")
 MODEL = "model/0/model.pickle"
 Look = Callable[[Location], object]
@@ -59,24 +57,6 @@ LOOKS: Mapping[str, Look] = {
 }
 OF_FILES = ("stage, claim, publish, prune",)  # it writes a model
 AGAIN = "a later look of a sensor, for a training that does not come"
-
-
-def manifest(version: int, files: tuple[FileEntry, ...] = ()) -> Manifest:
-    """Of a version that one group was trained for."""
-    fit = FitRecord(alg_index=0, status="success", score=0.9, metrics={}, message=None, params={}, started=NOW, ended=NOW)
-    return Manifest(
-        format_version=FORMAT_VERSION,
-        job_id=f"daily.train/scheduled__{version}/0",
-        version=version,
-        created=NOW,
-        script=ScriptFacts(name="train.py", sha256=""),
-        parameters={},
-        greater_is_better=True,
-        data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
-        fits=(fit,),
-        environment={},
-        files=files,
-    )
 
 
 def contents(number: int) -> Iterator[tuple[str, bytes]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
+from mlsql_runtime.scoring import transport
 from mlsql_runtime.store.manifest import FunctionRecord
 
 if TYPE_CHECKING:
@@ -47,6 +49,5 @@ def _iterator_annotations() -> dict[str, Any]:
 
 def register_function(spark: SparkSession, name: str, record: FunctionRecord) -> None:
     """Make the package callable in SQL as ``name``."""
-    # Spark 4.2 hands columns of Parquet and ORC files to Arrow functions without making rows, and fails on vectors then.
-    spark.conf.set("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled", "false")
+    transport.prepare(spark, record.feature_width or sys.maxsize)
     spark.udf.register(name, make_udf(record))

@@ -26,6 +26,7 @@ from mlsql_runtime.feed.vectors import (
     to_lists,
     widths,
 )
+from mlsql_runtime.scoring import transport
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -49,8 +50,7 @@ def register_called(spark: SparkSession, sql: str, taken: Collection[str]) -> No
     called = called_in(sql) - {name.lower() for name in taken}
     wanted = sorted(name for name in called if not spark.catalog.functionExists(name))
     if called:
-        # Spark 4.2 hands columns of Parquet and ORC files to Arrow functions without making rows, and fails on vectors then.
-        spark.conf.set("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled", "false")
+        transport.prepare(spark)
     for name in wanted:
         spark.udf.register(name, make_udf(name))
 

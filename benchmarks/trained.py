@@ -1,0 +1,29 @@
+"""Manifests of versions that nobody trained, for benchmarks of whoever reads them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
+
+NOW = datetime.now(timezone.utc)
+
+
+def manifest(version: int, files: tuple[FileEntry, ...] = ()) -> Manifest:
+    """Of a version that one group was trained for."""
+    fit = FitRecord(
+        alg_index=0, status="success", score=0.9, metrics={"auc": 0.9}, message=None, params={}, started=NOW, ended=NOW
+    )
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        job_id=f"daily.train/scheduled__{version}/0",
+        version=version,
+        created=NOW,
+        script=ScriptFacts(name="train.py", sha256=""),
+        parameters={},
+        greater_is_better=True,
+        data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
+        fits=(fit,),
+        environment={},
+        files=files,
+    )

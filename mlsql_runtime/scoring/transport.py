@@ -1,0 +1,40 @@
+"""How Spark hands vectors to functions: settings of a session.
+
+Spark 4.2 measures an Arrow batch after every row, to keep it below a number of bytes. Dense vectors have no indices, and for that
+their missing lists are counted from the beginning each time: of 10,000 rows each takes 5 µs for it, and 0.4 µs to travel. So
+Spark does not measure where batches stay small anyway, and makes short ones elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
+FEW_ROWS = "1000"
+UNMEASURED = str(2**31 - 1)
+NARROW = 1000  # numbers of a vector: 10,000 rows of them, with indices, are 120 MB
+_SPARKS = {ROWS: "10000", BYTES: f"{64 << 20}b"}
+_OURS = {ROWS: FEW_ROWS, BYTES: UNMEASURED}
+_WIDEST = "spark.mlsql.widestFunction"  # this session's memory: the widest vectors of a registered function, 0 before the first
+
+
+def prepare(spark: SparkSession, width: int = 0) -> None:
+    """Before a function over vectors is registered. Batches that the user has chosen the size of are left as they are.
+
+    :param width: of its vectors; 0 for a function of any vectors, which says nothing about the others.
+    """
+    conf = spark.conf
+    # Columns of Parquet and ORC files would come to Arrow functions without becoming rows, at which Spark 4.2 fails for vectors.
+    conf.set("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled", "false")
+    if any(conf.get(name) not in (_SPARKS[name], _OURS[name]) for name in _OURS):
+        return
+    widest = max(width, int(conf.get(_WIDEST, "0") or 0))
+    conf.set(_WIDEST, str(widest))
+    is_narrow = 0 < widest <= NARROW
+    changed, kept = (BYTES, ROWS) if is_narrow else (ROWS, BYTES)
+    conf.set(changed, _OURS[changed])
+    conf.unset(kept)

@@ -1,0 +1,53 @@
+"""Batches of vectors: Spark does not measure those that are small anyway, and what a user has chosen stays."""
+
+from __future__ import annotations
+
+import pytest
+from pyspark.sql import SparkSession
+
+from mlsql_runtime.scoring.transport import BYTES, ROWS, prepare
+
+SPARKS = ("10000", "67108864b")
+UNMEASURED = ("10000", "2147483647")
+SHORT = ("1000", "67108864b")
+
+
+@pytest.fixture
+def session(spark: SparkSession) -> SparkSession:
+    """A session in which no function has been registered."""
+    return spark.newSession()
+
+
+def sizes(session: SparkSession) -> tuple[str | None, str | None]:
+    return session.conf.get(ROWS), session.conf.get(BYTES)
+
+
+@pytest.mark.parametrize(
+    ("widths", "expected"),
+    [
+        ((), SPARKS),
+        ((10,), UNMEASURED),
+        ((1000, 10), UNMEASURED),
+        ((10, 1001), SHORT),
+        ((1001, 10), SHORT),
+        ((0,), SHORT),
+        ((10, 0), UNMEASURED),
+        ((0, 10), UNMEASURED),
+        ((0, 1001, 10, 0), SHORT),
+    ],
+)
+def test_the_widest_function_of_a_session_decides(
+    session: SparkSession, widths: tuple[int, ...], expected: tuple[str, str]
+) -> None:
+    for width in widths:
+        prepare(session, width)
+    assert sizes(session) == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [(ROWS, "500"), (ROWS, "20000"), (BYTES, "1048576b")])
+def test_what_the_user_has_chosen_stays(session: SparkSession, name: str, value: str) -> None:
+    session.conf.set(name, value)
+    before = sizes(session)
+    prepare(session, 10)
+    prepare(session, 10_000)
+    assert sizes(session) == before
