@@ -1,8 +1,9 @@
 # make demo, make test: both set everything up by themselves. See CONTRIBUTING.md.
 SHELL := /bin/bash
 BIN := .venv/bin
+WORKERS ?= 2
 
-.PHONY: help setup browser peers demo test lint airflow kafka bench constraints clean
+.PHONY: help setup browser classes peers demo test lint airflow kafka bench constraints clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,8 +23,11 @@ lint: setup ## ruff, mypy, import contracts
 browser:
 	@bash scripts/setup.sh browser
 
-test: lint browser ## lint, then all tests; make test ARGS='-k sensor' runs some
-	@$(BIN)/python -m pytest $(ARGS)
+classes: setup
+	@bash scripts/setup.sh classes
+
+test: lint browser classes ## lint, then all tests; make test ARGS='-k sensor' runs some, WORKERS=0 without processes beside this one
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs loaded
 	@$(BIN)/python scripts/standalone.py

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv with the pinned dependencies, and look for Java. Quick when nothing changed since the last time.
 # With the argument browser: look for Chromium, which tests of Airflow's UI need, and for nothing else.
+# With the argument classes: Spark's classes in one file, .work/spark.jsa, with which its JVM starts in half the time; for the tests.
 # With the argument bench: what the benchmarks compare with, into .work/bench, and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -30,6 +31,21 @@ if [ "${1:-}" = bench ]; then # beside .venv: what MLflow asks for must not deci
   exit 0
 fi
 
+if [ "${1:-}" = classes ]; then
+  pyspark=$(.venv/bin/python -c 'import pyspark; print(pyspark.__path__[0])')
+  stamp=$({ "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; ls "$pyspark/jars"; cat scripts/spark_classes.py; pwd; } | sha256sum)
+  [ "$(cat .work/classes.stamp 2>/dev/null)" = "$stamp" ] && exit 0
+  printf 'setup: the classes that Spark starts with, into .work/spark.jsa\n'
+  folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
+  rm -f .work/spark.jsa
+  SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit=$PWD/.work/spark.jsa" SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$PWD/.venv/bin/python SPARK_HOME=$pyspark \
+    "$pyspark/bin/spark-submit" --master 'local[2]' --conf spark.ui.enabled=false --conf "spark.sql.warehouse.dir=$folder" \
+    scripts/spark_classes.py "$folder" >.work/classes.log 2>&1 || fail "Spark does not run; see .work/classes.log"
+  [ -f .work/spark.jsa ] || printf 'setup: this Java has made no such file; the tests will take longer\n'
+  echo "$stamp" >.work/classes.stamp
+  exit 0
+fi
+
 java_version() { # the major version of a java command, 0 when it does not run
   "$1" -version 2>&1 | sed -nE 's/.* version "([0-9]+).*/\1/p' | head -n 1 | grep . || echo 0
 }
@@ -52,7 +68,7 @@ stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh; pw
 [ "$(cat .work/setup.stamp 2>/dev/null)" = "$stamp" ] && [ -x .venv/bin/airflow ] && exit 0
 
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')
-[ "$free" -ge 4194304 ] || fail "the virtual environment needs about 4 GiB of disk, and only $((free / 1024)) MiB are free here; make room (the cache of uv may hold much: uv cache clean)"
+[ "$free" -ge 6291456 ] || fail "the virtual environment needs about 6 GiB of disk, and only $((free / 1024)) MiB are free here; make room (the cache of uv may hold much: uv cache clean)"
 
 printf 'setup: %s, into .venv; this takes one or two minutes\n' "$("$python" -V)"
 rm -rf .venv

@@ -27,6 +27,13 @@ settings.register_profile("no deadline", deadline=None)  # first examples import
 settings.load_profile("no deadline")
 
 
+def pytest_configure() -> None:
+    """Spark lives for seconds here: classes come from one file, made by setup.sh; compiler and collector are quick."""
+    classes = Path(__file__).parents[1] / ".work" / "spark.jsa"
+    quick = f"-XX:SharedArchiveFile={classes} -Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", quick)
+
+
 def pytest_unconfigure() -> None:
     """Remove the tests' Airflow home."""
     shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)

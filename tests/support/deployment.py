@@ -49,7 +49,8 @@ class Deployment:
             "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": at,
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests that everybody may know, as long as SHA-512 asks for",
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",  # for files that tests add
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # the others do not change
         }
 
     def command(self, *arguments: str) -> str:
