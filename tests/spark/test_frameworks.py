@@ -67,7 +67,7 @@ def test_two_groups_are_trained_and_the_better_one_answers_in_sql(
 ) -> None:
     (text,) = blocks(page, "sql")
     if through == "kafka":
-        servers = kafka_settings.public["bootstrap.servers"]
+        servers = kafka_settings.public["bootstrap_servers"]
         text = text.replace(
             "\nas groups;",
             f'\n    and enableDataLocal="false" and `kafkaParam.bootstrap.servers`="{servers}" and `kafkaParam.topic`="{page}"'
@@ -76,7 +76,7 @@ def test_two_groups_are_trained_and_the_better_one_answers_in_sql(
     compiled = compile_script(text, folder=EXAMPLES, variables={"data": SAMPLE, "models": str(tmp_path)})
     result = engine.run(Plan(job_id=f"{page}-{through}", statements=compiled.statements), spark)
     result.raise_for_error()
-    trained, registered = result.steps
+    trained, registered, _ = result.steps
     assert isinstance(trained, TrainResult)
     assert isinstance(registered, RegisterResult)
     assert [fit.status for fit in trained.fits] == ["success", "success"]
