@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.result import RunResult
 
 _OF_FUNCTIONS_TOO = ("model_path", "model_version", "alg_index", "script_params")
-_OF_BATCH_SCRIPTS = ("python_path", "requirements", "archives", "envs", "script_timeout")
+_OF_BATCH_SCRIPTS = ("python_path", "requirements", "archives", "envs", "seed", "script_timeout")
 _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
 
@@ -57,6 +57,7 @@ class MLSQLPredictOperator(MLSQLOperator):
     :param requirements: a requirements file, or a list of packages: nodes build an environment of them for the batch script.
     :param archives: packed environments that Spark brings to the nodes, such as ``"env.tar.gz#env"``.
     :param envs: environment variables of the batch script.
+    :param seed: of hashes, :mod:`random` and NumPy in the batch script.
     :param script_timeout: seconds after which a partition's script is ended.
     :param same_rows: False allows the batch script to write another number of rows than it got.
     """
@@ -76,6 +77,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         "requirements",
         "archives",
         "envs",
+        "seed",
         "script_timeout",
         "same_rows",
     )
@@ -98,6 +100,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         requirements: str | Sequence[str] | None = None,
         archives: str | Sequence[str] | None = None,
         envs: Mapping[str, str] | str | None = None,
+        seed: int | str | None = None,
         script_timeout: float | str | None = None,
         same_rows: bool | str = True,
         **kwargs: Any,
@@ -116,6 +119,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         self.requirements = requirements
         self.archives = archives
         self.envs = envs
+        self.seed = seed
         self.script_timeout = script_timeout
         self.same_rows = same_rows
 
@@ -163,6 +167,7 @@ class MLSQLPredictOperator(MLSQLOperator):
             python=PythonEnv(
                 path=self.python_path or None,
                 envs=as_options(self.envs, "envs"),
+                seed=as_int(self.seed, "seed"),
                 timeout=as_float(self.script_timeout, "script_timeout"),
                 requirements=as_requirements(self, self.requirements),
                 archives=as_archives(self, self.archives),

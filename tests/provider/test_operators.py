@@ -263,7 +263,13 @@ def test_predict_takes_functions_by_path_and_from_register_tasks(functions: Any,
 def test_predict_with_a_batch_script() -> None:
     output = {"format": "json", "path": "/o", "mode": "append", "partition_by": "day", "options": {"compression": "gzip"}}
     operator = predict(
-        model_path="/m", python_script_path="/b.py", script_params={"n": 2}, model_version=1, same_rows=False, output=output
+        model_path="/m",
+        python_script_path="/b.py",
+        script_params={"n": 2},
+        model_version=1,
+        seed="7",
+        same_rows=False,
+        output=output,
     )
     assert operator.statements() == (
         LOAD,
@@ -274,6 +280,7 @@ def test_predict_with_a_batch_script() -> None:
             result="predicted",
             model_version=1,
             params={"n": "2"},
+            python=PythonEnv(seed=7),
             same_rows=False,
         ),
         Save(table="predicted", format="json", path="/o", mode="append", options={"compression": "gzip"}, partition_by=("day",)),
