@@ -28,4 +28,4 @@ def write_wheel(folder: Path, name: str, version: str) -> None:
 
 def index_settings(folder: Path) -> dict[str, str]:
     """Environment variables by which pip and uv know no other index than the folder."""
-    return {f"{tool}_{name}": value for tool in ("PIP", "UV") for name, value in (("NO_INDEX", "1"), ("FIND_LINKS", str(folder)))}
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "UV_OFFLINE": "1", "UV_FIND_LINKS": str(folder)}
