@@ -7,6 +7,8 @@ Spark does not measure where batches stay small anyway, and makes short ones els
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,12 +22,13 @@ NARROW = 1000  # numbers of a vector: 10,000 rows of them, with indices, are 120
 _SPARKS = {ROWS: "10000", BYTES: f"{64 << 20}b"}
 _OURS = {ROWS: FEW_ROWS, BYTES: UNMEASURED}
 _WIDEST = "spark.mlsql.widestFunction"  # this session's memory: the widest vectors of a registered function, 0 before the first
+_ANY = "spark.mlsql.vectorFunctions"  # whether functions of any vectors have been called
 
 
 def prepare(spark: SparkSession, width: int = 0) -> None:
     """Before a function over vectors is registered. Batches that the user has chosen the size of are left as they are.
 
-    :param width: of its vectors; 0 for a function of any vectors, which says nothing about the others.
+    :param width: of its vectors; 0 for a function of any vectors.
     """
     conf = spark.conf
     # Columns of Parquet and ORC files would come to Arrow functions without becoming rows, at which Spark 4.2 fails for vectors.
@@ -33,8 +36,25 @@ def prepare(spark: SparkSession, width: int = 0) -> None:
     if any(conf.get(name) not in (_SPARKS[name], _OURS[name]) for name in _OURS):
         return
     widest = max(width, int(conf.get(_WIDEST, "0") or 0))
+    takes_any = width == 0 or conf.get(_ANY, "false") == "true"
     conf.set(_WIDEST, str(widest))
+    conf.set(_ANY, str(takes_any).lower())
     is_narrow = 0 < widest <= NARROW
-    changed, kept = (BYTES, ROWS) if is_narrow else (ROWS, BYTES)
-    conf.set(changed, _OURS[changed])
-    conf.unset(kept)
+    for name, is_ours in ((BYTES, is_narrow), (ROWS, takes_any or not is_narrow)):
+        if is_ours:
+            conf.set(name, _OURS[name])
+        else:
+            conf.unset(name)
+
+
+@contextmanager
+def measured(spark: SparkSession) -> Iterator[None]:
+    """For what is no function over vectors: Spark's own limit of bytes, in jobs that run inside."""
+    before = spark.conf.get(BYTES)
+    if before == UNMEASURED:
+        spark.conf.unset(BYTES)
+    try:
+        yield
+    finally:
+        if before == UNMEASURED:
+            spark.conf.set(BYTES, UNMEASURED)

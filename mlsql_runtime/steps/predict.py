@@ -17,6 +17,7 @@ from mlsql_runtime.feed.lines import as_lines, read_lines
 from mlsql_runtime.live import LiveAddress, LiveClient, LiveLog, say
 from mlsql_runtime.plan import Predict, PythonEnv
 from mlsql_runtime.scoring.loading import local_model
+from mlsql_runtime.scoring.transport import measured
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
@@ -80,7 +81,8 @@ def predict(statement: Predict, job: Job) -> None:
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from _run_partition(task, batches)
 
-        lines.mapInArrow(run_partition, "value string").write.text(target)
+        with measured(job.spark):
+            lines.mapInArrow(run_partition, "value string").write.text(target)
     _raise_first_failure(stage)
     if not any(size for name, size in (stage / "predicted").files().items() if name.startswith("part-")):
         raise DataError(

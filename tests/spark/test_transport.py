@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from mlsql_runtime.scoring.transport import BYTES, ROWS, prepare
+from mlsql_runtime.scoring.transport import BYTES, ROWS, measured, prepare
 
 SPARKS = ("10000", "67108864b")
 UNMEASURED = ("10000", "2147483647")
 SHORT = ("1000", "67108864b")
+BOTH = ("1000", "2147483647")
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def sizes(session: SparkSession) -> tuple[str | None, str | None]:
         ((10, 1001), SHORT),
         ((1001, 10), SHORT),
         ((0,), SHORT),
-        ((10, 0), UNMEASURED),
-        ((0, 10), UNMEASURED),
+        ((10, 0), BOTH),
+        ((0, 10), BOTH),
         ((0, 1001, 10, 0), SHORT),
     ],
 )
@@ -51,3 +52,13 @@ def test_what_the_user_has_chosen_stays(session: SparkSession, name: str, value:
     prepare(session, 10)
     prepare(session, 10_000)
     assert sizes(session) == before
+
+
+def test_other_work_is_measured(session: SparkSession) -> None:
+    prepare(session, 10)
+    with measured(session):
+        assert sizes(session) == SPARKS
+    assert sizes(session) == UNMEASURED
+    session.conf.set(BYTES, "1048576b")
+    with measured(session):
+        assert sizes(session) == ("10000", "1048576b")
