@@ -110,25 +110,52 @@ def _folder(wanted: _Wanted) -> Path:
 def _used(place: Path, wanted: _Wanted, on_line: OnLine) -> Iterator[Path]:
     """The environment, for as long as the block lasts."""
     begun = time.time()
-    with open(f"{place}.lock", "ab") as lock:
+    with _open_lock(place, wanted) as lock:
         _lock(lock, fcntl.LOCK_SH, wanted, on_line)
-        while not (place / _COMPLETE).exists():  # again: between the two locks it may be removed
+        while not _is_whole(place):  # again: between the two locks it may be removed
             _lock(lock, fcntl.LOCK_EX, wanted, on_line)
-            if not (place / _COMPLETE).exists():
+            if not _is_whole(place):
                 _raise_failure_since(begun, place, wanted)
                 _build(place, wanted, on_line)
                 _remove_oldest(place.parent, place.name)
-            fcntl.flock(lock, fcntl.LOCK_SH)
-        os.utime(place / _COMPLETE)  # what was used longest ago goes first
+            _lock(lock, fcntl.LOCK_SH, wanted, on_line)
+        with contextlib.suppress(OSError):
+            os.utime(place / _COMPLETE)  # what was used longest ago goes first
         yield place
+
+
+def _is_whole(place: Path) -> bool:
+    """Complete, and nothing has gone since: what clears temporary folders by age takes sources that Python has compiled."""
+    try:
+        files = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        return False
+    return _count_files(place) >= int(files)
+
+
+def _count_files(place: Path) -> int:
+    """Without what Python compiles, and the note that it is complete."""
+    return sum(len(files) for folder, _, files in os.walk(place) if not folder.endswith("__pycache__") and folder != str(place))
+
+
+def _open_lock(place: Path, wanted: _Wanted) -> IO[bytes]:
+    try:
+        return open(f"{place}.lock", "a+b")  # for reading, too: NFS shares no lock of a file that is only written
+    except OSError as error:
+        raise wanted.failed(str(error), f"set {VARIABLE} there to a folder that can be written") from error
 
 
 def _lock(lock: IO[bytes], kind: int, wanted: _Wanted, on_line: OnLine) -> None:
     try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        on_line(f"another task builds the environment on {wanted.host}; waiting for it")
-        fcntl.flock(lock, kind)
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_line(f"another task builds the environment on {wanted.host}; waiting for it")
+            fcntl.flock(lock, kind)
+    except OSError as error:
+        raise wanted.failed(
+            f"{lock.name} cannot be locked ({error})", f"set {VARIABLE} there to a folder on a disk of its own"
+        ) from error
 
 
 def _raise_failure_since(begun: float, place: Path, wanted: _Wanted) -> None:
@@ -153,6 +180,7 @@ def _build(place: Path, wanted: _Wanted, on_line: OnLine) -> None:
         facts = {
             "packages": [without_passwords(line) for line in wanted.packages],
             "interpreter": wanted.base,
+            "files": _count_files(place),
             "seconds": round(time.monotonic() - begun, 1),
         }
         (place / f"{_COMPLETE}.tmp").write_text(json.dumps(facts), encoding="utf-8")
@@ -214,7 +242,7 @@ def _remove_oldest(folder: Path, but: str) -> None:
     kept = sorted((place for place in places if used[place]), key=lambda place: used[place], reverse=True)[: KEPT - 1]
     for place in places:
         if place not in kept:
-            with contextlib.suppress(OSError), open(f"{place}.lock", "ab") as lock:
+            with contextlib.suppress(OSError), open(f"{place}.lock", "a+b") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 (place / _COMPLETE).unlink(missing_ok=True)  # first: half of it is of no use
                 shutil.rmtree(place, ignore_errors=True)

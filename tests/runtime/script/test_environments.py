@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -101,6 +102,27 @@ def test_one_that_was_begun_by_somebody_killed_is_built_anew(node: Path) -> None
     (place / "complete.json").unlink()
     shutil.rmtree(place / "bin")
     assert built("mlsqlwords==1.0") == "1.0"
+
+
+def test_one_that_has_lost_files_is_built_anew(node: Path) -> None:
+    """As where files of the temporary folder go by their age."""
+    built("mlsqlwords==1.0")
+    [module] = node.rglob("mlsqlwords.py")
+    module.unlink()
+    lines: list[str] = []
+    assert built("mlsqlwords==1.0", lines) == "1.0"
+    assert "building" in lines[0]
+    assert built("mlsqlwords==1.0", after := []) == "1.0"
+    assert after == []
+
+
+def test_a_folder_that_cannot_be_locked_is_named(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(environments.fcntl, "flock", flock)
+    with pytest.raises(InterpreterError, match=r"cannot be locked .*set MLSQL_ENVIRONMENTS there"):
+        built("mlsqlwords==1.0")
 
 
 def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
