@@ -96,7 +96,7 @@ def _imported(bundle: ScriptBundle) -> dict[str, str]:
         for module in _top_level(tree.body):
             name = module.partition(".")[0]
             if name in own or name in HELPERS:
-                waiting += [each for each in _paths(module, bundle.files) if each not in seen]
+                waiting += [each for each in _paths(module, bundle.files, (bundle.entry, path)) if each not in seen]
                 seen.update(waiting)
             else:
                 found.setdefault(name, f"{path} imports")
@@ -118,11 +118,18 @@ def _module_names(path: str) -> Iterator[str]:
         yield from place.parts[:-1]
 
 
-def _paths(module: str, files: Iterable[str]) -> list[str]:
-    """The project's files that importing ``a.b`` runs."""
+def _paths(module: str, files: Iterable[str], beside: Iterable[str]) -> list[str]:
+    """The project's files that importing ``a.b`` runs.
+
+    :param beside: files in whose folders Python looks first; elsewhere it finds modules only if the script sees to it.
+    """
     names = module.split(".")
     begins = ["/".join(names[:count]) for count in range(1, len(names) + 1)]
     ends = tuple(f"/{begin}{end}" for begin in begins for end in (".py", "/__init__.py"))
+    for folder in (PurePosixPath(path).parent for path in beside):
+        found = [path for path in files if any(f"/{path}" == f"/{folder / end[1:]}" for end in ends)]
+        if found:
+            return found
     return [path for path in files if f"/{path}".endswith(ends)]
 
 
@@ -132,8 +139,14 @@ def _top_level(body: Iterable[ast.stmt]) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module
-        elif isinstance(node, ast.With):
+        elif isinstance(node, ast.With) and not any(_suppresses(item.context_expr) for item in node.items):
             yield from _top_level(node.body)
+
+
+def _suppresses(expression: ast.expr) -> bool:
+    """``contextlib.suppress(…)``, which is ``try`` in another form."""
+    called = expression.func if isinstance(expression, ast.Call) else expression
+    return getattr(called, "attr", getattr(called, "id", None)) == "suppress"
 
 
 def _changes_path(tree: ast.Module) -> bool:

@@ -22,6 +22,8 @@ def modules(source: str, feed: Feed = NO_FEED, **files: str) -> set[str]:
         ("try:\n    import cupy\nexcept ImportError:\n    cupy = None", set()),
         ("if True:\n    import a\ndef f():\n    import b\nclass C:\n    import c", set()),
         ("with open('x') as f:\n    import a", {"a"}),
+        ("import contextlib\nwith contextlib.suppress(ImportError):\n    import cupy", {"contextlib"}),
+        ("from contextlib import suppress\nwith suppress(ImportError):\n    import cupy", {"contextlib"}),
         ("from . import a\nfrom .b import c", set()),
         ("import mlsql, mlsql_model, python_fun", set()),
         ("import sys\nsys.path.insert(0, '/opt/libs')\nimport libs_of_ours", set()),
@@ -38,6 +40,12 @@ def test_modules_of_the_project_are_followed_and_no_need() -> None:
     files = {"words": "import nltk\nimport words", "deep__er": "import torch", "deep____init__": "", "predict": "import keras"}
     assert modules("import words\nfrom deep import other", **files) == {"nltk"}
     assert modules("import words, deep.er", **files) == {"nltk", "torch"}
+
+
+def test_of_modules_with_one_name_those_count_that_python_would_find() -> None:
+    files = {"helpers": "import nltk", "tests__helpers": "import pytest", "libs__words": "import torch", "libs__more": ""}
+    assert modules("import helpers", **files) == {"nltk"}
+    assert modules("import words", **files) == {"torch"}  # the script may see to it that it is found
 
 
 @pytest.mark.parametrize(
