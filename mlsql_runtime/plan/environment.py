@@ -15,7 +15,7 @@ FUNCTIONS_RUN = (
 )
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".jar")  # that Spark unpacks
 MAX_SEED = 2**32 - 1  # what PYTHONHASHSEED and NumPy take
-_PASSWORD = re.compile(r"//[^/@\s]+@")
+_PASSWORD = re.compile(r"//[^/\s]+@")
 _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
 
@@ -99,6 +99,11 @@ def archive_name(archive: str) -> str:
     :raises InputError: when Spark would not unpack it, or the name is no name.
     """
     path, _, name = archive.partition("#")
+    if _PASSWORD.search(archive):
+        raise InputError(
+            f"archives has {without_passwords(archive)!r} with a user or a password, which would be on command lines and in "
+            "manifests; leave them out, and let the cluster's configuration have them"
+        )
     if not path.lower().endswith(ARCHIVES):
         raise InputError(f"archives has {archive!r}; expected <path>#<name>, with a path that ends in {', '.join(ARCHIVES)}")
     name = name or path.rsplit("/", 1)[-1]

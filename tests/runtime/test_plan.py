@@ -207,6 +207,13 @@ def test_attempts_of_a_job_have_one_digest_and_other_statements_another() -> Non
     assert load_plan(dump_plan(later)) == later
 
 
+@pytest.mark.parametrize("authority", ["me:s3cret@nexus", "me:s3cret@with@nexus", "me@nexus"])
+def test_archives_with_a_password_are_refused_without_showing_it(authority: str) -> None:
+    with pytest.raises(InputError, match="with a user or a password") as caught:
+        PythonEnv(archives=(f"https://{authority}/env.tar.gz#env",))
+    assert "'https://***@nexus/env.tar.gz#env'" in caught.value.message
+
+
 def test_archives_are_joined_with_those_of_the_job_each_once() -> None:
     assert joined(["/e.tar.gz#env", "/e.tar.gz#env"], "/words.zip, /e.tar.gz#env") == "/words.zip,/e.tar.gz#env"
     assert joined([]) == ""
