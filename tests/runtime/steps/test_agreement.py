@@ -33,6 +33,7 @@ def vectors(*rows: list[float] | None) -> Any:
         pytest.param([[1.0], [3.0], [900_000.0]], [[1.0], [4.0], [900_000.0]], 1, id="a class is another class"),
         pytest.param([[1.0], [0.0]], [[0.9999999], [1e-9]], None, id="a probability that is whole by rounding"),
         pytest.param([[2.0**30]], [[2.0**30 + 64]], None, id="whole numbers beyond single precision"),
+        pytest.param([[0.7, 3e-15], [0.2, -1e-15]], [[0.7, 0.0], [0.2, 4e-15]], None, id="what rounding left of nothing"),
         pytest.param([[NAN, INF, -INF, 0.5]], [[NAN, INF, -INF, 0.5]], None, id="no numbers"),
         pytest.param([[INF], [0.5]], [[-INF], [0.5]], 0, id="another infinity"),
         pytest.param([[0.5], [0.5]], [[0.5], [NAN]], 1, id="no number instead of one"),
