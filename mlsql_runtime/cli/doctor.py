@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -108,7 +109,7 @@ def _statement(
         script_path=script,
         runs=runs,  # type: ignore[arg-type]
         model_path=model_path,
-        paths=tuple(os.path.abspath(path) for path in paths),
+        paths=tuple(path if ":" in path else os.path.abspath(path) for path in paths),
         python=PythonEnv(
             path=python_path,
             version=version,
@@ -144,7 +145,8 @@ def _java(problems: list[str]) -> str | None:
         return None
     first = next((line for line in said.splitlines() if " version " in line), "")
     version = first.partition('"')[2].partition('"')[0]
-    if not version or int(version.partition(".")[0]) < 17:
+    major = re.match(r"\d+", version)
+    if major is None or int(major[0]) < 17:
         problems.append(f"Spark needs Java 17 or newer, and {command} is {version or 'no Java'}; install one, or set JAVA_HOME")
     return f"{version}, {shutil.which(command) or command}" if version else None
 

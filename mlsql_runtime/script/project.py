@@ -114,13 +114,16 @@ def _point(value: Any, where: str) -> EntryPoint:
     is_python = bool(words) and re.fullmatch(r"python[0-9.]*", posixpath.basename(words[0]))
     if not is_python or len(words) < 2 or not words[1].endswith(".py"):
         raise InputError(f"{where}: the command is {command!r}; expected one such as 'python train.py {{alpha}}'")
-    parameters = {
-        str(name): _parameter(given, f"{where}: parameter {name}") for name, given in (point.get("parameters") or {}).items()
-    }
+    parameters = {str(name): _parameter(given, f"{where}: parameter {name}") for name, given in _parameters(point, where).items()}
     for place in (name for word in words[2:] for name in _PLACE.findall(word)):
         if place not in parameters:
             raise InputError(f"{where}: the command has {{{place}}}, which is no parameter{did_you_mean(place, parameters)}")
     return EntryPoint(posixpath.normpath(words[1]), tuple(words[2:]), parameters)
+
+
+def _parameters(point: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    given = point.get("parameters")
+    return _mapping(given, f"{where}: parameters") if given else {}
 
 
 def _words(command: str) -> list[str]:

@@ -87,9 +87,9 @@ def register(statement: Register, job: Job) -> RegisterResult:
     verdict = _judge(statement, job, model)
     if not verdict.passed:
         return _refuse(statement, job, model, str(verdict.reason))
-    tell_other_versions(f"function {statement.function}", model.packages, installed(job) if model.packages else ())
     bundle = read_bundle(statement.script_path, statement.tag)
     check_functions(job, bundle)
+    tell_other_versions(f"function {statement.function}", model.packages, installed(job) if model.packages else ())
     function = _hand_over(statement, bundle)
     record = functions.package(
         root,

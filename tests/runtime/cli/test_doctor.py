@@ -59,6 +59,13 @@ def test_another_java_than_spark_needs_is_named(tmp_path: Path) -> None:
     assert "1 thing to mend" in done.stdout
 
 
+def test_a_java_before_its_release_is_one(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'openjdk version \"16-ea\"' >&2\n")
+    (tmp_path / "bin/java").chmod(0o755)
+    assert "bin/java is 16-ea; install one" in doctor(JAVA_HOME=str(tmp_path)).stdout
+
+
 def test_what_is_no_master_is_refused() -> None:
     done = doctor("--master", "sparc://h")
     assert done.returncode == 2

@@ -129,6 +129,7 @@ def test_the_script_of_a_command_has_to_be_there(write: Write) -> None:
         ('entry_points: {train: {command: "python \'train.py"}}', "expected one such as"),
         ("entry_points: {train: {command: python -m train}}", "expected one such as"),
         ("entry_points: {train: {command: 'python train.py {alpha}', parameters: {alfa: float}}}", "did you mean 'alfa'"),
+        ("entry_points: {train: {command: python train.py, parameters: [alpha]}}", "train: parameters: expected names.*got list"),
         ("entry_points: {train: {command: python train.py, parameters: {alpha: number}}}", "type is 'number'"),
         ("entry_points: {train: {command: python train.py, parameters: {alpha: {type: float, default: x}}}}", "'x' is no float"),
     ],
