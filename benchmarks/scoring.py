@@ -84,6 +84,7 @@ def ways(spark: SparkSession, case: Case, table: DataFrame, model_path: str, sta
     found = [
         ours.way(ours.BATCH, table, "batch"),
         peers.nothing(table),
+        peers.nothing_measured(table),
         *peers.mlflow(spark, table, case, directory, f"{model_path}-mlflow"),
         peers.predict_batch(table, case, directory),
         peers.pandas_iterator(table, directory),
@@ -189,7 +190,7 @@ def page_notes() -> str:
 - {ours.BATCH}: `python_fun.batch_udf`; {ours.ROW}: `python_fun.udf`, the model loaded once per worker. Trained and registered
   by the engine, as in every job.
 - {peers.NOTHING}: vectors in, one constant vector of one number out for each row; no function over vectors that is written
-  in Python can be faster.
+  in Python can be faster. Measured by Spark: without what `scoring/transport.py` sets, which it otherwise has, too.
 - {peers.MLFLOW}: the sklearn flavour, called with an array of the vector, or with a column for each number.
 - {peers.BATCH_UDF}: from `pyspark.ml.functions`, batches of {peers.BATCH_SIZE:,}.
 - {peers.PANDAS}: `numpy.stack` and `predict`, by hand.

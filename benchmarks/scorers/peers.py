@@ -8,12 +8,14 @@ import logging
 import pickle
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.feed.vectors import Parts, from_parts
+from mlsql_runtime.scoring import transport
 from scorers.cases import Case
 from scorers.ways import Way, in_spark
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 NOTHING = "an Arrow UDF that does nothing"
+MEASURED = f"{NOTHING}, batches measured by Spark"
 BATCH_UDF = "predict_batch_udf"
 PANDAS = "pandas iterator UDF"
 ROW = "row UDF, pickled"
@@ -55,6 +58,21 @@ def nothing(table: "DataFrame", name: str = NOTHING) -> Way:
             yield constant(len(batch))
 
     return in_spark(name, table, arrow_udf(answer, VectorUDT())(col("features")), is_checked=False)
+
+
+def nothing_measured(table: "DataFrame") -> Way:
+    """The same, in batches that Spark measures after every row, as it does by itself (``scoring/transport.py``)."""
+    way, conf = nothing(table, MEASURED), table.sparkSession.conf
+
+    def run() -> None:
+        before = conf.get(transport.BYTES)
+        conf.set(transport.BYTES, f"{64 << 20}")
+        try:
+            way.run()
+        finally:
+            conf.set(transport.BYTES, before)
+
+    return replace(way, run=run)
 
 
 def _constant(rows: int) -> pa.StructArray:

@@ -1,8 +1,9 @@
 """How Spark hands vectors to functions: settings of a session.
 
 Spark 4.2 measures an Arrow batch after every row, to keep it below a number of bytes. Dense vectors have no indices, and for that
-their missing lists are counted from the beginning each time: of 10,000 rows each takes 5 µs for it, and 0.4 µs to travel. So
-Spark does not measure where batches stay small anyway, and makes short ones elsewhere.
+their missing lists are counted from the beginning each time: that takes time in the square of the batch's rows, and more than
+their way to Python (benchmarks/results/scoring.md). So Spark does not measure where batches stay small anyway, and makes short
+ones elsewhere.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _ANY = "spark.mlsql.vectorFunctions"  # whether functions of any vectors have be
 
 
 def prepare(spark: SparkSession, width: int = 0) -> None:
-    """Before a function over vectors is registered. Batches that the user has chosen the size of are left as they are.
+    """Before a function over vectors is registered. Sizes that are neither Spark's defaults nor ours, the user's, are left alone.
 
     :param width: of its vectors; 0 for a function of any vectors.
     """

@@ -2,7 +2,7 @@
 
 ::
 
-    <folder>/<key>/                 the environment; complete when complete.json is in it, which is written last
+    <folder>/<key>/                 the environment; complete with complete.json, which is written last, and the files it counts
             /<key>.lock             held shared by who uses it, exclusively by who builds or removes it
             /<key>.failed           how the last try to build it ended, for those who waited for it
 
