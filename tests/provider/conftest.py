@@ -10,6 +10,7 @@ import pytest
 from support.airflow import Airflow
 from support.deployment import Deployment, deployed
 from support.stores import T0, Store
+from support.waiting import GatedFileSystem, gated
 
 from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
@@ -73,3 +74,10 @@ def store(tmp_path: Path) -> Store:
             )
 
     return add
+
+
+@pytest.fixture
+def gate() -> Iterator[type[GatedFileSystem]]:
+    """Storage whose listings a test lets through one by one."""
+    with gated() as storage:
+        yield storage

@@ -23,6 +23,7 @@ from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecor
 from mlsql_runtime.store.publish import Draft, claimed
 from support.stores import T0
 
+GATED = "gated://models/m"
 Metrics = dict[str, float | None]
 NO_METRICS: Metrics = {}
 
@@ -198,3 +199,22 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
     await asyncio.wait_for(look(), 60)
+
+
+async def look(gate: type[GatedFileSystem], times: int = 1, unless: Callable[[], object] = lambda: False) -> None:
+    """Let pollers list so many times, and wait until they have."""
+    assert gate.tickets is not None
+    for _ in range(times):
+        before = gate.listings
+        gate.tickets.release()
+        await until(lambda before=before: gate.listings > before or unless())
+
+
+async def look_until(gate: type[GatedFileSystem], condition: Callable[[], object]) -> int:
+    """How many listings it takes."""
+    before = gate.listings
+    while not condition():
+        assert gate.listings < before + 200, "it is looked for in vain"
+        await look(gate, unless=condition)
+        await asyncio.sleep(0.01)  # for what was found to arrive; it costs a listing more if it does not
+    return gate.listings - before

@@ -7,19 +7,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.model_commands import Capture, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.errors import StorageError, VersionNotFound
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.functions import read_function, read_pointer
 from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Manifest, Refusal, ScriptFacts
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Refusal, ScriptFacts
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.read import read_manifest
 from mlsql_runtime.store.refusals import add_refusal
@@ -27,8 +26,6 @@ from mlsql_runtime.store.rollback import choose_rollback, roll_back
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 WHO = f"{getpass.getuser()}@{socket.gethostname()}"
-Publish = Callable[..., Manifest]
-Capture = pytest.CaptureFixture[str]
 
 
 def register(root: Location, name: str, version: int, score: float | None = 0.5) -> FunctionRecord:
@@ -93,11 +90,6 @@ def on_disk(local_root: Location, publish: Publish) -> Location:
         publish(local_root, version / 4)
         register(local_root, "jack", version, version / 4)
     return local_root
-
-
-def from_json(capsys: Capture, *argv: str) -> Any:
-    assert main([*argv, "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 def moves(root: Location, name: str = "jack") -> list[int]:

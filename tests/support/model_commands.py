@@ -1,0 +1,22 @@
+"""What tests of the commands on a model store share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mlsql_runtime.cli.main import main
+from mlsql_runtime.store.manifest import FunctionRecord, Manifest
+
+Publish = Callable[..., Manifest]
+Fail = Callable[..., int]
+Package = Callable[..., FunctionRecord]
+Capture = pytest.CaptureFixture[str]
+
+
+def from_json(capsys: Capture, *argv: str, code: int = 0) -> Any:
+    assert main([*argv, "--json"]) == code
+    return json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
