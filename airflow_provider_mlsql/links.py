@@ -8,13 +8,13 @@ from urllib.parse import quote, urlsplit
 from airflow.providers.common.compat.sdk import XCom, conf
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_mlsql.named import versions_named
+from airflow_provider_mlsql.xcom_versions import versions_named
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
-    from mlsql_runtime.launch.announcement import Announcement
+    from mlsql_runtime.submission.announcement import Announcement
 
 PAGES = "/mlsql"  # where the plugin's pages are
 _LOOPBACK = ("localhost", "127.", "::1")

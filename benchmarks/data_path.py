@@ -26,7 +26,7 @@ from mlsql_runtime.feed.matrices import batches, whole
 from mlsql_runtime.feed.table_files import TableFiles, data_files
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import FileFeed
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

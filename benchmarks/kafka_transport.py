@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed import messages
+from mlsql_runtime.feed import records as messages
 from mlsql_runtime.feed.arrays import features, labels
 from mlsql_runtime.feed.reader import rebatch
 from mlsql_runtime.feed.receive import receive, records_of, span_of

@@ -190,7 +190,7 @@ def page_notes() -> str:
 - {ours.BATCH}: `python_fun.batch_udf`; {ours.ROW}: `python_fun.udf`, the model loaded once per worker. Trained and registered
   by the engine, as in every job.
 - {peers.NOTHING}: vectors in, one constant vector of one number out for each row; no function over vectors that is written
-  in Python can be faster. Measured by Spark: without what `scoring/transport.py` sets, which it otherwise has, too.
+  in Python can be faster. Measured by Spark: without what `scoring/arrow_batching.py` sets, which it otherwise has, too.
 - {peers.MLFLOW}: the sklearn flavour, called with an array of the vector, or with a column for each number.
 - {peers.BATCH_UDF}: from `pyspark.ml.functions`, batches of {peers.BATCH_SIZE:,}.
 - {peers.PANDAS}: `numpy.stack` and `predict`, by hand.

@@ -25,11 +25,11 @@ import numpy as np
 from measure import ROUNDS, machine, table
 
 from mlsql_runtime.plan import FileFeed, Plan, Train
-from mlsql_runtime.steps.job import Job
-from mlsql_runtime.steps.train import train
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.run_context import Job
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FitRecord
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.store.versions import read_manifest
+from mlsql_runtime.training.run import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

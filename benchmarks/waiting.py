@@ -32,8 +32,8 @@ NO_MORE = 10**9  # a version number that never comes
 if __name__ != "__main__":
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-    from mlsql_runtime.store.awaiting import Awaited, Watch
-    from mlsql_runtime.store.location import Location
+    from mlsql_runtime.storage.location import Location
+    from mlsql_runtime.store.version_watch import Awaited, Watch
 
     class Alone(BaseTrigger):
         """The same wait, each by itself: one listing per trigger and interval, in a thread."""
@@ -117,7 +117,7 @@ def counting(way: str) -> Iterator[tuple[Counted, Counted]]:
     from fsspec.implementations.local import LocalFileSystem
 
     from airflow_provider_mlsql.triggers import polling
-    from mlsql_runtime.store.awaiting import Watch
+    from mlsql_runtime.store.version_watch import Watch
 
     listings, looks = Counted(), Counted()
     if way == "file":

@@ -66,8 +66,8 @@ with DAG(
     @task
     def compare(trained: dict[str, Any], params: dict[str, Any]) -> str:
         """The new model beside the one in use, as a table in Markdown."""
+        from mlsql_runtime.storage.location import Location
         from mlsql_runtime.store.functions import read_pointer
-        from mlsql_runtime.store.location import Location
 
         pointer = read_pointer(Location.of(params["model_path"]), params["function_name"])
         used = pointer.current if pointer else None

@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from mlsql_runtime.kafka.facts import plain
+from mlsql_runtime.kafka.descriptions import plain
 
 with DAG(
     "mlsql_kafka_admin",

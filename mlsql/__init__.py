@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
-from mlsql_runtime.script.beginning import begin, seed_of
-from mlsql_runtime.script.by_hand import outside_of_a_job
+from mlsql_runtime.script.outside_job import outside_of_a_job
 from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
+from mlsql_runtime.script.startup import begin, seed_of
 
 if TYPE_CHECKING:
     from typing import TypeAlias

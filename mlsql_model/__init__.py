@@ -10,9 +10,9 @@ from typing import Any
 
 from mlsql_model import networks
 
-from mlsql_runtime.script.beginning import begin
-from mlsql_runtime.script.by_hand import outside_of_a_job
+from mlsql_runtime.script.outside_job import outside_of_a_job
 from mlsql_runtime.script.protocol import current_input
+from mlsql_runtime.script.startup import begin
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
 

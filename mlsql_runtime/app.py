@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec, result
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.launch.announcement import Announcement, history_address
-from mlsql_runtime.live import say
+from mlsql_runtime.events import say
 from mlsql_runtime.plan import Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission.announcement import Announcement, history_address
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

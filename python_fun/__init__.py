@@ -11,7 +11,7 @@ from typing import Any, Literal
 import mlsql_model
 
 from mlsql_runtime import codec
-from mlsql_runtime.script.by_hand import outside_of_a_registration
+from mlsql_runtime.script.outside_job import outside_of_a_registration
 from mlsql_runtime.script.protocol import Handover, current_input, handover_file
 
 __all__ = ["batch_udf", "udf"]

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from airflow_home import AIRFLOW, WORK, environment, migrate
 
 from mlsql_runtime.store.functions import read_function
-from mlsql_runtime.store.read import open_model_path, read_manifest
+from mlsql_runtime.store.versions import open_model_path, read_manifest
 
 DAG = "mlsql_train_register_predict"
 FOLDER = WORK / "demo"

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from mlsql_runtime.errors import ClusterUnavailable, InputError
-from mlsql_runtime.launch.job import Submission
-from mlsql_runtime.launch.remote import remove_run
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission.client_mode import Submission
+from mlsql_runtime.submission.cluster_mode import remove_run
 
 END_SECONDS = 20.0  # for an application to be over, once its end was asked for
 ATTEMPTS = 10  # questions in a row that the cluster may leave without an answer
@@ -74,7 +74,7 @@ def open_cluster(conn_id: str) -> Cluster:
 
     :raises InputError: when there is none for the connection's master, or the connection lacks something.
     """
-    from airflow_provider_mlsql.hooks.submit import SubmitHook
+    from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
 
     master = SubmitHook(conn_id=conn_id).master
     if master.startswith("yarn"):

@@ -12,12 +12,12 @@ from typing import Any
 
 from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status, Told, end
 from mlsql_runtime.errors import JobFailed, MLSQLError
-from mlsql_runtime.launch import remote
-from mlsql_runtime.launch.leftovers import remove_staged, remove_topics
-from mlsql_runtime.launch.processes import end_marked, new_mark
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission import cluster_mode as remote
+from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
+from mlsql_runtime.submission.processes import end_marked, new_mark
 
 _SLICE = 0.5  # seconds after which whoever waits sees that it was told to stop
 

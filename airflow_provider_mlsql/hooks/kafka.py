@@ -16,7 +16,7 @@ from airflow.sdk.log import mask_secret
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.kafka import cluster, group_offsets, groups, topic_changes, topics
 from mlsql_runtime.kafka.clients import CONNECT_SECONDS, open_admin
-from mlsql_runtime.kafka.facts import (
+from mlsql_runtime.kafka.descriptions import (
     ClusterDescription,
     CommittedOffset,
     Group,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_mlsql.hooks.cluster import Status
-from airflow_provider_mlsql.hooks.submit import SubmitHook
+from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
-from mlsql_runtime.launch.job import Submission
+from mlsql_runtime.submission.client_mode import Submission
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api

@@ -15,8 +15,8 @@ from mlsql_runtime.result import PreflightResult, RunResult
 if TYPE_CHECKING:
     from airflow_provider_mlsql.hooks.cluster import Application, Status
     from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
-    from airflow_provider_mlsql.hooks.readable_log import OnStarted
-    from mlsql_runtime.launch.job import Job
+    from airflow_provider_mlsql.hooks.spark_log import OnStarted
+    from mlsql_runtime.submission.client_mode import Job
 
 NO_SECRETS = Secrets()
 OWN_PYTHON = PythonEnv()
@@ -64,8 +64,8 @@ class MLSQLHook(BaseHook):
         :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
             Spark starts, if they can be known; JobFailed when the application died without a result.
         """
-        from airflow_provider_mlsql.hooks.submit import Submitter
-        from mlsql_runtime.launch.job import Job
+        from airflow_provider_mlsql.hooks.spark_submit import Submitter
+        from mlsql_runtime.submission.client_mode import Job
 
         if self.is_cluster:
             return self.cluster_job(plan, secrets, task=plan.job_id).run()
@@ -99,7 +99,7 @@ class MLSQLHook(BaseHook):
     @property
     def is_cluster(self) -> bool:
         """Whether the driver runs on the cluster."""
-        from airflow_provider_mlsql.hooks.submit import SubmitHook
+        from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
 
         return SubmitHook(conn_id=self.spark_conn_id).deploy_mode == "cluster"
 
@@ -130,7 +130,7 @@ class MLSQLHook(BaseHook):
         return job
 
     def _announce(self, application: Application, status: Status) -> None:
-        from mlsql_runtime.launch.announcement import Announcement
+        from mlsql_runtime.submission.announcement import Announcement
 
         if self._on_started is not None:
             page = status.url  # it leads to the history when the application is over
@@ -147,8 +147,8 @@ class MLSQLHook(BaseHook):
 
         :raises InputError: when the connection names no master.
         """
-        from airflow_provider_mlsql.hooks.submit import SubmitHook
-        from mlsql_runtime.launch.job import LOCAL
+        from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
+        from mlsql_runtime.submission.client_mode import LOCAL
 
         submit = SubmitHook(conn_id=self.spark_conn_id)
         if submit.master.endswith("://"):

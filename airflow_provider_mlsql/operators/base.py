@@ -20,7 +20,7 @@ from mlsql_runtime.plan import Attempt, Load, Plan, Predict, Save, Secrets, Stat
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_mlsql.operators.cluster import ClusterRun
+    from airflow_provider_mlsql.operators.cluster_run import ClusterRun
     from mlsql_runtime.result import RunResult
 
 NO_CONF: Mapping[str, str] = {}
@@ -129,7 +129,7 @@ class MLSQLOperator(BaseOperator):
         return self._hook
 
     def _on_cluster(self, context: Context, hook: MLSQLHook, plan: Plan, secrets: Secrets) -> ClusterRun:
-        from airflow_provider_mlsql.operators.cluster import ClusterRun
+        from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 
         deferrable = settings.getboolean("operators", "default_deferrable", fallback=False)
         job = hook.cluster_job(plan, secrets, task=plan.job_id.rpartition("/")[0])

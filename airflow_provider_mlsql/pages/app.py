@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_mlsql.links import root_path
-from airflow_provider_mlsql.pages.found import Found, find
 from airflow_provider_mlsql.pages.html import manifest_page, message_page
+from airflow_provider_mlsql.pages.manifests import Found, find
 from airflow_provider_mlsql.pages.task import NothingToShow, TaskKey, versions_of
 from mlsql_runtime.codec import encode
 

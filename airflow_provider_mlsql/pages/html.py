@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from airflow_provider_mlsql.pages.found import Found
+    from airflow_provider_mlsql.pages.manifests import Found
     from airflow_provider_mlsql.pages.task import TaskKey
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.named import ModelVersion, versions_named
+from airflow_provider_mlsql.xcom_versions import ModelVersion, versions_named
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

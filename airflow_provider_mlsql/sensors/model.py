@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
-    from mlsql_runtime.store.awaiting import Answer, Awaited
+    from mlsql_runtime.store.version_watch import Answer, Awaited
 
 _CONDITIONS = (
     "min_version",
@@ -112,8 +112,8 @@ class MLSQLModelSensor(BaseSensorOperator):
         return seen.xcom_value
 
     def poke(self, context: Context) -> PokeReturnValue:
-        from mlsql_runtime.store.awaiting import Watch
-        from mlsql_runtime.store.read import open_model_path
+        from mlsql_runtime.store.version_watch import Watch
+        from mlsql_runtime.store.versions import open_model_path
 
         watch = Watch(open_model_path(str(self.model_path)))
         watch.refresh()
@@ -161,7 +161,7 @@ class MLSQLModelSensor(BaseSensorOperator):
 
     def _check_files(self, version: int) -> None:
         from mlsql_runtime.store import layout
-        from mlsql_runtime.store.read import open_model_path, read_manifest, verify
+        from mlsql_runtime.store.versions import open_model_path, read_manifest, verify
 
         root = open_model_path(str(self.model_path))
         verify(layout.version_dir(root, version), read_manifest(root, version).files)

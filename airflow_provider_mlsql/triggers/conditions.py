@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.store.awaiting import Awaited
+from mlsql_runtime.store.version_watch import Awaited
 
 _NOTHING = (None, "", "None")
 

@@ -15,8 +15,8 @@ from airflow_provider_mlsql.triggers.polling import Poller, polling
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.result import as_xcom
-from mlsql_runtime.store.awaiting import Answer, Mark, News, Watch, failed
 from mlsql_runtime.store.manifest import Manifest
+from mlsql_runtime.store.version_watch import Answer, Mark, News, Watch, failed
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.store.awaiting import Watch
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.version_watch import Watch
 
 T = TypeVar("T")
 Ask = Callable[[Watch], T]

@@ -142,9 +142,9 @@ def _context_began(folder: Path) -> float:
 def run_mlsql(folder: Path) -> dict[str, float]:
     """A training of one group, as :class:`MLSQLHook` submits it."""
     begun = time.time()
-    from mlsql_runtime.launch.job import Job, Submission
-    from mlsql_runtime.launch.spark_submit import SparkSubmit
     from mlsql_runtime.plan import Load, Plan, Secrets, Train
+    from mlsql_runtime.submission.client_mode import Job, Submission
+    from mlsql_runtime.submission.spark_submit import SparkSubmit
 
     log = Log({"] Spark ": "session", "] (2/2) ": "loaded", "train: 1 fit group": "written"})
 

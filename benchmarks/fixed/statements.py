@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from fixed.start import MASTER, sample
-from mlsql_runtime.launch.job import Job
-from mlsql_runtime.launch.spark_submit import SparkSubmit
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Register, Save, Secrets, Select, Statement, Train
+from mlsql_runtime.submission.client_mode import Job
+from mlsql_runtime.submission.spark_submit import SparkSubmit
 
 TRAIN = """
 import os, mlsql

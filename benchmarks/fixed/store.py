@@ -14,14 +14,14 @@ from measure import Timed, interleaved
 from trained import manifest
 
 from mlsql_runtime import codec
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.awaiting import Awaited, Watch
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.publish import claimed
-from mlsql_runtime.store.read import look_into, read_manifest, versions
 from mlsql_runtime.store.staging import staging
 from mlsql_runtime.store.summary import summarize
+from mlsql_runtime.store.version_watch import Awaited, Watch
+from mlsql_runtime.store.versions import look_into, read_manifest, versions
 
 VERSIONS = (1, 100, 10_000)
 SIZES = {"1 MB": 10**6, "1 GB": 10**9}

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.feed.vectors import Parts, from_parts
-from mlsql_runtime.scoring import transport
+from mlsql_runtime.scoring import arrow_batching as transport
 from scorers.cases import Case
 from scorers.ways import Way, in_spark
 
@@ -61,7 +61,7 @@ def nothing(table: "DataFrame", name: str = NOTHING) -> Way:
 
 
 def nothing_measured(table: "DataFrame") -> Way:
-    """The same, in batches that Spark measures after every row, as it does by itself (``scoring/transport.py``)."""
+    """The same, in batches that Spark measures after every row, as it does by itself (``scoring/arrow_batching.py``)."""
     way, conf = nothing(table, MEASURED), table.sparkSession.conf
 
     def run() -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from measure import interleaved
 
 from mlsql_runtime.feed.vectors import common_width, to_matrix
-from mlsql_runtime.scoring.loading import load_function
+from mlsql_runtime.scoring.function_loader import load_function
 from mlsql_runtime.store.manifest import FunctionRecord
 from scorers.cases import BLOCK, Case, block
 from scorers.peers import BATCH_SIZE

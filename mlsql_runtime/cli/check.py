@@ -74,7 +74,7 @@ def _document(error: MLSQLError) -> dict[str, Any]:
 
 def _missing(compiled: Any) -> list[MLSQLError]:
     from mlsql_runtime.plan import Plan
-    from mlsql_runtime.precheck import problems
+    from mlsql_runtime.submission.precheck import problems
 
     plan = Plan(job_id="mlsql check", statements=compiled.statements)
     return [compiled.located(error) for error in problems(plan, True, compiled.secrets)]

@@ -11,7 +11,7 @@ from mlsql_runtime.cli.output import cell, print_fields, print_json, print_table
 from mlsql_runtime.cli.parameters import json_option
 
 if TYPE_CHECKING:
-    from mlsql_runtime.store.differences import Compared, Comparison, Difference, Value
+    from mlsql_runtime.store.compare_versions import Compared, Comparison, Difference, Value
 
 _DIGEST = 64  # hexadecimal digits, of which people compare the first
 _SHOWN_OF_DIGEST = 12
@@ -30,8 +30,8 @@ def diff(path: str, before: int, after: int, as_json: bool) -> None:
     Example:
       mlsql models diff /models/spam 4 5
     """
-    from mlsql_runtime.store.differences import compare
-    from mlsql_runtime.store.read import look_into
+    from mlsql_runtime.store.compare_versions import compare
+    from mlsql_runtime.store.versions import look_into
 
     comparison = compare(look_into(path).root, before, after)
     if as_json:

@@ -122,7 +122,7 @@ def _statement(
 
 def look_here() -> Found:
     """Java, spark-submit and the Python that starts jobs. No JVM of Spark is started."""
-    from mlsql_runtime.launch.job import submit_environment
+    from mlsql_runtime.submission.client_mode import submit_environment
 
     problems: list[str] = []
     java = _java(problems)
@@ -152,10 +152,10 @@ def _java(problems: list[str]) -> str | None:
 
 
 def _look_there(statement: Preflight, master: str, conf: dict[str, str]) -> PreflightResult:
-    from mlsql_runtime.launch.job import Job
-    from mlsql_runtime.launch.spark_submit import SparkSubmit
     from mlsql_runtime.plan import Plan, Secrets
     from mlsql_runtime.result import PreflightResult
+    from mlsql_runtime.submission.client_mode import Job
+    from mlsql_runtime.submission.spark_submit import SparkSubmit
 
     plan = Plan(job_id=f"doctor/{secrets.token_hex(4)}", statements=(statement,))
     with interruptible(), JobProgress() as progress:

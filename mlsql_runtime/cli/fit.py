@@ -99,7 +99,7 @@ def _request(
     from mlsql_runtime.local.request import TABLE, VALIDATION, Request
     from mlsql_runtime.local.source import parse_source
     from mlsql_runtime.plan import FileFeed, PythonEnv, Train, one_script
-    from mlsql_runtime.store.location import Location
+    from mlsql_runtime.storage.location import Location
     from mlsql_runtime.store.requirements import read_requirements
 
     statement = Train(

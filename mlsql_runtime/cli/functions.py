@@ -45,9 +45,9 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
       mlsql functions /models/spam jack
     """
     from mlsql_runtime.store.history import read_history
-    from mlsql_runtime.store.read import look_into
     from mlsql_runtime.store.refusals import never_registered
     from mlsql_runtime.store.summary import summarize_functions
+    from mlsql_runtime.store.versions import look_into
 
     root = look_into(path).root
     if name is not None:
@@ -126,8 +126,8 @@ def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: 
     Example:
       mlsql rollback /models/spam jack --to 2 --reason "scores too low"
     """
-    from mlsql_runtime.store.read import look_into
     from mlsql_runtime.store.rollback import choose_rollback, roll_back
+    from mlsql_runtime.store.versions import look_into
 
     root = look_into(path).root
     chosen = choose_rollback(root, name, to)

@@ -21,9 +21,9 @@ from mlsql_runtime.errors import StorageError, to_json
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.pruning import Pruning
-    from mlsql_runtime.store.read import Contents
     from mlsql_runtime.store.summary import Meaning, VersionDetails, VersionSummary
     from mlsql_runtime.store.verification import FileCheck, FunctionCheck, VersionCheck
+    from mlsql_runtime.store.versions import Contents
 
 _LIMIT = 20
 
@@ -77,8 +77,8 @@ def list_versions(path: str, limit: int, as_json: bool) -> int:
     Example:
       mlsql models /models/spam --limit 5
     """
-    from mlsql_runtime.store.read import look_into
     from mlsql_runtime.store.summary import summarize
+    from mlsql_runtime.store.versions import look_into
 
     listing = summarize(look_into(path), limit)
     if as_json:
@@ -134,8 +134,8 @@ def show(path: str, version: int | None, log: int | None, as_json: bool) -> None
     Example:
       mlsql models show /models/spam 7 --log 0
     """
-    from mlsql_runtime.store.read import look_into
     from mlsql_runtime.store.summary import read_details, read_log
+    from mlsql_runtime.store.versions import look_into
 
     contents = look_into(path)
     if log is not None:
@@ -231,9 +231,9 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
     Example:
       mlsql models verify /models/spam --all
     """
-    from mlsql_runtime.store.read import look_into
     from mlsql_runtime.store.summary import read_pointers
     from mlsql_runtime.store.verification import check_orphans, check_version
+    from mlsql_runtime.store.versions import look_into
 
     if every and version is not None:
         raise click.UsageError("give a VERSION or --all, not both")
@@ -273,7 +273,7 @@ def _one_version(contents: Contents, version: int | None) -> int:
 
     :raises VersionNotFound: when there is none; a damaged manifest is left to the check.
     """
-    from mlsql_runtime.store.read import read_manifest, version_state
+    from mlsql_runtime.store.versions import read_manifest, version_state
 
     if version is not None and version in contents.versions and version_state(contents.root, version) == "complete":
         return version
@@ -283,7 +283,7 @@ def _one_version(contents: Contents, version: int | None) -> int:
 
 def _complete(contents: Contents, limit: int | None = None) -> list[int]:
     """The newest complete versions; all of them without a limit."""
-    from mlsql_runtime.store.read import version_state
+    from mlsql_runtime.store.versions import version_state
 
     found: list[int] = []
     for number in contents.versions:
@@ -343,7 +343,7 @@ def prune(path: str, keep: int, dry_run: bool, as_json: bool) -> None:
       mlsql models prune /models/spam --keep 5 --dry-run
     """
     from mlsql_runtime.store.pruning import choose_pruning, remove_pruned
-    from mlsql_runtime.store.read import look_into
+    from mlsql_runtime.store.versions import look_into
 
     root = look_into(path).root
     pruning = choose_pruning(root, keep)

@@ -97,9 +97,9 @@ def check_master(master: str) -> None:
 
 
 def _run(source: Script, compiled: Compiled, rows: int, master: str, conf: dict[str, str]) -> RunResult:
-    from mlsql_runtime.launch.job import Job
-    from mlsql_runtime.launch.spark_submit import SparkSubmit
     from mlsql_runtime.plan import Plan, signed
+    from mlsql_runtime.submission.client_mode import Job
+    from mlsql_runtime.submission.spark_submit import SparkSubmit
 
     plan = Plan(job_id=_job_id(source), statements=signed(compiled.showing(rows), who()))
     with interruptible(), JobProgress() as progress:

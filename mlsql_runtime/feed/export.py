@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.facts import TableFacts, Watch
 from mlsql_runtime.feed.node_files import bring_files
+from mlsql_runtime.feed.table_facts import TableFacts, Watch
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.plan import FileFeed
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mlsql_runtime.errors import StorageError
 from mlsql_runtime.feed.table_files import data_files
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 # Where Spark keeps what belongs to the application on this node, and goes with it: standalone, YARN, all others.
 _FOLDERS = ("SPARK_EXECUTOR_DIRS", "LOCAL_DIRS", "SPARK_LOCAL_DIRS")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError, IntegrityError, KafkaUnavailable
-from mlsql_runtime.feed import messages
+from mlsql_runtime.feed import records as messages
 from mlsql_runtime.feed.json_lines import read_json_text
 from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.kafka.client_errors import explained
 from mlsql_runtime.kafka.clients import open_consumer
-from mlsql_runtime.kafka.problems import explained
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, IntegrityError, KafkaRefused
-from mlsql_runtime.feed import messages
-from mlsql_runtime.feed.facts import TableFacts, Watch
-from mlsql_runtime.feed.messages import RECORD_BYTES, Stamp
+from mlsql_runtime.feed import records as messages
 from mlsql_runtime.feed.receive import Span
+from mlsql_runtime.feed.records import RECORD_BYTES, Stamp
+from mlsql_runtime.feed.table_facts import TableFacts, Watch
 from mlsql_runtime.feed.table_topic import Part, TableTopic
+from mlsql_runtime.kafka.client_errors import explained
 from mlsql_runtime.kafka.clients import open_producer
-from mlsql_runtime.kafka.problems import explained
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:

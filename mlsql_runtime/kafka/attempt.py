@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlsql_runtime.kafka.problems import LostAtLogin, is_final
+from mlsql_runtime.kafka.client_errors import LostAtLogin, is_final
 
 _LOGGER = logging.getLogger("kafka")
 _LOGGER.addHandler(logging.NullHandler())  # a process without logging is not told of every reconnection

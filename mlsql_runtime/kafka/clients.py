@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlsql_runtime.errors import InputError, KafkaUnavailable
 from mlsql_runtime.kafka.attempt import connecting
-from mlsql_runtime.kafka.problems import explain
+from mlsql_runtime.kafka.client_errors import explain
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:

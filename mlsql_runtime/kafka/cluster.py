@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.kafka.facts import Broker, ClusterDescription
-from mlsql_runtime.kafka.problems import explained
+from mlsql_runtime.kafka.client_errors import explained
+from mlsql_runtime.kafka.descriptions import Broker, ClusterDescription
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mlsql_runtime.errors import InputError, KafkaRefused
-from mlsql_runtime.kafka.facts import OffsetChange
+from mlsql_runtime.kafka.client_errors import explain, explained, raise_all
+from mlsql_runtime.kafka.descriptions import OffsetChange
 from mlsql_runtime.kafka.groups import asked, fetch_offsets, list_groups, offset_ranges, raw_group
-from mlsql_runtime.kafka.problems import explain, explained, raise_all
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import as_names
 

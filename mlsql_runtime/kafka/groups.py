@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.kafka.facts import CommittedOffset, Group, GroupDescription, GroupLag, Member, PartitionLag
-from mlsql_runtime.kafka.problems import explain_text, explained, nearest, raise_all
+from mlsql_runtime.kafka.client_errors import explain_text, explained, nearest, raise_all
+from mlsql_runtime.kafka.descriptions import CommittedOffset, Group, GroupDescription, GroupLag, Member, PartitionLag
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import as_names, partitions_of, require_topic
 

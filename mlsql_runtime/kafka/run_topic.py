@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.events import say
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.groups import delete_groups
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics, topics_with_prefix
-from mlsql_runtime.live import say
 from mlsql_runtime.plan import KafkaFeed, Secrets
 
 MAX_PARTITIONS = 12  # as a default; more do not make one broker faster

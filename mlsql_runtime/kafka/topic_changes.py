@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, KafkaRefused, did_you_mean
-from mlsql_runtime.kafka.problems import explain_code, explain_text, explained
+from mlsql_runtime.kafka.client_errors import explain_code, explain_text, explained
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import (
     LEADER_SECONDS,

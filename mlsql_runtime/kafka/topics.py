@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable
-from mlsql_runtime.kafka.facts import Config, Partition, TopicDescription
-from mlsql_runtime.kafka.problems import client, explain_code, explained, nearest, raise_all
+from mlsql_runtime.kafka.client_errors import client, explain_code, explained, nearest, raise_all
+from mlsql_runtime.kafka.descriptions import Config, Partition, TopicDescription
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def wait_for_topic(
 ) -> int:
     """Wait until the topic exists, its partitions have leaders, and it holds ``records`` records; answers how many it holds.
 
-    Records are counted by offsets: see :class:`~mlsql_runtime.kafka.facts.TopicDescription`.
+    Records are counted by offsets: see :class:`~mlsql_runtime.kafka.descriptions.TopicDescription`.
 
     :raises KafkaUnavailable: when that takes longer than ``seconds``.
     """

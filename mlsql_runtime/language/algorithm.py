@@ -12,10 +12,10 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import kafka_feed, split_options
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options, boolean, choice, not_negative, number, positive, whole
-from mlsql_runtime.language.refusals import algorithm_problem
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import Source
+from mlsql_runtime.language.unsupported import algorithm_problem
 from mlsql_runtime.plan import (
     FUNCTIONS_RUN,
     RESOURCE,

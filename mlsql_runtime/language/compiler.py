@@ -9,7 +9,8 @@ from typing import Any
 
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
-from mlsql_runtime.language import algorithm, queries, refusals, syntax, tables
+from mlsql_runtime.language import algorithm, queries, syntax, tables
+from mlsql_runtime.language import unsupported as refusals
 from mlsql_runtime.language.grammar import parse
 from mlsql_runtime.language.includes import KINDS, MAX_DEPTH, find_included, read_included
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, split, start_of

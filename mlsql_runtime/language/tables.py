@@ -8,7 +8,8 @@ from typing import Any
 from lark import Token
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.language import refusals, syntax
+from mlsql_runtime.language import syntax
+from mlsql_runtime.language import unsupported as refusals
 from mlsql_runtime.language.options import Options, whole
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse

@@ -18,14 +18,14 @@ from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
 from mlsql_runtime.local.source import Source, check_options, check_there, find_files
 from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
+from mlsql_runtime.run_context import system_params
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
 from mlsql_runtime.script.environments import interpreter_of
+from mlsql_runtime.script.imports import NO_FEED, lacks, needs
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
-from mlsql_runtime.script.needs import NO_FEED, lacks, needs
-from mlsql_runtime.steps.columns import check_columns, feature_column
-from mlsql_runtime.steps.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
-from mlsql_runtime.steps.job import system_params
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.training.columns import check_columns, feature_column
+from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
 
 Say = Callable[[str], None]
 
@@ -146,7 +146,7 @@ def _bring(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _B
 
 def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _Brought:
     from mlsql_runtime.local.tables import check_width, hold_out, read_table, write_table
-    from mlsql_runtime.steps.data_format import choose_format
+    from mlsql_runtime.training.data_format import choose_format
 
     statement = request.statement
     table = read_table(request.data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlsql_runtime.local.source import Source
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import FitStatus
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 TABLE, VALIDATION = "data", "validate"  # the names of the tables in the statement
 

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from mlsql_runtime.errors import DataError, InputError, did_you_mean
 from mlsql_runtime.plan import parse_table_ref
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 # Format to its reader options that work without Spark.
 FORMATS: Mapping[str, tuple[str, ...]] = {

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.feed.export import Exported
 from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.handlers.tables import load
 from mlsql_runtime.local.request import TABLE, VALIDATION, Request
 from mlsql_runtime.local.source import Source
 from mlsql_runtime.plan import Load, Plan
+from mlsql_runtime.run_context import Job
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.steps.columns import check_columns
-from mlsql_runtime.steps.data import training_data, with_format
-from mlsql_runtime.steps.group import DATA, VALIDATE
-from mlsql_runtime.steps.job import Job
-from mlsql_runtime.steps.tables import load
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.training.columns import check_columns
+from mlsql_runtime.training.data import training_data, with_format
+from mlsql_runtime.training.group import DATA, VALIDATE
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -2,9 +2,9 @@
 
 from mlsql_runtime.plan.builtin import BUILTINS, builtin_name, builtin_script, estimator_problems, one_script
 from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
-from mlsql_runtime.plan.environment import FUNCTIONS_RUN, MAX_SEED, PythonEnv, archive_name, joined, packages, without_passwords
-from mlsql_runtime.plan.properties import check_property, is_secret
+from mlsql_runtime.plan.python_env import FUNCTIONS_RUN, MAX_SEED, PythonEnv, archive_name, joined, packages, without_passwords
 from mlsql_runtime.plan.secrets import Secrets
+from mlsql_runtime.plan.spark_properties import check_property, is_secret
 from mlsql_runtime.plan.statements import (
     MAX_SHOWN,
     RESOURCE,

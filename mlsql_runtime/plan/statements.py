@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.builtin import builtin_name, estimator_problems
-from mlsql_runtime.plan.environment import PythonEnv
+from mlsql_runtime.plan.python_env import PythonEnv
 
 MAX_SHOWN = 1000  # rows that a result may carry
 TEXT_FORMATS = ("json", "csv")  # that a table's text can be in

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mlsql_runtime.script.libraries import settings
+from mlsql_runtime.script.thread_limits import settings
 
 
 def keep_to(cores: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
-from mlsql_runtime.scoring import transport
+from mlsql_runtime.scoring import arrow_batching as transport
 from mlsql_runtime.store.manifest import FunctionRecord
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def make_udf(record: FunctionRecord) -> Any:
         from pyspark import TaskContext
 
         from mlsql_runtime.scoring.cores import keep_to
-        from mlsql_runtime.scoring.loading import load_document
+        from mlsql_runtime.scoring.function_loader import load_document
 
         context = TaskContext.get()
         if context:

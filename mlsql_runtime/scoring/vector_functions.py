@@ -26,7 +26,7 @@ from mlsql_runtime.feed.vectors import (
     to_lists,
     widths,
 )
-from mlsql_runtime.scoring import transport
+from mlsql_runtime.scoring import arrow_batching as transport
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,8 +14,8 @@ from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.plan import builtin_name, builtin_script
 from mlsql_runtime.script.project import FILE, POINTS, EntryPoint, Project, read_project
-from mlsql_runtime.script.zipped import read_zip
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.script.zip_files import read_zip
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import ScriptFacts
 
 MAX_BYTES = 64 << 20

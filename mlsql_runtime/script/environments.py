@@ -31,8 +31,8 @@ from typing import IO
 
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv, packages, without_passwords
+from mlsql_runtime.script.child_process import PACKAGE, start
 from mlsql_runtime.script.interpreter import executable, inherited_environment
-from mlsql_runtime.script.supervised import PACKAGE, start
 
 VARIABLE = "MLSQL_ENVIRONMENTS"
 KEPT = 8  # environments of a node; those in use are kept anyway

@@ -16,12 +16,12 @@ from typing import IO
 from mlsql_runtime import HELPERS, codec
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.child_process import PACKAGE, start
 from mlsql_runtime.script.environments import interpreter_of
-from mlsql_runtime.script.imported import read_packages
 from mlsql_runtime.script.interpreter import inherited_environment
-from mlsql_runtime.script.libraries import is_notice, settings
+from mlsql_runtime.script.package_report import read_packages
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
-from mlsql_runtime.script.supervised import PACKAGE, start
+from mlsql_runtime.script.thread_limits import is_notice, settings
 
 TAIL_LINES = 100
 TAIL_CHARACTERS = 32 << 10

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)

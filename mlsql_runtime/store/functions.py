@@ -9,8 +9,8 @@ from typing import Literal
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, VersionNotFound
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import (
     POINTER_VERSION,
     CurrentPointer,

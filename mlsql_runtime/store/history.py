@@ -9,9 +9,9 @@ from typing import Literal
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import VersionNotFound
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir, functions, read_pointer
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import CurrentPointer, PointerMove, Refusal
 from mlsql_runtime.store.refusals import read_refusals
 

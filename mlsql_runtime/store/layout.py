@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from mlsql_runtime.errors import StorageError
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import pinned_versions, pins
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import VersionInfo, versions
+from mlsql_runtime.store.versions import VersionInfo, versions
 
 STALE = timedelta(days=7)
 

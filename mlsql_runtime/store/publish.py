@@ -10,11 +10,11 @@ from datetime import datetime, timedelta, timezone
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import JobFailed
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import Claim, read_claim
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest
-from mlsql_runtime.store.read import read_manifest, version_state
+from mlsql_runtime.store.versions import read_manifest, version_state
 
 CLOCKS = timedelta(hours=1)  # by which those of two hosts may differ
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from mlsql_runtime import codec
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, Refusal, Refusals, load
 
 KEPT = 100  # for each function: a gate may refuse every night

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlsql_runtime.errors import InputError, StorageError
 from mlsql_runtime.plan import packages
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 
 def read_requirements(path: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mlsql_runtime.errors import StorageError, VersionNotFound
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.functions import function_dir, read_function
 from mlsql_runtime.store.history import registered_pointer
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import CurrentPointer, FunctionRecord, PointerMove
-from mlsql_runtime.store.read import read_manifest, verify
+from mlsql_runtime.store.versions import read_manifest, verify
 
 
 @dataclass(frozen=True)

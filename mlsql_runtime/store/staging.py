@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed, ScriptFailed, StorageError
-from mlsql_runtime.live import say
+from mlsql_runtime.events import say
 from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.location import Location
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any, Literal
 from mlsql_runtime import errors
 from mlsql_runtime.errors import FormatError, MLSQLError, VersionNotFound
 from mlsql_runtime.result import Best, FitStatus
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import Claim, read_claim
 from mlsql_runtime.store.functions import read_function, read_pointer
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import (
     CurrentPointer,
     DataFacts,
@@ -29,7 +29,7 @@ from mlsql_runtime.store.manifest import (
     ScriptFacts,
     load,
 )
-from mlsql_runtime.store.read import Contents, read_manifest
+from mlsql_runtime.store.versions import Contents, read_manifest
 
 State = Literal["complete", "failed", "unfinished", "unreadable"]
 ErrorFacts = Mapping[str, Any]  # as errors.to_json writes it

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlsql_runtime.errors import FormatError, IntegrityError, MLSQLError, StorageError, VersionNotFound
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir, read_function
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FileEntry, Manifest
-from mlsql_runtime.store.read import read_manifest, verify
 from mlsql_runtime.store.summary import Meaning, Pointers
+from mlsql_runtime.store.versions import read_manifest, verify
 
 Problem = Literal["missing", "different", "damaged", "unreadable"]
 

@@ -12,7 +12,7 @@ from support.deployment import Deployment, deployed
 from support.stores import T0, Store
 from support.waiting import GatedFileSystem, gated
 
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claimed
 

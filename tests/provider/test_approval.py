@@ -7,8 +7,8 @@ from typing import Any
 
 from support.deployment import Deployment
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_pointer
-from mlsql_runtime.store.location import Location
 
 DAG = "mlsql_human_approval"
 QUIET = "nobody_answers"

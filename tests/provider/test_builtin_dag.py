@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from support.airflow import Airflow
 
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import read_manifest
 
 
 def test_estimators_are_compared_and_the_best_answers(airflow: Airflow, tmp_path: Path) -> None:

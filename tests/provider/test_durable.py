@@ -10,8 +10,8 @@ from support.deployment import Deployment
 from support.workbench import SAMPLE, Script, processes_with
 
 from mlsql_runtime.result import as_xcom
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest, versions
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import read_manifest, versions
 
 # Group 1, when it runs for the first time, waits to be lost.
 SOURCE = """

@@ -18,11 +18,11 @@ from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFailed
-from mlsql_runtime.launch.processes import marked
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train, dump_plan
 from mlsql_runtime.result import TrainResult
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import latest_version
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import latest_version
+from mlsql_runtime.submission.processes import marked
 
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"
 

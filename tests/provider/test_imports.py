@@ -46,8 +46,8 @@ def test_the_runtime_runs_without_airflow() -> None:
     code = """
 import sys
 sys.modules["airflow"] = None  # importing it raises ImportError
-import mlsql_runtime.app, mlsql_runtime.engine, mlsql_runtime.precheck
-import mlsql_runtime.store.awaiting, mlsql_runtime.steps.fit_group
+import mlsql_runtime.app, mlsql_runtime.engine, mlsql_runtime.submission.precheck
+import mlsql_runtime.store.version_watch, mlsql_runtime.training.group_task
 """
     assert "mlsql_runtime" in loaded_by(code)
 
@@ -56,8 +56,8 @@ def test_plans_and_the_store_need_no_pyspark() -> None:
     code = """
 import sys
 sys.modules["pyspark"] = None
-import mlsql_runtime.plan, mlsql_runtime.result, mlsql_runtime.precheck
-import mlsql_runtime.store.publish, mlsql_runtime.store.read, mlsql_runtime.store.awaiting
+import mlsql_runtime.plan, mlsql_runtime.result, mlsql_runtime.submission.precheck
+import mlsql_runtime.store.publish, mlsql_runtime.store.versions, mlsql_runtime.store.version_watch
 """
     assert "fsspec" in loaded_by(code)
 

@@ -22,7 +22,7 @@ from support.brokers import secure_options
 from airflow_provider_mlsql import get_provider_info
 from airflow_provider_mlsql.hooks.kafka import TEST_SECONDS, KafkaHook
 from mlsql_runtime.errors import InputError, KafkaUnavailable
-from mlsql_runtime.kafka.facts import plain
+from mlsql_runtime.kafka.descriptions import plain
 
 Connect = Callable[..., str]
 

@@ -17,9 +17,9 @@ from support.workbench import SAMPLE, Script, processes_with
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError, JobFailed, KafkaRefused, KafkaUnavailable
-from mlsql_runtime.launch.processes import marked
 from mlsql_runtime.plan import Plan, dump_plan
 from mlsql_runtime.result import as_xcom
+from mlsql_runtime.submission.processes import marked
 
 if TYPE_CHECKING:
     from broker import Broker

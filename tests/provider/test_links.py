@@ -12,8 +12,8 @@ from support.stores import Store
 from support.workbench import SAMPLE, Script
 
 from airflow_provider_mlsql.links import SparkUILink, manifest_url
-from airflow_provider_mlsql.named import ModelVersion, versions_named
-from mlsql_runtime.launch.announcement import Announcement
+from airflow_provider_mlsql.xcom_versions import ModelVersion, versions_named
+from mlsql_runtime.submission.announcement import Announcement
 
 LINKED = """
 from airflow.sdk import DAG

@@ -8,9 +8,9 @@ from support.airflow import Airflow
 from support.deployment import Deployment
 from support.workbench import EXAMPLES, SAMPLE
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.store.versions import read_manifest
 
 DAG = "mlsql_dynamic_mapping"
 

@@ -25,7 +25,7 @@ from support.waiting import CONTEXT, fail, half_written, publish, wait_deferred,
 from airflow_provider_mlsql.operators.base import job_id
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, StorageError, TrainingFailed
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 
 def poke(tmp_path: Path, **arguments: Any) -> PokeReturnValue:

@@ -28,7 +28,7 @@ from support.waiting import (
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelEventTrigger, MLSQLModelTrigger
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 Gate = type[GatedFileSystem]
 

@@ -32,7 +32,7 @@ from support.waiting import (
 from support.workbench import EXAMPLES, SAMPLE
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelEventTrigger, MLSQLModelTrigger
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import claimed
 
 Gate = type[GatedFileSystem]

@@ -11,8 +11,8 @@ from support.airflow import Airflow
 from support.deployment import Deployment
 from support.events import task_states
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
-from mlsql_runtime.store.location import Location
 
 DAG = "mlsql_trigger_with_params"
 

@@ -12,7 +12,7 @@ from support.waiting import fire, publish, until
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
 from airflow_provider_mlsql.triggers.polling import polling
-from mlsql_runtime.store.awaiting import Watch
+from mlsql_runtime.store.version_watch import Watch
 
 
 def pollers() -> list[str]:

@@ -15,10 +15,10 @@ from support.deployment import Deployment
 from support.events import asset_events, task_states
 from support.workbench import SAMPLE
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.history import read_history
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest, versions
+from mlsql_runtime.store.versions import read_manifest, versions
 
 DAG = "mlsql_scheduled_retraining"
 BACKFILLED = "retraining_backfilled"

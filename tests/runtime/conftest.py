@@ -21,8 +21,8 @@ from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import Outcome, run_script
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import (
     FORMAT_VERSION,
     DataFacts,

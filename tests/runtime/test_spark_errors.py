@@ -9,7 +9,7 @@ import pytest
 from mlsql_runtime.errors import DataError, InputError, JobFailed, to_json
 from mlsql_runtime.plan import Attempt
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import is_end, staging
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from support.environments import ARRAYS, make_venv, pack
 from support.workbench import DATA, Script
 
-from mlsql_runtime.launch.job import Job
-from mlsql_runtime.launch.spark_submit import SparkSubmit
 from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Train
 from mlsql_runtime.result import PreflightResult, TrainResult
+from mlsql_runtime.submission.client_mode import Job
+from mlsql_runtime.submission.spark_submit import SparkSubmit
 
 TRAIN = """
 import sys, mlsql, mlsql_model

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from support.cluster import standalone_cluster
 
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 GROUPS = 6
 APPLICATION = f"""
@@ -19,7 +19,7 @@ import json, os, sys, tempfile
 from pathlib import Path
 from pyspark.sql import SparkSession
 from mlsql_runtime.feed.node_files import application_dir, bring_files
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 master, uri = sys.argv[1:]
 

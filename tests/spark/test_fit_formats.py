@@ -25,7 +25,7 @@ from mlsql_runtime.local.source import Source
 from mlsql_runtime.local.tables import read_table, write_table
 from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.result import TrainResult
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -14,8 +14,8 @@ from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.topics import create_topic, delete_topics
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Register, Select, Train
 from mlsql_runtime.result import TrainResult
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import read_manifest
 
 if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings

@@ -14,10 +14,10 @@ from support.packages import index_settings, write_wheel
 from support.workbench import DATA, Script
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed
-from mlsql_runtime.launch.job import Job
-from mlsql_runtime.launch.spark_submit import SparkSubmit
 from mlsql_runtime.plan import Plan, Preflight, PythonEnv, Register, Secrets, Statement, Train
 from mlsql_runtime.result import PreflightResult, RunResult, TrainResult
+from mlsql_runtime.submission.client_mode import Job
+from mlsql_runtime.submission.spark_submit import SparkSubmit
 
 GOOD, BAD = "127.0.0.1", "127.0.0.2"
 TRAIN = "import only_here, mlsql, mlsql_model\nfor X, y in mlsql.read_batches(): pass\nmlsql_model.sk_save_model(1)"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlsql_runtime.steps.progress import told
+from mlsql_runtime.spark_progress import told
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

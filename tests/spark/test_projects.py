@@ -11,8 +11,8 @@ from support.workbench import Run, Script
 
 from mlsql_runtime.plan import Predict, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RegisterResult, TrainResult
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import read_manifest
 
 PROJECT = {
     "MLproject": """

@@ -14,10 +14,10 @@ from support.workbench import EXAMPLES, Run, Script
 
 from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Register, Train
 from mlsql_runtime.result import RegisterResult, RunResult, TrainResult
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import claimed
-from mlsql_runtime.store.read import read_manifest, verify, versions
 from mlsql_runtime.store.staging import remove_stagings
+from mlsql_runtime.store.versions import read_manifest, verify, versions
 
 if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings

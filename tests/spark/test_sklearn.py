@@ -20,9 +20,9 @@ from mlsql_runtime import engine
 from mlsql_runtime.language import compile_script
 from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Plan, Predict, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.store.versions import read_manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

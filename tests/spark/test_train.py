@@ -13,8 +13,8 @@ from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
 
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult, as_xcom
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import latest_version, read_failure, read_manifest, verify, versions
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import latest_version, read_failure, read_manifest, verify, versions
 
 BAYES = str(EXAMPLES / "train_bayes.py")
 SAVE = "import mlsql, mlsql_model; mlsql_model.sk_save_model({'a': 1});"

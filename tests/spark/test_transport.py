@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from mlsql_runtime.scoring.transport import BYTES, ROWS, measured, prepare
+from mlsql_runtime.scoring.arrow_batching import BYTES, ROWS, measured, prepare
 
 SPARKS = ("10000", "67108864b")
 UNMEASURED = ("10000", "2147483647")

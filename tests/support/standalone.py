@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import psutil
 
-from mlsql_runtime.launch.processes import MARK
+from mlsql_runtime.submission.processes import MARK
 from support.deployment import Deployment, deployed
 
 USER = "admin"

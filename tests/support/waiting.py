@@ -18,7 +18,7 @@ from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import Draft, claimed
 from support.stores import T0

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from support.standalone import Standalone
 from support.workbench import SAMPLE, Script
 
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import latest_version
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.versions import latest_version
 
 DAG = "slow_training"
 SLOW = """

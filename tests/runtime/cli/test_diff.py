@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mlsql_runtime.cli.main import main
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import DataFacts, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claimed
 

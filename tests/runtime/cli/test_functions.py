@@ -15,14 +15,14 @@ from support.model_commands import Capture, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.errors import StorageError, VersionNotFound
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.functions import read_function, read_pointer
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Refusal, ScriptFacts
 from mlsql_runtime.store.pruning import prune
-from mlsql_runtime.store.read import read_manifest
 from mlsql_runtime.store.refusals import add_refusal
 from mlsql_runtime.store.rollback import choose_rollback, roll_back
+from mlsql_runtime.store.versions import read_manifest
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 WHO = f"{getpass.getuser()}@{socket.gethostname()}"

@@ -13,8 +13,8 @@ import pytest
 from mlsql_runtime import __version__, errors
 from mlsql_runtime.cli.main import cli, exit_code, main
 from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.location import Location
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 Capture = pytest.CaptureFixture[str]

@@ -9,9 +9,9 @@ import pytest
 from support.model_commands import Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
-from mlsql_runtime.store.location import Location
-from mlsql_runtime.store.read import read_manifest
+from mlsql_runtime.store.versions import read_manifest
 
 
 def test_a_dry_run_removes_nothing_and_says_the_same(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from support.model_commands import Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.publish import claimed
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from support.model_commands import Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.location import Location
 
 
 def test_an_intact_version_is_verified(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:

@@ -18,8 +18,8 @@ from broker import Broker
 from support.workbench import EXAMPLES, SAMPLE, SEED, TESTS, processes_with
 
 from mlsql_runtime.cli.who import who
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.history import read_history
-from mlsql_runtime.store.location import Location
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlsql_runtime import codec
-from mlsql_runtime.feed.facts import encode_schema
+from mlsql_runtime.feed.table_facts import encode_schema
 from mlsql_runtime.feed.table_files import TableFiles
 
 SOME, ROWS, WIDTH = 500, 39_000, 1000

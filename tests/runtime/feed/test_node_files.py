@@ -9,7 +9,7 @@ import pytest
 
 from mlsql_runtime.errors import StorageError
 from mlsql_runtime.feed.node_files import bring_files, node_copy
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 
 
 def filled(place: Location) -> Location:
@@ -72,7 +72,7 @@ BRING = """
 import sys
 from pathlib import Path
 from mlsql_runtime.feed.node_files import bring_files
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 bring_files(Location.of(sys.argv[1]), Path(sys.argv[2]), lasting=False)
 """
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 
 from mlsql_runtime.errors import DataError, FormatError, InputError, IntegrityError, KafkaRefused, KafkaUnavailable
-from mlsql_runtime.feed.facts import TableFacts, encode_schema
 from mlsql_runtime.feed.reader import read_arrow, rebatch
 from mlsql_runtime.feed.receive import Span, receive, span_of
 from mlsql_runtime.feed.send import FEED_VERSION, FeedManifest, Sent, Target, deliver, send_manifest
-from mlsql_runtime.feed.survey import survey
+from mlsql_runtime.feed.table_facts import TableFacts, encode_schema
 from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.feed.topic_scan import survey
 from mlsql_runtime.feed.vectors import VECTOR_TYPE
 from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.groups import delete_groups
@@ -92,7 +92,7 @@ def test_missing_records_are_an_error_that_counts_them(target: Target) -> None:
 
 
 def test_records_of_other_rows_than_they_say_are_an_error(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlsql_runtime.feed import messages
+    from mlsql_runtime.feed import records as messages
 
     content = bytes(next(messages.encode(batch(range(3)), 10_000))[0])
     with open_producer(target.settings) as producer:

@@ -12,7 +12,7 @@ import pytest
 from mlsql_runtime.errors import InputError, KafkaRefused
 from mlsql_runtime.kafka import group_offsets, groups
 from mlsql_runtime.kafka.clients import open_consumer
-from mlsql_runtime.kafka.facts import CommittedOffset, OffsetChange, PartitionLag
+from mlsql_runtime.kafka.descriptions import CommittedOffset, OffsetChange, PartitionLag
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 Make = Callable[..., str]

@@ -16,8 +16,8 @@ from mlsql_runtime.errors import InputError, KafkaRefused
 from mlsql_runtime.feed.reader import read_arrow
 from mlsql_runtime.feed.receive import receive, span_of
 from mlsql_runtime.feed.send import Target, deliver
-from mlsql_runtime.feed.survey import survey
 from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.feed.topic_scan import survey
 from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, group_of, remove_run, run_topic, settings_of
 from mlsql_runtime.kafka.settings import KafkaSettings

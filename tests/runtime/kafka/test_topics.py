@@ -11,7 +11,7 @@ import pytest
 from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.kafka import topic_changes, topics
 from mlsql_runtime.kafka.clients import open_admin
-from mlsql_runtime.kafka.facts import Partition
+from mlsql_runtime.kafka.descriptions import Partition
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 Make = Callable[..., str]

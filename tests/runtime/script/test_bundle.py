@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.errors import InputError, ScriptNotFound
-from mlsql_runtime.launch.bundle import write_bundle
 from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, helper_names, read_bundle
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission.runtime_zip import write_bundle
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import mlsql_runtime
 from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.vectors import VECTOR_TYPE
 from mlsql_runtime.language import compile_script
-from mlsql_runtime.script.by_hand import outside_of_a_job
+from mlsql_runtime.script.outside_job import outside_of_a_job
 
 Run = Callable[..., Any]
 ROWS = 150

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from mlsql_runtime.plan import PythonEnv
-from mlsql_runtime.script import libraries
+from mlsql_runtime.script import thread_limits as libraries
 from mlsql_runtime.script.process import TAIL_LINES, CappedLog
 
 pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting

@@ -13,7 +13,7 @@ import pytest
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.script.bundle import MAX_BYTES, read_bundle
 from mlsql_runtime.script.project import read_project
-from mlsql_runtime.script.zipped import read_zip
+from mlsql_runtime.script.zip_files import read_zip
 
 MLPROJECT = """
 name: tutorial

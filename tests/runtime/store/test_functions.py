@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 import pytest
 
 from mlsql_runtime.errors import FormatError, VersionNotFound
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.history import read_history
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FunctionRecord, Refusal
-from mlsql_runtime.store.read import verify
 from mlsql_runtime.store.refusals import KEPT, add_refusal, never_registered, read_refusals
+from mlsql_runtime.store.versions import verify
 
 Package = Callable[..., FunctionRecord]
 

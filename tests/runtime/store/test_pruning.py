@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import FunctionRecord, Manifest
 from mlsql_runtime.store.pruning import STALE, prune
 from mlsql_runtime.store.publish import claimed
-from mlsql_runtime.store.read import latest_version, read_manifest, versions
+from mlsql_runtime.store.versions import latest_version, read_manifest, versions
 
 Publish = Callable[..., Manifest]
 

@@ -12,10 +12,10 @@ from datetime import datetime, timezone
 import pytest
 
 from mlsql_runtime.errors import JobFailed, StorageError
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.publish import CLOCKS, claimed, earlier_version
-from mlsql_runtime.store.read import latest_version, read_manifest, versions
+from mlsql_runtime.store.versions import latest_version, read_manifest, versions
 
 Publish = Callable[..., Manifest]
 BEFORE = datetime.now(timezone.utc)
@@ -60,7 +60,7 @@ def test_16_threads_claim_16_numbers(local_root: Location) -> None:
 
 CLAIMER = """
 import sys
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import claimed
 root = Location.of(sys.argv[1])
 print("ready", flush=True)

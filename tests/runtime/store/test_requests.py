@@ -8,14 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.awaiting import Awaited, Watch
-from mlsql_runtime.store.location import Location
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.pruning import prune
-from mlsql_runtime.store.read import look_into, read_manifest, verify, versions
 from mlsql_runtime.store.staging import staging
 from mlsql_runtime.store.summary import summarize
+from mlsql_runtime.store.version_watch import Awaited, Watch
+from mlsql_runtime.store.versions import look_into, read_manifest, verify, versions
 
 Counting = Callable[[], AbstractContextManager[list[str]]]
 Publish = Callable[..., Manifest]

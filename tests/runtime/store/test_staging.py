@@ -10,10 +10,10 @@ import pytest
 
 from mlsql_runtime.errors import InputError, JobFailed, TrainingFailed
 from mlsql_runtime.plan import Attempt
-from mlsql_runtime.store.location import Location
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.read import latest_version
 from mlsql_runtime.store.staging import remove_stagings, staging
+from mlsql_runtime.store.versions import latest_version
 
 Publish = Callable[..., Manifest]
 FIRST = Attempt(is_last=False)

@@ -17,8 +17,8 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from mlsql_runtime import engine
-from mlsql_runtime.feed.messages import read_stamp
 from mlsql_runtime.feed.receive import records_of, span_of
+from mlsql_runtime.feed.records import read_stamp
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import KafkaFeed, Plan, Select, Train

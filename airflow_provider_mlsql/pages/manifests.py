@@ -1,0 +1,73 @@
+"""What there is to show of a version: its manifest, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from airflow_provider_mlsql.xcom_versions import ModelVersion
+from mlsql_runtime.errors import MLSQLError, StorageError, VersionNotFound
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.manifest import Manifest
+from mlsql_runtime.store.versions import open_model_path, read_manifest
+
+NOT_SEEN, REMOVED, UNREADABLE = 404, 410, 500  # statuses of answers
+# An XCom must not have the API server ask other hosts.
+_STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hdfs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A version and its manifest. Without one, ``problem`` is a sentence that says why, and ``status`` is of the answer."""
+
+    model_path: str  # as people may read it
+    version: int
+    manifest: Manifest | None = None
+    problem: str | None = None
+    status: int = 200
+
+
+def find(model: ModelVersion) -> Found:
+    """Read the version's manifest, and nothing else but what explains that there is none."""
+    shown = without_password(model.model_path)
+    try:
+        if urlsplit(model.model_path).scheme.lower() not in _STORAGE:
+            status, problem = (
+                NOT_SEEN,
+                f"{shown} is no storage that this page reads; it reads paths and {', '.join(_STORAGE[1:])}",
+            )
+        else:
+            root = open_model_path(model.model_path)
+            try:
+                return Found(model_path=shown, version=model.version, manifest=read_manifest(root, model.version))
+            except VersionNotFound:
+                status, problem = _missing(root, model.version, shown)
+    except StorageError as error:  # its text is of a storage's own client, and may hold anything
+        cause = type(error.__cause__ or error).__name__
+        status, problem = UNREADABLE, f"the API server cannot read {shown}: {cause}; see its log"
+    except MLSQLError as error:
+        told = error.message.replace(model.model_path, shown)
+        status, problem = UNREADABLE, f"the API server cannot read the manifest: {told}"
+    except Exception as error:  # of a storage's own client; its text may hold anything
+        status, problem = UNREADABLE, f"the API server cannot read {shown}: {type(error).__name__}; see its log"
+    return Found(model_path=shown, version=model.version, problem=problem, status=status)
+
+
+def _missing(root: Location, version: int, shown: str) -> tuple[int, str]:
+    """Why a version that a task has named is not there."""
+    if layout.claimed_versions(root):
+        return REMOVED, f"{shown} no longer holds version {version}: a later training has removed it, as keep_versions told it to"
+    if root.is_local:
+        return NOT_SEEN, (
+            f"{shown} holds no model on the API server's machine; it is a path of the worker's machine, or was removed. "
+            "Manifests can be shown here when both see the storage, such as s3://bucket/path or a network mount"
+        )
+    return NOT_SEEN, f"{shown} holds no model; it was removed, or the API server's credentials show it other storage"
+
+
+def without_password(uri: str) -> str:
+    """A URI without the user and password in it."""
+    scheme, separator, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if separator else uri

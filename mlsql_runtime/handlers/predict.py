@@ -1,0 +1,175 @@
+"""predict: run a batch script over a table, once per partition, JSON lines in and JSON lines out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlsql_runtime import errors
+from mlsql_runtime.errors import DataError, ScriptFailed
+from mlsql_runtime.events import LiveAddress, LiveClient, LiveLog, say
+from mlsql_runtime.feed.export import spark_uri
+from mlsql_runtime.feed.lines import as_lines, read_lines
+from mlsql_runtime.handlers.library_versions import tell_other_versions
+from mlsql_runtime.plan import Predict, PythonEnv
+from mlsql_runtime.preflight.hosts import Flight, check_here, preflight, script_needs
+from mlsql_runtime.run_context import system_params
+from mlsql_runtime.scoring.arrow_batching import measured
+from mlsql_runtime.scoring.function_loader import local_model
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.script.process import run_script, scratch_dir
+from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.manifest import FileEntry
+from mlsql_runtime.store.staging import staging
+from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlsql_runtime.run_context import Job
+
+FAILED = "failed"  # folder of the staging where each failed partition leaves its error
+
+
+@dataclass(frozen=True)
+class _Task:
+    """Everything that a partition needs, as it travels inside the Spark task."""
+
+    statement: Predict
+    bundle: ScriptBundle
+    version: Location
+    alg_index: int
+    model_files: tuple[FileEntry, ...]
+    stage: Location
+    live: LiveAddress
+    task_cpus: int
+    flight: Flight
+
+
+def predict(statement: Predict, job: Job) -> None:
+    """Define the result table. Every partition's script has run when this returns.
+
+    :raises ScriptFailed: when a partition's script fails, or gives another number of rows than it got.
+    """
+    root = open_model_path(statement.model_path)
+    bundle = read_bundle(statement.script_path, statement.tag)
+    manifest = read_manifest(root, statement.model_version or job.trained.get(root.uri))
+    alg_index = choose_fit(manifest, statement.alg_index, root.uri)
+    version = layout.version_dir(root, manifest.version)
+    files = manifest.files_below(layout.model_dir(alg_index))
+    verify(version, files)
+    table = job.table(statement.table)
+    stage = job.cleanup.enter_context(staging(root, job.job_id)).folder
+    flight = preflight(job, script_needs(bundle, statement.python), stage)
+    fit = manifest.fit(alg_index)
+    tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
+    say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
+    target = spark_uri(stage / "predicted")
+    from pyspark.sql import functions as F
+
+    lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
+    with LiveLog(job.driver_host, job.bind_address) as live:
+        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus, flight)
+
+        def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from _run_partition(task, batches)
+
+        with measured(job.spark):
+            lines.mapInArrow(run_partition, "value string").write.text(target)
+    _raise_first_failure(stage)
+    if not any(size for name, size in (stage / "predicted").files().items() if name.startswith("part-")):
+        raise DataError(
+            f"predict: no row came of table '{statement.table}': it is empty, or the script wrote none", table=statement.table
+        )
+    job.define(statement.result, job.spark.read.option("mode", "FAILFAST").json(target))
+
+
+def _raise_first_failure(stage: Location) -> None:
+    failed = sorted((stage / FAILED).names(), key=int)
+    if failed:
+        raise errors.from_json(json.loads((stage / FAILED / failed[0]).read()))
+
+
+def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    partition = context.partitionId() if context else 0
+    folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
+    try:
+        check_here(task.flight)
+        rows = _write_lines(batches, folder / "data.json")
+        if rows:
+            _run_script(task, partition, folder)
+            yield from _read_lines(task.statement, folder / "output.json", partition, rows)
+    except (ScriptFailed, DataError) as error:  # a script's failure is a result: Spark would try it again
+        (task.stage / FAILED / str(partition)).replace(json.dumps(errors.to_json(error)).encode())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    rows = 0
+    with path.open("wb") as file:
+        for batch in batches:
+            rows += batch.num_rows
+            file.write(as_lines(batch.column(0)))
+    return rows
+
+
+def _run_script(task: _Task, partition: int, folder: Path) -> None:
+    source = local_model(task.version, task.alg_index, task.model_files)
+    model = folder / "model"
+    shutil.copytree(source, model)  # a copy of its own: what a script does to it stays here
+    python: PythonEnv = task.statement.python
+    script_input = ScriptInput(
+        protocol_version=PROTOCOL_VERSION,
+        role="predict",
+        params={
+            "fitParam": task.bundle.fill(task.statement.params, "fitParam.0"),
+            "kafkaParam": {},
+            "internalSystemParam": {
+                "tempDataLocalPath": str(folder / "data.json"),
+                "tempOutputLocalPath": str(folder / "output.json"),
+                "tempModelLocalPath": str(model),
+                "partition": str(partition),
+            },
+            "systemParam": dict(system_params(python)),
+        },
+    )
+    live = LiveClient(task.live, f"predict {partition}")
+    try:
+        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.send, task.task_cpus)
+    finally:
+        live.close()
+    if outcome.problem:
+        raise ScriptFailed(
+            f"the predict script {task.statement.script_path} failed on partition {partition}: {outcome.problem}",
+            tail=list(outcome.tail),
+        )
+
+
+def _read_lines(statement: Predict, path: Path, partition: int, rows_in: int) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    if not path.exists():
+        raise ScriptFailed(f"the predict script {statement.script_path} wrote no tempOutputLocalPath on partition {partition}")
+    rows_out = 0
+    with path.open("rb") as file:
+        for lines in read_lines(file, f"what the predict script {statement.script_path} wrote on partition {partition}"):
+            rows_out += len(lines)
+            yield pa.RecordBatch.from_arrays([lines], names=["value"])
+    if statement.same_rows and rows_out != rows_in:
+        raise DataError(
+            f"the predict script {statement.script_path} got {rows_in} rows on partition {partition} and wrote {rows_out}; "
+            "write one line per row, or say that the number may change",
+            expected=rows_in,
+            found=rows_out,
+        )

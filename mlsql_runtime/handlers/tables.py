@@ -1,0 +1,104 @@
+"""load, select and save: Spark does the work."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.events import say
+from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
+from mlsql_runtime.plan import Load, Save, Select
+from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
+from mlsql_runtime.scoring.function_loader import check_function
+from mlsql_runtime.scoring.udf import register_function
+from mlsql_runtime.scoring.vector_functions import register_called
+from mlsql_runtime.store.functions import read_function
+from mlsql_runtime.store.versions import open_model_path
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from mlsql_runtime.run_context import Job
+
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def load(statement: Load, job: Job) -> None:
+    """Any Spark reader format, or text that the statement holds."""
+    reader = job.spark.read.format(statement.format).options(**statement.options)
+    if statement.text is not None:
+        table = _read_text(statement, statement.text, job)
+    else:
+        table = reader.load(statement.path) if statement.path is not None else reader.load()
+    job.define(statement.table, table)
+
+
+def _read_text(statement: Load, text: str, job: Job) -> DataFrame:
+    """One record per line, or one in all with Spark's option ``multiLine``, for JSON."""
+    options = {name.lower(): value.lower() for name, value in statement.options.items()}
+    whole = statement.format == "json" and options.get("multiline") == "true"
+    lines = [text] if whole else [line for line in _LINE_END.split(text) if line.strip()]
+    records = job.spark.sparkContext.parallelize(lines, 1)
+    reader = job.spark.read.options(**statement.options)
+    return reader.json(records) if statement.format == "json" else reader.csv(records)
+
+
+def select(statement: Select, job: Job) -> SelectResult | None:
+    """Spark SQL, with the functions it needs made callable first."""
+    used = []
+    for ref in statement.functions:
+        record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
+        check_function(record)
+        register_function(job.spark, ref.name, record)
+        used.append(
+            FunctionUse(
+                name=ref.name,
+                model_path=record.model_path,
+                function=record.function,
+                function_version=record.function_version,
+                version=record.version,
+                alg_index=record.alg_index,
+                score=record.score,
+            )
+        )
+        say(
+            f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
+            f"group {record.alg_index}, score {record.score}"
+        )
+        tell_other_versions(f"function {ref.name}", record.packages, installed(job) if record.packages else ())
+    register_called(job.spark, statement.sql, [ref.name for ref in statement.functions])
+    job.define(statement.table, job.spark.sql(statement.sql))
+    return SelectResult(table=statement.table, functions=tuple(used)) if used else None
+
+
+def save(statement: Save, job: Job) -> SaveResult:
+    """Any Spark writer format; the rows are counted while they are written."""
+    from pyspark.sql import Observation
+    from pyspark.sql import functions as F
+
+    observation = Observation()
+    table = job.table(statement.table).observe(observation, F.count(F.lit(1)).alias("rows"))
+    if statement.file_num is not None:
+        table = table.repartition(statement.file_num)
+    writer = table.write.format(statement.format).mode(statement.mode).options(**statement.options)
+    if statement.partition_by:
+        writer = writer.partitionBy(*statement.partition_by)
+    if statement.mode == "ignore" and _exists(statement, job):
+        say(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
+        return SaveResult(format=statement.format, output=statement.path, rows=None)
+    writer.save(statement.path) if statement.path is not None else writer.save()
+    if statement.mode == "ignore" and statement.path is None:
+        return SaveResult(format=statement.format, output=None, rows=None)  # whether it wrote, only the writer knows
+    rows = observation.get["rows"]
+    say(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
+    return SaveResult(format=statement.format, output=statement.path, rows=rows)
+
+
+def _exists(statement: Save, job: Job) -> bool:
+    """Whether the writer would find something; by Hadoop's own file system, which is the one that writes."""
+    if statement.path is None:
+        return False
+    context = job.spark.sparkContext
+    path = context._jvm.org.apache.hadoop.fs.Path(statement.path)  # type: ignore[union-attr]
+    return bool(path.getFileSystem(context._jsc.hadoopConfiguration()).exists(path))

@@ -1,0 +1,1 @@
+"""Check, on every executor host, that a script can run there."""

@@ -1,0 +1,141 @@
+"""Load a function and its model in the process that scores, once: checked against their digests, cached, bounded."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from mlsql_runtime import codec
+from mlsql_runtime.errors import InputError, IntegrityError, InterpreterError, ScriptFailed
+from mlsql_runtime.feed.vectors import common_width, is_vector
+from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
+from mlsql_runtime.scoring.row_scorer import RowScorer
+from mlsql_runtime.scoring.scorer import Scorer
+from mlsql_runtime.script.process import scratch_dir
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.functions import function_dir
+from mlsql_runtime.store.manifest import FileEntry, FunctionRecord
+from mlsql_runtime.store.versions import verify
+
+CACHED_FUNCTIONS = 8  # a worker that serves more functions at once loads again what it used longest ago
+
+
+@dataclass(frozen=True)
+class LoadedFunction:
+    """A function that can be called in this process."""
+
+    record: FunctionRecord
+    scorer: Scorer
+
+    def score(self, partition: int, vectors: pa.Array) -> pa.StructArray:
+        """As many vectors as it is given, null for null.
+
+        :raises InputError: when it is given no vectors.
+        :raises DataError: when their width is not the one that was trained on; both are named.
+        :raises ScriptFailed: when the function fails or answers something else than its contract says.
+        """
+        what = f"function {self.record.function}"
+        if not is_vector(vectors.type):
+            raise InputError(f"{what} is called with a column of type {vectors.type}; expected a vector")
+        return self.scorer.score(partition, vectors, common_width(vectors, self.record.feature_width, what))
+
+
+def load_function(record: FunctionRecord) -> LoadedFunction:
+    """A function package, from this process's cache or from the store.
+
+    :raises InterpreterError: when the function was pickled by another minor version of Python.
+    :raises IntegrityError: when a file is not the one that the package names.
+    :raises ScriptFailed: when the function cannot be unpickled here.
+    """
+    return load_document(codec.dumps(record))
+
+
+@functools.lru_cache(maxsize=CACHED_FUNCTIONS)
+def load_document(document: str) -> LoadedFunction:
+    """:func:`load_function`, from the record as JSON: all of it is the key, since two model paths may hold equal functions."""
+    record = codec.loads(FunctionRecord, document, "the record of a function")
+    return LoadedFunction(record, _load(record))
+
+
+def _load(record: FunctionRecord) -> Scorer:
+    _check_python(record)
+    package, version = _places(record)
+    verify(package, [record.pickle])
+    model = str(local_model(version, record.alg_index, record.model_files))
+    warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has told it: handlers/library_versions.py
+    try:
+        function = pickle.loads((package / record.pickle.path).read())
+    except Exception as error:
+        raise ScriptFailed(
+            f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}; "
+            "it needs the modules it was registered with"
+        ) from error
+    if record.contract == "batch":
+        return BatchScorer(record.function, BatchFunction(**function), model)
+    return RowScorer(record.function, function, model, record.train_params)
+
+
+def check_function(record: FunctionRecord) -> None:
+    """On the driver, before Spark is asked: what :func:`load_function` checks on every executor, without loading anything.
+
+    The files of a remote model are left to the executors, which have to read them anyway.
+    """
+    _check_python(record)
+    package, version = _places(record)
+    verify(package, [record.pickle])
+    if version.is_local:
+        verify(version, record.model_files)
+
+
+def _places(record: FunctionRecord) -> tuple[Location, Location]:
+    """The folders of the function's package and of its model's version."""
+    root = Location.of(record.model_path)
+    return function_dir(root, record.function) / str(record.function_version), layout.version_dir(root, record.version)
+
+
+def _check_python(record: FunctionRecord) -> None:
+    """A pickled function holds byte code, which only the same minor version of Python understands."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if record.python != here:
+        raise InterpreterError(
+            f"function {record.function} was registered under Python {record.python} and is called under Python {here}; "
+            f"register it again with Python {here}, or run the job with Python {record.python}",
+            expected=record.python,
+            found=here,
+        )
+
+
+def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:
+    """The group's model in a local folder, every file checked: in place for local storage, else a copy kept per node."""
+    if version.is_local:
+        verify(version, files)
+        return Path(version.path) / layout.model_dir(alg_index)
+    digest = hashlib.sha256("".join(entry.sha256 + entry.path for entry in files).encode()).hexdigest()
+    cache = Path(scratch_dir()) / f"mlsql-models-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    if cache.stat().st_uid != os.getuid():
+        raise IntegrityError(f"{cache} belongs to another user, who could change models in it; remove it", path=str(cache))
+    cached = cache / digest
+    folder = layout.model_dir(alg_index)
+    if not cached.exists():
+        with tempfile.TemporaryDirectory(dir=cache) as staged:
+            place = Path(staged) / "copy"
+            (version / folder).download(place / folder)
+            try:
+                place.rename(cached)
+            except OSError:  # another worker of this node was first, with the same files
+                if not cached.exists():
+                    raise
+    verify(Location.of(str(cached)), files)
+    return cached / folder

@@ -1,1 +1,0 @@
-"""One handler per statement. Each takes the statement and the job's :class:`~mlsql_runtime.steps.job.Job`."""

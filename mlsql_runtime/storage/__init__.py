@@ -1,0 +1,1 @@
+"""Open paths and URIs through fsspec."""

@@ -1,0 +1,118 @@
+"""What differs between two versions: their scores, scripts, parameters, data, groups and packages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from mlsql_runtime.result import Best
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.manifest import Manifest
+from mlsql_runtime.store.versions import read_manifest
+
+Value = str | int | float | bool | None
+Packages = Literal["imported", "installed"]
+_Facts = Mapping[tuple[str, str], Value]  # what it is about and its name, to its value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One of the two versions."""
+
+    version: int
+    created: datetime
+    job_id: str
+    best: Best
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One thing that differs. ``about`` is ``best``, ``script``, ``parameters``, ``data``, ``columns``, ``packages`` or
+    ``group <i>``; a value is None where the version has no such thing.
+    """
+
+    about: str
+    name: str
+    before: Value
+    after: Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """``packages`` says which were compared: those that scripts imported; or, when one of the versions was trained before that
+    was recorded, the well-known ones that were installed.
+    """
+
+    model_path: str
+    before: Compared
+    after: Compared
+    packages: Packages
+    differences: tuple[Difference, ...]
+
+
+def compare(root: Location, before: int, after: int) -> Comparison:
+    """Compare two complete versions, the one that is called the earlier first.
+
+    :raises VersionNotFound: naming those there are.
+    """
+    manifests = read_manifest(root, before), read_manifest(root, after)
+    know = all(any(fit.packages for fit in manifest.fits) for manifest in manifests)
+    packages: Packages = "imported" if know else "installed"
+    old, new = (dict(_facts(manifest, packages)) for manifest in manifests)
+    return Comparison(
+        model_path=root.uri,
+        before=_compared(manifests[0]),
+        after=_compared(manifests[1]),
+        packages=packages,
+        differences=tuple(_differences(old, new)),
+    )
+
+
+def _compared(manifest: Manifest) -> Compared:
+    return Compared(version=manifest.version, created=manifest.created, job_id=manifest.job_id, best=manifest.best)
+
+
+def _differences(old: _Facts, new: _Facts) -> Iterator[Difference]:
+    """What belongs together stays together, also what only the new version has."""
+    order = list(dict.fromkeys(about for about, _ in (*old, *new)))
+    for key in sorted(dict.fromkeys((*old, *new)), key=lambda key: order.index(key[0])):
+        if old.get(key) != new.get(key):
+            yield Difference(about=key[0], name=key[1], before=old.get(key), after=new.get(key))
+
+
+def _facts(manifest: Manifest, packages: Packages) -> Iterator[tuple[tuple[str, str], Value]]:
+    best, data = manifest.best, manifest.data
+    yield ("best", "group"), best.alg_index
+    yield ("best", "score"), best.score
+    yield ("best", "greater is better"), manifest.greater_is_better
+    yield ("script", "name"), manifest.script.name
+    yield ("script", "SHA-256"), manifest.script.sha256
+    yield from _each("parameters", manifest.parameters)
+    yield ("data", "rows"), data.rows
+    yield ("data", "rows to validate"), data.validate_rows
+    yield ("data", "feature column"), data.feature_column
+    yield ("data", "feature width"), data.feature_width
+    yield from _each("columns", data.columns)
+    for fit in manifest.fits:
+        group = f"group {fit.alg_index}"
+        yield (group, "status"), fit.status
+        yield (group, "score"), fit.score
+        yield from _each(group, fit.params, "parameter ")
+        yield from _each(group, fit.metrics, "metric ")
+    yield from _each("packages", _imported(manifest) if packages == "imported" else manifest.environment)
+
+
+def _each(about: str, values: Mapping[str, Value], kind: str = "") -> Iterator[tuple[tuple[str, str], Value]]:
+    for name, value in sorted(values.items()):
+        yield (about, f"{kind}{name}"), value
+
+
+def _imported(manifest: Manifest) -> Mapping[str, str]:
+    """Of all groups; versions that differ among them, on different hosts, one after the other."""
+    found: dict[str, set[str]] = {}
+    for fit in manifest.fits:
+        for name, version in fit.packages.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}

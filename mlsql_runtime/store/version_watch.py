@@ -1,0 +1,267 @@
+"""Whether a version that somebody waits for has landed, has failed, or is not good enough; and which versions are new."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from mlsql_runtime import errors
+from mlsql_runtime.errors import MLSQLError, ScriptFailed, TrainingFailed
+from mlsql_runtime.result import as_xcom
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.manifest import FailureRecord, Manifest, load
+from mlsql_runtime.store.versions import open_model_path
+
+Reaction = Literal["wait", "skip", "fail"]
+Record = Manifest | FailureRecord
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaited:
+    """What is waited for; every condition given must hold. With none, any complete version will do.
+
+    ``run_id`` and ``external_dag_id`` say in which DAG run the version was trained. ``min_score`` is about the best group's
+    score, or about its metric ``metric``; the best group is the one with the best score, whatever the metric says.
+    ``greater_is_better`` is about the metric; None is what holds for the version's score.
+    """
+
+    min_version: int | None = None
+    published_after: datetime | None = None
+    job_id: str | None = None
+    external_dag_id: str | None = None
+    run_id: str | None = None
+    min_score: float | None = None
+    metric: str | None = None
+    greater_is_better: bool | None = None
+    on_low_score: Reaction = "wait"
+
+    @property
+    def names_a_training(self) -> bool:
+        """Whether a failure can be told to be the awaited one, and not an old story."""
+        return any(named is not None for named in (self.min_version, self.published_after, self.job_id, self.run_id))
+
+    def matches(self, record: Record) -> bool:
+        return (
+            (self.min_version is None or record.version >= self.min_version)
+            and (self.published_after is None or record.created > self.published_after)
+            and (self.job_id is None or record.job_id == self.job_id)
+            and _trained_in(record.job_id, self.external_dag_id, self.run_id)
+        )
+
+    def is_good(self, manifest: Manifest) -> bool:
+        if self.min_score is None:
+            return True
+        value = self._value(manifest)
+        return value is not None and (value >= self.min_score if self._wants_more(manifest) else value <= self.min_score)
+
+    def shortfall(self, manifest: Manifest, where: str) -> str:
+        """Why the version is not good enough."""
+        wanted = f"{'at least' if self._wants_more(manifest) else 'at most'} {self.min_score} is asked for"
+        measured = f"{self.metric or 'score'} {self._value(manifest)}"
+        if self.metric is not None and self.metric not in self._metrics(manifest):
+            others = ", ".join(sorted(self._metrics(manifest))) or "none"
+            measured = f"no metric '{self.metric}' in its best group (it has {others})"
+        return f"version {manifest.version} of {where} has {measured}, and {wanted}"
+
+    def _wants_more(self, manifest: Manifest) -> bool:
+        if self.metric is None or self.greater_is_better is None:
+            return manifest.greater_is_better
+        return self.greater_is_better
+
+    def _value(self, manifest: Manifest) -> float | None:
+        return manifest.best.score if self.metric is None else self._metrics(manifest).get(self.metric)
+
+    def _metrics(self, manifest: Manifest) -> dict[str, float | None]:
+        best = manifest.fit(manifest.best.alg_index)
+        return {} if best is None else dict(best.metrics)
+
+
+def _trained_in(job_id: str, dag_id: str | None, run_id: str | None) -> bool:
+    """Whether a job was of this DAG (None: any) and run. Operators' job ids are ``dag.task[map index]/run/tries``.
+
+    No name has a slash in it, but DAGs and tasks have dots: ``a`` takes the runs of ``a.b`` for its own if they have one name.
+    """
+    task, _, run = job_id.partition("/")
+    return (dag_id is None or task.startswith(f"{dag_id}.")) and (run_id is None or run.rpartition("/")[0] == run_id)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """``found`` is the newest version that is wanted and good enough; ``low`` the newest wanted one that is not;
+    ``failure`` why the awaited training published nothing. At most ``low`` and ``failure`` come together."""
+
+    found: Manifest | None = None
+    low: Manifest | None = None
+    failure: FailureRecord | None = None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What somebody has been told, and from where a later look goes on: numbers up to ``newest`` are dealt with but for
+    ``unfinished`` ones."""
+
+    sighting: Sighting = Sighting()
+    newest: int = -1
+    unfinished: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """How far somebody who wants to hear of every version has heard.
+
+    Numbers up to ``newest`` are dealt with but for ``unfinished`` ones: of two trainings the one that claimed its number first
+    may publish last. ``published`` is the latest time of publication: when a store is begun anew, it tells versions that are
+    new from those that were there.
+    """
+
+    newest: int = 0
+    published: datetime | None = None
+    unfinished: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class News:
+    """The versions to tell of, oldest first, and how far that is."""
+
+    versions: tuple[Manifest, ...]
+    mark: Mark
+
+
+class Watch:
+    """A model path that is looked at again and again, for many who ask different questions.
+
+    Each :meth:`refresh` is one listing. Records are read when a question needs them and then kept, since a version never
+    changes; the newest one alone is read again, because it would be another one in a store that was removed and begun anew.
+    Whoever asks the same again is answered by what has come since, so that a thousand questions cost little beside a training
+    under way, or what a killed one has left.
+    """
+
+    def __init__(self, root: Location) -> None:
+        self.root = root
+        self._numbers: list[int] = []
+        self._records: dict[int, Record] = {}
+        self._unfinished: set[int] = set()
+        self._seen: dict[Awaited, _Seen] = {}
+        self._seen_before: dict[Awaited, _Seen] = {}  # what nobody asks between two looks is forgotten
+
+    def refresh(self) -> None:
+        """Look what is there now.
+
+        :raises StorageError: when the path cannot be listed.
+        :raises InputError: when it is a file.
+        """
+        numbers = layout.claimed_versions(self.root)
+        if not numbers:
+            open_model_path(self.root.uri)
+        anew = self._is_begun_anew(numbers)
+        has_only_grown = not anew and numbers[: len(self._numbers)] == self._numbers
+        self._seen_before, self._seen = self._seen if has_only_grown else {}, {}
+        listed = set(numbers)
+        self._records = {} if anew else {number: record for number, record in self._records.items() if number in listed}
+        self._unfinished.clear()
+        self._numbers = numbers
+
+    def _is_begun_anew(self, numbers: list[int]) -> bool:
+        if not numbers or not self._numbers:
+            return False
+        known = self._records.get(numbers[-1])
+        return numbers[-1] < self._numbers[-1] or (known is not None and _read(self.root, numbers[-1]) != known)
+
+    def answer(self, awaited: Awaited) -> Answer:
+        """What the waiting one has to do, as JSON: ``status`` is one of
+
+        ``success`` (and ``result``, the XCom), ``skipped`` (and ``message``), ``failed`` (and ``error``, as of
+        :func:`errors.to_json`) and ``waiting`` (and ``message``).
+        """
+        seen = self.look(awaited)
+        if seen.found is not None:
+            return {"status": "success", "result": as_xcom(seen.found.result(self.root.uri))}
+        if seen.failure is not None and (seen.low is None or seen.failure.version > seen.low.version):
+            tails = {group: list(tail) for group, tail in seen.failure.tails.items()}
+            return failed(TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails))
+        if seen.low is None:
+            return {"status": "waiting", "message": f"No such version in {self.root.uri} yet"}
+        message = awaited.shortfall(seen.low, self.root.uri)
+        if awaited.on_low_score == "fail":
+            return failed(ScriptFailed(message, version=seen.low.version))
+        if awaited.on_low_score == "skip":
+            return {"status": "skipped", "message": message}
+        return {"status": "waiting", "message": f"{message}; waiting for a better one"}
+
+    def look(self, awaited: Awaited) -> Sighting:
+        """What there is of the version that is awaited."""
+        if awaited not in self._seen:
+            self._seen[awaited] = self._go_on(awaited, self._seen_before.get(awaited, _Seen()))
+        return self._seen[awaited].sighting
+
+    def _go_on(self, awaited: Awaited, seen: _Seen) -> _Seen:
+        numbers = [*seen.unfinished, *self._numbers[bisect_right(self._numbers, seen.newest) :]]
+        if not numbers:
+            return seen
+        found, low, failure = seen.sighting.found, seen.sighting.low, seen.sighting.failure
+        oldest = max(awaited.min_version or 0, found.version if found else 0)
+        unfinished: list[int] = []
+        for number in reversed(numbers):
+            if number < oldest:
+                break
+            record = self._record(number)
+            if record is None:
+                unfinished.insert(0, number)
+            elif not awaited.matches(record):
+                continue
+            elif isinstance(record, FailureRecord):
+                if awaited.names_a_training and (failure is None or number > failure.version):
+                    failure = record
+            elif awaited.is_good(record):
+                found = record
+                break
+            elif low is None or number > low.version:
+                low = record
+        sighting = Sighting(low=low, failure=failure) if found is None else Sighting(found=found)
+        return _Seen(sighting, self._numbers[-1], tuple(unfinished))
+
+    def news(self, awaited: Awaited, mark: Mark | None) -> News:
+        """The versions since ``mark``. With none, what is there now is no news, but where to begin."""
+        if not self._numbers:
+            return News((), mark or Mark())  # a path that is empty for a moment, as unmounted storage is, is no new beginning
+        records = {number: self._record(number) for number in self._numbers if _is_open(number, mark, self._numbers[-1])}
+        published = [record for record in records.values() if isinstance(record, Manifest)]
+        after = mark.published if mark is not None and self._numbers[-1] < mark.newest else None
+        fresh = () if mark is None else tuple(record for record in published if after is None or record.created > after)
+        times = [record.created for record in published] + ([mark.published] if mark is not None and mark.published else [])
+        unfinished = tuple(number for number, record in records.items() if record is None)
+        reached = Mark(newest=self._numbers[-1], published=max(times, default=None), unfinished=unfinished)
+        return News(tuple(record for record in fresh if awaited.matches(record) and awaited.is_good(record)), reached)
+
+    def _record(self, number: int) -> Record | None:
+        if number not in self._records and number not in self._unfinished:
+            record = _read(self.root, number)
+            if record is None:
+                self._unfinished.add(number)
+            else:
+                self._records[number] = record
+        return self._records.get(number)
+
+
+def _is_open(number: int, mark: Mark | None, newest: int) -> bool:
+    """Whether a number has to be looked at: all of them at the beginning, and in a store that was begun anew."""
+    return mark is None or newest < mark.newest or number > mark.newest or number in mark.unfinished
+
+
+def _read(root: Location, number: int) -> Record | None:
+    """What became of a number; None while its training is under way, or when it was killed or pruned."""
+    manifest, failure = (layout.version_dir(root, number) / name for name in (layout.MANIFEST, layout.FAILURE))
+    if (data := manifest.read_if_there()) is not None:
+        return load(Manifest, data, manifest.uri)
+    if (data := failure.read_if_there()) is not None:
+        return load(FailureRecord, data, failure.uri)
+    return None
+
+
+def failed(error: MLSQLError) -> Answer:
+    """The answer that is an error."""
+    return {"status": "failed", "error": errors.to_json(error)}

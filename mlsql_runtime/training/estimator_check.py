@@ -1,0 +1,69 @@
+"""Built-in algorithms before any data move: the interpreter that will train looks at what the fit groups name."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import RESOURCE, Train, builtin_name
+from mlsql_runtime.run_context import Job, system_params
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.process import run_script, scratch_dir
+from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+
+CHECK = "check.py"  # of a built-in algorithm: prints a line for each group that it cannot train
+_ABOUT_A_GROUP = "fitParam."
+
+
+@dataclass(frozen=True)
+class _Check:
+    statement: Train
+    bundle: ScriptBundle
+    system_params: dict[str, str]
+
+
+def check_algorithms(statement: Train, bundle: ScriptBundle, job: Job) -> None:
+    """Nothing to do for a script of the user's.
+
+    :raises InputError: with what is wrong with all groups, such as a class that is no estimator.
+    """
+    if builtin_name(statement.script_path) is None:
+        return
+    check = _Check(statement, replace(bundle, entry=CHECK), dict(system_params(statement.python)))
+    if job.is_local:
+        problems = _problems(check)
+    else:
+        problems = job.spark.sparkContext.parallelize([check], 1).mapPartitions(_run).collect()[0]
+    if problems:
+        raise InputError("; ".join(problems), problems=problems)
+
+
+def _run(checks: Iterable[_Check]) -> Iterator[list[str]]:
+    for check in checks:
+        yield _problems(check)
+
+
+def _problems(check: _Check) -> list[str]:
+    """One sentence for each group that cannot be trained."""
+    groups = [
+        {name: value for name, value in params.items() if not name.startswith(RESOURCE)} for params in check.statement.fit_params
+    ]
+    asked = {"groups": json.dumps(groups), "scoreMode": "max" if check.statement.greater_is_better else "min"}
+    script_input = ScriptInput(
+        protocol_version=PROTOCOL_VERSION,
+        role="train",
+        params={"fitParam": asked, "kafkaParam": {}, "internalSystemParam": {}, "systemParam": check.system_params},
+    )
+    said: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="mlsql-check-", dir=scratch_dir()) as name:
+        folder = Path(name)
+        outcome = run_script(check.bundle, script_input, folder, folder / "log", check.statement.python, said.append)
+    if outcome.problem is None:
+        return []
+    return [line for line in said if line.startswith(_ABOUT_A_GROUP)] or [
+        f"the built-in algorithm {builtin_name(check.statement.script_path)} cannot be used: {outcome.problem}"
+    ]

@@ -1,0 +1,42 @@
+"""The fit groups as tasks of one Spark job. Their script, which may be a large project, travels once to each host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mlsql_runtime.preflight.hosts import Flight, check_here
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.training.group_task import FitOutput, FitTask, run_fit
+
+if TYPE_CHECKING:
+    from mlsql_runtime.run_context import Job
+
+_BROADCAST = ScriptBundle("", {})  # in place of the one that is
+
+
+def run_groups(tasks: list[FitTask], job: Job, flight: Flight) -> list[FitOutput]:
+    """The answers, in the order of the tasks, which all have one script.
+
+    :raises PreflightFailed: when an executor that came after the preflight lacks something.
+    """
+    if not tasks:
+        return []
+    context = job.spark.sparkContext
+    bundle = context.broadcast(tasks[0].bundle)
+
+    def run(part: Iterable[FitTask]) -> Iterator[FitOutput]:
+        from pyspark import TaskContext
+
+        now = TaskContext.get()
+        check_here(flight)
+        for task in part:
+            yield run_fit(replace(task, bundle=bundle.value), now.taskAttemptId() if now else 0)
+
+    light = [replace(task, bundle=_BROADCAST) for task in tasks]
+    try:
+        answers: list[FitOutput] = context.parallelize(light, len(light)).mapPartitions(run).collect()
+    finally:
+        bundle.unpersist()
+    return answers

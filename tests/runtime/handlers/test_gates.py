@@ -1,0 +1,89 @@
+"""The gates of a registration, and what they say."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from mlsql_runtime.handlers.gates import Candidate, judge
+from mlsql_runtime.plan import Register
+from mlsql_runtime.store.manifest import PointerMove
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def move(version: int, score: float | None, job_id: str = "before") -> PointerMove:
+    return PointerMove(
+        happened="registered",
+        function_version=version,
+        version=version,
+        alg_index=0,
+        score=score,
+        job_id=job_id,
+        at=NOW,
+        by=None,
+        reason=None,
+    )
+
+
+def candidate(score: float | None, greater_is_better: bool = True) -> Candidate:
+    return Candidate(version=3, alg_index=0, score=score, greater_is_better=greater_is_better, job_id="job")
+
+
+def gates(min_score: float | None = None, only_if_better: float | None = None) -> Register:
+    return Register(model_path="/m", function="jack", script_path="/p.py", min_score=min_score, only_if_better=only_if_better)
+
+
+@pytest.mark.parametrize(
+    ("asked", "score", "before", "reason"),
+    [
+        (gates(), None, (), None),
+        (gates(min_score=0.9), 0.9, (), "score 0.9 is at least 0.9"),
+        (gates(only_if_better=0), 0.1, (), "jack was not registered before"),
+        (gates(only_if_better=0), None, (), "jack was not registered before"),
+        (gates(only_if_better=0), 0.95, (move(1, 0.99), move(2, 0.93)), "score 0.95 is better than 0.93 of version 2"),
+        (gates(only_if_better=0.1), 0.3, (move(2, 0.2),), "score 0.3 is better by at least 0.1 than 0.2 of version 2"),
+        (gates(only_if_better=0), 0.1, (move(2, None),), "version 2, which it replaces, has no score"),
+        (gates(0.5, 0), 0.6, (move(2, 0.5),), "score 0.6 is at least 0.5; score 0.6 is better than 0.5 of version 2"),
+        (gates(only_if_better=0), 0.95, (move(2, 0.93), move(3, 0.95, "job")), "score 0.95 is better than 0.93 of version 2"),
+        (gates(only_if_better=0), 0.95, (move(3, 0.95, "job"),), "jack was not registered before"),
+    ],
+)
+def test_a_model_that_passes(asked: Register, score: float | None, before: tuple[PointerMove, ...], reason: str | None) -> None:
+    verdict = judge(asked, candidate(score), before)
+    assert (verdict.passed, verdict.reason) == (True, reason)
+
+
+@pytest.mark.parametrize(
+    ("asked", "score", "before", "reason"),
+    [
+        (gates(min_score=0.9), 0.8, (), "has score 0.8, and at least 0.9 is asked for"),
+        (gates(min_score=0.9), None, (), "has score None, and at least 0.9 is asked for"),
+        (
+            gates(only_if_better=0),
+            0.9,
+            (move(2, 0.9),),
+            "has score 0.9, which is not better than 0.9 of version 2, which is current",
+        ),
+        (gates(only_if_better=0), None, (move(2, 0.9),), "has score None, which is not better than 0.9 of version 2"),
+        (gates(only_if_better=0.1), 0.95, (move(2, 0.9),), "which is not better by at least 0.1 than 0.9 of version 2"),
+        (gates(0.5, 0), 0.4, (move(2, 0.3),), "at least 0.5 is asked for"),
+        (gates(0.5, 0), 0.6, (move(2, 0.7),), "not better than 0.7 of version 2"),
+        (gates(only_if_better=0), 0.95, (move(3, 0.95, "another"),), "not better than 0.95 of version 3"),
+    ],
+)
+def test_a_model_that_is_refused(asked: Register, score: float | None, before: tuple[PointerMove, ...], reason: str) -> None:
+    verdict = judge(asked, candidate(score), before)
+    assert not verdict.passed
+    assert verdict.reason is not None
+    assert reason in verdict.reason
+
+
+def test_losses_are_better_when_they_are_lower() -> None:
+    before = (move(2, 0.5),)
+    assert judge(gates(0.5, 0), candidate(0.4, False), before).reason == (
+        "score 0.4 is at most 0.5; score 0.4 is better than 0.5 of version 2"
+    )
+    assert "at most 0.5 is asked for" in str(judge(gates(0.5), candidate(0.6, False), ()).reason)
+    assert not judge(gates(only_if_better=0), candidate(0.6, False), before).passed

@@ -1,0 +1,165 @@
+"""The batch contract: vectors of every kind to a matrix and back, and answers that are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_array, csr_matrix, issparse
+
+from mlsql_runtime.errors import ScriptFailed
+from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE, from_serialized, serialized, to_dense
+from mlsql_runtime.scoring import batch_scorer as batches
+from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
+
+WIDTH = 4
+NUMBERS = st.floats(-1e6, 1e6)
+DENSE_ROWS = st.lists(NUMBERS, min_size=WIDTH, max_size=WIDTH).map(lambda values: (1, None, None, values))
+SPARSE_ROWS = st.dictionaries(st.integers(0, WIDTH - 1), NUMBERS).map(
+    lambda entries: (0, WIDTH, sorted(entries), [entries[index] for index in sorted(entries)])
+)
+ROWS = st.one_of(
+    st.lists(DENSE_ROWS), st.lists(SPARSE_ROWS), st.lists(st.one_of(st.none(), DENSE_ROWS, SPARSE_ROWS)), st.lists(st.none())
+)
+
+
+def scorer(predict: Callable[[Any, Any], Any], sparse: bool | None = None) -> BatchScorer:
+    return BatchScorer("jack", BatchFunction(predict, lambda directory: directory, sparse), "/model")
+
+
+def numbers(row: Any) -> list[float]:
+    """A serialised vector as all its numbers."""
+    filled = np.zeros(WIDTH)
+    if row[0] == 1:
+        return list(row[3])
+    filled[row[2]] = row[3]
+    return filled.tolist()
+
+
+def dense(count: int, width: int = 3) -> pa.StructArray:
+    return from_serialized([(1, None, None, [float(row * width + at) for at in range(width)]) for row in range(count)])
+
+
+@given(rows=ROWS, sparse=st.sampled_from([None, True, False]), start=st.integers(0, 3), cells=st.sampled_from([5, 1 << 22]))
+def test_each_row_is_answered_in_its_place(rows: list[Any], sparse: bool | None, start: int, cells: int) -> None:
+    """Of slices too, whatever kinds of vectors and nulls there are; several columns come back as a vector of as many."""
+    seen = []
+
+    def predict(X: Any, model: Any) -> Any:
+        seen.append((issparse(X), X.shape[0]))
+        return X.toarray() * 2 if issparse(X) else X * 2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "CELLS", cells)  # a smaller piece at a time than 32 MiB
+        vectors = from_serialized(rows).slice(start)
+        answers = scorer(predict, sparse).score(0, vectors, WIDTH)
+    left = rows[start:]
+    assert answers.type == SPARK_VECTOR_TYPE
+    found = [None if row is None else list(row[3]) for row in serialized(answers)]
+    assert found == [None if row is None else [2 * value for value in numbers(row)] for row in left]
+    present = [row for row in left if row is not None]
+    assert sum(count for _, count in seen) == len(present)
+    assert all(count > 0 for _, count in seen)
+    if present:
+        expected = sparse if sparse is not None else all(row[0] == 0 for row in present)
+        assert {kind for kind, _ in seen} == {expected}
+
+
+def test_dense_rows_are_a_view_of_arrows_memory() -> None:
+    vectors = dense(1000)
+    values = vectors.field("values").flatten().to_numpy()
+    seen = []
+    scorer(lambda X, model: seen.append(X) or X[:, 0]).score(0, vectors.slice(10, 20), 3)
+    assert np.shares_memory(seen[0], values)
+    assert seen[0][0].tolist() == [30.0, 31.0, 32.0]
+
+
+def test_the_values_of_sparse_rows_are_not_copied() -> None:
+    vectors = from_serialized([(0, WIDTH, [1, 3], [1.0, 2.0])] * 100)
+    values = vectors.field("values").flatten().to_numpy()
+    seen = []
+    scorer(lambda X, model: seen.append(X) or np.zeros(X.shape[0])).score(0, vectors.slice(7, 9), WIDTH)
+    assert np.shares_memory(seen[0].data, values)
+    assert seen[0].shape == (9, WIDTH)
+
+
+def test_answers_of_one_number_are_vectors_of_width_one() -> None:
+    for answer in (np.array([1, 0, 1]), [True, False, True], np.array([[1.0], [0.0], [1.0]], dtype=np.float32)):
+        vectors = scorer(lambda X, model, answer=answer: answer).score(0, dense(3), 3)
+        assert [row[3] for row in serialized(vectors) if row] == [[1.0], [0.0], [1.0]]
+
+
+def test_a_sparse_answer_gives_sparse_vectors() -> None:
+    answer = csr_matrix(([5.0, 1.0, 2.0], [9, 3, 3], [0, 1, 3, 3]), shape=(3, 10))  # a repeated entry: Spark knows none
+    for kind in (answer, csr_array(answer), answer.tocoo()):
+        rows = list(serialized(scorer(lambda X, model, kind=kind: kind).score(0, dense(3), 3)))
+        assert rows == [(0, 10, [9], [5.0]), (0, 10, [3], [3.0]), (0, 10, [], [])]
+
+
+def test_nulls_between_sparse_answers() -> None:
+    rows = [None, (1, None, None, [1.0]), None, (1, None, None, [2.0])]
+    answers = scorer(lambda X, model: csr_matrix(X)).score(0, from_serialized(rows), 1)
+    assert list(serialized(answers)) == [None, (0, 1, [0], [1.0]), None, (0, 1, [0], [2.0])]
+
+
+def test_a_wide_mixed_batch_asked_for_as_csr_is_never_spread_out() -> None:
+    width = 2**31 - 1
+    rows = [(0, width, [5], [1.0]), (0, width, [7, width - 1], [2.0, 3.0])]
+    answers = scorer(lambda X, model: X.sum(axis=1).A1, True).score(0, from_serialized(rows), width)
+    assert to_dense(answers, 1).tolist() == [[1.0], [5.0]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "got"),
+    [
+        (np.zeros(2), "an answer of shape (2,)"),
+        (np.zeros((1, 3)), "an answer of shape (1, 3)"),
+        (7.0, "an answer of shape ()"),
+        (None, "an answer of shape ()"),
+        (np.zeros((3, 2, 2)), "an answer of shape (3, 2, 2)"),
+        (csr_matrix((2, 2)), "an answer of shape (2, 2)"),
+        (np.array(["a", "b", "c"]), "values of type <U1; for classes with names, answer their places in classes_"),
+        (np.array([1, "b", None], dtype=object), "values of type object"),
+        (np.zeros(3, dtype=complex), "values of type complex128"),
+    ],
+)
+def test_an_answer_that_is_none_names_what_was_expected(answer: Any, got: str) -> None:
+    with pytest.raises(ScriptFailed) as caught:
+        scorer(lambda X, model: answer).score(0, dense(3), 3)
+    message = str(caught.value)
+    assert message.startswith("function jack: predict_batch(X, model) got X, an ndarray of shape (3, 3)")
+    assert f"expected an array of numbers of shape (3,) or (3, k), got {got}" in message
+
+
+def test_what_the_function_raises_says_what_it_was_given() -> None:
+    def predict(X: Any, model: Any) -> Any:
+        raise ValueError("dense data is required")
+
+    with pytest.raises(
+        ScriptFailed, match=r"function jack failed: ValueError: dense data is required .*ndarray of shape \(3, 3\)"
+    ):
+        scorer(predict).score(0, dense(3), 3)
+    with pytest.raises(ScriptFailed, match=r"a CSR matrix of shape \(1, 4\); with python_fun.batch_udf\(…, sparse=False\)"):
+        scorer(predict).score(0, from_serialized([(0, 4, [1], [1.0])]), 4)
+
+
+def test_a_model_that_cannot_be_loaded_names_its_folder() -> None:
+    def load(directory: str) -> Any:
+        raise FileNotFoundError("no model.pickle")
+
+    with pytest.raises(ScriptFailed, match=r"function jack, its load\('/model'\), failed: FileNotFoundError: no model.pickle"):
+        BatchScorer("jack", BatchFunction(lambda X, model: X, load, None), "/model")
+
+
+def test_the_model_is_loaded_once_for_all_batches() -> None:
+    loads = []
+    function = BatchFunction(lambda X, model: np.full(X.shape[0], model), lambda directory: loads.append(directory) or 7.0, None)
+    jack = BatchScorer("jack", function, "/model")
+    for _ in range(3):
+        assert to_dense(jack.score(0, dense(2), 3), 1).tolist() == [[7.0], [7.0]]
+    assert loads == ["/model"]

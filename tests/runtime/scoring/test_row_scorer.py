@@ -1,0 +1,58 @@
+"""The row contract: what a function is given, and what it may answer."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlsql_runtime.errors import ScriptFailed
+from mlsql_runtime.feed.vectors import from_serialized, serialized
+from mlsql_runtime.scoring.pickled_rows import pickled
+from mlsql_runtime.scoring.row_scorer import RowScorer
+
+NUMBERS = st.floats(allow_nan=False)
+DENSE_ROWS = st.lists(NUMBERS, max_size=300).map(lambda values: (1, None, None, values))
+SPARSE_ROWS = st.dictionaries(st.integers(0, 2**31 - 2), NUMBERS, max_size=20).map(
+    lambda entries: (0, 2**31 - 1, sorted(entries), [entries[index] for index in sorted(entries)])
+)
+
+
+@given(
+    rows=st.one_of(st.lists(DENSE_ROWS), st.lists(SPARSE_ROWS), st.lists(st.one_of(st.none(), DENSE_ROWS, SPARSE_ROWS))),
+    start=st.integers(0, 3),
+)
+def test_pickles_made_of_arrays_are_those_of_python_objects(rows: list[Any], start: int) -> None:
+    vectors = from_serialized(rows).slice(start)
+    found = [None if row is None else pickle.loads(row) for row in pickled(vectors)]
+    assert found == rows[start:]
+    assert repr(found) == repr(list(serialized(vectors)))  # the types, too, and the sign of a zero
+
+
+def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters() -> None:
+    seen: list[Any] = []
+
+    def predict(index: int, s: Any) -> Any:
+        seen.append((index, [pickle.loads(item) for item in s]))
+        return [(1, None, None, [float(len(seen))])]
+
+    vectors = from_serialized([(1, None, None, [1.5]), None, (0, 3, [1], [2.0])])
+    answers = RowScorer("jack", predict, "/model", None).score(7, vectors, 3)
+    assert list(serialized(answers)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
+    RowScorer("jack", predict, "/model", {"alpha": "1"}).score(8, vectors.slice(0, 1), 1)
+    assert seen == [
+        (7, [(1, None, None, [1.5]), ["/model"]]),
+        (7, [(0, 3, [1], [2.0]), ["/model"]]),
+        (8, [(1, None, None, [1.5]), ["/model"], {"alpha": "1"}]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "answer", [[], [4.0], [(1, 2)], [(1, None, None, "x")], [(1, None, None, [1.0])] * 2, [("x", 1, [1], [1.0])]]
+)
+def test_an_answer_that_is_no_vector_is_shown(answer: Any) -> None:
+    with pytest.raises(ScriptFailed, match=r"function jack answered .*expected a list with one serialised vector"):
+        RowScorer("jack", lambda index, s: answer, "/model", None).score(0, from_serialized([(1, None, None, [1.0])]), 1)

@@ -1,0 +1,86 @@
+"""A watch that looks again and again against one that looks for the first time: they must say the same."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.stores import T0
+from support.waiting import fail, finish, publish
+
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.publish import Draft, claimed
+from mlsql_runtime.store.version_watch import Awaited, Watch
+
+QUESTIONS = [
+    Awaited(),
+    Awaited(min_version=4),
+    Awaited(min_score=0.7),
+    Awaited(min_score=2.0),
+    Awaited(min_score=0.7, min_version=5, on_low_score="fail"),
+    Awaited(job_id="b"),
+    Awaited(job_id="b", min_score=0.9, on_low_score="skip"),
+    Awaited(published_after=T0 + timedelta(days=5)),
+    Awaited(published_after=T0 + timedelta(days=8), min_score=2.0),
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    root = Location.of(str(tmp_path / "m"))
+    watch = Watch(root)
+    under_way: list[tuple[Any, Draft]] = []
+
+    def happen(day: int) -> None:
+        what = chance.choice(["publish", "fail", "begin", "begin", "finish", "prune", "nothing"])
+        job, score = chance.choice("abc"), round(chance.random(), 2)
+        if what == "publish":
+            publish(root.uri, score, job=job, created=day)
+        elif what == "fail":
+            fail(root.uri, f"broken on day {day}", job=job, created=day)
+        elif what == "begin":
+            training = claimed(root, job)
+            under_way.append((training, training.__enter__()))
+        elif what == "finish" and under_way:
+            training, draft = under_way.pop(chance.randrange(len(under_way)))
+            if draft.is_ours:  # not removed meanwhile
+                finish(draft, score, job=job, created=day)
+            training.__exit__(None, None, None)
+        elif what == "prune" and chance.random() < 0.3:
+            (root / chance.choice(root.names() or ["nothing"])).remove()
+
+    for day in range(30):
+        happen(day)
+        watch.refresh()
+        anew = Watch(root)
+        anew.refresh()
+        for question in QUESTIONS:
+            if chance.random() < 0.7:  # not everybody asks each time
+                assert watch.answer(question) == anew.answer(question), (day, question)
+
+
+def test_a_training_under_way_does_not_have_everything_looked_through_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = str(tmp_path / "m")
+    for _ in range(5):
+        publish(root)
+    (Location.of(root) / "_model_6/claim.json").write(b"{}")
+    compared: list[int] = []
+    matches = Awaited.matches
+    monkeypatch.setattr(Awaited, "matches", lambda self, record: compared.append(record.version) or matches(self, record))
+    watch = Watch(Location.of(root))
+    for expected in ([5, 4, 3, 2, 1], [], []):
+        compared.clear()
+        watch.refresh()
+        assert watch.answer(Awaited(job_id="mine"))["status"] == "waiting"
+        assert compared == expected
+    publish(root, job="mine")
+    compared.clear()
+    watch.refresh()
+    assert watch.answer(Awaited(job_id="mine"))["result"]["version"] == 7
+    assert compared == [7]

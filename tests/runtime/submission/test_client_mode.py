@@ -1,0 +1,176 @@
+"""The files and properties that spark-submit is given, and what happens when there is no result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed
+from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, Train
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.staging import staging
+from mlsql_runtime.submission.client_mode import Job, Submission
+
+PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
+
+
+class Looks:
+    """Instead of running spark-submit, looks at what it would be given."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error or RuntimeError("it did not start")
+        self.submission: Submission | None = None
+        self.modes: dict[str, int] = {}
+        self.texts: dict[str, str] = {}
+        self.is_closed = False
+
+    def submit(self, submission: Submission) -> None:
+        self.submission = submission
+        for name, value in zip(submission.arguments[::2], submission.arguments[1::2], strict=True):
+            if os.path.isfile(value):
+                self.modes[name] = stat.S_IMODE(os.stat(value).st_mode)
+                self.texts[name] = Path(value).read_text()
+        raise self.error
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+SECRET = {
+    "spark.hadoop.fs.s3a.secret.key": "hush-1",
+    "spark.hadoop.fs.azure.account.key.acc.blob.core.windows.net": "hush-2",
+    "spark.hadoop.fs.azure.sas.c.acc.blob.core.windows.net": "hush-3",
+    "spark.hadoop.fs.gs.auth.service.account.private.key": "hush-4",
+    "spark.ssl.keyStorePassword": "hush-5",
+}
+
+
+def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_DB", "postgres://me:hush-6@h/d")
+    looks = Looks()
+    job = Job(
+        PLAN, Secrets(kafka={"kafka": {"sasl_plain_password": "hush-7"}}), "local[1]", {**SECRET, "spark.ui.enabled": "false"}
+    )
+    with pytest.raises(JobFailed, match=r"ended without a result \(it did not start\)"):
+        job.run(looks)
+    assert looks.is_closed
+    assert looks.modes == {"--plan": 0o600, "--secrets": 0o600}
+    assert json.loads(looks.texts["--secrets"]) == {"spark": SECRET, "kafka": {"kafka": {"sasl_plain_password": "hush-7"}}}
+    submission = looks.submission
+    assert submission is not None
+    assert submission.conf["spark.ui.enabled"] == "false"
+    given = str((submission.name, submission.conf, submission.arguments, submission.env, looks.texts["--plan"]))
+    assert "hush" not in given
+    assert not Path(submission.application).exists()
+
+
+def test_what_keeps_it_from_starting_is_told_as_it_is() -> None:
+    looks = Looks(InputError("there is no spark-submit"))
+    with pytest.raises(InputError, match=r"^there is no spark-submit$"):
+        Job(PLAN, Secrets(), "local[1]", {}).run(looks)
+    assert looks.is_closed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("executor.memory", "4g", "'executor.memory' is no property of Spark; their names begin with spark."),
+        ("spark.master", "yarn", "spark.master cannot be set for a job: where Spark runs is the connection's matter"),
+        ("spark.submit.pyFiles", "a.zip", "the runtime travels there"),
+        ("spark.submit.deployMode", "cluster", "jobs run in client mode"),
+    ],
+)
+def test_properties_that_would_be_passed_over(name: str, value: str, message: str) -> None:
+    looks = Looks()
+    with pytest.raises(InputError, match=message):
+        Job(PLAN, Secrets(), "local[1]", {name: value}).run(looks)
+    assert looks.submission is None
+
+
+def test_a_cancelled_job_does_not_start() -> None:
+    looks = Looks()
+    job = Job(PLAN, Secrets(), "local[1]", {})
+    assert job.cancel() == 0
+    with pytest.raises(JobFailed, match="cancelled before Spark started"):
+        job.run(looks)
+    assert looks.submission is None
+
+
+class Interrupted:
+    """Instead of running spark-submit, leaves a staging folder and is interrupted."""
+
+    def __init__(self, root: Location, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self._root, self._meanwhile = root, meanwhile
+
+    def submit(self, submission: Submission) -> None:
+        with contextlib.suppress(JobFailed), staging(self._root, submission.name, "training", Attempt(is_last=False)):
+            raise JobFailed("the cluster is gone")
+        self._meanwhile()
+        raise RuntimeError("it was killed")
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("is_last", "is_cancelled", "stays"), [(False, False, True), (True, False, False), (False, True, True), (True, True, False)]
+)
+def test_what_was_staged_stays_only_for_an_attempt_that_comes(
+    tmp_path: Path, is_last: bool, is_cancelled: bool, stays: bool
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text("")
+    root = Location.of(str(tmp_path / "m"))
+    train = Train(table="t", model_path=root.uri, script_path=str(script))
+    plan = Plan(job_id="job", statements=(*PLAN.statements, train), attempt=Attempt(is_last=is_last))
+    job = Job(plan, Secrets(), "local[1]", {})
+    with pytest.raises(JobFailed):
+        job.run(Interrupted(root, job.cancel if is_cancelled else lambda: None))
+    assert bool(root.files()) is stays
+    assert job.cancel() == 0  # as Airflow does after a timeout: what is kept is not touched
+    assert bool(root.files()) is stays
+
+
+def test_archives_of_scripts_are_brought_with_those_of_the_job(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("")
+    archive = tmp_path / "env.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(tmp_path / "train.py", "bin/python")
+    python = PythonEnv(path="env/bin/python", archives=(f"{archive}#env",))
+    train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"), python=python)
+    plan = Plan(job_id="job", statements=(*PLAN.statements, train, Preflight(python=python)))
+    looks = Looks()
+    with pytest.raises(JobFailed):
+        Job(plan, Secrets(), "local[1]", {"spark.archives": "s3a://b/words.zip"}).run(looks)
+    assert looks.submission is not None
+    assert looks.submission.conf["spark.archives"] == f"s3a://b/words.zip,{archive}#env"
+
+
+@pytest.mark.parametrize("content", [None, b"no archive", b""])
+def test_an_archive_that_is_none_is_refused_before_spark_starts(tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / "train.py").write_text("")
+    for name in ("env.tar.gz", "env.zip"):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        python = PythonEnv(path="env/bin/python", archives=(f"{tmp_path}/{name}#env",))
+        train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"), python=python)
+        looks = Looks()
+        with pytest.raises(InputError, match=name):
+            Job(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+        assert looks.submission is None
+
+
+def test_packages_are_looked_for_before_spark_starts(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import no_such_module_4711")
+    train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"))
+    looks = Looks()
+    with pytest.raises(PreflightFailed, match=r"lacks no_such_module_4711, which train\.py imports"):
+        Job(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+    assert looks.submission is None

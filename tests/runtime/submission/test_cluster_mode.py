@@ -1,0 +1,40 @@
+"""Projects on their way to a cluster."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mlsql_runtime.plan import Plan, Preflight, Secrets, Train, load_plan
+from mlsql_runtime.script.bundle import read_bundle
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission.cluster_mode import write_run
+
+FILES = {
+    "MLproject": "entry_points: {train: {command: python src/learn.py}}",
+    "src/learn.py": "pass",
+    "words.csv": "a",
+}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "script"])
+def test_a_project_arrives_as_it_is(tmp_path: Path, kind: str) -> None:
+    with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
+        for name, text in FILES.items():
+            (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "project" / name).write_text(text)
+            archive.writestr(name, text)
+    path = {"folder": "project", "zip": "project.zip", "script": "project/src/learn.py"}[kind]
+    train = Train(table="t", model_path="s3://models/m", script_path=str(tmp_path / path))
+    run = Location.of(str(tmp_path / "job/run"))
+    write_run(Plan(job_id="j", statements=(train, Preflight(script_path=train.script_path))), Secrets(), {}, run)
+    carried = load_plan((run / "plan.json").read()).statements
+    for each in carried:
+        assert isinstance(each, (Train, Preflight))
+        assert each.script_path is not None
+        assert each.script_path.startswith(str(tmp_path / "job/scripts"))
+        assert read_bundle(each.script_path, "train") == read_bundle(train.script_path, "train")
+        assert replace(each, script_path=train.script_path) in (train, Preflight(script_path=train.script_path))
