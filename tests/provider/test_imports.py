@@ -35,7 +35,7 @@ def test_a_dag_file_pays_for_no_heavy_package(module: str) -> None:
     assert loaded_by(f"import airflow_provider_mlsql.{module}") & heavy == set()
 
 
-@pytest.mark.parametrize("module", ["launch.job", "app"])
+@pytest.mark.parametrize("module", ["submission.client_mode", "app"])
 def test_what_waits_for_spark_begins_without_heavy_packages(module: str) -> None:
     """The one comes before spark-submit, the other before the session."""
     heavy = {"pyspark", "sklearn", "scipy", "numpy", "pandas", "pyarrow", "kafka", "lark", "airflow"}
