@@ -61,7 +61,7 @@ def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] 
     if version is not None:
         field, supported = version
         found = document.get(field) if isinstance(document, dict) else None
-        if found != supported:
+        if found != supported or isinstance(found, bool):  # True == 1
             raise FormatError(
                 f"{where}: {field} is {found!r}, this version of mlsql_runtime reads {supported}; "
                 "install the same version of airflow-provider-mlsql where it is written and where it is read",

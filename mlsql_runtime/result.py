@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from mlsql_runtime import codec, errors
 from mlsql_runtime.errors import MLSQLError, PreflightFailed
 
-RESULT_VERSION = 3
+RESULT_VERSION = 1
 FitStatus = Literal["success", "failed", "timeout"]
 
 

@@ -49,8 +49,6 @@ def _print(comparison: Comparison) -> None:
         print_table(columns, map(_row, comparison.differences), cut="what")
     else:
         click.echo("nothing else differs: scores, script, parameters, data, groups and packages are the same")
-    if comparison.packages == "installed":
-        click.echo("packages are those installed: what scripts imported was not recorded for both versions")
 
 
 def _told(version: Compared) -> str:

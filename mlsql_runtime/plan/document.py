@@ -10,7 +10,7 @@ from datetime import datetime
 from mlsql_runtime import codec
 from mlsql_runtime.plan.statements import Register, Statement
 
-PLAN_VERSION = 8
+PLAN_VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.feed.table_topic import TableTopic
 from mlsql_runtime.store.manifest import Contract
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 1
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
 REPORT_MARK = "mlsql_report:"
 PROGRESS_MARK = "mlsql_progress:"

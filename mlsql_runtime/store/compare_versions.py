@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from mlsql_runtime.result import Best
 from mlsql_runtime.storage.location import Location
@@ -13,7 +12,6 @@ from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.versions import read_manifest
 
 Value = str | int | float | bool | None
-Packages = Literal["imported", "installed"]
 _Facts = Mapping[tuple[str, str], Value]  # what it is about and its name, to its value
 
 
@@ -41,14 +39,11 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """``packages`` says which were compared: those that scripts imported; or, when one of the versions was trained before that
-    was recorded, the well-known ones that were installed.
-    """
+    """Two versions, and all that differs between them."""
 
     model_path: str
     before: Compared
     after: Compared
-    packages: Packages
     differences: tuple[Difference, ...]
 
 
@@ -58,14 +53,11 @@ def compare(root: Location, before: int, after: int) -> Comparison:
     :raises VersionNotFound: naming those there are.
     """
     manifests = read_manifest(root, before), read_manifest(root, after)
-    know = all(any(fit.packages for fit in manifest.fits) for manifest in manifests)
-    packages: Packages = "imported" if know else "installed"
-    old, new = (dict(_facts(manifest, packages)) for manifest in manifests)
+    old, new = (dict(_facts(manifest)) for manifest in manifests)
     return Comparison(
         model_path=root.uri,
         before=_compared(manifests[0]),
         after=_compared(manifests[1]),
-        packages=packages,
         differences=tuple(_differences(old, new)),
     )
 
@@ -82,7 +74,7 @@ def _differences(old: _Facts, new: _Facts) -> Iterator[Difference]:
             yield Difference(about=key[0], name=key[1], before=old.get(key), after=new.get(key))
 
 
-def _facts(manifest: Manifest, packages: Packages) -> Iterator[tuple[tuple[str, str], Value]]:
+def _facts(manifest: Manifest) -> Iterator[tuple[tuple[str, str], Value]]:
     best, data = manifest.best, manifest.data
     yield ("best", "group"), best.alg_index
     yield ("best", "score"), best.score
@@ -101,7 +93,7 @@ def _facts(manifest: Manifest, packages: Packages) -> Iterator[tuple[tuple[str, 
         yield (group, "score"), fit.score
         yield from _each(group, fit.params, "parameter ")
         yield from _each(group, fit.metrics, "metric ")
-    yield from _each("packages", _imported(manifest) if packages == "imported" else manifest.environment)
+    yield from _each("packages", _imported(manifest))
 
 
 def _each(about: str, values: Mapping[str, Value], kind: str = "") -> Iterator[tuple[tuple[str, str], Value]]:

@@ -12,13 +12,12 @@ from mlsql_runtime.errors import FormatError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import (
-    POINTER_VERSION,
+    FORMAT_VERSION,
     CurrentPointer,
     FileEntry,
     FunctionRecord,
     PointerMove,
     load,
-    load_pointer,
 )
 
 
@@ -91,7 +90,7 @@ def _move(
         reason=reason,
     )
     pointer = CurrentPointer(
-        format_version=POINTER_VERSION,
+        format_version=FORMAT_VERSION,
         function=record.function,
         history=(*(before.history if before else ()), move),
     )
@@ -104,7 +103,7 @@ def read_pointer(root: Location, function: str) -> CurrentPointer | None:
     text = place.read_if_there()
     if text is None:
         return None
-    pointer = load_pointer(text, place.uri)
+    pointer = load(CurrentPointer, text, place.uri)
     if not pointer.history:
         raise FormatError(f"{place.uri}: its history is empty; the file is damaged or was written by something else")
     return pointer

@@ -1,23 +1,19 @@
 """The documents of the model store. A manifest is written last: what has one is complete and never changes.
 
-To change a document: give it a version of its own as the pointer has one, or raise the one of all others; keep reading
-the older formats here; and say so in CHANGELOG.md.
+To change a document: raise FORMAT_VERSION, keep reading the older formats here, and say so in CHANGELOG.md.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from mlsql_runtime import codec
 from mlsql_runtime.result import Best, Fit, FitStatus, TrainResult
 
-FORMAT_VERSION = 2  # of every document but the pointer
-POINTER_VERSION = 2
-_ROLLBACK = "rollback by "  # what a job was called in pointers of format 1 when there was none
+FORMAT_VERSION = 1
 Contract = Literal["row", "batch"]  # of a function: what it is called with; see python_fun
 D = TypeVar("D")
 
@@ -34,7 +30,7 @@ class FileEntry:
 @dataclass(frozen=True, kw_only=True)
 class FitRecord:
     """One fit group, in full. ``message`` says in one sentence what happened, when there is something to say; ``packages`` are
-    Python and what its script imported, with versions: empty when it was killed, or trained before format 2.
+    Python and what its script imported, with versions: empty when it was killed.
     """
 
     alg_index: int
@@ -45,7 +41,7 @@ class FitRecord:
     params: Mapping[str, str]
     started: datetime
     ended: datetime
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str]
 
     @property
     def summary(self) -> Fit:
@@ -156,7 +152,7 @@ class FunctionRecord:
     feature_width: int | None
     train_params: Mapping[str, str] | None
     model_files: tuple[FileEntry, ...]
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,75 +212,8 @@ class Refusals:
 
 
 def load(cls: type[D], text: bytes, where: str) -> D:
-    """Read one of the documents above strictly, of any format there was, but the pointer; FormatError names what is wrong."""
-    found = _format_of(text)
-    if found == 1 and found is not True:
-        text = json.dumps(_since_1(cls, json.loads(text))).encode()
+    """Read one of the documents above strictly.
+
+    :raises FormatError: naming the field that is wrong, or the version that this software does not read.
+    """
     return codec.loads(cls, text, where, version=("format_version", FORMAT_VERSION))
-
-
-def _since_1(cls: type[object], document: dict[str, Any]) -> dict[str, Any]:
-    """A document of format 1, in which nothing told which packages a script had imported, as one of today."""
-    today = document | {"format_version": FORMAT_VERSION}
-    if cls is FunctionRecord:
-        return {"packages": {}} | today
-    if isinstance(fits := document.get("fits"), list):
-        today["fits"] = [{"packages": {}} | fit if isinstance(fit, dict) else fit for fit in fits]
-    return today
-
-
-def load_pointer(text: bytes, where: str) -> CurrentPointer:
-    """Read a pointer strictly, of any format there was."""
-    if _format_of(text) == 1:
-        return codec.loads(_Pointer1, text, where).today
-    return codec.loads(CurrentPointer, text, where, version=("format_version", POINTER_VERSION))
-
-
-def _format_of(text: bytes) -> Any:
-    """The format that a document says it has; None when it says nothing that can be understood."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return None
-    return document.get("format_version") if isinstance(document, dict) else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Move1:
-    """A move as format 1 had it: a rollback was a job with the user in its name."""
-
-    function_version: int
-    version: int
-    alg_index: int
-    score: float | None
-    job_id: str
-    at: datetime
-
-    @property
-    def today(self) -> PointerMove:
-        back = self.job_id.startswith(_ROLLBACK)
-        return PointerMove(
-            happened="rolled back" if back else "registered",
-            function_version=self.function_version,
-            version=self.version,
-            alg_index=self.alg_index,
-            score=self.score,
-            job_id=None if back else self.job_id,
-            at=self.at,
-            by=self.job_id.removeprefix(_ROLLBACK) if back else None,
-            reason=None,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Pointer1:
-    """A pointer of format 1."""
-
-    format_version: int
-    function: str
-    history: tuple[_Move1, ...]
-
-    @property
-    def today(self) -> CurrentPointer:
-        moves = tuple(move.today for move in self.history)
-        return CurrentPointer(format_version=POINTER_VERSION, function=self.function, history=moves)

@@ -22,7 +22,7 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.staging import Stage
 from mlsql_runtime.training.group_task import FitOutput
 
-RESUME_VERSION = 3
+RESUME_VERSION = 1
 _OF_NO_USE = "train: what an earlier attempt left is of no use"
 
 

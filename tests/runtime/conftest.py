@@ -109,6 +109,7 @@ def _fit(index: int, score: float | None, status: str = "success") -> FitRecord:
         params={"alpha": "0.1"},
         started=STARTED,
         ended=ENDED,
+        packages={},
     )
 
 
@@ -202,6 +203,7 @@ def package() -> Callable[..., FunctionRecord]:
                 feature_width=4,
                 train_params=None,
                 model_files=(),
+                packages={},
             )
 
         return functions.package(root, name, pickled, record)

@@ -65,6 +65,7 @@ def finish(
             params={},
             started=T0,
             ended=T0,
+            packages={},
         )
         for index, score in enumerate(scores or (0.9,))
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from mlsql_runtime.store.publish import claimed
 Capture = pytest.CaptureFixture[str]
 Make = Callable[..., Manifest]
 PACKAGES = {"python": "3.11.0", "numpy": "2.4.6"}
-KEPT = Path(__file__).parents[1] / "store" / "format_1"
 
 
 @pytest.fixture
@@ -57,7 +55,6 @@ def test_equal_versions_differ_in_nothing(root: Location, two_versions: Make, ca
             "best": {"alg_index": 0, "score": 0.5},
         },
         "after": document["before"] | {"version": 2},
-        "packages": "imported",
         "differences": [],
     }
     assert main(["models", "diff", root.uri, "1", "2"]) == 0
@@ -117,19 +114,6 @@ def test_people_read_a_table(local_root: Location, two_versions: Make, capsys: C
         "script      SHA-256    ffffffffffff…  000000000000…",
         "parameters  pythonVer  3.11           3",
     ]
-
-
-def test_with_a_version_from_before_imports_were_recorded_what_was_installed_is_compared(
-    local_root: Location, two_versions: Make, capsys: Capture
-) -> None:
-    two_versions(local_root)
-    old = json.loads((KEPT / "manifest.json").read_text())
-    (local_root / "_model_1/manifest.json").write(json.dumps(old).encode())
-    document = diff(capsys, local_root, "1", "2")
-    assert document["packages"] == "installed"
-    assert ("packages", "python", "3.11.7", "3.11.0") in differences(document)
-    assert main(["models", "diff", local_root.uri, "1", "2"]) == 0
-    assert "packages are those installed" in capsys.readouterr().out
 
 
 def test_versions_that_are_not_complete_are_refused(

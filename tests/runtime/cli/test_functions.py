@@ -50,6 +50,7 @@ def register(root: Location, name: str, version: int, score: float | None = 0.5)
             feature_width=4,
             train_params=None,
             model_files=files,
+            packages={},
         )
 
     made = functions.package(root, name, b"pickle of %d" % version, record)

@@ -155,10 +155,10 @@ def test_the_history_says_who_and_why(root: Location, package: Package) -> None:
         ("rolled back", None, "bob@host", "too slow"),
     ]
     document = json.loads((functions.function_dir(root, "jack") / "current.json").read())
-    assert document["format_version"] == 2
+    assert document["format_version"] == 1
 
 
-MOVE_1 = {
+MOVE = {
     "function_version": 1,
     "version": 3,
     "alg_index": 0,
@@ -168,33 +168,13 @@ MOVE_1 = {
 }
 
 
-def test_a_pointer_of_format_1_is_read_and_goes_on_as_format_2(root: Location, package: Package) -> None:
-    """What people have in their stores."""
-    back = {**MOVE_1, "job_id": "rollback by ann@host", "score": None}
-    place = functions.function_dir(root, "jack") / "current.json"
-    place.write(json.dumps({"format_version": 1, "function": "jack", "history": [MOVE_1, back]}).encode())
-    pointer = functions.read_pointer(root, "jack")
-    assert pointer is not None
-    assert [(move.happened, move.job_id, move.by, move.reason) for move in pointer.history] == [
-        ("registered", "a.b/c/0", None, None),
-        ("rolled back", None, "ann@host", None),
-    ]
-    assert pointer.current.version == 3
-    assert functions.pins(root) == {3: ("jack",)}
-    functions.point(root, package(root, "jack", 4), "bob")
-    after = functions.read_pointer(root, "jack")
-    assert after is not None
-    assert after.history[:2] == pointer.history
-    assert (after.current.version, after.current.by) == (4, "bob")
-
-
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"format_version": 3, "function": "jack", "history": []}, "format_version is 3, this version of mlsql_runtime reads 2"),
-        ({"format_version": 1, "function": "jack", "history": [{**MOVE_1, "by": "x"}]}, "has no field 'by'"),
-        ({"format_version": True, "function": "jack", "history": []}, "expected int, got True"),
-        ({"format_version": 2, "function": "jack", "history": [MOVE_1]}, "lacks the field 'happened'"),
+        ({"format_version": 3, "function": "jack", "history": []}, "format_version is 3, this version of mlsql_runtime reads 1"),
+        ({"format_version": 1, "function": "jack", "history": [{**MOVE, "of": "x"}]}, "has no field 'of'"),
+        ({"format_version": True, "function": "jack", "history": []}, "format_version is True"),
+        ({"format_version": 1, "function": "jack", "history": [MOVE]}, "lacks the field 'happened'"),
         ({"format_version": 1, "function": "jack", "history": []}, "its history is empty"),
         ([], "format_version is None"),
     ],

@@ -175,7 +175,7 @@ def test_files_below_a_folder_are_not_those_of_a_longer_name(manifest_of: Callab
     assert [entry.path for entry in manifest_of(1, [], files).files_below("model/1")] == ["model/1/a", "model/1/b/c"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"format_version": 2}', b"{"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"format_version": 1}', b"{"])
 def test_a_damaged_manifest_is_refused_by_name(root: Location, publish: Publish, damage: bytes) -> None:
     publish(root)
     place = root / "_model_1" / "manifest.json"
