@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlsql_runtime import codec, result
+from mlsql_runtime import codec
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.plan import Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         secrets = codec.loads(Secrets, _read_once(args.secrets), args.secrets) if args.secrets else Secrets()
         outcome = run(plan, secrets)
     except MLSQLError as error:
-        outcome = result.failed("unknown", (), error)
+        outcome = RunResult.of_error("unknown", (), error)
     Location.of(args.result).replace(codec.dumps(outcome).encode())
     _orphan.remove()
     return 0 if outcome.is_successful else 1
@@ -95,8 +95,8 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
         spark = SparkSession.builder.config(map=dict(secrets.spark)).getOrCreate()
     except Exception as error:
         traceback.print_exc()
-        return result.failed(plan.job_id, (), translate(error))
-    say(_announcement(spark).line)
+        return RunResult.of_error(plan.job_id, (), translate(error))
+    log(_announcement(spark).line)
     try:
         imports.join()
         from mlsql_runtime import engine
@@ -133,7 +133,7 @@ def _end_with(parent: int) -> None:
     while _start_time(parent) == begun:
         time.sleep(PARENT_CHECK_SECONDS)
     _orphan.is_alone = True
-    say(f"the process {parent} that submitted this job is gone")
+    log(f"the process {parent} that submitted this job is gone")
     _cancel()
 
 
@@ -144,7 +144,7 @@ def _cancel() -> None:
     """
     from pyspark import SparkContext
 
-    say("cancelling")
+    log("cancelling")
     threading.Timer(CANCEL_SECONDS, _leave).start()
     while True:  # until the process ends: the statement may be about to start its next job
         context = SparkContext._active_spark_context

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlsql_runtime import result
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.handlers import predict, register, show, tables
 from mlsql_runtime.handlers import preflight as checkup
 from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Statement, Train
@@ -47,7 +46,7 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
             job = Job(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
                 where = statement.tag
-                say(f"({index + 1}/{len(plan.statements)}) {_title(statement)}")
+                log(f"({index + 1}/{len(plan.statements)}) {_title(statement)}")
                 step = _HANDLERS[type(statement)](statement, replace(job, index=index))
                 if step is not None:
                     done.append(step)
@@ -55,8 +54,8 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
         ours = translate(error)
         if ours is not error:
             traceback.print_exc()  # the whole of it for the log; the message for the task's error
-        say(f"{where}: {type(ours).__name__}: {ours.message}")
-        return result.failed(plan.job_id, tuple(done), ours.at(index))
+        log(f"{where}: {type(ours).__name__}: {ours.message}")
+        return RunResult.of_error(plan.job_id, tuple(done), ours.at(index))
     return RunResult(job_id=plan.job_id, steps=tuple(done))
 
 

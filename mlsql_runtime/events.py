@@ -1,7 +1,7 @@
 """Lines that people read while a job runs: ``[mlsql]`` for our own, ``[fit 0]`` for the script of group 0.
 
 The driver prints them on standard output, from where the Airflow hook takes them into the task log. Executors send
-theirs to a :class:`LiveLog` on the driver over TCP, one JSON object per line, the first one a secret token.
+theirs to a :class:`EventServer` on the driver over TCP, one JSON object per line, the first one a secret token.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CLOSING_SECONDS = 10
 _printing = threading.Lock()
 
 
-def say(text: str, label: str = OURS) -> None:
+def log(text: str, label: str = OURS) -> None:
     """Print a line for people, at once; a text with line ends in it as several."""
     with _printing:
         for line in text.replace("\r", "\n").split("\n"):
@@ -33,7 +33,7 @@ def say(text: str, label: str = OURS) -> None:
 
 
 @dataclass(frozen=True)
-class LiveAddress:
+class EventAddress:
     """Where executors send lines to. Travels inside Spark tasks only."""
 
     host: str
@@ -41,7 +41,7 @@ class LiveAddress:
     token: str
 
 
-class LiveLog:
+class EventServer:
     """The driver's end. Use it as a context manager around the Spark job that sends lines.
 
     :param host: the driver's name for executors.
@@ -61,7 +61,7 @@ class LiveLog:
                         self.connection.settimeout(None)  # a script may be silent for hours
                         for line in self.rfile:
                             label, text = json.loads(line)
-                            say(text, label)
+                            log(text, label)
 
         class Server(socketserver.ThreadingTCPServer):
             request_queue_size = 128  # clients that connect at the same time; one more would wait a second
@@ -74,9 +74,9 @@ class LiveLog:
 
         self._readers = readers
         self._server = Server((bind_address or host, 0), Handler)
-        self.address = LiveAddress(host, self._server.server_address[1], token)
+        self.address = EventAddress(host, self._server.server_address[1], token)
 
-    def __enter__(self) -> LiveLog:
+    def __enter__(self) -> EventServer:
         threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="mlsql-live", daemon=True
         ).start()
@@ -92,10 +92,10 @@ class LiveLog:
         self._server.server_close()
 
 
-class LiveClient:
+class EventClient:
     """An executor's end. A lost connection costs the live lines, never the job."""
 
-    def __init__(self, address: LiveAddress, label: str) -> None:
+    def __init__(self, address: EventAddress, label: str) -> None:
         self._label, self._room = label, STREAM_BYTES
         self._socket: socket.socket | None = None
         with contextlib.suppress(OSError):

@@ -22,7 +22,7 @@ class Best:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fit:
+class FitSummary:
     """One fit group, in short. ``score`` is None when the script printed none, or NaN."""
 
     alg_index: int
@@ -41,7 +41,7 @@ class TrainResult:
     version: int
     score: float | None
     best: Best
-    fits: tuple[Fit, ...]
+    fits: tuple[FitSummary, ...]
     rows: int
 
 
@@ -104,7 +104,7 @@ class ShowResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class HostProblem:
     """Why a host cannot run a script, in a sentence that names the host and says how to mend it."""
 
     kind: Literal["interpreter", "version", "packages", "environment", "scratch", "storage"]
@@ -123,7 +123,7 @@ class HostReport:
     versions: Mapping[str, str]
     scratch: str
     free: int | None
-    problems: tuple[Problem, ...]
+    problems: tuple[HostProblem, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ class PreflightResult:
     silent: tuple[str, ...]
 
     @property
-    def problems(self) -> tuple[Problem, ...]:
+    def problems(self) -> tuple[HostProblem, ...]:
         """Each once, whatever number of executors have it."""
         return tuple(dict.fromkeys(problem for host in self.hosts for problem in host.problems))
 
@@ -167,6 +167,11 @@ class RunResult:
     error: Mapping[str, Any] | None = None
     result_version: int = RESULT_VERSION
 
+    @classmethod
+    def of_error(cls, job_id: str, steps: tuple[StepResult, ...], error: MLSQLError) -> RunResult:
+        """Return the result of a run that ``error`` ended."""
+        return cls(job_id=job_id, steps=steps, error=errors.to_json(error))
+
     @property
     def is_successful(self) -> bool:
         return self.error is None
@@ -175,11 +180,6 @@ class RunResult:
         """Raise the error that ended the run, as the class it had in the Spark application."""
         if self.error is not None:
             raise errors.from_json(dict(self.error))
-
-
-def failed(job_id: str, steps: tuple[StepResult, ...], error: MLSQLError) -> RunResult:
-    """The result of a run that ``error`` ended."""
-    return RunResult(job_id=job_id, steps=steps, error=errors.to_json(error))
 
 
 def load_result(text: str | bytes, where: str = "result.json") -> RunResult:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.plan import Plan, PythonEnv, Secrets, Train
 from mlsql_runtime.script.bundle import ScriptBundle
 
@@ -73,7 +73,7 @@ def filled(statement: Train, bundle: ScriptBundle) -> Train:
     :raises InputError: when a parameter is missing, or is not of its type.
     """
     for note in bundle.notes:
-        say(f"train: {note}")
+        log(f"train: {note}")
     groups = tuple(bundle.fill(params, f"fitParam.{index}") for index, params in enumerate(statement.fit_params))
     return replace(statement, fit_params=groups)
 

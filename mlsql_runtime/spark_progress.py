@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -16,7 +16,7 @@ SECONDS = 15.0
 
 
 @contextlib.contextmanager
-def told(spark: SparkSession, what: str, seconds: float = SECONDS) -> Iterator[None]:
+def report_progress(spark: SparkSession, what: str, seconds: float = SECONDS) -> Iterator[None]:
     """Every ``seconds`` a line such as ``train: 3 of 12 tasks done``, for the stages that run then."""
     over = threading.Event()
     thread = threading.Thread(target=_tell, args=(spark, what, seconds, over), name="mlsql-progress", daemon=True)
@@ -35,4 +35,4 @@ def _tell(spark: SparkSession, what: str, seconds: float, over: threading.Event)
             for stage in tracker.getActiveStageIds():
                 info = tracker.getStageInfo(stage)
                 if info is not None:
-                    say(f"{what}: {info.numCompletedTasks} of {info.numTasks} tasks done")
+                    log(f"{what}: {info.numCompletedTasks} of {info.numTasks} tasks done")

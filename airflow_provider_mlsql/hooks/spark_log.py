@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mlsql_runtime.submission.announcement import Announcement, parse_announcement
-from mlsql_runtime.submission.log_filter import level_of
+from mlsql_runtime.submission.log_filter import choose_level
 
 OnStarted = Callable[[Announcement], None]
 
@@ -23,7 +23,7 @@ class ReadableLog:
 
     def info(self, message: str, *args: Any) -> None:
         line = message % args if args else message
-        level = level_of(line)
+        level = choose_level(line)
         if level is not None:
             self._logger.log(level, "%s", line)
         started = parse_announcement(line) if self._on_started else None

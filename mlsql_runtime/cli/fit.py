@@ -57,7 +57,7 @@ def fit(as_json: bool, **given: Any) -> int:
     """Train one script on this machine."""
     from mlsql_runtime.local.fit import fit as fit_locally
 
-    def say(text: str) -> None:
+    def log(text: str) -> None:
         click.echo(f"[mlsql] {text}", err=as_json)
 
     def show(line: str) -> None:
@@ -65,7 +65,7 @@ def fit(as_json: bool, **given: Any) -> int:
 
     request = _request(**given)
     with interruptible():
-        report = fit_locally(request, say, show)
+        report = fit_locally(request, log, show)
     if as_json:
         print_json(report)
     else:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 
 if TYPE_CHECKING:
     from mlsql_runtime.run_context import Job
@@ -31,7 +31,7 @@ def tell_other_versions(what: str, trained: Mapping[str, str], used: Iterable[Ma
         if name in trained and others:
             told.append(f"{name} {trained[name]}, and {' and '.join(sorted(others))} is installed where it is used")
     if told:
-        say(f"warning: {what}: its model was trained with {'; '.join(told)}; it may answer otherwise, or fail: train it anew")
+        log(f"warning: {what}: its model was trained with {'; '.join(told)}; it may answer otherwise, or fail: train it anew")
 
 
 def installed(job: Job, names: Sequence[str] = PICKLED) -> list[Mapping[str, str]]:

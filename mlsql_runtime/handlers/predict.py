@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
-from mlsql_runtime.events import LiveAddress, LiveClient, LiveLog, say
+from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
 from mlsql_runtime.feed.export import spark_uri
 from mlsql_runtime.feed.lines import as_lines, read_lines
 from mlsql_runtime.handlers.library_versions import tell_other_versions
@@ -48,7 +48,7 @@ class _Task:
     alg_index: int
     model_files: tuple[FileEntry, ...]
     stage: Location
-    live: LiveAddress
+    live: EventAddress
     task_cpus: int
     flight: Flight
 
@@ -70,12 +70,12 @@ def predict(statement: Predict, job: Job) -> None:
     flight = preflight(job, script_needs(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
     tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
-    say(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
+    log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
-    with LiveLog(job.driver_host, job.bind_address) as live:
+    with EventServer(job.driver_host, job.bind_address) as live:
         task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus, flight)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -144,7 +144,7 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
             "systemParam": dict(system_params(python)),
         },
     )
-    live = LiveClient(task.live, f"predict {partition}")
+    live = EventClient(task.live, f"predict {partition}")
     try:
         outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.send, task.task_cpus)
     finally:

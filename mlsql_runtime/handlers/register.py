@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.feed.table_facts import quoted
 from mlsql_runtime.feed.vectors import from_serialized
 from mlsql_runtime.handlers.compare_predictions import first_difference
@@ -105,7 +105,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
         raise
     functions.point(root, record, statement.by, verdict.reason)
     register_function(job.spark, statement.function, record)
-    say(
+    log(
         f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
         f"group {model.alg_index}, score {model.score}, {_CONTRACTS[record.contract]}"
         + (f"; {verdict.reason}" if verdict.reason else "")
@@ -151,7 +151,7 @@ def _refuse(statement: Register, job: Job, model: _Model, reason: str) -> Regist
         reason=reason,
     )
     add_refusal(model.root, statement.function, refusal)
-    say(f"register: {statement.function} is left as it is: {reason}")
+    log(f"register: {statement.function} is left as it is: {reason}")
     return _result(statement, model, reason, None)
 
 
@@ -180,7 +180,7 @@ def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
             function_file=str(target),
         )
         outcome = run_script(
-            bundle, script_input, folder, folder / "log", PythonEnv(), lambda line: say(line, f"register {statement.function}")
+            bundle, script_input, folder, folder / "log", PythonEnv(), lambda line: log(line, f"register {statement.function}")
         )
         if outcome.problem:
             raise ScriptFailed(f"the predict script {statement.script_path} failed: {outcome.problem}", tail=list(outcome.tail))
@@ -229,7 +229,7 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
     rows = _samples(statement, job, model)
     if not rows:
         verify(model.folder, model.files)  # which loading would do
-        say(f"register: {statement.function} could not be tried: there are no sample rows of features")
+        log(f"register: {statement.function} could not be tried: there are no sample rows of features")
         return
     vectors = from_serialized([VectorUDT().serialize(row) for row in rows])
     function = load_function(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
 from mlsql_runtime.plan import Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
@@ -62,7 +62,7 @@ def select(statement: Select, job: Job) -> SelectResult | None:
                 score=record.score,
             )
         )
-        say(
+        log(
             f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
             f"group {record.alg_index}, score {record.score}"
         )
@@ -85,13 +85,13 @@ def save(statement: Save, job: Job) -> SaveResult:
     if statement.partition_by:
         writer = writer.partitionBy(*statement.partition_by)
     if statement.mode == "ignore" and _exists(statement, job):
-        say(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
+        log(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
         return SaveResult(format=statement.format, output=statement.path, rows=None)
     writer.save(statement.path) if statement.path is not None else writer.save()
     if statement.mode == "ignore" and statement.path is None:
         return SaveResult(format=statement.format, output=None, rows=None)  # whether it wrote, only the writer knows
     rows = observation.get["rows"]
-    say(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
+    log(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
     return SaveResult(format=statement.format, output=statement.path, rows=rows)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.groups import delete_groups
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -96,7 +96,7 @@ def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelis
                 configs=configs,
             )
         if feed.keep:
-            say(f"kafka: topic {topic.name} will be kept")
+            log(f"kafka: topic {topic.name} will be kept")
         yield topic
     finally:
         try_to_remove_run(feed, settings, owner)
@@ -112,7 +112,7 @@ def try_to_remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) ->
     try:
         remove_run(feed, settings, owner)
     except Exception as error:  # of kafka-python, too
-        say(f"kafka: topics and groups with {owner.digest} in their names may be left, remove them by hand: {error}")
+        log(f"kafka: topics and groups with {owner.digest} in their names may be left, remove them by hand: {error}")
 
 
 def remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:

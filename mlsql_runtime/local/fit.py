@@ -27,7 +27,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import check_columns, feature_column
 from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,23 @@ class _Brought:
         return self.validate.rows if self.validate else 0
 
 
-def fit(request: Request, say: Say, on_line: Say) -> Report:
+def fit(request: Request, log: Log, on_line: Log) -> Report:
     """Do it. A script's failure is an answer. An exception, KeyboardInterrupt too, ends the script, its children and the folders.
 
-    :param say: takes our own lines; ``on_line`` those of the script, as they come.
+    :param log: takes our own lines; ``on_line`` those of the script, as they come.
     :raises InputError: for what is wrong with script, interpreter or data, the quickest to find first.
     """
     begun = time.monotonic()
-    bundle = check(request, say)
+    bundle = check(request, log)
     for note in bundle.notes:
-        say(note)
+        log(note)
     statement = replace(request.statement, fit_params=(bundle.fill(request.statement.fit_params[0], "fitParam.0"),))
     request = replace(request, statement=statement)
     with _folder(statement.keep_local_directory) as folder:
-        brought = _bring(request, bundle, folder, say)
+        brought = _bring(request, bundle, folder, log)
         data_seconds = time.monotonic() - begun
         held_out = f", {brought.validate_rows} to validate with" if brought.validate else ""
-        say(f"{brought.table.rows} rows as {brought.table.format} files{held_out} ({data_seconds:.1f} s)")
+        log(f"{brought.table.rows} rows as {brought.table.format} files{held_out} ({data_seconds:.1f} s)")
         end = run_group(_group(statement, bundle), folder, brought.table, brought.validate, {}, on_line)
         report = _report(request, brought, end, folder)
         if end.record.status == "success" and request.model_dir is not None:
@@ -66,10 +66,10 @@ def fit(request: Request, say: Say, on_line: Say) -> Report:
     return replace(report, seconds=seconds)
 
 
-def check(request: Request, say: Say) -> ScriptBundle:
+def check(request: Request, log: Log) -> ScriptBundle:
     """What can be known before any data are read.
 
-    :param say: takes what there is to see while an environment is built.
+    :param log: takes what there is to see while an environment is built.
     :raises InputError: the first thing found wrong.
     """
     statement = request.statement
@@ -81,16 +81,16 @@ def check(request: Request, say: Say) -> ScriptBundle:
     for source in (request.data, request.validate):
         if source is not None:
             _check_source(source, request.use_spark)
-    _check_interpreter(statement.python, bundle, say)
+    _check_interpreter(statement.python, bundle, log)
     return bundle
 
 
-def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, say: Say) -> None:
+def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, log: Log) -> None:
     """Of the one that runs this command, the script itself tells what it lacks."""
     if uses_default(python) and not python.flags and python.requirements is None:
         return
     modules, host = needs(bundle, NO_FEED), socket.gethostname()
-    with interpreter_of(python, say) as path:
+    with interpreter_of(python, log) as path:
         found = inspect_interpreter(python, host, modules, path)
     if found.missing:
         raise PreflightFailed(lacks(found, modules, host, python), host=host)
@@ -129,13 +129,13 @@ def _group(statement: Train, bundle: ScriptBundle) -> Group:
 # -- data
 
 
-def _bring(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _Brought:
+def _bring(request: Request, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
     if not request.use_spark:
-        return _bring_local(request, bundle, folder, say)
+        return _bring_local(request, bundle, folder, log)
     from mlsql_runtime.local.with_spark import bring_with_spark
 
     if request.data.needs_spark:
-        say(f"{request.data.format} needs Spark: starting a local session, which takes some seconds")
+        log(f"{request.data.format} needs Spark: starting a local session, which takes some seconds")
     stage = Path(tempfile.mkdtemp(prefix="mlsql-spark-"))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # its steps say what they do, and standard output may be a document
@@ -144,7 +144,7 @@ def _bring(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _B
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, say: Say) -> _Brought:
+def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
     from mlsql_runtime.local.tables import check_width, hold_out, read_table, write_table
     from mlsql_runtime.training.data_format import choose_format
 
@@ -162,7 +162,7 @@ def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, say: Say)
             raise DataError(f"{request.data.path}: all its {rows} rows are held out: there is nothing to train on")
     chosen, choice = choose_format(statement, bundle, lambda: table.schema)
     if choice is not None:
-        say(f"data go as {choice.format} files: {choice.why}")
+        log(f"data go as {choice.format} files: {choice.why}")
     assert isinstance(chosen.feed, FileFeed)
     return _Brought(
         write_table(table, folder / DATA, *written_as(chosen.feed)),

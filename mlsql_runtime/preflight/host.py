@@ -12,7 +12,7 @@ from typing import Literal
 
 from mlsql_runtime.errors import InterpreterError, MLSQLError
 from mlsql_runtime.plan import PythonEnv
-from mlsql_runtime.result import HostReport, Problem
+from mlsql_runtime.result import HostProblem, HostReport
 from mlsql_runtime.script.environments import interpreter_of
 from mlsql_runtime.script.imports import lacks
 from mlsql_runtime.script.interpreter import Inspected, inspect_interpreter
@@ -21,7 +21,7 @@ from mlsql_runtime.storage.location import Location
 
 ENOUGH = 256 << 20  # bytes that have to be free for a script's folder
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +40,14 @@ class HostNeeds:
     enough: int = ENOUGH
 
 
-def check_host(needs: HostNeeds, host: str, executor: str, say: Say) -> HostReport:
+def check_host(needs: HostNeeds, host: str, executor: str, log: Log) -> HostReport:
     """Everything that is wrong with this host; nothing is raised.
 
     :param host: what the host is called in messages.
-    :param say: called with what there is to see while an environment is built.
+    :param log: called with what there is to see while an environment is built.
     """
-    problems: list[Problem] = []
-    found = _interpreter(needs, host, say, problems)
+    problems: list[HostProblem] = []
+    found = _interpreter(needs, host, log, problems)
     scratch, free = _scratch(needs, host, problems)
     _storage(needs, host, problems)
     return HostReport(
@@ -61,17 +61,17 @@ def check_host(needs: HostNeeds, host: str, executor: str, say: Say) -> HostRepo
     )
 
 
-def _interpreter(needs: HostNeeds, host: str, say: Say, problems: list[Problem]) -> Inspected | None:
+def _interpreter(needs: HostNeeds, host: str, log: Log, problems: list[HostProblem]) -> Inspected | None:
     """The interpreter that the script would have."""
     try:
-        with interpreter_of(needs.python, say, host) as path:
+        with interpreter_of(needs.python, log, host) as path:
             found = inspect_interpreter(needs.python, host, needs.modules, path)
     except InterpreterError as error:
-        problems.append(Problem(kind=_kind(error, needs.python), message=error.message))
+        problems.append(HostProblem(kind=_kind(error, needs.python), message=error.message))
         return None
     if found.missing:
         message = lacks(found, needs.modules, host, needs.python, needs.is_function)
-        problems.append(Problem(kind="packages", message=message))
+        problems.append(HostProblem(kind="packages", message=message))
     return found
 
 
@@ -81,7 +81,7 @@ def _kind(error: InterpreterError, python: PythonEnv) -> Literal["interpreter", 
     return "interpreter" if python.requirements is None or "path" in error.facts else "environment"
 
 
-def _scratch(needs: HostNeeds, host: str, problems: list[Problem]) -> tuple[str, int | None]:
+def _scratch(needs: HostNeeds, host: str, problems: list[HostProblem]) -> tuple[str, int | None]:
     """Where scripts have their folders, and how much is free there."""
     folder = scratch_dir()
     mend = "make room there, or set SPARK_LOCAL_DIRS (or MLSQL_SCRATCH) of the executors to a folder on another disk"
@@ -91,26 +91,26 @@ def _scratch(needs: HostNeeds, host: str, problems: list[Problem]) -> tuple[str,
         free = shutil.disk_usage(folder).free
     except OSError as error:
         problems.append(
-            Problem(kind="scratch", message=f"{folder} on {host}, for scripts' folders, cannot be written: {error}; {mend}")
+            HostProblem(kind="scratch", message=f"{folder} on {host}, for scripts' folders, cannot be written: {error}; {mend}")
         )
         return folder, None
     if free < needs.enough:
         message = f"{folder} on {host}, for scripts' folders, has {free >> 20} MiB free, less than {needs.enough >> 20}; {mend}"
-        problems.append(Problem(kind="scratch", message=message))
+        problems.append(HostProblem(kind="scratch", message=message))
     return folder, free
 
 
-def _storage(needs: HostNeeds, host: str, problems: list[Problem]) -> None:
+def _storage(needs: HostNeeds, host: str, problems: list[HostProblem]) -> None:
     if needs.seen is not None and (why := _unseen(needs.seen)) is not None:
         message = (
             f"{os.path.dirname(needs.seen)}, below the model path, is not visible on {host}{why}; use storage that all hosts "
             "reach, such as s3:// or a network folder mounted on every host"
         )
-        problems.append(Problem(kind="storage", message=message))
+        problems.append(HostProblem(kind="storage", message=message))
     for path in needs.paths:
         if not os.path.exists(path) and not glob.glob(path):
             message = f"{path} is not visible on {host}; put it where all hosts reach it, such as s3:// or a network folder"
-            problems.append(Problem(kind="storage", message=message))
+            problems.append(HostProblem(kind="storage", message=message))
 
 
 def _unseen(uri: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.events import LiveAddress, LiveClient, LiveLog, say
+from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
 from mlsql_runtime.plan import FILE_FORMATS, Load, Plan, PythonEnv, Save
 from mlsql_runtime.preflight.executors import Executor, on_every_executor, this_executor
 from mlsql_runtime.preflight.host import HostNeeds, check_host
@@ -83,16 +83,16 @@ def check_functions(job: Job, bundle: ScriptBundle) -> None:
 def look(job: Job, wanted: HostNeeds) -> PreflightResult:
     """What there is on every host. Locally, which is this machine, without asking Spark."""
     if job.is_local:
-        report = check_host(wanted, socket.gethostname(), "driver", lambda line: say(line, LABEL))
+        report = check_host(wanted, socket.gethostname(), "driver", lambda line: log(line, LABEL))
         return PreflightResult(hosts=(report,), silent=())
-    with LiveLog(job.driver_host, job.bind_address) as live:
+    with EventServer(job.driver_host, job.bind_address) as live:
         address = live.address
         try:
             answers, silent = on_every_executor(job.spark.sparkContext, lambda executor: _check(wanted, executor, address))
         except Exception as error:  # the executors' own Python does not run our tasks: find out where, and why
             return _diagnosed(job.spark.sparkContext, error)
     for host in silent:
-        say(f"an executor on {host} did not answer", LABEL)
+        log(f"an executor on {host} did not answer", LABEL)
     return PreflightResult(
         hosts=tuple(sorted(answers.values(), key=lambda report: (report.host, report.executor))), silent=silent
     )
@@ -108,8 +108,8 @@ def _diagnosed(context: SparkContext, error: Exception) -> PreflightResult:
     return PreflightResult(hosts=hosts, silent=())
 
 
-def _check(wanted: HostNeeds, executor: Executor, live: LiveAddress) -> HostReport:
-    client = LiveClient(live, LABEL)
+def _check(wanted: HostNeeds, executor: Executor, live: EventAddress) -> HostReport:
+    client = EventClient(live, LABEL)
     try:
         return check_host(wanted, executor.host, executor.id, client.send)
     finally:
@@ -123,7 +123,7 @@ def check_here(flight: Flight) -> None:
     """
     executor = this_executor()
     if executor.host not in flight.hosts:
-        report = check_host(flight.wanted, executor.host, executor.id, say)
+        report = check_host(flight.wanted, executor.host, executor.id, log)
         PreflightResult(hosts=(report,), silent=()).raise_for_problems(between=" | ")
 
 
@@ -135,7 +135,7 @@ def _tell_differences(hosts: Sequence[HostReport]) -> None:
             by_version.setdefault(report.versions.get(name, "none"), []).append(report.host)
         if len(by_version) > 1:
             told = ", ".join(f"{version} on {hosts[0]}" for version, hosts in sorted(by_version.items()))
-            say(f"hosts differ in {name}: {told}", LABEL)
+            log(f"hosts differ in {name}: {told}", LABEL)
 
 
 def _default_file_system(context: SparkContext) -> str:

@@ -7,7 +7,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.result import HostReport, Problem
+from mlsql_runtime.result import HostProblem, HostReport
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -59,13 +59,13 @@ def diagnose(context: SparkContext) -> tuple[HostReport, ...]:
 
 def _report(host: str, executor: str, said: str, python: str) -> HostReport:
     answer = _parsed(said)
-    problem: Problem | None = None
+    problem: HostProblem | None = None
     mend = "set spark.pyspark.python to one that is the same everywhere"
     if answer is None:
         message = (
             f"the executors' Python, {python}, does not run on {host}: {said or 'it says nothing'}; install it there, or {mend}"
         )
-        problem = Problem(kind="interpreter", message=message)
+        problem = HostProblem(kind="interpreter", message=message)
     else:
         minor, path, missing = answer
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -74,13 +74,13 @@ def _report(host: str, executor: str, said: str, python: str) -> HostReport:
                 f"the executors' Python on {host}, {path}, is {minor}, and the driver's is {here}: Spark and registered "
                 f"functions need the same; {mend}, a Python {here}, or run the driver with {minor}"
             )
-            problem = Problem(kind="version", message=message)
+            problem = HostProblem(kind="version", message=message)
         elif missing:
             names = " ".join(missing)
             message = (
                 f"the executors' Python on {host}, {path}, lacks {names}, which MLSQL jobs need there; install {names}, or {mend}"
             )
-            problem = Problem(kind="packages", message=message)
+            problem = HostProblem(kind="packages", message=message)
     return HostReport(
         host=host,
         executor=executor,

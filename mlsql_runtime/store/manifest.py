@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal, TypeVar
 
 from mlsql_runtime import codec
-from mlsql_runtime.result import Best, Fit, FitStatus, TrainResult
+from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
 
 FORMAT_VERSION = 1
 Contract = Literal["row", "batch"]  # of a function: what it is called with; see python_fun
@@ -44,9 +44,9 @@ class FitRecord:
     packages: Mapping[str, str]
 
     @property
-    def summary(self) -> Fit:
+    def summary(self) -> FitSummary:
         seconds = round((self.ended - self.started).total_seconds(), 3)
-        return Fit(alg_index=self.alg_index, status=self.status, score=self.score, metrics=self.metrics, seconds=seconds)
+        return FitSummary(alg_index=self.alg_index, status=self.status, score=self.score, metrics=self.metrics, seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed, ScriptFailed, StorageError
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -65,7 +65,7 @@ def staging(
         raise
     finally:
         if keep:
-            say(f"what is finished stays in {folder.uri} for the next attempt")
+            log(f"what is finished stays in {folder.uri} for the next attempt")
         else:
             _remove_all((folder, *earlier))
             if made_root and not layout.claimed_versions(root):
@@ -98,7 +98,7 @@ def _remove_all(folders: tuple[Location, ...]) -> None:
         try:
             remove()
         except StorageError as error:  # not worth failing a job that may have published already
-            say(error.message)
+            log(error.message)
 
 
 def _prefix(job_id: str) -> str:

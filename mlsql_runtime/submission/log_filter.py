@@ -23,7 +23,7 @@ _CHATTER = (
 )
 
 
-def level_of(line: str) -> int | None:
+def choose_level(line: str) -> int | None:
     """The level at which to show a line, or None for one to leave out. What it does not know, it shows."""
     if not line or line.startswith(_CHATTER) or _STACK.match(line) or is_notice(line):
         return None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.submission.client_mode import Submission
-from mlsql_runtime.submission.log_filter import level_of
+from mlsql_runtime.submission.log_filter import choose_level
 
 
 class SparkSubmit:
@@ -40,7 +40,7 @@ class SparkSubmit:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             text = line.rstrip("\r\n")
-            level = level_of(text.strip())
+            level = choose_level(text.strip())
             if level is not None:
                 self._on_line(level, text)
         if self._process.wait():

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.feed.export import PARQUET, Exported, export
 from mlsql_runtime.feed.send import Sent, Target, send
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, arrow_schema
@@ -18,7 +18,7 @@ from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_o
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
 from mlsql_runtime.run_context import Job
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.spark_progress import told
+from mlsql_runtime.spark_progress import report_progress
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import feature_column
 from mlsql_runtime.training.data_format import choose_format
@@ -63,7 +63,7 @@ def with_format(statement: Train, bundle: ScriptBundle, job: Job) -> Train:
 
     chosen, choice = choose_format(statement, bundle, schema)
     if choice is not None:
-        say(f"train: data go as {choice.format} files: {choice.why}")
+        log(f"train: data go as {choice.format} files: {choice.why}")
     return chosen
 
 
@@ -88,7 +88,7 @@ def training_data(statement: Train, job: Job, stage: Location, earlier: Data | N
         held_out = f", {data.validate.facts.rows} to validate with" if data.validate else ""
         told_from = " of the earlier attempt" if earlier is not None and data.facts == earlier else ""
         seconds = time.monotonic() - begun
-        say(f"train: {rows} rows {_how(statement, data.table)}{told_from}{held_out} ({seconds:.1f} s)")
+        log(f"train: {rows} rows {_how(statement, data.table)}{told_from}{held_out} ({seconds:.1f} s)")
         yield data
 
 
@@ -145,7 +145,7 @@ def _move(statement: Train, job: Job, stage: Location, move: Move) -> TrainingDa
     assert statement.table is not None
     table = job.table(statement.table)
     feature = feature_column(statement, table.columns)
-    with told(job.spark, f"train: table {statement.table}"):
+    with report_progress(job.spark, f"train: table {statement.table}"):
         if statement.validate_fraction is not None:
             data, validate = _move_split(table, statement.validate_fraction, move, stage, feature)
             return TrainingData(data, validate, feature)

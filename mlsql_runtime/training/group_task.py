@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.events import LiveAddress, LiveClient
+from mlsql_runtime.events import EventAddress, EventClient
 from mlsql_runtime.feed.export import Exported
 from mlsql_runtime.feed.send import Sent
 from mlsql_runtime.feed.table_files import TableFiles
@@ -32,7 +32,7 @@ class FitTask(Group):
     data: Exported | Sent
     validate: Exported | None
     staging: Location
-    live: LiveAddress
+    live: EventAddress
     keep_local_directory: bool
     sample_column: str | None
 
@@ -58,7 +58,7 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
     scratch = tempfile.gettempdir() if task.keep_local_directory else scratch_dir()  # Spark removes its own folder
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
     private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # goes, even when the folder stays
-    live = LiveClient(task.live, f"fit {task.alg_index}")
+    live = EventClient(task.live, f"fit {task.alg_index}")
     try:
         if isinstance(task.data, Sent):
             data: TableFiles | TableTopic = task.data.bring(private, task.alg_index)

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, StorageError
-from mlsql_runtime.events import say
+from mlsql_runtime.events import log
 from mlsql_runtime.feed.export import Exported, written_as
 from mlsql_runtime.feed.table_facts import TableFacts
 from mlsql_runtime.plan import FileFeed
@@ -106,7 +106,7 @@ def _read_progress(folder: Location, training: str) -> Progress | None:
         text = place.read_if_there()
         progress = None if text is None else codec.loads(Progress, text, place.uri, version=("resume_version", RESUME_VERSION))
     except (FormatError, StorageError) as error:
-        say(f"{_OF_NO_USE}: {error}")
+        log(f"{_OF_NO_USE}: {error}")
         return None
     return progress if progress is not None and progress.training == training else None
 
@@ -119,7 +119,7 @@ def _finished(folder: Location) -> Iterator[tuple[int, Finished]]:
             output = None if text is None else codec.loads(FitOutput, text, place.uri)
             index = None if output is None else output.read().alg_index
         except (FormatError, StorageError) as error:
-            say(f"{_OF_NO_USE}: {error}")
+            log(f"{_OF_NO_USE}: {error}")
             continue
         if output is not None and index is not None:
             yield index, Finished(output, folder)

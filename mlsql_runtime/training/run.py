@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
-from mlsql_runtime.events import LiveLog, say
+from mlsql_runtime.events import EventServer, log
 from mlsql_runtime.plan import KafkaFeed, Train
 from mlsql_runtime.preflight.hosts import Flight, feed_of, preflight, script_needs
 from mlsql_runtime.result import TrainResult
@@ -68,7 +68,7 @@ def _published(job: Job, root: Location, training: str) -> Manifest | None:
     since = job.plan.attempt.earlier_since
     manifest = None if since is None else earlier_version(root, job.job_id, training, since)
     if manifest is not None:
-        say(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
+        log(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
     return manifest
 
 
@@ -99,7 +99,7 @@ def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, tra
             _bring_logs(trained, draft)
             if not _failed(trained.records, statement.fail_on):
                 manifest = _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
-                say(f"train: published version {manifest.version} of {root.uri}, {_best(manifest)}")
+                log(f"train: published version {manifest.version} of {root.uri}, {_best(manifest)}")
                 return manifest
             failure = _leave_failure(statement, job, draft, trained)
         raise failure
@@ -110,7 +110,7 @@ def _finished(earlier: Earlier | None, data: TrainingData) -> Mapping[int, Finis
     if earlier is None:
         return {}
     if earlier.data != data.facts:
-        say("train: the table is not the one of the earlier attempt any more; all groups are trained anew")
+        log("train: the table is not the one of the earlier attempt any more; all groups are trained anew")
         return {}
     return earlier.finished
 
@@ -119,10 +119,10 @@ def _prune(root: Location, keep: int | None, spare: int) -> None:
     try:
         removed = prune(root, keep, spare)
     except Exception as error:  # the new version is published: that older ones stay is no reason to train again
-        say(f"train: older versions could not be removed: {error}")
+        log(f"train: older versions could not be removed: {error}")
     else:
         if removed:
-            say(f"train: removed older versions {', '.join(map(str, removed))}")
+            log(f"train: removed older versions {', '.join(map(str, removed))}")
 
 
 def _data_facts(data: TrainingData) -> DataFacts:
@@ -174,8 +174,8 @@ def _fit(
     flight: Flight,
 ) -> _Trained:
     groups = len(statement.fit_params)
-    say(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
-    with LiveLog(job.driver_host, job.bind_address) as live:
+    log(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
+    with EventServer(job.driver_host, job.bind_address) as live:
         tasks = [
             FitTask(
                 alg_index=index,
@@ -203,7 +203,7 @@ def _fit(
         seconds = (record.ended - record.started).total_seconds()
         by = ", by an earlier attempt" if record.alg_index in finished else ""
         note = f"; {record.message}" if record.message else ""
-        say(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{by}{note}")
+        log(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{by}{note}")
     return _Trained(tasks, outputs, records)
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from mlsql_runtime import codec, result
+from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, FormatError, JobFailed, TrainingFailed
 from mlsql_runtime.result import (
     Best,
-    Fit,
+    FitSummary,
     FunctionUse,
     RegisterResult,
     RunResult,
@@ -26,8 +26,8 @@ TRAINED = TrainResult(
     score=None,
     best=Best(alg_index=1, score=None),
     fits=(
-        Fit(alg_index=0, status="timeout", score=None, metrics={}, seconds=1.5),
-        Fit(alg_index=1, status="success", score=None, metrics={"loss": None, "auc": 0.5}, seconds=2),
+        FitSummary(alg_index=0, status="timeout", score=None, metrics={}, seconds=1.5),
+        FitSummary(alg_index=1, status="success", score=None, metrics={"loss": None, "auc": 0.5}, seconds=2),
     ),
     rows=150,
 )
@@ -56,7 +56,7 @@ def test_a_result_survives_json() -> None:
 
 @pytest.mark.parametrize("error", [DataError("no rows", column="x"), TrainingFailed("2 of 2 failed", tails={"0": ["boom"]})])
 def test_an_error_crosses_json_as_the_same_class(error: DataError | TrainingFailed) -> None:
-    run = load_result(codec.dumps(result.failed("job-1", (TRAINED,), error)))
+    run = load_result(codec.dumps(RunResult.of_error("job-1", (TRAINED,), error)))
     assert not run.is_successful
     assert run.steps == (TRAINED,)
     with pytest.raises(type(error)) as caught:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from mlsql_runtime.submission.log_filter import level_of
+from mlsql_runtime.submission.log_filter import choose_level
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ from mlsql_runtime.submission.log_filter import level_of
     ],
 )
 def test_levels(line: str, level: int | None) -> None:
-    assert level_of(line) == level
+    assert choose_level(line) == level
