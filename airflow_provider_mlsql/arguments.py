@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan import FunctionRef, TableRef, builtin_name, one_script, option_text, parse_table_ref
+from mlsql_runtime.plan import FunctionRef, TableRef, choose_script, format_option, get_builtin_name, parse_table_ref
 from mlsql_runtime.store.requirements import read_requirements
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def as_options(value: Any, what: str) -> dict[str, str]:
         return {}
     if not isinstance(value, Mapping):
         raise InputError(f"{what} is a {type(value).__name__}; expected a dict")
-    return {str(key): option_text(item) for key, item in value.items() if item is not None}
+    return {str(key): format_option(item) for key, item in value.items() if item is not None}
 
 
 def as_flags(value: Any) -> tuple[str, ...]:
@@ -149,13 +149,13 @@ def refuse_unknown(operator: type[BaseOperator], kwargs: Mapping[str, Any]) -> N
             )
 
 
-def check_script(path: str | None, builtin: str | None) -> None:
+def check_script_arguments(path: str | None, builtin: str | None) -> None:
     """When a DAG is read, as far as templates let it be known: exactly one of a script and a built-in algorithm is given.
 
     :raises InputError: otherwise.
     """
     if not _is_template(path) and not _is_template(builtin):
-        one_script(path, builtin, "python_script_path")
+        choose_script(path, builtin, "python_script_path")
 
 
 def _is_template(given: object) -> bool:
@@ -166,8 +166,8 @@ def _is_template(given: object) -> bool:
 def script_or_builtin(operator: BaseOperator, path: str | None, builtin: str | None) -> str:
     """The script of a statement: ``python_script_path``, or what ``builtin`` names."""
     given = [None if value in _NOTHING else value for value in (path, builtin)]
-    script = one_script(given[0], given[1], "python_script_path")
-    return script if builtin_name(script) is not None else script_path(operator, script)
+    script = choose_script(given[0], given[1], "python_script_path")
+    return script if get_builtin_name(script) is not None else script_path(operator, script)
 
 
 def as_requirements(operator: BaseOperator, value: Any) -> str | None:

@@ -15,7 +15,7 @@ from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Attempt, Load, Plan, Predict, Save, Secrets, Statement, Train, is_secret, signed
+from mlsql_runtime.plan import Attempt, Load, Plan, Predict, Save, Secrets, Statement, Train, is_secret, with_author
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,7 +78,7 @@ class MLSQLOperator(BaseOperator):
         try:
             result = self.run_plan(context)
         except MLSQLError as error:
-            raise self.located(error) from error.__cause__
+            raise self.locate(error) from error.__cause__
         return self.finish(context, result)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,14 +87,14 @@ class MLSQLOperator(BaseOperator):
         try:
             result = self._on_cluster(context, self._open(context, {}), plan, secrets).complete(context, event)
         except MLSQLError as error:
-            raise self.located(error) from error.__cause__
+            raise self.locate(error) from error.__cause__
         return self.finish(context, result)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         """The task's XCom, and what else there is to do once the plan has run."""
         raise NotImplementedError
 
-    def located(self, error: MLSQLError) -> MLSQLError:
+    def locate(self, error: MLSQLError) -> MLSQLError:
         """The error that ended the plan, with the place it is about when what the user wrote has places."""
         return error
 
@@ -120,7 +120,7 @@ class MLSQLOperator(BaseOperator):
         return hook.run(plan, secrets)
 
     def _plan(self, context: Context, statements: tuple[Statement, ...]) -> Plan:
-        return Plan(job_id=job_id(context), statements=signed(statements, triggered_by(context)), attempt=attempt(context))
+        return Plan(job_id=job_id(context), statements=with_author(statements, triggered_by(context)), attempt=attempt(context))
 
     def _open(self, context: Context, conf: Mapping[str, str]) -> MLSQLHook:
         """The hook, which from now on is what :meth:`on_kill` ends."""

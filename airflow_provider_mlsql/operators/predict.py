@@ -19,7 +19,7 @@ from airflow_provider_mlsql.arguments import (
 )
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import FUNCTIONS_RUN, Load, Predict, PythonEnv, Save, Select, Statement
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Predict, PythonEnv, Save, Select, Statement
 from mlsql_runtime.result import SaveResult, SelectResult, as_xcom
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class MLSQLPredictOperator(MLSQLOperator):
     def _refuse_without_script(self) -> None:
         for name in (*_OF_FUNCTIONS_TOO, *_OF_BATCH_SCRIPTS):
             if getattr(self, name) not in (None, ""):
-                why = FUNCTIONS_RUN if name in _OF_BATCH_SCRIPTS else "functions go with sql"
+                why = FUNCTION_PYTHON_HELP if name in _OF_BATCH_SCRIPTS else "functions go with sql"
                 raise InputError(f"{name} is for a batch script, and there is no python_script_path; {why}", argument=name)
         if not self.sql:
             raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")

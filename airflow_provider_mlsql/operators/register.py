@@ -15,12 +15,12 @@ from airflow_provider_mlsql.arguments import (
     as_int,
     as_options,
     as_table,
-    check_script,
+    check_script_arguments,
     script_or_builtin,
 )
 from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, Refused
-from mlsql_runtime.plan import FUNCTIONS_RUN, Load, Register, Statement
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Register, Statement
 from mlsql_runtime.result import as_xcom
 
 if TYPE_CHECKING:
@@ -92,13 +92,13 @@ class MLSQLRegisterOperator(MLSQLOperator):
         **kwargs: Any,
     ) -> None:
         for name in _OF_SCRIPTS & kwargs.keys():
-            raise InputError(f"MLSQLRegisterOperator has no argument '{name}': {FUNCTIONS_RUN}", argument=name)
+            raise InputError(f"MLSQLRegisterOperator has no argument '{name}': {FUNCTION_PYTHON_HELP}", argument=name)
         super().__init__(**kwargs)
         self.model_path = model_path
         self.function_name = function_name
         self.python_script_path = python_script_path
         self.builtin = builtin
-        check_script(python_script_path, builtin)
+        check_script_arguments(python_script_path, builtin)
         self.script_params = script_params
         self.model_version = model_version
         self.alg_index = alg_index

@@ -19,7 +19,7 @@ from mlsql_runtime.result import script_xcom
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from mlsql_runtime.language import Compiled
+    from mlsql_runtime.language import CompiledScript
     from mlsql_runtime.result import RunResult
 
 _EXTENSION = ".mlsql"
@@ -68,7 +68,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         self.functions = functions
         self.kafka_conn_id = kafka_conn_id
         self.show_rows = show_rows
-        self._read: Compiled | None = None
+        self._read: CompiledScript | None = None
         self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
 
     def resolve_template_files(self) -> None:
@@ -87,8 +87,8 @@ class MLSQLScriptOperator(MLSQLOperator):
                 mask_secret(value)
         return self.run_statements(context, self._showing(compiled), compiled.secrets, compiled.conf)
 
-    def located(self, error: MLSQLError) -> MLSQLError:
-        return error if self._read is None else self._read.located(error)
+    def locate(self, error: MLSQLError) -> MLSQLError:
+        return error if self._read is None else self._read.locate(error)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         done = script_xcom(result)
@@ -105,13 +105,13 @@ class MLSQLScriptOperator(MLSQLOperator):
     def secrets(self) -> Secrets:
         return self._compiled().secrets
 
-    def _showing(self, compiled: Compiled) -> tuple[Statement, ...]:
+    def _showing(self, compiled: CompiledScript) -> tuple[Statement, ...]:
         rows = as_int(self.show_rows, "show_rows") or 0
         if not 0 <= rows <= MAX_SHOWN:
             raise InputError(f"show_rows is {rows}; expected 0 to {MAX_SHOWN}")
-        return compiled.showing(rows)
+        return compiled.with_preview(rows)
 
-    def _compiled(self) -> Compiled:
+    def _compiled(self) -> CompiledScript:
         from mlsql_runtime.language import compile_script  # with it comes a parser that no other operator needs
 
         variables = as_value(self.variables or {}, "variables")

@@ -16,7 +16,7 @@ from airflow_provider_mlsql.arguments import (
     as_options,
     as_requirements,
     as_table,
-    check_script,
+    check_script_arguments,
     script_or_builtin,
 )
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
@@ -153,7 +153,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.model_path = model_path
         self.python_script_path = python_script_path
         self.builtin = builtin
-        check_script(python_script_path, builtin)
+        check_script_arguments(python_script_path, builtin)
         self.data = data
         self.sql = sql
         self.fit_params = fit_params

@@ -77,7 +77,7 @@ def _missing(compiled: Any) -> list[MLSQLError]:
     from mlsql_runtime.submission.precheck import problems
 
     plan = Plan(job_id="mlsql check", statements=compiled.statements)
-    return [compiled.located(error) for error in problems(plan, True, compiled.secrets)]
+    return [compiled.locate(error) for error in problems(plan, True, compiled.secrets)]
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -98,14 +98,14 @@ def _request(
     """The arguments, checked as a statement of MLSQL is."""
     from mlsql_runtime.local.request import TABLE, VALIDATION, Request
     from mlsql_runtime.local.source import parse_source
-    from mlsql_runtime.plan import FileFeed, PythonEnv, Train, one_script
+    from mlsql_runtime.plan import FileFeed, PythonEnv, Train, choose_script
     from mlsql_runtime.storage.location import Location
     from mlsql_runtime.store.requirements import read_requirements
 
     statement = Train(
         table=TABLE,
         model_path=model_dir or "none",
-        script_path=one_script(script, builtin, "SCRIPT"),
+        script_path=choose_script(script, builtin, "SCRIPT"),
         fit_params=(as_dict(fit_params, "--fit-param"),),
         validate_table=VALIDATION if validate_data else None,
         validate_fraction=fraction,

@@ -20,10 +20,10 @@ from mlsql_runtime.cli.progress import JobProgress
 from mlsql_runtime.cli.scripts import Script, given, read_script, read_values, variable_options
 from mlsql_runtime.cli.who import who
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.plan import option_text
+from mlsql_runtime.plan import format_option
 
 if TYPE_CHECKING:
-    from mlsql_runtime.language import Compiled
+    from mlsql_runtime.language import CompiledScript
     from mlsql_runtime.result import RunResult
 
 _MASTER = re.compile(r"local(-cluster)?(\[.+\])?|(spark|k8s)://.+|yarn")
@@ -72,7 +72,7 @@ def run(
 
     source = read_script(script)
     check_master(master)
-    file = {name: option_text(value) for name, value in read_values(conf_file, "--conf-file").items()}
+    file = {name: format_option(value) for name, value in read_values(conf_file, "--conf-file").items()}
     properties = {**file, **as_dict(conf, "--conf")}
     compiled = compile_script(source.text, name=source.name, folder=source.folder, **given(variables, variable_file, functions))
     for warning in compiled.warnings:
@@ -96,17 +96,17 @@ def check_master(master: str) -> None:
         raise click.BadParameter(f"{master!r}; expected local[*], spark://host:7077, yarn or k8s://…", param_hint="--master")
 
 
-def _run(source: Script, compiled: Compiled, rows: int, master: str, conf: dict[str, str]) -> RunResult:
-    from mlsql_runtime.plan import Plan, signed
+def _run(source: Script, compiled: CompiledScript, rows: int, master: str, conf: dict[str, str]) -> RunResult:
+    from mlsql_runtime.plan import Plan, with_author
     from mlsql_runtime.submission.client_mode import Job
     from mlsql_runtime.submission.spark_submit import SparkSubmit
 
-    plan = Plan(job_id=_job_id(source), statements=signed(compiled.showing(rows), who()))
+    plan = Plan(job_id=_job_id(source), statements=with_author(compiled.with_preview(rows), who()))
     with interruptible(), JobProgress() as progress:
         try:
             return Job(plan, compiled.secrets, master, conf).run(SparkSubmit(master, progress.line))
         except MLSQLError as error:
-            raise compiled.located(error) from error
+            raise compiled.locate(error) from error
 
 
 def _job_id(source: Script) -> str:

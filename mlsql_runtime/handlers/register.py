@@ -103,7 +103,7 @@ def register(statement: Register, job: Job) -> RegisterResult:
     except BaseException:
         functions.discard(root, record)
         raise
-    functions.point(root, record, statement.by, verdict.reason)
+    functions.point(root, record, statement.author, verdict.reason)
     register_function(job.spark, statement.function, record)
     log(
         f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
@@ -147,7 +147,7 @@ def _refuse(statement: Register, job: Job, model: _Model, reason: str) -> Regist
         score=model.score,
         job_id=job.job_id,
         at=datetime.now(timezone.utc),
-        by=statement.by,
+        by=statement.author,
         reason=reason,
     )
     add_refusal(model.root, statement.function, refusal)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.settings import KafkaSettings
-from mlsql_runtime.plan import KafkaFeed, option_text
+from mlsql_runtime.plan import KafkaFeed, format_option
 
 _OWN = ("topic", "group_id", "reuse", "keep")
 _TOPIC = "topic."
@@ -47,7 +47,7 @@ def kafka_feed(own: Mapping[str, Any], settings: KafkaSettings, secrets: str) ->
         partitions=_number(configs, _PARTITIONS),
         replication_factor=_number(configs, _REPLICATION),
         topic_configs={
-            key[len(_TOPIC) :]: option_text(value) for key, value in configs.items() if key not in (_PARTITIONS, _REPLICATION)
+            key[len(_TOPIC) :]: format_option(value) for key, value in configs.items() if key not in (_PARTITIONS, _REPLICATION)
         },
     )
 

@@ -14,10 +14,10 @@ from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options, boolean, choice, not_negative, number, positive, whole
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import Source
+from mlsql_runtime.language.source import SourceText
 from mlsql_runtime.language.unsupported import algorithm_problem
 from mlsql_runtime.plan import (
-    FUNCTIONS_RUN,
+    FUNCTION_PYTHON_HELP,
     RESOURCE,
     FileFeed,
     FunctionRef,
@@ -26,10 +26,10 @@ from mlsql_runtime.plan import (
     PythonEnv,
     Register,
     Train,
-    builtin_name,
-    builtin_script,
-    estimator_problems,
-    option_text,
+    find_estimator_problems,
+    format_option,
+    get_builtin_name,
+    to_builtin_path,
 )
 from mlsql_runtime.store.requirements import read_requirements
 
@@ -53,10 +53,10 @@ _PREDICT = ("pythonScriptPath", "algIndex", "modelVersion", "sameRows", "fitPara
 _GROUP = re.compile(r"(0|[1-9][0-9]{0,3})\.(.+)", re.DOTALL)
 
 
-def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
+def train(node: syntax.TrainNode, source: SourceText, scope: Scope) -> Train:
     """Options as docs/training.md has them.
 
-    :raises Refused: with everything that is wrong with them.
+    :raises CompileError: with everything that is wrong with them.
     """
     options = _options_of(node.ref, node.options, source, scope)
     script = _script_or_builtin(node.ref, options, scope)
@@ -64,8 +64,8 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     validate = options.take("validateTable", scope.find_table, None)
     evaluate = options.take("evaluateTable", scope.find_table, None)
     groups = _groups(options, scope)
-    if builtin_name(script) is not None and not options.incomplete:
-        for index, name, problem in estimator_problems(groups):
+    if get_builtin_name(script) is not None and not options.incomplete:
+        for index, name, problem in find_estimator_problems(groups):
             place = places.get(f"{index}.{name}")
             options.refuse_value(place, problem) if place else options.refuse_token(node.ref.path, problem)
     feed = _feed(node, options, source, scope)
@@ -105,7 +105,7 @@ def train(node: syntax.Train, source: Source, scope: Scope) -> Train:
     )
 
 
-def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
+def register(node: syntax.RegisterNode, source: SourceText, scope: Scope) -> Register:
     """Queries after it may call the function."""
     options = _options_of(node.ref, node.options, source, scope)
     script = _script_or_builtin(node.ref, options, scope)
@@ -117,7 +117,7 @@ def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
     only_if_better = options.take("onlyIfBetter", not_negative, None)
     samples = options.take("sampleTable", scope.find_table, None)
     for name, option in options.places("systemParam.").items():
-        options.refuse_at(option, f"register has no systemParam.{name[:40]}: {FUNCTIONS_RUN}")
+        options.refuse_at(option, f"register has no systemParam.{name[:40]}: {FUNCTION_PYTHON_HELP}")
     options.take_prefixed("systemParam.")
     function = ""
     with options.collecting():
@@ -139,7 +139,7 @@ def register(node: syntax.Register, source: Source, scope: Scope) -> Register:
     )
 
 
-def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
+def predict(node: syntax.PredictNode, source: SourceText, scope: Scope) -> Predict:
     """A batch script; its result is a table."""
     options = _options_of(node.ref, node.options, source, scope)
     script = _script(node.ref, options, scope)
@@ -168,7 +168,7 @@ def predict(node: syntax.Predict, source: Source, scope: Scope) -> Predict:
     )
 
 
-def _options_of(ref: syntax.Ref, given: tuple[syntax.Option, ...], source: Source, scope: Scope) -> Options:
+def _options_of(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], source: SourceText, scope: Scope) -> Options:
     """The options of an algorithm that we have, without the obsolete ones."""
     problem = algorithm_problem(scope.format(ref))
     if problem:
@@ -181,17 +181,17 @@ def _options_of(ref: syntax.Ref, given: tuple[syntax.Option, ...], source: Sourc
     return options
 
 
-def _script(ref: syntax.Ref, options: Options, scope: Scope) -> str:
+def _script(ref: syntax.TableNode, options: Options, scope: Scope) -> str:
     path = options.take_text("pythonScriptPath") or ""
     if not path.strip() and not options.incomplete:
         options.refuse_token(ref.path, 'there is no pythonScriptPath; name the script to run: where pythonScriptPath="…"')
     return scope.beside(path)
 
 
-def _script_or_builtin(ref: syntax.Ref, options: Options, scope: Scope) -> str:
+def _script_or_builtin(ref: syntax.TableNode, options: Options, scope: Scope) -> str:
     """What ``builtin`` names, or the script."""
     place = options.place("builtin")
-    builtin = options.take("builtin", builtin_script, None)
+    builtin = options.take("builtin", to_builtin_path, None)
     if place is None:
         return _script(ref, options, scope)
     if options.take_text("pythonScriptPath") is not None:
@@ -211,7 +211,7 @@ def _one_group(options: Options, scope: Scope, whose: str) -> dict[str, str]:
 def _groups(options: Options, scope: Scope) -> tuple[dict[str, str], ...]:
     """``fitParam.<i>.<name>`` as one dict for each i; one empty group when there is none."""
     groups: dict[int, dict[str, str]] = {}
-    begun: dict[int, syntax.Option] = {}
+    begun: dict[int, syntax.OptionNode] = {}
     places = options.places("fitParam.")
     for name, value in options.take_prefixed("fitParam.").items():
         match = _GROUP.fullmatch(name)
@@ -228,7 +228,7 @@ def _groups(options: Options, scope: Scope) -> tuple[dict[str, str], ...]:
     return tuple(groups[index] for index in sorted(groups)) or ({},)
 
 
-def _feed(node: syntax.Train, options: Options, source: Source, scope: Scope) -> FileFeed | KafkaFeed:
+def _feed(node: syntax.TrainNode, options: Options, source: SourceText, scope: Scope) -> FileFeed | KafkaFeed:
     """Files, or Kafka when ``enableDataLocal`` is false; what is for the other one is ignored."""
     chosen = options.place("enableDataLocal")
     local = options.take("enableDataLocal", boolean, True)
@@ -294,7 +294,7 @@ def _environment(text: str) -> Mapping[str, str]:
         found = None
     if not isinstance(found, dict):
         raise InputError('expected a JSON object, such as {"NAME": "value"}')
-    return {name: option_text(value) for name, value in found.items() if value is not None}
+    return {name: format_option(value) for name, value in found.items() if value is not None}
 
 
 def _kept(options: Options) -> int | None:

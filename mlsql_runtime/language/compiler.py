@@ -9,15 +9,14 @@ from typing import Any
 
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
-from mlsql_runtime.language import algorithm, queries, syntax, tables
-from mlsql_runtime.language import unsupported as refusals
+from mlsql_runtime.language import algorithm, queries, syntax, tables, unsupported
 from mlsql_runtime.language.grammar import parse
 from mlsql_runtime.language.includes import KINDS, MAX_DEPTH, find_included, read_included
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, split, start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import Origin, Problem, Refused, Source, together
+from mlsql_runtime.language.source import CompileError, Diagnostic, Origin, SourceText, combine_errors
 from mlsql_runtime.language.variables import Variables, is_variable_name
-from mlsql_runtime.plan import FunctionRef, Load, Secrets, Select, Show, Statement, is_identifier, option_text
+from mlsql_runtime.plan import FunctionRef, Load, Secrets, Select, Show, Statement, format_option, is_identifier
 
 KafkaSource = Callable[[Mapping[str, str]], KafkaSettings]
 _MAX_ERRORS = 100
@@ -25,7 +24,7 @@ _MAX_INCLUDES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compiled:
+class CompiledScript:
     """What a script does. ``origins`` says where each statement comes from; ``conf`` are Spark properties for the job."""
 
     statements: tuple[Statement, ...]
@@ -34,7 +33,7 @@ class Compiled:
     secrets: Secrets = field(default_factory=Secrets)
     warnings: tuple[str, ...] = ()
 
-    def showing(self, rows: int) -> tuple[Statement, ...]:
+    def with_preview(self, rows: int) -> tuple[Statement, ...]:
         """The statements, and one that shows the first rows of the last table they make; none for 0 rows.
 
         :raises InputError: when there is nothing to run.
@@ -44,7 +43,7 @@ class Compiled:
         last = self._last_table()
         return self.statements if last is None or rows == 0 else (*self.statements, Show(table=last[1], rows=rows))
 
-    def located(self, error: MLSQLError) -> MLSQLError:
+    def locate(self, error: MLSQLError) -> MLSQLError:
         """An error of the job, with the place of the statement that it is about (its fact ``statement``)."""
         number = error.facts.get("statement")
         if not isinstance(number, int) or "file" in error.facts:
@@ -76,7 +75,7 @@ def compile_script(
     variables: Mapping[str, Any] | None = None,
     functions: Iterable[FunctionRef] = (),
     kafka_settings: KafkaSource | None = None,
-) -> Compiled:
+) -> CompiledScript:
     """The statements of a script.
 
     :param name: what errors call the script.
@@ -87,9 +86,9 @@ def compile_script(
     :raises InputError: with all that is wrong with the script, as ``file:line:column: message``.
     """
     compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
-    compiler.run(Source(name, text), ())
+    compiler.run(SourceText(name, text), ())
     if compiler.errors:
-        raise together(compiler.errors)
+        raise combine_errors(compiler.errors)
     return compiler.compiled()
 
 
@@ -104,7 +103,7 @@ def check_script(
 ) -> tuple[InputError, ...]:
     """All that is wrong with a script, 100 errors at most; each has the facts file, line and column."""
     compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
-    compiler.run(Source(name, text), ())
+    compiler.run(SourceText(name, text), ())
     return tuple(compiler.errors)
 
 
@@ -138,7 +137,7 @@ class _Compiler:
                 )
             if not isinstance(value, (str, int, float)):
                 raise InputError(f"variable '{name}' is {value!r}; expected text, a number, true or false", name=name)
-            values[name] = option_text(value)
+            values[name] = format_option(value)
         self.errors: list[InputError] = []
         self._includes = 0
         self._stopped = False
@@ -149,9 +148,9 @@ class _Compiler:
             kafka_settings=kafka_settings,
         )
 
-    def compiled(self) -> Compiled:
+    def compiled(self) -> CompiledScript:
         scope = self._scope
-        return Compiled(
+        return CompiledScript(
             statements=tuple(scope.statements),
             origins=tuple(scope.origins),
             conf=dict(scope.conf),
@@ -159,7 +158,7 @@ class _Compiler:
             warnings=tuple(scope.warnings),
         )
 
-    def run(self, source: Source, including: tuple[Path, ...]) -> None:
+    def run(self, source: SourceText, including: tuple[Path, ...]) -> None:
         """All statements of a source. ``including`` are the files that are being read."""
         pieces = list(split(source.text))
         outer, self._scope.variables.later = self._scope.variables.later, _set_later(pieces, source)
@@ -168,25 +167,25 @@ class _Compiler:
                 break
             try:
                 self._statement(piece, source, including)
-            except Refused as refused:
-                self.errors += [source.error(problem) for problem in refused.problems[: _MAX_ERRORS - len(self.errors)]]
+            except CompileError as error:
+                self.errors += [source.error(problem) for problem in error.diagnostics[: _MAX_ERRORS - len(self.errors)]]
                 self._assume(piece)
             except InputError as error:  # of the plan, about the statement as a whole
                 first, last = piece.tokens[0], piece.tokens[-1]
-                self.errors.append(source.error(Problem(f"{piece.word}: {error.message}", start_of(first), end_of(last))))
+                self.errors.append(source.error(Diagnostic(f"{piece.word}: {error.message}", start_of(first), end_of(last))))
                 self._assume(piece)
         self._scope.variables.later = outer
 
-    def _statement(self, piece: Piece, source: Source, including: tuple[Path, ...]) -> None:
+    def _statement(self, piece: Piece, source: SourceText, including: tuple[Path, ...]) -> None:
         if piece.unclosed is not None:
             refuse(piece.unclosed, f"{piece.unclosed} is opened and never closed")
         if not piece.tokens:
             return
         first = piece.tokens[0]
         if piece.word not in (*STATEMENTS, *QUERIES):
-            refuse(first, refusals.statement_problem(piece.word))
+            refuse(first, unsupported.statement_problem(piece.word))
         node = queries.parse_query(piece, source.text) if piece.word in QUERIES else parse(piece)
-        if isinstance(node, syntax.Include):
+        if isinstance(node, syntax.IncludeNode):
             self._include(node, including)
             return
         statement = _compile(node, source, self._scope)
@@ -194,7 +193,7 @@ class _Compiler:
             self._scope.statements.append(statement)
             self._scope.origins.append(source.origin(start_of(first)))
 
-    def _include(self, node: syntax.Include, including: tuple[Path, ...]) -> None:
+    def _include(self, node: syntax.IncludeNode, including: tuple[Path, ...]) -> None:
         kind = None if node.kind is None else self._scope.variables.text(node.kind)
         if node.kind is not None and kind not in KINDS:
             refuse(node.kind, f"include from '{kind}' is not here; put the file beside the script: include local.`file.mlsql`")
@@ -206,7 +205,7 @@ class _Compiler:
                 raise InputError(f"'{path}' includes itself; leave the include out")
             if len(including) >= MAX_DEPTH or self._includes > _MAX_INCLUDES:
                 raise InputError(f"files are included more than {MAX_DEPTH} deep, or more than {_MAX_INCLUDES} times")
-            source = Source(path, read_included(found, path))
+            source = SourceText(path, read_included(found, path))
         except InputError as error:
             refuse(node.path, error.message)
         self.run(source, (*including, found))
@@ -226,24 +225,24 @@ class _Compiler:
                 scope.define(name)
 
 
-def _compile(node: syntax.Node, source: Source, scope: Scope) -> Statement | None:
+def _compile(node: syntax.Node, source: SourceText, scope: Scope) -> Statement | None:
     """The statement of the plan, if it is one."""
     match node:
-        case syntax.Load():
+        case syntax.LoadNode():
             return tables.load(node, scope)
-        case syntax.Save():
+        case syntax.SaveNode():
             return tables.save(node, source, scope)
-        case syntax.Select():
+        case syntax.SelectNode():
             return queries.select(node, source, scope)
-        case syntax.Train():
+        case syntax.TrainNode():
             return algorithm.train(node, source, scope)
-        case syntax.Register():
+        case syntax.RegisterNode():
             return algorithm.register(node, source, scope)
-        case syntax.Predict():
+        case syntax.PredictNode():
             return algorithm.predict(node, source, scope)
-        case syntax.Connect():
+        case syntax.ConnectNode():
             tables.connect(node, scope)
-        case syntax.SetVariable():
+        case syntax.SetVariableNode():
             tables.set_variable(node, source, scope)
     return None
 
@@ -257,7 +256,7 @@ def _set_name(piece: Piece) -> str:
     return name
 
 
-def _set_later(pieces: Iterable[Piece], source: Source) -> dict[str, int]:
+def _set_later(pieces: Iterable[Piece], source: SourceText) -> dict[str, int]:
     """The first line in which each variable is set."""
     found: dict[str, int] = {}
     for piece in pieces:

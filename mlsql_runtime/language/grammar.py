@@ -12,7 +12,7 @@ from lark.lexer import Lexer
 
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, start_of
-from mlsql_runtime.language.source import Problem, Refused, clipped
+from mlsql_runtime.language.source import CompileError, Diagnostic, shorten
 
 _SPOKEN = {
     "NAME": "a name",
@@ -42,45 +42,45 @@ class _Tokens(Lexer):
 class _Nodes(Transformer[Token, Any]):
     """Makes the syntax while the parser goes along; rules are called with what they matched."""
 
-    def load(self, _: Token, ref: syntax.Ref, *rest: Any) -> syntax.Load:
-        return syntax.Load(ref, _options(rest), rest[-1])
+    def load(self, _: Token, ref: syntax.TableNode, *rest: Any) -> syntax.LoadNode:
+        return syntax.LoadNode(ref, _options(rest), rest[-1])
 
-    def connect(self, _: Token, kind: Token, *rest: Any) -> syntax.Connect:
-        return syntax.Connect(kind, _options(rest), rest[-1])
+    def connect(self, _: Token, kind: Token, *rest: Any) -> syntax.ConnectNode:
+        return syntax.ConnectNode(kind, _options(rest), rest[-1])
 
-    def save(self, _: Token, *rest: Any) -> syntax.Save:
+    def save(self, _: Token, *rest: Any) -> syntax.SaveNode:
         mode = rest[0] if rest[1].type != "AS" else None
         table, _as, ref, *more = rest if mode is None else rest[1:]
         names = [item for item in more if isinstance(item, Token) and item.type not in ("PARTITIONBY", "COMMA")]
-        return syntax.Save(mode, table, ref, _options(more), tuple(names))
+        return syntax.SaveNode(mode, table, ref, _options(more), tuple(names))
 
-    def train(self, _: Token, table: Token, _as: Token, ref: syntax.Ref, *rest: Any) -> syntax.Train:
+    def train(self, _: Token, table: Token, _as: Token, ref: syntax.TableNode, *rest: Any) -> syntax.TrainNode:
         result = rest[-1] if rest and isinstance(rest[-1], Token) else None
-        return syntax.Train(table, ref, _options(rest), result)
+        return syntax.TrainNode(table, ref, _options(rest), result)
 
-    def predict(self, _: Token, table: Token, _as: Token, ref: syntax.Ref, *rest: Any) -> syntax.Predict:
-        return syntax.Predict(table, ref, _options(rest), rest[-1])
+    def predict(self, _: Token, table: Token, _as: Token, ref: syntax.TableNode, *rest: Any) -> syntax.PredictNode:
+        return syntax.PredictNode(table, ref, _options(rest), rest[-1])
 
-    def register(self, _: Token, ref: syntax.Ref, _as: Token, function: Token, *rest: Any) -> syntax.Register:
-        return syntax.Register(ref, function, _options(rest))
+    def register(self, _: Token, ref: syntax.TableNode, _as: Token, function: Token, *rest: Any) -> syntax.RegisterNode:
+        return syntax.RegisterNode(ref, function, _options(rest))
 
-    def set_variable(self, _: Token, key: tuple[Token, ...], _equal: Token, value: Any, *rest: Any) -> syntax.SetVariable:
-        return syntax.SetVariable(key, value if isinstance(value, tuple) else (value,), _options(rest))
+    def set_variable(self, _: Token, key: tuple[Token, ...], _equal: Token, value: Any, *rest: Any) -> syntax.SetVariableNode:
+        return syntax.SetVariableNode(key, value if isinstance(value, tuple) else (value,), _options(rest))
 
-    def include(self, _: Token, what: syntax.Ref | Token) -> syntax.Include:
-        if isinstance(what, syntax.Ref):
-            return syntax.Include(what.format[0], what.path)
-        return syntax.Include(None, what)
+    def include(self, _: Token, what: syntax.TableNode | Token) -> syntax.IncludeNode:
+        if isinstance(what, syntax.TableNode):
+            return syntax.IncludeNode(what.format[0], what.path)
+        return syntax.IncludeNode(None, what)
 
-    def ref(self, *parts: Token) -> syntax.Ref:
+    def ref(self, *parts: Token) -> syntax.TableNode:
         names = [part for part in parts if part.type != "DOT"]
-        return syntax.Ref(tuple(names[:-1]), names[-1])
+        return syntax.TableNode(tuple(names[:-1]), names[-1])
 
-    def options(self, *parts: Any) -> tuple[syntax.Option, ...]:
-        return tuple(part for part in parts if isinstance(part, syntax.Option))
+    def options(self, *parts: Any) -> tuple[syntax.OptionNode, ...]:
+        return tuple(part for part in parts if isinstance(part, syntax.OptionNode))
 
-    def option(self, key: tuple[Token, ...], _equal: Token, value: Token) -> syntax.Option:
-        return syntax.Option(key, value)
+    def option(self, key: tuple[Token, ...], _equal: Token, value: Token) -> syntax.OptionNode:
+        return syntax.OptionNode(key, value)
 
     def key(self, *parts: Token) -> tuple[Token, ...]:
         return tuple(part for part in parts if part.type != "DOT")
@@ -94,7 +94,7 @@ class _Nodes(Transformer[Token, Any]):
     name = plain = mode = value
 
 
-def _options(rest: Iterable[Any]) -> tuple[syntax.Option, ...]:
+def _options(rest: Iterable[Any]) -> tuple[syntax.OptionNode, ...]:
     return next((item for item in rest if isinstance(item, tuple)), ())
 
 
@@ -107,15 +107,15 @@ def _parser() -> Lark:
 def parse(piece: Piece) -> syntax.Node:
     """The syntax of a statement of :data:`~mlsql_runtime.language.scanner.STATEMENTS`.
 
-    :raises Refused: at the token that does not fit.
+    :raises CompileError: at the token that does not fit.
     """
     try:
         return cast(syntax.Node, _parser().parse(piece.tokens))
     except UnexpectedToken as error:
-        raise Refused(_unexpected(piece, error)) from None
+        raise CompileError(_unexpected(piece, error)) from None
 
 
-def _unexpected(piece: Piece, error: UnexpectedToken) -> Problem:
+def _unexpected(piece: Piece, error: UnexpectedToken) -> Diagnostic:
     last = end_of(piece.tokens[-1])
     at_end = error.token.type == "$END"
     start, end = (last, last) if at_end else (start_of(error.token), end_of(error.token))
@@ -123,12 +123,12 @@ def _unexpected(piece: Piece, error: UnexpectedToken) -> Problem:
     got = "the end of the statement" if at_end else _shown(error.token)
     expected = " or ".join(sorted(_spoken(set(error.accepts))))
     advice = _advice(before, error.token, set(error.accepts))
-    return Problem(f"{piece.word}: expected {expected} after {_shown(before)}, got {got}{advice}", start, end)
+    return Diagnostic(f"{piece.word}: expected {expected} after {_shown(before)}, got {got}{advice}", start, end)
 
 
 def _shown(token: Token) -> str:
     """A token in a message; values may be secret."""
-    return "a value in quotes" if token.type in ("STRING", "BLOCK", "RAW") else clipped(str(token))
+    return "a value in quotes" if token.type in ("STRING", "BLOCK", "RAW") else shorten(str(token))
 
 
 def _spoken(accepted: set[str]) -> set[str]:
@@ -142,7 +142,7 @@ def _advice(before: Token, got: Token, accepted: set[str]) -> str:
     if got.lower() in (*STATEMENTS, *QUERIES) and "$END" in accepted:
         return "; a statement ends with ';'"
     if "STRING" in accepted and before.type == "EQUAL":
-        return f"; values stand in quotes, such as {clipped(str(got))}" if got.type == "NAME" else "; values stand in quotes"
+        return f"; values stand in quotes, such as {shorten(str(got))}" if got.type == "NAME" else "; values stand in quotes"
     if got.type == "COMMA" and "AND" in accepted:
         return "; options are joined by 'and'"
     if "AND" in accepted and got.type in ("NAME", "BACKQUOTED"):

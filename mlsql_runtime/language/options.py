@@ -14,7 +14,7 @@ from lark import Token
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.scanner import end_of, start_of
-from mlsql_runtime.language.source import Problem, Refused, clipped, suggestion
+from mlsql_runtime.language.source import CompileError, Diagnostic, shorten, suggest
 from mlsql_runtime.language.variables import Variables
 
 T = TypeVar("T")
@@ -24,27 +24,27 @@ _SHOWN = 20  # unknown options of one statement
 @dataclass(frozen=True)
 class _Given:
     value: str
-    option: syntax.Option
+    option: syntax.OptionNode
 
 
 class Options:
     """What a statement's options say. Problems are collected, so that :meth:`finish` reports all of them."""
 
-    def __init__(self, options: Sequence[syntax.Option], variables: Variables) -> None:
+    def __init__(self, options: Sequence[syntax.OptionNode], variables: Variables) -> None:
         self._variables = variables
         self._given: dict[str, _Given] = {}
-        self._problems: list[Problem] = []
+        self._problems: list[Diagnostic] = []
         self.incomplete = False  # an option could not be read, so that nothing can be said to be missing
         for option in options:
             try:
                 key = ".".join(variables.text(part) for part in option.key)
                 value = variables.text(option.value)
-            except Refused as refused:
-                self._problems += refused.problems
+            except CompileError as error:
+                self._problems += error.diagnostics
                 self.incomplete = True
                 continue
             if key in self._given:
-                self.refuse_at(option, f"option {clipped(key)} is given twice; leave one of them out")
+                self.refuse_at(option, f"option {shorten(key)} is given twice; leave one of them out")
             self._given[key] = _Given(value, option)
 
     def take(self, name: str, read: Callable[[str], T], default: T) -> T:
@@ -76,7 +76,7 @@ class Options:
         self._given.clear()
         return taken
 
-    def place(self, name: str) -> syntax.Option | None:
+    def place(self, name: str) -> syntax.OptionNode | None:
         """Where an option stands that is not taken yet."""
         given = self._given.get(name)
         return given.option if given else None
@@ -87,15 +87,15 @@ class Options:
         if given is not None:
             self.refuse_at(given.option, message)
 
-    def places(self, prefix: str) -> dict[str, syntax.Option]:
+    def places(self, prefix: str) -> dict[str, syntax.OptionNode]:
         """All options, of those not taken yet, that begin so, by the rest of their names."""
         return {name[len(prefix) :]: given.option for name, given in self._given.items() if name.startswith(prefix)}
 
-    def refuse_at(self, option: syntax.Option, message: str) -> None:
+    def refuse_at(self, option: syntax.OptionNode, message: str) -> None:
         """Report something about an option."""
         self._problems.append(_problem(message, option.key[0], option.key[-1]))
 
-    def refuse_value(self, option: syntax.Option, message: str) -> None:
+    def refuse_value(self, option: syntax.OptionNode, message: str) -> None:
         """Report something about an option's value."""
         self._problems.append(_problem(message, option.value, option.value))
 
@@ -108,30 +108,30 @@ class Options:
         """Report what is refused inside together with what is wrong with the options."""
         try:
             yield
-        except Refused as refused:
-            self._problems += refused.problems
+        except CompileError as error:
+            self._problems += error.diagnostics
 
     def finish(self, statement: str, known: Sequence[str] = (), prefixes: Sequence[str] = ()) -> None:
         """Report everything wrong, and whatever is left.
 
-        :raises Refused: with all problems, in the order of their places.
+        :raises CompileError: with all problems, in the order of their places.
         """
         for name in list(self._given)[:_SHOWN]:
-            message = f"{statement} has no option {clipped(name)}{_near(name, known, prefixes)}"
+            message = f"{statement} has no option {shorten(name)}{_near(name, known, prefixes)}"
             self.refuse_at(self._given[name].option, message)
         if self._problems:
-            raise Refused(*sorted(self._problems, key=lambda problem: problem.start))
+            raise CompileError(*sorted(self._problems, key=lambda problem: problem.start))
 
 
-def _problem(message: str, first: Token, last: Token) -> Problem:
-    return Problem(message, start_of(first), end_of(last))
+def _problem(message: str, first: Token, last: Token) -> Diagnostic:
+    return Diagnostic(message, start_of(first), end_of(last))
 
 
 def _near(name: str, known: Sequence[str], prefixes: Sequence[str]) -> str:
     for prefix in prefixes:
         if name.lower().startswith(prefix.lower()) and not name.startswith(prefix):
             return f"; did you mean '{prefix}{name[len(prefix) : 60]}'?"
-    return suggestion(name, known)
+    return suggest(name, known)
 
 
 def boolean(text: str) -> bool:

@@ -7,24 +7,24 @@ from lark import Token
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, sql_tokens, start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import Problem, Refused, Source
+from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText
 from mlsql_runtime.language.variables import refuse_halves
 from mlsql_runtime.plan import FunctionRef, Select
 
 _LITERALS = ("STRING", "RAW", "OTHER", "DOT", "COMMA", "EQUAL")
 
 
-def parse_query(piece: Piece, text: str) -> syntax.Select:
+def parse_query(piece: Piece, text: str) -> syntax.SelectNode:
     """The query and the table's name.
 
-    :raises Refused: when there is no name, or another statement begins inside.
+    :raises CompileError: when there is no name, or another statement begins inside.
     """
     _refuse_two(piece.tokens, text)
     *query, before, last = (Token("OTHER", ""), Token("OTHER", ""), *piece.tokens)
     if before.type != "AS" or last.type in _LITERALS:
         message = "a query ends with the name of its table: select … as name"
-        raise Refused(Problem(message, end_of(piece.tokens[-1]), end_of(piece.tokens[-1])))
-    return syntax.Select(tuple(query[2:]), last)
+        raise CompileError(Diagnostic(message, end_of(piece.tokens[-1]), end_of(piece.tokens[-1])))
+    return syntax.SelectNode(tuple(query[2:]), last)
 
 
 def _refuse_two(tokens: tuple[Token, ...], text: str) -> None:
@@ -42,7 +42,7 @@ def _refuse_two(tokens: tuple[Token, ...], text: str) -> None:
             refuse(word, f"a ';' is missing before '{word}'; a statement ends with ';'")
 
 
-def select(node: syntax.Select, source: Source, scope: Scope) -> Select:
+def select(node: syntax.SelectNode, source: SourceText, scope: Scope) -> Select:
     """The query, variables replaced, and the registered functions it calls."""
     table = scope.name(node.table, "the name of the table")
     begin, end = start_of(node.query[0]), end_of(node.query[-1])

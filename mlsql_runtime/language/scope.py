@@ -18,7 +18,7 @@ from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import end_of, start_of
-from mlsql_runtime.language.source import Origin, Problem, Refused, Source, clipped, suggestion
+from mlsql_runtime.language.source import CompileError, Diagnostic, Origin, SourceText, shorten, suggest
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
 
@@ -42,17 +42,17 @@ class Scope:
     origins: list[Origin] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def options(self, options: tuple[syntax.Option, ...]) -> Options:
+    def options(self, options: tuple[syntax.OptionNode, ...]) -> Options:
         return Options(options, self.variables)
 
     def name(self, token: Token, what: str) -> str:
         """A name that can stand in SQL.
 
-        :raises Refused: when it cannot.
+        :raises CompileError: when it cannot.
         """
         name = self.variables.text(token)
         if not is_identifier(name):
-            refuse(token, f"{what} is {clipped(name)}; expected letters, digits and underscores, not starting with a digit")
+            refuse(token, f"{what} is {shorten(name)}; expected letters, digits and underscores, not starting with a digit")
         return name
 
     def find_table(self, name: str) -> str:
@@ -61,14 +61,14 @@ class Scope:
         :raises InputError: when none did.
         """
         if name.lower() not in self.tables:
-            advice = suggestion(name, self.tables.values()) or "; load it first"
-            raise InputError(f"there is no table {clipped(name)} before this{advice}")
+            advice = suggest(name, self.tables.values()) or "; load it first"
+            raise InputError(f"there is no table {shorten(name)} before this{advice}")
         return self.tables[name.lower()]
 
     def table(self, token: Token) -> str:
         """:meth:`find_table`, for a token.
 
-        :raises Refused: when there is no such table.
+        :raises CompileError: when there is no such table.
         """
         try:
             return self.find_table(self.name(token, "the table"))
@@ -78,14 +78,14 @@ class Scope:
     def path(self, token: Token, what: str) -> str:
         """A path that is not empty.
 
-        :raises Refused: when it is.
+        :raises CompileError: when it is.
         """
         path = self.variables.text(token)
         if not path.strip():
             refuse(token, f"{what} is empty; it has to be given")
         return path
 
-    def format(self, ref: syntax.Ref) -> str:
+    def format(self, ref: syntax.TableNode) -> str:
         return ".".join(self.variables.text(part) for part in ref.format)
 
     def beside(self, path: str) -> str:
@@ -101,13 +101,13 @@ class Scope:
         beside = self.beside(path)
         return beside if beside != path and path.rstrip("/") not in self.saved and _exists(beside) else path
 
-    def kept_path(self, source: Source, token: Token, path: str) -> str:
+    def kept_path(self, source: SourceText, token: Token, path: str) -> str:
         """The path of what stays when the job is over."""
         if path and not os.path.isabs(path) and not _SCHEME.match(path):
             self.warn(
                 source,
                 start_of(token),
-                f"path {clipped(path)} is relative, to wherever the job runs; write it from / on, or a URI",
+                f"path {shorten(path)} is relative, to wherever the job runs; write it from / on, or a URI",
             )
         return path
 
@@ -115,7 +115,7 @@ class Scope:
         """There is a table from here on."""
         self.tables[table.lower()] = table
 
-    def warn(self, source: Source, offset: int, message: str) -> None:
+    def warn(self, source: SourceText, offset: int, message: str) -> None:
         self.warnings.append(f"{source.origin(offset)}: {message}")
 
     def keep_secrets(self, private: Mapping[str, str]) -> str:
@@ -139,4 +139,4 @@ def _exists(path: str) -> bool:
 
 def refuse(token: Token, message: str) -> NoReturn:
     """Say what is wrong with a token."""
-    raise Refused(Problem(message, start_of(token), end_of(token)))
+    raise CompileError(Diagnostic(message, start_of(token), end_of(token)))

@@ -41,7 +41,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Diagnostic:
     """What is wrong, and from where to where in the text (offsets)."""
 
     message: str
@@ -49,16 +49,16 @@ class Problem:
     end: int
 
 
-class Refused(Exception):
-    """A statement cannot be compiled: never leaves this package, :meth:`Source.error` makes an InputError of each problem."""
+class CompileError(Exception):
+    """A statement cannot be compiled: never leaves this package, :meth:`SourceText.error` makes an InputError of each problem."""
 
-    def __init__(self, *problems: Problem) -> None:
+    def __init__(self, *problems: Diagnostic) -> None:
         super().__init__(problems[0].message)
-        self.problems = problems
+        self.diagnostics = problems
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceText:
     """The text of a script, called ``name`` in errors."""
 
     name: str
@@ -75,7 +75,7 @@ class Source:
         line = bisect.bisect_right(self._line_starts, offset)
         return Origin(self.name, line, offset - self._line_starts[line - 1] + 1)
 
-    def error(self, problem: Problem) -> InputError:
+    def error(self, problem: Diagnostic) -> InputError:
         """``file:line:column: message``, the line without secrets, and a caret below the place. Facts: file, line, column."""
         origin = self.origin(problem.start)
         message = f"{origin}: {problem.message}\n{self._marked(origin, max(problem.end - problem.start, 1))}"
@@ -106,18 +106,18 @@ def _width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def clipped(text: str) -> str:
+def shorten(text: str) -> str:
     """Text in quotes for a message, shortened when it is long."""
     return repr(text if len(text) <= _WORD else text[: _WORD - 3] + "...")
 
 
-def suggestion(word: str, known: Collection[str]) -> str:
+def suggest(word: str, known: Collection[str]) -> str:
     """:func:`~mlsql_runtime.errors.did_you_mean`, in bounded time and space."""
     advice = did_you_mean(word[:_WORD], list(known)[:_KNOWN])
     return "" if len(known) > _LISTED and advice.startswith("; known") else advice
 
 
-def together(errors: Iterable[InputError]) -> InputError:
+def combine_errors(errors: Iterable[InputError]) -> InputError:
     """One error for several, with the first one's place as its facts."""
     found = list(errors)
     if len(found) == 1:

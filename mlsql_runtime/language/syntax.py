@@ -8,7 +8,7 @@ from lark import Token
 
 
 @dataclass(frozen=True)
-class Ref:
+class TableNode:
     """``format.`path```; a format may have dots."""
 
     format: tuple[Token, ...]
@@ -16,7 +16,7 @@ class Ref:
 
 
 @dataclass(frozen=True)
-class Option:
+class OptionNode:
     """``key="value"``; the parts of a bare key stand apart."""
 
     key: tuple[Token, ...]
@@ -24,74 +24,74 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Load:
+class LoadNode:
     """``load ref options as table``."""
 
-    ref: Ref
-    options: tuple[Option, ...]
+    ref: TableNode
+    options: tuple[OptionNode, ...]
     table: Token
 
 
 @dataclass(frozen=True)
-class Connect:
+class ConnectNode:
     """``connect format options as alias``."""
 
     format: Token
-    options: tuple[Option, ...]
+    options: tuple[OptionNode, ...]
     alias: Token
 
 
 @dataclass(frozen=True)
-class Save:
+class SaveNode:
     """``save mode table as ref options partitionBy …``."""
 
     mode: Token | None
     table: Token
-    ref: Ref
-    options: tuple[Option, ...]
+    ref: TableNode
+    options: tuple[OptionNode, ...]
     partition_by: tuple[Token, ...]
 
 
 @dataclass(frozen=True)
-class Train:
+class TrainNode:
     """``train table as ref options as result``."""
 
     table: Token
-    ref: Ref
-    options: tuple[Option, ...]
+    ref: TableNode
+    options: tuple[OptionNode, ...]
     result: Token | None
 
 
 @dataclass(frozen=True)
-class Predict:
+class PredictNode:
     """``predict table as ref options as result``."""
 
     table: Token
-    ref: Ref
-    options: tuple[Option, ...]
+    ref: TableNode
+    options: tuple[OptionNode, ...]
     result: Token
 
 
 @dataclass(frozen=True)
-class Register:
+class RegisterNode:
     """``register ref as function options``."""
 
-    ref: Ref
+    ref: TableNode
     function: Token
-    options: tuple[Option, ...]
+    options: tuple[OptionNode, ...]
 
 
 @dataclass(frozen=True)
-class SetVariable:
+class SetVariableNode:
     """``set name=value options``; a bare value may have dots."""
 
     name: tuple[Token, ...]
     value: tuple[Token, ...]
-    options: tuple[Option, ...]
+    options: tuple[OptionNode, ...]
 
 
 @dataclass(frozen=True)
-class Include:
+class IncludeNode:
     """``include ref``, or a path alone."""
 
     kind: Token | None
@@ -99,11 +99,11 @@ class Include:
 
 
 @dataclass(frozen=True)
-class Select:
+class SelectNode:
     """``query as table``: the query's tokens."""
 
     query: tuple[Token, ...]
     table: Token
 
 
-Node = Load | Connect | Save | Train | Predict | Register | SetVariable | Include | Select
+Node = LoadNode | ConnectNode | SaveNode | TrainNode | PredictNode | RegisterNode | SetVariableNode | IncludeNode | SelectNode

@@ -8,12 +8,11 @@ from typing import Any
 from lark import Token
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.language import syntax
-from mlsql_runtime.language import unsupported as refusals
+from mlsql_runtime.language import syntax, unsupported
 from mlsql_runtime.language.options import Options, whole
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import Source, clipped, suggestion
+from mlsql_runtime.language.source import SourceText, shorten, suggest
 from mlsql_runtime.language.variables import is_variable_name
 from mlsql_runtime.plan import FILE_FORMATS, Load, Save, check_property
 
@@ -22,10 +21,10 @@ _MODES: dict[str, Any] = {"overwrite": "overwrite", "append": "append", "errorif
 _SET_TYPES = ("", "conf", "defaultparam")
 
 
-def load(node: syntax.Load, scope: Scope) -> Load:
+def load(node: syntax.LoadNode, scope: Scope) -> Load:
     """The table is known from here on."""
     table_format = scope.format(node.ref)
-    problem = refusals.load_problem(table_format)
+    problem = unsupported.load_problem(table_format)
     if problem:
         refuse(node.ref.format[0], problem)
     options = scope.options(node.options)
@@ -34,14 +33,14 @@ def load(node: syntax.Load, scope: Scope) -> Load:
         table = scope.name(node.table, "the name of the table")
     if table_format.lower() in _TEXTS:
         return _load_text(node, table, options, scope)
-    path, given = _stored(table_format, node.ref, options, scope, refusals.LOAD_OPTIONS)
+    path, given = _stored(table_format, node.ref, options, scope, unsupported.LOAD_OPTIONS)
     scope.define(table)
     if path is not None and table_format.lower() in FILE_FORMATS:
         path = scope.existing_beside(os.path.expanduser(path))
     return Load(table=table, format=table_format, path=path, options=given)
 
 
-def _load_text(node: syntax.Load, table: str, options: Options, scope: Scope) -> Load:
+def _load_text(node: syntax.LoadNode, table: str, options: Options, scope: Scope) -> Load:
     """The path names a variable that holds the data."""
     table_format = _TEXTS[scope.format(node.ref).lower()]
     if table_format == "csv":
@@ -52,17 +51,17 @@ def _load_text(node: syntax.Load, table: str, options: Options, scope: Scope) ->
     with options.collecting():
         name = scope.variables.text(node.ref.path).strip()
         if name not in scope.variables.values and not options.incomplete:
-            advice = suggestion(name, scope.variables.values) or f"; set {name if is_variable_name(name) else 'name'}='…' before"
+            advice = suggest(name, scope.variables.values) or f"; set {name if is_variable_name(name) else 'name'}='…' before"
             refuse(
                 node.ref.path,
-                f"{'.'.join(node.ref.format)} loads what a variable holds, and no variable is called {clipped(name)}{advice}",
+                f"{'.'.join(node.ref.format)} loads what a variable holds, and no variable is called {shorten(name)}{advice}",
             )
     options.finish("load")
     scope.define(table)
     return Load(table=table, format=table_format, options=given, text=scope.variables.values[name])
 
 
-def save(node: syntax.Save, source: Source, scope: Scope) -> Save:
+def save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Save:
     """Any table that is known."""
     options = scope.options(node.options)
     table_format = scope.format(node.ref)
@@ -70,7 +69,7 @@ def save(node: syntax.Save, source: Source, scope: Scope) -> Save:
     with options.collecting():
         table = scope.table(node.table)
     file_num = options.take("fileNum", whole(1), None)
-    path, given = _stored(table_format, node.ref, options, scope, refusals.SAVE_OPTIONS)
+    path, given = _stored(table_format, node.ref, options, scope, unsupported.SAVE_OPTIONS)
     if path is not None and table_format.lower() in FILE_FORMATS:
         path = scope.kept_path(source, node.ref.path, os.path.expanduser(path))
         scope.saved.add(path.rstrip("/"))
@@ -86,7 +85,7 @@ def save(node: syntax.Save, source: Source, scope: Scope) -> Save:
 
 
 def _stored(
-    table_format: str, ref: syntax.Ref, options: Options, scope: Scope, refused: dict[str, str]
+    table_format: str, ref: syntax.TableNode, options: Options, scope: Scope, refused: dict[str, str]
 ) -> tuple[str | None, dict[str, str]]:
     """Path and options of a stored table; a table of a connection has no path."""
     for name, message in refused.items():
@@ -112,7 +111,7 @@ def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope)
     elif "url" in names:
         table = path
     else:
-        advice = suggestion(alias, scope.connections) if dot else ""
+        advice = suggest(alias, scope.connections) if dot else ""
         refuse(
             token,
             f"jdbc: {scope.variables.shown(token)} is no `alias.table` of a connect before this{advice or '; connect first'}",
@@ -122,12 +121,12 @@ def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope)
     return given
 
 
-def connect(node: syntax.Connect, scope: Scope) -> None:
+def connect(node: syntax.ConnectNode, scope: Scope) -> None:
     """The alias stands for these options from here on."""
     kind = scope.variables.text(node.format)
     if kind.lower() != "jdbc":
         refuse(
-            node.format, f"connect is here for jdbc only, not for {clipped(kind)}; give the options to load and save themselves"
+            node.format, f"connect is here for jdbc only, not for {shorten(kind)}; give the options to load and save themselves"
         )
     options = scope.options(node.options)
     given = options.take_all()
@@ -137,7 +136,7 @@ def connect(node: syntax.Connect, scope: Scope) -> None:
     scope.connections[scope.variables.text(node.alias)] = given
 
 
-def set_variable(node: syntax.SetVariable, source: Source, scope: Scope) -> None:
+def set_variable(node: syntax.SetVariableNode, source: SourceText, scope: Scope) -> None:
     """A variable, or a Spark property with ``type="conf"``."""
     name = ".".join(scope.variables.text(part) for part in node.name)
     options = scope.options(node.options)
@@ -149,24 +148,24 @@ def set_variable(node: syntax.SetVariable, source: Source, scope: Scope) -> None
     place = options.place("type")
     kind = (options.take_text("type") or "").lower()
     if kind not in _SET_TYPES and place is not None:
-        expected = f"type is {clipped(kind)}; expected conf or defaultParam, or none for a variable"
-        options.refuse_value(place, refusals.SET_TYPES.get(kind, expected))
+        expected = f"type is {shorten(kind)}; expected conf or defaultParam, or none for a variable"
+        options.refuse_value(place, unsupported.SET_TYPES.get(kind, expected))
     options.finish("set", ("type",))
     if kind == "conf":
         _set_property(name, value, node, scope)
         return
     if not is_variable_name(name):
-        refuse(node.name[0], f"{clipped(name)} cannot be a variable; expected letters, digits, dots and underscores")
+        refuse(node.name[0], f"{shorten(name)} cannot be a variable; expected letters, digits, dots and underscores")
     if name.startswith("spark.") and not kind:
         scope.warn(source, start_of(node.name[0]), f'{name} is set as a variable only; for Spark write … where type="conf"')
     if not (kind == "defaultparam" and name in scope.variables.values):
         scope.variables.values[name] = value
 
 
-def _set_property(name: str, value: str, node: syntax.SetVariable, scope: Scope) -> None:
+def _set_property(name: str, value: str, node: syntax.SetVariableNode, scope: Scope) -> None:
     if scope.conf.get(name, value) != value:
         refuse(
-            node.name[0], f"{clipped(name)} was set to another value before; a property holds for the whole job, so set it once"
+            node.name[0], f"{shorten(name)} was set to another value before; a property holds for the whole job, so set it once"
         )
     try:
         check_property(name, value)

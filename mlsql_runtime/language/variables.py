@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from lark import Token
 
 from mlsql_runtime.language.scanner import end_of, start_of
-from mlsql_runtime.language.source import HALF, Problem, Refused, clipped, suggestion
+from mlsql_runtime.language.source import HALF, CompileError, Diagnostic, shorten, suggest
 
 _NAME = re.compile(r"[^\W\d][\w.]*")
 _VARIABLE = r"|\$\{(?P<name>[^}]*)(?P<close>\}?)"
@@ -44,7 +44,7 @@ class Variables:
     def text(self, token: Token) -> str:
         """What a token of MLSQL means.
 
-        :raises Refused: for a variable that is not set, at its place; and for what cannot be written to a file.
+        :raises CompileError: for a variable that is not set, at its place; and for what cannot be written to a file.
         """
         quote, raw = token[:1], str(token)
         if token.type == "BLOCK":
@@ -58,7 +58,7 @@ class Variables:
 
     def shown(self, token: Token) -> str:
         """A token's text for a message: a variable by its name, for its value may be secret."""
-        return clipped(str(token).strip("\"'`")) if "${" in token else clipped(self.text(token))
+        return shorten(str(token).strip("\"'`")) if "${" in token else shorten(self.text(token))
 
     def sql(self, token: Token) -> str:
         """A token of a query, which keeps its quotes."""
@@ -75,8 +75,8 @@ class Variables:
                 return str(found["plain"] or found["dollar"])
             start, end = begin + match.start(), begin + match.end()
             if not found["close"]:
-                raise Refused(
-                    Problem("${ is opened and never closed; write \\${ for these characters themselves", start, start + 2)
+                raise CompileError(
+                    Diagnostic("${ is opened and never closed; write \\${ for these characters themselves", start, start + 2)
                 )
             return self._value(found["name"].strip(), start, end)
 
@@ -86,8 +86,8 @@ class Variables:
         if name in self.values:
             self._put_in += len(self.values[name])
             if self._put_in > _MOST:
-                raise Refused(
-                    Problem(
+                raise CompileError(
+                    Diagnostic(
                         f"variables put more than {_MOST >> 20} MiB into this script; do they grow by each other?", start, end
                     )
                 )
@@ -100,20 +100,20 @@ class Variables:
             )
         else:
             self._unknown += 1
-            near = suggestion(name, self.values) if self._unknown <= _ADVISED else ""
-            message = f"variable {clipped(name)} is not set{near or '; set it in the script or give it from outside'}"
-        raise Refused(Problem(message, start, end))
+            near = suggest(name, self.values) if self._unknown <= _ADVISED else ""
+            message = f"variable {shorten(name)} is not set{near or '; set it in the script or give it from outside'}"
+        raise CompileError(Diagnostic(message, start, end))
 
 
 def refuse_halves(text: str, start: int, end: int) -> None:
     """Plans and paths are UTF-8: what stands for a byte or half a character in Python has no place in them.
 
-    :raises Refused: when there is such a character.
+    :raises CompileError: when there is such a character.
     """
     half = None if text.isascii() else HALF.search(text)
     if half is not None:
         found = f"U+{ord(half[0]):04X}, which is half a character and cannot be written to a file"
-        raise Refused(Problem(f"there is {found}; read the text with the encoding it was written in", start, end))
+        raise CompileError(Diagnostic(f"there is {found}; read the text with the encoding it was written in", start, end))
 
 
 def _without_line_ends(text: str) -> str:

@@ -1,8 +1,16 @@
 """What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
 
-from mlsql_runtime.plan.builtin import BUILTINS, builtin_name, builtin_script, estimator_problems, one_script
-from mlsql_runtime.plan.document import ONLY_ATTEMPT, PLAN_VERSION, Attempt, Plan, dump_plan, load_plan, signed
-from mlsql_runtime.plan.python_env import FUNCTIONS_RUN, MAX_SEED, PythonEnv, archive_name, joined, packages, without_passwords
+from mlsql_runtime.plan.builtin import BUILTINS, choose_script, find_estimator_problems, get_builtin_name, to_builtin_path
+from mlsql_runtime.plan.document import PLAN_VERSION, SINGLE_ATTEMPT, Attempt, Plan, dump_plan, load_plan, with_author
+from mlsql_runtime.plan.python_env import (
+    FUNCTION_PYTHON_HELP,
+    MAX_SEED,
+    PythonEnv,
+    get_archive_name,
+    hide_passwords,
+    merge_archives,
+    parse_requirements,
+)
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.spark_properties import check_property, is_secret
 from mlsql_runtime.plan.statements import (
@@ -23,17 +31,17 @@ from mlsql_runtime.plan.statements import (
     Train,
     is_identifier,
 )
-from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, option_text, parse_table_ref
+from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, format_option, parse_table_ref
 
 __all__ = [
     "BUILTINS",
     "FILE_FORMATS",
-    "FUNCTIONS_RUN",
+    "FUNCTION_PYTHON_HELP",
     "MAX_SEED",
     "MAX_SHOWN",
-    "ONLY_ATTEMPT",
     "PLAN_VERSION",
     "RESOURCE",
+    "SINGLE_ATTEMPT",
     "TEXT_FORMATS",
     "Attempt",
     "FileFeed",
@@ -52,20 +60,20 @@ __all__ = [
     "Statement",
     "TableRef",
     "Train",
-    "archive_name",
-    "builtin_name",
-    "builtin_script",
     "check_property",
+    "choose_script",
     "dump_plan",
-    "estimator_problems",
+    "find_estimator_problems",
+    "format_option",
+    "get_archive_name",
+    "get_builtin_name",
+    "hide_passwords",
     "is_identifier",
     "is_secret",
-    "joined",
     "load_plan",
-    "one_script",
-    "option_text",
-    "packages",
+    "merge_archives",
+    "parse_requirements",
     "parse_table_ref",
-    "signed",
-    "without_passwords",
+    "to_builtin_path",
+    "with_author",
 ]

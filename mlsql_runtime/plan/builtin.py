@@ -11,7 +11,7 @@ MODULE, CLASS = "moduleName", "className"  # fit parameters that name an estimat
 _PREFIX = "builtin:"
 
 
-def builtin_script(name: str) -> str:
+def to_builtin_path(name: str) -> str:
     """What stands in a statement where otherwise a script's path does.
 
     :raises InputError: naming those there are.
@@ -21,12 +21,12 @@ def builtin_script(name: str) -> str:
     return f"{_PREFIX}{name}"
 
 
-def builtin_name(script_path: str) -> str | None:
+def get_builtin_name(script_path: str) -> str | None:
     """Which built-in algorithm a statement names; None when it names a path."""
     return script_path[len(_PREFIX) :] if script_path.startswith(_PREFIX) else None
 
 
-def one_script(path: str | None, builtin: str | None, path_option: str) -> str:
+def choose_script(path: str | None, builtin: str | None, path_option: str) -> str:
     """What a statement has as its script, from the two ways of naming one.
 
     :param path_option: what the option for the path is called.
@@ -35,15 +35,15 @@ def one_script(path: str | None, builtin: str | None, path_option: str) -> str:
     if path and builtin:
         raise InputError(f"both {path_option} {path!r} and builtin {builtin!r} are given; leave one of them out")
     if builtin:
-        return builtin_script(builtin)
+        return to_builtin_path(builtin)
     if not path:
         raise InputError(f"no script is given; name one as {path_option}, or a ready-made algorithm as builtin: {BUILTINS[0]!r}")
-    if builtin_name(path) is not None:
-        raise InputError(f"{path_option} is {path!r}, which is no path; write builtin {builtin_name(path)!r} instead")
+    if get_builtin_name(path) is not None:
+        raise InputError(f"{path_option} is {path!r}, which is no path; write builtin {get_builtin_name(path)!r} instead")
     return path
 
 
-def estimator_problems(groups: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, str, str]]:
+def find_estimator_problems(groups: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, str, str]]:
     """What is wrong with how fit groups name their estimators, as far as the names tell: group, parameter, one sentence."""
     for index, params in enumerate(groups):
         for name, example in ((MODULE, "sklearn.svm"), (CLASS, "SVC")):

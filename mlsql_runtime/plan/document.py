@@ -23,7 +23,7 @@ class Attempt:
     is_last: bool = True
 
 
-ONLY_ATTEMPT = Attempt()
+SINGLE_ATTEMPT = Attempt()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Plan:
 
     job_id: str
     statements: tuple[Statement, ...]
-    attempt: Attempt = ONLY_ATTEMPT
+    attempt: Attempt = SINGLE_ATTEMPT
     plan_version: int = PLAN_VERSION
 
     def digest(self, index: int) -> str:
@@ -54,9 +54,9 @@ def load_plan(text: str | bytes, where: str = "plan.json") -> Plan:
     return codec.loads(Plan, text, where, version=("plan_version", PLAN_VERSION))
 
 
-def signed(statements: Iterable[Statement], by: str | None) -> tuple[Statement, ...]:
-    """Statements that say on whose behalf they run, where that is kept: ``by`` goes into the history of functions.
+def with_author(statements: Iterable[Statement], author: str | None) -> tuple[Statement, ...]:
+    """Return the statements with ``author``, whom the histories of registered functions name, on each registration.
 
-    Apart from making them, because only what runs a plan knows it: a script and operators have the same statements.
+    This is separate from making the statements, because only the caller that runs the plan knows the author.
     """
-    return tuple(replace(each, by=by) if isinstance(each, Register) else each for each in statements)
+    return tuple(replace(each, author=author) if isinstance(each, Register) else each for each in statements)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from mlsql_runtime.errors import InputError
 
 #: What to tell somebody who asks for another Python for a function.
-FUNCTIONS_RUN = (
+FUNCTION_PYTHON_HELP = (
     "a registered function runs in the executors' own Python; set Spark's property spark.pyspark.python to the one that it needs "
     "(and spark.archives to bring it along), of the driver's minor version"
 )
@@ -54,9 +54,9 @@ class PythonEnv:
         if self.timeout is not None and not self.timeout > 0:
             raise InputError(f"the timeout of the script is {self.timeout} s; expected more than 0")
         if self.requirements is not None:
-            packages(self.requirements)
+            parse_requirements(self.requirements)
         for archive in self.archives:
-            archive_name(archive)
+            get_archive_name(archive)
         if self.requirements is not None and self.is_unpacked:
             raise InputError(
                 f"requirements are to be built with {self.path}, which is in an archive and goes with the job; install them into "
@@ -67,10 +67,10 @@ class PythonEnv:
     def is_unpacked(self) -> bool:
         """Whether the interpreter is in an archive, so that it is there only once Spark has unpacked that."""
         first, _, rest = (self.path or "").removeprefix("./").partition("/")
-        return bool(rest) and first in map(archive_name, self.archives)
+        return bool(rest) and first in map(get_archive_name, self.archives)
 
 
-def packages(requirements: str) -> tuple[str, ...]:
+def parse_requirements(requirements: str) -> tuple[str, ...]:
     """The packages of a requirements file's text, one as each line, without comments.
 
     :raises InputError: when there are none, or a line means something on this machine only, or chooses where packages come from.
@@ -80,7 +80,7 @@ def packages(requirements: str) -> tuple[str, ...]:
     for line in found:
         if _ELSEWHERE.match(line):
             raise InputError(
-                f"requirements has the line {without_passwords(line)!r}; expected packages only, such as 'scikit-learn==1.5.2': "
+                f"requirements has the line {hide_passwords(line)!r}; expected packages only, such as 'scikit-learn==1.5.2': "
                 "nodes read no other files, and take packages from where their own configuration of pip or uv says"
             )
     if not found:
@@ -88,12 +88,12 @@ def packages(requirements: str) -> tuple[str, ...]:
     return found
 
 
-def without_passwords(text: str) -> str:
+def hide_passwords(text: str) -> str:
     """A text to show, without what stands before the host in its URLs."""
     return _PASSWORD.sub("//***@", text)
 
 
-def archive_name(archive: str) -> str:
+def get_archive_name(archive: str) -> str:
     """The folder in which Spark unpacks an archive, below the working directory of tasks.
 
     :raises InputError: when Spark would not unpack it, or the name is no name.
@@ -101,7 +101,7 @@ def archive_name(archive: str) -> str:
     path, _, name = archive.partition("#")
     if _PASSWORD.search(archive):
         raise InputError(
-            f"archives has {without_passwords(archive)!r} with a user or a password, which would be on command lines and in "
+            f"archives has {hide_passwords(archive)!r} with a user or a password, which would be on command lines and in "
             "manifests; leave them out, and let the cluster's configuration have them"
         )
     if not path.lower().endswith(ARCHIVES):
@@ -112,7 +112,7 @@ def archive_name(archive: str) -> str:
     return name
 
 
-def joined(archives: Iterable[str], others: str = "") -> str:
+def merge_archives(archives: Iterable[str], others: str = "") -> str:
     """Archives as Spark's property ``spark.archives`` has them, each once, after those that it had.
 
     :raises InputError: when two would be unpacked in the same folder.
@@ -120,7 +120,7 @@ def joined(archives: Iterable[str], others: str = "") -> str:
     every = dict.fromkeys([*(text.strip() for text in others.split(",") if text.strip()), *archives])
     by_name: dict[str, str] = {}
     for archive in every:
-        other = by_name.setdefault(archive_name(archive), archive)
+        other = by_name.setdefault(get_archive_name(archive), archive)
         if other != archive:
             raise InputError(f"archives {other!r} and {archive!r} have one name; give one of them another, behind '#'")
     return ",".join(every)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.builtin import builtin_name, estimator_problems
+from mlsql_runtime.plan.builtin import find_estimator_problems, get_builtin_name
 from mlsql_runtime.plan.python_env import PythonEnv
 
 MAX_SHOWN = 1000  # rows that a result may carry
@@ -177,8 +177,8 @@ class Train:
             for name in params:
                 if name.startswith(RESOURCE) and not re.fullmatch(r"(?!\.+$)[^/\\\0]+", name[len(RESOURCE) :]):
                     raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
-        if builtin_name(self.script_path) is not None:
-            for _, name, problem in estimator_problems(self.fit_params):
+        if get_builtin_name(self.script_path) is not None:
+            for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
         if self.validate_table is not None and self.validate_fraction is not None:
             raise InputError("both a validation table and a held-out fraction are given; expected one of them")
@@ -201,7 +201,7 @@ class Train:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """``register PythonAlg.`<model_path>` as <function> options …``. ``by`` is whom the function's history names.
+    """``register PythonAlg.`<model_path>` as <function> options …``. ``author`` is whom the history of the function names.
 
     ``params`` are the predict script's ``mlsql.fit_param``.
     """
@@ -217,7 +217,7 @@ class Register:
     only_if_better: float | None = None
     sample_table: str | None = None
     params: Mapping[str, str] = field(default_factory=dict)
-    by: str | None = None
+    author: str | None = None
 
     def __post_init__(self) -> None:
         _require_identifier(self.function, "the name of the function to register")

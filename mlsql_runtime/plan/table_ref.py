@@ -47,10 +47,10 @@ def parse_table_ref(value: str | Mapping[str, Any], what: str, extra: tuple[str,
     return TableRef(
         str(value["format"]),
         None if path is None else str(path),
-        {str(k): option_text(v) for k, v in options.items() if v is not None},
+        {str(k): format_option(v) for k, v in options.items() if v is not None},
     )
 
 
-def option_text(value: Any) -> str:
+def format_option(value: Any) -> str:
     """An option's value as Spark and MLSQL read it: booleans in lower case, everything else as ``str`` gives it."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,7 +12,7 @@ from pathlib import Path
 import mlsql_runtime
 from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
-from mlsql_runtime.plan import builtin_name, builtin_script
+from mlsql_runtime.plan import get_builtin_name, to_builtin_path
 from mlsql_runtime.script.project import FILE, POINTS, EntryPoint, Project, read_project
 from mlsql_runtime.script.zip_files import read_zip
 from mlsql_runtime.storage.location import Location
@@ -73,7 +73,7 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
     :raises ScriptNotFound: when there is nothing there, or the project has no such script.
     :raises InputError: when a project is larger than 64 MiB, its MLproject or zip cannot be read, or the script is no .py file.
     """
-    if (builtin := builtin_name(script_path)) is not None:
+    if (builtin := get_builtin_name(script_path)) is not None:
         return _read_builtin(builtin, ENTRIES[statement])
     place = Location.of(script_path)
     if not place.is_file():
@@ -142,7 +142,7 @@ def _read_builtin(name: str, entry: str) -> ScriptBundle:
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(".py")} if folder.is_dir() else {}
     if entry not in files:
         raise ScriptNotFound(f"the built-in algorithm {name!r} has no {entry}; name a script of your own", path=name)
-    return ScriptBundle(entry, files, name=builtin_script(name))
+    return ScriptBundle(entry, files, name=to_builtin_path(name))
 
 
 def check_syntax(bundle: ScriptBundle, script_path: str) -> None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import IO
 
 from mlsql_runtime.errors import InterpreterError
-from mlsql_runtime.plan import PythonEnv, packages, without_passwords
+from mlsql_runtime.plan import PythonEnv, hide_passwords, parse_requirements
 from mlsql_runtime.script.child_process import PACKAGE, start
 from mlsql_runtime.script.interpreter import executable, inherited_environment
 
@@ -54,7 +54,7 @@ def interpreter_of(python: PythonEnv, on_line: OnLine, host: str | None = None) 
     if python.requirements is None:
         yield base
         return
-    wanted = _Wanted(base, packages(python.requirements), host or socket.gethostname())
+    wanted = _Wanted(base, parse_requirements(python.requirements), host or socket.gethostname())
     with _used(_folder(wanted) / wanted.key, wanted, on_line) as place:
         yield str(place / "bin/python")
 
@@ -178,7 +178,7 @@ def _build(place: Path, wanted: _Wanted, on_line: OnLine) -> None:
             for command in commands:
                 _run(command, Path(name), wanted, on_line)
         facts = {
-            "packages": [without_passwords(line) for line in wanted.packages],
+            "packages": [hide_passwords(line) for line in wanted.packages],
             "interpreter": wanted.base,
             "files": _count_files(place),
             "seconds": round(time.monotonic() - begun, 1),
@@ -219,7 +219,7 @@ def _run(command: list[str], folder: Path, wanted: _Wanted, on_line: OnLine) -> 
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     with start(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as output:
         for raw in output:
-            line = without_passwords(raw.decode(errors="replace").rstrip())
+            line = hide_passwords(raw.decode(errors="replace").rstrip())
             if line:
                 tail.append(line)
                 on_line(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlsql_runtime.errors import InputError, StorageError
-from mlsql_runtime.plan import packages
+from mlsql_runtime.plan import parse_requirements
 from mlsql_runtime.storage.location import Location
 
 
@@ -19,5 +19,5 @@ def read_requirements(path: str) -> str:
         raise InputError(f"{path} cannot be read as a requirements file: {error}; check requirements", path=path) from error
     if text is None:
         raise InputError(f"there is no requirements file at {path}; check requirements", path=path)
-    packages(text)
+    parse_requirements(text)
     return text

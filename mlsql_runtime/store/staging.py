@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 
 from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed, ScriptFailed, StorageError
 from mlsql_runtime.events import log
-from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt
+from mlsql_runtime.plan import SINGLE_ATTEMPT, Attempt
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 
@@ -43,7 +43,7 @@ def staging(
     root: Location,
     job_id: str,
     purpose: str = "",
-    attempt: Attempt = ONLY_ATTEMPT,
+    attempt: Attempt = SINGLE_ATTEMPT,
     ends: Callable[[Exception], bool] = is_end,
 ) -> Iterator[Stage]:
     """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new.

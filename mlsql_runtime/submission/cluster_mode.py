@@ -31,9 +31,9 @@ from mlsql_runtime.plan import (
     Secrets,
     Statement,
     Train,
-    builtin_name,
     check_property,
     dump_plan,
+    get_builtin_name,
     is_secret,
 )
 from mlsql_runtime.result import RunResult, load_result
@@ -182,7 +182,7 @@ def _carried(statement: Statement, target: Location) -> Statement:
     """The statement with its script where the driver reads it, when it is a local one."""
     if not isinstance(statement, (Train, Register, Predict, Preflight)) or statement.script_path is None:
         return statement
-    if builtin_name(statement.script_path) is not None:  # the runtime brings it along
+    if get_builtin_name(statement.script_path) is not None:  # the runtime brings it along
         return statement
     if not Location.of(statement.script_path).is_local:
         return statement

@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlsql_runtime.feed.export import JSON, PARQUET
 from mlsql_runtime.feed.matrices import FEATURES, LABEL
 from mlsql_runtime.feed.vectors import is_vector
-from mlsql_runtime.plan import FileFeed, Train, builtin_name
+from mlsql_runtime.plan import FileFeed, Train, get_builtin_name
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.data_access import ROWS, usage_of
 
@@ -40,7 +40,7 @@ def _choice(statement: Train, feed: FileFeed, bundle: ScriptBundle, schema: Call
         return Choice(JSON, f"dataLocal.option.{min(feed.options)} is given without dataLocalFormat")
     if statement.keep_local_directory:
         return Choice(JSON, "its folder is kept")
-    if builtin_name(statement.script_path) is not None:  # of our own scripts, only the entry reads the table
+    if get_builtin_name(statement.script_path) is not None:  # of our own scripts, only the entry reads the table
         bundle = replace(bundle, files={bundle.entry: bundle.files[bundle.entry]})
     usage = usage_of(bundle)
     if usage.doubt is not None:

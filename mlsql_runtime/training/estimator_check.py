@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import RESOURCE, Train, builtin_name
+from mlsql_runtime.plan import RESOURCE, Train, get_builtin_name
 from mlsql_runtime.run_context import Job, system_params
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import run_script, scratch_dir
@@ -31,7 +31,7 @@ def check_algorithms(statement: Train, bundle: ScriptBundle, job: Job) -> None:
 
     :raises InputError: with what is wrong with all groups, such as a class that is no estimator.
     """
-    if builtin_name(statement.script_path) is None:
+    if get_builtin_name(statement.script_path) is None:
         return
     check = _Check(statement, replace(bundle, entry=CHECK), dict(system_params(statement.python)))
     if job.is_local:
@@ -65,5 +65,5 @@ def _problems(check: _Check) -> list[str]:
     if outcome.problem is None:
         return []
     return [line for line in said if line.startswith(_ABOUT_A_GROUP)] or [
-        f"the built-in algorithm {builtin_name(check.statement.script_path)} cannot be used: {outcome.problem}"
+        f"the built-in algorithm {get_builtin_name(check.statement.script_path)} cannot be used: {outcome.problem}"
     ]

@@ -17,7 +17,19 @@ from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Load, Predict, PythonEnv, Register, Save, Select, Train, signed
+from mlsql_runtime.plan import (
+    FileFeed,
+    FunctionRef,
+    KafkaFeed,
+    Load,
+    Predict,
+    PythonEnv,
+    Register,
+    Save,
+    Select,
+    Train,
+    with_author,
+)
 
 LOAD = Load(table="data", format="libsvm", path="/d")
 
@@ -415,7 +427,7 @@ def test_who_started_a_run(user: str | None, run_type: str, by: str | None) -> N
 
 def test_statements_are_signed_for_the_history_of_functions_only() -> None:
     made = register(sample_data="json.`/s`").statements()
-    assert signed(made, "ann") == (made[0], replace(made[1], by="ann"))  # type: ignore[arg-type]
+    assert with_author(made, "ann") == (made[0], replace(made[1], author="ann"))  # type: ignore[arg-type]
 
 
 class _Instance:

@@ -97,7 +97,7 @@ statements: dict[str, st.SearchStrategy[Any]] = {
         min_score=st.none() | numbers,
         only_if_better=st.none() | st.floats(0, 1e9),
         sample_table=st.none() | names,
-        by=maybe_text,
+        author=maybe_text,
     ),
     "predict": st.builds(
         Predict,

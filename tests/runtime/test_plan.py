@@ -26,8 +26,8 @@ from mlsql_runtime.plan import (
     dump_plan,
     is_identifier,
     is_secret,
-    joined,
     load_plan,
+    merge_archives,
     parse_table_ref,
 )
 
@@ -215,10 +215,10 @@ def test_archives_with_a_password_are_refused_without_showing_it(authority: str)
 
 
 def test_archives_are_joined_with_those_of_the_job_each_once() -> None:
-    assert joined(["/e.tar.gz#env", "/e.tar.gz#env"], "/words.zip, /e.tar.gz#env") == "/words.zip,/e.tar.gz#env"
-    assert joined([]) == ""
+    assert merge_archives(["/e.tar.gz#env", "/e.tar.gz#env"], "/words.zip, /e.tar.gz#env") == "/words.zip,/e.tar.gz#env"
+    assert merge_archives([]) == ""
     with pytest.raises(InputError, match=r"'/e.tar.gz#env' and '/f.zip#env' have one name"):
-        joined(["/f.zip#env"], "/e.tar.gz#env")
+        merge_archives(["/f.zip#env"], "/e.tar.gz#env")
 
 
 def test_an_environment_in_an_archive_is_packed_with_all_it_needs() -> None:

@@ -12,7 +12,7 @@ import pytest
 from support.workbench import DATA, Run
 
 from mlsql_runtime import engine
-from mlsql_runtime.plan import ONLY_ATTEMPT, Attempt, Plan, Secrets, Statement
+from mlsql_runtime.plan import SINGLE_ATTEMPT, Attempt, Plan, Secrets, Statement
 from mlsql_runtime.result import RunResult
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(spark: SparkSession) -> Run:
         *statements: Statement,
         job_id: str = "job",
         secrets: Secrets = Secrets(),  # noqa: B008
-        attempt: Attempt = ONLY_ATTEMPT,
+        attempt: Attempt = SINGLE_ATTEMPT,
     ) -> RunResult:
         return engine.run(Plan(job_id=job_id, statements=(DATA, *statements), attempt=attempt), spark, secrets)
 

@@ -401,10 +401,10 @@ def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) 
 
 
 def test_the_history_says_when_who_and_why_also_of_refusals(run: Run, path: str) -> None:
-    asked = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0, by="ann")
+    asked = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0, author="ann")
     low = replace(asked, min_score=0.95)
     assert not registered(run(low, job_id="first")).registered  # creates no function
-    assert registered(run(replace(asked, alg_index=0, only_if_better=None, by=None), job_id="second")).registered
+    assert registered(run(replace(asked, alg_index=0, only_if_better=None, author=None), job_id="second")).registered
     assert registered(run(asked, job_id="third")).registered
     assert registered(run(asked, job_id="third")).registered  # retried after its result was lost
     assert not registered(run(replace(asked, alg_index=0), job_id="fourth")).registered

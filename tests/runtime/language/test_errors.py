@@ -299,7 +299,7 @@ def test_two_functions_of_one_name() -> None:
 def test_a_script_without_a_statement_can_be_checked_but_not_run() -> None:
     assert check_script("set a='1';") == ()
     with pytest.raises(InputError, match="no statement that does anything"):
-        compile_script("set a='1';").showing(20)
+        compile_script("set a='1';").with_preview(20)
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,9 @@ from mlsql_runtime.plan import (
     Save,
     Select,
     Train,
-    builtin_name,
-    builtin_script,
     dump_plan,
+    get_builtin_name,
+    to_builtin_path,
 )
 
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "T")  # which is t
@@ -102,7 +102,7 @@ _STATEMENTS = st.one_of(
         Train,
         table=st.just("t"),
         model_path=_TEXT,
-        script_path=st.just(builtin_script("sklearn")),
+        script_path=st.just(to_builtin_path("sklearn")),
         fit_params=_OPTIONS.map(lambda own: (own | {"moduleName": "sklearn.svm", "className": "SVC"},)),
         python=_PYTHON,
     ),
@@ -152,7 +152,7 @@ def system(python: PythonEnv) -> dict[str, Any]:
 
 
 def script(path: str) -> dict[str, Any]:
-    builtin = builtin_name(path)
+    builtin = get_builtin_name(path)
     return {"pythonScriptPath": path} if builtin is None else {"builtin": builtin}
 
 

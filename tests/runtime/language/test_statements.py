@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlsql_runtime.language import Compiled, compile_script
+from mlsql_runtime.language import CompiledScript, compile_script
 from mlsql_runtime.plan import (
     FileFeed,
     FunctionRef,
@@ -261,7 +261,7 @@ def test_kafka_settings_are_ignored_when_data_go_by_file() -> None:
 
 
 def warnings_of(options: str) -> tuple[str, ...]:
-    made: Compiled = compile_script(f'{DATA}\ntrain data as PythonAlg.`/m` where pythonScriptPath="/t.py" {options};')
+    made: CompiledScript = compile_script(f'{DATA}\ntrain data as PythonAlg.`/m` where pythonScriptPath="/t.py" {options};')
     return made.warnings
 
 

@@ -14,7 +14,7 @@ import pytest
 from support.packages import index_settings, write_wheel
 
 from mlsql_runtime.errors import InputError, InterpreterError
-from mlsql_runtime.plan import PythonEnv, packages
+from mlsql_runtime.plan import PythonEnv, parse_requirements
 from mlsql_runtime.script import environments
 from mlsql_runtime.script.environments import VARIABLE, interpreter_of
 
@@ -195,6 +195,6 @@ def test_lines_that_only_mean_something_elsewhere_are_refused(line: str) -> None
 
 def test_packages_are_read_without_comments() -> None:
     text = "# all\nnumpy==2.0 \\\n  --hash=sha256:abc\n\nscipy>=1 # why\npip @ https://x/y#egg=z\n"
-    assert packages(text) == ("numpy==2.0    --hash=sha256:abc", "scipy>=1", "pip @ https://x/y#egg=z")
+    assert parse_requirements(text) == ("numpy==2.0    --hash=sha256:abc", "scipy>=1", "pip @ https://x/y#egg=z")
     with pytest.raises(InputError, match="names no package"):
-        packages("# none\n")
+        parse_requirements("# none\n")
