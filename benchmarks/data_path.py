@@ -21,9 +21,9 @@ import numpy as np
 from kafka_transport import Bench, dense_rows, read_parts, reading, sparse_rows
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed.export import export
-from mlsql_runtime.feed.matrices import batches, whole
-from mlsql_runtime.feed.table_files import TableFiles, data_files
+from mlsql_runtime.feed.decoding.matrices import batches, whole
+from mlsql_runtime.feed.files.export import export
+from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location

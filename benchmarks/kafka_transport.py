@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed import records as messages
-from mlsql_runtime.feed.arrays import features, labels
+from mlsql_runtime.feed.decoding.arrays import features, labels
+from mlsql_runtime.feed.decoding.rows import rows_of
+from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.reader import rebatch
-from mlsql_runtime.feed.receive import receive, records_of, span_of
-from mlsql_runtime.feed.rows import rows_of
-from mlsql_runtime.feed.send import Target, deliver
-from mlsql_runtime.feed.table_topic import Part
-from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.feed.topic import records as messages
+from mlsql_runtime.feed.topic.receive import current_range, receive, records_of
+from mlsql_runtime.feed.topic.send import SendTarget, deliver
+from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.clients import open_admin, open_consumer, open_producer
 from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics
@@ -59,7 +59,7 @@ class Bench:
         self.settings, self.name = settings, name
         self.table = rows
         self.batches = rows.to_batches(max_chunksize=10_000)
-        limit = Target(settings, "", PARTITIONS, 8 << 20, "run").record_bytes
+        limit = SendTarget(settings, "", PARTITIONS, 8 << 20, "run").record_bytes
         self.records = [bytes(content) for batch in self.batches for content, _ in messages.encode(batch, limit)]
         self.pickled = [pickle.dumps(row) for row in rows_of(rows.slice(0, PICKLED_ROWS))]
         self._count = 0
@@ -77,14 +77,14 @@ class Bench:
                 delete_topics(admin, self.settings, [f"{self.name}-{self._count - 1}"])
         return topic
 
-    def send_ours(self, topic: str) -> list[Part]:
+    def send_ours(self, topic: str) -> list[SentPartition]:
         """Encoding included."""
-        target = Target(self.settings, topic, PARTITIONS, 8 << 20, "run")
+        target = SendTarget(self.settings, topic, PARTITIONS, 8 << 20, "run")
         parts = []
         for partition in range(PARTITIONS):
             stamps = [stamp for _, stamp in deliver(self.batches[partition::PARTITIONS], target, partition, 1, partition)]
             rows = sum(stamp.rows for stamp in stamps)
-            parts.append(Part(run="run", partition=partition, attempt=1, records=len(stamps), rows=rows))
+            parts.append(SentPartition(run="run", partition=partition, attempt=1, records=len(stamps), rows=rows))
         return parts
 
     def send_raw(self, topic: str) -> None:
@@ -104,7 +104,7 @@ class Bench:
         """Raw kafka-python with its own settings."""
         from kafka import TopicPartition
 
-        span = span_of(self.settings, topic)
+        span = current_range(self.settings, topic)
         partitions = [TopicPartition(topic, number) for number in span.ends]
         with open_consumer(self.settings) as consumer:
             consumer.assign(partitions)
@@ -115,14 +115,14 @@ class Bench:
                     for record in records:
                         take(record.value)
 
-    def read_ours(self, topic: str, parts: list[Part]) -> None:
+    def read_ours(self, topic: str, parts: list[SentPartition]) -> None:
         """Arrow batches."""
-        rows = sum(batch.num_rows for batch in receive(self.settings, span_of(self.settings, topic), "readers_0", parts))
+        rows = sum(batch.num_rows for batch in receive(self.settings, current_range(self.settings, topic), "readers_0", parts))
         assert rows == self.table.num_rows
 
-    def matrices_ours(self, topic: str, parts: list[Part]) -> None:
+    def matrices_ours(self, topic: str, parts: list[SentPartition]) -> None:
         """What ``mlsql.read_batches`` gives."""
-        for each in rebatch(receive(self.settings, span_of(self.settings, topic), "readers_0", parts), BATCH):
+        for each in rebatch(receive(self.settings, current_range(self.settings, topic), "readers_0", parts), BATCH):
             features(each, "features")
             labels(each, "label")
 
@@ -139,10 +139,10 @@ class Bench:
 
         self.read_records(topic, take)
 
-    def idle(self, topic: str, parts: list[Part]) -> float:
+    def idle(self, topic: str, parts: list[SentPartition]) -> float:
         """Seconds between the last row and the end."""
         last = time.perf_counter()
-        for _ in receive(self.settings, span_of(self.settings, topic), "readers_0", parts):
+        for _ in receive(self.settings, current_range(self.settings, topic), "readers_0", parts):
             last = time.perf_counter()
         return time.perf_counter() - last
 
@@ -179,7 +179,7 @@ def read_parts(bench: Bench) -> dict[str, float]:
     """Seconds of what ``read_batches`` does, one after the other: medians of interleaved rounds, each less the one before."""
     topic = bench.new_topic()
     parts = bench.send_ours(topic)
-    span = span_of(bench.settings, topic)
+    span = current_range(bench.settings, topic)
     took = interleaved(
         {
             "records from the broker (kafka-python)": lambda _: [None for _ in records_of(bench.settings, span, "readers_0")],

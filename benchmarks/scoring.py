@@ -23,7 +23,7 @@ from scorers.cases import CASES, CORES, Case
 from scorers.split import profile, split
 from scorers.ways import CHECKED, Way, check, time_for_a_row
 
-from mlsql_runtime.feed.vectors import serialized
+from mlsql_runtime.feed.decoding.vectors import serialized
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

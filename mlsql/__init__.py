@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from mlsql_runtime.feed.table_files import TableFiles
-    from mlsql_runtime.feed.table_topic import TableTopic
+    from mlsql_runtime.feed.files.table import TableFiles
+    from mlsql_runtime.feed.topic.table import TableTopic
 
     Dense: TypeAlias = NDArray[np.float64]
     #: None where the table has no labels; who trains with labels need not ask each time.
@@ -163,8 +163,8 @@ def read_data() -> Reader:
     """
 
     def rd(max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
+        from mlsql_runtime.feed.decoding.rows import rows_of
         from mlsql_runtime.feed.reader import read_arrow, rebatch
-        from mlsql_runtime.feed.rows import rows_of
 
         for table in rebatch(read_arrow(_data()), _at_least_one(max_records)):
             yield rows_of(table)
@@ -184,7 +184,7 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
     ``X`` has shape (n, d), CSR when all vectors of the batch are sparse (or as ``sparse`` says), else an ndarray.
     ``y`` has shape (n,), or is None when the table has no label column. Columns: fit parameters ``inputCol`` and ``label``.
     """
-    from mlsql_runtime.feed.matrices import batches
+    from mlsql_runtime.feed.decoding.matrices import batches
 
     yield from batches(_data(), fit_param, _at_least_one(max_records), sparse)
 
@@ -197,7 +197,7 @@ def all_data(sparse: Literal[True]) -> tuple[csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Dense | csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     """The whole table as ``(X, y)``; see :func:`read_batches`."""
-    from mlsql_runtime.feed.matrices import whole
+    from mlsql_runtime.feed.decoding.matrices import whole
 
     return whole(_data(), fit_param, sparse)
 
@@ -206,7 +206,7 @@ def get_validate_data() -> tuple[Dense, NDArray[Any]]:
     """The validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
     import numpy as np
 
-    from mlsql_runtime.feed.matrices import whole
+    from mlsql_runtime.feed.decoding.matrices import whole
 
     validate = _job().validate
     if validate is None or validate.rows == 0:

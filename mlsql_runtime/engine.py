@@ -13,7 +13,7 @@ from mlsql_runtime.handlers import predict, register, show, tables
 from mlsql_runtime.handlers import preflight as checkup
 from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Statement, Train
 from mlsql_runtime.result import RunResult, StepResult
-from mlsql_runtime.run_context import Job
+from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.training import run as train
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NO_SECRETS = Secrets()
 
-_HANDLERS: dict[type, Callable[[Any, Job], StepResult | None]] = {
+_HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
     Load: tables.load,
     Select: tables.select,
     Train: train.train,
@@ -43,11 +43,11 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
     index, where = 0, "job"
     try:
         with ExitStack() as cleanup:
-            job = Job(plan, spark, cleanup, secrets)
+            context = RunContext(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
                 where = statement.tag
                 log(f"({index + 1}/{len(plan.statements)}) {_title(statement)}")
-                step = _HANDLERS[type(statement)](statement, replace(job, index=index))
+                step = _HANDLERS[type(statement)](statement, replace(context, index=index))
                 if step is not None:
                     done.append(step)
     except Exception as error:

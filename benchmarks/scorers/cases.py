@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.vectors import Parts, from_parts, to_matrix
+from mlsql_runtime.feed.decoding.vectors import Parts, from_parts, to_matrix
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

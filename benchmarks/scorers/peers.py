@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.vectors import Parts, from_parts
+from mlsql_runtime.feed.decoding.vectors import Parts, from_parts
 from mlsql_runtime.scoring import arrow_batching as transport
 from scorers.cases import Case
 from scorers.ways import Way, in_spark

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 from measure import interleaved
 
-from mlsql_runtime.feed.vectors import common_width, to_matrix
+from mlsql_runtime.feed.decoding.vectors import common_width, to_matrix
 from mlsql_runtime.scoring.function_loader import load_function
 from mlsql_runtime.store.manifest import FunctionRecord
 from scorers.cases import BLOCK, Case, block

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from mlsql_runtime import codec
-from mlsql_runtime.feed.files import read_files
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.table_topic import TableTopic
-from mlsql_runtime.feed.vectors import VECTOR_TYPE, is_vector
+from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE, is_vector
+from mlsql_runtime.feed.files.formats import read_files
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 
@@ -43,10 +43,10 @@ def _read(table: TableFiles | TableTopic, schema: pa.Schema, columns: Sequence[s
 
 
 def _read_topic(table: TableTopic, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    from mlsql_runtime.feed.receive import Span, receive, receive_json
+    from mlsql_runtime.feed.topic.receive import TopicRange, receive, receive_json
 
     settings = codec.loads(KafkaSettings, Path(table.settings).read_bytes(), table.settings)
-    span = Span(table.topic, *({int(n): offset for n, offset in each.items()} for each in (table.starts, table.ends)))
+    span = TopicRange(table.topic, *({int(n): offset for n, offset in each.items()} for each in (table.starts, table.ends)))
     if table.parts is None:
         return receive_json(settings, span, table.group, table.rows, schema, columns)
     places = sorted(schema.names.index(name) for name in columns)

@@ -28,12 +28,12 @@ class TableFacts:
     width: int | None
 
 
-def quoted(column: str) -> str:
+def quote_column(column: str) -> str:
     """A column's name as SQL takes it, whatever is in it."""
     return "`" + column.replace("`", "``") + "`"
 
 
-class Watch:
+class TableObservation:
     """Watches a table while one Spark job reads ``table``; afterwards there are its facts.
 
     :param with_content: sum up the rows, too, so that equal tables can be told from others whatever their order.
@@ -48,12 +48,12 @@ class Watch:
         self._has_vectors = feature_column is not None and isinstance(df.schema[feature_column].dataType, VectorUDT)
         facts = [F.count(F.lit(1)).alias("rows")]
         if feature_column is not None and self._has_vectors:
-            vector = F.unwrap_udt(F.col(quoted(feature_column)))
+            vector = F.unwrap_udt(F.col(quote_column(feature_column)))
             width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
             facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
         self._has_content = with_content and not any(kind in df.schema.simpleString() for kind in _UNHASHABLE)
         if self._has_content:
-            columns = [F.col(quoted(name)) for name in df.columns]
+            columns = [F.col(quote_column(name)) for name in df.columns]
             rows = F.xxhash64(*columns, *[column.isNull() for column in columns])  # by itself it passes over nulls
             facts.append(F.sum(F.pmod(rows, F.lit(_PRIME))).alias("content"))
         self._df = df

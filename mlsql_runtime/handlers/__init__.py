@@ -1,1 +1,1 @@
-"""One handler per statement. Each takes the statement and the job's :class:`~mlsql_runtime.run_context.Job`."""
+"""One handler per statement. Each takes the statement and the job's :class:`~mlsql_runtime.run_context.RunContext`."""

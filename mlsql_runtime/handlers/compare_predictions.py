@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.vectors import to_dense, widths
+from mlsql_runtime.feed.decoding.vectors import to_dense, widths
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 TOLERANCE = 1e-3  # of the greatest number of a column; measured: up to 4e-5, by a network of eight layers on unscaled data

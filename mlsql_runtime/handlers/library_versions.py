@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime.events import log
 
 if TYPE_CHECKING:
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 PICKLED = ("scikit-learn", "lightgbm", "xgboost")  # whose models are pickles of their own classes
 
@@ -34,13 +34,15 @@ def tell_other_versions(what: str, trained: Mapping[str, str], used: Iterable[Ma
         log(f"warning: {what}: its model was trained with {'; '.join(told)}; it may answer otherwise, or fail: train it anew")
 
 
-def installed(job: Job, names: Sequence[str] = PICKLED) -> list[Mapping[str, str]]:
+def installed(context: RunContext, names: Sequence[str] = PICKLED) -> list[Mapping[str, str]]:
     """The versions that Python workers find, of each executor that answers."""
-    if job.is_local:
+    if context.is_local:
         return [_here(names)]
-    context = job.spark.sparkContext
-    tasks = max(context.defaultParallelism, 2)
-    found: list[Mapping[str, str]] = context.parallelize(range(tasks), tasks).mapPartitions(lambda _: _each(names)).collect()
+    spark_context = context.spark.sparkContext
+    tasks = max(spark_context.defaultParallelism, 2)
+    found: list[Mapping[str, str]] = (
+        spark_context.parallelize(range(tasks), tasks).mapPartitions(lambda _: _each(names)).collect()
+    )
     return found
 
 

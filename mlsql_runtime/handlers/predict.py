@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
 from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
-from mlsql_runtime.feed.export import spark_uri
-from mlsql_runtime.feed.lines import as_lines, read_lines
+from mlsql_runtime.feed.decoding.lines import as_lines, read_lines
+from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.library_versions import tell_other_versions
 from mlsql_runtime.plan import Predict, PythonEnv
 from mlsql_runtime.preflight.hosts import Flight, check_here, preflight, script_needs
-from mlsql_runtime.run_context import system_params
 from mlsql_runtime.scoring.arrow_batching import measured
 from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
@@ -33,7 +32,7 @@ from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manif
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 FAILED = "failed"  # folder of the staging where each failed partition leaves its error
 
@@ -53,21 +52,21 @@ class _Task:
     flight: Flight
 
 
-def predict(statement: Predict, job: Job) -> None:
+def predict(statement: Predict, context: RunContext) -> None:
     """Define the result table. Every partition's script has run when this returns.
 
     :raises ScriptFailed: when a partition's script fails, or gives another number of rows than it got.
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
-    manifest = read_manifest(root, statement.model_version or job.trained.get(root.uri))
+    manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     alg_index = choose_fit(manifest, statement.alg_index, root.uri)
     version = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(alg_index))
     verify(version, files)
-    table = job.table(statement.table)
-    stage = job.cleanup.enter_context(staging(root, job.job_id)).folder
-    flight = preflight(job, script_needs(bundle, statement.python), stage)
+    table = context.table(statement.table)
+    stage = context.cleanup.enter_context(staging(root, context.job_id)).folder
+    flight = preflight(context, script_needs(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
     tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
     log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
@@ -75,20 +74,20 @@ def predict(statement: Predict, job: Job) -> None:
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
-    with EventServer(job.driver_host, job.bind_address) as live:
-        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, job.task_cpus, flight)
+    with EventServer(context.driver_host, context.bind_address) as live:
+        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, context.task_cpus, flight)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from _run_partition(task, batches)
 
-        with measured(job.spark):
+        with measured(context.spark):
             lines.mapInArrow(run_partition, "value string").write.text(target)
     _raise_first_failure(stage)
     if not any(size for name, size in (stage / "predicted").files().items() if name.startswith("part-")):
         raise DataError(
             f"predict: no row came of table '{statement.table}': it is empty, or the script wrote none", table=statement.table
         )
-    job.define(statement.result, job.spark.read.option("mode", "FAILFAST").json(target))
+    context.define(statement.result, context.spark.read.option("mode", "FAILFAST").json(target))
 
 
 def _raise_first_failure(stage: Location) -> None:
@@ -141,7 +140,7 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
                 "tempModelLocalPath": str(model),
                 "partition": str(partition),
             },
-            "systemParam": dict(system_params(python)),
+            "systemParam": python.system_params,
         },
     )
     live = EventClient(task.live, f"predict {partition}")

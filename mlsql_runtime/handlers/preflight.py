@@ -16,18 +16,18 @@ from mlsql_runtime.store.staging import staging
 from mlsql_runtime.store.versions import open_model_path
 
 if TYPE_CHECKING:
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 _NO_SCRIPT = ScriptBundle("script.py", {"script.py": b""})
 
 
-def checkup(statement: Preflight, job: Job) -> PreflightResult:
+def checkup(statement: Preflight, context: RunContext) -> PreflightResult:
     """What every host has and lacks; problems are no error here."""
     bundle = _NO_SCRIPT if statement.script_path is None else read_bundle(statement.script_path, statement.runs)
     wanted = function_needs(bundle) if statement.runs == "register" else script_needs(bundle, statement.python)
     wanted = replace(wanted, paths=tuple(Location.of(path).path for path in statement.paths))
     with ExitStack() as cleanup:
         if statement.model_path is not None:
-            stage = cleanup.enter_context(staging(open_model_path(statement.model_path), job.job_id, "preflight"))
+            stage = cleanup.enter_context(staging(open_model_path(statement.model_path), context.job_id, "preflight"))
             wanted = replace(wanted, seen=(stage.folder / layout.CLAIM).uri)
-        return look(job, wanted)
+        return look(context, wanted)

@@ -16,8 +16,8 @@ import pyarrow as pa
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
 from mlsql_runtime.events import log
-from mlsql_runtime.feed.table_facts import quoted
-from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.feed.decoding.vectors import from_serialized
+from mlsql_runtime.feed.table_facts import quote_column
 from mlsql_runtime.handlers.compare_predictions import first_difference
 from mlsql_runtime.handlers.gates import Candidate, Verdict, judge
 from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
@@ -38,7 +38,7 @@ from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manif
 if TYPE_CHECKING:
     from pyspark.ml.linalg import Vector
 
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 TRY_ROWS = 5
 _CONTRACTS: Mapping[Contract, str] = {
@@ -74,7 +74,7 @@ class _Model:
         return layout.version_dir(self.root, self.manifest.version)
 
 
-def register(statement: Register, job: Job) -> RegisterResult:
+def register(statement: Register, context: RunContext) -> RegisterResult:
     """Register, or refuse with a reason and leave the current function as it is.
 
     :raises VersionNotFound: when there is no such version or group.
@@ -82,29 +82,29 @@ def register(statement: Register, job: Job) -> RegisterResult:
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
     root = open_model_path(statement.model_path)
-    manifest = read_manifest(root, statement.model_version or job.trained.get(root.uri))
+    manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     model = _Model(root, manifest, choose_fit(manifest, statement.alg_index, root.uri))
-    verdict = _judge(statement, job, model)
+    verdict = _judge(statement, context, model)
     if not verdict.passed:
-        return _refuse(statement, job, model, str(verdict.reason))
+        return _refuse(statement, context, model, str(verdict.reason))
     bundle = read_bundle(statement.script_path, statement.tag)
-    check_functions(job, bundle)
-    tell_other_versions(f"function {statement.function}", model.packages, installed(job) if model.packages else ())
+    check_functions(context, bundle)
+    tell_other_versions(f"function {statement.function}", model.packages, installed(context) if model.packages else ())
     function = _hand_over(statement, bundle)
     record = functions.package(
         root,
         statement.function,
         function.pickled,
-        lambda number, entry: _record(statement, job, model, bundle, function.contract, number, entry),
+        lambda number, entry: _record(statement, context, model, bundle, function.contract, number, entry),
     )
     try:
-        _try(statement, job, model, record)
+        _try(statement, context, model, record)
         read_manifest(root, manifest.version)  # still there: another training may have removed old versions meanwhile
     except BaseException:
         functions.discard(root, record)
         raise
     functions.point(root, record, statement.author, verdict.reason)
-    register_function(job.spark, statement.function, record)
+    register_function(context.spark, statement.function, record)
     log(
         f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
         f"group {model.alg_index}, score {model.score}, {_CONTRACTS[record.contract]}"
@@ -126,7 +126,7 @@ def _result(statement: Register, model: _Model, reason: str | None, function_ver
     )
 
 
-def _judge(statement: Register, job: Job, model: _Model) -> Verdict:
+def _judge(statement: Register, context: RunContext, model: _Model) -> Verdict:
     """Whether the model is good enough for the name, beside what the name means now."""
     pointer = functions.read_pointer(model.root, statement.function)
     candidate = Candidate(
@@ -134,18 +134,18 @@ def _judge(statement: Register, job: Job, model: _Model) -> Verdict:
         alg_index=model.alg_index,
         score=model.score,
         greater_is_better=model.manifest.greater_is_better,
-        job_id=job.job_id,
+        job_id=context.job_id,
     )
     return judge(statement, candidate, pointer.history if pointer else ())
 
 
-def _refuse(statement: Register, job: Job, model: _Model, reason: str) -> RegisterResult:
+def _refuse(statement: Register, context: RunContext, model: _Model, reason: str) -> RegisterResult:
     """Leave the name as it is, and write down why."""
     refusal = Refusal(
         version=model.manifest.version,
         alg_index=model.alg_index,
         score=model.score,
-        job_id=job.job_id,
+        job_id=context.job_id,
         at=datetime.now(timezone.utc),
         by=statement.author,
         reason=reason,
@@ -197,7 +197,13 @@ def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
 
 
 def _record(
-    statement: Register, job: Job, model: _Model, bundle: ScriptBundle, contract: Contract, number: int, entry: FileEntry
+    statement: Register,
+    context: RunContext,
+    model: _Model,
+    bundle: ScriptBundle,
+    contract: Contract,
+    number: int,
+    file: FileEntry,
 ) -> FunctionRecord:
     fit = model.manifest.fit(model.alg_index)
     return FunctionRecord(
@@ -205,10 +211,10 @@ def _record(
         function=statement.function,
         function_version=number,
         created=datetime.now(timezone.utc),
-        job_id=job.job_id,
+        job_id=context.job_id,
         contract=contract,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        pickle=entry,
+        pickle=file,
         script=bundle.facts,
         model_path=model.root.uri,
         version=model.manifest.version,
@@ -221,12 +227,12 @@ def _record(
     )
 
 
-def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -> None:
+def _try(statement: Register, context: RunContext, model: _Model, record: FunctionRecord) -> None:
     """Call the function on sample rows, here and through Spark, and one by one; it must always answer the same."""
     from pyspark.ml.linalg import VectorUDT
     from pyspark.sql.types import StructField, StructType
 
-    rows = _samples(statement, job, model)
+    rows = _samples(statement, context, model)
     if not rows:
         verify(model.folder, model.files)  # which loading would do
         log(f"register: {statement.function} could not be tried: there are no sample rows of features")
@@ -235,7 +241,7 @@ def _try(statement: Register, job: Job, model: _Model, record: FunctionRecord) -
     function = load_function(record)
     here = function.score(0, vectors)
     _check_alone(function, vectors, here)
-    table = job.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
+    table = context.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
     answers = table.select(make_udf(record)("features").alias("answer")).collect()
     there = from_serialized([None if row.answer is None else VectorUDT().serialize(row.answer) for row in answers])
     if (row := first_difference(here, there)) is not None:
@@ -257,23 +263,23 @@ def _check_alone(function: LoadedFunction, vectors: pa.StructArray, together: pa
         )
 
 
-def _samples(statement: Register, job: Job, model: _Model) -> list[Vector]:
+def _samples(statement: Register, context: RunContext, model: _Model) -> list[Vector]:
     """A few feature vectors: of the table named for it, else those kept with the version."""
     column = model.manifest.data.feature_column or "features"
     if statement.sample_table is not None:
-        table = job.table(statement.sample_table)
+        table = context.table(statement.sample_table)
         if column not in table.columns:
             raise DataError(
                 f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}"
             )
-        name = quoted(column)
+        name = quote_column(column)
         return [row[0] for row in table.filter(f"{name} is not null").select(name).limit(TRY_ROWS).collect()]
     place = model.folder / layout.SAMPLES
     if not place.exists():
         return []
     import pyarrow.parquet as pq
 
-    from mlsql_runtime.feed.rows import rows_of
+    from mlsql_runtime.feed.decoding.rows import rows_of
 
     kept: list[dict[str, Any]] = rows_of(pq.read_table(io.BytesIO(place.read())))
     return [row[column] for row in kept if row[column] is not None]

@@ -13,16 +13,16 @@ from mlsql_runtime.plan import Show
 from mlsql_runtime.result import ShowResult
 
 if TYPE_CHECKING:
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 MAX_COLUMNS = 100
 VALUE_CHARACTERS = 1000  # of a value's JSON; a longer one becomes text and is cut
 TOTAL_CHARACTERS = 256 << 10  # of all rows as JSON
 
 
-def show(statement: Show, job: Job) -> ShowResult:
+def show(statement: Show, context: RunContext) -> ShowResult:
     """As many rows as fit into a result, whatever they hold."""
-    table = job.table(statement.table)
+    table = context.table(statement.table)
     columns = tuple(table.columns[:MAX_COLUMNS])
     numbered = table.toDF(*(f"_{number}" for number in range(len(table.columns))))  # names may occur twice
     found = numbered.select([f"_{number}" for number in range(len(columns))]).limit(statement.rows + 1).collect()

@@ -18,39 +18,39 @@ from mlsql_runtime.store.versions import open_model_path
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def load(statement: Load, job: Job) -> None:
+def load(statement: Load, context: RunContext) -> None:
     """Any Spark reader format, or text that the statement holds."""
-    reader = job.spark.read.format(statement.format).options(**statement.options)
+    reader = context.spark.read.format(statement.format).options(**statement.options)
     if statement.text is not None:
-        table = _read_text(statement, statement.text, job)
+        table = _read_text(statement, statement.text, context)
     else:
         table = reader.load(statement.path) if statement.path is not None else reader.load()
-    job.define(statement.table, table)
+    context.define(statement.table, table)
 
 
-def _read_text(statement: Load, text: str, job: Job) -> DataFrame:
+def _read_text(statement: Load, text: str, context: RunContext) -> DataFrame:
     """One record per line, or one in all with Spark's option ``multiLine``, for JSON."""
     options = {name.lower(): value.lower() for name, value in statement.options.items()}
     whole = statement.format == "json" and options.get("multiline") == "true"
     lines = [text] if whole else [line for line in _LINE_END.split(text) if line.strip()]
-    records = job.spark.sparkContext.parallelize(lines, 1)
-    reader = job.spark.read.options(**statement.options)
+    records = context.spark.sparkContext.parallelize(lines, 1)
+    reader = context.spark.read.options(**statement.options)
     return reader.json(records) if statement.format == "json" else reader.csv(records)
 
 
-def select(statement: Select, job: Job) -> SelectResult | None:
+def select(statement: Select, context: RunContext) -> SelectResult | None:
     """Spark SQL, with the functions it needs made callable first."""
     used = []
     for ref in statement.functions:
         record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
         check_function(record)
-        register_function(job.spark, ref.name, record)
+        register_function(context.spark, ref.name, record)
         used.append(
             FunctionUse(
                 name=ref.name,
@@ -66,25 +66,25 @@ def select(statement: Select, job: Job) -> SelectResult | None:
             f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
             f"group {record.alg_index}, score {record.score}"
         )
-        tell_other_versions(f"function {ref.name}", record.packages, installed(job) if record.packages else ())
-    register_called(job.spark, statement.sql, [ref.name for ref in statement.functions])
-    job.define(statement.table, job.spark.sql(statement.sql))
+        tell_other_versions(f"function {ref.name}", record.packages, installed(context) if record.packages else ())
+    register_called(context.spark, statement.sql, [ref.name for ref in statement.functions])
+    context.define(statement.table, context.spark.sql(statement.sql))
     return SelectResult(table=statement.table, functions=tuple(used)) if used else None
 
 
-def save(statement: Save, job: Job) -> SaveResult:
+def save(statement: Save, context: RunContext) -> SaveResult:
     """Any Spark writer format; the rows are counted while they are written."""
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
     observation = Observation()
-    table = job.table(statement.table).observe(observation, F.count(F.lit(1)).alias("rows"))
+    table = context.table(statement.table).observe(observation, F.count(F.lit(1)).alias("rows"))
     if statement.file_num is not None:
         table = table.repartition(statement.file_num)
     writer = table.write.format(statement.format).mode(statement.mode).options(**statement.options)
     if statement.partition_by:
         writer = writer.partitionBy(*statement.partition_by)
-    if statement.mode == "ignore" and _exists(statement, job):
+    if statement.mode == "ignore" and _exists(statement, context):
         log(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
         return SaveResult(format=statement.format, output=statement.path, rows=None)
     writer.save(statement.path) if statement.path is not None else writer.save()
@@ -95,10 +95,10 @@ def save(statement: Save, job: Job) -> SaveResult:
     return SaveResult(format=statement.format, output=statement.path, rows=rows)
 
 
-def _exists(statement: Save, job: Job) -> bool:
+def _exists(statement: Save, context: RunContext) -> bool:
     """Whether the writer would find something; by Hadoop's own file system, which is the one that writes."""
     if statement.path is None:
         return False
-    context = job.spark.sparkContext
-    path = context._jvm.org.apache.hadoop.fs.Path(statement.path)  # type: ignore[union-attr]
-    return bool(path.getFileSystem(context._jsc.hadoopConfiguration()).exists(path))
+    spark_context = context.spark.sparkContext
+    path = spark_context._jvm.org.apache.hadoop.fs.Path(statement.path)  # type: ignore[union-attr]
+    return bool(path.getFileSystem(spark_context._jsc.hadoopConfiguration()).exists(path))

@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlsql_runtime.errors import DataError, InputError, PreflightFailed
-from mlsql_runtime.feed.export import PARQUET, written_as
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.files.export import PARQUET, written_as
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
 from mlsql_runtime.local.source import Source, check_options, check_there, find_files
 from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
-from mlsql_runtime.run_context import system_params
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
 from mlsql_runtime.script.environments import interpreter_of
 from mlsql_runtime.script.imports import NO_FEED, lacks, needs
@@ -121,7 +120,7 @@ def _group(statement: Train, bundle: ScriptBundle) -> Group:
         fit_params=statement.fit_params[0],
         bundle=bundle,
         python=statement.python,
-        system_params=system_params(statement.python),
+        system_params=statement.python.system_params,
         task_cpus=1,  # spark.task.cpus, as jobs have it
     )
 

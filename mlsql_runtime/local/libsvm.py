@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.vectors import DENSE, SPARK_VECTOR_TYPE, SPARSE
+from mlsql_runtime.feed.decoding.vectors import DENSE, SPARK_VECTOR_TYPE, SPARSE
 from mlsql_runtime.local.source import DataFile, Source
 
 _LINE = re.compile(rb" *[^\s:#]+(?: +[^\s:]+:[^\s:]+)* *")

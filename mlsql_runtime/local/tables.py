@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.decoding.vectors import is_vector
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, encode_schema, one_width
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.vectors import is_vector
 from mlsql_runtime.local.csv_lines import read_csv
 from mlsql_runtime.local.json_objects import read_json
 from mlsql_runtime.local.libsvm import primitive, read_libsvm

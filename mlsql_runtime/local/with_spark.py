@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.feed.export import Exported
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.files.export import ExportedTable
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.handlers.tables import load
 from mlsql_runtime.local.request import TABLE, VALIDATION, Request
 from mlsql_runtime.local.source import Source
 from mlsql_runtime.plan import Load, Plan
-from mlsql_runtime.run_context import Job
+from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.storage.location import Location
@@ -37,15 +37,15 @@ def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage
     """
     try:
         with _session(stage) as spark, ExitStack() as cleanup:
-            job = Job(Plan(job_id="fit", statements=()), spark, cleanup)
-            load(_load(TABLE, request.data), job)
+            context = RunContext(Plan(job_id="fit", statements=()), spark, cleanup)
+            load(_load(TABLE, request.data), context)
             if request.validate is not None:
-                load(_load(VALIDATION, request.validate), job)
-            check_columns(request.statement, bundle, job.table(TABLE).columns)
-            statement = with_format(request.statement, bundle, job)
-            with training_data(statement, job, Location.of(str(stage / "export"))) as data:
+                load(_load(VALIDATION, request.validate), context)
+            check_columns(request.statement, bundle, context.table(TABLE).columns)
+            statement = with_format(request.statement, bundle, context)
+            with training_data(statement, context, Location.of(str(stage / "export"))) as data:
                 validate = None if data.validate is None else data.validate.bring(folder / VALIDATE, lasting=True)
-                assert isinstance(data.table, Exported)
+                assert isinstance(data.table, ExportedTable)
                 return data.table.bring(folder / DATA, lasting=True), validate
     except Exception as error:
         ours = translate(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -68,6 +69,29 @@ class PythonEnv:
         """Whether the interpreter is in an archive, so that it is there only once Spark has unpacked that."""
         first, _, rest = (self.path or "").removeprefix("./").partition("/")
         return bool(rest) and first in map(get_archive_name, self.archives)
+
+    @property
+    def system_params(self) -> dict[str, str]:
+        """These settings under MLSQL's names.
+
+        Environment variables and requirements may hold secrets: of the variables there are only the names, of the requirements
+        a digest.
+        """
+        params = {
+            "pythonPath": self.path,
+            "pythonVer": self.version,
+            "pythonParam": " ".join(self.flags) or None,
+            "envs": ",".join(sorted(self.envs)) or None,
+            "requirements": None if self.requirements is None else f"sha256:{_digest(self.requirements)}",
+            "archives": ",".join(self.archives) or None,
+            "timeout": None if self.timeout is None else f"{self.timeout:g}",
+            "seed": None if self.seed is None else str(self.seed),
+        }
+        return {key: value for key, value in params.items() if value is not None}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_requirements(requirements: str) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 LABEL = "preflight"
 
@@ -38,15 +38,15 @@ class Flight:
     versions: Mapping[str, str]
 
 
-def preflight(job: Job, wanted: HostNeeds, staging: Location) -> Flight:
+def preflight(context: RunContext, wanted: HostNeeds, staging: Location) -> Flight:
     """Look at every host.
 
     :param staging: a folder below the model path, which executors have to see.
     :raises PreflightFailed: with everything that is wrong, of all hosts.
     """
-    paths = () if job.is_local else local_data(job.plan, job.index, _default_file_system(job.spark.sparkContext))
+    paths = () if context.is_local else local_data(context.plan, context.index, _default_file_system(context.spark.sparkContext))
     wanted = replace(wanted, seen=(staging / layout.CLAIM).uri, paths=paths)
-    found = look(job, wanted)
+    found = look(context, wanted)
     found.raise_for_problems()
     _tell_differences(found.hosts)
     versions = found.hosts[0].versions if found.hosts else {}
@@ -71,26 +71,26 @@ def feed_of(table: DataFrame | None, is_kafka: bool) -> Feed:
     return Feed(has_vectors=any(isinstance(each.dataType, VectorUDT) for each in fields), is_kafka=is_kafka)
 
 
-def check_functions(job: Job, bundle: ScriptBundle) -> None:
+def check_functions(context: RunContext, bundle: ScriptBundle) -> None:
     """That the function of a predict script runs on all executors. Locally the script itself will tell.
 
     :raises PreflightFailed: with everything that is wrong, of all hosts.
     """
-    if not job.is_local:
-        look(job, function_needs(bundle)).raise_for_problems()
+    if not context.is_local:
+        look(context, function_needs(bundle)).raise_for_problems()
 
 
-def look(job: Job, wanted: HostNeeds) -> PreflightResult:
+def look(context: RunContext, wanted: HostNeeds) -> PreflightResult:
     """What there is on every host. Locally, which is this machine, without asking Spark."""
-    if job.is_local:
+    if context.is_local:
         report = check_host(wanted, socket.gethostname(), "driver", lambda line: log(line, LABEL))
         return PreflightResult(hosts=(report,), silent=())
-    with EventServer(job.driver_host, job.bind_address) as live:
+    with EventServer(context.driver_host, context.bind_address) as live:
         address = live.address
         try:
-            answers, silent = on_every_executor(job.spark.sparkContext, lambda executor: _check(wanted, executor, address))
+            answers, silent = on_every_executor(context.spark.sparkContext, lambda executor: _check(wanted, executor, address))
         except Exception as error:  # the executors' own Python does not run our tasks: find out where, and why
-            return _diagnosed(job.spark.sparkContext, error)
+            return _diagnosed(context.spark.sparkContext, error)
     for host in silent:
         log(f"an executor on {host} did not answer", LABEL)
     return PreflightResult(

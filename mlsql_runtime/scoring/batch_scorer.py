@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.vectors import Parts, all_sparse, from_parts, has_sparse, to_matrix
+from mlsql_runtime.feed.decoding.vectors import Parts, all_sparse, from_parts, has_sparse, to_matrix
 from mlsql_runtime.scoring.scorer import failed
 
 CELLS = 1 << 22  # of a matrix made from sparse rows at a time, 32 MiB: it may be a thousand times as big as they are

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, IntegrityError, InterpreterError, ScriptFailed
-from mlsql_runtime.feed.vectors import common_width, is_vector
+from mlsql_runtime.feed.decoding.vectors import common_width, is_vector
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
 from mlsql_runtime.scoring.row_scorer import RowScorer
 from mlsql_runtime.scoring.scorer import Scorer

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.vectors import Parts, parts
+from mlsql_runtime.feed.decoding.vectors import Parts, parts
 
 _START = pickle.PROTO + b"\x04" + pickle.MARK
 _LIST = pickle.EMPTY_LIST + pickle.MARK

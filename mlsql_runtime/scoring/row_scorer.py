@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.scoring.pickled_rows import pickled
 from mlsql_runtime.scoring.scorer import failed, shown
 

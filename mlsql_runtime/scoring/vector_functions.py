@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.vectors import (
+from mlsql_runtime.feed.decoding.vectors import (
     SPARK_VECTOR_TYPE,
     Parts,
     from_parts,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mlsql_runtime import codec
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.table_topic import TableTopic
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.store.manifest import Contract
 
 PROTOCOL_VERSION = 1

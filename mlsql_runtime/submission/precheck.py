@@ -185,9 +185,9 @@ def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
         return
     settings = settings_of(feed, secrets)
     if feed.reuse:
-        from mlsql_runtime.feed.receive import span_of  # with Arrow and NumPy, which no other look needs
+        from mlsql_runtime.feed.topic.receive import current_range  # with Arrow and NumPy, which no other look needs
 
-        span_of(settings, feed.topic)
+        current_range(settings, feed.topic)
     else:
         check_topic(feed, settings, Owner(job_id, statement.model_path, len(statement.fit_params)))
 

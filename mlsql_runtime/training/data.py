@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.events import log
-from mlsql_runtime.feed.export import PARQUET, Exported, export
-from mlsql_runtime.feed.send import Sent, Target, send
+from mlsql_runtime.feed.files.export import PARQUET, ExportedTable, export
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, arrow_schema
-from mlsql_runtime.feed.topic_scan import survey
+from mlsql_runtime.feed.topic.scan import scan_topic
+from mlsql_runtime.feed.topic.send import SendTarget, SentTable, send
 from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_of, try_to_remove_run
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
-from mlsql_runtime.run_context import Job
+from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_progress import report_progress
 from mlsql_runtime.storage.location import Location
@@ -35,29 +35,29 @@ _HOLD_OUT = "__mlsql_held_out"
 class TrainingData:
     """``feature`` is the column that functions will be called with, if the table has it."""
 
-    table: Exported | Sent
-    validate: Exported | None
+    table: ExportedTable | SentTable
+    validate: ExportedTable | None
     feature: str | None
 
     @property
     def facts(self) -> Data:
         """What tells them from others."""
         return Data(
-            table=StagedTable.of(self.table) if isinstance(self.table, Exported) else None,
-            content=self.table.content if isinstance(self.table, Sent) else None,
+            table=StagedTable.of(self.table) if isinstance(self.table, ExportedTable) else None,
+            content=self.table.content if isinstance(self.table, SentTable) else None,
             validate=StagedTable.of(self.validate),
             feature=self.feature,
         )
 
 
-def with_format(statement: Train, bundle: ScriptBundle, job: Job) -> Train:
+def with_format(statement: Train, bundle: ScriptBundle, context: RunContext) -> Train:
     """The statement with a format for its files. Which was chosen is told."""
 
     def schema() -> pa.Schema | None:
         from pyspark.errors import PySparkException
 
         try:
-            return arrow_schema(job.table(statement.table or ""))
+            return arrow_schema(context.table(statement.table or ""))
         except PySparkException:
             return None
 
@@ -67,11 +67,11 @@ def with_format(statement: Train, bundle: ScriptBundle, job: Job) -> Train:
     return chosen
 
 
-Move = Callable[["DataFrame", "str | None"], "Exported | Sent"]
+Move = Callable[["DataFrame", "str | None"], "ExportedTable | SentTable"]
 
 
 @contextmanager
-def training_data(statement: Train, job: Job, stage: Location, earlier: Data | None = None) -> Iterator[TrainingData]:
+def training_data(statement: Train, context: RunContext, stage: Location, earlier: Data | None = None) -> Iterator[TrainingData]:
     """The statement's data, there for the groups until the block ends.
 
     :param earlier: what an interrupted attempt had. Its files are taken as they are, whatever the table holds by now. Through
@@ -79,7 +79,7 @@ def training_data(statement: Train, job: Job, stage: Location, earlier: Data | N
     :raises DataError: when there is nothing to train on, or the data cannot be brought there.
     """
     begun = time.monotonic()
-    with _moved(statement, job, stage, earlier) as data:
+    with _moved(statement, context, stage, earlier) as data:
         rows = data.table.facts.rows
         if rows == 0:
             held = data.validate.facts.rows if data.validate else 0
@@ -92,77 +92,77 @@ def training_data(statement: Train, job: Job, stage: Location, earlier: Data | N
         yield data
 
 
-def _how(statement: Train, table: Exported | Sent) -> str:
-    if isinstance(table, Exported):
+def _how(statement: Train, table: ExportedTable | SentTable) -> str:
+    if isinstance(table, ExportedTable):
         return f"as {table.format} files"
     verb = "in" if isinstance(statement.feed, KafkaFeed) and statement.feed.reuse else "through"
     return f"{verb} topic {table.span.topic} on {table.settings.servers}"
 
 
 @contextmanager
-def _moved(statement: Train, job: Job, stage: Location, earlier: Data | None) -> Iterator[TrainingData]:
+def _moved(statement: Train, context: RunContext, stage: Location, earlier: Data | None) -> Iterator[TrainingData]:
     feed = statement.feed
     if earlier is not None and earlier.table is not None:
         assert isinstance(feed, FileFeed)
         yield TrainingData(earlier.table.exported(feed), _earlier_validation(earlier), earlier.feature)
     elif isinstance(feed, FileFeed):
-        yield _move(statement, job, stage, lambda df, feature: export(df, stage / "data", feed, feature))
+        yield _move(statement, context, stage, lambda df, feature: export(df, stage / "data", feed, feature))
     else:
         through_kafka = _reused if feed.reuse else _sent
-        with through_kafka(statement, feed, job, stage) as data:
+        with through_kafka(statement, feed, context, stage) as data:
             is_same = earlier is not None and earlier.content is not None and earlier.content == data.facts.content
             yield replace(data, validate=_earlier_validation(earlier)) if earlier is not None and is_same else data
 
 
-def _earlier_validation(earlier: Data) -> Exported | None:
+def _earlier_validation(earlier: Data) -> ExportedTable | None:
     return None if earlier.validate is None else earlier.validate.exported(PARQUET)
 
 
 @contextmanager
-def _sent(statement: Train, feed: KafkaFeed, job: Job, stage: Location) -> Iterator[TrainingData]:
-    settings, parallelism = settings_of(feed, job.secrets), job.spark.sparkContext.defaultParallelism
-    with run_topic(feed, settings, _owner(statement, job), parallelism) as topic:
-        target = Target(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
-        yield _move(statement, job, stage, lambda df, feature: send(df, target, topic.group, feature))
+def _sent(statement: Train, feed: KafkaFeed, context: RunContext, stage: Location) -> Iterator[TrainingData]:
+    settings, parallelism = settings_of(feed, context.secrets), context.spark.sparkContext.defaultParallelism
+    with run_topic(feed, settings, _owner(statement, context), parallelism) as topic:
+        target = SendTarget(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
+        yield _move(statement, context, stage, lambda df, feature: send(df, target, topic.group, feature))
 
 
 @contextmanager
-def _reused(statement: Train, feed: KafkaFeed, job: Job, stage: Location) -> Iterator[TrainingData]:
-    settings = settings_of(feed, job.secrets)
+def _reused(statement: Train, feed: KafkaFeed, context: RunContext, stage: Location) -> Iterator[TrainingData]:
+    settings = settings_of(feed, context.secrets)
     wanted = statement.fit_params[0].get("inputCol", "features")
     try:
-        table = survey(settings, feed.topic, group_of(feed, _owner(statement, job)), wanted)
-        yield TrainingData(table, _validation(statement, job, stage), feature_column(statement, table.facts.columns))
+        table = scan_topic(settings, feed.topic, group_of(feed, _owner(statement, context)), wanted)
+        yield TrainingData(table, _validation(statement, context, stage), feature_column(statement, table.facts.columns))
     finally:
-        try_to_remove_run(feed, settings, _owner(statement, job))
+        try_to_remove_run(feed, settings, _owner(statement, context))
 
 
-def _owner(statement: Train, job: Job) -> Owner:
-    return Owner(job.job_id, statement.model_path, len(statement.fit_params))
+def _owner(statement: Train, context: RunContext) -> Owner:
+    return Owner(context.job_id, statement.model_path, len(statement.fit_params))
 
 
-def _move(statement: Train, job: Job, stage: Location, move: Move) -> TrainingData:
+def _move(statement: Train, context: RunContext, stage: Location, move: Move) -> TrainingData:
     assert statement.table is not None
-    table = job.table(statement.table)
+    table = context.table(statement.table)
     feature = feature_column(statement, table.columns)
-    with report_progress(job.spark, f"train: table {statement.table}"):
+    with report_progress(context.spark, f"train: table {statement.table}"):
         if statement.validate_fraction is not None:
             data, validate = _move_split(table, statement.validate_fraction, move, stage, feature)
             return TrainingData(data, validate, feature)
         data = move(table, feature)
-        return TrainingData(data, _validation(statement, job, stage) if data.facts.rows else None, feature)
+        return TrainingData(data, _validation(statement, context, stage) if data.facts.rows else None, feature)
 
 
-def _validation(statement: Train, job: Job, stage: Location) -> Exported | None:
+def _validation(statement: Train, context: RunContext, stage: Location) -> ExportedTable | None:
     """Validation data are files whatever the transport: each group reads all of them at once."""
     if statement.validate_table is None:
         return None
-    return export(job.table(statement.validate_table), stage / "validate", PARQUET, None)
+    return export(context.table(statement.validate_table), stage / "validate", PARQUET, None)
 
 
 def _move_split(
     table: DataFrame, fraction: float, move: Move, stage: Location, feature: str | None
-) -> tuple[Exported | Sent, Exported]:
+) -> tuple[ExportedTable | SentTable, ExportedTable]:
     """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none."""
     from pyspark.sql import functions as F
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from mlsql_runtime.feed.export import JSON, PARQUET
-from mlsql_runtime.feed.matrices import FEATURES, LABEL
-from mlsql_runtime.feed.vectors import is_vector
+from mlsql_runtime.feed.decoding.matrices import FEATURES, LABEL
+from mlsql_runtime.feed.decoding.vectors import is_vector
+from mlsql_runtime.feed.files.export import JSON, PARQUET
 from mlsql_runtime.plan import FileFeed, Train, get_builtin_name
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.data_access import ROWS, usage_of

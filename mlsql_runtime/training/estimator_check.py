@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import RESOURCE, Train, get_builtin_name
-from mlsql_runtime.run_context import Job, system_params
+from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
@@ -26,18 +26,18 @@ class _Check:
     system_params: dict[str, str]
 
 
-def check_algorithms(statement: Train, bundle: ScriptBundle, job: Job) -> None:
+def check_algorithms(statement: Train, bundle: ScriptBundle, context: RunContext) -> None:
     """Nothing to do for a script of the user's.
 
     :raises InputError: with what is wrong with all groups, such as a class that is no estimator.
     """
     if get_builtin_name(statement.script_path) is None:
         return
-    check = _Check(statement, replace(bundle, entry=CHECK), dict(system_params(statement.python)))
-    if job.is_local:
+    check = _Check(statement, replace(bundle, entry=CHECK), statement.python.system_params)
+    if context.is_local:
         problems = _problems(check)
     else:
-        problems = job.spark.sparkContext.parallelize([check], 1).mapPartitions(_run).collect()[0]
+        problems = context.spark.sparkContext.parallelize([check], 1).mapPartitions(_run).collect()[0]
     if problems:
         raise InputError("; ".join(problems), problems=problems)
 

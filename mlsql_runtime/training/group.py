@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.table_topic import TableTopic
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.plan import RESOURCE, PythonEnv
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle

@@ -12,10 +12,10 @@ from pathlib import Path
 from mlsql_runtime import codec
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.events import EventAddress, EventClient
-from mlsql_runtime.feed.export import Exported
-from mlsql_runtime.feed.send import Sent
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.table_topic import TableTopic
+from mlsql_runtime.feed.files.export import ExportedTable
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.topic.send import SentTable
+from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -29,8 +29,8 @@ SAMPLE_ROWS = 5
 class FitTask(Group):
     """A group, and where its data are and its output goes, as it travels inside the Spark task."""
 
-    data: Exported | Sent
-    validate: Exported | None
+    data: ExportedTable | SentTable
+    validate: ExportedTable | None
     staging: Location
     live: EventAddress
     keep_local_directory: bool
@@ -60,7 +60,7 @@ def run_fit(task: FitTask, attempt: int) -> FitOutput:
     private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # goes, even when the folder stays
     live = EventClient(task.live, f"fit {task.alg_index}")
     try:
-        if isinstance(task.data, Sent):
+        if isinstance(task.data, SentTable):
             data: TableFiles | TableTopic = task.data.bring(private, task.alg_index)
         else:
             data = task.data.bring(folder / DATA, task.keep_local_directory)
@@ -90,7 +90,7 @@ def _kafka_params(task: FitTask, data: TableFiles | TableTopic) -> dict[str, str
     """Topic and group, for scripts that read Kafka themselves; empty when the data are files."""
     if not isinstance(data, TableTopic):
         return {}
-    assert isinstance(task.data, Sent)
+    assert isinstance(task.data, SentTable)
     return {"bootstrap.servers": task.data.settings.servers, "topic": data.topic, "group_id": data.group}
 
 

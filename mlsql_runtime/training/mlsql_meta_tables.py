@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.plan import Train
-from mlsql_runtime.run_context import system_params
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FitRecord
@@ -24,7 +23,7 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
     texts = pa.map_(pa.string(), pa.string())
     parameters = pa.schema({"systemParam": texts, "trainParams": texts})
     train = {f"fitParam.{fit.alg_index}.{key}": value for fit in fits for key, value in fit.params.items()}
-    row = {"systemParam": list(system_params(statement.python).items()), "trainParams": list(train.items())}
+    row = {"systemParam": list(statement.python.system_params.items()), "trainParams": list(train.items())}
     _write(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, StorageError
 from mlsql_runtime.events import log
-from mlsql_runtime.feed.export import Exported, written_as
+from mlsql_runtime.feed.files.export import ExportedTable, written_as
 from mlsql_runtime.feed.table_facts import TableFacts
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
@@ -34,11 +34,11 @@ class StagedTable:
     facts: TableFacts
 
     @classmethod
-    def of(cls, exported: Exported | None) -> StagedTable | None:
+    def of(cls, exported: ExportedTable | None) -> StagedTable | None:
         return None if exported is None else cls(uri=exported.place.uri, facts=exported.facts)
 
-    def exported(self, feed: FileFeed) -> Exported:
-        return Exported(Location.of(self.uri), *written_as(feed), self.facts)
+    def exported(self, feed: FileFeed) -> ExportedTable:
+        return ExportedTable(Location.of(self.uri), *written_as(feed), self.facts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 from mlsql_runtime import __version__
@@ -13,7 +13,7 @@ from mlsql_runtime.events import EventServer, log
 from mlsql_runtime.plan import KafkaFeed, Train
 from mlsql_runtime.preflight.hosts import Flight, feed_of, preflight, script_needs
 from mlsql_runtime.result import TrainResult
-from mlsql_runtime.run_context import Job, filled, system_params
+from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.storage.location import Location
@@ -39,7 +39,7 @@ class _Trained:
     records: tuple[FitRecord, ...]
 
 
-def train(statement: Train, job: Job) -> TrainResult:
+def train(statement: Train, context: RunContext) -> TrainResult:
     """Train every fit group and publish one version, unless an earlier attempt of the job has published it.
 
     :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
@@ -47,26 +47,37 @@ def train(statement: Train, job: Job) -> TrainResult:
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
-    statement = filled(statement, bundle)
-    training = _training(job, bundle)
-    manifest = _published(job, root, training) or _train(statement, job, root, bundle, training)
-    job.trained[root.uri] = manifest.version
+    statement = _fill_defaults(statement, bundle)
+    training = _training(context, bundle)
+    manifest = _published(context, root, training) or _train(statement, context, root, bundle, training)
+    context.trained[root.uri] = manifest.version
     _prune(root, statement.keep_versions, manifest.version)
     if statement.result is not None:
-        job.define(statement.result, job.spark.createDataFrame(groups_table(statement.script_path, manifest.fits)))
+        context.define(statement.result, context.spark.createDataFrame(groups_table(statement.script_path, manifest.fits)))
     return manifest.result(root.uri)
 
 
-def _training(job: Job, bundle: ScriptBundle) -> str:
+def _fill_defaults(statement: Train, bundle: ScriptBundle) -> Train:
+    """Return the statement with the default parameters of the script's project filled in.
+
+    :raises InputError: when a parameter is missing, or is not of its type.
+    """
+    for note in bundle.notes:
+        log(f"train: {note}")
+    groups = tuple(bundle.fill(params, f"fitParam.{index}") for index, params in enumerate(statement.fit_params))
+    return replace(statement, fit_params=groups)
+
+
+def _training(context: RunContext, bundle: ScriptBundle) -> str:
     """What is the same in all attempts of this training, and in no other training, as hex digits."""
-    parts = (job.plan.digest(job.index), bundle.facts.sha256, __version__)
+    parts = (context.plan.digest(context.index), bundle.facts.sha256, __version__)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _published(job: Job, root: Location, training: str) -> Manifest | None:
+def _published(context: RunContext, root: Location, training: str) -> Manifest | None:
     """What an earlier attempt has published of this training."""
-    since = job.plan.attempt.earlier_since
-    manifest = None if since is None else earlier_version(root, job.job_id, training, since)
+    since = context.plan.attempt.earlier_since
+    manifest = None if since is None else earlier_version(root, context.job_id, training, since)
     if manifest is not None:
         log(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
     return manifest
@@ -76,32 +87,32 @@ def _best(manifest: Manifest) -> str:
     return f"best is group {manifest.best.alg_index} with score {manifest.best.score}"
 
 
-def _train(statement: Train, job: Job, root: Location, bundle: ScriptBundle, training: str) -> Manifest:
-    table = None if statement.table is None else job.table(statement.table)
+def _train(statement: Train, context: RunContext, root: Location, bundle: ScriptBundle, training: str) -> Manifest:
+    table = None if statement.table is None else context.table(statement.table)
     if table is not None:
         check_columns(statement, bundle, table.columns)
-        statement = with_format(statement, bundle, job)
+        statement = with_format(statement, bundle, context)
     wanted = script_needs(bundle, statement.python, feed_of(table, isinstance(statement.feed, KafkaFeed)))
-    with staging(root, job.job_id, training, job.plan.attempt, lambda error: is_end(translate(error))) as stage:
-        flight = preflight(job, wanted, stage.folder)
+    with staging(root, context.job_id, training, context.plan.attempt, lambda error: is_end(translate(error))) as stage:
+        flight = preflight(context, wanted, stage.folder)
         environment = flight.versions
-        check_algorithms(statement, bundle, job)
+        check_algorithms(statement, bundle, context)
         earlier = find_earlier(stage, training, environment)
-        with training_data(statement, job, stage.folder, earlier.data if earlier else None) as data:
+        with training_data(statement, context, stage.folder, earlier.data if earlier else None) as data:
             if statement.table is None:
                 check_columns(statement, bundle, list(data.table.facts.columns))
             write_progress(stage, training, data.facts, environment)
-            trained = _fit(statement, job, bundle, stage, data, _finished(earlier, data), flight)
+            trained = _fit(statement, context, bundle, stage, data, _finished(earlier, data), flight)
         stage.check()
-        if (meanwhile := _published(job, root, training)) is not None:
+        if (meanwhile := _published(context, root, training)) is not None:
             return meanwhile
-        with claimed(root, job.job_id, training) as draft:
+        with claimed(root, context.job_id, training) as draft:
             _bring_logs(trained, draft)
             if not _failed(trained.records, statement.fail_on):
-                manifest = _publish(statement, job, draft, trained, bundle, _data_facts(data), environment)
+                manifest = _publish(statement, context, draft, trained, bundle, _data_facts(data), environment)
                 log(f"train: published version {manifest.version} of {root.uri}, {_best(manifest)}")
                 return manifest
-            failure = _leave_failure(statement, job, draft, trained)
+            failure = _leave_failure(statement, context, draft, trained)
         raise failure
 
 
@@ -138,7 +149,7 @@ def _data_facts(data: TrainingData) -> DataFacts:
 
 def _publish(
     statement: Train,
-    job: Job,
+    context: RunContext,
     draft: Draft,
     trained: _Trained,
     bundle: ScriptBundle,
@@ -149,11 +160,11 @@ def _publish(
     write_meta(draft.folder, statement, trained.records)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
-        job_id=job.job_id,
+        job_id=context.job_id,
         version=draft.version,
         created=datetime.now(timezone.utc),
         script=bundle.facts,
-        parameters=system_params(statement.python),
+        parameters=statement.python.system_params,
         greater_is_better=statement.greater_is_better,
         data=facts,
         fits=trained.records,
@@ -166,7 +177,7 @@ def _publish(
 
 def _fit(
     statement: Train,
-    job: Job,
+    context: RunContext,
     bundle: ScriptBundle,
     stage: Stage,
     data: TrainingData,
@@ -175,26 +186,26 @@ def _fit(
 ) -> _Trained:
     groups = len(statement.fit_params)
     log(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")
-    with EventServer(job.driver_host, job.bind_address) as live:
+    with EventServer(context.driver_host, context.bind_address) as live:
         tasks = [
             FitTask(
                 alg_index=index,
                 fit_params=params,
                 bundle=bundle,
                 python=statement.python,
-                system_params=system_params(statement.python),
+                system_params=statement.python.system_params,
                 data=data.table,
                 validate=data.validate,
                 staging=finished[index].staging if index in finished else stage.folder,
                 live=live.address,
-                task_cpus=job.task_cpus,
+                task_cpus=context.task_cpus,
                 keep_local_directory=statement.keep_local_directory,
                 sample_column=data.feature if data.table.facts.width else None,
             )
             for index, params in enumerate(statement.fit_params)
         ]
         missing = [task for task in tasks if task.alg_index not in finished]
-        answers = run_groups(missing, job, flight)
+        answers = run_groups(missing, context, flight)
     by_group = {index: group.output for index, group in finished.items()}
     by_group.update((task.alg_index, output) for task, output in zip(missing, answers, strict=True))
     outputs = [by_group[task.alg_index] for task in tasks]
@@ -228,7 +239,7 @@ def _bring_models(trained: _Trained, draft: Draft) -> None:
                 has_samples = True
 
 
-def _leave_failure(statement: Train, job: Job, draft: Draft, trained: _Trained) -> TrainingFailed:
+def _leave_failure(statement: Train, context: RunContext, draft: Draft, trained: _Trained) -> TrainingFailed:
     bad = [record for record in trained.records if record.status != "success"]
     told = "; ".join(f"group {record.alg_index} ({record.status}): {record.message}" for record in bad)
     count = f"{len(bad)} of {len(trained.records)} fit groups failed"
@@ -237,7 +248,7 @@ def _leave_failure(statement: Train, job: Job, draft: Draft, trained: _Trained) 
     draft.fail(
         FailureRecord(
             format_version=FORMAT_VERSION,
-            job_id=job.job_id,
+            job_id=context.job_id,
             version=draft.version,
             created=datetime.now(timezone.utc),
             message=message,

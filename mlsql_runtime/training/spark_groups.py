@@ -11,20 +11,20 @@ from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.training.group_task import FitOutput, FitTask, run_fit
 
 if TYPE_CHECKING:
-    from mlsql_runtime.run_context import Job
+    from mlsql_runtime.run_context import RunContext
 
 _BROADCAST = ScriptBundle("", {})  # in place of the one that is
 
 
-def run_groups(tasks: list[FitTask], job: Job, flight: Flight) -> list[FitOutput]:
+def run_groups(tasks: list[FitTask], context: RunContext, flight: Flight) -> list[FitOutput]:
     """The answers, in the order of the tasks, which all have one script.
 
     :raises PreflightFailed: when an executor that came after the preflight lacks something.
     """
     if not tasks:
         return []
-    context = job.spark.sparkContext
-    bundle = context.broadcast(tasks[0].bundle)
+    spark_context = context.spark.sparkContext
+    bundle = spark_context.broadcast(tasks[0].bundle)
 
     def run(part: Iterable[FitTask]) -> Iterator[FitOutput]:
         from pyspark import TaskContext
@@ -36,7 +36,7 @@ def run_groups(tasks: list[FitTask], job: Job, flight: Flight) -> list[FitOutput
 
     light = [replace(task, bundle=_BROADCAST) for task in tasks]
     try:
-        answers: list[FitOutput] = context.parallelize(light, len(light)).mapPartitions(run).collect()
+        answers: list[FitOutput] = spark_context.parallelize(light, len(light)).mapPartitions(run).collect()
     finally:
         bundle.unpersist()
     return answers

@@ -15,8 +15,8 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.feed.decoding.vectors import from_serialized
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import Outcome, run_script

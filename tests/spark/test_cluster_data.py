@@ -18,7 +18,7 @@ APPLICATION = f"""
 import json, os, sys, tempfile
 from pathlib import Path
 from pyspark.sql import SparkSession
-from mlsql_runtime.feed.node_files import application_dir, bring_files
+from mlsql_runtime.feed.files.node_copy import application_dir, bring_files
 from mlsql_runtime.storage.location import Location
 
 master, uri = sys.argv[1:]

@@ -18,9 +18,9 @@ import pytest
 from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
 
 from mlsql_runtime.cli.main import main
-from mlsql_runtime.feed.export import export, written_as
+from mlsql_runtime.feed.files.export import export, written_as
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow, table_schema
-from mlsql_runtime.feed.table_files import TableFiles
 from mlsql_runtime.local.source import Source
 from mlsql_runtime.local.tables import read_table, write_table
 from mlsql_runtime.plan import FileFeed, Train

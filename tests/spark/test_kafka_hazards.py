@@ -18,7 +18,7 @@ from support.cluster import standalone_cluster
 from support.kafka import names_with
 from support.workbench import TESTS, Run, Script
 
-from mlsql_runtime.feed.receive import span_of
+from mlsql_runtime.feed.topic.receive import current_range
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import KafkaFeed, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult
@@ -127,7 +127,7 @@ def test_a_broker_killed_and_restarted_while_rows_are_sent(train: threading.Thre
     (tmp_path / "go on").touch()
     train.start()
     settings = parse_settings({"bootstrap.servers": mortal.bootstrap}, "the test")
-    while not (topics := names_with(settings, "t_")) or not any(span_of(settings, topics[0]).ends.values()):
+    while not (topics := names_with(settings, "t_")) or not any(current_range(settings, topics[0]).ends.values()):
         assert train.is_alive(), train.results[0].error  # type: ignore[attr-defined]
     mortal.kill()
     time.sleep(1)

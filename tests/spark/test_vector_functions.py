@@ -349,7 +349,7 @@ def test_an_index_twice_in_a_map_from_a_file_is_refused() -> None:
 def test_slices_of_arrow_columns_are_read_as_such() -> None:
     import pyarrow as pa
 
-    from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE
+    from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE
 
     rows = [None if vector is None else VectorUDT().serialize(vector) for vector in MIXED]
     columns = dict(zip(("type", "size", "indices", "values"), range(4), strict=True))

@@ -20,8 +20,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import mlsql_runtime
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.vectors import VECTOR_TYPE
+from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.script.bundle import read_bundle
 
 FOLDER = Path(mlsql_runtime.__file__).parent / "builtin" / "sklearn"

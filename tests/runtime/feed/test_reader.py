@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError, InputError
-from mlsql_runtime.feed.json_lines import BLOCK
+from mlsql_runtime.feed.decoding.json_lines import BLOCK
+from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, serialized
+from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
-from mlsql_runtime.feed.table_files import TableFiles, data_files
-from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, serialized
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 Describe = Callable[..., TableFiles]

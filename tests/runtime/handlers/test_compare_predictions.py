@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsql_runtime.feed.vectors import from_serialized
+from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.handlers.compare_predictions import first_difference
 
 NAN, INF = float("nan"), float("inf")

@@ -14,10 +14,10 @@ from support.kafka import names_with
 
 from mlsql_runtime.errors import InputError, KafkaRefused
 from mlsql_runtime.feed.reader import read_arrow
-from mlsql_runtime.feed.receive import receive, span_of
-from mlsql_runtime.feed.send import Target, deliver
-from mlsql_runtime.feed.table_topic import Part
-from mlsql_runtime.feed.topic_scan import survey
+from mlsql_runtime.feed.topic.receive import current_range, receive
+from mlsql_runtime.feed.topic.scan import scan_topic
+from mlsql_runtime.feed.topic.send import SendTarget, deliver
+from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, group_of, remove_run, run_topic, settings_of
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -107,7 +107,7 @@ def test_the_documented_permissions_are_enough_to_reuse_a_topic(
             producer.send("run-events", b'{"id": 1}', partition=0).get(timeout=10)
         allow("run-events", topic="read")
         allow("run-readers", group="read delete")
-        sent = survey(settings, "run-events", group_of(feed, JOB), "features")
+        sent = scan_topic(settings, "run-events", group_of(feed, JOB), "features")
         assert [batch.num_rows for batch in read_arrow(sent.bring(tmp_path, 0))] == [1]
         assert names_with(kafka_settings, "run-readers") == [f"{group_of(feed, JOB)}_0"]
         remove_run(feed, settings, JOB)
@@ -125,11 +125,11 @@ def test_the_documented_permissions_are_enough(
     batch = pa.record_batch({"id": [1, 2, 3]})
     check_topic(feed, settings, JOB)
     with run_topic(feed, settings, JOB, 1) as topic:
-        target = Target(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
+        target = SendTarget(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
         [(_, stamp)] = deliver([batch], target, 0, 1, 0)
-        part = Part(run=stamp.run, partition=0, attempt=1, records=1, rows=3)
+        part = SentPartition(run=stamp.run, partition=0, attempt=1, records=1, rows=3)
         group = f"{group_of(feed, JOB)}_0"
-        assert [got.num_rows for got in receive(settings, span_of(settings, topic.name), group, [part])] == [3]
+        assert [got.num_rows for got in receive(settings, current_range(settings, topic.name), group, [part])] == [3]
         assert names_with(kafka_settings, "run-allowed") == [topic.name, group]
     assert names_with(kafka_settings, "run-allowed") == []
     assert capsys.readouterr() == ("", "")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, csr_matrix, issparse
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE, from_serialized, serialized, to_dense
+from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, from_serialized, serialized, to_dense
 from mlsql_runtime.scoring import batch_scorer as batches
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.vectors import from_serialized, serialized
+from mlsql_runtime.feed.decoding.vectors import from_serialized, serialized
 from mlsql_runtime.scoring.pickled_rows import pickled
 from mlsql_runtime.scoring.row_scorer import RowScorer
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 import mlsql_runtime
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.vectors import VECTOR_TYPE
+from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.language import compile_script
 from mlsql_runtime.script.outside_job import outside_of_a_job
 

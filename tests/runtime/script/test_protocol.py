@@ -9,7 +9,7 @@ import pytest
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptAnswers, ScriptInput, current_input
 
 TOLD = ScriptInput(

@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from mlsql_runtime.feed.vectors import SPARK_VECTOR_TYPE
+from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.training.data_format import Choice, choose_format

@@ -17,8 +17,8 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 from mlsql_runtime import engine
-from mlsql_runtime.feed.receive import records_of, span_of
-from mlsql_runtime.feed.records import read_stamp
+from mlsql_runtime.feed.topic.receive import current_range, records_of
+from mlsql_runtime.feed.topic.records import read_origin
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import KafkaFeed, Plan, Select, Train
@@ -77,7 +77,7 @@ def main(master: str, bootstrap: str, folder: Path) -> None:
     result.raise_for_error()
     with open_admin(settings) as admin:
         [topic] = [name for name in admin.list_topics() if name.startswith("hazards_")]
-    stamps = [read_stamp(record.headers) for record in records_of(settings, span_of(settings, topic), None)]
+    stamps = [read_origin(record.headers) for record in records_of(settings, current_range(settings, topic), None)]
     attempts = {(stamp.partition, stamp.attempt) for stamp in stamps if stamp}
     print(json.dumps({"seen": dict(result.steps[-1].fits[0].metrics), "rows": result.steps[-1].rows, "attempts": len(attempts)}))
     spark.stop()

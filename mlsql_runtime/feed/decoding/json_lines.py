@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.json as arrow_json
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.vectors import VECTOR_TYPE, is_vector
+from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE, is_vector
 
 BLOCK = 1 << 20  # bytes of text at a time, of which Arrow has several under way; a row must fit, or it grows
 MAX_BLOCK = 1 << 30

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pytest
 
 from mlsql_runtime.errors import DataError, FormatError, InputError, IntegrityError, KafkaRefused, KafkaUnavailable
+from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.feed.reader import read_arrow, rebatch
-from mlsql_runtime.feed.receive import Span, receive, span_of
-from mlsql_runtime.feed.send import FEED_VERSION, FeedManifest, Sent, Target, deliver, send_manifest
 from mlsql_runtime.feed.table_facts import TableFacts, encode_schema
-from mlsql_runtime.feed.table_topic import Part
-from mlsql_runtime.feed.topic_scan import survey
-from mlsql_runtime.feed.vectors import VECTOR_TYPE
+from mlsql_runtime.feed.topic.receive import TopicRange, current_range, receive
+from mlsql_runtime.feed.topic.scan import scan_topic
+from mlsql_runtime.feed.topic.send import FEED_VERSION, FeedManifest, SendTarget, SentTable, deliver, send_manifest
+from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.groups import delete_groups
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -46,30 +46,30 @@ def topic(kafka_settings: KafkaSettings) -> Iterator[str]:
 
 
 @pytest.fixture
-def target(kafka_settings: KafkaSettings, topic: str) -> Target:
-    return Target(kafka_settings, topic, partitions=2, max_bytes=1 << 20, run="run")
+def target(kafka_settings: KafkaSettings, topic: str) -> SendTarget:
+    return SendTarget(kafka_settings, topic, partitions=2, max_bytes=1 << 20, run="run")
 
 
-def attempt(target: Target, partition: int, number: int, batches: Sequence[pa.RecordBatch]) -> Part:
+def attempt(target: SendTarget, partition: int, number: int, batches: Sequence[pa.RecordBatch]) -> SentPartition:
     records = list(deliver(batches, target, partition, number, partition % target.partitions))
-    return Part(
+    return SentPartition(
         run=target.run, partition=partition, attempt=number, records=len(records), rows=sum(stamp.rows for _, stamp in records)
     )
 
 
-def read(target: Target, parts: Sequence[Part]) -> list[int]:
-    got = receive(target.settings, span_of(target.settings, target.topic), f"{target.topic}_0", parts)
+def read(target: SendTarget, parts: Sequence[SentPartition]) -> list[int]:
+    got = receive(target.settings, current_range(target.settings, target.topic), f"{target.topic}_0", parts)
     return [value for part in got for value in part.column("id").to_pylist()]
 
 
-def test_rows_come_back_once_in_a_fixed_order(target: Target) -> None:
+def test_rows_come_back_once_in_a_fixed_order(target: SendTarget) -> None:
     parts = [attempt(target, number, 10 + number, [batch(range(number * 100, number * 100 + 50))] * 2) for number in range(4)]
     first = read(target, parts)
     assert sorted(first) == sorted(2 * [i for n in range(4) for i in range(n * 100, n * 100 + 50)])
     assert read(target, parts) == first
 
 
-def test_attempts_that_do_not_count_are_passed_over(target: Target) -> None:
+def test_attempts_that_do_not_count_are_passed_over(target: SendTarget) -> None:
     attempt(target, 0, 1, [batch(range(5))])  # died half-way
     good = attempt(target, 0, 2, [batch(range(10))])
     attempt(target, 0, 3, [batch(range(10))])  # repeated after it had succeeded
@@ -77,72 +77,72 @@ def test_attempts_that_do_not_count_are_passed_over(target: Target) -> None:
     assert sorted(read(target, [good, other])) == list(range(20))
 
 
-def test_records_that_a_producer_sent_twice_count_once(target: Target) -> None:
+def test_records_that_a_producer_sent_twice_count_once(target: SendTarget) -> None:
     part = attempt(target, 0, 1, [batch(range(10)), batch(range(10, 20))])
     attempt(target, 0, 1, [batch(range(10)), batch(range(10, 20))])
     assert read(target, [part]) == list(range(20))
 
 
-def test_missing_records_are_an_error_that_counts_them(target: Target) -> None:
+def test_missing_records_are_an_error_that_counts_them(target: SendTarget) -> None:
     part = attempt(target, 0, 1, [batch(range(10))])
-    promised = Part(run="run", partition=0, attempt=1, records=3, rows=30)
+    promised = SentPartition(run="run", partition=0, attempt=1, records=3, rows=30)
     assert part.rows == 10
     with pytest.raises(IntegrityError, match=r"partition 0: 2 records, 20 rows"):
         read(target, [promised])
 
 
-def test_records_of_other_rows_than_they_say_are_an_error(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlsql_runtime.feed import records as messages
+def test_records_of_other_rows_than_they_say_are_an_error(target: SendTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlsql_runtime.feed.topic import records as messages
 
     content = bytes(next(messages.encode(batch(range(3)), 10_000))[0])
     with open_producer(target.settings) as producer:
-        headers = messages.Stamp("run", 0, 1, 0, 4).headers()
+        headers = messages.RecordOrigin("run", 0, 1, 0, 4).headers()
         producer.send(target.topic, content, partition=0, headers=headers).get(timeout=10)
     with pytest.raises(IntegrityError, match="holds 3 rows, its header says 4"):
-        read(target, [Part(run="run", partition=0, attempt=1, records=1, rows=4)])
+        read(target, [SentPartition(run="run", partition=0, attempt=1, records=1, rows=4)])
 
 
-def test_records_beyond_the_end_are_not_read(target: Target) -> None:
+def test_records_beyond_the_end_are_not_read(target: SendTarget) -> None:
     part = attempt(target, 0, 1, [batch(range(10))])
-    span = span_of(target.settings, target.topic)
+    span = current_range(target.settings, target.topic)
     attempt(target, 0, 2, [batch(range(10, 20))])
     got = receive(target.settings, span, f"{target.topic}_0", [part])
     assert [len(part) for part in got] == [10]
     assert span.ends == {0: 1, 1: 0}
 
 
-def test_large_batches_are_cut_and_put_together_again(target: Target) -> None:
+def test_large_batches_are_cut_and_put_together_again(target: SendTarget) -> None:
     large = batch(range(3000), width=1000)
     part = attempt(target, 0, 1, [large])
     assert part.records > 3000 * 1000 / (512 << 10)
-    got = receive(target.settings, span_of(target.settings, target.topic), f"{target.topic}_0", [part])
+    got = receive(target.settings, current_range(target.settings, target.topic), f"{target.topic}_0", [part])
     assert [table.num_rows for table in rebatch(got, 700)] == [700, 700, 700, 700, 200]
 
 
-def test_a_row_larger_than_the_topic_takes_is_named(target: Target) -> None:
+def test_a_row_larger_than_the_topic_takes_is_named(target: SendTarget) -> None:
     with pytest.raises(
         KafkaRefused, match=rf"row .* takes 2\d+ bytes, topic {target.topic} on .* at most 1048576; raise topic\.max"
     ):
         attempt(target, 0, 1, [batch([1], width=2 << 20)])
 
 
-def test_a_broker_that_takes_less_than_we_believe_is_named(target: Target) -> None:
-    believing = Target(target.settings, target.topic, 2, max_bytes=8 << 20, run="run")
+def test_a_broker_that_takes_less_than_we_believe_is_named(target: SendTarget) -> None:
+    believing = SendTarget(target.settings, target.topic, 2, max_bytes=8 << 20, run="run")
     with pytest.raises(KafkaRefused, match=f"topic {target.topic} on .*MessageSizeTooLarge"):
         attempt(believing, 0, 1, [batch([1], width=2 << 20)])
 
 
-def test_a_reader_that_waits_for_records_that_never_come_gives_up(target: Target) -> None:
+def test_a_reader_that_waits_for_records_that_never_come_gives_up(target: SendTarget) -> None:
     part = attempt(target, 0, 1, [batch(range(10))])
     hasty = KafkaSettings({**target.settings.values, "delivery_timeout_ms": "700"})
     with pytest.raises(KafkaUnavailable, match=rf"topic {target.topic} .*nothing arrived for 0\.7 s .* at offset 1 of 5"):
-        list(receive(hasty, Span(target.topic, {0: 0}, {0: 5}), f"{target.topic}_0", [part]))
+        list(receive(hasty, TopicRange(target.topic, {0: 0}, {0: 5}), f"{target.topic}_0", [part]))
 
 
-def test_what_a_script_is_told_reads_the_same(target: Target, tmp_path: Path) -> None:
+def test_what_a_script_is_told_reads_the_same(target: SendTarget, tmp_path: Path) -> None:
     part = attempt(target, 1, 1, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
-    sent = Sent(target.settings, target.topic, span_of(target.settings, target.topic), (part,), facts, None)
+    sent = SentTable(target.settings, target.topic, current_range(target.settings, target.topic), (part,), facts, None)
     table = sent.bring(tmp_path, 0)
     assert Path(table.settings).stat().st_mode & 0o777 == 0o600
     assert [b.to_pydict()["id"] for b in read_arrow(table)] == [list(range(10))]
@@ -164,7 +164,7 @@ def put(kafka_settings: KafkaSettings, topic: str) -> Callable[..., None]:
     return send
 
 
-def rows_in(sent: Sent, folder: Path) -> list[dict[str, Any]]:
+def rows_in(sent: SentTable, folder: Path) -> list[dict[str, Any]]:
     return [row for part in read_arrow(sent.bring(folder, 0)) for row in part.to_pylist()]
 
 
@@ -172,7 +172,7 @@ def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSetting
     vector = {"type": 0, "size": 4, "indices": [1], "values": [2.5]}
     put({"label": 1, "features": vector}, None, {"label": 0.5, "features": {"type": 1, "values": [1, 2, 3, 4]}})
     put({"label": None, "extra": "größe\nzwei"}, b'{"label": 3,\n "features": null}', partition=1)
-    sent = survey(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, "features")
     assert (sent.facts.rows, sent.facts.width, sent.parts) == (4, 4, None)
     assert sent.facts.columns == {"label": "double", "features": "vector", "extra": "string"}
     rows = rows_in(sent, tmp_path)
@@ -185,88 +185,88 @@ def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSetting
 def test_a_record_that_is_no_json_object_is_named(put: Any, kafka_settings: KafkaSettings, topic: str, wrong: bytes) -> None:
     put({"label": 1}, wrong)
     with pytest.raises(DataError, match=rf"topic {topic}, partition 0, offset .*: expected (a|one) JSON object"):
-        survey(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, "features")
 
 
 def test_columns_of_changing_types_are_named(put: Any, kafka_settings: KafkaSettings, topic: str) -> None:
     put(*[{"label": 1}] * 1000, {"label": "one"})
     with pytest.raises(DataError, match=r"offset 1000 to 0:1000: a column has other types .*label"):
-        survey(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, "features")
 
 
 def test_rows_that_come_after_the_start_are_not_read(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put({"label": 1})
-    sent = survey(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, "features")
     put({"label": 2})
     assert rows_in(sent, tmp_path) == [{"label": 1}]
 
 
-def test_a_kept_run_is_read_by_its_manifest(target: Target, tmp_path: Path) -> None:
+def test_a_kept_run_is_read_by_its_manifest(target: SendTarget, tmp_path: Path) -> None:
     attempt(target, 0, 1, [batch(range(5))])
     part = attempt(target, 0, 2, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={"id": "bigint", "text": "string"}, width=None)
     send_manifest(target, FeedManifest("run", facts, (part,)))
-    sent = survey(target.settings, target.topic, target.topic, "features")
+    sent = scan_topic(target.settings, target.topic, target.topic, "features")
     assert sent.facts == facts
     assert [row["id"] for row in rows_in(sent, tmp_path)] == list(range(10))
 
 
-def test_a_run_of_a_later_version_is_refused(target: Target) -> None:
+def test_a_run_of_a_later_version_is_refused(target: SendTarget) -> None:
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
     part = attempt(target, 0, 1, [batch(range(10))])
     send_manifest(target, FeedManifest("run", facts, (part,), feed_version=FEED_VERSION + 1))
     with pytest.raises(FormatError, match=f"the manifest in topic {target.topic}: feed_version is {FEED_VERSION + 1}"):
-        survey(target.settings, target.topic, target.topic, "features")
+        scan_topic(target.settings, target.topic, target.topic, "features")
 
 
-def test_a_run_that_was_never_finished_is_refused(target: Target) -> None:
+def test_a_run_that_was_never_finished_is_refused(target: SendTarget) -> None:
     attempt(target, 0, 1, [batch(range(5))])
     with pytest.raises(IntegrityError, match=f"topic {target.topic} on .* holds run run, which was never sent to its end"):
-        survey(target.settings, target.topic, target.topic, "features")
+        scan_topic(target.settings, target.topic, target.topic, "features")
 
 
-def test_two_kinds_of_records_are_refused(target: Target, put: Any) -> None:
+def test_two_kinds_of_records_are_refused(target: SendTarget, put: Any) -> None:
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
     send_manifest(target, FeedManifest("run", facts, (attempt(target, 0, 2, [batch(range(10))]),)))
     put({"label": 1})
     with pytest.raises(InputError, match="holds both"):
-        survey(target.settings, target.topic, target.topic, "features")
+        scan_topic(target.settings, target.topic, target.topic, "features")
 
 
 def test_an_empty_topic_and_one_that_is_not_there(kafka_settings: KafkaSettings, topic: str) -> None:
     with pytest.raises(DataError, match=f"topic {topic} on 127.0.0.1:.* is empty"):
-        survey(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, "features")
     with pytest.raises(InputError, match="there is no topic nowhere on 127"):
-        survey(kafka_settings, "nowhere", "nowhere", "features")
+        scan_topic(kafka_settings, "nowhere", "nowhere", "features")
 
 
 def test_text_that_looks_like_a_time_stays_text(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put(*[{"day": "2026-11-22"}] * 1000, {"day": ""}, {"day": "2026-11-22T10:00:00Z"})
-    sent = survey(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, "features")
     assert sent.facts.columns == {"day": "string"}
     assert [row["day"] for row in rows_in(sent, tmp_path)][999:] == ["2026-11-22", "", "2026-11-22T10:00:00Z"]
 
 
 def test_vectors_of_different_widths_are_refused(put: Any, kafka_settings: KafkaSettings, topic: str) -> None:
     put({"features": None}, {"other": 1}, {"features": {"type": 1, "values": [1.0, 2.0]}})
-    assert survey(kafka_settings, topic, topic, "features").facts.width == 2
+    assert scan_topic(kafka_settings, topic, topic, "features").facts.width == 2
     put({"features": {"type": 0, "size": 3, "indices": [1], "values": [1.0]}})
     with pytest.raises(DataError, match="column 'features' holds vectors of different widths, from 2 to 3"):
-        survey(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, "features")
 
 
-def test_records_deleted_after_the_start_are_an_error(target: Target) -> None:
+def test_records_deleted_after_the_start_are_an_error(target: SendTarget) -> None:
     from kafka import TopicPartition
 
     part = attempt(target, 0, 1, [batch(range(10)), batch(range(10, 20))])
-    span = span_of(target.settings, target.topic)
+    span = current_range(target.settings, target.topic)
     with open_admin(target.settings) as admin:
         admin.delete_records({TopicPartition(target.topic, 0): 1})
     with pytest.raises(IntegrityError, match=f"topic {target.topic} does not hold what it held: records were deleted"):
         list(receive(target.settings, span, f"{target.topic}_0", [part]))
 
 
-def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target: Target) -> None:
+def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target: SendTarget) -> None:
     before = threading.active_count()
 
     def until_it_breaks() -> Iterator[pa.RecordBatch]:
@@ -283,6 +283,6 @@ def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target
 
 def test_a_vector_column_keeps_its_type(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put(*[{"features": {"type": 1, "values": [float(i)]}} for i in range(3)])
-    sent = survey(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, "features")
     [got] = read_arrow(sent.bring(tmp_path, 0))
     assert got.column("features").type == VECTOR_TYPE

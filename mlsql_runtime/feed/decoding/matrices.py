@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlsql_runtime.feed.arrays import check_column, features, labels
+from mlsql_runtime.feed.decoding.arrays import check_column, features, labels
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
-from mlsql_runtime.feed.table_files import TableFiles
-from mlsql_runtime.feed.table_topic import TableTopic
+from mlsql_runtime.feed.topic.table import TableTopic
 
 FEATURES, LABEL = "features", "label"  # columns, where the fit parameters inputCol and label name no others
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.decoding.vectors import SPARSE, VECTOR_TYPE, is_vector
 from mlsql_runtime.feed.table_facts import TableFacts, encode_schema, one_width
-from mlsql_runtime.feed.vectors import SPARSE, VECTOR_TYPE, is_vector
 
 _VECTOR_FIELDS = {"type", "size", "indices", "values"}
 

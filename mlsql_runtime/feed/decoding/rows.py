@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.feed.vectors import SPARSE, is_vector, serialized
+from mlsql_runtime.feed.decoding.vectors import SPARSE, is_vector, serialized
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.matrices import batches, whole
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.decoding.matrices import batches, whole
+from mlsql_runtime.feed.files.table import TableFiles
 
 Describe = Callable[..., TableFiles]
 SCHEMA = pa.schema([("features", pa.list_(pa.float64())), ("label", pa.int64()), ("name", pa.string())])

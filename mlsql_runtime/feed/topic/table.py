@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class SentPartition:
     """What one Spark task sent: the only attempt of its partition that counts, how many records it made, of how many rows."""
 
     run: str
@@ -31,7 +31,7 @@ class TableTopic:
     topic: str
     starts: Mapping[str, int]
     ends: Mapping[str, int]
-    parts: tuple[Part, ...] | None
+    parts: tuple[SentPartition, ...] | None
     rows: int
     schema: str
     group: str

@@ -9,8 +9,8 @@ import pytest
 from scipy.sparse import issparse
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.arrays import column, features, labels
-from mlsql_runtime.feed.rows import rows_of
+from mlsql_runtime.feed.decoding.arrays import column, features, labels
+from mlsql_runtime.feed.decoding.rows import rows_of
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError
-from mlsql_runtime.feed.json_lines import read_json
-from mlsql_runtime.feed.table_files import TableFiles, data_files
+from mlsql_runtime.feed.decoding.json_lines import read_json
+from mlsql_runtime.feed.files.table import TableFiles, data_files
 
 READ_ROWS, READ_BYTES = 8192, 4 << 20  # of Parquet at a time, bytes before compression; whichever is less
 BUFFER = 1 << 20  # bytes of a column that are read at a time

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.errors import StorageError
-from mlsql_runtime.feed.node_files import bring_files, node_copy
+from mlsql_runtime.feed.files.node_copy import bring_files, node_copy
 from mlsql_runtime.storage.location import Location
 
 
@@ -71,7 +71,7 @@ def test_remote_files_are_brought_once_for_all_groups(tmp_path: Path, remote: Lo
 BRING = """
 import sys
 from pathlib import Path
-from mlsql_runtime.feed.node_files import bring_files
+from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.storage.location import Location
 bring_files(Location.of(sys.argv[1]), Path(sys.argv[2]), lasting=False)
 """

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed import lines
-from mlsql_runtime.feed.lines import as_lines, read_lines
+from mlsql_runtime.feed.decoding import lines
+from mlsql_runtime.feed.decoding.lines import as_lines, read_lines
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1)
 

@@ -15,7 +15,7 @@ _MANIFEST = _PREFIX + "manifest"
 
 
 @dataclass(frozen=True)
-class Stamp:
+class RecordOrigin:
     """Which run a record belongs to, which Spark partition and task attempt sent it, its number among theirs, its rows."""
 
     run: str
@@ -28,15 +28,15 @@ class Stamp:
         return [(_PREFIX + name, str(value).encode()) for name, value in zip(_FIELDS, astuple(self), strict=True)]
 
 
-_FIELDS = tuple(Stamp.__dataclass_fields__)
+_FIELDS = tuple(RecordOrigin.__dataclass_fields__)
 
 
-def read_stamp(headers: Sequence[tuple[str, bytes]]) -> Stamp | None:
+def read_origin(headers: Sequence[tuple[str, bytes]]) -> RecordOrigin | None:
     """The stamp of a record that this transport sent, None for any other record."""
     found = dict(headers)
     try:
         run, *numbers = (found[_PREFIX + name] for name in _FIELDS)
-        return Stamp(run.decode(), *map(int, numbers))
+        return RecordOrigin(run.decode(), *map(int, numbers))
     except (KeyError, ValueError):
         return None
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlsql_runtime.feed.records import Stamp, decode, encode, is_manifest, manifest_headers, read_stamp
+from mlsql_runtime.feed.topic.records import RecordOrigin, decode, encode, is_manifest, manifest_headers, read_origin
 
 
 @given(st.lists(st.text(max_size=200), max_size=60), st.integers(600, 4000))
@@ -39,15 +39,17 @@ def test_a_slice_travels_without_the_rest() -> None:
 
 
 def test_stamps_cross_headers() -> None:
-    stamp = Stamp("run-1", 3, 17, 2, 400)
-    assert read_stamp(stamp.headers()) == stamp
+    stamp = RecordOrigin("run-1", 3, 17, 2, 400)
+    assert read_origin(stamp.headers()) == stamp
 
 
-@pytest.mark.parametrize("headers", [[], [("mlsql.run", b"r")], [*Stamp("r", 1, 2, 3, 4).headers(), ("mlsql.rows", b"many")]])
+@pytest.mark.parametrize(
+    "headers", [[], [("mlsql.run", b"r")], [*RecordOrigin("r", 1, 2, 3, 4).headers(), ("mlsql.rows", b"many")]]
+)
 def test_other_records_have_no_stamp(headers: list[tuple[str, bytes]]) -> None:
-    assert read_stamp(headers) is None
+    assert read_origin(headers) is None
 
 
 def test_a_manifest_is_told_from_a_batch() -> None:
     assert is_manifest(manifest_headers())
-    assert not is_manifest(Stamp("r", 1, 2, 3, 4).headers())
+    assert not is_manifest(RecordOrigin("r", 1, 2, 3, 4).headers())

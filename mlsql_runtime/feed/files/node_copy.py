@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlsql_runtime.errors import StorageError
-from mlsql_runtime.feed.table_files import data_files
+from mlsql_runtime.feed.files.table import data_files
 from mlsql_runtime.storage.location import Location
 
 # Where Spark keeps what belongs to the application on this node, and goes with it: standalone, YARN, all others.

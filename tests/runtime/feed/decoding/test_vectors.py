@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.vectors import (
+from mlsql_runtime.feed.decoding.vectors import (
     VECTOR_TYPE,
     SerializedVector,
     all_sparse,

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from mlsql_runtime import codec
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import encode_schema
-from mlsql_runtime.feed.table_files import TableFiles
 
 SOME, ROWS, WIDTH = 500, 39_000, 1000
 MEGABYTES = ROWS * WIDTH * 8 >> 20
@@ -28,8 +28,8 @@ ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}  # as a fit group has it
 PROGRAM = """
 import json, sys
 from mlsql_runtime import codec
-from mlsql_runtime.feed.matrices import batches
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.decoding.matrices import batches
+from mlsql_runtime.feed.files.table import TableFiles
 
 def peak():  # in megabytes; ru_maxrss would begin with what the parent had
     with open("/proc/self/status") as status:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.node_files import bring_files
-from mlsql_runtime.feed.table_facts import TableFacts, Watch
-from mlsql_runtime.feed.table_files import TableFiles
+from mlsql_runtime.feed.files.node_copy import bring_files
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.table_facts import TableFacts, TableObservation
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
 
@@ -24,7 +24,7 @@ CSV_OPTIONS = {"escape": '"'}
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedTable:
     """A table written to ``place``; ``options`` are the writer's."""
 
     place: Location
@@ -57,7 +57,7 @@ def written_as(feed: FileFeed) -> tuple[str, Mapping[str, str]]:
     return format, {**CSV_OPTIONS, **feed.options} if format == "csv" else feed.options
 
 
-def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> Exported:
+def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> ExportedTable:
     """Write ``df`` once; rows and feature widths are counted by the same Spark job.
 
     :raises DataError: when the format cannot hold a column, or vectors differ in width.
@@ -65,7 +65,7 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     from pyspark.errors import AnalysisException
 
     format, options = written_as(feed)
-    watch = Watch(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
+    watch = TableObservation(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
         watch.table.write.format(format).options(**options).save(spark_uri(place))
     except AnalysisException as error:
@@ -74,4 +74,4 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
                 f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
             ) from error
         raise
-    return Exported(place, format, options, watch.facts())
+    return ExportedTable(place, format, options, watch.facts())

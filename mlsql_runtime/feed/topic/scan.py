@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, IntegrityError
-from mlsql_runtime.feed import records as messages
-from mlsql_runtime.feed.json_facts import JsonFacts
-from mlsql_runtime.feed.receive import json_texts, records_of, span_of
-from mlsql_runtime.feed.send import FEED_VERSION, FeedManifest, Sent
+from mlsql_runtime.feed.decoding.json_facts import JsonFacts
+from mlsql_runtime.feed.topic import records as messages
+from mlsql_runtime.feed.topic.receive import current_range, json_texts, records_of
+from mlsql_runtime.feed.topic.send import FEED_VERSION, FeedManifest, SentTable
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
 
 
-def survey(settings: KafkaSettings, topic: str, group: str, feature_column: str) -> Sent:
+def scan_topic(settings: KafkaSettings, topic: str, group: str, feature_column: str) -> SentTable:
     """Read the topic once, to count its rows and to learn their columns; the groups will read the same span.
 
     Records of this transport need their feed's manifest, so the topic has to be of a run that was kept; any other record
@@ -26,7 +26,7 @@ def survey(settings: KafkaSettings, topic: str, group: str, feature_column: str)
     :raises DataError: when there is nothing to train on, or a record is not as the others are.
     :raises IntegrityError: when a feed in the topic was never finished.
     """
-    span = span_of(settings, topic)
+    span = current_range(settings, topic)
     ours, others = _Ours(), JsonFacts(feature_column)
     for texts, what in json_texts(ours.taken_from(records_of(settings, span, group=None))):
         others.add(texts, what)
@@ -37,7 +37,7 @@ def survey(settings: KafkaSettings, topic: str, group: str, feature_column: str)
     facts = others.facts() if manifest is None else manifest.facts
     if facts.rows == 0:
         raise DataError(f"{where} is empty: there is nothing to train on", topic=topic)
-    return Sent(
+    return SentTable(
         settings=settings,
         group=group,
         span=span,
@@ -61,7 +61,7 @@ class _Ours:
                 where = f"the manifest in topic {record.topic}"
                 manifest = codec.loads(FeedManifest, record.value, where, version=("feed_version", FEED_VERSION))
                 self._manifests[manifest.run] = manifest
-            elif (stamp := messages.read_stamp(record.headers)) is not None:
+            elif (stamp := messages.read_origin(record.headers)) is not None:
                 self._runs.add(stamp.run)
             else:
                 yield record

@@ -21,9 +21,9 @@ LIMIT = 60  # a sender's 16 records and the client's buffers; a reader's fetches
 PROGRAM = f"""
 import json, sys
 import numpy as np, pyarrow as pa
-from mlsql_runtime.feed.receive import receive, span_of
-from mlsql_runtime.feed.send import Target, deliver
-from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.feed.topic.receive import receive, current_range
+from mlsql_runtime.feed.topic.send import SendTarget, deliver
+from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.settings import parse_settings
 
 what, bootstrap, topic = sys.argv[1:]
@@ -35,14 +35,14 @@ def peak():  # in megabytes; ru_maxrss would begin with what the parent had
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) >> 10
 
-next(deliver([next(batches)], Target(settings, topic, 1, 8 << 20, "warm-up"), 0, 0, 0))
+next(deliver([next(batches)], SendTarget(settings, topic, 1, 8 << 20, "warm-up"), 0, 0, 0))
 before = peak()
 if what == "send":
-    stamps = [stamp for _, stamp in deliver(batches, Target(settings, topic, 1, 8 << 20, "run"), 0, 1, 0)]
+    stamps = [stamp for _, stamp in deliver(batches, SendTarget(settings, topic, 1, 8 << 20, "run"), 0, 1, 0)]
     print(json.dumps({{"records": len(stamps), "rows": sum(s.rows for s in stamps), "grown": peak() - before}}))
 else:
-    part = Part(run="run", partition=0, attempt=1, **json.loads(what))
-    rows = sum(batch.num_rows for batch in receive(settings, span_of(settings, topic), topic, [part]))
+    part = SentPartition(run="run", partition=0, attempt=1, **json.loads(what))
+    rows = sum(batch.num_rows for batch in receive(settings, current_range(settings, topic), topic, [part]))
     print(json.dumps({{"rows": rows, "grown": peak() - before}}))
 """
 

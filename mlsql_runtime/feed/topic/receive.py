@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError, IntegrityError, KafkaUnavailable
-from mlsql_runtime.feed import records as messages
-from mlsql_runtime.feed.json_lines import read_json_text
-from mlsql_runtime.feed.table_topic import Part
+from mlsql_runtime.feed.decoding.json_lines import read_json_text
+from mlsql_runtime.feed.topic import records as messages
+from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.client_errors import explained
 from mlsql_runtime.kafka.clients import open_consumer
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -33,7 +33,7 @@ JSON_RECORDS = 1000
 
 
 @dataclass(frozen=True)
-class Span:
+class TopicRange:
     """Records of a topic: from ``starts`` up to, not including, ``ends``, offsets by partition number."""
 
     topic: str
@@ -41,7 +41,7 @@ class Span:
     ends: dict[int, int]
 
 
-def span_of(settings: KafkaSettings, topic: str) -> Span:
+def current_range(settings: KafkaSettings, topic: str) -> TopicRange:
     """All that a topic holds now.
 
     :raises InputError: when there is no such topic.
@@ -54,11 +54,11 @@ def span_of(settings: KafkaSettings, topic: str) -> Span:
             raise InputError(f"there is no topic {topic} on {settings.servers} that this client may read", topic=topic)
         partitions = [TopicPartition(topic, number) for number in numbers]
         starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
-    return Span(topic, {p.partition: starts[p] for p in partitions}, {p.partition: ends[p] for p in partitions})
+    return TopicRange(topic, {p.partition: starts[p] for p in partitions}, {p.partition: ends[p] for p in partitions})
 
 
 def receive(
-    settings: KafkaSettings, span: Span, group: str, parts: Sequence[Part], columns: Sequence[int] | None = None
+    settings: KafkaSettings, span: TopicRange, group: str, parts: Sequence[SentPartition], columns: Sequence[int] | None = None
 ) -> Iterator[pa.RecordBatch]:
     """All rows of our own records, in a fixed order: topic partition by partition, each in the order of its offsets.
 
@@ -69,7 +69,7 @@ def receive(
     missing = {(part.run, part.partition, part.attempt): (part.records, part.rows) for part in parts}
     seen: set[tuple[str, int, int, int]] = set()
     for record in records_of(settings, span, group):
-        stamp = messages.read_stamp(record.headers)
+        stamp = messages.read_origin(record.headers)
         if stamp is None:
             continue
         sender = (stamp.run, stamp.partition, stamp.attempt)
@@ -93,7 +93,7 @@ def receive(
 
 
 def receive_json(
-    settings: KafkaSettings, span: Span, group: str, rows: int, schema: pa.Schema, columns: Sequence[str]
+    settings: KafkaSettings, span: TopicRange, group: str, rows: int, schema: pa.Schema, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     """The rows of another producer's records, one JSON object each; records without a value are passed over.
 
@@ -134,7 +134,7 @@ def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes],
         yield texts, f"{place(first)} to {last.partition}:{last.offset}"
 
 
-def records_of(settings: KafkaSettings, span: Span, group: str | None) -> Iterator[ConsumerRecord]:
+def records_of(settings: KafkaSettings, span: TopicRange, group: str | None) -> Iterator[ConsumerRecord]:
     """Every record of the span, one topic partition after the other; ``group`` shows how far that is."""
     fetch = {"fetch_max_bytes": 2 * FETCH_BYTES, "max_partition_fetch_bytes": FETCH_BYTES} | settings.consumer()
     if "retry_backoff_ms" not in settings.values:

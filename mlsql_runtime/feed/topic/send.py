@@ -20,11 +20,11 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, IntegrityError, KafkaRefused
-from mlsql_runtime.feed import records as messages
-from mlsql_runtime.feed.receive import Span
-from mlsql_runtime.feed.records import RECORD_BYTES, Stamp
-from mlsql_runtime.feed.table_facts import TableFacts, Watch
-from mlsql_runtime.feed.table_topic import Part, TableTopic
+from mlsql_runtime.feed.table_facts import TableFacts, TableObservation
+from mlsql_runtime.feed.topic import records as messages
+from mlsql_runtime.feed.topic.receive import TopicRange
+from mlsql_runtime.feed.topic.records import RECORD_BYTES, RecordOrigin
+from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
 from mlsql_runtime.kafka.client_errors import explained
 from mlsql_runtime.kafka.clients import open_producer
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -57,12 +57,12 @@ class FeedManifest:
 
     run: str
     facts: TableFacts
-    parts: tuple[Part, ...]
+    parts: tuple[SentPartition, ...]
     feed_version: int = FEED_VERSION
 
 
 @dataclass(frozen=True)
-class Target:
+class SendTarget:
     """Where tasks send to. ``max_bytes`` is the largest record that the topic takes."""
 
     settings: KafkaSettings
@@ -78,7 +78,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentTable:
     """A table in a topic, for the groups to read. ``parts`` is None for JSON records of another producer.
 
     ``content`` is equal for equal tables, and None when that cannot be told.
@@ -86,8 +86,8 @@ class Sent:
 
     settings: KafkaSettings
     group: str
-    span: Span
-    parts: tuple[Part, ...] | None
+    span: TopicRange
+    parts: tuple[SentPartition, ...] | None
     facts: TableFacts
     content: str | None
 
@@ -108,7 +108,7 @@ class Sent:
         )
 
 
-def send(df: DataFrame, target: Target, group: str, feature_column: str | None) -> Sent:
+def send(df: DataFrame, target: SendTarget, group: str, feature_column: str | None) -> SentTable:
     """Send all rows of ``df`` in one Spark job, then the manifest.
 
     :raises IntegrityError: when tasks sent other rows than the table has.
@@ -120,7 +120,7 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
         return send_partition(batches, target)
 
     _check_names(df.columns)
-    watch = Watch(df, feature_column, with_content=True)
+    watch = TableObservation(df, feature_column, with_content=True)
     plain = watch.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow takes names for expressions
     with _small_batches(df):
         answers = [answer for answer in plain.mapInArrow(task, from_arrow_schema(_ANSWER)).collect() if answer.records]
@@ -129,16 +129,19 @@ def send(df: DataFrame, target: Target, group: str, feature_column: str | None) 
     if sent != facts.rows:
         raise IntegrityError(f"the table has {facts.rows} rows, {sent} were sent to topic {target.topic}; nothing was trained")
     parts = tuple(
-        Part(run=target.run, partition=a.partition, attempt=a.attempt, records=a.records, rows=a.rows) for a in sorted(answers)
+        SentPartition(run=target.run, partition=each.partition, attempt=each.attempt, records=each.records, rows=each.rows)
+        for each in sorted(answers)
     )
     ends: dict[int, int] = {}
     for answer in answers:
         ends[answer.topic_partition] = max(ends.get(answer.topic_partition, 0), answer.end)
     send_manifest(target, FeedManifest(target.run, facts, parts))
-    return Sent(target.settings, group, Span(target.topic, dict.fromkeys(ends, 0), ends), parts, facts, watch.content())
+    return SentTable(
+        target.settings, group, TopicRange(target.topic, dict.fromkeys(ends, 0), ends), parts, facts, watch.content()
+    )
 
 
-def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterator[pa.RecordBatch]:
+def send_partition(batches: Iterable[pa.RecordBatch], target: SendTarget) -> Iterator[pa.RecordBatch]:
     """On an executor: send one partition's batches; yields one row of facts (``_ANSWER``)."""
     from pyspark import TaskContext
 
@@ -154,8 +157,8 @@ def send_partition(batches: Iterable[pa.RecordBatch], target: Target) -> Iterato
 
 
 def deliver(
-    batches: Iterable[pa.RecordBatch], target: Target, partition: int, attempt: int, topic_partition: int
-) -> Iterator[tuple[int, Stamp]]:
+    batches: Iterable[pa.RecordBatch], target: SendTarget, partition: int, attempt: int, topic_partition: int
+) -> Iterator[tuple[int, RecordOrigin]]:
     """Send one partition's batches, and yield (offset, stamp) of each record once the broker has it.
 
     :raises KafkaRefused: for a row that is larger than the topic takes.
@@ -164,7 +167,7 @@ def deliver(
     first = next(encoded, None)
     if first is None:
         return  # an empty partition asks no broker
-    under_way: deque[tuple[Future[Any], Stamp]] = deque()
+    under_way: deque[tuple[Future[Any], RecordOrigin]] = deque()
     settings = target.settings
     with _producer(target) as producer, explained(settings, f"send to topic {target.topic}"):
         for sequence, (content, rows) in enumerate(chain([first], encoded)):
@@ -173,7 +176,7 @@ def deliver(
                     f"a row of the table takes {len(content)} bytes, topic {target.topic} on {settings.servers} takes at most "
                     f"{target.max_bytes}; raise topic.max.message.bytes (kafka_config), select fewer columns, or use files"
                 )
-            stamp = Stamp(target.run, partition, attempt, sequence, rows)
+            stamp = RecordOrigin(target.run, partition, attempt, sequence, rows)
             future = producer.send(target.topic, content, partition=topic_partition, headers=stamp.headers())
             under_way.append((future, stamp))
             if len(under_way) >= IN_FLIGHT:
@@ -182,7 +185,7 @@ def deliver(
             yield _wait(under_way, settings)
 
 
-def send_manifest(target: Target, manifest: FeedManifest) -> None:
+def send_manifest(target: SendTarget, manifest: FeedManifest) -> None:
     """End the feed: say which of its records count."""
     content = codec.dumps(manifest).encode()
     with _producer(target) as producer, explained(target.settings, f"send the manifest to topic {target.topic}"):
@@ -190,7 +193,7 @@ def send_manifest(target: Target, manifest: FeedManifest) -> None:
         future.get(timeout=target.settings.stall_seconds + 5)
 
 
-def _producer(target: Target) -> AbstractContextManager[KafkaProducer]:
+def _producer(target: SendTarget) -> AbstractContextManager[KafkaProducer]:
     """One patience for all that can take time; whatever the settings say of batches."""
     patience = int(target.settings.stall_seconds * 1000)
     ours = {"request_timeout_ms": min(REQUEST_MS, patience), "retry_backoff_ms": BACKOFF_MS}
@@ -207,7 +210,7 @@ def _producer(target: Target) -> AbstractContextManager[KafkaProducer]:
     )
 
 
-def _wait(under_way: deque[tuple[Any, Stamp]], settings: KafkaSettings) -> tuple[int, Stamp]:
+def _wait(under_way: deque[tuple[Any, RecordOrigin]], settings: KafkaSettings) -> tuple[int, RecordOrigin]:
     future, stamp = under_way.popleft()
     return future.get(timeout=settings.stall_seconds + 5).offset, stamp
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, did_you_mean
-from mlsql_runtime.feed.vectors import all_sparse, common_width, fill, is_vector, to_matrix, to_numpy
+from mlsql_runtime.feed.decoding.vectors import all_sparse, common_width, fill, is_vector, to_matrix, to_numpy
 
 Matrix = Any  # an ndarray or a csr_matrix
 

@@ -1,0 +1,1 @@
+"""Columns, vectors and JSON lines as Arrow arrays, NumPy arrays and Python rows."""
