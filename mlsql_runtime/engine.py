@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mlsql_runtime.events import log
 from mlsql_runtime.handlers import predict, register, show, tables
 from mlsql_runtime.handlers import preflight as checkup
-from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Statement, Train
+from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_errors import translate
@@ -46,7 +46,7 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
             context = RunContext(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
                 where = statement.tag
-                log(f"({index + 1}/{len(plan.statements)}) {_title(statement)}")
+                log(f"({index + 1}/{len(plan.statements)}) {statement.title}")
                 step = _HANDLERS[type(statement)](statement, replace(context, index=index))
                 if step is not None:
                     done.append(step)
@@ -57,24 +57,3 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
         log(f"{where}: {type(ours).__name__}: {ours.message}")
         return RunResult.of_error(plan.job_id, tuple(done), ours.at(index))
     return RunResult(job_id=plan.job_id, steps=tuple(done))
-
-
-def _title(statement: Statement) -> str:
-    """What a statement does, in short: never an option, which may be a secret."""
-    match statement:
-        case Load():
-            return f"load {statement.table}"
-        case Select():
-            return f"select {statement.table}"
-        case Train():
-            return f"train {statement.model_path}"
-        case Register():
-            return f"register {statement.function}"
-        case Predict():
-            return f"predict {statement.result}"
-        case Save():
-            return f"save {statement.table}"
-        case Show():
-            return f"show {statement.table}"
-        case Preflight():
-            return "look at the hosts"

@@ -15,7 +15,7 @@ from airflow_provider_mlsql.arguments import as_options, refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Attempt, Load, Plan, Predict, Save, Secrets, Statement, Train, is_secret, with_author
+from mlsql_runtime.plan import Attempt, Plan, Secrets, Statement, is_secret, with_author
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -107,7 +107,7 @@ class MLSQLOperator(BaseOperator):
     ) -> RunResult:
         """Run statements as one application, with Spark properties that come over the task's own."""
         conf = {**as_options(self.conf, "conf"), **conf}
-        for given in (conf, *(_may_be_secret(statement) for statement in statements)):
+        for given in (conf, *(statement.secret_values for statement in statements)):
             mask_secret(dict(given))  # those whose names say that they are
         hook, plan = self._open(context, conf), self._plan(context, statements)
         if hook.is_cluster:
@@ -144,13 +144,6 @@ class MLSQLOperator(BaseOperator):
     def on_kill(self) -> None:
         if self._hook is not None:
             self._hook.on_kill()
-
-
-def _may_be_secret(statement: Statement) -> Mapping[str, str]:
-    """Environment values of a statement's scripts, and its options for Spark's readers and writers."""
-    if isinstance(statement, (Train, Predict)):
-        return statement.python.envs
-    return statement.options if isinstance(statement, (Load, Save)) else {}
 
 
 def asset_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, s
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import CompileError, Diagnostic, Origin, SourceText, combine_errors
 from mlsql_runtime.language.variables import Variables, is_variable_name
-from mlsql_runtime.plan import FunctionRef, Load, Secrets, Select, Show, Statement, format_option, is_identifier
+from mlsql_runtime.plan import FunctionRef, Secrets, Show, Statement, format_option, is_identifier
 
 KafkaSource = Callable[[Mapping[str, str]], KafkaSettings]
 _MAX_ERRORS = 100
@@ -60,8 +60,7 @@ class CompiledScript:
     def _last_table(self) -> tuple[int, str] | None:
         """The number of the last statement that makes a table, and the table's name."""
         for number in reversed(range(len(self.statements))):
-            statement = self.statements[number]
-            name = statement.table if isinstance(statement, (Load, Select)) else getattr(statement, "result", None)
+            name = self.statements[number].defines
             if name is not None:
                 return number, name
         return None

@@ -13,6 +13,7 @@ from mlsql_runtime.plan.python_env import (
 )
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.spark_properties import check_property, is_secret
+from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, TopicUse
 from mlsql_runtime.plan.statements import (
     MAX_SHOWN,
     RESOURCE,
@@ -45,6 +46,7 @@ __all__ = [
     "TEXT_FORMATS",
     "Attempt",
     "FileFeed",
+    "FitUse",
     "FunctionRef",
     "KafkaFeed",
     "Load",
@@ -54,11 +56,13 @@ __all__ = [
     "PythonEnv",
     "Register",
     "Save",
+    "ScriptUse",
     "Secrets",
     "Select",
     "Show",
     "Statement",
     "TableRef",
+    "TopicUse",
     "Train",
     "check_property",
     "choose_script",

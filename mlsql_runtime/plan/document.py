@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from mlsql_runtime import codec
-from mlsql_runtime.plan.statements import Register, Statement
+from mlsql_runtime.plan.statements import Statement
 
 PLAN_VERSION = 1
 
@@ -59,4 +59,4 @@ def with_author(statements: Iterable[Statement], author: str | None) -> tuple[St
 
     This is separate from making the statements, because only the caller that runs the plan knows the author.
     """
-    return tuple(replace(each, author=author) if isinstance(each, Register) else each for each in statements)
+    return tuple(each.with_author(author) for each in statements)

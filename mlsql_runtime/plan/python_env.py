@@ -137,7 +137,7 @@ def get_archive_name(archive: str) -> str:
 
 
 def merge_archives(archives: Iterable[str], others: str = "") -> str:
-    """Archives as Spark's property ``spark.archives`` has them, each once, after those that it had.
+    """Return the value of Spark's property ``spark.archives``: ``others``, which it has, and then ``archives``, each once.
 
     :raises InputError: when two would be unpacked in the same folder.
     """

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.builtin import find_estimator_problems, get_builtin_name
 from mlsql_runtime.plan.python_env import PythonEnv
+from mlsql_runtime.plan.statement_base import FitUse, ScriptRole, ScriptUse, StatementBase, TopicUse
+from mlsql_runtime.plan.table_ref import FILE_FORMATS
 
 MAX_SHOWN = 1000  # rows that a result may carry
 TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
@@ -36,7 +38,7 @@ def _require_text(value: str | None, what: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class Load(StatementBase):
     """``load <format>.`<path>` options … as <table>``: any Spark reader format; ``path`` is None for formats without one.
 
     ``text`` are the data themselves, JSON lines or CSV, instead of a path (``jsonStr``, ``csvStr``).
@@ -59,6 +61,23 @@ class Load:
         if self.path is not None:
             raise InputError(f"table {self.table} is loaded from text and from {self.path}; give one of them")
 
+    @property
+    def title(self) -> str:
+        return f"load {self.table}"
+
+    @property
+    def defines(self) -> str:
+        return self.table
+
+    @property
+    def reads_files(self) -> str | None:
+        is_file = self.path is not None and self.format.lower() in FILE_FORMATS and "{" not in self.path
+        return self.path if is_file else None
+
+    @property
+    def secret_values(self) -> Mapping[str, str]:
+        return self.options
+
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionRef:
@@ -76,7 +95,7 @@ class FunctionRef:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Select:
+class Select(StatementBase):
     """``select … as <table>``: Spark SQL, with registered functions made callable first."""
 
     tag: ClassVar[str] = "select"
@@ -87,6 +106,18 @@ class Select:
     def __post_init__(self) -> None:
         _require_identifier(self.table, "the name of a selected table")
         _require_text(self.sql, f"the SQL of table {self.table}")
+
+    @property
+    def title(self) -> str:
+        return f"select {self.table}"
+
+    @property
+    def defines(self) -> str:
+        return self.table
+
+    @property
+    def needs_functions(self) -> tuple[FunctionRef, ...]:
+        return self.functions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +175,7 @@ def _require_kafka_name(name: str, what: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class Train(StatementBase):
     """``train <table> as PythonAlg.`<model_path>` where … as <result>``. ``table`` is None when a Kafka topic is reused.
 
     ``result`` names a table with one row per fit group, for the statements after it.
@@ -198,9 +229,63 @@ class Train:
         if self.validate_fraction is not None:
             raise InputError(f"topic '{self.feed.topic}' is reused, so no rows can be held out; name a validation table")
 
+    @property
+    def title(self) -> str:
+        return f"train {self.model_path}"
+
+    @property
+    def defines(self) -> str | None:
+        return self.result
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.validate_table, self.table) if name is not None)
+
+    @property
+    def script(self) -> ScriptUse:
+        return ScriptUse(path=self.script_path, role="train", python=self.python, params=self.fit_params)
+
+    @property
+    def archives(self) -> tuple[str, ...]:
+        return self.python.archives
+
+    @property
+    def resources(self) -> Mapping[str, str]:
+        return {
+            f"fitParam.{index}.{name}": uri
+            for index, params in enumerate(self.fit_params)
+            for name, uri in params.items()
+            if name.startswith(RESOURCE)
+        }
+
+    @property
+    def model_root(self) -> str:
+        return self.model_path
+
+    @property
+    def makes_version(self) -> bool:
+        return True
+
+    @property
+    def stages_files(self) -> bool:
+        return True
+
+    @property
+    def topic(self) -> TopicUse | None:
+        if not isinstance(self.feed, KafkaFeed):
+            return None
+        return TopicUse(feed=self.feed, model_path=self.model_path, readers=len(self.fit_params))
+
+    @property
+    def secret_values(self) -> Mapping[str, str]:
+        return self.python.envs
+
+    def with_script(self, path: str) -> Train:
+        return replace(self, script_path=path)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Register:
+class Register(StatementBase):
     """``register PythonAlg.`<model_path>` as <function> options …``. ``author`` is whom the history of the function names.
 
     ``params`` are the predict script's ``mlsql.fit_param``.
@@ -226,9 +311,39 @@ class Register:
         if self.only_if_better is not None and self.only_if_better < 0:
             raise InputError(f"onlyIfBetter is {self.only_if_better}; expected how much better, at least 0")
 
+    @property
+    def title(self) -> str:
+        return f"register {self.function}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return () if self.sample_table is None else (self.sample_table,)
+
+    @property
+    def script(self) -> ScriptUse:
+        return ScriptUse(path=self.script_path, role="register", params=(self.params,))
+
+    @property
+    def model_root(self) -> str:
+        return self.model_path
+
+    @property
+    def makes_function(self) -> str:
+        return self.function
+
+    @property
+    def needs_fit(self) -> FitUse:
+        return FitUse(version=self.model_version, alg_index=self.alg_index)
+
+    def with_script(self, path: str) -> Register:
+        return replace(self, script_path=path)
+
+    def with_author(self, author: str | None) -> Register:
+        return replace(self, author=author)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Predict:
+class Predict(StatementBase):
     """``predict <table> as PythonAlg.`<model_path>` where … as <result>``: a batch script, once per partition."""
 
     tag: ClassVar[str] = "predict"
@@ -248,9 +363,48 @@ class Predict:
         _require_text(self.model_path, "the model path")
         _require_text(self.script_path, "pythonScriptPath")
 
+    @property
+    def title(self) -> str:
+        return f"predict {self.result}"
+
+    @property
+    def defines(self) -> str:
+        return self.result
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.table,)
+
+    @property
+    def script(self) -> ScriptUse:
+        return ScriptUse(path=self.script_path, role="predict", python=self.python, params=(self.params,))
+
+    @property
+    def archives(self) -> tuple[str, ...]:
+        return self.python.archives
+
+    @property
+    def model_root(self) -> str:
+        return self.model_path
+
+    @property
+    def stages_files(self) -> bool:
+        return True
+
+    @property
+    def needs_fit(self) -> FitUse:
+        return FitUse(version=self.model_version, alg_index=self.alg_index)
+
+    @property
+    def secret_values(self) -> Mapping[str, str]:
+        return self.python.envs
+
+    def with_script(self, path: str) -> Predict:
+        return replace(self, script_path=path)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Save:
+class Save(StatementBase):
     """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format.
 
     ``file_num`` is the number of files, per partition of ``partition_by`` at most; None leaves it to Spark.
@@ -273,9 +427,25 @@ class Save:
         if self.mode not in ("overwrite", "append", "errorIfExists", "ignore"):
             raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")
 
+    @property
+    def title(self) -> str:
+        return f"save {self.table}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.table,)
+
+    @property
+    def writes_files(self) -> str | None:
+        return self.path
+
+    @property
+    def secret_values(self) -> Mapping[str, str]:
+        return self.options
+
 
 @dataclass(frozen=True, kw_only=True)
-class Show:
+class Show(StatementBase):
     """Bring the first ``rows`` rows of a table back with the result. MLSQL shows the last table of a script so."""
 
     tag: ClassVar[str] = "show"
@@ -287,9 +457,17 @@ class Show:
         if not 1 <= self.rows <= MAX_SHOWN:
             raise InputError(f"{self.rows} rows are to be shown; expected 1 to {MAX_SHOWN}")
 
+    @property
+    def title(self) -> str:
+        return f"show {self.table}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.table,)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Preflight:
+class Preflight(StatementBase):
     """Look at every executor host, without any data: whether a script could run there.
 
     ``runs`` is the kind of statement that the script is for; a function runs in the executors' own Python, whatever ``python``
@@ -298,7 +476,7 @@ class Preflight:
 
     tag: ClassVar[str] = "preflight"
     script_path: str | None = None
-    runs: Literal["train", "register", "predict"] = "train"
+    runs: ScriptRole = "train"
     model_path: str | None = None
     paths: tuple[str, ...] = ()
     python: PythonEnv = field(default_factory=PythonEnv)
@@ -306,6 +484,27 @@ class Preflight:
     def __post_init__(self) -> None:
         if self.runs not in ("train", "register", "predict"):
             raise InputError(f"the script is for {self.runs!r}; expected train, register or predict")
+
+    @property
+    def title(self) -> str:
+        return "look at the hosts"
+
+    @property
+    def script(self) -> ScriptUse | None:
+        if self.script_path is None:
+            return None
+        return ScriptUse(path=self.script_path, role=self.runs, python=self.python, is_run=False)
+
+    @property
+    def archives(self) -> tuple[str, ...]:
+        return self.python.archives
+
+    @property
+    def model_root(self) -> str | None:
+        return self.model_path
+
+    def with_script(self, path: str) -> Preflight:
+        return replace(self, script_path=path)
 
 
 Statement = Load | Select | Train | Register | Predict | Save | Show | Preflight

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
-from mlsql_runtime.plan import FILE_FORMATS, Load, Plan, PythonEnv, Save
+from mlsql_runtime.plan import Plan, PythonEnv
 from mlsql_runtime.preflight.executors import Executor, on_every_executor, this_executor
 from mlsql_runtime.preflight.host import HostNeeds, check_host
 from mlsql_runtime.preflight.python_diagnosis import diagnose
@@ -149,9 +149,8 @@ def local_data(plan: Plan, upto: int, default: str = "file:///") -> tuple[str, .
     :param default: the file system of paths without a scheme.
     """
     schemes = ("file:", "/") if default.startswith("file:") else ("file:",)
-    saved = tuple(each.path.rstrip("/") for each in plan.statements if isinstance(each, Save) and each.path is not None)
-    loads = [each for each in plan.statements[:upto] if isinstance(each, Load) and each.path is not None]
-    paths = [str(load.path) for load in loads if load.format.lower() in FILE_FORMATS and "{" not in str(load.path)]
+    saved = tuple(each.writes_files.rstrip("/") for each in plan.statements if each.writes_files is not None)
+    paths = [each.reads_files for each in plan.statements[:upto] if each.reads_files is not None]
     return tuple(
         Location.of(path).path for path in paths if path.startswith(schemes) and not path.rstrip("/").startswith(saved or ("\0",))
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
-from mlsql_runtime.plan import KafkaFeed, Plan, Predict, Secrets, Train
+from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.store.staging import remove_stagings
 from mlsql_runtime.store.versions import open_model_path
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 def staging_paths(plan: Plan) -> tuple[str, ...]:
     """The model paths in which the plan's statements stage files, each once."""
-    return tuple(dict.fromkeys(each.model_path for each in plan.statements if isinstance(each, (Train, Predict))))
+    return tuple(dict.fromkeys(each.model_root for each in plan.statements if each.stages_files and each.model_root is not None))
 
 
 def remove_staged(plan: Plan) -> None:
@@ -31,9 +31,9 @@ def remove_topics(plan: Plan, secrets: Secrets) -> None:
     committed once more.
     """
     for statement in plan.statements:
-        if isinstance(statement, Train) and isinstance(statement.feed, KafkaFeed):
-            owner = Owner(plan.job_id, statement.model_path, len(statement.fit_params))
+        if (topic := statement.topic) is not None:
+            owner = Owner(plan.job_id, topic.model_path, topic.readers)
             try:
-                remove_run(statement.feed, settings_of(statement.feed, secrets), owner)
+                remove_run(topic.feed, settings_of(topic.feed, secrets), owner)
             except Exception as error:  # of kafka-python, too
                 _log.warning("The run's topic or groups may be left, remove them by hand: %s", error)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError
-from mlsql_runtime.plan import Plan, Predict, Preflight, Secrets, Train, check_property, dump_plan, is_secret, merge_archives
+from mlsql_runtime.plan import Plan, Secrets, check_property, dump_plan, is_secret, merge_archives
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script import thread_limits as libraries
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
@@ -167,8 +167,7 @@ def with_archives(plan: Plan, conf: Mapping[str, str]) -> dict[str, str]:
 
     :raises InputError: when two archives would be unpacked in the same folder.
     """
-    environments = [statement.python for statement in plan.statements if isinstance(statement, (Train, Predict, Preflight))]
-    archives = merge_archives((archive for python in environments for archive in python.archives), conf.get(ARCHIVES, ""))
+    archives = merge_archives((archive for each in plan.statements for archive in each.archives), conf.get(ARCHIVES, ""))
     return {**conf, ARCHIVES: archives} if archives else dict(conf)
 
 

@@ -23,19 +23,7 @@ from urllib.parse import urlsplit
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import (
-    Plan,
-    Predict,
-    Preflight,
-    Register,
-    Secrets,
-    Statement,
-    Train,
-    check_property,
-    dump_plan,
-    get_builtin_name,
-    is_secret,
-)
+from mlsql_runtime.plan import Plan, Secrets, Statement, check_property, dump_plan, get_builtin_name, is_secret
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.storage.location import Location
@@ -66,8 +54,7 @@ def job_folder(plan: Plan, job_path: str | None) -> Location:
 
     :raises InputError: when there is neither, or the path holds a password: it is on command lines and in Airflow's database.
     """
-    naming = [each for each in plan.statements if isinstance(each, (Train, Register, Predict, Preflight))]
-    models = [each.model_path for each in naming if each.model_path is not None]
+    models = [each.model_root for each in plan.statements if each.model_root is not None]
     if not job_path and not models:
         raise InputError(
             "the plan names no model path below which its files could travel to the cluster; set job_path to a folder that "
@@ -180,15 +167,14 @@ def remove_run(run: Location, *, with_staged: bool) -> None:
 
 def _carried(statement: Statement, target: Location) -> Statement:
     """The statement with its script where the driver reads it, when it is a local one."""
-    if not isinstance(statement, (Train, Register, Predict, Preflight)) or statement.script_path is None:
+    script = statement.script
+    if script is None or get_builtin_name(script.path) is not None:  # the runtime contains the built-in ones
         return statement
-    if get_builtin_name(statement.script_path) is not None:  # the runtime brings it along
+    if not Location.of(script.path).is_local:
         return statement
-    if not Location.of(statement.script_path).is_local:
-        return statement
-    bundle = read_bundle(statement.script_path, statement.runs if isinstance(statement, Preflight) else statement.tag)
+    bundle = read_bundle(script.path, script.role)
     target.remove()  # of an earlier attempt
     for name, content in bundle.files.items():
         (target / name).write(content)
-    single = statement.script_path.endswith(".py") and list(bundle.files) == [bundle.entry]
-    return replace(statement, script_path=(target / bundle.entry if single else target).uri)
+    single = script.path.endswith(".py") and list(bundle.files) == [bundle.entry]
+    return statement.with_script((target / bundle.entry if single else target).uri)

@@ -7,28 +7,14 @@ import socket
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
-from mlsql_runtime.plan import (
-    FILE_FORMATS,
-    RESOURCE,
-    KafkaFeed,
-    Load,
-    Plan,
-    Predict,
-    PythonEnv,
-    Register,
-    Save,
-    Secrets,
-    Select,
-    Statement,
-    Train,
-)
-from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
+from mlsql_runtime.plan import Plan, ScriptUse, Secrets, Statement, TopicUse
+from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.imports import NO_FEED, lacks, needs
 from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
 from mlsql_runtime.storage.location import Location
@@ -69,16 +55,17 @@ class _Made:
     files: set[str] = field(default_factory=set)
 
     def add(self, statement: Statement) -> None:
-        if isinstance(statement, (Load, Select)):
-            self.tables.add(statement.table)
-        elif isinstance(statement, (Train, Predict)) and statement.result is not None:
-            self.tables.add(statement.result)
-        if isinstance(statement, Train):
-            self.models.add(Location.of(statement.model_path).uri)
-        elif isinstance(statement, Register):
-            self.functions.add((Location.of(statement.model_path).uri, statement.function))
-        elif isinstance(statement, Save) and statement.path is not None:
-            self.files.add(statement.path.rstrip("/"))
+        if statement.defines is not None:
+            self.tables.add(statement.defines)
+        if statement.writes_files is not None:
+            self.files.add(statement.writes_files.rstrip("/"))
+        if statement.model_root is None:
+            return
+        root = Location.of(statement.model_root).uri
+        if statement.makes_version:
+            self.models.add(root)
+        if statement.makes_function is not None:
+            self.functions.add((root, statement.makes_function))
 
     def has_file(self, path: str) -> bool:
         """Whether a statement saves there, or to a folder above it."""
@@ -88,50 +75,46 @@ class _Made:
 def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, made: _Made) -> None:
     _check_tables(statement, made.tables)
     _check_models(statement, made)
-    if isinstance(statement, (Train, Register, Predict)):
-        _check_script(statement, is_local)
-    if isinstance(statement, Load) and is_local and statement.path is not None and not made.has_file(statement.path):
-        _check_data(statement.table, statement.format, statement.path)
-    if isinstance(statement, Train):
-        _check_resources(statement, is_local)
-        _check_kafka(statement, job_id, secrets)
+    if statement.script is not None and statement.script.is_run:
+        _check_script(statement.script, is_local)
+    if statement.reads_files is not None and is_local and not made.has_file(statement.reads_files):
+        _check_data(f"table '{statement.defines}'", statement.reads_files)
+    _check_resources(statement.resources, is_local)
+    if statement.topic is not None:
+        _check_topic(statement.topic, job_id, secrets)
 
 
 def _check_tables(statement: Statement, known: set[str]) -> None:
-    needed = [getattr(statement, name, None) for name in ("validate_table", "sample_table")]
-    if not isinstance(statement, (Load, Select)):
-        needed.append(getattr(statement, "table", None))
-    for name in needed:
-        if name is not None and name not in known:
+    for name in statement.reads:
+        if name not in known:
             raise InputError(
                 f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}"
             )
 
 
 def _check_models(statement: Statement, made: _Made) -> None:
-    if isinstance(statement, Select):
-        for ref in statement.functions:
-            root = open_model_path(ref.model_path)
-            if (root.uri, ref.function) not in made.functions:
-                read_function(root, ref.function, ref.function_version)
-    if isinstance(statement, (Train, Register, Predict)):
-        root = open_model_path(statement.model_path)
-        if not isinstance(statement, Train) and root.uri not in made.models:
-            choose_fit(read_manifest(root, statement.model_version), statement.alg_index, root.uri)
+    for ref in statement.needs_functions:
+        root = open_model_path(ref.model_path)
+        if (root.uri, ref.function) not in made.functions:
+            read_function(root, ref.function, ref.function_version)
+    if statement.model_root is not None:
+        root = open_model_path(statement.model_root)
+        if statement.needs_fit is not None and root.uri not in made.models:
+            choose_fit(read_manifest(root, statement.needs_fit.version), statement.needs_fit.alg_index, root.uri)
 
 
-def _check_script(statement: Train | Register | Predict, is_local: bool) -> None:
-    bundle = read_bundle(statement.script_path, statement.tag)
-    _check_parameters(statement, bundle)
-    python = PythonEnv() if isinstance(statement, Register) else statement.python
+def _check_script(script: ScriptUse, is_local: bool) -> None:
+    bundle = read_bundle(script.path, script.role)
+    for index, params in enumerate(script.params):
+        bundle.fill(params, f"fitParam.{index}")
+    python = script.python
     if uses_default(python):
-        check_syntax(bundle, statement.script_path)
+        check_syntax(bundle, script.path)
     if is_local and not python.is_unpacked and python.requirements is None:
         modules, host = needs(bundle, NO_FEED), socket.gethostname()
         found = inspect_interpreter(python, host, modules)
         if found.missing:
-            is_function = isinstance(statement, Register)
-            raise PreflightFailed(lacks(found, modules, host, python, is_function), host=host)
+            raise PreflightFailed(lacks(found, modules, host, python, script.is_function), host=host)
     for archive in python.archives:
         _check_archive(archive)
 
@@ -162,46 +145,32 @@ def _begins_as_tar(file: IO[bytes]) -> bool:
         return False
 
 
-def _check_parameters(statement: Train | Register | Predict, bundle: ScriptBundle) -> None:
-    """Those that the script's project asks for."""
-    match statement:
-        case Train():
-            for index, params in enumerate(statement.fit_params):
-                bundle.fill(params, f"fitParam.{index}")
-        case Predict() | Register():
-            bundle.fill(statement.params, "fitParam.0")
+def _check_resources(resources: Mapping[str, str], is_local: bool) -> None:
+    for name, uri in resources.items():
+        if (is_local or "://" in uri) and not Location.of(uri).exists():
+            raise InputError(f"{name} is {uri}, and there is nothing there; check the path", path=uri)
 
 
-def _check_resources(statement: Train, is_local: bool) -> None:
-    for index, params in enumerate(statement.fit_params):
-        for key, uri in params.items():
-            if key.startswith(RESOURCE) and (is_local or "://" in uri) and not Location.of(uri).exists():
-                raise InputError(f"fitParam.{index}.{key} is {uri}, and there is nothing there; check the path", path=uri)
+def _check_topic(topic: TopicUse, job_id: str, secrets: Secrets) -> None:
+    settings = settings_of(topic.feed, secrets)
+    if topic.feed.reuse:
+        from mlsql_runtime.feed.topic.receive import current_range  # with Arrow and NumPy, which no other check needs
 
-
-def _check_kafka(statement: Train, job_id: str, secrets: Secrets) -> None:
-    feed = statement.feed
-    if not isinstance(feed, KafkaFeed):
-        return
-    settings = settings_of(feed, secrets)
-    if feed.reuse:
-        from mlsql_runtime.feed.topic.receive import current_range  # with Arrow and NumPy, which no other look needs
-
-        current_range(settings, feed.topic)
+        current_range(settings, topic.feed.topic)
     else:
-        check_topic(feed, settings, Owner(job_id, statement.model_path, len(statement.fit_params)))
+        check_topic(topic.feed, settings, Owner(job_id, topic.model_path, topic.readers))
 
 
-def _check_data(table: str, data_format: str, path: str) -> None:
-    if data_format.lower() not in FILE_FORMATS or ("://" in path and not path.startswith("file:")) or "{" in path:
+def _check_data(table: str, path: str) -> None:
+    if "://" in path and not path.startswith("file:"):
         return
     local = Location.of(path).path
     candidates: Sequence[str] = glob.glob(local)
     if not candidates:
-        raise InputError(f"table '{table}': there is nothing at {path}; check the path of the data", path=path)
+        raise InputError(f"{table}: there is nothing at {path}; check the path of the data", path=path)
     try:
         open(candidates[0], "rb").close()
     except IsADirectoryError:
         pass
     except OSError as error:
-        raise StorageError(f"table '{table}': {path} cannot be read: {error}", path=path) from error
+        raise StorageError(f"{table}: {path} cannot be read: {error}", path=path) from error
