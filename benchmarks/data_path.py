@@ -21,7 +21,7 @@ import numpy as np
 from kafka_transport import Bench, dense_rows, read_parts, reading, sparse_rows
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed.decoding.matrices import batches, whole
+from mlsql_runtime.feed.decoding.matrices import read_matrix, read_matrix_batches
 from mlsql_runtime.feed.files.export import export
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.kafka.settings import parse_settings
@@ -69,9 +69,11 @@ class Exported:
         """By name."""
         made: dict[str, Callable[[Any], object]] = {"manual": lambda _: self.by_the_manual()}
         for format, files in self.files.items():
-            made[f"all_data, {format}"] = lambda _, files=files: whole(files, {}, None)
-            made[f"sklearn_all_data, {format}"] = lambda _, files=files: whole(files, {}, False)
-            made[f"read_batches, {format}"] = lambda _, files=files: [len(y) for _, y in batches(files, {}, BATCH, None)]
+            made[f"all_data, {format}"] = lambda _, files=files: read_matrix(files, {}, None)
+            made[f"sklearn_all_data, {format}"] = lambda _, files=files: read_matrix(files, {}, False)
+            made[f"read_batches, {format}"] = lambda _, files=files: [
+                len(y) for _, y in read_matrix_batches(files, {}, BATCH, None)
+            ]
         return made
 
     def check(self) -> None:
@@ -79,10 +81,10 @@ class Exported:
         res, labels = self.by_the_manual()
         expected = np.array(res)
         for files in self.files.values():
-            X, y = whole(files, {}, False)
+            X, y = read_matrix(files, {}, False)
             assert np.array_equal(X, expected)
             assert np.array_equal(y, labels)
-            parts = list(batches(files, {}, BATCH, False))
+            parts = list(read_matrix_batches(files, {}, BATCH, False))
             assert np.array_equal(np.concatenate([part for part, _ in parts]), expected)
 
 

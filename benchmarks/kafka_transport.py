@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed.decoding.arrays import features, labels
-from mlsql_runtime.feed.decoding.rows import rows_of
+from mlsql_runtime.feed.decoding.arrays import feature_matrix, label_array
+from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.reader import rebatch
 from mlsql_runtime.feed.topic import records as messages
@@ -61,7 +61,7 @@ class Bench:
         self.batches = rows.to_batches(max_chunksize=10_000)
         limit = SendTarget(settings, "", PARTITIONS, 8 << 20, "run").record_bytes
         self.records = [bytes(content) for batch in self.batches for content, _ in messages.encode(batch, limit)]
-        self.pickled = [pickle.dumps(row) for row in rows_of(rows.slice(0, PICKLED_ROWS))]
+        self.pickled = [pickle.dumps(row) for row in to_rows(rows.slice(0, PICKLED_ROWS))]
         self._count = 0
 
     @property
@@ -96,7 +96,7 @@ class Bench:
 
     def send_pickled(self, topic: str) -> None:
         with open_producer(self.settings) as producer:
-            for number, row in enumerate(rows_of(self.table.slice(0, PICKLED_ROWS))):
+            for number, row in enumerate(to_rows(self.table.slice(0, PICKLED_ROWS))):
                 producer.send(topic, pickle.dumps(row), partition=number % PARTITIONS)
             producer.flush()
 
@@ -123,8 +123,8 @@ class Bench:
     def matrices_ours(self, topic: str, parts: list[SentPartition]) -> None:
         """What ``mlsql.read_batches`` gives."""
         for each in rebatch(receive(self.settings, current_range(self.settings, topic), "readers_0", parts), BATCH):
-            features(each, "features")
-            labels(each, "label")
+            feature_matrix(each, "features")
+            label_array(each, "label")
 
     def matrices_pickled(self, topic: str) -> None:
         """As PythonAlg's manual has it: a pickled row in each record, lists of arrays for each batch."""

@@ -23,7 +23,7 @@ from scorers.cases import CASES, CORES, Case
 from scorers.split import profile, split
 from scorers.ways import CHECKED, Way, check, time_for_a_row
 
-from mlsql_runtime.feed.decoding.vectors import serialized
+from mlsql_runtime.feed.decoding.vectors import iter_serialized
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -64,7 +64,7 @@ def original(case: Case, model_path: str, stack: ExitStack) -> list[Way]:
     workers = stack.enter_context(row_protocol.workers(CORES))
     directory = ours.model_dir(model_path)
     rows = [cases.block(case, number)["features"] for number in range(case.few_rows // cases.BLOCK)]
-    vectors = [pickle.dumps(row) for part in rows for row in serialized(part)]
+    vectors = [pickle.dumps(row) for part in rows for row in iter_serialized(part)]
 
     def way(name: str, function: str, count: int) -> Way:
         asked = row_protocol.requests(ours.pickled(model_path, function), vectors[:count], directory)

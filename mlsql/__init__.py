@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
-from mlsql_runtime.script.outside_job import outside_of_a_job
+from mlsql_runtime.script.outside_job import job_required_error
 from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
-from mlsql_runtime.script.startup import begin, seed_of
+from mlsql_runtime.script.startup import prepare_process, seed_of
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -48,7 +48,7 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default")
-_input = begin()
+_input = prepare_process()
 
 
 class Reader(Protocol):
@@ -69,7 +69,7 @@ class Estimator(Protocol):
 
 def _job() -> ScriptInput:
     if _input is None:
-        raise outside_of_a_job("mlsql has no parameters and no data")
+        raise job_required_error("mlsql has no parameters and no data")
     return _input
 
 
@@ -163,11 +163,11 @@ def read_data() -> Reader:
     """
 
     def rd(max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
-        from mlsql_runtime.feed.decoding.rows import rows_of
+        from mlsql_runtime.feed.decoding.rows import to_rows
         from mlsql_runtime.feed.reader import read_arrow, rebatch
 
         for table in rebatch(read_arrow(_data()), _at_least_one(max_records)):
-            yield rows_of(table)
+            yield to_rows(table)
 
     return rd
 
@@ -184,9 +184,9 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
     ``X`` has shape (n, d), CSR when all vectors of the batch are sparse (or as ``sparse`` says), else an ndarray.
     ``y`` has shape (n,), or is None when the table has no label column. Columns: fit parameters ``inputCol`` and ``label``.
     """
-    from mlsql_runtime.feed.decoding.matrices import batches
+    from mlsql_runtime.feed.decoding.matrices import read_matrix_batches
 
-    yield from batches(_data(), fit_param, _at_least_one(max_records), sparse)
+    yield from read_matrix_batches(_data(), fit_param, _at_least_one(max_records), sparse)
 
 
 @overload
@@ -197,21 +197,21 @@ def all_data(sparse: Literal[True]) -> tuple[csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Dense | csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     """The whole table as ``(X, y)``; see :func:`read_batches`."""
-    from mlsql_runtime.feed.decoding.matrices import whole
+    from mlsql_runtime.feed.decoding.matrices import read_matrix
 
-    return whole(_data(), fit_param, sparse)
+    return read_matrix(_data(), fit_param, sparse)
 
 
 def get_validate_data() -> tuple[Dense, NDArray[Any]]:
     """The validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
     import numpy as np
 
-    from mlsql_runtime.feed.decoding.matrices import whole
+    from mlsql_runtime.feed.decoding.matrices import read_matrix
 
     validate = _job().validate
     if validate is None or validate.rows == 0:
         return np.empty((0, 0)), np.empty((0,))
-    X, y = whole(validate, fit_param, sparse=False)
+    X, y = read_matrix(validate, fit_param, sparse=False)
     return X, np.empty((0,)) if y is None else y
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 from mlsql_model import networks
 
-from mlsql_runtime.script.outside_job import outside_of_a_job
+from mlsql_runtime.script.outside_job import job_required_error
 from mlsql_runtime.script.protocol import current_input
-from mlsql_runtime.script.startup import begin
+from mlsql_runtime.script.startup import prepare_process
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
 
 PICKLE, KERAS, SAVED_MODEL = "model.pickle", "model.keras", "saved_model"
 
-begin()
+prepare_process()
 
 
 def model_dir() -> str:
@@ -28,7 +28,7 @@ def model_dir() -> str:
     """
     job = current_input()
     if job is None:
-        raise outside_of_a_job("there is no folder for its model")
+        raise job_required_error("there is no folder for its model")
     path: str | None = job.params.get("internalSystemParam", {}).get("tempModelLocalPath")
     if path is None:
         raise RuntimeError(f"a {job.role} script has no folder for a model; save models in a training script")

@@ -30,7 +30,7 @@ _HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
     Predict: predict.predict,
     Save: tables.save,
     Show: show.show,
-    Preflight: checkup.checkup,
+    Preflight: checkup.preflight,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import mlsql_model
 
 from mlsql_runtime import codec
-from mlsql_runtime.script.outside_job import outside_of_a_registration
+from mlsql_runtime.script.outside_job import registration_hint
 from mlsql_runtime.script.protocol import Handover, current_input, handover_file
 
 __all__ = ["batch_udf", "udf"]
@@ -70,7 +70,7 @@ def _hand_over(contract: Literal["row", "batch"], function: object, call: str) -
     """Leave the pickled function where the registration looks for it, and beside it the contract that it follows."""
     job = current_input()
     if job is None or job.function_file is None:
-        print(outside_of_a_registration(call))
+        print(registration_hint(call))
         return
     from pyspark import cloudpickle
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.decoding.vectors import Parts, from_parts, to_matrix
+from mlsql_runtime.feed.decoding.vectors import VectorColumns, join_vectors, to_matrix
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -49,8 +49,8 @@ def block(case: Case, number: int) -> pa.RecordBatch:
         values = random.integers(1, 256, len(columns)).astype(np.float64)
     else:
         values = random.random(BLOCK * width)
-    features = from_parts(
-        Parts(
+    features = join_vectors(
+        VectorColumns(
             sparse=np.full(BLOCK, case.sparse),
             null=np.zeros(BLOCK, dtype=bool),
             widths=np.full(BLOCK, width),

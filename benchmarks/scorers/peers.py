@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.decoding.vectors import Parts, from_parts
+from mlsql_runtime.feed.decoding.vectors import VectorColumns, join_vectors
 from mlsql_runtime.scoring import arrow_batching as transport
 from scorers.cases import Case
 from scorers.ways import Way, in_spark
@@ -76,8 +76,8 @@ def nothing_measured(table: "DataFrame") -> Way:
 
 
 def _constant(rows: int) -> pa.StructArray:
-    return from_parts(
-        Parts(
+    return join_vectors(
+        VectorColumns(
             sparse=np.zeros(rows, dtype=bool),
             null=np.zeros(rows, dtype=bool),
             widths=np.ones(rows, dtype=np.int64),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.decoding.vectors import to_dense, widths
+from mlsql_runtime.feed.decoding.vectors import to_dense, vector_widths
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 TOLERANCE = 1e-3  # of the greatest number of a column; measured: up to 4e-5, by a network of eight layers on unscaled data
@@ -21,7 +21,7 @@ EXACT = 2.0**22  # a column of whole numbers up to here is of classes, counts, p
 
 def first_difference(here: pa.StructArray, there: pa.StructArray) -> int | None:
     """The first row that is answered differently, or None. Both of shape (n,), vectors of any widths and kinds, null for null."""
-    widths_here, widths_there = widths(here), widths(there)
+    widths_here, widths_there = vector_widths(here), vector_widths(there)
     differs = widths_here != widths_there
     for width in np.unique(widths_here[~differs & (widths_here >= 0)]).tolist():
         rows = np.flatnonzero(~differs & (widths_here == width))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
 from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
-from mlsql_runtime.feed.decoding.lines import as_lines, read_lines
+from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.library_versions import tell_other_versions
 from mlsql_runtime.plan import Predict, PythonEnv
-from mlsql_runtime.preflight.hosts import Flight, check_here, preflight, script_needs
+from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, needs_of_script, run_preflight
 from mlsql_runtime.scoring.arrow_batching import measured
 from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
@@ -49,7 +49,7 @@ class _Task:
     stage: Location
     live: EventAddress
     task_cpus: int
-    flight: Flight
+    flight: PreflightOutcome
 
 
 def predict(statement: Predict, context: RunContext) -> None:
@@ -66,7 +66,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     verify(version, files)
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(staging(root, context.job_id)).folder
-    flight = preflight(context, script_needs(bundle, statement.python), stage)
+    flight = run_preflight(context, needs_of_script(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
     tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
     log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
@@ -103,7 +103,7 @@ def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[p
     partition = context.partitionId() if context else 0
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
     try:
-        check_here(task.flight)
+        check_this_host(task.flight)
         rows = _write_lines(batches, folder / "data.json")
         if rows:
             _run_script(task, partition, folder)
@@ -119,7 +119,7 @@ def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     with path.open("wb") as file:
         for batch in batches:
             rows += batch.num_rows
-            file.write(as_lines(batch.column(0)))
+            file.write(join_lines(batch.column(0)))
     return rows
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.plan import Preflight
-from mlsql_runtime.preflight.hosts import function_needs, look, script_needs
+from mlsql_runtime.preflight.hosts import check_hosts, needs_of_function, needs_of_script
 from mlsql_runtime.result import PreflightResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.storage.location import Location
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 _NO_SCRIPT = ScriptBundle("script.py", {"script.py": b""})
 
 
-def checkup(statement: Preflight, context: RunContext) -> PreflightResult:
+def preflight(statement: Preflight, context: RunContext) -> PreflightResult:
     """What every host has and lacks; problems are no error here."""
     bundle = _NO_SCRIPT if statement.script_path is None else read_bundle(statement.script_path, statement.runs)
-    wanted = function_needs(bundle) if statement.runs == "register" else script_needs(bundle, statement.python)
+    wanted = needs_of_function(bundle) if statement.runs == "register" else needs_of_script(bundle, statement.python)
     wanted = replace(wanted, paths=tuple(Location.of(path).path for path in statement.paths))
     with ExitStack() as cleanup:
         if statement.model_path is not None:
             stage = cleanup.enter_context(staging(open_model_path(statement.model_path), context.job_id, "preflight"))
             wanted = replace(wanted, seen=(stage.folder / layout.CLAIM).uri)
-        return look(context, wanted)
+        return check_hosts(context, wanted)

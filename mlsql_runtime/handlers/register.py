@@ -22,7 +22,7 @@ from mlsql_runtime.handlers.compare_predictions import first_difference
 from mlsql_runtime.handlers.gates import Candidate, Verdict, judge
 from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
 from mlsql_runtime.plan import PythonEnv, Register
-from mlsql_runtime.preflight.hosts import check_functions
+from mlsql_runtime.preflight.hosts import check_function_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
 from mlsql_runtime.scoring.udf import make_udf, register_function
@@ -88,7 +88,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     if not verdict.passed:
         return _refuse(statement, context, model, str(verdict.reason))
     bundle = read_bundle(statement.script_path, statement.tag)
-    check_functions(context, bundle)
+    check_function_hosts(context, bundle)
     tell_other_versions(f"function {statement.function}", model.packages, installed(context) if model.packages else ())
     function = _hand_over(statement, bundle)
     record = functions.package(
@@ -279,7 +279,7 @@ def _samples(statement: Register, context: RunContext, model: _Model) -> list[Ve
         return []
     import pyarrow.parquet as pq
 
-    from mlsql_runtime.feed.decoding.rows import rows_of
+    from mlsql_runtime.feed.decoding.rows import to_rows
 
-    kept: list[dict[str, Any]] = rows_of(pq.read_table(io.BytesIO(place.read())))
+    kept: list[dict[str, Any]] = to_rows(pq.read_table(io.BytesIO(place.read())))
     return [row[column] for row in kept if row[column] is not None]

@@ -19,9 +19,9 @@ from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
 from mlsql_runtime.local.source import Source, check_options, check_there, find_files
 from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
-from mlsql_runtime.script.environments import interpreter_of
-from mlsql_runtime.script.imports import NO_FEED, lacks, needs
-from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
+from mlsql_runtime.script.environments import provided_interpreter
+from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
+from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import check_columns, feature_column
 from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
@@ -73,7 +73,7 @@ def check(request: Request, log: Log) -> ScriptBundle:
     """
     statement = request.statement
     bundle = read_bundle(statement.script_path, statement.tag)
-    if uses_default(statement.python):
+    if is_default_interpreter(statement.python):
         check_syntax(bundle, statement.script_path)
     _check_model_dir(request.model_dir)
     _check_resources(statement)
@@ -86,13 +86,13 @@ def check(request: Request, log: Log) -> ScriptBundle:
 
 def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, log: Log) -> None:
     """Of the one that runs this command, the script itself tells what it lacks."""
-    if uses_default(python) and not python.flags and python.requirements is None:
+    if is_default_interpreter(python) and not python.flags and python.requirements is None:
         return
-    modules, host = needs(bundle, NO_FEED), socket.gethostname()
-    with interpreter_of(python, log) as path:
+    modules, host = required_modules(bundle, NO_FEED), socket.gethostname()
+    with provided_interpreter(python, log) as path:
         found = inspect_interpreter(python, host, modules, path)
     if found.missing:
-        raise PreflightFailed(lacks(found, modules, host, python), host=host)
+        raise PreflightFailed(describe_missing(found, modules, host, python), host=host)
 
 
 def _check_source(source: Source, use_spark: bool) -> None:

@@ -42,7 +42,7 @@ def this_executor() -> Executor:
     return Executor(socket.gethostname(), f"process {os.getppid()}")
 
 
-def on_every_executor(context: SparkContext, work: Callable[[Executor], T]) -> tuple[dict[Executor, T], tuple[str, ...]]:
+def run_on_every_executor(context: SparkContext, work: Callable[[Executor], T]) -> tuple[dict[Executor, T], tuple[str, ...]]:
     """The answer of each executor, and the hosts of those that gave none in time.
 
     Spark spreads the tasks of a job over all free cores, so one round reaches whoever has registered by then; further rounds are

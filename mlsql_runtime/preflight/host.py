@@ -13,9 +13,9 @@ from typing import Literal
 from mlsql_runtime.errors import InterpreterError, MLSQLError
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.result import HostProblem, HostReport
-from mlsql_runtime.script.environments import interpreter_of
-from mlsql_runtime.script.imports import lacks
-from mlsql_runtime.script.interpreter import Inspected, inspect_interpreter
+from mlsql_runtime.script.environments import provided_interpreter
+from mlsql_runtime.script.imports import describe_missing
+from mlsql_runtime.script.interpreter import InterpreterReport, inspect_interpreter
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.storage.location import Location
 
@@ -61,16 +61,16 @@ def check_host(needs: HostNeeds, host: str, executor: str, log: Log) -> HostRepo
     )
 
 
-def _interpreter(needs: HostNeeds, host: str, log: Log, problems: list[HostProblem]) -> Inspected | None:
+def _interpreter(needs: HostNeeds, host: str, log: Log, problems: list[HostProblem]) -> InterpreterReport | None:
     """The interpreter that the script would have."""
     try:
-        with interpreter_of(needs.python, log, host) as path:
+        with provided_interpreter(needs.python, log, host) as path:
             found = inspect_interpreter(needs.python, host, needs.modules, path)
     except InterpreterError as error:
         problems.append(HostProblem(kind=_kind(error, needs.python), message=error.message))
         return None
     if found.missing:
-        message = lacks(found, needs.modules, host, needs.python, needs.is_function)
+        message = describe_missing(found, needs.modules, host, needs.python, needs.is_function)
         problems.append(HostProblem(kind="packages", message=message))
     return found
 

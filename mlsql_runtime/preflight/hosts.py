@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
 from mlsql_runtime.plan import Plan, PythonEnv
-from mlsql_runtime.preflight.executors import Executor, on_every_executor, this_executor
+from mlsql_runtime.preflight.executors import Executor, run_on_every_executor, this_executor
 from mlsql_runtime.preflight.host import HostNeeds, check_host
-from mlsql_runtime.preflight.python_diagnosis import diagnose
+from mlsql_runtime.preflight.python_diagnosis import diagnose_python
 from mlsql_runtime.result import HostReport, PreflightResult
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.imports import NO_FEED, Feed, needs
+from mlsql_runtime.script.imports import NO_FEED, Feed, required_modules
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -30,7 +30,7 @@ LABEL = "preflight"
 
 
 @dataclass(frozen=True)
-class Flight:
+class PreflightOutcome:
     """What was asked of the hosts, which were looked at, and the versions that the script will find."""
 
     wanted: HostNeeds
@@ -38,29 +38,33 @@ class Flight:
     versions: Mapping[str, str]
 
 
-def preflight(context: RunContext, wanted: HostNeeds, staging: Location) -> Flight:
+def run_preflight(context: RunContext, wanted: HostNeeds, staging: Location) -> PreflightOutcome:
     """Look at every host.
 
     :param staging: a folder below the model path, which executors have to see.
     :raises PreflightFailed: with everything that is wrong, of all hosts.
     """
-    paths = () if context.is_local else local_data(context.plan, context.index, _default_file_system(context.spark.sparkContext))
+    paths = (
+        ()
+        if context.is_local
+        else local_input_paths(context.plan, context.index, _default_file_system(context.spark.sparkContext))
+    )
     wanted = replace(wanted, seen=(staging / layout.CLAIM).uri, paths=paths)
-    found = look(context, wanted)
+    found = check_hosts(context, wanted)
     found.raise_for_problems()
     _tell_differences(found.hosts)
     versions = found.hosts[0].versions if found.hosts else {}
-    return Flight(wanted, tuple({report.host: None for report in found.hosts}), versions)
+    return PreflightOutcome(wanted, tuple({report.host: None for report in found.hosts}), versions)
 
 
-def script_needs(bundle: ScriptBundle, python: PythonEnv, feed: Feed = NO_FEED) -> HostNeeds:
+def needs_of_script(bundle: ScriptBundle, python: PythonEnv, feed: Feed = NO_FEED) -> HostNeeds:
     """What a training or batch script needs, which runs with ``python``."""
-    return HostNeeds(python=python, modules=needs(bundle, feed))
+    return HostNeeds(python=python, modules=required_modules(bundle, feed))
 
 
-def function_needs(bundle: ScriptBundle) -> HostNeeds:
+def needs_of_function(bundle: ScriptBundle) -> HostNeeds:
     """What the function needs that a predict script makes: the executors' own Python runs it."""
-    return HostNeeds(modules=needs(bundle, NO_FEED), is_function=True)
+    return HostNeeds(modules=required_modules(bundle, NO_FEED), is_function=True)
 
 
 def feed_of(table: DataFrame | None, is_kafka: bool) -> Feed:
@@ -71,16 +75,16 @@ def feed_of(table: DataFrame | None, is_kafka: bool) -> Feed:
     return Feed(has_vectors=any(isinstance(each.dataType, VectorUDT) for each in fields), is_kafka=is_kafka)
 
 
-def check_functions(context: RunContext, bundle: ScriptBundle) -> None:
+def check_function_hosts(context: RunContext, bundle: ScriptBundle) -> None:
     """That the function of a predict script runs on all executors. Locally the script itself will tell.
 
     :raises PreflightFailed: with everything that is wrong, of all hosts.
     """
     if not context.is_local:
-        look(context, function_needs(bundle)).raise_for_problems()
+        check_hosts(context, needs_of_function(bundle)).raise_for_problems()
 
 
-def look(context: RunContext, wanted: HostNeeds) -> PreflightResult:
+def check_hosts(context: RunContext, wanted: HostNeeds) -> PreflightResult:
     """What there is on every host. Locally, which is this machine, without asking Spark."""
     if context.is_local:
         report = check_host(wanted, socket.gethostname(), "driver", lambda line: log(line, LABEL))
@@ -88,7 +92,9 @@ def look(context: RunContext, wanted: HostNeeds) -> PreflightResult:
     with EventServer(context.driver_host, context.bind_address) as live:
         address = live.address
         try:
-            answers, silent = on_every_executor(context.spark.sparkContext, lambda executor: _check(wanted, executor, address))
+            answers, silent = run_on_every_executor(
+                context.spark.sparkContext, lambda executor: _check(wanted, executor, address)
+            )
         except Exception as error:  # the executors' own Python does not run our tasks: find out where, and why
             return _diagnosed(context.spark.sparkContext, error)
     for host in silent:
@@ -102,7 +108,7 @@ def _diagnosed(context: SparkContext, error: Exception) -> PreflightResult:
     """Why tasks failed, if it is their Python; else ``error``."""
     hosts: tuple[HostReport, ...] = ()
     with contextlib.suppress(Exception):  # the job may be about to be cancelled
-        hosts = diagnose(context)
+        hosts = diagnose_python(context)
     if not any(report.problems for report in hosts):
         raise translate(error) from error
     return PreflightResult(hosts=hosts, silent=())
@@ -116,7 +122,7 @@ def _check(wanted: HostNeeds, executor: Executor, live: EventAddress) -> HostRep
         client.close()
 
 
-def check_here(flight: Flight) -> None:
+def check_this_host(flight: PreflightOutcome) -> None:
     """In a task, before its work: a host that came after the preflight is looked at now.
 
     :raises PreflightFailed: with what is wrong here.
@@ -143,7 +149,7 @@ def _default_file_system(context: SparkContext) -> str:
     return str(context._jsc.hadoopConfiguration().get("fs.defaultFS", "file:///"))
 
 
-def local_data(plan: Plan, upto: int, default: str = "file:///") -> tuple[str, ...]:
+def local_input_paths(plan: Plan, upto: int, default: str = "file:///") -> tuple[str, ...]:
     """Paths of data on local disks that statements before read, and no statement has written.
 
     :param default: the file system of paths without a scheme.

@@ -34,7 +34,7 @@ printf '%s\\t%s\\t%s\\n' "${{host:-$(hostname)}}" "$id" "$said"
 """
 
 
-def diagnose(context: SparkContext) -> tuple[HostReport, ...]:
+def diagnose_python(context: SparkContext) -> tuple[HostReport, ...]:
     """What is wrong with the Python of executors; those that answer.
 
     ``JavaRDD.pipe`` runs a command in the executors' JVM: no Python is needed for it.

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import Parts, all_sparse, from_parts, has_sparse, to_matrix
+from mlsql_runtime.feed.decoding.vectors import VectorColumns, all_sparse, has_sparse, join_vectors, to_matrix
 from mlsql_runtime.scoring.scorer import failed
 
 CELLS = 1 << 22  # of a matrix made from sparse rows at a time, 32 MiB: it may be a thousand times as big as they are
@@ -120,8 +120,8 @@ def _vectors(matrix: Any, null: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.Struc
     sparse = _is_sparse(matrix)
     counts = np.zeros(n, dtype=np.int64)
     counts[~null] = np.diff(matrix.indptr) if sparse else k
-    return from_parts(
-        Parts(
+    return join_vectors(
+        VectorColumns(
             sparse=np.full(n, sparse),
             null=null,
             widths=np.full(n, k),

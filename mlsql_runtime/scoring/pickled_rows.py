@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.feed.decoding.vectors import Parts, parts
+from mlsql_runtime.feed.decoding.vectors import VectorColumns, split_vectors
 
 _START = pickle.PROTO + b"\x04" + pickle.MARK
 _LIST = pickle.EMPTY_LIST + pickle.MARK
@@ -27,18 +27,18 @@ _FLOAT = np.dtype([("opcode", "S1"), ("number", ">f8")])
 
 def pickled(vectors: pa.StructArray) -> Iterator[bytes | None]:
     """Row by row ``pickle.dumps`` of what ``VectorUDT().serialize`` gives; None for null."""
-    known = parts(vectors)
+    known = split_vectors(vectors)
     return _sparse(known) if known.sparse.any() else _dense(known)
 
 
-def _dense(known: Parts) -> Iterator[bytes | None]:
+def _dense(known: VectorColumns) -> Iterator[bytes | None]:
     values = _numbers(known.values, _FLOAT, pickle.BINFLOAT)
     starts = (known.starts * _FLOAT.itemsize).tolist()
     for null, start, end in zip(known.null.tolist(), starts[:-1], starts[1:], strict=True):
         yield None if null else _DENSE + values[start:end] + _END
 
 
-def _sparse(known: Parts) -> Iterator[bytes | None]:
+def _sparse(known: VectorColumns) -> Iterator[bytes | None]:
     """Of any kinds, mixed."""
     values, columns = _numbers(known.values, _FLOAT, pickle.BINFLOAT), _numbers(known.columns, _INT, pickle.BININT)
     sizes = _numbers(known.widths, _INT, pickle.BININT)[1:]

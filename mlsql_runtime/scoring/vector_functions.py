@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import (
     SPARK_VECTOR_TYPE,
-    Parts,
-    from_parts,
+    VectorColumns,
     is_vector,
-    parts,
-    ranks,
+    join_vectors,
+    positions_in_rows,
+    split_vectors,
     to_lists,
-    widths,
+    vector_widths,
 )
 from mlsql_runtime.scoring import arrow_batching as transport
 
@@ -102,7 +102,7 @@ def slices(name: str, *columns: pa.Array) -> Iterator[tuple[int, int]]:
         call(name, *(column.slice(0, 0) for column in columns))
         yield 0, count
         return
-    cells = np.concatenate(([0], np.cumsum(np.maximum(widths(columns[0]), 0))))
+    cells = np.concatenate(([0], np.cumsum(np.maximum(vector_widths(columns[0]), 0))))
     start = 0
     while start < count:
         end = max(start + 1, int(np.searchsorted(cells, cells[start] + _CELLS, side="right")) - 1)
@@ -119,7 +119,7 @@ def _vec_dense(function: Function, lists: pa.Array) -> pa.Array:
     null = _nulls(lists)
     values = _numbers(function, elements, lists.type)
     starts = np.concatenate(([0], np.cumsum(counts)))
-    return from_parts(Parts(np.zeros(len(lists), bool), null, counts, starts, starts[:0], values))
+    return join_vectors(VectorColumns(np.zeros(len(lists), bool), null, counts, starts, starts[:0], values))
 
 
 def _vec_sparse(function: Function, sizes: pa.Array, maps: pa.Array) -> pa.Array:
@@ -143,7 +143,7 @@ def _vec_sparse(function: Function, sizes: pa.Array, maps: pa.Array) -> pa.Array
     if len(again):
         raise DataError(f"{function.usage}: index {indices[again[0]]} occurs twice in a map; give every index once")
     starts = np.concatenate(([0], np.cumsum(counts)))
-    return from_parts(Parts(~null, null, size, starts, indices, values))
+    return join_vectors(VectorColumns(~null, null, size, starts, indices, values))
 
 
 def _onehot(function: Function, indices: pa.Array, sizes: pa.Array) -> pa.Array:
@@ -153,7 +153,7 @@ def _onehot(function: Function, indices: pa.Array, sizes: pa.Array) -> pa.Array:
     index = np.where(null, 0, _integers(function, indices, "the index"))
     _check_range(function, index[~null], size[~null], "give a bigger size, or null as the index for a null vector")
     starts = np.concatenate(([0], np.cumsum(~null)))
-    return from_parts(Parts(~null, null, size, starts, index[~null], np.ones(starts[-1])))
+    return join_vectors(VectorColumns(~null, null, size, starts, index[~null], np.ones(starts[-1])))
 
 
 def _vec_array(function: Function, vectors: pa.Array) -> pa.Array:
@@ -163,7 +163,7 @@ def _vec_array(function: Function, vectors: pa.Array) -> pa.Array:
 
 def _vec_size(function: Function, vectors: pa.Array) -> pa.Array:
     """The width of each vector."""
-    width = widths(_vectors(function, vectors))
+    width = vector_widths(_vectors(function, vectors))
     return pa.array(width.astype(np.int32), mask=width < 0)
 
 
@@ -172,7 +172,7 @@ def _vec_argmax(function: Function, vectors: pa.Array) -> pa.Array:
 
     As Spark's ``DenseVector.argmax``, whatever the kind: -1 for width 0; NaN is passed over but in the first place.
     """
-    known = parts(_vectors(function, vectors))
+    known = split_vectors(_vectors(function, vectors))
     stored = np.flatnonzero(known.counts)
     first_gap = _first_gap(known)
     answer = np.where(known.widths == 0, -1, first_gap)
@@ -190,9 +190,9 @@ def _vec_argmax(function: Function, vectors: pa.Array) -> pa.Array:
     return pa.array(answer.astype(np.int32), mask=known.null)
 
 
-def _first_gap(known: Parts) -> Whole:
+def _first_gap(known: VectorColumns) -> Whole:
     """The first place of each vector for which no number is stored, shape (n,); its width when there is none."""
-    moved = np.concatenate((np.flatnonzero(known.columns != ranks(known.starts)), known.starts[-1:]))
+    moved = np.concatenate((np.flatnonzero(known.columns != positions_in_rows(known.starts)), known.starts[-1:]))
     nearest = moved[np.searchsorted(moved, known.starts[:-1])]
     gap: Whole = np.minimum(nearest - known.starts[:-1], known.counts)
     return gap
@@ -214,10 +214,10 @@ def _vec_concat(function: Function, lists: pa.Array) -> pa.Array:
     null[rows[_nulls(vectors)]] = True
     if null[rows].any():
         vectors, counts = vectors.filter(pa.array(~null[rows])), np.where(null, 0, counts)
-    return _joined(function, parts(vectors), np.concatenate(([0], np.cumsum(counts))), null)
+    return _joined(function, split_vectors(vectors), np.concatenate(([0], np.cumsum(counts))), null)
 
 
-def _joined(function: Function, known: Parts, bounds: Whole, null: Flags) -> pa.Array:
+def _joined(function: Function, known: VectorColumns, bounds: Whole, null: Flags) -> pa.Array:
     """n vectors, the i-th of the vectors ``bounds[i]`` to ``bounds[i + 1]`` of ``known``, which has no nulls."""
     begins = np.concatenate(([0], np.cumsum(known.widths)))
     width = np.diff(begins[bounds])
@@ -229,7 +229,7 @@ def _joined(function: Function, known: Parts, bounds: Whole, null: Flags) -> pa.
     counted = np.diff(before[starts])
     sparse = (1.5 * counted + 2 < width) & ~null
     if not sparse.any() and not known.sparse.any():
-        return from_parts(Parts(sparse, null, width, starts, known.columns, known.values))
+        return join_vectors(VectorColumns(sparse, null, width, starts, known.columns, known.values))
     out_starts = np.concatenate(([0], np.cumsum(np.where(sparse, counted, width))))
     rows = np.repeat(np.arange(len(width)), np.diff(starts))[nonzero]
     shift = begins[:-1] - np.repeat(begins[bounds[:-1]], np.diff(bounds))
@@ -237,7 +237,7 @@ def _joined(function: Function, known: Parts, bounds: Whole, null: Flags) -> pa.
     place = np.where(sparse[rows], np.arange(len(rows)) - before[starts][rows], columns) + out_starts[rows]
     values, indices = np.zeros(out_starts[-1]), np.zeros(out_starts[-1], np.int64)
     values[place], indices[place] = known.values[nonzero], columns
-    return from_parts(Parts(sparse, null, width, out_starts, indices, values))
+    return join_vectors(VectorColumns(sparse, null, width, out_starts, indices, values))
 
 
 # ---- arguments ---------------------------------------------------------------------------------------------------------

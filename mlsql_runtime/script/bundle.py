@@ -13,14 +13,14 @@ import mlsql_runtime
 from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.plan import get_builtin_name, to_builtin_path
-from mlsql_runtime.script.project import FILE, POINTS, EntryPoint, Project, read_project
+from mlsql_runtime.script.project import ENTRY_POINTS, MLPROJECT, EntryPoint, Project, read_project
 from mlsql_runtime.script.zip_files import read_zip
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import ScriptFacts
 
 MAX_BYTES = 64 << 20
 _COPIES = tuple(f"{name}.py" for name in HELPERS)  # MLSQL's modules, as projects carried them along: ours are meant
-ENTRIES = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}  # of a folder, by statement
+ENTRY_SCRIPTS = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}  # of a folder, by statement
 _OTHERS = frozenset(("__pycache__", ".git", ".DS_Store"))  # that travel with no job
 
 
@@ -74,7 +74,7 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
     :raises InputError: when a project is larger than 64 MiB, its MLproject or zip cannot be read, or the script is no .py file.
     """
     if (builtin := get_builtin_name(script_path)) is not None:
-        return _read_builtin(builtin, ENTRIES[statement])
+        return _read_builtin(builtin, ENTRY_SCRIPTS[statement])
     place = Location.of(script_path)
     if not place.is_file():
         if not place.is_dir():
@@ -86,7 +86,7 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
     if not place.name.endswith(".py"):
         raise InputError(
             f"pythonScriptPath {script_path} is no .py file; expected a Python script, or a project (folder or zip) with "
-            f"{ENTRIES[statement]}"
+            f"{ENTRY_SCRIPTS[statement]}"
         )
     return ScriptBundle(place.name, {place.name: place.read()})
 
@@ -111,14 +111,14 @@ def _read_folder(place: Location, script_path: str) -> dict[str, bytes]:
 
 def _project(files: Mapping[str, bytes], script_path: str, statement: str) -> ScriptBundle:
     """The script for the statement, with the whole project."""
-    project = read_project(files[FILE], f"{script_path}/{FILE}") if FILE in files else Project({}, ())
-    point, entry = project.points.get(POINTS[statement]), ENTRIES[statement]
+    project = read_project(files[MLPROJECT], f"{script_path}/{MLPROJECT}") if MLPROJECT in files else Project({}, ())
+    point, entry = project.points.get(ENTRY_POINTS[statement]), ENTRY_SCRIPTS[statement]
     if point is None and entry not in files:
         raise ScriptNotFound(_no_entry(files, project, script_path, statement), path=script_path)
     if point is not None and point.script not in files:
         raise ScriptNotFound(
-            f"{script_path}/{FILE}: the command of {POINTS[statement]} runs {point.script}, which is not in the project; "
-            "add it, or correct the command",
+            f"{script_path}/{MLPROJECT}: the command of {ENTRY_POINTS[statement]} runs {point.script}, which is not in the "
+            "project; add it, or correct the command",
             path=script_path,
         )
     return ScriptBundle(entry if point is None else point.script, files, point, project.notes)
@@ -128,11 +128,11 @@ def _no_entry(files: Mapping[str, bytes], project: Project, script_path: str, st
     """What there is instead."""
     scripts = sorted(name for name in files if name.endswith(".py") and "/" not in name)
     found = f"its scripts are {', '.join(scripts[:10])}" if scripts else "there are no scripts in it"
-    if FILE in files:
-        found += f", and {FILE} has the entry points {', '.join(project.points)}"
+    if MLPROJECT in files:
+        found += f", and {MLPROJECT} has the entry points {', '.join(project.points)}"
     return (
-        f"the project {script_path} has no {ENTRIES[statement]}, which {statement} needs; {found}: add it, name it as "
-        f"{POINTS[statement]} in {FILE}, or name the script itself"
+        f"the project {script_path} has no {ENTRY_SCRIPTS[statement]}, which {statement} needs; {found}: add it, name it as "
+        f"{ENTRY_POINTS[statement]} in {MLPROJECT}, or name the script itself"
     )
 
 
@@ -164,7 +164,7 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
         raise InputError(f"{script_path}:{error.lineno}: {error.msg}{hint}", path=script_path, line=error.lineno) from error
 
 
-def helper_names(bundle: ScriptBundle, module: str) -> set[str]:
+def used_helpers(bundle: ScriptBundle, module: str) -> set[str]:
     """Which names of a helper module the entry uses: ``mlsql.all_data``, ``from mlsql import all_data``; read, not run."""
     try:
         tree = ast.parse(bundle.files[bundle.entry])

@@ -23,7 +23,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 @contextlib.contextmanager
-def start(
+def run_supervised(
     command: Sequence[str], status_file: Path, timeout: float | None, folder: Path, env: Mapping[str, str]
 ) -> Iterator[IO[bytes]]:
     """What the command prints, errors too, as it comes. No process of it is left at the end of the block.

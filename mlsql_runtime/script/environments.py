@@ -31,8 +31,8 @@ from typing import IO
 
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv, hide_passwords, parse_requirements
-from mlsql_runtime.script.child_process import PACKAGE, start
-from mlsql_runtime.script.interpreter import executable, inherited_environment
+from mlsql_runtime.script.child_process import PACKAGE, run_supervised
+from mlsql_runtime.script.interpreter import inherited_variables, interpreter_path
 
 VARIABLE = "MLSQL_ENVIRONMENTS"
 KEPT = 8  # environments of a node; those in use are kept anyway
@@ -43,14 +43,14 @@ OnLine = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def interpreter_of(python: PythonEnv, on_line: OnLine, host: str | None = None) -> Iterator[str]:
+def provided_interpreter(python: PythonEnv, on_line: OnLine, host: str | None = None) -> Iterator[str]:
     """The interpreter that a script runs with, which stays for the time of the block; built first if it has to be.
 
     :param on_line: called with what there is to see while it is built.
     :param host: what this machine is called, if not by its own name.
     :raises InterpreterError: when it cannot be built, with the last lines of the tool.
     """
-    base = executable(python)
+    base = interpreter_path(python)
     if python.requirements is None:
         yield base
         return
@@ -214,10 +214,10 @@ def _commands(place: Path, base: str, file: Path) -> tuple[str, list[list[str]]]
 def _run(command: list[str], folder: Path, wanted: _Wanted, on_line: OnLine) -> None:
     status = folder / "status.json"
     status.unlink(missing_ok=True)
-    inherited = {name: value for name, value in inherited_environment(PythonEnv()).items() if not name.startswith("PYTHON")}
+    inherited = {name: value for name, value in inherited_variables(PythonEnv()).items() if not name.startswith("PYTHON")}
     env = inherited | {"PYTHONPATH": str(PACKAGE.parent), "NO_COLOR": "1"}
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with start(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as output:
+    with run_supervised(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as output:
         for raw in output:
             line = hide_passwords(raw.decode(errors="replace").rstrip())
             if line:

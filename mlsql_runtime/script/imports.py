@@ -9,8 +9,8 @@ from pathlib import PurePosixPath
 
 from mlsql_runtime import HELPERS
 from mlsql_runtime.plan import PythonEnv
-from mlsql_runtime.script.bundle import ScriptBundle, helper_names
-from mlsql_runtime.script.interpreter import Inspected
+from mlsql_runtime.script.bundle import ScriptBundle, used_helpers
+from mlsql_runtime.script.interpreter import InterpreterReport
 
 _READERS = frozenset(("read_batches", "all_data", "get_validate_data", "sklearn_all_data", "sklearn_batch_data"))
 _CALLS = {  # module, and the functions of mlsql that need it
@@ -32,7 +32,7 @@ class Feed:
 NO_FEED = Feed()
 
 
-def needs(bundle: ScriptBundle, feed: Feed) -> dict[str, str]:
+def required_modules(bundle: ScriptBundle, feed: Feed) -> dict[str, str]:
     """Top-level modules that the script's interpreter must have, and why: those that are imported when the script starts, and
     those behind the functions of ``mlsql`` that it names.
 
@@ -42,7 +42,9 @@ def needs(bundle: ScriptBundle, feed: Feed) -> dict[str, str]:
     return {**_of_helpers(bundle, feed), **_imported(bundle)}
 
 
-def lacks(found: Inspected, modules: Mapping[str, str], host: str, python: PythonEnv, is_function: bool = False) -> str:
+def describe_missing(
+    found: InterpreterReport, modules: Mapping[str, str], host: str, python: PythonEnv, is_function: bool = False
+) -> str:
     """What to tell about the missing ones of ``modules``, which say who needs them.
 
     :param is_function: the script makes a function, which runs in the executors' own Python.
@@ -66,7 +68,7 @@ def _called(module: str) -> str:
 
 
 def _of_helpers(bundle: ScriptBundle, feed: Feed) -> Mapping[str, str]:
-    used = helper_names(bundle, "mlsql")
+    used = used_helpers(bundle, "mlsql")
     found = {}
     for module, functions in _CALLS.items():
         if called := sorted(used & functions):
@@ -75,9 +77,9 @@ def _of_helpers(bundle: ScriptBundle, feed: Feed) -> Mapping[str, str]:
         found["kafka"] = "mlsql's readers need for data through Kafka"
     if feed.has_vectors and "read_data" in used:
         found["pyspark"] = "mlsql.read_data needs for vectors (mlsql.read_batches and mlsql.all_data give arrays, without it)"
-    for function in sorted(helper_names(bundle, "mlsql_model") & _SAVERS.keys()):
+    for function in sorted(used_helpers(bundle, "mlsql_model") & _SAVERS.keys()):
         found[_SAVERS[function]] = f"mlsql_model.{function} needs"
-    for function in sorted(helper_names(bundle, "python_fun") & {"udf", "batch_udf"}):
+    for function in sorted(used_helpers(bundle, "python_fun") & {"udf", "batch_udf"}):
         found["pyspark"] = f"python_fun.{function} needs"
     return found
 

@@ -69,7 +69,7 @@ print(json.dumps(dict(found=found, missing=missing)))
 
 
 @dataclass(frozen=True)
-class Inspected:
+class InterpreterReport:
     """``versions`` of Python (``python``) and of well-known packages; ``missing`` are the modules asked for that it has not."""
 
     path: str
@@ -77,12 +77,12 @@ class Inspected:
     missing: tuple[str, ...]
 
 
-def executable(python: PythonEnv) -> str:
+def interpreter_path(python: PythonEnv) -> str:
     """The path of the interpreter; MLSQL's bare ``python`` means the job's own.
 
     A relative path is looked for where Spark has unpacked the job's archives, then from the working directory.
     """
-    if uses_default(python):
+    if is_default_interpreter(python):
         return sys.executable
     path = os.path.expanduser(str(python.path))
     unpacked = os.path.join(_spark_files(), path)
@@ -101,23 +101,23 @@ def _spark_files() -> str:
     return SparkFiles.getRootDirectory() if inside else ""
 
 
-def uses_default(python: PythonEnv) -> bool:
+def is_default_interpreter(python: PythonEnv) -> bool:
     """Whether scripts run with the job's own interpreter, perhaps with other packages."""
     return python.path in (None, "", "python")
 
 
-def inherited_environment(python: PythonEnv) -> dict[str, str]:
+def inherited_variables(python: PythonEnv) -> dict[str, str]:
     """The environment variables of the script's process that are not of our making."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)} | dict(python.envs)
 
 
-def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (), path: str | None = None) -> Inspected:
+def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (), path: str | None = None) -> InterpreterReport:
     """What the interpreter has. Another one than this process's is started once, as for a script.
 
     :param path: the interpreter, if it is another one than :func:`executable` says.
     :raises InterpreterError: when it is missing, does not run, or has another version than ``python.version``.
     """
-    named = path or executable(python)
+    named = path or interpreter_path(python)
     found = shutil.which(named)
     if found is None:
         raise InterpreterError(
@@ -127,13 +127,13 @@ def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (
         )
     versions, missing = _own(modules) if _is_own(python, path) else _ask(found, python, modules, host)
     _check_version(found, versions["python"], python, host)
-    return Inspected(found, versions, missing)
+    return InterpreterReport(found, versions, missing)
 
 
 def _is_own(python: PythonEnv, path: str | None) -> bool:
     """Whether this process runs with it, and as the script would: then it need not be started."""
     changed = python.flags or any(name.startswith("PYTHON") for name in python.envs)
-    return path in (None, sys.executable) and uses_default(python) and not changed
+    return path in (None, sys.executable) and is_default_interpreter(python) and not changed
 
 
 def _own(modules: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -163,7 +163,7 @@ def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tup
     command = [path, *python.flags, "-c", _PROBE, *modules]
     try:
         probe = subprocess.run(
-            command, env=inherited_environment(python), capture_output=True, text=True, timeout=SECONDS, check=False
+            command, env=inherited_variables(python), capture_output=True, text=True, timeout=SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InterpreterError(

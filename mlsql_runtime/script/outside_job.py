@@ -13,7 +13,7 @@ def script_name(default: str) -> str:
     return name if name.endswith(".py") and os.path.basename(name) != "ipykernel_launcher.py" else default
 
 
-def outside_of_a_job(lacks: str) -> RuntimeError:
+def job_required_error(lacks: str) -> RuntimeError:
     """The error of a call that needs a training job.
 
     :param lacks: what there is none of, as in ``mlsql has no data``.
@@ -26,7 +26,7 @@ def outside_of_a_job(lacks: str) -> RuntimeError:
     )
 
 
-def outside_of_a_registration(call: str) -> str:
+def registration_hint(call: str) -> str:
     """What a predict script says that registers nothing.
 
     :param call: by which it tried, ``python_fun.udf``.

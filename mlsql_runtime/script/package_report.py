@@ -22,7 +22,7 @@ OWN_NAME = "airflow-provider-mlsql"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(-.+)?\.(dist|egg)-info")
 
 
-def tell_packages_at_exit(path: str) -> None:
+def report_packages_at_exit(path: str) -> None:
     """Leave :func:`imported_packages` in a JSON file when this process ends; in none of its children."""
     process = os.getpid()
 
@@ -38,7 +38,7 @@ def tell_packages_at_exit(path: str) -> None:
     atexit.register(write)
 
 
-def read_packages(path: Path) -> Mapping[str, str]:
+def read_package_report(path: Path) -> Mapping[str, str]:
     """What a script has left; nothing when it was killed, or never imported ``mlsql``."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

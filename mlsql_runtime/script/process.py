@@ -16,12 +16,12 @@ from typing import IO
 from mlsql_runtime import HELPERS, codec
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.child_process import PACKAGE, start
-from mlsql_runtime.script.environments import interpreter_of
-from mlsql_runtime.script.interpreter import inherited_environment
-from mlsql_runtime.script.package_report import read_packages
+from mlsql_runtime.script.child_process import PACKAGE, run_supervised
+from mlsql_runtime.script.environments import provided_interpreter
+from mlsql_runtime.script.interpreter import inherited_variables
+from mlsql_runtime.script.package_report import read_package_report
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptAnswers, ScriptInput
-from mlsql_runtime.script.thread_limits import is_notice, settings
+from mlsql_runtime.script.thread_limits import is_startup_notice, thread_variables
 
 TAIL_LINES = 100
 TAIL_CHARACTERS = 32 << 10
@@ -67,7 +67,7 @@ def _runtime_path(folder: Path) -> str:
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
     seed = {} if python.seed is None else {"PYTHONHASHSEED": str(python.seed)}
-    env = settings(task_cpus) | inherited_environment(python) | seed | dict(python.envs)
+    env = thread_variables(task_cpus) | inherited_variables(python) | seed | dict(python.envs)
     runtime = _runtime_path(folder)
     inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != runtime]
     return env | {
@@ -101,18 +101,18 @@ def run_script(
     input_file.write_text(codec.dumps(replace(script_input, packages_file=str(packages_file))), encoding="utf-8")
     answers = ScriptAnswers()
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with interpreter_of(python, on_line) as interpreter:
+    with provided_interpreter(python, on_line) as interpreter:
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
         command += bundle.command_line(script_input.params.get("fitParam", {}))
         env = _environment(python, folder, input_file, task_cpus)
-        with start(command, status_file, python.timeout, workdir, env) as output, CappedLog(log_file) as log:
+        with run_supervised(command, status_file, python.timeout, workdir, env) as output, CappedLog(log_file) as log:
             for line in _lines(output):
                 log.write(line)
-                if not is_notice(line):
+                if not is_startup_notice(line):
                     shown = answers.read(line)
                     tail.append(shown)
                     on_line(shown)
-    return replace(_outcome(status_file, python, answers, _capped(tail)), packages=read_packages(packages_file))
+    return replace(_outcome(status_file, python, answers, _capped(tail)), packages=read_package_report(packages_file))
 
 
 def _capped(tail: deque[str]) -> tuple[str, ...]:

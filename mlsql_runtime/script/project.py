@@ -14,8 +14,8 @@ from typing import Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
 
-FILE = "MLproject"
-POINTS = {"train": "train", "register": "api_predict", "predict": "batch_predict"}  # by statement
+MLPROJECT = "MLproject"
+ENTRY_POINTS = {"train": "train", "register": "api_predict", "predict": "batch_predict"}  # by statement
 _FIELDS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _TYPES = ("string", "str", "float", "int", "path", "uri")
@@ -47,9 +47,11 @@ class EntryPoint:
         for name, parameter in self.parameters.items():
             value = given.get(name, parameter.default)
             if value is None:
-                raise InputError(f"{where}.{name} is missing: {FILE} has no default for it; give one of type {parameter.type}")
+                raise InputError(
+                    f"{where}.{name} is missing: {MLPROJECT} has no default for it; give one of type {parameter.type}"
+                )
             if not _is_of(value, parameter.type):
-                raise InputError(f"{where}.{name} is {value!r}; {FILE} wants a value of type {parameter.type}")
+                raise InputError(f"{where}.{name} is {value!r}; {MLPROJECT} wants a value of type {parameter.type}")
         defaults = {name: parameter.default for name, parameter in self.parameters.items() if parameter.default is not None}
         return {**defaults, **given}
 
@@ -75,13 +77,14 @@ def read_project(text: bytes, where: str) -> Project:
     document = _load(text, where)
     for name in document:
         if name not in _FIELDS:
-            raise InputError(f"{where}: there is no field '{name}' in an {FILE}{did_you_mean(str(name), _FIELDS)}")
+            raise InputError(f"{where}: there is no field '{name}' in an {MLPROJECT}{did_you_mean(str(name), _FIELDS)}")
     points = _mapping(document.get("entry_points"), f"{where}: entry_points")
     main = points.get("main")
     if isinstance(main, Mapping) and "command" not in main:  # as MLSQL has it
         points = {**{name: point for name, point in points.items() if name != "main"}, **main}
     notes = tuple(
-        f"{name} of {FILE} is not used: give the script's environment as python_path, requirements or archives (pythonPath, …)"
+        f"{name} of {MLPROJECT} is not used: give the script's environment as python_path, requirements or archives "
+        "(pythonPath, …)"
         for name in _ENVIRONMENTS
         if document.get(name)
     )

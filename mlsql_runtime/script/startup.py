@@ -6,12 +6,12 @@ import functools
 import importlib.util
 import random
 
-from mlsql_runtime.script.package_report import tell_packages_at_exit
+from mlsql_runtime.script.package_report import report_packages_at_exit
 from mlsql_runtime.script.protocol import ScriptInput, current_input
 
 
 @functools.cache
-def begin() -> ScriptInput | None:
+def prepare_process() -> ScriptInput | None:
     """The input of the job that this process runs for, or None outside of one. The first call seeds the generators of random
     numbers, if the job has a seed, and sees to it that the job learns which packages were imported.
     """
@@ -25,7 +25,7 @@ def begin() -> ScriptInput | None:
 
             np.random.seed(seed)
     if job.packages_file is not None:
-        tell_packages_at_exit(job.packages_file)
+        report_packages_at_exit(job.packages_file)
     return job
 
 

@@ -24,11 +24,11 @@ _NOTICE = re.compile(
 )
 
 
-def settings(cores: int) -> dict[str, str]:
+def thread_variables(cores: int) -> dict[str, str]:
     """Variables that hold libraries to so many cores; whoever sets them lets what is there already win."""
     return dict.fromkeys(THREADS, str(cores)) | QUIET
 
 
-def is_notice(line: str) -> bool:
+def is_startup_notice(line: str) -> bool:
     """Whether a line is one of those with which a library greets at every start, whatever its log level."""
     return _NOTICE.match(line) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 
-from mlsql_runtime.script.thread_limits import is_notice
+from mlsql_runtime.script.thread_limits import is_startup_notice
 
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
 _STACK = re.compile(r"at [\w.$/<>]+\(.*\)$|\.\.\. \d+ (more|common frames omitted)$")
@@ -25,7 +25,7 @@ _CHATTER = (
 
 def choose_level(line: str) -> int | None:
     """The level at which to show a line, or None for one to leave out. What it does not know, it shows."""
-    if not line or line.startswith(_CHATTER) or _STACK.match(line) or is_notice(line):
+    if not line or line.startswith(_CHATTER) or _STACK.match(line) or is_startup_notice(line):
         return None
     match = _SPARK.match(line)
     if match is None:

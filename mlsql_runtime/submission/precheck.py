@@ -15,8 +15,8 @@ from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, Storag
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
 from mlsql_runtime.plan import Plan, ScriptUse, Secrets, Statement, TopicUse
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
-from mlsql_runtime.script.imports import NO_FEED, lacks, needs
-from mlsql_runtime.script.interpreter import inspect_interpreter, uses_default
+from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
+from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
@@ -108,13 +108,13 @@ def _check_script(script: ScriptUse, is_local: bool) -> None:
     for index, params in enumerate(script.params):
         bundle.fill(params, f"fitParam.{index}")
     python = script.python
-    if uses_default(python):
+    if is_default_interpreter(python):
         check_syntax(bundle, script.path)
     if is_local and not python.is_unpacked and python.requirements is None:
-        modules, host = needs(bundle, NO_FEED), socket.gethostname()
+        modules, host = required_modules(bundle, NO_FEED), socket.gethostname()
         found = inspect_interpreter(python, host, modules)
         if found.missing:
-            raise PreflightFailed(lacks(found, modules, host, python, script.is_function), host=host)
+            raise PreflightFailed(describe_missing(found, modules, host, python, script.is_function), host=host)
     for archive in python.archives:
         _check_archive(archive)
 

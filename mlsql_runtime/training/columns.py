@@ -6,7 +6,7 @@ from collections.abc import Container, Sequence
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.plan import KafkaFeed, Train
-from mlsql_runtime.script.bundle import ScriptBundle, helper_names
+from mlsql_runtime.script.bundle import ScriptBundle, used_helpers
 
 _SUPERVISED = {"sklearn_all_data", "sklearn_batch_data"}
 # fit parameter that names a column, its default, and the functions that cannot do without it
@@ -24,7 +24,7 @@ def check_columns(statement: Train, bundle: ScriptBundle, columns: Sequence[str]
 
     :raises DataError: naming the missing column, the call that reads it, and the columns there are.
     """
-    calls = helper_names(bundle, "mlsql")
+    calls = used_helpers(bundle, "mlsql")
     for index, params in enumerate(statement.fit_params):
         for option, default, readers in _COLUMNS_READ:
             name, used = params.get(option, default), sorted(calls & readers)

@@ -11,7 +11,7 @@ from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.events import EventServer, log
 from mlsql_runtime.plan import KafkaFeed, Train
-from mlsql_runtime.preflight.hosts import Flight, feed_of, preflight, script_needs
+from mlsql_runtime.preflight.hosts import PreflightOutcome, feed_of, needs_of_script, run_preflight
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
@@ -92,9 +92,9 @@ def _train(statement: Train, context: RunContext, root: Location, bundle: Script
     if table is not None:
         check_columns(statement, bundle, table.columns)
         statement = with_format(statement, bundle, context)
-    wanted = script_needs(bundle, statement.python, feed_of(table, isinstance(statement.feed, KafkaFeed)))
+    wanted = needs_of_script(bundle, statement.python, feed_of(table, isinstance(statement.feed, KafkaFeed)))
     with staging(root, context.job_id, training, context.plan.attempt, lambda error: is_end(translate(error))) as stage:
-        flight = preflight(context, wanted, stage.folder)
+        flight = run_preflight(context, wanted, stage.folder)
         environment = flight.versions
         check_algorithms(statement, bundle, context)
         earlier = find_earlier(stage, training, environment)
@@ -182,7 +182,7 @@ def _fit(
     stage: Stage,
     data: TrainingData,
     finished: Mapping[int, Finished],
-    flight: Flight,
+    flight: PreflightOutcome,
 ) -> _Trained:
     groups = len(statement.fit_params)
     log(f"train: {groups} fit group{'s' if groups > 1 else ''} of {bundle.entry}")

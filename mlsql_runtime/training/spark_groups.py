@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.preflight.hosts import Flight, check_here
+from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.training.group_task import FitOutput, FitTask, run_fit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _BROADCAST = ScriptBundle("", {})  # in place of the one that is
 
 
-def run_groups(tasks: list[FitTask], context: RunContext, flight: Flight) -> list[FitOutput]:
+def run_groups(tasks: list[FitTask], context: RunContext, flight: PreflightOutcome) -> list[FitOutput]:
     """The answers, in the order of the tasks, which all have one script.
 
     :raises PreflightFailed: when an executor that came after the preflight lacks something.
@@ -30,7 +30,7 @@ def run_groups(tasks: list[FitTask], context: RunContext, flight: Flight) -> lis
         from pyspark import TaskContext
 
         now = TaskContext.get()
-        check_here(flight)
+        check_this_host(flight)
         for task in part:
             yield run_fit(replace(task, bundle=bundle.value), now.taskAttemptId() if now else 0)
 

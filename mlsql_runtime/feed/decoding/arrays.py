@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, did_you_mean
-from mlsql_runtime.feed.decoding.vectors import all_sparse, common_width, fill, is_vector, to_matrix, to_numpy
+from mlsql_runtime.feed.decoding.vectors import all_sparse, common_width, fill_dense, is_vector, to_matrix, to_numpy
 
 Matrix = Any  # an ndarray or a csr_matrix
 
@@ -33,7 +33,7 @@ def check_column(name: str, columns: Sequence[str], option: str) -> None:
         )
 
 
-def column(table: pa.Table, name: str, option: str) -> pa.ChunkedArray:
+def complete_column(table: pa.Table, name: str, option: str) -> pa.ChunkedArray:
     """One column, without nulls.
 
     :raises DataError: when there is no such column, or it holds nulls.
@@ -47,9 +47,9 @@ def column(table: pa.Table, name: str, option: str) -> pa.ChunkedArray:
     return found
 
 
-def features(table: pa.Table, name: str, sparse: bool | None = None) -> Matrix:
+def feature_matrix(table: pa.Table, name: str, sparse: bool | None = None) -> Matrix:
     """Shape (n, d): a vector column as CSR or dense (see :func:`to_matrix`), a list column as dense, a number as (n, 1)."""
-    found = column(table, name, "inputCol")
+    found = complete_column(table, name, "inputCol")
     what = f"column '{name}'"
     if is_vector(found.type):
         return _vectors(_pieces(found), what, sparse)
@@ -60,9 +60,9 @@ def features(table: pa.Table, name: str, sparse: bool | None = None) -> Matrix:
     raise DataError(f"{what} is of type {found.type}; expected a vector, a list of numbers, or a number", column=name)
 
 
-def labels(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
+def label_array(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
     """Shape (n,): numbers as they are, text as objects."""
-    found = column(table, name, "label")
+    found = complete_column(table, name, "label")
     decoded = _floats if pa.types.is_decimal(found.type) else to_numpy
     return _joined([decoded(piece) for piece in _pieces(found)])
 
@@ -86,7 +86,7 @@ def _vectors(pieces: Sequence[pa.StructArray], what: str, sparse: bool | None) -
         dense = np.zeros((sum(map(len, pieces)), width))
         start = 0
         for piece in pieces:
-            fill(dense[start : start + len(piece)], piece)
+            fill_dense(dense[start : start + len(piece)], piece)
             start += len(piece)
         return dense
     from scipy.sparse import vstack

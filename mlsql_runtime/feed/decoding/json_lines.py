@@ -25,7 +25,7 @@ _QUOTED = re.compile(rb'(?<=[:,\[])"(NaN|-?Infinity)"(?=[,}\]])')  # a value tha
 Source = Callable[[], pa.NativeFile]
 
 
-def read_json(path: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_json_file(path: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """All rows of a file; compressed files by their ending.
 
     :param schema: of the whole table. Batches have ``columns``, or those of them that rows have, and perhaps others.

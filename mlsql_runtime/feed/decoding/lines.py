@@ -14,7 +14,7 @@ from mlsql_runtime.errors import DataError
 _BLOCK = 8 << 20  # bytes that are read at a time
 
 
-def as_lines(column: pa.StringArray) -> bytes | pa.Buffer:
+def join_lines(column: pa.StringArray) -> bytes | pa.Buffer:
     """Strings without nulls, a line each, in UTF-8."""
     if len(column) == 0:
         return b""

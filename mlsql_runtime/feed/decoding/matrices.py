@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from mlsql_runtime.feed.decoding.arrays import check_column, features, labels
+from mlsql_runtime.feed.decoding.arrays import check_column, feature_matrix, label_array
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
 from mlsql_runtime.feed.topic.table import TableTopic
@@ -16,7 +16,7 @@ from mlsql_runtime.feed.topic.table import TableTopic
 FEATURES, LABEL = "features", "label"  # columns, where the fit parameters inputCol and label name no others
 
 
-def whole(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sparse: bool | None) -> tuple[Any, Any]:
+def read_matrix(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sparse: bool | None) -> tuple[Any, Any]:
     """``X`` of shape (n, d), CSR when all vectors are sparse or as ``sparse`` says; ``y`` of shape (n,), None without labels.
 
     :raises DataError: when the table has no such columns, or they are no matrix and no labels.
@@ -25,7 +25,7 @@ def whole(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sparse: 
     return _split(pa.Table.from_batches(read_arrow(table, columns.names)), columns, sparse)
 
 
-def batches(
+def read_matrix_batches(
     table: TableFiles | TableTopic, fit_param: Mapping[str, str], max_records: int, sparse: bool | None
 ) -> Iterator[tuple[Any, Any]]:
     """The same of ``max_records`` rows after the other; memory holds one batch."""
@@ -57,5 +57,5 @@ def _columns(table: TableFiles | TableTopic, fit_param: Mapping[str, str]) -> _C
 
 
 def _split(table: pa.Table, columns: _Columns, sparse: bool | None) -> tuple[Any, Any]:
-    X = features(table, columns.features, sparse)
-    return X, None if columns.label is None else labels(table, columns.label)
+    X = feature_matrix(table, columns.features, sparse)
+    return X, None if columns.label is None else label_array(table, columns.label)

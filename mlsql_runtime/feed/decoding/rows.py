@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.feed.decoding.vectors import SPARSE, is_vector, serialized
+from mlsql_runtime.feed.decoding.vectors import SPARSE, is_vector, iter_serialized
 
 
-def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+def to_rows(table: pa.Table) -> list[dict[str, Any]]:
     """One dict per row; vector columns as ``pyspark.ml.linalg`` vectors.
 
     :raises InputError: when there are vectors and the interpreter has no pyspark.
@@ -32,5 +32,5 @@ def _vectors(array: pa.StructArray) -> list[Any]:
         ) from error
     return [
         None if row is None else SparseVector(row[1], row[2], row[3]) if row[0] == SPARSE else DenseVector(row[3])  # type: ignore[arg-type]
-        for row in serialized(array)
+        for row in iter_serialized(array)
     ]

@@ -42,7 +42,7 @@ def is_vector(kind: pa.DataType) -> bool:
     return pa.types.is_struct(kind) and {field.name for field in kind} == {"type", "size", "indices", "values"}
 
 
-def widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+def vector_widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The length of each vector, shape (n,), int64; -1 for null."""
     kinds = _kinds(vectors)
     found = np.where(kinds == DENSE, _lengths(_field(vectors, "values")), _with_nulls(_field(vectors, "size")))
@@ -55,7 +55,7 @@ def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> in
 
     :raises DataError: when they differ among each other or from ``expected``, naming both widths.
     """
-    found = np.unique(widths(vectors))
+    found = np.unique(vector_widths(vectors))
     found = found[found >= 0]
     wanted = expected if expected is not None else (int(found[0]) if len(found) else 0)
     wrong = found[found != wanted]
@@ -144,11 +144,11 @@ def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np
     if (_kinds(vectors) == DENSE).all():
         return to_numpy(_field(vectors, "values").flatten()).reshape(len(vectors), width)
     dense = np.zeros((len(vectors), width))
-    fill(dense, vectors)
+    fill_dense(dense, vectors)
     return dense
 
 
-def fill(dense: np.ndarray[Any, np.dtype[np.float64]], vectors: pa.StructArray) -> None:
+def fill_dense(dense: np.ndarray[Any, np.dtype[np.float64]], vectors: pa.StructArray) -> None:
     """Write vectors of either kind into an array of zeros, shape (n, width), contiguous; null leaves its row as it is."""
     kinds, width = _kinds(vectors), dense.shape[1]
     values, starts = _flat(_field(vectors, "values"))
@@ -175,11 +175,11 @@ def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -
     if all_sparse(vectors):
         return to_csr(vectors, width)
     csr_matrix = _csr_matrix()
-    known = parts(vectors)
+    known = split_vectors(vectors)
     return csr_matrix((known.values, known.columns, known.starts), shape=(len(vectors), width))
 
 
-def serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
+def iter_serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
     """Row by row what ``VectorUDT().serialize`` gives: ``(0, size, indices, values)`` or ``(1, None, None, values)``."""
     kinds = pc.struct_field(vectors, "type").to_pylist()
     sizes = pc.struct_field(vectors, "size").to_pylist()
@@ -206,7 +206,7 @@ def from_serialized(rows: Sequence[SerializedVector | None]) -> pa.StructArray:
     return pa.StructArray.from_arrays([kinds, *others], fields=list(SPARK_VECTOR_TYPE), mask=mask)
 
 
-class Parts(NamedTuple):
+class VectorColumns(NamedTuple):
     """A column of n vectors as flat arrays: what is stored, of all rows in one piece; null rows store nothing."""
 
     sparse: np.ndarray[Any, np.dtype[np.bool_]]  # (n,)
@@ -222,26 +222,26 @@ class Parts(NamedTuple):
         return np.diff(self.starts)
 
 
-def parts(vectors: pa.StructArray) -> Parts:
+def split_vectors(vectors: pa.StructArray) -> VectorColumns:
     """Vectors of any kinds and widths, taken apart. Values are not copied."""
-    width = widths(vectors)
+    width = vector_widths(vectors)
     null = width < 0
     sparse = pc.fill_null(pc.equal(pc.struct_field(vectors, "type"), SPARSE), False).to_numpy(zero_copy_only=False)
     values, starts = _flat(_field(vectors, "values"))
-    columns = ranks(starts)
+    columns = positions_in_rows(starts)
     if sparse.any():
         indices, _ = _flat(_field(vectors, "indices"))
         columns[np.repeat(sparse, np.diff(starts))] = indices
-    return Parts(sparse, null, np.where(null, 0, width), starts, columns, values)
+    return VectorColumns(sparse, null, np.where(null, 0, width), starts, columns, values)
 
 
-def ranks(starts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+def positions_in_rows(starts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
     """``0, 1, 2, …`` anew for each row, shape (starts[-1],)."""
     counted: np.ndarray[Any, np.dtype[np.int64]] = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
     return counted
 
 
-def from_parts(given: Parts) -> pa.StructArray:
+def join_vectors(given: VectorColumns) -> pa.StructArray:
     """The Arrow struct array, in Spark's own type, of :class:`Parts`; the columns of dense rows are not looked at.
 
     ``widths`` count for sparse rows only: a dense row is as wide as it stores values.
@@ -252,12 +252,12 @@ def from_parts(given: Parts) -> pa.StructArray:
     stored = given.columns[np.repeat(given.sparse, counts)] if given.sparse.any() else given.columns[:0]
     kinds = pa.array(np.where(given.sparse, SPARSE, DENSE).astype(np.int8))
     sizes = pc.if_else(absent, pa.scalar(None, pa.int32()), pa.array(given.widths.astype(np.int32)))
-    indices = lists_of(of_sparse, stored.astype(np.int32), absent, SPARK_VECTOR_TYPE.field("indices").type)
-    values = lists_of(given.starts, given.values, None, SPARK_VECTOR_TYPE.field("values").type)
+    indices = list_array(of_sparse, stored.astype(np.int32), absent, SPARK_VECTOR_TYPE.field("indices").type)
+    values = list_array(given.starts, given.values, None, SPARK_VECTOR_TYPE.field("values").type)
     return pa.StructArray.from_arrays([kinds, sizes, indices, values], fields=list(SPARK_VECTOR_TYPE), mask=pa.array(given.null))
 
 
-def lists_of(
+def list_array(
     starts: np.ndarray[Any, Any], values: np.ndarray[Any, Any], null: pa.BooleanArray | None, kind: pa.ListType
 ) -> pa.ListArray:
     """A list column from where each row begins, shape (n + 1,), and all its values in one piece, which are not copied."""
@@ -266,10 +266,10 @@ def lists_of(
 
 def to_lists(vectors: pa.StructArray) -> pa.ListArray:
     """Every vector as a list of all its numbers, zeros included, of whatever widths; null for null."""
-    known = parts(vectors)
+    known = split_vectors(vectors)
     starts = np.concatenate(([0], np.cumsum(known.widths)))
     values = known.values
     if known.sparse.any():
         values = np.zeros(starts[-1])
         values[np.repeat(starts[:-1], known.counts) + known.columns] = known.values
-    return lists_of(starts, values, pa.array(known.null), SPARK_VECTOR_TYPE.field("values").type)
+    return list_array(starts, values, pa.array(known.null), SPARK_VECTOR_TYPE.field("values").type)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError
-from mlsql_runtime.feed.decoding.json_lines import read_json
+from mlsql_runtime.feed.decoding.json_lines import read_json_file
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 
 READ_ROWS, READ_BYTES = 8192, 4 << 20  # of Parquet at a time, bytes before compression; whichever is less
@@ -22,7 +22,7 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
     :raises DataError: for files that do not hold the table, or another number of rows than Spark wrote.
     """
     readers: dict[str, Callable[[str], Iterator[pa.RecordBatch]]] = {
-        "json": lambda path: read_json(path, schema, columns),
+        "json": lambda path: read_json_file(path, schema, columns),
         "parquet": lambda path: _read_parquet(path, columns),
         "csv": lambda path: _read_csv(path, schema, columns, table.options),
         "orc": lambda path: _read_orc(path, columns),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.decoding.json_lines import BLOCK
-from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, serialized
+from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, iter_serialized
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
 
@@ -84,7 +84,7 @@ def test_vectors_of_both_kinds_and_nulls_are_read(
     read = pa.Table.from_batches(read_arrow(describe_table(tmp_path / "t", format, of_spark, 4)))
     assert read.schema == schema
     assert read.column("label").to_pylist() == [0.0, None, 2.0, 3.0]
-    assert list(serialized(read.column("features").combine_chunks())) == list(serialized(vectors))
+    assert list(iter_serialized(read.column("features").combine_chunks())) == list(iter_serialized(vectors))
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 8192, 50_000])
@@ -229,7 +229,7 @@ def test_spark_s_text_for_nan_and_infinities_is_read_from_json(tmp_path: Path, d
     (tmp_path / "part-0.json").write_text('{"x":0.5}\n' * before + "\n".join(ODD) + "\n")
     read = pa.Table.from_batches(read_arrow(describe_table(tmp_path, "json", NUMBERS, before + 4)))
     assert str(read.column("x").slice(before).to_pylist()) == "[nan, inf, -inf, 1.5]"
-    assert str(list(serialized(read.column("f").combine_chunks()))[before + 1]) == "(1, None, None, [nan, 2.0])"
+    assert str(list(iter_serialized(read.column("f").combine_chunks()))[before + 1]) == "(1, None, None, [nan, 2.0])"
 
 
 def test_text_that_reads_like_such_a_number_stays_text(tmp_path: Path, describe_table: Describe) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, csr_matrix, issparse
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, from_serialized, serialized, to_dense
+from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, from_serialized, iter_serialized, to_dense
 from mlsql_runtime.scoring import batch_scorer as batches
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
 
@@ -60,7 +60,7 @@ def test_each_row_is_answered_in_its_place(rows: list[Any], sparse: bool | None,
         answers = scorer(predict, sparse).score(0, vectors, WIDTH)
     left = rows[start:]
     assert answers.type == SPARK_VECTOR_TYPE
-    found = [None if row is None else list(row[3]) for row in serialized(answers)]
+    found = [None if row is None else list(row[3]) for row in iter_serialized(answers)]
     assert found == [None if row is None else [2 * value for value in numbers(row)] for row in left]
     present = [row for row in left if row is not None]
     assert sum(count for _, count in seen) == len(present)
@@ -91,20 +91,20 @@ def test_the_values_of_sparse_rows_are_not_copied() -> None:
 def test_answers_of_one_number_are_vectors_of_width_one() -> None:
     for answer in (np.array([1, 0, 1]), [True, False, True], np.array([[1.0], [0.0], [1.0]], dtype=np.float32)):
         vectors = scorer(lambda X, model, answer=answer: answer).score(0, dense(3), 3)
-        assert [row[3] for row in serialized(vectors) if row] == [[1.0], [0.0], [1.0]]
+        assert [row[3] for row in iter_serialized(vectors) if row] == [[1.0], [0.0], [1.0]]
 
 
 def test_a_sparse_answer_gives_sparse_vectors() -> None:
     answer = csr_matrix(([5.0, 1.0, 2.0], [9, 3, 3], [0, 1, 3, 3]), shape=(3, 10))  # a repeated entry: Spark knows none
     for kind in (answer, csr_array(answer), answer.tocoo()):
-        rows = list(serialized(scorer(lambda X, model, kind=kind: kind).score(0, dense(3), 3)))
+        rows = list(iter_serialized(scorer(lambda X, model, kind=kind: kind).score(0, dense(3), 3)))
         assert rows == [(0, 10, [9], [5.0]), (0, 10, [3], [3.0]), (0, 10, [], [])]
 
 
 def test_nulls_between_sparse_answers() -> None:
     rows = [None, (1, None, None, [1.0]), None, (1, None, None, [2.0])]
     answers = scorer(lambda X, model: csr_matrix(X)).score(0, from_serialized(rows), 1)
-    assert list(serialized(answers)) == [None, (0, 1, [0], [1.0]), None, (0, 1, [0], [2.0])]
+    assert list(iter_serialized(answers)) == [None, (0, 1, [0], [1.0]), None, (0, 1, [0], [2.0])]
 
 
 def test_a_wide_mixed_batch_asked_for_as_csr_is_never_spread_out() -> None:

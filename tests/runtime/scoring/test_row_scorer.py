@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import from_serialized, serialized
+from mlsql_runtime.feed.decoding.vectors import from_serialized, iter_serialized
 from mlsql_runtime.scoring.pickled_rows import pickled
 from mlsql_runtime.scoring.row_scorer import RowScorer
 
@@ -29,7 +29,7 @@ def test_pickles_made_of_arrays_are_those_of_python_objects(rows: list[Any], sta
     vectors = from_serialized(rows).slice(start)
     found = [None if row is None else pickle.loads(row) for row in pickled(vectors)]
     assert found == rows[start:]
-    assert repr(found) == repr(list(serialized(vectors)))  # the types, too, and the sign of a zero
+    assert repr(found) == repr(list(iter_serialized(vectors)))  # the types, too, and the sign of a zero
 
 
 def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters() -> None:
@@ -41,7 +41,7 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
 
     vectors = from_serialized([(1, None, None, [1.5]), None, (0, 3, [1], [2.0])])
     answers = RowScorer("jack", predict, "/model", None).score(7, vectors, 3)
-    assert list(serialized(answers)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
+    assert list(iter_serialized(answers)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
     RowScorer("jack", predict, "/model", {"alpha": "1"}).score(8, vectors.slice(0, 1), 1)
     assert seen == [
         (7, [(1, None, None, [1.5]), ["/model"]]),

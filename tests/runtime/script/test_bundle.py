@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.errors import InputError, ScriptNotFound
-from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, helper_names, read_bundle
+from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, read_bundle, used_helpers
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission.runtime_zip import write_bundle
 
@@ -154,4 +154,4 @@ def test_bytes_that_are_no_python_source_are_refused(source: bytes) -> None:
     ],
 )
 def test_the_helpers_a_script_uses_are_read_without_running_it(source: str, names: set[str]) -> None:
-    assert helper_names(ScriptBundle("train.py", {"train.py": source.encode()}), "mlsql") == names
+    assert used_helpers(ScriptBundle("train.py", {"train.py": source.encode()}), "mlsql") == names

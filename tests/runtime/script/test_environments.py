@@ -16,7 +16,7 @@ from support.packages import index_settings, write_wheel
 from mlsql_runtime.errors import InputError, InterpreterError
 from mlsql_runtime.plan import PythonEnv, parse_requirements
 from mlsql_runtime.script import environments
-from mlsql_runtime.script.environments import VARIABLE, interpreter_of
+from mlsql_runtime.script.environments import VARIABLE, provided_interpreter
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def built(requirements: str, lines: list[str] | None = None) -> str:
     """Build, or take, an environment; what its package says its version is."""
-    with interpreter_of(PythonEnv(requirements=requirements), (lines if lines is not None else []).append) as python:
+    with provided_interpreter(PythonEnv(requirements=requirements), (lines if lines is not None else []).append) as python:
         return subprocess.run(
             [python, "-c", "import mlsqlwords; print(mlsqlwords.VERSION)"], capture_output=True, text=True, check=True
         ).stdout.strip()
 
 
 def test_without_requirements_the_interpreter_is_the_one_named() -> None:
-    with interpreter_of(PythonEnv(), print) as python:
+    with provided_interpreter(PythonEnv(), print) as python:
         assert python == sys.executable
 
 
@@ -74,7 +74,10 @@ def test_without_uv_pip_builds_it(node: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_cannot_be_built_says_what_the_tool_said_and_leaves_nothing(node: Path) -> None:
     for _ in range(2):  # not even a memory of it: the index may have it by then
-        with pytest.raises(InterpreterError) as caught, interpreter_of(PythonEnv(requirements="no-such-package-4711"), print):
+        with (
+            pytest.raises(InterpreterError) as caught,
+            provided_interpreter(PythonEnv(requirements="no-such-package-4711"), print),
+        ):
             pass
         assert "cannot be built on " in caught.value.message
         assert "uv ended with 1" in caught.value.message
@@ -127,7 +130,7 @@ def test_a_lock_that_cannot_be_had_is_told_as_the_nodes_problem(node: Path) -> N
 def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environments, "KEPT", 2)
     texts = ["mlsqlwords==1.0", "mlsqlwords>=1.0", "mlsqlwords>=1.1", "mlsqlwords>=1.2"]
-    with interpreter_of(PythonEnv(requirements=texts[0]), print) as used:
+    with provided_interpreter(PythonEnv(requirements=texts[0]), print) as used:
         for text in texts[1:]:
             built(text)
         assert os.path.exists(used)
@@ -142,7 +145,7 @@ def test_a_node_may_forbid_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "off")
     with (
         pytest.raises(InterpreterError, match="MLSQL_ENVIRONMENTS is off there; bring the environment as an archive"),
-        interpreter_of(PythonEnv(requirements="numpy"), print),
+        provided_interpreter(PythonEnv(requirements="numpy"), print),
     ):
         pass
 
@@ -152,7 +155,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv(VARIABLE, str(tmp_path / "file/environments"))
     with (
         pytest.raises(InterpreterError, match="set MLSQL_ENVIRONMENTS there to a folder that can be written"),
-        interpreter_of(PythonEnv(requirements="numpy"), print),
+        provided_interpreter(PythonEnv(requirements="numpy"), print),
     ):
         pass
 
@@ -163,7 +166,7 @@ def test_a_folder_that_others_could_change_is_not_trusted(tmp_path: Path, monkey
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     with (
         pytest.raises(InterpreterError, match="is no folder of this user's"),
-        interpreter_of(PythonEnv(requirements="numpy"), print),
+        provided_interpreter(PythonEnv(requirements="numpy"), print),
     ):
         pass
 
@@ -171,7 +174,7 @@ def test_a_folder_that_others_could_change_is_not_trusted(tmp_path: Path, monkey
 def test_the_interpreter_to_build_with_has_to_be_there(node: Path) -> None:
     with (
         pytest.raises(InterpreterError, match=r"no Python interpreter /no/python on .* to build an environment with"),
-        interpreter_of(PythonEnv(path="/no/python", requirements="numpy"), print),
+        provided_interpreter(PythonEnv(path="/no/python", requirements="numpy"), print),
     ):
         pass
 
@@ -179,7 +182,7 @@ def test_the_interpreter_to_build_with_has_to_be_there(node: Path) -> None:
 def test_passwords_of_an_index_are_not_shown(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     url = "mlsqlwords @ http://user:hush@127.0.0.1:9/mlsqlwords-1.0-py3-none-any.whl"
-    with pytest.raises(InterpreterError) as caught, interpreter_of(PythonEnv(requirements=url), lines.append):
+    with pytest.raises(InterpreterError) as caught, provided_interpreter(PythonEnv(requirements=url), lines.append):
         pass
     assert "hush" not in caught.value.message + "".join(lines)
 

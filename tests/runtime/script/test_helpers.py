@@ -16,7 +16,7 @@ import mlsql_runtime
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.language import compile_script
-from mlsql_runtime.script.outside_job import outside_of_a_job
+from mlsql_runtime.script.outside_job import job_required_error
 
 Run = Callable[..., Any]
 ROWS = 150
@@ -416,7 +416,7 @@ def test_what_needs_a_job_says_how_to_run_the_script_in_one(tmp_path: Path, call
 @pytest.mark.parametrize("name", ["", "-c", "/x/ipykernel_launcher.py", "/x/pytest"])
 def test_without_a_script_an_error_names_one_to_write(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(sys, "argv", [name])
-    assert "mlsql fit train.py --data" in str(outside_of_a_job("there is nothing"))
+    assert "mlsql fit train.py --data" in str(job_required_error("there is nothing"))
 
 
 def test_a_predict_script_says_how_to_register_it(tmp_path: Path) -> None:

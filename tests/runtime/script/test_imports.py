@@ -6,13 +6,13 @@ import pytest
 
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.imports import NO_FEED, Feed, lacks, needs
-from mlsql_runtime.script.interpreter import Inspected
+from mlsql_runtime.script.imports import NO_FEED, Feed, describe_missing, required_modules
+from mlsql_runtime.script.interpreter import InterpreterReport
 
 
 def modules(source: str, feed: Feed = NO_FEED, **files: str) -> set[str]:
     contents = {name.replace("__", "/") + ".py": text.encode() for name, text in files.items()}
-    return set(needs(ScriptBundle("train.py", {"train.py": source.encode(), **contents}), feed))
+    return set(required_modules(ScriptBundle("train.py", {"train.py": source.encode(), **contents}), feed))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,10 @@ def test_the_functions_of_mlsql_bring_their_needs(source: str, feed: Feed, found
     ],
 )
 def test_what_is_missing_is_named_with_who_needs_it_and_how_to_mend_it(python: PythonEnv, is_function: bool, mend: str) -> None:
-    found = Inspected("/opt/python", {"python": "3.11.2"}, ("sklearn", "nltk"))
-    told = lacks(found, {"sklearn": "a.py imports", "nltk": "b.py imports", "os": "a.py imports"}, "node-1", python, is_function)
+    found = InterpreterReport("/opt/python", {"python": "3.11.2"}, ("sklearn", "nltk"))
+    told = describe_missing(
+        found, {"sklearn": "a.py imports", "nltk": "b.py imports", "os": "a.py imports"}, "node-1", python, is_function
+    )
     assert told.startswith(
         "/opt/python on node-1 lacks sklearn (package scikit-learn), which a.py imports; nltk, which b.py imports; "
     )

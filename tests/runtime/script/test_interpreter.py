@@ -9,18 +9,18 @@ import pytest
 
 from mlsql_runtime.errors import InterpreterError
 from mlsql_runtime.plan import PythonEnv
-from mlsql_runtime.script.interpreter import executable, inspect_interpreter
+from mlsql_runtime.script.interpreter import inspect_interpreter, interpreter_path
 
 MAJOR_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 @pytest.mark.parametrize("path", [None, "", "python"])
 def test_the_default_is_the_job_s_own_interpreter(path: str | None) -> None:
-    assert executable(PythonEnv(path=path)) == sys.executable
+    assert interpreter_path(PythonEnv(path=path)) == sys.executable
 
 
 def test_another_interpreter_is_taken_as_it_is_named() -> None:
-    assert executable(PythonEnv(path="/opt/python3")) == "/opt/python3"
+    assert interpreter_path(PythonEnv(path="/opt/python3")) == "/opt/python3"
 
 
 @pytest.mark.parametrize("version", [None, "3", MAJOR_MINOR, platform.python_version()])

@@ -9,8 +9,8 @@ import pytest
 from scipy.sparse import issparse
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.decoding.arrays import column, features, labels
-from mlsql_runtime.feed.decoding.rows import rows_of
+from mlsql_runtime.feed.decoding.arrays import complete_column, feature_matrix, label_array
+from mlsql_runtime.feed.decoding.rows import to_rows
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 
@@ -30,22 +30,22 @@ def table_of(array: pa.Array | pa.ChunkedArray, name: str = "x") -> pa.Table:
     ],
 )
 def test_numbers_and_lists_become_a_matrix(values: list[Any], kind: pa.DataType, expected: list[list[float]]) -> None:
-    X = features(table_of(pa.array(values, kind)), "x")
+    X = feature_matrix(table_of(pa.array(values, kind)), "x")
     assert (X.dtype, X.shape) == (np.float64, (len(expected), len(expected[0])))
     assert X.tolist() == expected
 
 
 @pytest.mark.parametrize("kind", [pa.int32(), pa.float64(), pa.list_(pa.float64()), pa.large_list(pa.int32())])
 def test_an_empty_column_becomes_a_matrix_without_rows(kind: pa.DataType) -> None:
-    X = features(table_of(pa.array([], kind)), "x")
+    X = feature_matrix(table_of(pa.array([], kind)), "x")
     assert (X.ndim, X.shape[0]) == (2, 0)
 
 
 def test_vectors_become_a_matrix_across_chunks_and_slices(as_vectors: AsVectors) -> None:
     chunks = [as_vectors([[9, 9], [1, 2]]).slice(1), as_vectors([(2, {1: 4}), [5, 6], [7, 8]]).slice(0, 2)]
-    X = features(pa.table({"x": pa.chunked_array(chunks)}), "x")
+    X = feature_matrix(pa.table({"x": pa.chunked_array(chunks)}), "x")
     assert X.tolist() == [[1, 2], [0, 4], [5, 6]]
-    assert issparse(features(pa.table({"x": pa.chunked_array(chunks)}), "x", sparse=True))
+    assert issparse(feature_matrix(pa.table({"x": pa.chunked_array(chunks)}), "x", sparse=True))
 
 
 @pytest.mark.parametrize("sparse", [None, True, False])
@@ -53,16 +53,16 @@ def test_vectors_become_a_matrix_across_chunks_and_slices(as_vectors: AsVectors)
 def test_pieces_make_the_same_matrix_wherever_they_are_cut(as_vectors: AsVectors, kinds: str, sparse: bool | None) -> None:
     rows: dict[str, list[Any]] = {"dense": [[1, 2, 0], [0, 0, 3]] * 2, "sparse": [(3, {1: 4}), (3, {}), (3, {0: 1, 2: 5})]}
     vectors = as_vectors(rows["dense"] + rows["sparse"] if kinds == "mixed" else rows[kinds])
-    expected = features(table_of(vectors), "x", sparse)
+    expected = feature_matrix(table_of(vectors), "x", sparse)
     for cut in range(len(vectors) + 1):
-        found = features(table_of(pa.chunked_array([vectors.slice(0, cut), vectors.slice(cut)])), "x", sparse)
+        found = feature_matrix(table_of(pa.chunked_array([vectors.slice(0, cut), vectors.slice(cut)])), "x", sparse)
         assert issparse(found) == issparse(expected)
         assert (found != expected).sum() == 0
 
 
 def test_lists_become_a_matrix_across_chunks_and_slices() -> None:
     chunks = [pa.array([[9, 9, 9], [1, 2]]).slice(1), pa.array([[3, 4], [9]]).slice(0, 1)]
-    assert features(pa.table({"x": pa.chunked_array(chunks)}), "x").tolist() == [[1, 2], [3, 4]]
+    assert feature_matrix(pa.table({"x": pa.chunked_array(chunks)}), "x").tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_lists_become_a_matrix_across_chunks_and_slices() -> None:
 )
 def test_a_column_that_is_no_matrix_is_refused(array: pa.Array, told: str) -> None:
     with pytest.raises(DataError, match="column 'x'") as caught:
-        features(table_of(array), "x")
+        feature_matrix(table_of(array), "x")
     assert told in caught.value.message
 
 
 def test_vectors_of_several_widths_are_refused(as_vectors: AsVectors) -> None:
     with pytest.raises(DataError) as caught:
-        features(table_of(as_vectors([[1, 2], [1, 2, 3]])), "x")
+        feature_matrix(table_of(as_vectors([[1, 2], [1, 2, 3]])), "x")
     assert caught.value.facts == {"expected": 2, "found": 3}
 
 
 def test_a_column_that_is_not_there_names_the_nearest_and_the_option() -> None:
     with pytest.raises(DataError, match="did you mean 'features'") as caught:
-        column(table_of(pa.array([1]), "features"), "feature", "inputCol")
+        complete_column(table_of(pa.array([1]), "features"), "feature", "inputCol")
     assert caught.value.facts == {"column": "feature", "columns": ["features"]}
     assert "inputCol" in caught.value.message
 
@@ -104,19 +104,19 @@ def test_a_column_that_is_not_there_names_the_nearest_and_the_option() -> None:
     ],
 )
 def test_labels_keep_their_type(values: list[Any], kind: pa.DataType, dtype: type) -> None:
-    y = labels(table_of(pa.array(values, kind), "label"), "label")
+    y = label_array(table_of(pa.array(values, kind), "label"), "label")
     assert (y.dtype, y.shape, y.tolist()) == (dtype, (len(values),), values)
 
 
 def test_labels_with_nulls_are_refused() -> None:
     with pytest.raises(DataError, match="2 nulls in 3 rows"):
-        labels(table_of(pa.array([None, 1.0, None]), "label"), "label")
+        label_array(table_of(pa.array([None, 1.0, None]), "label"), "label")
 
 
 def test_rows_hold_spark_s_vectors_and_plain_values(as_vectors: AsVectors) -> None:
     linalg = pytest.importorskip("pyspark.ml.linalg")
     chunked = pa.chunked_array([as_vectors([[1, 2]]), as_vectors([(3, {1: 4}), None])])
-    rows = rows_of(pa.table({"x": chunked, "name": ["a", None, "c"], "n": [1, 2, None]}))
+    rows = to_rows(pa.table({"x": chunked, "name": ["a", None, "c"], "n": [1, 2, None]}))
     assert [row["x"] for row in rows] == [linalg.Vectors.dense([1, 2]), linalg.Vectors.sparse(3, {1: 4.0}), None]
     assert [(row["name"], row["n"]) for row in rows] == [("a", 1), (None, 2), ("c", None)]
-    assert rows_of(pa.table({"x": chunked}).slice(0, 0)) == []
+    assert to_rows(pa.table({"x": chunked}).slice(0, 0)) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding import lines
-from mlsql_runtime.feed.decoding.lines import as_lines, read_lines
+from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1)
 
@@ -19,7 +19,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"])
 @given(st.lists(WORDS), st.integers(0, 3), st.integers(1, 40))
 def test_what_is_written_is_read_whatever_the_size_of_a_block(words: list[str], start: int, block: int) -> None:
     column = pa.array(words, pa.string()).slice(start)
-    text = bytes(as_lines(column))
+    text = bytes(join_lines(column))
     assert text == "".join(word + "\n" for word in words[start:]).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "_BLOCK", block)

@@ -18,11 +18,11 @@ from mlsql_runtime.feed.decoding.vectors import (
     common_width,
     from_serialized,
     is_vector,
-    serialized,
+    iter_serialized,
     to_csr,
     to_dense,
     to_matrix,
-    widths,
+    vector_widths,
 )
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
@@ -72,14 +72,14 @@ def reference(row: SerializedVector | None, width: int) -> list[float]:
 @given(columns())
 def test_rows_survive_arrow(column: tuple[int, list[SerializedVector | None], pa.StructArray]) -> None:
     _, rows, array = column
-    assert list(serialized(array)) == rows
+    assert list(iter_serialized(array)) == rows
     assert array.null_count == rows.count(None)
 
 
 @given(columns())
 def test_widths_are_those_of_the_rows(column: tuple[int, list[SerializedVector | None], pa.StructArray]) -> None:
     width, rows, array = column
-    assert widths(array).tolist() == [-1 if row is None else width for row in rows]
+    assert vector_widths(array).tolist() == [-1 if row is None else width for row in rows]
     assert common_width(array, None, "x") == (width if any(row is not None for row in rows) else 0)
     assert common_width(array, width, "x") == width
 
@@ -174,6 +174,6 @@ def test_the_serialized_form_is_that_of_spark(as_vectors: AsVectors) -> None:
     linalg = pytest.importorskip("pyspark.ml.linalg")
     udt = linalg.VectorUDT()
     vectors = [linalg.Vectors.dense([1.0, 2.0]), linalg.Vectors.sparse(4, {1: 3.0, 3: -1.0}), linalg.Vectors.sparse(2, {})]
-    rows = list(serialized(as_vectors([[1, 2], (4, {1: 3, 3: -1}), (2, {})])))
+    rows = list(iter_serialized(as_vectors([[1, 2], (4, {1: 3, 3: -1}), (2, {})])))
     assert [udt.deserialize(row) for row in rows] == vectors
-    assert list(serialized(from_serialized([udt.serialize(vector) for vector in vectors]))) == rows
+    assert list(iter_serialized(from_serialized([udt.serialize(vector) for vector in vectors]))) == rows
