@@ -1,4 +1,4 @@
-"""``mlsql check``: all that is wrong with scripts, without running them."""
+"""``mlsql check``: report the errors of scripts without running them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE, WRONG_INPUT
-from mlsql_runtime.cli.output import print_json
-from mlsql_runtime.cli.parameters import FILE, json_option
-from mlsql_runtime.cli.scripts import given, read_script, variable_options
+from mlsql_runtime.cli.options import FILE, json_option
+from mlsql_runtime.cli.output import format_count, print_json
+from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT
+from mlsql_runtime.cli.scripts import collect_arguments, read_script, variable_options
 from mlsql_runtime.errors import InputError, MLSQLError
 
 _UNAVAILABLE = {"StorageError", "KafkaUnavailable"}
@@ -18,7 +18,7 @@ _UNAVAILABLE = {"StorageError", "KafkaUnavailable"}
 @click.command(short_help="Report all errors of scripts, without running them.")
 @click.argument("scripts", type=FILE, nargs=-1, required=True, metavar="SCRIPT...")
 @variable_options
-@click.option("--inputs", is_flag=True, help="Also look for the data, scripts, models and topics that they name.")
+@click.option("--inputs", is_flag=True, help="Also check that the data, scripts, models and topics in them exist.")
 @json_option
 @click.pass_context
 def check(
@@ -36,43 +36,43 @@ def check(
     Example:
       mlsql check train.mlsql predict.mlsql --var day=2024-05-01
     """
-    outside = given(variables, variable_file, functions)
-    reports = [_report(path, outside, inputs) for path in scripts]
+    arguments = collect_arguments(variables, variable_file, functions)
+    reports = [_check_script(path, arguments, inputs) for path in scripts]
     if as_json:
         print_json(reports)
     else:
         for report in reports:
-            _print(report)
+            _print_report(report)
     kinds = {error["kind"] for report in reports for error in report["errors"]}
     context.exit(UNAVAILABLE if kinds and kinds <= _UNAVAILABLE else WRONG_INPUT if kinds else OK)
 
 
-def _report(path: str, outside: dict[str, Any], inputs: bool) -> dict[str, Any]:
-    """``{"script", "statements", "errors": [{"kind", "file", "line", "column", "message"}], "warnings": […]}``."""
+def _check_script(path: str, options: dict[str, Any], inputs: bool) -> dict[str, Any]:
+    """Return ``{"script", "statements", "errors": [{"kind", "file", "line", "column", "message"}], "warnings": […]}``."""
     from mlsql_runtime.language import check_script, compile_script
 
     statements, warnings = 0, list[str]()
-    found: list[MLSQLError]
+    errors: list[MLSQLError]
     try:
         script = read_script(path)
     except InputError as error:
-        found = [error]
+        errors = [error]
     else:
-        arguments = {"name": script.name, "folder": script.folder, **outside}
-        found = list(check_script(script.text, **arguments))
-        if not found:
+        arguments = {"name": script.name, "folder": script.folder, **options}
+        errors = list(check_script(script.text, **arguments))
+        if not errors:
             compiled = compile_script(script.text, **arguments)
             statements, warnings = len(compiled.statements), list(compiled.warnings)
-            found = _missing(compiled) if inputs else []
-    return {"script": path, "statements": statements, "errors": [_document(error) for error in found], "warnings": warnings}
+            errors = _check_inputs(compiled) if inputs else []
+    return {"script": path, "statements": statements, "errors": [_to_document(error) for error in errors], "warnings": warnings}
 
 
-def _document(error: MLSQLError) -> dict[str, Any]:
+def _to_document(error: MLSQLError) -> dict[str, Any]:
     place = {key: error.facts.get(key) for key in ("file", "line", "column")}
     return {"kind": type(error).__name__, **place, "message": error.message}
 
 
-def _missing(compiled: Any) -> list[MLSQLError]:
+def _check_inputs(compiled: Any) -> list[MLSQLError]:
     from mlsql_runtime.plan import Plan
     from mlsql_runtime.submission.precheck import problems
 
@@ -80,14 +80,12 @@ def _missing(compiled: Any) -> list[MLSQLError]:
     return [compiled.locate(error) for error in problems(plan, True, compiled.secrets)]
 
 
-def _print(report: dict[str, Any]) -> None:
+def _print_report(report: dict[str, Any]) -> None:
     for warning in report["warnings"]:
         click.echo(f"{warning} (warning)", err=True)
     for error in report["errors"]:
         click.echo(error["message"])
     if report["errors"]:
-        count = len(report["errors"])
-        click.echo(f"{report['script']}: {count} error{'s' if count > 1 else ''}")
+        click.echo(f"{report['script']}: {format_count(len(report['errors']), 'error')}")
     else:
-        count = report["statements"]
-        click.echo(f"{report['script']}: no errors, {count} statement{'' if count == 1 else 's'}")
+        click.echo(f"{report['script']}: no errors, {format_count(report['statements'], 'statement')}")

@@ -1,4 +1,4 @@
-"""``mlsql doctor``: what keeps jobs from running, here and on every host of a cluster."""
+"""``mlsql doctor``: find out why jobs cannot run on this machine or on a host of the cluster."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE, WRONG_INPUT
-from mlsql_runtime.cli.interruption import interruptible
-from mlsql_runtime.cli.output import cell, count_text, print_fields, print_heading, print_json, size_text
-from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict, json_option
+from mlsql_runtime.cli.options import FILE, KeyValue, json_option, master_option, to_dict
+from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json
+from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT, handle_signals
 from mlsql_runtime.cli.progress import JobProgress
-from mlsql_runtime.cli.run import check_master
 from mlsql_runtime.errors import InputError, MLSQLError, to_json
 
 if TYPE_CHECKING:
@@ -31,38 +29,38 @@ JAVA_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Found:
-    """What this machine has, and what is wrong with that."""
+class MachineReport:
+    """What this machine has, and the problems with it."""
 
     facts: dict[str, str | None]
     problems: tuple[str, ...]
 
 
-@click.command(short_help="Look at this machine, and at every host of a cluster.")
-@click.option(
-    "--master", metavar="MASTER", default="local[*]", show_default=True, envvar="MLSQL_MASTER", help="Where Spark runs."
-)
-@click.option("--conf", type=KeyValue(), multiple=True, metavar="KEY=VALUE", help="A Spark property. May be repeated.")
-@click.option("--script", type=FILE, metavar="PATH", help="A script or project: its imports are looked for.")
+@click.command(short_help="Check this machine, and every host of a cluster.")
+@master_option
+@click.option("--conf", type=KeyValue(), multiple=True, metavar="KEY=VALUE", help="A Spark property; repeatable.")
+@click.option("--script", type=FILE, metavar="PATH", help="A script or project, whose imports are checked.")
 @click.option(
     "--runs",
     type=click.Choice(["train", "register", "predict"]),
     default="train",
     show_default=True,
-    help="What the script is for.",
+    help="The kind of statement that runs the script.",
 )
-@click.option("--python", "python_path", metavar="PATH", help="The interpreter of scripts on the hosts.")
-@click.option("--python-ver", "version", metavar="VERSION", help="The version that it must have, such as 3.11.")
-@click.option("--requirements", type=FILE, metavar="FILE", help="Packages of which hosts build an environment.")
-@click.option("--archive", "archives", multiple=True, metavar="PATH#NAME", help="A packed environment to bring along.")
+@click.option("--python", "python_path", metavar="PATH", help="The interpreter for scripts on the hosts.")
+@click.option("--python-ver", "version", metavar="VERSION", help="The version it must have, such as 3.11.")
+@click.option("--requirements", type=FILE, metavar="FILE", help="Packages from which hosts build an environment.")
+@click.option("--archive", "archives", multiple=True, metavar="PATH#NAME", help="A packed environment to ship to the hosts.")
 @click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
-@click.option("--model-path", metavar="PATH", help="A model path that all hosts have to see.")
-@click.option("--path", "paths", multiple=True, metavar="PATH", help="Local data that all hosts have to see.")
+@click.option("--model-path", metavar="PATH", help="A model path that all hosts must be able to use.")
+@click.option("--path", "paths", multiple=True, metavar="PATH", help="A path of local data that all hosts must have.")
 @json_option
-def doctor(master: str, conf: tuple[tuple[str, str], ...], runs: str, model_path: str | None, as_json: bool, **given: Any) -> int:
-    """Say what keeps jobs from running: Java, Spark, the interpreter and its packages, scratch space, storage.
+def doctor(
+    master: str, conf: tuple[tuple[str, str], ...], runs: str, model_path: str | None, as_json: bool, **options: Any
+) -> int:
+    """Check what jobs need: Java, Spark, the interpreter and its packages, scratch space, storage.
 
-    This machine is looked at first; then, by a short Spark application, every
+    First this machine is checked; then, by a short Spark application, every
     host of the cluster. Nothing is trained, no data are read.
 
     \b
@@ -71,25 +69,24 @@ def doctor(master: str, conf: tuple[tuple[str, str], ...], runs: str, model_path
       mlsql doctor --master spark://host:7077 --script train.py \\
           --python /opt/py312/bin/python --model-path /mnt/models/spam
     """
-    check_master(master)
-    statement = _statement(runs=runs, model_path=model_path, **given)
-    here = look_here()
-    there, error = None, None
-    if not here.problems:
+    statement = _make_statement(runs=runs, model_path=model_path, **options)
+    machine = inspect_machine()
+    hosts, error = None, None
+    if not machine.problems:
         try:
-            there = _look_there(statement, master, as_dict(conf, "--conf"))
+            hosts = _inspect_hosts(statement, master, to_dict(conf, "--conf"))
         except MLSQLError as raised:
             error = raised
     if as_json:
-        print_json(_document(here, there, error))
+        print_json(_to_document(machine, hosts, error))
     else:
-        _print(here, there, error, master)
+        _print_reports(machine, hosts, error, master)
     if error is not None:
         return WRONG_INPUT if isinstance(error, InputError) else UNAVAILABLE
-    return WRONG_INPUT if here.problems or (there is not None and there.problems) else OK
+    return WRONG_INPUT if machine.problems or (hosts is not None and hosts.problems) else OK
 
 
-def _statement(
+def _make_statement(
     *,
     runs: str,
     model_path: str | None,
@@ -101,7 +98,7 @@ def _statement(
     envs: tuple[tuple[str, str], ...],
     paths: tuple[str, ...],
 ) -> Preflight:
-    """The arguments, checked as a statement is."""
+    """Return the options as a statement, which checks them."""
     from mlsql_runtime.plan import Preflight, PythonEnv
     from mlsql_runtime.store.requirements import read_requirements
 
@@ -113,37 +110,37 @@ def _statement(
         python=PythonEnv(
             path=python_path,
             version=version,
-            envs=as_dict(envs, "--env"),
+            envs=to_dict(envs, "--env"),
             requirements=None if requirements is None else read_requirements(requirements),
             archives=archives,
         ),
     )
 
 
-def look_here() -> Found:
-    """Java, spark-submit and the Python that starts jobs. No JVM of Spark is started."""
+def inspect_machine() -> MachineReport:
+    """Look for Java, spark-submit and the Python that starts jobs. Spark does not start."""
     from mlsql_runtime.submission.client_mode import submit_environment
 
     problems: list[str] = []
-    java = _java(problems)
+    java = _find_java(problems)
     spark_submit = shutil.which("spark-submit", path=submit_environment("doctor").get("PATH"))
     if spark_submit is None:
         problems.append("there is no spark-submit; pip install pyspark, or set SPARK_HOME")
     facts = {"host": socket.gethostname(), "python": f"{sys.version.split()[0]}, {sys.executable}", "java": java}
-    return Found({**facts, "spark-submit": spark_submit}, tuple(problems))
+    return MachineReport({**facts, "spark-submit": spark_submit}, tuple(problems))
 
 
-def _java(problems: list[str]) -> str | None:
-    """The version that Java says it has."""
+def _find_java(problems: list[str]) -> str | None:
+    """Return the version that Java prints, and its path; add a problem when it is missing or too old."""
     home = os.environ.get("JAVA_HOME")
     command = os.path.join(home, "bin/java") if home else "java"
     try:
-        said = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS, check=False).stderr
+        printed = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS, check=False).stderr
     except (OSError, subprocess.TimeoutExpired) as error:
         where = "JAVA_HOME names none" if home else "there is none on PATH"
         problems.append(f"Spark needs Java 17 or newer, and {where} ({error}); install one, or correct JAVA_HOME")
         return None
-    first = next((line for line in said.splitlines() if " version " in line), "")
+    first = next((line for line in printed.splitlines() if " version " in line), "")
     version = first.partition('"')[2].partition('"')[0]
     major = re.match(r"\d+", version)
     if major is None or int(major[0]) < 17:
@@ -151,49 +148,53 @@ def _java(problems: list[str]) -> str | None:
     return f"{version}, {shutil.which(command) or command}" if version else None
 
 
-def _look_there(statement: Preflight, master: str, conf: dict[str, str]) -> PreflightResult:
+def _inspect_hosts(statement: Preflight, master: str, conf: dict[str, str]) -> PreflightResult:
     from mlsql_runtime.plan import Plan, Secrets
     from mlsql_runtime.result import PreflightResult
     from mlsql_runtime.submission.client_mode import Job
     from mlsql_runtime.submission.spark_submit import SparkSubmit
 
     plan = Plan(job_id=f"doctor/{secrets.token_hex(4)}", statements=(statement,))
-    with interruptible(), JobProgress() as progress:
-        [found] = Job(plan, Secrets(), master, conf).run(SparkSubmit(master, progress.line)).steps
-    assert isinstance(found, PreflightResult)
-    return found
+    with handle_signals(), JobProgress() as progress:
+        [result] = Job(plan, Secrets(), master, conf).run(SparkSubmit(master, progress.line)).steps
+    assert isinstance(result, PreflightResult)
+    return result
 
 
-def _document(here: Found, there: PreflightResult | None, error: MLSQLError | None) -> dict[str, Any]:
-    is_well = not here.problems and error is None and there is not None and not there.problems
+def _to_document(machine: MachineReport, hosts: PreflightResult | None, error: MLSQLError | None) -> dict[str, Any]:
     return {
-        "ok": is_well,
-        "here": {"facts": here.facts, "problems": here.problems},
-        "hosts": there.hosts if there else (),
-        "silent": there.silent if there else (),
+        "ok": hosts is not None and not (machine.problems or hosts.problems or error),
+        "here": {"facts": machine.facts, "problems": machine.problems},
+        "hosts": hosts.hosts if hosts else (),
+        "silent": hosts.silent if hosts else (),
         "error": to_json(error) if error else None,
     }
 
 
-def _print(here: Found, there: PreflightResult | None, error: MLSQLError | None, master: str) -> None:
+def _print_reports(machine: MachineReport, hosts: PreflightResult | None, error: MLSQLError | None, master: str) -> None:
     print_heading("this machine")
-    print_fields(here.facts, indent=2)
-    for report in there.hosts if there else ():
-        print_heading(f"host {report.host}, executor {report.executor}" if report.executor != "driver" else f"Spark on {master}")
-        print_fields(dict(_facts(report)), indent=2)
-    for host in there.silent if there else ():
-        click.echo(f"\nan executor on {host} did not answer")
-    wrong = [*here.problems, *([error.message] if error else []), *([p.message for p in there.problems] if there else [])]
+    print_fields(machine.facts, indent=2)
+    for report in hosts.hosts if hosts else ():
+        is_driver = report.executor == "driver"
+        print_heading(f"Spark on {master}" if is_driver else f"host {report.host}, executor {report.executor}")
+        print_fields(dict(_list_facts(report)), indent=2)
+    for host in hosts.silent if hosts else ():
+        click.echo(f"\nan executor on {host} did not respond")
+    problems = [
+        *machine.problems,
+        *([error.message] if error else []),
+        *(each.message for each in (hosts.problems if hosts else ())),
+    ]
     click.echo()
-    for text in wrong:
+    for text in problems:
         click.echo(f"wrong: {text}")
-    click.echo(f"{count_text(len(wrong), 'thing')} to mend" if wrong else "nothing is wrong")
+    click.echo(f"{format_count(len(problems), 'problem')} to solve" if problems else "no problems")
 
 
-def _facts(report: HostReport) -> Iterator[tuple[str, str | None]]:
+def _list_facts(report: HostReport) -> Iterator[tuple[str, str | None]]:
     yield "interpreter", report.interpreter or "none"
     versions = dict(report.versions)
     yield "python", versions.pop("python", None)
-    yield "packages", cell(", ".join(f"{name} {version}" for name, version in versions.items())) or None
-    yield "scratch", f"{report.scratch}, {size_text(report.free)} free" if report.free is not None else report.scratch or None
-    yield "problems", count_text(len(report.problems), "problem") if report.problems else "none"
+    yield "packages", format_value(", ".join(f"{name} {version}" for name, version in versions.items())) or None
+    yield "scratch", f"{report.scratch}, {format_size(report.free)} free" if report.free is not None else report.scratch or None
+    yield "problems", format_count(len(report.problems), "problem") if report.problems else "none"

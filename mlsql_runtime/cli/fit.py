@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.exit_codes import FAILED, OK
-from mlsql_runtime.cli.interruption import interruptible
-from mlsql_runtime.cli.output import print_json, size_text
-from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict, json_option
+from mlsql_runtime.cli.options import FILE, KeyValue, json_option, to_dict
+from mlsql_runtime.cli.output import format_size, print_json
+from mlsql_runtime.cli.process import FAILED, OK, handle_signals
 from mlsql_runtime.errors import InputError
 
 if TYPE_CHECKING:
-    from mlsql_runtime.local.request import Report, Request
+    from mlsql_runtime.local.request import FitReport, FitRequest
 
 _HELP = """\b
 Train one script on this machine, as a job would, and print its score.
@@ -64,7 +63,7 @@ def fit(as_json: bool, **given: Any) -> int:
         click.echo(f"[fit 0] {line}", err=as_json)
 
     request = _request(**given)
-    with interruptible():
+    with handle_signals():
         report = fit_locally(request, log, show)
     if as_json:
         print_json(report)
@@ -94,10 +93,10 @@ def _request(
     model_dir: str | None,
     keep_local_directory: bool,
     use_spark: bool,
-) -> Request:
+) -> FitRequest:
     """The arguments, checked as a statement of MLSQL is."""
-    from mlsql_runtime.local.request import TABLE, VALIDATION, Request
-    from mlsql_runtime.local.source import parse_source
+    from mlsql_runtime.local.data_source import parse_data_source
+    from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
     from mlsql_runtime.plan import FileFeed, PythonEnv, Train, choose_script
     from mlsql_runtime.storage.location import Location
     from mlsql_runtime.store.requirements import read_requirements
@@ -106,28 +105,28 @@ def _request(
         table=TABLE,
         model_path=model_dir or "none",
         script_path=choose_script(script, builtin, "SCRIPT"),
-        fit_params=(as_dict(fit_params, "--fit-param"),),
+        fit_params=(to_dict(fit_params, "--fit-param"),),
         validate_table=VALIDATION if validate_data else None,
         validate_fraction=fraction,
         feed=FileFeed(format=data_format),
         python=PythonEnv(
             path=python_path,
             flags=tuple(flag for text in flags for flag in _flags(text)),
-            envs=as_dict(envs, "--env"),
+            envs=to_dict(envs, "--env"),
             timeout=timeout,
             seed=seed,
             requirements=None if requirements is None else read_requirements(requirements),
         ),
         keep_local_directory=keep_local_directory,
     )
-    reader_options = as_dict(options, "--option")
-    source = parse_source(data, "--data", reader_options)
+    reader_options = to_dict(options, "--option")
+    source = parse_data_source(data, "--data", reader_options)
     validate = None
     if validate_data:
-        validate = parse_source(validate_data, "--validate-data", {})
+        validate = parse_data_source(validate_data, "--validate-data", {})
         if validate.format == source.format:
-            validate = parse_source(validate_data, "--validate-data", reader_options)
-    return Request(
+            validate = parse_data_source(validate_data, "--validate-data", reader_options)
+    return FitRequest(
         statement=statement,
         data=source,
         validate=validate,
@@ -143,7 +142,7 @@ def _flags(text: str) -> list[str]:
         raise InputError(f"--python-param is {text!r}; expected flags as on a command line ({error})") from None
 
 
-def _lines(report: Report) -> Iterator[tuple[str, str]]:
+def _lines(report: FitReport) -> Iterator[tuple[str, str]]:
     """The report for people: what, and what there is to say of it."""
     yield "status", f"{report.status}: {report.message}" if report.message else report.status
     if report.score is not None:
@@ -163,7 +162,7 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
     yield "seconds", f"data {seconds.data:.2f}, script {seconds.script:.2f}, in all {seconds.total:.2f}"
 
 
-def _model_lines(report: Report) -> Iterator[tuple[str, str]]:
+def _model_lines(report: FitReport) -> Iterator[tuple[str, str]]:
     for at, file in enumerate(report.files):
-        yield "" if at else "model", f"{file.path}  {size_text(file.size)}"
+        yield "" if at else "model", f"{file.path}  {format_size(file.size)}"
     yield "", f"in {report.model_dir}" if report.model_dir else "not kept; --model-dir DIR keeps it"

@@ -1,17 +1,14 @@
-"""``mlsql functions``, ``mlsql rollback``: what is registered under a model path, and going back to what was."""
+"""``mlsql functions``, ``mlsql rollback``: list registered functions, and point one back to an earlier package."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
-from mlsql_runtime.cli.exit_codes import OK, UNAVAILABLE
-from mlsql_runtime.cli.model_path import local_names, path_argument
-from mlsql_runtime.cli.output import cell, print_json, print_table
-from mlsql_runtime.cli.parameters import json_option
-from mlsql_runtime.cli.who import who
+from mlsql_runtime.cli.options import FunctionName, json_option, path_argument
+from mlsql_runtime.cli.output import format_value, print_json, print_table
+from mlsql_runtime.cli.process import OK, UNAVAILABLE, current_user
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.history import History, HistoryEntry
@@ -19,15 +16,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.store.summary import FunctionSummary
 
 
-class FunctionName(click.ParamType[str]):
-    """A registered function's name; a shell completes those of a local model path."""
-
-    name = "name"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The names under the path before it."""
-        names = sorted(local_names(ctx.params.get("path"), "_functions"))
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+_NUMBERS = ("function version", "model version", "group", "score")
 
 
 @click.command(short_help="Functions registered under a model path.")
@@ -37,8 +26,8 @@ class FunctionName(click.ParamType[str]):
 def functions(path: str, name: str | None, as_json: bool) -> int:
     """List the functions registered under a model path.
 
-    With NAME, the history of one of them: what was registered, refused and
-    rolled back, when, by whom, and why.
+    With NAME, print the history of that function: registrations, refusals and
+    rollbacks, with time, user and reason.
 
     \b
     Example:
@@ -58,7 +47,8 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
     if as_json:
         print_json({"model_path": root.uri, "functions": found, "refused": refused})
     elif found:
-        print_table(_COLUMNS, map(_row, found), right=_NUMBERS, cut="script")
+        columns = ("function", *_NUMBERS, "registered (UTC)", "contract", "script")
+        print_table(columns, map(_to_row, found), right=_NUMBERS, cut="script")
     else:
         click.echo(f"no function is registered under {root.uri}")
     if refused and not as_json:
@@ -66,11 +56,7 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
     return UNAVAILABLE if any(each.error and each.error["kind"] == "StorageError" for each in found) else OK
 
 
-_NUMBERS = ("function version", "model version", "group", "score")
-_COLUMNS = ("function", *_NUMBERS, "registered (UTC)", "contract", "script")
-
-
-def _row(summary: FunctionSummary) -> tuple[Any, ...]:
+def _to_row(summary: FunctionSummary) -> tuple[Any, ...]:
     return (
         summary.function,
         summary.function_version,
@@ -91,7 +77,7 @@ def _print_history(history: History) -> None:
             entry.alg_index,
             entry.score,
             entry.at,
-            _happened(entry),
+            _describe_entry(entry),
             entry.by,
             entry.job_id,
             entry.reason,
@@ -101,26 +87,26 @@ def _print_history(history: History) -> None:
     print_table((*_NUMBERS, "at (UTC)", "what", "by", "job", "reason"), rows, right=_NUMBERS, cut="reason")
 
 
-def _happened(entry: HistoryEntry) -> str:
-    """``registered``, ``rolled back`` or ``refused``; and whether it is current, or cannot be gone back to."""
+def _describe_entry(entry: HistoryEntry) -> str:
+    """Return ``registered``, ``rolled back`` or ``refused``, with ``current``, or ``gone`` when its package is missing."""
     if entry.current:
         return f"{entry.happened}, current"
     return entry.happened if entry.available or entry.happened == "refused" else f"{entry.happened}, gone"
 
 
-@click.command(short_help="Point a function back to what it was.")
+@click.command(short_help="Point a function to an earlier package.")
 @path_argument
 @click.argument("name", type=FunctionName(), metavar="NAME")
-@click.option("--to", "to", type=click.IntRange(min=1), metavar="N", help="The function version to go to, of its history.")
-@click.option("--reason", metavar="TEXT", help="Why; the function's history keeps it.")
-@click.option("--dry-run", is_flag=True, help="Check and say what would change; change nothing.")
+@click.option("--to", "to", type=click.IntRange(min=1), metavar="N", help="A function version of its history to point to.")
+@click.option("--reason", metavar="TEXT", help="The reason, which the function's history keeps.")
+@click.option("--dry-run", is_flag=True, help="Check, and print what would change; change nothing.")
 @json_option
 def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: bool, as_json: bool) -> None:
     """Point a function to the package before its current one.
 
-    Its package and model are compared with their digests first; when they are
-    gone or changed, the function stays as it is. A second rollback goes one
-    package further back.
+    The earlier package and its model are compared with their digests first;
+    when they are missing or changed, the function stays unchanged. A second
+    rollback goes one package further back.
 
     \b
     Example:
@@ -131,26 +117,21 @@ def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: 
 
     root = look_into(path).root
     chosen = choose_rollback(root, name, to)
-    by = who()
+    by = current_user()
     if not dry_run:
         roll_back(root, chosen, by, reason)
     if as_json:
-        sides = {"before": _side(chosen.before), "after": _side(chosen.target)}
+        sides = {"before": _to_document(chosen.before), "after": _to_document(chosen.target)}
         print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "by": by, "reason": reason, **sides})
     else:
         verb = "would be pointed" if dry_run else "is pointed"
-        click.echo(f"{name} {verb} from {_told(chosen.before)}\n{'':{len(name)}} to {_told(chosen.target)}")
+        click.echo(f"{name} {verb} from {_describe(chosen.before)}\n{'':{len(name)}} to {_describe(chosen.target)}")
 
 
-def _side(record: PointerMove | FunctionRecord) -> dict[str, Any]:
-    return {
-        "function_version": record.function_version,
-        "version": record.version,
-        "alg_index": record.alg_index,
-        "score": record.score,
-    }
+def _to_document(record: PointerMove | FunctionRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in ("function_version", "version", "alg_index", "score")}
 
 
-def _told(record: PointerMove | FunctionRecord) -> str:
-    score = "no score" if record.score is None else f"score {cell(record.score)}"
+def _describe(record: PointerMove | FunctionRecord) -> str:
+    score = "no score" if record.score is None else f"score {format_value(record.score)}"
     return f"function version {record.function_version} (model version {record.version}, group {record.alg_index}, {score})"

@@ -1,4 +1,4 @@
-"""``mlsql``: the commands, and what a shell is told at the end."""
+"""``mlsql``: the commands, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -7,31 +7,32 @@ import sys
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import get_completion_class
 
 from mlsql_runtime import __version__, errors
 from mlsql_runtime.cli.check import check
-from mlsql_runtime.cli.completion import completion
-from mlsql_runtime.cli.diff import diff
 from mlsql_runtime.cli.doctor import doctor
-from mlsql_runtime.cli.exit_codes import FAILED, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
+from mlsql_runtime.cli.process import FAILED, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.cli.run import run
+from mlsql_runtime.cli.verification import verify
+from mlsql_runtime.cli.version_details import diff, show
 from mlsql_runtime.errors import MLSQLError
 
-_TEACH = """\b
+_HELP = """\b
 Train your own Python algorithms on Spark data, register them as SQL
 functions, and predict with them.
 
 \b
-A first look, from a folder with a training script:
+First steps, from a folder with a training script:
   mlsql fit train.py --data 'libsvm.`sample_libsvm_data.txt`' \\
       --fit-param batchSize=1000 --validate 0.2     try it, without Spark
   mlsql check job.mlsql --var day=2024-05-01        all errors of a script
   mlsql run job.mlsql --var day=2024-05-01          run it on Spark
   mlsql models /models/spam                         versions and scores
-  mlsql functions /models/spam                      what is registered
+  mlsql functions /models/spam                      registered functions
   mlsql doctor --script train.py                    what a host lacks
 """
 _EPILOG = """\b
@@ -40,29 +41,46 @@ Exit codes:
   1    a script, a training or a verification failed
   2    the command line, the script or its input is wrong
   3    Spark, storage or Kafka failed: trying again may help
-  70   a mistake of mlsql itself
+  70   an error in mlsql itself
   130  interrupted
 """
+_SHELLS = ("bash", "zsh", "fish")
 
 
 @click.group(
-    help=_TEACH,
+    help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
 @click.version_option(__version__, prog_name="mlsql")
 def cli() -> None:
-    """Holds the commands."""
+    """Group the commands."""
 
 
-for command in (run, check, fit, models, functions, rollback, doctor, completion):
-    cli.add_command(command)
-models.add_command(diff)
+@cli.command(short_help="Print a completion script for a shell.")
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    """Print the completion script for a shell.
+
+    \b
+    bash:  eval "$(mlsql completion bash)"    in ~/.bashrc
+    zsh:   eval "$(mlsql completion zsh)"     in ~/.zshrc
+    fish:  mlsql completion fish > ~/.config/fish/completions/mlsql.fish
+    """
+    completer = get_completion_class(shell)
+    assert completer is not None
+    click.echo(completer(cli, {}, "mlsql", "_MLSQL_COMPLETE").source())
+
+
+for _command in (run, check, fit, models, functions, rollback, doctor):
+    cli.add_command(_command)
+for _command in (show, diff, verify):
+    models.add_command(_command)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; answers the exit code."""
+    """Run one command and return its exit code."""
     try:
         code = cli.main(args=None if argv is None else list(argv), prog_name="mlsql", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -76,21 +94,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except MLSQLError as error:
         click.echo(f"mlsql: {error.message}", err=True)
-        return exit_code(error)
+        return choose_exit_code(error)
     except Exception as error:
         if os.environ.get("MLSQL_DEBUG"):
             raise
         click.echo(
-            f"mlsql: {type(error).__name__}: {error}; this is a mistake of mlsql: run it again with MLSQL_DEBUG=1 and report "
-            "the traceback",
+            f"mlsql: {type(error).__name__}: {error}; this is an error in mlsql: run it again with MLSQL_DEBUG=1 and report the "
+            "traceback",
             err=True,
         )
         return INTERNAL
     return code if isinstance(code, int) else OK
 
 
-def exit_code(error: MLSQLError) -> int:
-    """Whose fault an error is, as the shell sees it."""
+def choose_exit_code(error: MLSQLError) -> int:
+    """Return 2 for wrong input, 1 for a script or files that failed a check, 3 for what another try may mend."""
     if isinstance(error, errors.InputError):
         return WRONG_INPUT
     return FAILED if isinstance(error, (errors.ScriptFailed, errors.IntegrityError)) else UNAVAILABLE

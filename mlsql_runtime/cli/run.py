@@ -1,9 +1,8 @@
-"""``mlsql run``: a script on Spark."""
+"""``mlsql run``: run a script on Spark."""
 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import shutil
 import sys
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.interruption import interruptible
-from mlsql_runtime.cli.output import cell, print_json, print_table
-from mlsql_runtime.cli.parameters import FILE, KeyValue, as_dict, json_option
+from mlsql_runtime.cli.options import FILE, KeyValue, json_option, master_option, to_dict
+from mlsql_runtime.cli.output import format_value, print_json, print_table
+from mlsql_runtime.cli.process import current_user, handle_signals
 from mlsql_runtime.cli.progress import JobProgress
-from mlsql_runtime.cli.scripts import Script, given, read_script, read_values, variable_options
-from mlsql_runtime.cli.who import who
+from mlsql_runtime.cli.scripts import Script, collect_arguments, read_script, read_values, variable_options
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.plan import format_option
 
@@ -26,22 +24,19 @@ if TYPE_CHECKING:
     from mlsql_runtime.language import CompiledScript
     from mlsql_runtime.result import RunResult
 
-_MASTER = re.compile(r"local(-cluster)?(\[.+\])?|(spark|k8s)://.+|yarn")
-_COLUMN = 10  # characters that a column has at least on a terminal
+_COLUMN_WIDTH = 10  # characters of a terminal for each column
 
 
 @click.command(short_help="Run a script on Spark.")
 @click.argument("script", type=FILE)
 @variable_options
-@click.option(
-    "--master", metavar="MASTER", default="local[*]", show_default=True, envvar="MLSQL_MASTER", help="Where Spark runs."
-)
+@master_option
 @click.option(
     "--conf",
     type=KeyValue(),
     multiple=True,
     metavar="KEY=VALUE",
-    help="A Spark property. May be repeated; the script's come over it.",
+    help="A Spark property; repeatable. The script's own take precedence.",
 )
 @click.option("--conf-file", type=FILE, metavar="FILE", help="Spark properties in a JSON object, such as secret keys.")
 @click.option("--rows", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of the last table to show.")
@@ -71,15 +66,15 @@ def run(
     from mlsql_runtime.result import script_xcom
 
     source = read_script(script)
-    check_master(master)
     file = {name: format_option(value) for name, value in read_values(conf_file, "--conf-file").items()}
-    properties = {**file, **as_dict(conf, "--conf")}
-    compiled = compile_script(source.text, name=source.name, folder=source.folder, **given(variables, variable_file, functions))
+    properties = {**file, **to_dict(conf, "--conf")}
+    arguments = collect_arguments(variables, variable_file, functions)
+    compiled = compile_script(source.text, name=source.name, folder=source.folder, **arguments)
     for warning in compiled.warnings:
         click.echo(f"{warning} (warning)", err=True)
-    begun = time.monotonic()
+    started = time.monotonic()
     result = _run(source, compiled, rows, master, properties | dict(compiled.conf))
-    click.echo(f"done in {time.monotonic() - begun:.0f} s", err=True)
+    click.echo(f"done in {time.monotonic() - started:.0f} s", err=True)
     document = script_xcom(result)
     if as_json:
         print_json(document)
@@ -87,22 +82,13 @@ def run(
         _print_table(document["table"])
 
 
-def check_master(master: str) -> None:
-    """That it is one.
-
-    :raises click.BadParameter: otherwise.
-    """
-    if not _MASTER.fullmatch(master):
-        raise click.BadParameter(f"{master!r}; expected local[*], spark://host:7077, yarn or k8s://…", param_hint="--master")
-
-
 def _run(source: Script, compiled: CompiledScript, rows: int, master: str, conf: dict[str, str]) -> RunResult:
     from mlsql_runtime.plan import Plan, with_author
     from mlsql_runtime.submission.client_mode import Job
     from mlsql_runtime.submission.spark_submit import SparkSubmit
 
-    plan = Plan(job_id=_job_id(source), statements=with_author(compiled.with_preview(rows), who()))
-    with interruptible(), JobProgress() as progress:
+    plan = Plan(job_id=_job_id(source), statements=with_author(compiled.with_preview(rows), current_user()))
+    with handle_signals(), JobProgress() as progress:
         try:
             return Job(plan, compiled.secrets, master, conf).run(SparkSubmit(master, progress.line))
         except MLSQLError as error:
@@ -110,29 +96,26 @@ def _run(source: Script, compiled: CompiledScript, rows: int, master: str, conf:
 
 
 def _job_id(source: Script) -> str:
-    """Each run is a job of its own."""
+    """Return an id that no other run has."""
     return f"{source.name}/{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(2)}"
 
 
 def _print_table(table: dict[str, Any]) -> None:
-    """On a terminal as many columns as can be read."""
-    columns = table["columns"]
-    count = max(1, shutil.get_terminal_size().columns // _COLUMN) if sys.stdout.isatty() else len(columns)
-    numbers = [
-        cell(name)
-        for position, name in enumerate(columns)
-        if all(isinstance(row[position], (int, float)) for row in table["rows"])
-    ]
-    print_table(
-        [cell(name) for name in columns[:count]], ([_cell(value) for value in row[:count]] for row in table["rows"]), numbers
-    )
-    left = [f"{len(columns) - count} more columns"] if len(columns) > count else []
-    left += ["more rows"] if table["more"] else []
-    if left:
-        click.echo(f"… and {' and '.join(left)} in table {table['table']}", err=True)
+    """Print the table; on a terminal, as many columns as are readable."""
+    columns, rows = table["columns"], table["rows"]
+    shown = len(columns)
+    if sys.stdout.isatty():
+        shown = min(shown, max(1, shutil.get_terminal_size().columns // _COLUMN_WIDTH))
+    names = [format_value(name) for name in columns[:shown]]
+    numbers = [name for at, name in enumerate(names) if all(isinstance(row[at], (int, float)) for row in rows)]
+    print_table(names, ([_format_cell(value) for value in row[:shown]] for row in rows), numbers)
+    more = [f"{len(columns) - shown} more columns"] if len(columns) > shown else []
+    more += ["more rows"] if table["more"] else []
+    if more:
+        click.echo(f"… and {' and '.join(more)} in table {table['table']}", err=True)
 
 
-def _cell(value: Any) -> Any:
+def _format_cell(value: Any) -> str:
     if value is None:
         return "null"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)  # numbers in full
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)  # numbers with all digits

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mlsql_runtime.local.source import DataFile, Source
+from mlsql_runtime.local.data_source import DataFile, DataSource
 from mlsql_runtime.local.spark_types import as_local_time
 
 _INTEGER = r"^[+-]?\d{1,38}$"
@@ -29,7 +29,7 @@ class _Dialect:
     null: str
 
     @classmethod
-    def of(cls, source: Source) -> _Dialect:
+    def of(cls, source: DataSource) -> _Dialect:
         sep = source.option("sep", source.option("delimiter", ","))
         return cls(
             sep=sep.replace("\\t", "\t").replace("\\\\", "\\"),
@@ -82,7 +82,7 @@ class _Dialect:
         return None if text in ("", self.null) else text
 
 
-def read_csv(files: list[DataFile], source: Source, zone: str) -> pa.Table:
+def read_csv(files: list[DataFile], source: DataSource, zone: str) -> pa.Table:
     """All rows, with fields that a line lacks as null and those it has too many left out; columns as the first line has them."""
     dialect, has_header = _Dialect.of(source), source.flag("header")
     texts = [_text(file) for file in files]

@@ -15,8 +15,8 @@ from pathlib import Path
 from mlsql_runtime.errors import DataError, InputError, PreflightFailed
 from mlsql_runtime.feed.files.export import PARQUET, written_as
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.local.request import ModelFile, Report, Request, Seconds
-from mlsql_runtime.local.source import Source, check_options, check_there, find_files
+from mlsql_runtime.local.data_source import DataSource, check_options, check_there, find_files
+from mlsql_runtime.local.request import FitReport, FitRequest, ModelFile, Seconds
 from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
 from mlsql_runtime.script.environments import provided_interpreter
@@ -39,7 +39,7 @@ class _Brought:
         return self.validate.rows if self.validate else 0
 
 
-def fit(request: Request, log: Log, on_line: Log) -> Report:
+def fit(request: FitRequest, log: Log, on_line: Log) -> FitReport:
     """Do it. A script's failure is an answer. An exception, KeyboardInterrupt too, ends the script, its children and the folders.
 
     :param log: takes our own lines; ``on_line`` those of the script, as they come.
@@ -65,7 +65,7 @@ def fit(request: Request, log: Log, on_line: Log) -> Report:
     return replace(report, seconds=seconds)
 
 
-def check(request: Request, log: Log) -> ScriptBundle:
+def check(request: FitRequest, log: Log) -> ScriptBundle:
     """What can be known before any data are read.
 
     :param log: takes what there is to see while an environment is built.
@@ -95,7 +95,7 @@ def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, log: Log) -> Non
         raise PreflightFailed(describe_missing(found, modules, host, python), host=host)
 
 
-def _check_source(source: Source, use_spark: bool) -> None:
+def _check_source(source: DataSource, use_spark: bool) -> None:
     if use_spark:
         check_there(source)
     else:
@@ -128,23 +128,23 @@ def _group(statement: Train, bundle: ScriptBundle) -> Group:
 # -- data
 
 
-def _bring(request: Request, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
+def _bring(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
     if not request.use_spark:
         return _bring_local(request, bundle, folder, log)
-    from mlsql_runtime.local.with_spark import bring_with_spark
+    from mlsql_runtime.local.spark_loader import load_with_spark
 
     if request.data.needs_spark:
         log(f"{request.data.format} needs Spark: starting a local session, which takes some seconds")
     stage = Path(tempfile.mkdtemp(prefix="mlsql-spark-"))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # its steps say what they do, and standard output may be a document
-            return _Brought(*bring_with_spark(request, bundle, folder, stage))
+            return _Brought(*load_with_spark(request, bundle, folder, stage))
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
-    from mlsql_runtime.local.tables import check_width, hold_out, read_table, write_table
+def _bring_local(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
+    from mlsql_runtime.local.arrow_tables import check_width, hold_out, read_table, write_table
     from mlsql_runtime.training.data_format import choose_format
 
     statement = request.statement
@@ -172,14 +172,14 @@ def _bring_local(request: Request, bundle: ScriptBundle, folder: Path, log: Log)
 # -- the end
 
 
-def _report(request: Request, brought: _Brought, end: GroupEnd, folder: Path) -> Report:
+def _report(request: FitRequest, brought: _Brought, end: GroupEnd, folder: Path) -> FitReport:
     record, model = end.record, folder / MODEL
     is_kept = request.statement.keep_local_directory
     succeeded = record.status == "success"
     paths = sorted(path for path in model.rglob("*") if path.is_file()) if succeeded else []
     files = tuple(ModelFile(path=path.relative_to(model).as_posix(), size=path.stat().st_size) for path in paths)
     kept_model = request.model_dir.uri if request.model_dir else str(model) if is_kept else None
-    return Report(
+    return FitReport(
         status=record.status,
         score=record.score,
         metrics=record.metrics,

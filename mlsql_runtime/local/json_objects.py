@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.json_facts import looks_like_vector
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
-from mlsql_runtime.local.source import DataFile
+from mlsql_runtime.local.data_source import DataFile
 from mlsql_runtime.local.spark_types import as_vectors, check_names
 
 _BLOCK = 1 << 30

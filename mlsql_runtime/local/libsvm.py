@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import DENSE, SPARK_VECTOR_TYPE, SPARSE
-from mlsql_runtime.local.source import DataFile, Source
+from mlsql_runtime.local.data_source import DataFile, DataSource
 
 _LINE = re.compile(rb" *[^\s:#]+(?: +[^\s:]+:[^\s:]+)* *")
 _WORD_ENDS = bytes.maketrans(b": ", b"\n\n")
@@ -31,7 +31,7 @@ class _Rows:
     width: int = 1
 
 
-def read_libsvm(files: list[DataFile], source: Source) -> pa.Table:
+def read_libsvm(files: list[DataFile], source: DataSource) -> pa.Table:
     """``label`` and ``features``: double, and a vector as wide as the largest index or the option ``numFeatures``.
 
     :raises DataError: naming file and line, for text that Spark would not take.

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, is_vector
-from mlsql_runtime.local.source import DataFile
+from mlsql_runtime.local.data_source import DataFile
 from mlsql_runtime.local.spark_types import as_vectors, check_names, spark_type
 
 

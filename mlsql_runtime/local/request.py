@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlsql_runtime.local.source import Source
+from mlsql_runtime.local.data_source import DataSource
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.storage.location import Location
@@ -14,12 +14,12 @@ TABLE, VALIDATION = "data", "validate"  # the names of the tables in the stateme
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class FitRequest:
     """``statement`` says what a job would do; its model path is not used. ``model_dir`` None: the model is not kept."""
 
     statement: Train
-    data: Source
-    validate: Source | None
+    data: DataSource
+    validate: DataSource | None
     model_dir: Location | None
     use_spark: bool
 
@@ -42,7 +42,7 @@ class Seconds:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class FitReport:
     """How it went. ``message`` and ``tail`` are what a job would say of the group; ``folder`` is the one that was kept."""
 
     status: FitStatus

@@ -21,8 +21,8 @@ from mlsql_runtime.cli.main import main
 from mlsql_runtime.feed.files.export import export, written_as
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow, table_schema
-from mlsql_runtime.local.source import Source
-from mlsql_runtime.local.tables import read_table, write_table
+from mlsql_runtime.local.arrow_tables import read_table, write_table
+from mlsql_runtime.local.data_source import DataSource
 from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.storage.location import Location
@@ -55,7 +55,7 @@ class Both:
         return exported.bring(self.folder / "by_spark")
 
     def without(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
-        table = read_table(Source("--data", format, path, options))
+        table = read_table(DataSource("--data", format, path, options))
         return write_table(table, self.folder / "without", *written_as(FileFeed(format=feed)))
 
 

@@ -99,17 +99,17 @@ def test_json(here: Path, capsys: Capture) -> None:
         (["check"], "Missing argument 'SCRIPT...'"),
         (["check", "none.mlsql"], "none.mlsql: No such file or directory; expected a script in MLSQL"),
         (["check", "."], ".: Is a directory"),
-        (["check", "latin.mlsql"], "latin.mlsql: no UTF-8 text"),
-        (["check", "ok.mlsql", "--var", "x"], "'x' is no pair; expected name=value"),
+        (["check", "latin.mlsql"], "latin.mlsql: not UTF-8 text"),
+        (["check", "ok.mlsql", "--var", "x"], "'x' is not a pair; expected name=value"),
         (["check", "ok.mlsql", "--var", "x=1", "--var", "x=2"], "x is given twice"),
         (["check", "ok.mlsql", "--var", "a b=1"], "variable 'a b' is given"),
         (["check", "ok.mlsql", "--function", "a-b=/m"], "the SQL name of a function is 'a-b'"),
         (["check", "ok.mlsql", "--var-file", "none"], "--var-file none: No such file or directory; expected a JSON object"),
-        (["check", "ok.mlsql", "--var-file", "ok.mlsql"], "--var-file ok.mlsql: no JSON"),
+        (["check", "ok.mlsql", "--var-file", "ok.mlsql"], "--var-file ok.mlsql: not JSON"),
         (["check", "ok.mlsql", "--var-file", "list.json"], "list.json: expected a JSON object of names to texts"),
         (["run", "none.mlsql"], "none.mlsql: No such file"),
         (["run", "ok.mlsql", "--rows", "1001"], "1001 is not in the range"),
-        (["run", "ok.mlsql", "--conf", "spark"], "'spark' is no pair"),
+        (["run", "ok.mlsql", "--conf", "spark"], "'spark' is not a pair"),
         (["check", ""], "the name of a script is empty"),
         (["run", "ok.mlsql", "--master", "locl"], "'locl'; expected local[*], spark://host:7077, yarn"),
         (["run", "ok.mlsql", "--conf", "executor.memory=4g"], "'executor.memory' is no property of Spark"),
@@ -153,10 +153,10 @@ def test_storage_that_fails_has_its_own_exit_code(here: Path, capsys: Capture) -
     assert json.loads(capsys.readouterr().out)[0]["errors"][0]["kind"] == "StorageError"
 
 
-def test_a_mistake_of_our_own_is_a_sentence(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_reported_in_one_sentence(here: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlsql_runtime.cli.check.read_script", lambda path: 1 / 0)
     assert main(["check", "a.mlsql"]) == 70
-    assert capsys.readouterr().err.startswith("mlsql: ZeroDivisionError: division by zero; this is a mistake of mlsql")
+    assert capsys.readouterr().err.startswith("mlsql: ZeroDivisionError: division by zero; this is an error in mlsql")
     monkeypatch.setenv("MLSQL_DEBUG", "1")
     with pytest.raises(ZeroDivisionError):
         main(["check", "a.mlsql"])

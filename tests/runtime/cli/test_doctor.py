@@ -37,7 +37,7 @@ def test_what_is_wrong_is_listed_with_how_to_mend_it(tmp_path: Path) -> None:
     assert f"wrong: {sys.executable} on " in done.stdout
     assert "lacks no_such_module_4711, which train.py imports; install no_such_module_4711 there" in done.stdout
     assert f"wrong: {tmp_path}/gone is not visible on " in done.stdout
-    assert done.stdout.endswith("2 things to mend\n")
+    assert done.stdout.endswith("2 problems to solve\n")
 
 
 def test_without_java_nothing_is_started(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_another_java_than_spark_needs_is_named(tmp_path: Path) -> None:
     done = doctor(JAVA_HOME=str(tmp_path))
     assert done.returncode == 2
     assert f"wrong: Spark needs Java 17 or newer, and {tmp_path}/bin/java is 1.8.0_392; install one" in done.stdout
-    assert "1 thing to mend" in done.stdout
+    assert "1 problem to solve" in done.stdout
 
 
 def test_a_java_before_its_release_is_one(tmp_path: Path) -> None:

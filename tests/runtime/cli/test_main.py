@@ -11,7 +11,7 @@ import click
 import pytest
 
 from mlsql_runtime import __version__, errors
-from mlsql_runtime.cli.main import cli, exit_code, main
+from mlsql_runtime.cli.main import choose_exit_code, cli, main
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
@@ -41,7 +41,7 @@ def test_without_arguments_it_teaches(capsys: Capture) -> None:
     assert main([]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("Usage: mlsql [OPTIONS] COMMAND [ARGS]...\n")
-    assert "A first look" in out
+    assert "First steps" in out
     assert "Exit codes:" in out
     assert err == ""
     for name, *below in commands():
@@ -117,8 +117,8 @@ def test_a_wrong_command_line_ends_with_2_and_names_the_nearest(argv: list[str],
         (errors.JobFailed, 3),
     ],
 )
-def test_an_errors_class_is_the_exit_code(error: type[MLSQLError], code: int) -> None:
-    assert exit_code(error("x")) == code
+def test_an_errors_class_decides_the_exit_code(error: type[MLSQLError], code: int) -> None:
+    assert choose_exit_code(error("x")) == code
 
 
 def test_exit_codes_reach_the_shell(local_root: Location, publish: Callable[..., object], package: Callable[..., object]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mlsql_runtime.cli.output import cell, count_text, print_fields, print_heading, print_json, print_table, size_text
+from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json, print_table
 from mlsql_runtime.errors import FormatError
 from mlsql_runtime.result import Best
 
@@ -39,7 +39,8 @@ def on_terminal(columns: int, *table: Any) -> list[str]:
                 break
             read += piece
     assert process.wait(60) == 0, read
-    return read.decode().replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
+    lines = read.decode().replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines()
+    return [line.rstrip() for line in lines]
 
 
 def test_a_table_is_aligned_and_ends_its_lines_with_text(capsys: Capture) -> None:
@@ -82,8 +83,14 @@ def test_the_widest_column_gives_way_first() -> None:
     assert on_terminal(30, ("a", "b"), [("日" * 40, "b")])[1] == "日" * 13 + "…  b"
 
 
+def test_a_pipe_gets_no_colours(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    print_table(("a", "b"), [("[red]x[/red]", ":smile:"), ("https://example.com/1", 2)])
+    assert capsys.readouterr().out == "a                      b\n[red]x[/red]           :smile:\nhttps://example.com/1  2\n"
+
+
 def test_wide_letters_are_cut_where_they_end() -> None:
-    assert on_terminal(30, ("a",), [("日" * 1_000,)])[1] == "日" * 14 + "…"
+    assert on_terminal(30, ("a",), [("日" * 1_000,)])[1] == "日" * 14 + " …"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +107,7 @@ def test_wide_letters_are_cut_where_they_end() -> None:
     ],
 )
 def test_a_value_is_one_line_without_control_characters(value: Any, text: str) -> None:
-    assert cell(value) == text
+    assert format_value(value) == text
 
 
 @pytest.mark.parametrize(
@@ -117,11 +124,11 @@ def test_a_value_is_one_line_without_control_characters(value: Any, text: str) -
     ],
 )
 def test_sizes_are_for_people(size: int | None, text: str) -> None:
-    assert size_text(size) == text
+    assert format_size(size) == text
 
 
 def test_one_thing_is_no_things() -> None:
-    assert [count_text(count, "file") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
+    assert [format_count(count, "file") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 
 
 def test_fields_stand_below_each_other(capsys: Capture) -> None:

@@ -17,7 +17,7 @@ import pytest
 from broker import Broker
 from support.workbench import EXAMPLES, SAMPLE, SEED, TESTS, processes_with
 
-from mlsql_runtime.cli.who import who
+from mlsql_runtime.cli.process import current_user
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.history import read_history
 
@@ -58,7 +58,7 @@ def test_the_script_of_the_documentation(here: Path) -> None:
     found = json.loads(out)
     assert (found["train"][0]["version"], found["register"][0]["function"], found["save"]) == (1, "jack", [])
     (entry,) = read_history(Location.of(found["register"][0]["model_path"]), "jack").history
-    assert (entry.happened, entry.by) == ("registered", who())
+    assert (entry.happened, entry.by) == ("registered", current_user())
     assert found["table"] == {
         "table": "newdata",
         "columns": ["jack(features)"],

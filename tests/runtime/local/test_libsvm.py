@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.local.source import Source
-from mlsql_runtime.local.tables import check_width, hold_out, read_table
+from mlsql_runtime.local.arrow_tables import check_width, hold_out, read_table
+from mlsql_runtime.local.data_source import DataSource
 
 WRONG = {
     "zero": ("1 1:1\n1 0:1\n", ":2: indices should be one-based and in ascending order; found 0 after 0"),
@@ -33,14 +33,14 @@ def test_an_error_names_file_and_line(tmp_path: Path, text: str | bytes, message
     place = tmp_path / "x.txt"
     place.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError) as caught:
-        read_table(Source("--data", "libsvm", str(place)))
+        read_table(DataSource("--data", "libsvm", str(place)))
     assert caught.value.message.startswith(f"{place}{message}")
 
 
 def test_rows_of_many_files_have_one_width(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1 1:1\n")
     (tmp_path / "b").write_text("0\n2 7:0.5\n")
-    table = read_table(Source("--data", "libsvm", str(tmp_path)))
+    table = read_table(DataSource("--data", "libsvm", str(tmp_path)))
     check_width(table, "features")
     assert table.column("label").to_pylist() == [1.0, 0.0, 2.0]
     assert table.column("features").to_pylist() == [
@@ -52,6 +52,6 @@ def test_rows_of_many_files_have_one_width(tmp_path: Path) -> None:
 
 def test_held_out_rows_and_the_others_are_all_rows(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("".join(f"{n} 1:1\n" for n in range(1000)))
-    left, held = hold_out(read_table(Source("--data", "libsvm", str(tmp_path / "a"))), 0.25)
+    left, held = hold_out(read_table(DataSource("--data", "libsvm", str(tmp_path / "a"))), 0.25)
     assert 200 < held.num_rows < 300
     assert sorted(left.column("label").to_pylist() + held.column("label").to_pylist()) == list(map(float, range(1000)))

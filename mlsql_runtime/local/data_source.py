@@ -58,7 +58,7 @@ class DataFile:
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """A table in storage. ``what`` is the option that named it; ``format`` is in lower case."""
 
     what: str
@@ -85,14 +85,14 @@ class Source:
         return text == "true"
 
 
-def parse_source(text: str, what: str, options: Mapping[str, str]) -> Source:
+def parse_data_source(text: str, what: str, options: Mapping[str, str]) -> DataSource:
     """Read format.`path`, or a path whose ending tells the format.
 
     :raises InputError: when neither tells a format.
     """
     if "`" in text:
         ref = parse_table_ref(text, what)
-        return Source(what, ref.format.lower(), ref.path or "", options)
+        return DataSource(what, ref.format.lower(), ref.path or "", options)
     name = PurePosixPath(text.rstrip("/"))
     if name.suffix in (*COMPRESSIONS, *_OTHER_COMPRESSIONS):
         name = name.with_suffix("")
@@ -102,10 +102,10 @@ def parse_source(text: str, what: str, options: Mapping[str, str]) -> Source:
             f"say which it is, such as {what} 'libsvm.`{text}`'",
             path=text,
         )
-    return Source(what, ENDINGS[name.suffix.lower()], text, options)
+    return DataSource(what, ENDINGS[name.suffix.lower()], text, options)
 
 
-def check_options(source: Source) -> None:
+def check_options(source: DataSource) -> None:
     """Whether all options are ones that are read without Spark.
 
     :raises InputError: naming the first that is not.
@@ -118,7 +118,7 @@ def check_options(source: Source) -> None:
     _check_values(source)
 
 
-def _check_values(source: Source) -> None:
+def _check_values(source: DataSource) -> None:
     if source.format == "csv":
         for flag in ("header", "inferSchema"):
             source.flag(flag)
@@ -133,7 +133,7 @@ def _check_values(source: Source) -> None:
             raise InputError(f"--option vectorType={source.option('vectorType', '')}: expected sparse or dense")
 
 
-def find_files(source: Source) -> list[DataFile]:
+def find_files(source: DataSource) -> list[DataFile]:
     """The files of a path, a folder or a pattern, in the order of their names.
 
     Of a folder Spark passes over what begins with ``_`` or ``.``, and over folders in it.
@@ -155,7 +155,7 @@ def find_files(source: Source) -> list[DataFile]:
     return found
 
 
-def check_there(source: Source) -> None:
+def check_there(source: DataSource) -> None:
     """Whether there is anything for Spark to read, as far as the format reads files.
 
     :raises InputError: when there is not.
@@ -164,7 +164,7 @@ def check_there(source: Source) -> None:
         _matches(source)
 
 
-def _matches(source: Source) -> list[Location]:
+def _matches(source: DataSource) -> list[Location]:
     root = Location.of(source.path)
     if root.exists():
         return [root]

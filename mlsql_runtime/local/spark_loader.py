@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from mlsql_runtime.feed.files.export import ExportedTable
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.handlers.tables import load
-from mlsql_runtime.local.request import TABLE, VALIDATION, Request
-from mlsql_runtime.local.source import Source
+from mlsql_runtime.local.data_source import DataSource
+from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
 from mlsql_runtime.plan import Load, Plan
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage: Path) -> tuple[TableFiles, TableFiles | None]:
+def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, stage: Path) -> tuple[TableFiles, TableFiles | None]:
     """Load, check the columns, export: training and validation data as files in ``folder``.
 
     :param stage: a folder for what Spark writes; the caller removes it.
@@ -52,7 +52,7 @@ def bring_with_spark(request: Request, bundle: ScriptBundle, folder: Path, stage
         raise ours from (None if ours is error else error)
 
 
-def _load(name: str, source: Source) -> Load:
+def _load(name: str, source: DataSource) -> Load:
     path = Location.of(source.path).uri if source.path and "://" not in source.path else source.path
     return Load(table=name, format=source.format, path=path or None, options=source.options)
 

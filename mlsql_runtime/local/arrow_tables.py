@@ -15,17 +15,17 @@ from mlsql_runtime.feed.decoding.vectors import is_vector
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, encode_schema, one_width
 from mlsql_runtime.local.csv_lines import read_csv
+from mlsql_runtime.local.data_source import DataSource, find_files
 from mlsql_runtime.local.json_objects import read_json
 from mlsql_runtime.local.libsvm import primitive, read_libsvm
 from mlsql_runtime.local.parquet_files import read_parquet
-from mlsql_runtime.local.source import Source, find_files
 from mlsql_runtime.local.spark_types import session_zone
 from mlsql_runtime.local.texts import csv_lines, json_lines
 
 _LINES = 8192
 
 
-def read_table(source: Source) -> pa.Table:
+def read_table(source: DataSource) -> pa.Table:
     """All rows of a table, in memory.
 
     :raises DataError: when the files are not what the format says.

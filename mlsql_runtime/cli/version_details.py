@@ -1,0 +1,160 @@
+"""``mlsql models show``, ``mlsql models diff``: one version, and what differs between two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlsql_runtime.cli.options import VersionNumber, json_option, path_argument
+from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json, print_table
+
+if TYPE_CHECKING:
+    from mlsql_runtime.store.compare_versions import Compared, Comparison, Difference
+    from mlsql_runtime.store.summary import Meaning, VersionDetails
+
+
+@click.command(short_help="Details of one version.")
+@path_argument
+@click.argument("version", type=VersionNumber(), required=False, metavar="[VERSION]")
+@click.option("--log", "log", type=click.IntRange(min=0), metavar="GROUP", help="Print the kept log of a group instead.")
+@json_option
+def show(path: str, version: int | None, log: int | None, as_json: bool) -> None:
+    """Show one version: script, data, parameters, groups, files, functions.
+
+    Without VERSION, the newest complete one. For a failed version: the reason,
+    and the last lines that its groups printed.
+
+    \b
+    Example:
+      mlsql models show /models/spam 7 --log 0
+    """
+    from mlsql_runtime.store.summary import read_details, read_log
+    from mlsql_runtime.store.versions import look_into
+
+    contents = look_into(path)
+    if log is not None:
+        number = version or read_details(contents).version
+        text = read_log(contents, number, log)
+        if as_json:
+            print_json({"model_path": contents.root.uri, "version": number, "alg_index": log, "log": text})
+        else:
+            click.echo(text, nl=not text.endswith("\n"))
+        return
+    details = read_details(contents, version)
+    if as_json:
+        print_json(details)
+    else:
+        _print_details(details)
+
+
+_DATE_LABELS = {"complete": "published", "failed": "failed", "unfinished": "claimed", "unreadable": "published"}
+
+
+def _print_details(details: VersionDetails) -> None:
+    script, data, best, higher = details.script, details.data, details.best, details.greater_is_better
+    print_fields(
+        {
+            "model path": details.model_path,
+            "version": details.version,
+            "state": details.state,
+            f"{_DATE_LABELS[details.state]} (UTC)": details.created,
+            "job": details.job_id,
+            "reason": details.message,
+            "script": f"{script.name}, SHA-256 {script.sha256}" if script else None,
+            "best": f"group {best.alg_index}, score {format_value(best.score, 'none')}" if best else None,
+            "scores": None if higher is None else f"{'higher' if higher else 'lower'} is better",
+            "rows": f"{data.rows} for training, {data.validate_rows} held out" if data else None,
+            "features": f"{data.feature_column}, vectors of {data.feature_width}" if data and data.feature_width else None,
+            "functions": ", ".join(describe_functions(details.functions)) or "none",
+        }
+    )
+    for heading, values in (
+        ("columns", data.columns if data else {}),
+        ("parameters", details.parameters),
+        ("environment", details.environment),
+    ):
+        if values:
+            print_heading(heading)
+            print_fields(values, indent=2)
+    _print_groups(details)
+    if details.files:
+        print_heading(f"{format_count(len(details.files), 'file')}, {format_size(details.size)}")
+        print_table(("path", "size"), [(file.path, format_size(file.size)) for file in details.files], right=("size",), indent=2)
+
+
+def _print_groups(details: VersionDetails) -> None:
+    for fit in details.fits:
+        print_heading(f"group {fit.alg_index}: {fit.status}, score {format_value(fit.score, 'none')}, {fit.seconds:.1f} s")
+        fields = {
+            "message": fit.message,
+            "parameters": _join_pairs(fit.params, "="),
+            "metrics": _join_pairs(fit.metrics, "="),
+            "imported": _join_pairs(fit.packages, " "),
+        }
+        print_fields(fields, indent=2)
+        tail = details.tails.get(str(fit.alg_index), ())
+        if tail:
+            click.echo("  its last lines:")
+            for line in tail:
+                click.echo(f"    {format_value(line)}")
+
+
+def _join_pairs(values: Mapping[str, Any], equals: str) -> str | None:
+    return ", ".join(f"{name}{equals}{format_value(value, 'none')}" for name, value in values.items()) or None
+
+
+def describe_functions(pointers: Sequence[Meaning]) -> list[str]:
+    """Return ``jack (current)`` for each function that points to a version, ``jill (before)`` for each that pointed to it."""
+    current = {pointer.function for pointer in pointers if pointer.current}
+    before = {pointer.function for pointer in pointers} - current
+    return [f"{name} (current)" for name in sorted(current)] + [f"{name} (before)" for name in sorted(before)]
+
+
+@click.command(short_help="Differences between two versions.")
+@path_argument
+@click.argument("before", type=VersionNumber(), metavar="VERSION")
+@click.argument("after", type=VersionNumber(), metavar="VERSION")
+@json_option
+def diff(path: str, before: int, after: int, as_json: bool) -> None:
+    """Compare two versions: scores, script, parameters, data, groups, and
+    the packages that their scripts imported.
+
+    \b
+    Example:
+      mlsql models diff /models/spam 4 5
+    """
+    from mlsql_runtime.store.compare_versions import compare
+    from mlsql_runtime.store.versions import look_into
+
+    comparison = compare(look_into(path).root, before, after)
+    if as_json:
+        print_json(comparison)
+    else:
+        _print_comparison(comparison)
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    versions = (comparison.before, comparison.after)
+    print_fields(
+        {"model path": comparison.model_path, **{f"version {each.version}": _describe_version(each) for each in versions}}
+    )
+    click.echo()
+    if comparison.differences:
+        columns = ("about", "what", *(f"version {each.version}" for each in versions))
+        print_table(columns, map(_to_row, comparison.differences), cut="what")
+    else:
+        click.echo("nothing else differs: scores, script, parameters, data, groups and packages are the same")
+
+
+def _describe_version(version: Compared) -> str:
+    best = f"best is group {version.best.alg_index} with score {format_value(version.best.score, 'none')}"
+    return f"published {format_value(version.created)} (UTC) by {version.job_id}, {best}"
+
+
+def _to_row(difference: Difference) -> tuple[str, str, str, str]:
+    before, after = (format_value(value, "none") for value in (difference.before, difference.after))
+    if difference.name == "SHA-256":
+        before, after = (f"{text[:12]}…" if len(text) == 64 else text for text in (before, after))
+    return difference.about, difference.name, before, after
