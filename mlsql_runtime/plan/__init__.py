@@ -2,6 +2,10 @@
 
 from mlsql_runtime.plan.builtin import BUILTINS, choose_script, find_estimator_problems, get_builtin_name, to_builtin_path
 from mlsql_runtime.plan.document import PLAN_VERSION, SINGLE_ATTEMPT, Attempt, Plan, dump_plan, load_plan, with_author
+from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
+from mlsql_runtime.plan.names import is_identifier
+from mlsql_runtime.plan.predict import Predict
+from mlsql_runtime.plan.preflight import Preflight
 from mlsql_runtime.plan.python_env import (
     FUNCTION_PYTHON_HELP,
     MAX_SEED,
@@ -11,28 +15,14 @@ from mlsql_runtime.plan.python_env import (
     merge_archives,
     parse_requirements,
 )
+from mlsql_runtime.plan.register import Register
 from mlsql_runtime.plan.secrets import Secrets
 from mlsql_runtime.plan.spark_properties import check_property, is_secret
 from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, TopicUse
-from mlsql_runtime.plan.statements import (
-    MAX_SHOWN,
-    RESOURCE,
-    TEXT_FORMATS,
-    FileFeed,
-    FunctionRef,
-    KafkaFeed,
-    Load,
-    Predict,
-    Preflight,
-    Register,
-    Save,
-    Select,
-    Show,
-    Statement,
-    Train,
-    is_identifier,
-)
+from mlsql_runtime.plan.statements import Statement
 from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, format_option, parse_table_ref
+from mlsql_runtime.plan.tables import MAX_SHOWN, TEXT_FORMATS, FunctionRef, Load, Save, Select, Show
+from mlsql_runtime.plan.train import RESOURCE, Train
 
 __all__ = [
     "BUILTINS",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from mlsql_runtime.plan.python_env import PythonEnv
 
 if TYPE_CHECKING:
-    from mlsql_runtime.plan.statements import FunctionRef, KafkaFeed
+    from mlsql_runtime.plan.feeds import KafkaFeed
+    from mlsql_runtime.plan.tables import FunctionRef
 
 ScriptRole = Literal["train", "register", "predict"]
 

@@ -1,0 +1,161 @@
+"""The statements about tables: load, select, save, show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.names import require_identifier, require_text
+from mlsql_runtime.plan.statement_base import StatementBase
+from mlsql_runtime.plan.table_ref import FILE_FORMATS
+
+MAX_SHOWN = 1000  # rows that a result may carry
+TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load(StatementBase):
+    """``load <format>.`<path>` options … as <table>``: any Spark reader format; ``path`` is None for formats without one.
+
+    ``text`` are the data themselves, JSON lines or CSV, instead of a path (``jsonStr``, ``csvStr``).
+    """
+
+    tag: ClassVar[str] = "load"
+    table: str
+    format: str
+    path: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        require_identifier(self.table, "the name of a loaded table")
+        require_text(self.format, f"the format of table {self.table}")
+        if self.text is None:
+            return
+        if self.format not in TEXT_FORMATS:
+            raise InputError(f"table {self.table} is loaded from text as {self.format}; expected {' or '.join(TEXT_FORMATS)}")
+        if self.path is not None:
+            raise InputError(f"table {self.table} is loaded from text and from {self.path}; give one of them")
+
+    @property
+    def title(self) -> str:
+        return f"load {self.table}"
+
+    @property
+    def defines(self) -> str:
+        return self.table
+
+    @property
+    def reads_files(self) -> str | None:
+        is_file = self.path is not None and self.format.lower() in FILE_FORMATS and "{" not in self.path
+        return self.path if is_file else None
+
+    @property
+    def secret_values(self) -> Mapping[str, str]:
+        return self.options
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionRef:
+    """A registered function to make callable in SQL as ``name``: what is current for ``function`` under ``model_path``."""
+
+    name: str
+    model_path: str
+    function: str
+    function_version: int | None = None
+
+    def __post_init__(self) -> None:
+        require_identifier(self.name, "the SQL name of a function")
+        require_text(self.model_path, f"the model path of function {self.name}")
+        require_identifier(self.function, f"the function behind {self.name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Select(StatementBase):
+    """``select … as <table>``: Spark SQL, with registered functions made callable first."""
+
+    tag: ClassVar[str] = "select"
+    table: str
+    sql: str
+    functions: tuple[FunctionRef, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_identifier(self.table, "the name of a selected table")
+        require_text(self.sql, f"the SQL of table {self.table}")
+
+    @property
+    def title(self) -> str:
+        return f"select {self.table}"
+
+    @property
+    def defines(self) -> str:
+        return self.table
+
+    @property
+    def needs_functions(self) -> tuple[FunctionRef, ...]:
+        return self.functions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Save(StatementBase):
+    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format.
+
+    ``file_num`` is the number of files, per partition of ``partition_by`` at most; None leaves it to Spark.
+    """
+
+    tag: ClassVar[str] = "save"
+    table: str
+    format: str
+    path: str | None = None
+    mode: Literal["overwrite", "append", "errorIfExists", "ignore"] = "errorIfExists"
+    options: Mapping[str, str] = field(default_factory=dict)
+    partition_by: tuple[str, ...] = ()
+    file_num: int | None = None
+
+    def __post_init__(self) -> None:
+        require_identifier(self.table, "the table to save")
+        if self.file_num is not None and self.file_num < 1:
+            raise InputError(f"fileNum is {self.file_num}; expected a number of files of at least 1")
+        require_text(self.format, f"the format to save table {self.table} in")
+        if self.mode not in ("overwrite", "append", "errorIfExists", "ignore"):
+            raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")
+
+    @property
+    def title(self) -> str:
+        return f"save {self.table}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.table,)
+
+    @property
+    def writes_files(self) -> str | None:
+        return self.path
+
+    @property
+    def secret_values(self) -> Mapping[str, str]:
+        return self.options
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(StatementBase):
+    """Bring the first ``rows`` rows of a table back with the result. MLSQL shows the last table of a script so."""
+
+    tag: ClassVar[str] = "show"
+    table: str
+    rows: int = 20
+
+    def __post_init__(self) -> None:
+        require_identifier(self.table, "the table to show")
+        if not 1 <= self.rows <= MAX_SHOWN:
+            raise InputError(f"{self.rows} rows are to be shown; expected 1 to {MAX_SHOWN}")
+
+    @property
+    def title(self) -> str:
+        return f"show {self.table}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.table,)
