@@ -72,9 +72,9 @@ class Bench:
         self._count += 1
         topic = f"{self.name}-{self._count}"
         with open_admin(self.settings) as admin:
-            create_topic(admin, self.settings, topic, partitions=PARTITIONS, configs={"max.message.bytes": str(8 << 20)})
+            create_topic(admin, topic, partitions=PARTITIONS, configs={"max.message.bytes": str(8 << 20)})
             if self._count > 1:
-                delete_topics(admin, self.settings, [f"{self.name}-{self._count - 1}"])
+                delete_topics(admin, [f"{self.name}-{self._count - 1}"])
         return topic
 
     def send_ours(self, topic: str) -> list[SentPartition]:
@@ -159,7 +159,7 @@ def reading(bench: Bench) -> tuple[dict[str, Timed], float]:
     topic, raw_topic, pickled_topic = bench.new_topic(), f"{bench.name}-raw", f"{bench.name}-pickled"
     with open_admin(bench.settings) as admin:
         for name in (raw_topic, pickled_topic):
-            create_topic(admin, bench.settings, name, partitions=PARTITIONS)
+            create_topic(admin, name, partitions=PARTITIONS)
     parts = bench.send_ours(topic)
     bench.send_raw(raw_topic)
     bench.send_pickled(pickled_topic)

@@ -1,1 +1,1 @@
-"""Apache Kafka as this project uses it: settings, clients whose errors explain themselves, topics, groups."""
+"""Apache Kafka: settings, clients that say why they cannot connect, topics, consumer groups and the topic of a training run."""

@@ -1,6 +1,6 @@
-"""What a Kafka cluster answers about its topics, groups and brokers, as values that cannot change under one's hands.
+"""Descriptions of a cluster, its topics and its consumer groups, as immutable values.
 
-:func:`plain` makes JSON values of each of them, for an XCom for example.
+:func:`plain` turns each of them into JSON values, for an XCom for example.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
+from mlsql_runtime.kafka.clients import Admin
+
 
 def plain(fact: Any) -> Any:
-    """A fact, or several of them, as lists, dicts, texts and numbers."""
+    """Return a description, or several, as lists, dicts, strings and numbers."""
     if is_dataclass(fact) and not isinstance(fact, type):
         return plain(asdict(fact))
     if isinstance(fact, Mapping):
@@ -21,9 +23,9 @@ def plain(fact: Any) -> Any:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition. ``leader`` is None while it has none, and so are its offsets then.
+    """One partition of a topic. A partition without a leader has no offsets: the three fields are None.
 
-    Brokers are given by their id. ``begin`` is the offset of the oldest record kept, ``end`` the one the next record gets.
+    Brokers are given by their id. ``begin`` is the offset of the oldest record, ``end`` the offset of the next record.
     """
 
     partition: int
@@ -33,10 +35,14 @@ class Partition:
     begin: int | None
     end: int | None
 
+    @property
+    def records(self) -> int:
+        return 0 if self.begin is None or self.end is None else self.end - self.begin
+
 
 @dataclass(frozen=True)
 class Config:
-    """One setting of a topic; ``value`` is None when the broker keeps it secret.
+    """One config of a topic; ``value`` is None when the broker keeps it secret.
 
     ``source`` is Kafka's word for where the value comes from; ``is_default`` means that it was not set on this topic.
     """
@@ -48,7 +54,7 @@ class Config:
 
 @dataclass(frozen=True)
 class TopicDescription:
-    """A topic; ``configs`` are all of its settings by their Kafka names, such as ``retention.ms``."""
+    """A topic; ``configs`` are all of its configs by their Kafka names, such as ``retention.ms``."""
 
     name: str
     partitions: tuple[Partition, ...]
@@ -61,18 +67,18 @@ class TopicDescription:
 
     @property
     def records(self) -> int:
-        """Offsets between begin and end of all partitions. Compaction and transactions leave gaps: there are no more records."""
-        return sum(each.end - each.begin for each in self.partitions if each.end is not None and each.begin is not None)
+        """The offsets between begin and end of all partitions: an upper bound, since compaction and transactions leave gaps."""
+        return sum(each.records for each in self.partitions)
 
     @property
     def changed(self) -> dict[str, str | None]:
-        """The settings that were set on this topic, and their values."""
+        """The configs that were set on this topic, and their values."""
         return {name: config.value for name, config in self.configs.items() if not config.is_default}
 
 
 @dataclass(frozen=True)
 class Member:
-    """One consumer of a group, and the partitions that it reads now, as (topic, partition)."""
+    """One consumer of a group, and the partitions that it reads, as (topic, partition)."""
 
     member_id: str
     client_id: str
@@ -82,7 +88,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """A group as listed. ``state`` is Kafka's word: Stable, Empty, PreparingRebalance …; ``coordinator`` is a broker's id."""
+    """A group in a list. ``state`` is Kafka's word: Stable, Empty, PreparingRebalance …; ``coordinator`` is a broker's id."""
 
     group: str
     state: str
@@ -91,13 +97,9 @@ class Group:
 
 
 @dataclass(frozen=True)
-class GroupDescription:
-    """A group. ``members`` is None when it uses Kafka's newer group protocol, whose members cannot be asked for here."""
+class GroupDescription(Group):
+    """A group and its members; None when it uses Kafka's newer group protocol, for which kafka-python has no request."""
 
-    group: str
-    state: str
-    kind: str
-    coordinator: int
     members: tuple[Member, ...] | None
 
 
@@ -112,7 +114,7 @@ class CommittedOffset:
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """How far a group is behind in a partition, in offsets. Without a committed offset the whole partition counts."""
+    """The lag of a group in one partition, in offsets. Without a committed offset, the whole partition counts."""
 
     topic: str
     partition: int
@@ -123,7 +125,7 @@ class PartitionLag:
 
 @dataclass(frozen=True)
 class GroupLag:
-    """How far a group is behind."""
+    """The lag of a group in all partitions of its topics."""
 
     group: str
     partitions: tuple[PartitionLag, ...]
@@ -135,7 +137,7 @@ class GroupLag:
 
 @dataclass(frozen=True)
 class OffsetChange:
-    """A committed offset before (None: there was none) and after a reset."""
+    """A committed offset before a reset, None when there was none, and after it."""
 
     topic: str
     partition: int
@@ -145,7 +147,7 @@ class OffsetChange:
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker as it tells clients to reach it."""
+    """A broker, with the address that it advertises to clients."""
 
     broker: int
     host: str
@@ -155,10 +157,26 @@ class Broker:
 
 @dataclass(frozen=True)
 class ClusterDescription:
-    """A cluster. ``version`` is Kafka's, as far as the requests that the cluster knows tell it; ``features`` are their levels."""
+    """A cluster. ``version`` is Kafka's, derived from the requests that the broker knows; ``features`` are levels by name."""
 
     cluster_id: str
     controller: int
     brokers: tuple[Broker, ...]
     version: str
     features: Mapping[str, int]
+
+
+def describe_cluster(admin: Admin) -> ClusterDescription:
+    """Return brokers, controller, version and features of the cluster. Every client that can connect is authorized."""
+    with admin.wrap_errors("describe the cluster"):
+        raw = admin.client.describe_cluster()
+        brokers = sorted(raw["brokers"], key=lambda broker: broker["broker_id"])
+        version = admin.client.get_broker_version_data(brokers[0]["broker_id"]).broker_version_str
+        features = admin.client.describe_features()
+    return ClusterDescription(
+        cluster_id=raw["cluster_id"],
+        controller=raw["controller_id"],
+        brokers=tuple(Broker(each["broker_id"], each["host"], each["port"], each["rack"]) for each in brokers),
+        version=version,
+        features={name: each["finalized"][1] for name, each in sorted(features.items()) if "finalized" in each},
+    )

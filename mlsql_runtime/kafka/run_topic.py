@@ -1,33 +1,33 @@
-"""The topic of one training run: its name, its settings, and that nothing of it is left."""
+"""The topic of one training run, and the consumer groups of its readers: create the topic, remove all of them."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from secrets import token_hex
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import log
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.groups import delete_groups
 from mlsql_runtime.kafka.settings import KafkaSettings
-from mlsql_runtime.kafka.topics import create_topic, delete_topics, topics_with_prefix
+from mlsql_runtime.kafka.topics import create_topic, delete_topics, list_topics
 from mlsql_runtime.plan import KafkaFeed, Secrets
 
-MAX_PARTITIONS = 12  # as a default; more do not make one broker faster
+MAX_PARTITIONS = 12  # of the default number; more do not make one broker faster
 MAX_BYTES = "max.message.bytes"
 _CONFIGS = {
     "cleanup.policy": "delete",
-    "retention.ms": str(24 * 3600 * 1000),  # should nobody be left to delete the topic
+    "retention.ms": str(24 * 3600 * 1000),  # in case nothing is left that could delete the topic
     MAX_BYTES: str(8 << 20),
 }
 
 
 @dataclass(frozen=True)
 class Owner:
-    """The training that topics and groups belong to; retries of a job are the same one. ``groups`` is how many read."""
+    """The training that topics and groups belong to; all tries of a job share it. ``groups`` is the number of fit groups."""
 
     job_id: str
     model_path: str
@@ -40,7 +40,7 @@ class Owner:
 
 @dataclass(frozen=True)
 class RunTopic:
-    """``run`` names the run in every record; readers' groups are named ``<group>_<algIndex>``."""
+    """A run's topic. Every record names ``run``; the readers' groups are named ``<group>_<algIndex>``."""
 
     name: str
     run: str
@@ -49,22 +49,21 @@ class RunTopic:
     max_bytes: int
 
 
-def settings_of(feed: KafkaFeed, private: Secrets) -> KafkaSettings:
-    """The client's settings: the plan's, and those in the job's secrets."""
+def client_settings(feed: KafkaFeed, secrets: Secrets) -> KafkaSettings:
+    """Return the settings of the plan together with those among the job's secrets."""
     if feed.secrets is None:
         return KafkaSettings(feed.settings)
-    if feed.secrets not in private.kafka:
+    if feed.secrets not in secrets.kafka:
         raise InputError(f"the job has no secrets of the Kafka connection '{feed.secrets}'; submit the plan with them")
-    return KafkaSettings({**feed.settings, **private.kafka[feed.secrets]})
+    return KafkaSettings({**feed.settings, **secrets.kafka[feed.secrets]})
 
 
 def check_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
-    """Have the brokers check whether the topic could be created, and create nothing."""
+    """Have the brokers check whether the topic could be created, without creating it."""
     with open_admin(settings) as admin:
         create_topic(
             admin,
-            settings,
-            _prefix(feed, owner) + "check",
+            _topic_prefix(feed, owner) + "check",
             partitions=feed.partitions or 1,
             replication_factor=feed.replication_factor or -1,
             configs=_configs(feed),
@@ -74,14 +73,14 @@ def check_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
 
 @contextmanager
 def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelism: int) -> Iterator[RunTopic]:
-    """Create the run's topic; delete it, unless ``feed.keep``, and the groups of its readers at the end."""
-    try_to_remove_run(feed, settings, owner)  # of an attempt that nobody could clean up after
+    """Create the run's topic. At the end, delete it unless ``feed.keep``, and delete the groups of its readers."""
+    try_to_remove_run(feed, settings, owner)  # of an earlier try whose worker and brokers were lost
     configs = _configs(feed)
-    run = secrets.token_hex(4)
+    run = token_hex(4)
     topic = RunTopic(
-        name=_prefix(feed, owner) + run,
+        name=_topic_prefix(feed, owner) + run,
         run=run,
-        group=group_of(feed, owner),
+        group=group_prefix(feed, owner),
         partitions=feed.partitions or max(1, min(parallelism, MAX_PARTITIONS)),
         max_bytes=int(configs[MAX_BYTES]),
     )
@@ -89,7 +88,6 @@ def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelis
         with open_admin(settings) as admin:
             create_topic(
                 admin,
-                settings,
                 topic.name,
                 partitions=topic.partitions,
                 replication_factor=feed.replication_factor or -1,
@@ -102,29 +100,29 @@ def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelis
         try_to_remove_run(feed, settings, owner)
 
 
-def group_of(feed: KafkaFeed, owner: Owner) -> str:
-    """What the names of the readers' groups begin with."""
+def group_prefix(feed: KafkaFeed, owner: Owner) -> str:
+    """Return the prefix of the names of the readers' groups."""
     return f"{feed.group or feed.topic}_{owner.digest}"
 
 
 def try_to_remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
-    """:func:`remove_run`; that it fails is told, and is no reason to lose a model."""
+    """Do :func:`remove_run`, and log a failure instead of raising it: the model must not be lost to it."""
     try:
         remove_run(feed, settings, owner)
     except Exception as error:  # of kafka-python, too
-        log(f"kafka: topics and groups with {owner.digest} in their names may be left, remove them by hand: {error}")
+        log(f"kafka: topics and groups with {owner.digest} in their names may be left; remove them by hand: {error}")
 
 
 def remove_run(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
-    """Delete every topic that this job made for the feed and shall not keep, and the groups of its readers."""
-    group = group_of(feed, owner)
+    """Delete every topic that this job created for the feed, unless it is kept, and the groups of its readers."""
+    group = group_prefix(feed, owner)
     with open_admin(settings) as admin:
         if not feed.reuse and not feed.keep:
-            delete_topics(admin, settings, topics_with_prefix(admin, settings, _prefix(feed, owner)))
-        delete_groups(admin, settings, [f"{group}_{index}" for index in range(owner.groups)])
+            delete_topics(admin, list_topics(admin, _topic_prefix(feed, owner)))
+        delete_groups(admin, [f"{group}_{index}" for index in range(owner.groups)])
 
 
-def _prefix(feed: KafkaFeed, owner: Owner) -> str:
+def _topic_prefix(feed: KafkaFeed, owner: Owner) -> str:
     return f"{feed.topic}_{owner.digest}-"
 
 

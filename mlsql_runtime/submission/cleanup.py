@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from mlsql_runtime.kafka.run_topic import Owner, remove_run, settings_of
+from mlsql_runtime.kafka.run_topic import Owner, client_settings, remove_run
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.store.staging import remove_stagings
 from mlsql_runtime.store.versions import open_model_path
@@ -34,6 +34,6 @@ def remove_topics(plan: Plan, secrets: Secrets) -> None:
         if (topic := statement.topic) is not None:
             owner = Owner(plan.job_id, topic.model_path, topic.readers)
             try:
-                remove_run(topic.feed, settings_of(topic.feed, secrets), owner)
+                remove_run(topic.feed, client_settings(topic.feed, secrets), owner)
             except Exception as error:  # of kafka-python, too
                 _log.warning("The run's topic or groups may be left, remove them by hand: %s", error)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
-from mlsql_runtime.kafka.run_topic import Owner, check_topic, settings_of
+from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings
 from mlsql_runtime.plan import Plan, ScriptUse, Secrets, Statement, TopicUse
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
@@ -152,7 +152,7 @@ def _check_resources(resources: Mapping[str, str], is_local: bool) -> None:
 
 
 def _check_topic(topic: TopicUse, job_id: str, secrets: Secrets) -> None:
-    settings = settings_of(topic.feed, secrets)
+    settings = client_settings(topic.feed, secrets)
     if topic.feed.reuse:
         from mlsql_runtime.feed.topic.receive import current_range  # with Arrow and NumPy, which no other check needs
 

@@ -14,7 +14,7 @@ from mlsql_runtime.feed.files.export import PARQUET, ExportedTable, export
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, arrow_schema
 from mlsql_runtime.feed.topic.scan import scan_topic
 from mlsql_runtime.feed.topic.send import SendTarget, SentTable, send
-from mlsql_runtime.kafka.run_topic import Owner, group_of, run_topic, settings_of, try_to_remove_run
+from mlsql_runtime.kafka.run_topic import Owner, client_settings, group_prefix, run_topic, try_to_remove_run
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -120,7 +120,7 @@ def _earlier_validation(earlier: Data) -> ExportedTable | None:
 
 @contextmanager
 def _sent(statement: Train, feed: KafkaFeed, context: RunContext, stage: Location) -> Iterator[TrainingData]:
-    settings, parallelism = settings_of(feed, context.secrets), context.spark.sparkContext.defaultParallelism
+    settings, parallelism = client_settings(feed, context.secrets), context.spark.sparkContext.defaultParallelism
     with run_topic(feed, settings, _owner(statement, context), parallelism) as topic:
         target = SendTarget(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
         yield _move(statement, context, stage, lambda df, feature: send(df, target, topic.group, feature))
@@ -128,10 +128,10 @@ def _sent(statement: Train, feed: KafkaFeed, context: RunContext, stage: Locatio
 
 @contextmanager
 def _reused(statement: Train, feed: KafkaFeed, context: RunContext, stage: Location) -> Iterator[TrainingData]:
-    settings = settings_of(feed, context.secrets)
+    settings = client_settings(feed, context.secrets)
     wanted = statement.fit_params[0].get("inputCol", "features")
     try:
-        table = scan_topic(settings, feed.topic, group_of(feed, _owner(statement, context)), wanted)
+        table = scan_topic(settings, feed.topic, group_prefix(feed, _owner(statement, context)), wanted)
         yield TrainingData(table, _validation(statement, context, stage), feature_column(statement, table.facts.columns))
     finally:
         try_to_remove_run(feed, settings, _owner(statement, context))

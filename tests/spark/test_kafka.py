@@ -58,8 +58,8 @@ def names(kafka_settings: KafkaSettings) -> Any:
 
     def look() -> tuple[set[str], set[str]]:
         with open_admin(kafka_settings) as admin:
-            topics = {name for name in admin.list_topics() if not name.startswith("__")}
-            return topics, {group["group_id"] for group in admin.list_groups()}
+            topics = {name for name in admin.client.list_topics() if not name.startswith("__")}
+            return topics, {group["group_id"] for group in admin.client.list_groups()}
 
     return look
 
@@ -198,14 +198,14 @@ def test_a_kept_topic_can_be_trained_from_again(
     assert dict(second.fits[0].metrics) == dict(first.fits[0].metrics)
     assert names() == (before[0] | {topic}, before[1])
     with open_admin(kafka_settings) as admin:
-        delete_topics(admin, kafka_settings, [topic])
+        delete_topics(admin, [topic])
 
 
 def test_a_topic_of_another_producer_is_trained_from_and_left_as_it_is(
     run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, names: Any
 ) -> None:
     with open_admin(kafka_settings) as admin:
-        create_topic(admin, kafka_settings, "events", partitions=3)
+        create_topic(admin, "events", partitions=3)
     before = names()
     with open_producer(kafka_settings) as producer:
         for number in range(100):
@@ -228,7 +228,7 @@ mlsql_model.sk_save_model(1)
     )
     assert "topic 'events' has no column 'x'" in (missing.error or {})["message"]
     with open_admin(kafka_settings) as admin:
-        delete_topics(admin, kafka_settings, ["events"])
+        delete_topics(admin, ["events"])
 
 
 ODD = """

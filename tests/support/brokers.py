@@ -8,7 +8,7 @@ from typing import Any
 
 from broker import PASSWORDS, Broker
 
-from mlsql_runtime.kafka.settings import KafkaSettings, layered, parse_settings
+from mlsql_runtime.kafka.settings import KafkaSettings, merge_options, parse_settings
 
 
 def secure_options(broker: Broker, user: str = "admin") -> dict[str, Any]:
@@ -25,7 +25,7 @@ def secure_options(broker: Broker, user: str = "admin") -> dict[str, Any]:
 
 def secure(broker: Broker, user: str = "admin", **changes: Any) -> KafkaSettings:
     """Checked settings for the secure listener; a change to None takes a setting away."""
-    return parse_settings(layered(secure_options(broker, user), changes), "the test broker")
+    return parse_settings(merge_options(secure_options(broker, user), changes), "the test broker")
 
 
 def advertising(broker: Broker, port: int) -> str:

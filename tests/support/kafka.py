@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.groups import list_groups
-from mlsql_runtime.kafka.topics import topics_with_prefix
+from mlsql_runtime.kafka.topics import list_topics
 
 if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
@@ -15,5 +15,5 @@ if TYPE_CHECKING:
 def names_with(settings: KafkaSettings, prefix: str) -> list[str]:
     """Topics and groups whose names begin so."""
     with open_admin(settings) as admin:
-        groups = [group.group for group in list_groups(admin, settings) if group.group.startswith(prefix)]
-        return [*topics_with_prefix(admin, settings, prefix), *groups]
+        groups = [group.group for group in list_groups(admin) if group.group.startswith(prefix)]
+        return [*list_topics(admin, prefix), *groups]

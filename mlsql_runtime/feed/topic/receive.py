@@ -15,7 +15,7 @@ from mlsql_runtime.errors import DataError, InputError, IntegrityError, KafkaUna
 from mlsql_runtime.feed.decoding.json_lines import read_json_text
 from mlsql_runtime.feed.topic import records as messages
 from mlsql_runtime.feed.topic.table import SentPartition
-from mlsql_runtime.kafka.client_errors import explained
+from mlsql_runtime.kafka.client_errors import wrap_errors
 from mlsql_runtime.kafka.clients import open_consumer
 from mlsql_runtime.kafka.settings import KafkaSettings
 
@@ -48,7 +48,7 @@ def current_range(settings: KafkaSettings, topic: str) -> TopicRange:
     """
     from kafka import TopicPartition
 
-    with open_consumer(settings, isolation_level="read_committed") as consumer, explained(settings, f"look at topic {topic}"):
+    with open_consumer(settings, isolation_level="read_committed") as consumer, wrap_errors(settings, f"look at topic {topic}"):
         numbers = consumer.partitions_for_topic(topic)
         if not numbers:
             raise InputError(f"there is no topic {topic} on {settings.servers} that this client may read", topic=topic)
@@ -136,12 +136,12 @@ def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes],
 
 def records_of(settings: KafkaSettings, span: TopicRange, group: str | None) -> Iterator[ConsumerRecord]:
     """Every record of the span, one topic partition after the other; ``group`` shows how far that is."""
-    fetch = {"fetch_max_bytes": 2 * FETCH_BYTES, "max_partition_fetch_bytes": FETCH_BYTES} | settings.consumer()
+    fetch = {"fetch_max_bytes": 2 * FETCH_BYTES, "max_partition_fetch_bytes": FETCH_BYTES} | settings.consumer_arguments()
     if "retry_backoff_ms" not in settings.values:
         fetch["retry_backoff_ms"] = BACKOFF_MS
     with (
         open_consumer(settings, group_id=group, isolation_level="read_committed", **fetch) as consumer,
-        explained(settings, f"read topic {span.topic}"),
+        wrap_errors(settings, f"read topic {span.topic}"),
         _complete(span.topic),
     ):
         commits = _Commits(consumer) if group is not None else None

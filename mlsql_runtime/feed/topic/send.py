@@ -25,7 +25,7 @@ from mlsql_runtime.feed.topic import records as messages
 from mlsql_runtime.feed.topic.receive import TopicRange
 from mlsql_runtime.feed.topic.records import RECORD_BYTES, RecordOrigin
 from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
-from mlsql_runtime.kafka.client_errors import explained
+from mlsql_runtime.kafka.client_errors import wrap_errors
 from mlsql_runtime.kafka.clients import open_producer
 from mlsql_runtime.kafka.settings import KafkaSettings
 
@@ -169,7 +169,7 @@ def deliver(
         return  # an empty partition asks no broker
     under_way: deque[tuple[Future[Any], RecordOrigin]] = deque()
     settings = target.settings
-    with _producer(target) as producer, explained(settings, f"send to topic {target.topic}"):
+    with _producer(target) as producer, wrap_errors(settings, f"send to topic {target.topic}"):
         for sequence, (content, rows) in enumerate(chain([first], encoded)):
             if len(content) > target.max_bytes - OVERHEAD:
                 raise KafkaRefused(
@@ -188,7 +188,7 @@ def deliver(
 def send_manifest(target: SendTarget, manifest: FeedManifest) -> None:
     """End the feed: say which of its records count."""
     content = codec.dumps(manifest).encode()
-    with _producer(target) as producer, explained(target.settings, f"send the manifest to topic {target.topic}"):
+    with _producer(target) as producer, wrap_errors(target.settings, f"send the manifest to topic {target.topic}"):
         future = producer.send(target.topic, content, partition=0, headers=messages.manifest_headers())
         future.get(timeout=target.settings.stall_seconds + 5)
 

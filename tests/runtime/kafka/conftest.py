@@ -34,7 +34,7 @@ def topic(admin: Any, kafka_settings: KafkaSettings, name: str) -> Make:
     """
 
     def make(*records: int, **more: Any) -> str:
-        create_topic(admin, kafka_settings, name, partitions=len(records), **more)
+        create_topic(admin, name, partitions=len(records), **more)
         if any(records):
             with open_producer(kafka_settings) as producer:
                 for partition, count in enumerate(records):

@@ -11,12 +11,12 @@ from broker import Broker
 from support.brokers import secure
 
 from mlsql_runtime.errors import InputError, KafkaRefused
-from mlsql_runtime.kafka import group_offsets, groups, topic_changes, topics
+from mlsql_runtime.kafka import groups, topics
 from mlsql_runtime.kafka.clients import open_admin
 from mlsql_runtime.kafka.settings import KafkaSettings
 
 Make = Callable[..., str]
-Ask = Callable[[Any, KafkaSettings, str], Any]
+Ask = Callable[[Any, str], Any]
 
 
 def grant(admin: Any, name: str, permissions: str) -> None:
@@ -33,15 +33,15 @@ def grant(admin: Any, name: str, permissions: str) -> None:
         )
         for kind, operation in (each.split(": ") for each in permissions.split(", "))
     ]
-    assert not admin.create_acls(acls)["failed"]
+    assert not admin.client.create_acls(acls)["failed"]
 
 
-def patiently(ask: Ask, admin: Any, settings: KafkaSettings, name: str) -> Any:
+def patiently(ask: Ask, admin: Any, name: str) -> Any:
     """A broker learns of an ACL a moment after it is made."""
     deadline = time.monotonic() + 10
     while True:
         try:
-            return ask(admin, settings, name)
+            return ask(admin, name)
         except (KafkaRefused, InputError):
             if time.monotonic() > deadline:
                 raise
@@ -53,39 +53,39 @@ def patiently(ask: Ask, admin: Any, settings: KafkaSettings, name: str) -> Any:
     [
         ("topic: Describe, topic: Describe_Configs", topics.describe_topic),
         ("topic: Describe", topics.wait_for_topic),
-        ("topic: Alter_Configs", lambda admin, to, name: topic_changes.alter_configs(admin, to, name, {"retention.ms": "5"})),
-        ("topic: Describe, topic: Alter_Configs", lambda admin, to, name: topic_changes.reset_configs(admin, to, name)),
-        ("topic: Alter", lambda admin, to, name: topic_changes.add_partitions(admin, to, name, 2)),
+        ("topic: Alter_Configs", lambda admin, name: topics.alter_configs(admin, name, {"retention.ms": "5"})),
+        ("topic: Describe, topic: Alter_Configs", lambda admin, name: topics.reset_configs(admin, name)),
+        ("topic: Alter", lambda admin, name: topics.add_partitions(admin, name, 2)),
         (
             "topic: Describe, topic: Describe_Configs",
-            lambda admin, to, name: topic_changes.ensure_topic(admin, to, name, configs={"segment.ms": "7"}),
+            lambda admin, name: topics.create_topic(admin, name, configs={"segment.ms": "7"}, exist_ok=True),
         ),
         ("group: Describe", groups.describe_group),
         ("group: Describe, topic: Describe", groups.group_lag),
-        ("group: Read, topic: Read", lambda admin, to, name: group_offsets.reset_offsets(admin, to, name, "latest", topics=name)),
+        ("group: Read, topic: Read", lambda admin, name: groups.reset_offsets(admin, name, "latest", topics=name)),
     ],
 )
 def test_enough_for_what_is_there(
     admin: Any, kafka_settings: KafkaSettings, broker: Broker, topic: Make, permissions: str, ask: Ask
 ) -> None:
     name = topic(0, configs={"segment.ms": "7"})
-    group_offsets.reset_offsets(admin, kafka_settings, name, "earliest", topics=name)
+    groups.reset_offsets(admin, name, "earliest", topics=name)
     grant(admin, name, permissions)
     settings = secure(broker, "guest")
     with open_admin(settings) as guest:
-        patiently(ask, guest, settings, name)
+        patiently(ask, guest, name)
 
 
 def test_enough_to_create_and_to_delete(admin: Any, kafka_settings: KafkaSettings, broker: Broker, name: str) -> None:
     settings = secure(broker, "guest")
     with open_admin(settings) as guest:
         grant(admin, name, "topic: Create, topic: Describe")
-        patiently(topics.create_topic, guest, settings, name)
-        group_offsets.reset_offsets(admin, kafka_settings, name, "earliest", topics=name)
+        patiently(topics.create_topic, guest, name)
+        groups.reset_offsets(admin, name, "earliest", topics=name)
         grant(admin, name, "group: Delete, topic: Read")
-        gone = patiently(lambda client, to, each: group_offsets.delete_offsets(client, to, each, each), guest, settings, name)
+        gone = patiently(lambda client, each: groups.delete_offsets(client, each, each), guest, name)
         assert gone == ((name, 0),)
-        group_offsets.reset_offsets(admin, kafka_settings, name, "earliest", topics=name)
-        assert patiently(groups.delete_groups, guest, settings, name) == (name,)
+        groups.reset_offsets(admin, name, "earliest", topics=name)
+        assert patiently(groups.delete_groups, guest, name) == (name,)
         grant(admin, name, "topic: Delete")
-        assert patiently(topics.delete_topics, guest, settings, name) == (name,)
+        assert patiently(topics.delete_topics, guest, name) == (name,)

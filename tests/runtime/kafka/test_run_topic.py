@@ -19,7 +19,7 @@ from mlsql_runtime.feed.topic.scan import scan_topic
 from mlsql_runtime.feed.topic.send import SendTarget, deliver
 from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.clients import open_admin, open_producer
-from mlsql_runtime.kafka.run_topic import Owner, check_topic, group_of, remove_run, run_topic, settings_of
+from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings, group_prefix, remove_run, run_topic
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics, describe_topic
 from mlsql_runtime.plan import KafkaFeed, Secrets
@@ -34,7 +34,7 @@ def feed_of(settings: KafkaSettings, topic: str, **fields: Any) -> KafkaFeed:
 def test_the_topic_is_as_asked_while_the_run_lasts(kafka_settings: KafkaSettings) -> None:
     feed = feed_of(kafka_settings, "run-a", partitions=3, topic_configs={"retention.ms": "60000"})
     with run_topic(feed, kafka_settings, Owner("job", "/m", 2), parallelism=8) as topic, open_admin(kafka_settings) as admin:
-        found = describe_topic(admin, kafka_settings, topic.name)
+        found = describe_topic(admin, topic.name)
         assert (len(found.partitions), topic.max_bytes) == (3, 8 << 20)
         assert found.changed == {"retention.ms": "60000", "max.message.bytes": str(8 << 20), "cleanup.policy": "delete"}
     assert names_with(kafka_settings, "run-a") == []
@@ -70,11 +70,11 @@ def test_checking_makes_no_topic(kafka_settings: KafkaSettings) -> None:
 
 def test_secrets_are_found_by_their_name(kafka_settings: KafkaSettings) -> None:
     feed = feed_of(kafka_settings, "t", secrets="mine")
-    found = settings_of(feed, Secrets(kafka={"mine": {"sasl_plain_password": "hush"}}))
+    found = client_settings(feed, Secrets(kafka={"mine": {"sasl_plain_password": "hush"}}))
     assert found.values == {**kafka_settings.values, "sasl_plain_password": "hush"}
     assert "hush" not in repr(found)
     with pytest.raises(InputError, match="no secrets of the Kafka connection 'mine'"):
-        settings_of(feed, Secrets())
+        client_settings(feed, Secrets())
 
 
 @pytest.fixture
@@ -90,10 +90,10 @@ def allow(kafka_settings: KafkaSettings) -> Iterator[Callable[..., None]]:
                 pattern = ResourcePattern(ResourceType[kind.upper()], prefix, ACLResourcePatternType.PREFIXED)
                 each = [ACL("User:guest", "*", ACLOperation[o.upper()], ACLPermissionType.ALLOW, pattern) for o in names.split()]
                 made.extend(each)
-                assert not admin.create_acls(each)["failed"]
+                assert not admin.client.create_acls(each)["failed"]
 
         yield add
-        admin.delete_acls(made)
+        admin.client.delete_acls(made)
 
 
 def test_the_documented_permissions_are_enough_to_reuse_a_topic(
@@ -102,17 +102,17 @@ def test_the_documented_permissions_are_enough_to_reuse_a_topic(
     settings = secure(broker, "guest")
     feed = feed_of(settings, "run-events", group="run-readers", reuse=True)
     with open_admin(kafka_settings) as admin:
-        create_topic(admin, kafka_settings, "run-events")
+        create_topic(admin, "run-events")
         with open_producer(kafka_settings) as producer:
             producer.send("run-events", b'{"id": 1}', partition=0).get(timeout=10)
         allow("run-events", topic="read")
         allow("run-readers", group="read delete")
-        sent = scan_topic(settings, "run-events", group_of(feed, JOB), "features")
+        sent = scan_topic(settings, "run-events", group_prefix(feed, JOB), "features")
         assert [batch.num_rows for batch in read_arrow(sent.bring(tmp_path, 0))] == [1]
-        assert names_with(kafka_settings, "run-readers") == [f"{group_of(feed, JOB)}_0"]
+        assert names_with(kafka_settings, "run-readers") == [f"{group_prefix(feed, JOB)}_0"]
         remove_run(feed, settings, JOB)
         assert names_with(kafka_settings, "run-") == ["run-events"]
-        delete_topics(admin, kafka_settings, ["run-events"])
+        delete_topics(admin, ["run-events"])
     assert capsys.readouterr() == ("", "")
 
 
@@ -128,7 +128,7 @@ def test_the_documented_permissions_are_enough(
         target = SendTarget(settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
         [(_, stamp)] = deliver([batch], target, 0, 1, 0)
         part = SentPartition(run=stamp.run, partition=0, attempt=1, records=1, rows=3)
-        group = f"{group_of(feed, JOB)}_0"
+        group = f"{group_prefix(feed, JOB)}_0"
         assert [got.num_rows for got in receive(settings, current_range(settings, topic.name), group, [part])] == [3]
         assert names_with(kafka_settings, "run-allowed") == [topic.name, group]
     assert names_with(kafka_settings, "run-allowed") == []

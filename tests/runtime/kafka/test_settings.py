@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.kafka.settings import layered, parse_settings
+from mlsql_runtime.kafka.settings import merge_options, parse_settings
 
 SECRET = "s3cret-9b1d"
 SASL = {"bootstrap.servers": "b1:9092", "security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN"}
@@ -45,7 +45,7 @@ def test_every_notation_says_the_same(notation: dict[str, Any]) -> None:
 def test_files_are_read_and_travel_as_text(pem: str) -> None:
     settings = parse_settings({"bootstrap.servers": "b1:9092", "security.protocol": "SSL", "ssl.ca.location": pem}, "here")
     assert settings.values["ssl_ca_pem"] == Path(pem).read_text()
-    assert "ssl_ca_pem" not in settings.common()  # the context has it
+    assert "ssl_ca_pem" not in settings.client_arguments()  # the context has it
 
 
 def test_secrets_are_in_no_text_but_survive_a_pickle(pem: str) -> None:
@@ -60,9 +60,9 @@ def test_values_get_their_types() -> None:
         {"bootstrap.servers": "b1:9092,b2:9093", "request.timeout.ms": 7, "check.crcs": "True", "compression.type": "gzip"},
         "here",
     )
-    assert settings.common() == {"bootstrap_servers": "b1:9092,b2:9093", "request_timeout_ms": 7}
-    assert settings.consumer() == {"check_crcs": True}
-    assert settings.producer() == {"compression_type": "gzip"}
+    assert settings.client_arguments() == {"bootstrap_servers": "b1:9092,b2:9093", "request_timeout_ms": 7}
+    assert settings.consumer_arguments() == {"check_crcs": True}
+    assert settings.producer_arguments() == {"compression_type": "gzip"}
 
 
 def test_settings_that_decide_nothing_here_are_named() -> None:
@@ -75,29 +75,29 @@ def test_settings_that_decide_nothing_here_are_named() -> None:
     ("options", "message"),
     [
         ({}, r"here names no broker; set its host, or bootstrap.servers"),
-        ({"bootstrap.servers": "b1"}, r"the broker 'b1' has no port; expected host:port"),
-        ({"bootstrap.servers": "b1:9092,b2:99999"}, r"the broker 'b2:99999' has no port"),
+        ({"bootstrap.servers": "b1"}, r"here names the broker 'b1' without a port; expected host:port"),
+        ({"bootstrap.servers": "b1:9092,b2:99999"}, r"the broker 'b2:99999' without a port"),
         (FULL | {"sasl.pasword": SECRET}, r"no Kafka setting 'sasl.pasword'; did you mean 'sasl_password'"),
         (FULL | {"security.protocol": "TLS"}, r"security.protocol is 'TLS'; expected one of PLAINTEXT, SSL,"),
         (FULL | {"sasl.mechanism": "SCRAM"}, r"sasl.mechanism is 'SCRAM'; expected one of PLAIN, SCRAM-SHA-256"),
         (FULL | {"request.timeout.ms": "soon"}, r"request.timeout.ms is 'soon'; expected a whole number"),
         (
             FULL | {"request.timeout.ms": 9000, "delivery.timeout.ms": 8000},
-            r"request_timeout_ms is 9000, delivery_timeout_ms is 8000",
+            r"request_timeout_ms to 9000, delivery_timeout_ms is 8000",
         ),
         (FULL | {"check.crcs": "maybe"}, r"check.crcs is 'maybe'; expected true or false"),
-        (FULL | {"ssl.ca.location": "/no/such.pem"}, r"ssl.ca.location is /no/such.pem, which is no readable PEM file"),
+        (FULL | {"ssl.ca.location": "/no/such.pem"}, r"ssl.ca.location is /no/such.pem, which is not a readable PEM file"),
         (
             {"bootstrap.servers": "b1:9092", "sasl.password": SECRET},
-            r"sasl_plain_password is set, but security_protocol is PLAIN",
+            r"sets sasl_plain_password, but security_protocol is PLAIN",
         ),
-        ({"bootstrap.servers": "b1:9092", "ssl.password": SECRET}, r"ssl_password is set, but security_protocol is PLAINTEXT"),
+        ({"bootstrap.servers": "b1:9092", "ssl.password": SECRET}, r"sets ssl_password, but security_protocol is PLAINTEXT"),
         (
             {"bootstrap.servers": "b1:9092", "security.protocol": "SASL_SSL"},
-            r"SASL_SSL; set sasl_mechanism as well, one of PLAIN",
+            r"SASL_SSL without sasl_mechanism; set it to one of PLAIN",
         ),
-        (SASL | {"sasl.password": SECRET}, r"PLAIN needs a user and a password; set login and password"),
-        (FULL | {"ssl_cert_pem": "CERT"}, r"a client certificate needs its key; set both ssl_certfile and ssl_keyfile"),
+        (SASL | {"sasl.password": SECRET}, r"PLAIN, which needs a user and a password; set login and password"),
+        (FULL | {"ssl_cert_pem": "CERT"}, r"a client certificate or its key alone; set both ssl_certfile and ssl_keyfile"),
     ],
 )
 def test_a_wrong_setting_is_named_without_the_password(options: dict[str, Any], message: str) -> None:
@@ -115,4 +115,4 @@ def test_later_layers_win_in_any_notation() -> None:
         "ssl.endpoint.identification.algorithm": "none",
     }
     above = {"bootstrap.servers": "b:1", "sasl_plain_username": None, "ssl_ca_pem": "PEM", "ssl_check_hostname": True}
-    assert layered(below, above) == {"bootstrap.servers": "b:1", "ssl_ca_pem": "PEM", "ssl_check_hostname": True}
+    assert merge_options(below, above) == {"bootstrap.servers": "b:1", "ssl_ca_pem": "PEM", "ssl_check_hostname": True}

@@ -155,7 +155,7 @@ WRONG = [
     ),
     (train("»enableDataLocal='false' and kafkaParam.topic='t'"), "names no broker"),
     (train("»enableDataLocal='false' and kafkaParam.bootstrap.servers='b:1'"), "no topic is given"),
-    (kafka("kafkaParam.topic='t' and »kafkaParam.bootstrap.servers='b'"), "has no port"),
+    (kafka("kafkaParam.topic='t' and »kafkaParam.bootstrap.servers='b'"), "without a port"),
     (kafka("kafkaParam.bootstrap.servers='b:1' and kafkaParam.topic='t' and »kafkaParam.reuse='yes'"), "expected true or false"),
     (
         kafka("kafkaParam.bootstrap.servers='b:1' and kafkaParam.topic='t' and »kafkaParam.bach.size='1'"),

@@ -76,7 +76,7 @@ def main(master: str, bootstrap: str, folder: Path) -> None:
     result = engine.run(Plan(job_id="hazards", statements=(rows, train)), spark)
     result.raise_for_error()
     with open_admin(settings) as admin:
-        [topic] = [name for name in admin.list_topics() if name.startswith("hazards_")]
+        [topic] = [name for name in admin.client.list_topics() if name.startswith("hazards_")]
     stamps = [read_origin(record.headers) for record in records_of(settings, current_range(settings, topic), None)]
     attempts = {(stamp.partition, stamp.attempt) for stamp in stamps if stamp}
     print(json.dumps({"seen": dict(result.steps[-1].fits[0].metrics), "rows": result.steps[-1].rows, "attempts": len(attempts)}))

@@ -39,10 +39,10 @@ def topic(kafka_settings: KafkaSettings) -> Iterator[str]:
     """A topic with two partitions."""
     name = f"transport-{next(_numbers)}"
     with open_admin(kafka_settings) as admin:
-        create_topic(admin, kafka_settings, name, partitions=2)
+        create_topic(admin, name, partitions=2)
         yield name
-        delete_topics(admin, kafka_settings, [name])
-        delete_groups(admin, kafka_settings, [f"{name}_0"])
+        delete_topics(admin, [name])
+        delete_groups(admin, [f"{name}_0"])
 
 
 @pytest.fixture
@@ -261,7 +261,7 @@ def test_records_deleted_after_the_start_are_an_error(target: SendTarget) -> Non
     part = attempt(target, 0, 1, [batch(range(10)), batch(range(10, 20))])
     span = current_range(target.settings, target.topic)
     with open_admin(target.settings) as admin:
-        admin.delete_records({TopicPartition(target.topic, 0): 1})
+        admin.client.delete_records({TopicPartition(target.topic, 0): 1})
     with pytest.raises(IntegrityError, match=f"topic {target.topic} does not hold what it held: records were deleted"):
         list(receive(target.settings, span, f"{target.topic}_0", [part]))
 

@@ -56,9 +56,9 @@ def run(what: str, bootstrap: str, topic: str) -> dict[str, int]:
 
 def test_neither_sender_nor_reader_holds_the_table(broker: Broker, kafka_settings: KafkaSettings) -> None:
     with open_admin(kafka_settings) as admin:
-        create_topic(admin, kafka_settings, "memory", configs={"max.message.bytes": str(8 << 20)})
+        create_topic(admin, "memory", configs={"max.message.bytes": str(8 << 20)})
         sent = run("send", broker.bootstrap, "memory")
         read = run(json.dumps({"records": sent["records"], "rows": sent["rows"]}), broker.bootstrap, "memory")
-        delete_topics(admin, kafka_settings, ["memory"])
+        delete_topics(admin, ["memory"])
     assert read["rows"] == sent["rows"] == (MEGABYTES - 1) * 131072
     assert (sent["grown"] < LIMIT, read["grown"] < LIMIT) == (True, True), (sent, read)
