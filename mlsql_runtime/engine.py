@@ -37,7 +37,7 @@ _HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
 def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunResult:
     """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own.
 
-    The error's fact ``statement`` is the number of the one that failed, from 0.
+    The error's attribute ``statement`` is the number of the one that failed, from 0.
     """
     done: list[StepResult] = []
     index, where = 0, "job"
@@ -55,5 +55,6 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
         if ours is not error:
             traceback.print_exc()  # the whole of it for the log; the message for the task's error
         log(f"{where}: {type(ours).__name__}: {ours.message}")
-        return RunResult.of_error(plan.job_id, tuple(done), ours.at(index))
+        ours.statement = index
+        return RunResult.of_error(plan.job_id, tuple(done), ours)
     return RunResult(job_id=plan.job_id, steps=tuple(done))

@@ -1,58 +1,86 @@
-"""Every exception that this project raises on purpose.
+"""The exceptions that this project raises.
 
 ::
 
     MLSQLError
-    ├── InputError              what the caller gave is wrong; trying again cannot help
-    │   ├── FormatError         a JSON document is not what its reader expects
+    ├── InputError              the caller's input is wrong; a retry cannot help
+    │   ├── FormatError         a JSON document does not have the form that its reader expects
     │   ├── DataError           a table is empty, lacks a column, or holds vectors of another width
     │   ├── ScriptNotFound      no script at the path given
-    │   ├── InterpreterError    a Python interpreter is missing or of the wrong version
-    │   ├── PreflightFailed     hosts lack what the job needs; trying again helps once they are mended
+    │   ├── InterpreterError    a Python interpreter is missing, or lacks what a script needs
+    │   │   ├── PythonVersionError     an interpreter has another version than the one asked for
+    │   │   └── EnvironmentBuildError  the environment of ``requirements`` cannot be built
+    │   ├── PreflightFailed     hosts lack what the job needs; a retry helps once they have it
     │   ├── VersionNotFound     the model path has no such version, fit group or function
-    │   ├── KafkaRefused        the brokers refuse what was asked: credentials, permissions, topic settings
-    │   └── Refused             a model did not pass the gates of its registration, and that was to fail
-    ├── IntegrityError          files or records are not those their manifest names
+    │   ├── KafkaRefused        the brokers refuse a request: credentials, permissions, topic settings
+    │   └── Refused             a model did not pass the gates of its registration, which was asked to fail then
+    ├── IntegrityError          files or records differ from those that their manifest names
+    │   └── FileMissing         a file that a manifest names does not exist
     ├── ScriptFailed            a user's script, or a function it made, failed
     │   └── TrainingFailed      more fit groups failed than ``failOn`` allows
     ├── StorageError            a path cannot be read or written
-    ├── KafkaUnavailable        brokers do not answer: worth a retry
-    └── JobFailed               the Spark application ended without a result: worth a retry
-        └── ClusterUnavailable  the cluster does not answer: its applications may go on, and a retry follows them
+    ├── KafkaUnavailable        no broker responds; retry
+    └── JobFailed               the Spark application ended without a result; retry
+        └── ClusterUnavailable  the cluster does not respond; its applications may still be running, and a retry finds them
 
-``InputError`` and ``ScriptFailed`` are decided by what the user wrote, the other branches by the world around it, so an
-Airflow retry rule can tell them apart. An error crosses from the Spark application to the Airflow task as
-:func:`to_json` and comes back as the same class.
+The input of the user decides whether ``InputError`` and ``ScriptFailed`` are raised, the state of machines and services decides
+the other branches; an Airflow retry rule can therefore tell them apart. An error travels from the Spark application to the
+Airflow task as the JSON of :func:`to_json`, and arrives as the same class.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import difflib
-import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 
-class MLSQLError(Exception):
-    """Base class. ``message`` is one sentence for people; ``facts`` are the same facts for programs (JSON values)."""
+@dataclass(frozen=True)
+class Origin:
+    """A position in an MLSQL script. ``line`` and ``column`` count from 1, columns in characters."""
 
-    def __init__(self, message: str, **facts: Any) -> None:
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class MLSQLError(Exception):
+    """The base class.
+
+    :param message: one sentence for people.
+    :param statement: the number of the plan's statement that failed, from 0; None if no statement is known.
+    :param origin: the position in the MLSQL script; None unless the error belongs to one.
+    :param facts: the facts of the message as JSON values, for logs and reports; no code decides by them.
+    """
+
+    def __init__(self, message: str, *, statement: int | None = None, origin: Origin | None = None, **facts: Any) -> None:
         super().__init__(message)
         self.message = message
+        self.statement = statement
+        self.origin = origin
         self.facts = facts
 
-    def at(self, statement: int) -> MLSQLError:
-        """This error, with the number of the plan's statement that it is about among its facts, from 0."""
-        self.facts.setdefault("statement", statement)
-        return self
+    def with_origin(self, origin: Origin) -> MLSQLError:
+        """Return a copy whose message begins with ``origin``."""
+        located = copy.copy(self)
+        located.message = f"{origin}: {self.message}"
+        located.args = (located.message,)
+        located.origin = origin
+        return located
 
 
 class InputError(MLSQLError):
-    """What the caller gave is wrong."""
+    """The caller's input is wrong."""
 
 
 class FormatError(InputError):
-    """A JSON document is not what its reader expects."""
+    """A JSON document does not have the form that its reader expects."""
 
 
 class DataError(InputError):
@@ -64,11 +92,19 @@ class ScriptNotFound(InputError):
 
 
 class InterpreterError(InputError):
-    """A Python interpreter is missing or of the wrong version."""
+    """A Python interpreter is missing, or lacks what a script needs."""
+
+
+class PythonVersionError(InterpreterError):
+    """An interpreter has another version than the one asked for."""
+
+
+class EnvironmentBuildError(InterpreterError):
+    """The environment of ``requirements`` cannot be built."""
 
 
 class PreflightFailed(InputError):
-    """Executor hosts lack what the job needs: interpreter, packages, scratch space, storage. Says all of it, of all hosts."""
+    """Executor hosts lack what the job needs. The message lists every problem of every host."""
 
 
 class VersionNotFound(InputError):
@@ -76,15 +112,19 @@ class VersionNotFound(InputError):
 
 
 class KafkaRefused(InputError):
-    """The brokers refuse what was asked: credentials, permissions, topic settings."""
+    """The brokers refuse a request: credentials, permissions, topic settings."""
 
 
 class Refused(InputError):
-    """A model did not pass the gates of its registration, and that was to fail."""
+    """A model did not pass the gates of its registration, which was asked to fail then."""
 
 
 class IntegrityError(MLSQLError):
-    """Files or records are not those their manifest names."""
+    """Files or records differ from those that their manifest names."""
+
+
+class FileMissing(IntegrityError):
+    """A file that a manifest names does not exist."""
 
 
 class ScriptFailed(MLSQLError):
@@ -100,7 +140,7 @@ class StorageError(MLSQLError):
 
 
 class KafkaUnavailable(MLSQLError):
-    """Brokers do not answer."""
+    """No broker responds."""
 
 
 class JobFailed(MLSQLError):
@@ -108,7 +148,7 @@ class JobFailed(MLSQLError):
 
 
 class ClusterUnavailable(JobFailed):
-    """The cluster does not answer; its applications may well go on."""
+    """The cluster does not respond; its applications may still be running."""
 
 
 def _tree(root: type[MLSQLError]) -> Iterable[type[MLSQLError]]:
@@ -118,30 +158,26 @@ def _tree(root: type[MLSQLError]) -> Iterable[type[MLSQLError]]:
 
 
 def to_json(error: MLSQLError) -> dict[str, Any]:
-    """``{"kind", "message", "facts"}``."""
-    return {"kind": type(error).__name__, "message": error.message, "facts": error.facts}
+    """Return the error as a JSON value: ``{"kind", "message", "facts"}``, with ``statement`` and ``origin`` if they are known."""
+    document: dict[str, Any] = {"kind": type(error).__name__, "message": error.message, "facts": error.facts}
+    if error.statement is not None:
+        document["statement"] = error.statement
+    if error.origin is not None:
+        document["origin"] = dataclasses.asdict(error.origin)
+    return document
 
 
 def from_json(document: dict[str, Any]) -> MLSQLError:
-    """The error that :func:`to_json` wrote; a kind this version does not know becomes a :class:`JobFailed`."""
-    kinds = {cls.__name__: cls for cls in _tree(MLSQLError)}
-    return kinds.get(document["kind"], JobFailed)(document["message"], **document["facts"])
-
-
-_IN_TRACEBACK = re.compile(r"^mlsql_runtime\.errors\.(\w+): (.+)$", re.MULTILINE)
-
-
-def from_traceback(text: str) -> MLSQLError | None:
-    """The error of ours that ended a Spark task, read from the traceback that Spark hands to the driver."""
-    found = _IN_TRACEBACK.findall(text)
-    if not found:
-        return None
-    kind, message = found[-1]
-    return from_json({"kind": kind, "message": message.strip(), "facts": {}})
+    """Return the error that :func:`to_json` wrote; a class that this version does not have becomes :class:`JobFailed`."""
+    classes = {cls.__name__: cls for cls in _tree(MLSQLError)}
+    origin = Origin(**document["origin"]) if "origin" in document else None
+    error = classes.get(document["kind"], JobFailed)(document["message"], statement=document.get("statement"), origin=origin)
+    error.facts = dict(document["facts"])
+    return error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"``, or the list of what is known when nothing is near."""
+    """Return ``"; did you mean 'x'?"``, or the list of the known names when none is similar."""
     plain = {name.lower().replace("_", ""): name for name in sorted(known)}
     near = difflib.get_close_matches(word.lower().replace("_", ""), plain, n=1)
     if near:

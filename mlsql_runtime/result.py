@@ -139,11 +139,10 @@ class PreflightResult:
         """Each once, whatever number of executors have it."""
         return tuple(dict.fromkeys(problem for host in self.hosts for problem in host.problems))
 
-    def raise_for_problems(self, between: str = "\n") -> None:
-        """Raise one error for everything.
+    def raise_for_problems(self) -> None:
+        """Raise one error for all problems.
 
-        :param between: what stands between two problems; of an error in a Spark task only one line is read.
-        :raises PreflightFailed: unless there is nothing.
+        :raises PreflightFailed: if there is one.
         """
         if not self.problems:
             return
@@ -151,7 +150,7 @@ class PreflightResult:
         hosts = sorted({report.host for report in self.hosts})
         bad = sorted({report.host for report in self.hosts if report.problems})
         head = f"{len(bad)} of {len(hosts)} host{'s' if len(hosts) > 1 else ''} cannot run the script:"
-        message = told[0] if len(told) == 1 else between.join([head, *told])
+        message = told[0] if len(told) == 1 else "\n".join([head, *told])
         raise PreflightFailed(message, problems=codec.encode(self.problems), hosts=bad)
 
 

@@ -1,30 +1,59 @@
-"""Spark's exceptions as ours: whose fault it is, in one sentence, without the JVM's stack."""
+"""The map from Spark's exceptions to ours: one sentence each, without the JVM's stack.
+
+Spark hands the exception of a Python task to the driver as text, its traceback. Our tasks therefore run inside
+:func:`errors_for_driver`, which turns an error of ours into :class:`TaskError`; the message of that is the error as JSON.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import socket
+from collections.abc import Iterator
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import InputError, InterpreterError, JobFailed, MLSQLError
 
-# Spark's error conditions (the word in brackets) that come from a plan, not from a machine.
+
+class TaskError(Exception):
+    """An error of ours that ends a Spark task, as one line of JSON in the traceback that Spark hands to the driver."""
+
+    def __init__(self, error: MLSQLError) -> None:
+        super().__init__(json.dumps(errors.to_json(error), default=str))
+
+
+@contextlib.contextmanager
+def errors_for_driver() -> Iterator[None]:
+    """In a Spark task: let an error of ours reach the driver with its class and attributes.
+
+    :raises TaskError: for every :class:`~mlsql_runtime.errors.MLSQLError` inside.
+    """
+    try:
+        yield
+    except MLSQLError as error:
+        raise TaskError(error) from error
+
+
+_TASK_ERROR = f"\n{TaskError.__module__}.{TaskError.__qualname__}: "  # in a traceback
+
+# Spark's error conditions (the word in brackets) whose cause is the plan, not a machine.
 _INPUT_CONDITION = re.compile(
     r"\[(DATA_SOURCE_NOT_FOUND|PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA|UNRESOLVED_\w+|TABLE_OR_VIEW_\w+|PARSE_\w+|DATATYPE_MISMATCH[.\w]*|"
     r"UNSUPPORTED_\w+|PATH_ALREADY_EXISTS|MISSING_\w+|INVALID_\w+|AMBIGUOUS_\w+|COLUMN_\w+|MALFORMED_\w+)[.\w]*\]\s*([^\n]*)"
 )
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
-_UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # what the programs say that unpack spark.archives
+_UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # messages of the programs that unpack spark.archives
 _ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
 _SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
 
 
 def translate(error: BaseException) -> MLSQLError:
-    """``error`` itself when it is ours, what a task of ours raised when Spark wrapped it, else the nearest of our classes."""
+    """Return ``error`` itself if it is ours, the error of ours that ended a Spark task, or else the nearest of our classes."""
     if isinstance(error, MLSQLError):
         return error
-    text = _said(error)
-    ours = errors.from_traceback(text)
+    text = _text_of(error)
+    ours = _task_error(text)
     if ours is not None:
         return ours
     missing = _MISSING_MODULE.search(text)
@@ -39,7 +68,7 @@ def translate(error: BaseException) -> MLSQLError:
         where = _ON_HOST.search(text)
         host = where[1] if where else socket.gethostname()
         return InputError(
-            f"an archive of the job cannot be unpacked on {host}: {unpacking[0]}; pack it anew, or make room", host=host
+            f"an archive of the job cannot be unpacked on {host}: {unpacking[0]}; create it again, or make room", host=host
         )
     match = _INPUT_CONDITION.search(text)
     if match is not None:
@@ -49,8 +78,17 @@ def translate(error: BaseException) -> MLSQLError:
     return JobFailed(f"{type(error).__name__}: {_first_line(text)}")
 
 
-def _said(error: BaseException) -> str:
-    """What an exception says. Py4J asks the JVM for it, which may be gone by now, killed perhaps."""
+def _task_error(text: str) -> MLSQLError | None:
+    """Return the error in the last :class:`TaskError` of a traceback; None if there is none."""
+    _, found, rest = text.rpartition(_TASK_ERROR)
+    if not found:
+        return None
+    document, _ = json.JSONDecoder().raw_decode(rest)
+    return errors.from_json(document)
+
+
+def _text_of(error: BaseException) -> str:
+    """Return the message of an exception. Py4J asks the JVM for it, which may have been killed."""
     try:
         return str(error)
     except Exception as why:
@@ -58,7 +96,7 @@ def _said(error: BaseException) -> str:
 
 
 def _first_line(text: str) -> str:
-    """Py4J begins with a line about its own call; what happened is in the one below."""
+    """Return the first line that says what happened; Py4J begins with a line about its own call."""
     lines = [line.strip() for line in _SQLSTATE.sub("", text).splitlines() if line.strip()]
     if lines and lines[0].startswith("An error occurred while calling") and len(lines) > 1:
         return lines[1].removeprefix(": ")

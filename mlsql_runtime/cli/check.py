@@ -68,7 +68,7 @@ def _check_script(path: str, options: dict[str, Any], inputs: bool) -> dict[str,
 
 
 def _to_document(error: MLSQLError) -> dict[str, Any]:
-    place = {key: error.facts.get(key) for key in ("file", "line", "column")}
+    place = {name: getattr(error.origin, name, None) for name in ("file", "line", "column")}
     return {"kind": type(error).__name__, **place, "message": error.message}
 
 

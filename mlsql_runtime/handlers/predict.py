@@ -23,6 +23,7 @@ from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FileEntry
@@ -78,7 +79,8 @@ def predict(statement: Predict, context: RunContext) -> None:
         task = _Task(statement, bundle, version, alg_index, files, stage, live.address, context.task_cpus, flight)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            yield from _run_partition(task, batches)
+            with errors_for_driver():
+                yield from _run_partition(task, batches)
 
         with measured(context.spark):
             lines.mapInArrow(run_partition, "value string").write.text(target)

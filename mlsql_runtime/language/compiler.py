@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.errors import InputError, MLSQLError, Origin
 from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
 from mlsql_runtime.language import algorithm, queries, syntax, tables, unsupported
 from mlsql_runtime.language.grammar import parse
 from mlsql_runtime.language.includes import KINDS, MAX_DEPTH, find_included, read_included
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, split, start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import CompileError, Diagnostic, Origin, SourceText, combine_errors
+from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, combine_errors
 from mlsql_runtime.language.variables import Variables, is_variable_name
 from mlsql_runtime.plan import FunctionRef, Secrets, Show, Statement, format_option, is_identifier
 
@@ -44,18 +44,14 @@ class CompiledScript:
         return self.statements if last is None or rows == 0 else (*self.statements, Show(table=last[1], rows=rows))
 
     def locate(self, error: MLSQLError) -> MLSQLError:
-        """An error of the job, with the place of the statement that it is about (its fact ``statement``)."""
-        number = error.facts.get("statement")
-        if not isinstance(number, int) or "file" in error.facts:
+        """Return an error of the job with the origin of the statement that failed."""
+        number = error.statement
+        if number is None or error.origin is not None:
             return error
         last = self._last_table()
         if number >= len(self.origins) and last is not None:  # tables are computed when they are shown
             number = last[0]
-        if number >= len(self.origins):
-            return error
-        origin = self.origins[number]
-        place = {"file": origin.file, "line": origin.line, "column": origin.column}
-        return type(error)(f"{origin}: {error.message}", **{**error.facts, **place})
+        return error.with_origin(self.origins[number]) if number < len(self.origins) else error
 
     def _last_table(self) -> tuple[int, str] | None:
         """The number of the last statement that makes a table, and the table's name."""
@@ -100,7 +96,7 @@ def check_script(
     functions: Iterable[FunctionRef] = (),
     kafka_settings: KafkaSource | None = None,
 ) -> tuple[InputError, ...]:
-    """All that is wrong with a script, 100 errors at most; each has the facts file, line and column."""
+    """All that is wrong with a script, 100 errors at most; each with its ``origin``."""
     compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
     compiler.run(SourceText(name, text), ())
     return tuple(compiler.errors)

@@ -12,13 +12,13 @@ from typing import NoReturn
 
 from lark import Token
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, Origin
 from mlsql_runtime.kafka.feed_options import SECRETS
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import end_of, start_of
-from mlsql_runtime.language.source import CompileError, Diagnostic, Origin, SourceText, shorten, suggest
+from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, shorten, suggest
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
 

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.errors import InputError, Origin, did_you_mean
 
 _WINDOW = 100  # characters of a line that an error shows
 _SECRET = re.compile(
@@ -26,18 +26,6 @@ _HIDDEN = re.compile(r"[^\n\r'\"]")
 _WORD = 60  # characters of a word that a message shows
 _KNOWN = 1000  # names among which a similar one is looked for
 _LISTED = 20  # names that a message lists when none is similar
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where something stands: ``file:line:column``, both counted from 1, columns in characters."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
 
 
 @dataclass(frozen=True)
@@ -76,10 +64,10 @@ class SourceText:
         return Origin(self.name, line, offset - self._line_starts[line - 1] + 1)
 
     def error(self, problem: Diagnostic) -> InputError:
-        """``file:line:column: message``, the line without secrets, and a caret below the place. Facts: file, line, column."""
+        """``file:line:column: message``, the line without secrets, and a caret below the place."""
         origin = self.origin(problem.start)
         message = f"{origin}: {problem.message}\n{self._marked(origin, max(problem.end - problem.start, 1))}"
-        return InputError(message, file=origin.file, line=origin.line, column=origin.column)
+        return InputError(message, origin=origin)
 
     @functools.cached_property
     def _shown(self) -> str:
@@ -118,8 +106,8 @@ def suggest(word: str, known: Collection[str]) -> str:
 
 
 def combine_errors(errors: Iterable[InputError]) -> InputError:
-    """One error for several, with the first one's place as its facts."""
+    """One error for several, with the origin of the first."""
     found = list(errors)
     if len(found) == 1:
         return found[0]
-    return InputError(f"{len(found)} errors\n" + "\n".join(error.message for error in found), **found[0].facts)
+    return InputError(f"{len(found)} errors\n" + "\n".join(error.message for error in found), origin=found[0].origin)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import psutil
 
+from mlsql_runtime.spark_errors import errors_for_driver
+
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
@@ -75,7 +77,8 @@ def _round(
         if executor in answered:
             time.sleep(PAUSE)
         else:
-            yield executor, work(executor)
+            with errors_for_driver():
+                yield executor, work(executor)
 
     count = max(context.defaultParallelism, 2 * executors)
     answers: list[tuple[Executor, T]] = context.parallelize(range(count), count).mapPartitions(task).collect()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from mlsql_runtime.errors import InterpreterError, MLSQLError
+from mlsql_runtime.errors import EnvironmentBuildError, InterpreterError, MLSQLError, PythonVersionError
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.result import HostProblem, HostReport
 from mlsql_runtime.script.environments import provided_interpreter
@@ -22,6 +22,11 @@ from mlsql_runtime.storage.location import Location
 ENOUGH = 256 << 20  # bytes that have to be free for a script's folder
 
 Log = Callable[[str], None]
+_KINDS: Mapping[type[InterpreterError], Literal["interpreter", "version", "environment"]] = {
+    InterpreterError: "interpreter",
+    PythonVersionError: "version",
+    EnvironmentBuildError: "environment",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +72,12 @@ def _interpreter(needs: HostNeeds, host: str, log: Log, problems: list[HostProbl
         with provided_interpreter(needs.python, log, host) as path:
             found = inspect_interpreter(needs.python, host, needs.modules, path)
     except InterpreterError as error:
-        problems.append(HostProblem(kind=_kind(error, needs.python), message=error.message))
+        problems.append(HostProblem(kind=_KINDS[type(error)], message=error.message))
         return None
     if found.missing:
         message = describe_missing(found, needs.modules, host, needs.python, needs.is_function)
         problems.append(HostProblem(kind="packages", message=message))
     return found
-
-
-def _kind(error: InterpreterError, python: PythonEnv) -> Literal["interpreter", "version", "environment"]:
-    if "found" in error.facts:
-        return "version"
-    return "interpreter" if python.requirements is None or "path" in error.facts else "environment"
 
 
 def _scratch(needs: HostNeeds, host: str, problems: list[HostProblem]) -> tuple[str, int | None]:

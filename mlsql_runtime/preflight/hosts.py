@@ -130,7 +130,7 @@ def check_this_host(flight: PreflightOutcome) -> None:
     executor = this_executor()
     if executor.host not in flight.hosts:
         report = check_host(flight.wanted, executor.host, executor.id, log)
-        PreflightResult(hosts=(report,), silent=()).raise_for_problems(between=" | ")
+        PreflightResult(hosts=(report,), silent=()).raise_for_problems()
 
 
 def _tell_differences(hosts: Sequence[HostReport]) -> None:

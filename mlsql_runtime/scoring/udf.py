@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
 from mlsql_runtime.scoring import arrow_batching as transport
+from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.store.manifest import FunctionRecord
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ def make_udf(record: FunctionRecord) -> Any:
         context = TaskContext.get()
         if context:
             keep_to(context.cpus())
-        function = load_document(document)
-        partition = context.partitionId() if context else 0
-        for vectors in batches:
-            yield function.score(partition, vectors)
+        with errors_for_driver():
+            function = load_document(document)
+            partition = context.partitionId() if context else 0
+            for vectors in batches:
+                yield function.score(partition, vectors)
 
     score.__annotations__ = _iterator_annotations()
     return arrow_udf(score, VectorUDT())  # type: ignore[call-overload]  # its stubs know no user-defined types

@@ -27,6 +27,7 @@ from mlsql_runtime.feed.decoding.vectors import (
     vector_widths,
 )
 from mlsql_runtime.scoring import arrow_batching as transport
+from mlsql_runtime.spark_errors import errors_for_driver
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -67,15 +68,17 @@ def make_udf(name: str) -> Any:
     function = FUNCTIONS[name]
 
     def compute(*columns: pa.Array, **named: pa.Array) -> pa.Array:
-        if named:
-            raise DataError(f"{function.usage}: expected arguments without names, got {', '.join(named)}")
-        return call(name, *columns)
+        with errors_for_driver():
+            if named:
+                raise DataError(f"{function.usage}: expected arguments without names, got {', '.join(named)}")
+            return call(name, *columns)
 
     def compute_in_slices(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        for columns in batches:
-            given = columns if isinstance(columns, tuple) else (columns,)
-            for start, end in slices(name, *given):
-                yield call(name, *(column.slice(start, end - start) for column in given))
+        with errors_for_driver():
+            for columns in batches:
+                given = columns if isinstance(columns, tuple) else (columns,)
+                for start, end in slices(name, *given):
+                    yield call(name, *(column.slice(start, end - start) for column in given))
 
     # Spark reads the kind of function from real types, which ``from __future__ import annotations`` hides.
     compute.__annotations__ = {"columns": pa.Array, "named": pa.Array, "return": pa.Array}

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mlsql_runtime.errors import InterpreterError
+from mlsql_runtime.errors import EnvironmentBuildError, InterpreterError
 from mlsql_runtime.plan import PythonEnv, hide_passwords, parse_requirements
 from mlsql_runtime.script.child_process import PACKAGE, run_supervised
 from mlsql_runtime.script.interpreter import inherited_variables, interpreter_path
@@ -48,7 +48,8 @@ def provided_interpreter(python: PythonEnv, on_line: OnLine, host: str | None = 
 
     :param on_line: called with what there is to see while it is built.
     :param host: what this machine is called, if not by its own name.
-    :raises InterpreterError: when it cannot be built, with the last lines of the tool.
+    :raises EnvironmentBuildError: when it cannot be built, with the last lines of the tool.
+    :raises InterpreterError: when there is no interpreter to build it with.
     """
     base = interpreter_path(python)
     if python.requirements is None:
@@ -83,9 +84,11 @@ class _Wanted:
         parts = (os.path.abspath(self.base), path, str(state.st_size), str(state.st_mtime_ns), *self.packages)
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
 
-    def failed(self, why: str, mend: str) -> InterpreterError:
+    def failed(self, why: str, mend: str) -> EnvironmentBuildError:
         """The error of somebody who cannot have it."""
-        return InterpreterError(f"the environment of requirements cannot be built on {self.host}: {why}; {mend}", host=self.host)
+        return EnvironmentBuildError(
+            f"the environment of requirements cannot be built on {self.host}: {why}; {mend}", host=self.host
+        )
 
 
 def _folder(wanted: _Wanted) -> Path:
@@ -162,7 +165,7 @@ def _raise_failure_since(begun: float, place: Path, wanted: _Wanted) -> None:
     """Who waited for somebody that failed fails alike: the next one would, too."""
     failure = Path(f"{place}.failed")
     if failure.exists() and failure.stat().st_mtime >= begun:
-        raise InterpreterError(failure.read_text(encoding="utf-8"), host=wanted.host)
+        raise EnvironmentBuildError(failure.read_text(encoding="utf-8"), host=wanted.host)
 
 
 def _build(place: Path, wanted: _Wanted, on_line: OnLine) -> None:
@@ -187,13 +190,13 @@ def _build(place: Path, wanted: _Wanted, on_line: OnLine) -> None:
         (place / f"{_COMPLETE}.tmp").replace(place / _COMPLETE)
     except OSError as error:
         raise _noted(place, wanted.failed(str(error), "make room for it there")) from error
-    except InterpreterError as error:
+    except EnvironmentBuildError as error:
         shutil.rmtree(place, ignore_errors=True)
         raise _noted(place, error) from None
     on_line(f"the environment is built on {wanted.host} ({facts['seconds']} s)")
 
 
-def _noted(place: Path, error: InterpreterError) -> InterpreterError:
+def _noted(place: Path, error: EnvironmentBuildError) -> EnvironmentBuildError:
     with contextlib.suppress(OSError):
         Path(f"{place}.failed").write_text(error.message, encoding="utf-8")
     return error

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from mlsql_runtime.errors import InterpreterError
+from mlsql_runtime.errors import InterpreterError, PythonVersionError
 from mlsql_runtime.plan import PythonEnv
 
 MINIMUM = (3, 10)
@@ -184,11 +184,11 @@ def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tup
 
 def _check_version(path: str, version: str, python: PythonEnv, host: str) -> None:
     if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM:
-        raise InterpreterError(
+        raise PythonVersionError(
             f"{path} on {host} is Python {version}; MLSQL's modules need Python 3.10 or newer: set pythonPath", found=version
         )
     if python.version and f"{version}.".find(f"{python.version}.") != 0:
-        raise InterpreterError(
+        raise PythonVersionError(
             f"pythonVer asks for Python {python.version}, but {path} on {host} is Python {version}; "
             "set pythonPath to an interpreter of that version, or correct pythonVer",
             expected=python.version,

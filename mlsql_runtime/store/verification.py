@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from mlsql_runtime.errors import FormatError, IntegrityError, MLSQLError, StorageError, VersionNotFound
+from mlsql_runtime.errors import FileMissing, FormatError, IntegrityError, MLSQLError, StorageError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir, read_function
@@ -144,10 +144,10 @@ def _check(folder: Location, entry: FileEntry, path: str) -> FileCheck:
 
 def _failed(path: str, error: MLSQLError, size: int | None = None) -> FileCheck:
     problem: Problem = "unreadable"
-    if isinstance(error, IntegrityError):
-        problem = "different" if "found" in error.facts else "missing"
-    elif isinstance(error, VersionNotFound):
+    if isinstance(error, (FileMissing, VersionNotFound)):
         problem = "missing"
+    elif isinstance(error, IntegrityError):
+        problem = "different"
     elif isinstance(error, FormatError):
         problem = "damaged"
     return FileCheck(path=path, size=size, problem=problem, message=error.message)

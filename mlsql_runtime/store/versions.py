@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from mlsql_runtime.errors import InputError, IntegrityError, VersionNotFound
+from mlsql_runtime.errors import FileMissing, InputError, IntegrityError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FailureRecord, FileEntry, Manifest, load
@@ -163,7 +163,7 @@ def verify(folder: Location, files: Iterable[FileEntry]) -> None:
         place = folder / entry.path
         found = place.sha256_if_there()
         if found is None:
-            raise IntegrityError(
+            raise FileMissing(
                 f"{place.uri} is missing on {socket.gethostname()}, though its manifest names it; restore it or train again, "
                 "or, if it is there on another host, use storage that all hosts see",
                 path=place.uri,

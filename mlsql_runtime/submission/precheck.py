@@ -42,7 +42,8 @@ def problems(plan: Plan, is_local: bool, secrets: Secrets) -> Iterator[MLSQLErro
             finally:
                 made.add(statement)  # whatever is wrong with it, what follows is not
         except MLSQLError as error:
-            yield error.at(index)
+            error.statement = index
+            yield error
 
 
 @dataclass

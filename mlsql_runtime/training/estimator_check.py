@@ -14,6 +14,7 @@ from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.spark_errors import errors_for_driver
 
 CHECK = "check.py"  # of a built-in algorithm: prints a line for each group that it cannot train
 _ABOUT_A_GROUP = "fitParam."
@@ -43,8 +44,9 @@ def check_algorithms(statement: Train, bundle: ScriptBundle, context: RunContext
 
 
 def _run(checks: Iterable[_Check]) -> Iterator[list[str]]:
-    for check in checks:
-        yield _problems(check)
+    with errors_for_driver():
+        for check in checks:
+            yield _problems(check)
 
 
 def _problems(check: _Check) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.training.group_task import FitOutput, FitTask, run_fit
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ def run_groups(tasks: list[FitTask], context: RunContext, flight: PreflightOutco
         from pyspark import TaskContext
 
         now = TaskContext.get()
-        check_this_host(flight)
-        for task in part:
-            yield run_fit(replace(task, bundle=bundle.value), now.taskAttemptId() if now else 0)
+        with errors_for_driver():
+            check_this_host(flight)
+            for task in part:
+                yield run_fit(replace(task, bundle=bundle.value), now.taskAttemptId() if now else 0)
 
     light = [replace(task, bundle=_BROADCAST) for task in tasks]
     try:

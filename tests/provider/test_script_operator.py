@@ -115,7 +115,8 @@ train data as PythonAlg.`{tmp_path}/m` where pythonScriptPath="{tmp_path}/none.p
     context: Any = {"ti": _TaskInstance()}
     with pytest.raises(ScriptNotFound, match=r"^job:2:1: there is no script at .*none.py") as caught:
         operator.execute(context)
-    assert (caught.value.facts["line"], caught.value.facts["column"]) == (2, 1)
+    assert caught.value.origin is not None
+    assert (caught.value.origin.line, caught.value.origin.column) == (2, 1)
 
 
 class _TaskInstance:

@@ -14,9 +14,12 @@ CLASSES = [
     "DataError",
     "ScriptNotFound",
     "InterpreterError",
+    "PythonVersionError",
+    "EnvironmentBuildError",
     "PreflightFailed",
     "VersionNotFound",
     "IntegrityError",
+    "FileMissing",
     "ScriptFailed",
     "TrainingFailed",
     "StorageError",
@@ -32,6 +35,8 @@ BY_THE_USER = {
     "DataError",
     "ScriptNotFound",
     "InterpreterError",
+    "PythonVersionError",
+    "EnvironmentBuildError",
     "PreflightFailed",
     "VersionNotFound",
     "KafkaRefused",
@@ -54,6 +59,13 @@ def test_an_error_crosses_json_as_the_same_class(name: str) -> None:
     assert (back.message, back.facts, str(back)) == (error.message, error.facts, "row 3: größer")
 
 
+def test_statement_and_origin_of_an_error_cross_json() -> None:
+    error = errors.DataError("no rows", statement=2, table="t").with_origin(errors.Origin("a.mlsql", 3, 1))
+    assert error.message == str(error) == "a.mlsql:3:1: no rows"
+    back = errors.from_json(json.loads(json.dumps(errors.to_json(error))))
+    assert (type(back), back.statement, back.origin, back.facts) == (type(error), 2, error.origin, {"table": "t"})
+
+
 def test_an_unknown_kind_becomes_job_failed() -> None:
     error = errors.from_json({"kind": "InventedLater", "message": "boom", "facts": {"a": 1}})
     assert type(error) is JobFailed
@@ -63,26 +75,6 @@ def test_an_unknown_kind_becomes_job_failed() -> None:
 @pytest.mark.parametrize("name", [name for name in CLASSES if name != "MLSQLError"])
 def test_what_the_user_wrote_can_be_told_from_the_world_around_it(name: str) -> None:
     assert issubclass(getattr(errors, name), (InputError, ScriptFailed)) == (name in BY_THE_USER)
-
-
-def test_the_last_error_of_ours_is_found_in_a_traceback() -> None:
-    text = (
-        "Traceback (most recent call last):\n"
-        '  File "a.py", line 1, in f\n'
-        "mlsql_runtime.errors.StorageError: /m cannot be listed\n\n"
-        "During handling of the above exception, another exception occurred:\n\n"
-        "Traceback (most recent call last):\n"
-        "mlsql_runtime.errors.DataError: column 'x': expected vectors of width 3  \n"
-        "\tat org.apache.spark.api.python.BasePythonRunner\n"
-    )
-    error = errors.from_traceback(text)
-    assert type(error) is errors.DataError
-    assert error.message == "column 'x': expected vectors of width 3"
-
-
-@pytest.mark.parametrize("text", ["", "ValueError: no", "see mlsql_runtime.errors.DataError: quoted in a line"])
-def test_a_traceback_without_an_error_of_ours_gives_none(text: str) -> None:
-    assert errors.from_traceback(text) is None
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
 
 from mlsql_runtime.errors import DataError, InputError, JobFailed, to_json
 from mlsql_runtime.plan import Attempt
-from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.spark_errors import errors_for_driver, translate
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import is_end, staging
 
@@ -47,6 +48,32 @@ def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
 )
 def test_whose_fault_it_is(said: str, kind: type[Exception]) -> None:
     assert type(translate(RuntimeError(said))) is kind
+
+
+def fail_in_a_task(error: Exception) -> str:
+    try:
+        with errors_for_driver():
+            raise error
+    except Exception:
+        return traceback.format_exc()
+
+
+def test_an_error_of_a_task_reaches_the_driver_whole() -> None:
+    error = DataError("row 3: größer\nand a second line", expected=3, found=4)
+    text = f"An exception was thrown from a worker.\n{fail_in_a_task(error)}\tat org.apache.spark.api.python.PythonRunner"
+    back = translate(RuntimeError(text))
+    assert to_json(back) == to_json(error)
+    assert type(back) is DataError
+
+
+def test_the_last_of_several_errors_of_tasks_counts() -> None:
+    texts = [fail_in_a_task(DataError("first")), fail_in_a_task(InputError("second"))]
+    assert translate(RuntimeError("\n".join(texts))).message == "second"
+
+
+def test_other_errors_of_a_task_stay_what_they_are() -> None:
+    text = fail_in_a_task(ValueError('mlsql_runtime.spark_errors.TaskError: {"kind"'))
+    assert type(translate(RuntimeError(text))) is JobFailed
 
 
 def test_ours_stay_what_they_are() -> None:

@@ -106,5 +106,5 @@ def test_columns_may_have_one_name(run: Run) -> None:
 def test_an_error_says_which_statement(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(Select(table="t", sql="select 1 as a"), Select(table="u", sql="select b from t"))
     assert result.error is not None
-    assert result.error["facts"]["statement"] == 2
+    assert result.error["statement"] == 2
     assert "[mlsql] (2/3) select t\n[mlsql] (3/3) select u\n" in capsys.readouterr().out

@@ -206,8 +206,9 @@ def compiles(text: str, folder: Path) -> bool:
     errors = check_script(text, folder=folder, variables=VARIABLES)
     for error in errors:
         assert type(error) is InputError
-        assert error.facts["line"] >= 1
-        assert error.facts["column"] >= 1
+        assert error.origin is not None
+        assert error.origin.line >= 1
+        assert error.origin.column >= 1
     try:
         compile_script(text, folder=folder, variables=VARIABLES)
     except InputError:

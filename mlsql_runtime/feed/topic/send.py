@@ -28,6 +28,7 @@ from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
 from mlsql_runtime.kafka.client_errors import wrap_errors
 from mlsql_runtime.kafka.clients import open_producer
 from mlsql_runtime.kafka.settings import KafkaSettings
+from mlsql_runtime.spark_errors import errors_for_driver
 
 if TYPE_CHECKING:
     from kafka import KafkaProducer
@@ -117,7 +118,8 @@ def send(df: DataFrame, target: SendTarget, group: str, feature_column: str | No
     from pyspark.sql.pandas.types import from_arrow_schema
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return send_partition(batches, target)
+        with errors_for_driver():
+            yield from send_partition(batches, target)
 
     _check_names(df.columns)
     watch = TableObservation(df, feature_column, with_content=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlsql_runtime import errors
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, Origin
 from mlsql_runtime.language import check_script, compile_script
 from mlsql_runtime.plan import FunctionRef
 
@@ -191,7 +191,7 @@ def test_wrong_scripts(text: str, message: str) -> None:
     error = found[0]
     assert message in error.message
     assert error.message.startswith(f"x.mlsql:{line}:{column}: ")
-    assert error.facts == {"file": "x.mlsql", "line": line, "column": column}
+    assert error.origin == Origin("x.mlsql", line, column)
 
 
 def test_an_error_shows_the_line_and_a_caret() -> None:
@@ -220,7 +220,7 @@ def test_all_errors_are_reported_and_none_because_of_another() -> None:
     save data as json.`/o`;
     """
     found = check_script(script)
-    assert [(error.facts["line"], error.facts["column"]) for error in found] == [
+    assert [(error.origin.line, error.origin.column) for error in found if error.origin] == [
         (2, 5),
         (3, 12),
         (4, 27),
@@ -237,7 +237,7 @@ def test_all_errors_are_reported_and_none_because_of_another() -> None:
 def test_errors_cross_processes() -> None:
     (error,) = check_script("drop x;")
     again = errors.from_json(errors.to_json(error))
-    assert (type(again), again.message, again.facts) == (InputError, error.message, error.facts)
+    assert (type(again), again.message, again.origin) == (InputError, error.message, error.origin)
 
 
 @pytest.mark.parametrize(

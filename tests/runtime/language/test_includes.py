@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, Origin
 from mlsql_runtime.language import check_script, compile_script
 from mlsql_runtime.plan import Load
 
@@ -44,7 +44,7 @@ def test_includes_inside_includes_start_at_the_script_folder(folder: Path) -> No
 
 def test_errors_name_the_included_file(folder: Path) -> None:
     (folder / "lib" / "a.mlsql").write_text("load csv.`x` as t;\nsave u as csv.`/o`;")
-    assert refused("include `lib/a.mlsql`;", folder).facts == {"file": "lib/a.mlsql", "line": 2, "column": 6}
+    assert refused("include `lib/a.mlsql`;", folder).origin == Origin("lib/a.mlsql", 2, 6)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,8 @@ def test_errors_name_the_included_file(folder: Path) -> None:
 def test_paths_out_of_the_folder(folder: Path, path: str) -> None:
     error = refused(f"set up='..'; include local.`{path}`;", folder)
     assert "leads out of the script's folder" in error.message
-    assert error.facts["column"] == 28
+    assert error.origin is not None
+    assert error.origin.column == 28
 
 
 def test_links_out_of_the_folder(folder: Path) -> None:
@@ -88,7 +89,7 @@ def test_files_that_include_each_other(folder: Path) -> None:
     (folder / "b.mlsql").write_text("\n include `lib/../a.mlsql`;".replace("lib/../", "./"))
     error = refused("include `a.mlsql`;", folder)
     assert "'./a.mlsql' includes itself" in error.message
-    assert error.facts == {"file": "b.mlsql", "line": 2, "column": 10}
+    assert error.origin == Origin("b.mlsql", 2, 10)
 
 
 def test_files_that_multiply(folder: Path) -> None:
@@ -137,4 +138,5 @@ def test_without_a_folder() -> None:
 def test_other_places() -> None:
     error = refused("include hdfs.`/a.mlsql`;", Path("/nowhere"))
     assert "include from 'hdfs' is not here" in error.message
-    assert error.facts["column"] == 9
+    assert error.origin is not None
+    assert error.origin.column == 9
