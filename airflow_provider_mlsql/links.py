@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from airflow.providers.common.compat.sdk import XCom, conf
 from airflow.sdk import BaseOperatorLink
 
-from airflow_provider_mlsql.xcom_versions import versions_named
+from airflow_provider_mlsql.xcom_versions import find_versions
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -45,7 +45,7 @@ class ManifestLink(BaseOperatorLink):
     name = "Model manifest"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        if not versions_named(XCom.get_value(ti_key=ti_key, key="return_value")):
+        if not find_versions(XCom.get_value(ti_key=ti_key, key="return_value")):
             return ""
         return manifest_url(ti_key)
 

@@ -15,7 +15,7 @@ class ModelVersion:
     version: int
 
 
-def versions_named(xcom: Any) -> tuple[ModelVersion, ...]:
+def find_versions(xcom: Any) -> tuple[ModelVersion, ...]:
     """The versions that the XCom of an operator or sensor of this provider names, each once; none in any other value."""
     return tuple(dict.fromkeys(_named(xcom)))
 

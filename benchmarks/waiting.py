@@ -33,7 +33,7 @@ if __name__ != "__main__":
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
     from mlsql_runtime.storage.location import Location
-    from mlsql_runtime.store.version_watch import Awaited, Watch
+    from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
 
     class Alone(BaseTrigger):
         """The same wait, each by itself: one listing per trigger and interval, in a thread."""
@@ -47,8 +47,8 @@ if __name__ != "__main__":
             return "waiting.Alone", arguments
 
         async def run(self) -> AsyncIterator[TriggerEvent]:
-            watch = Watch(Location.of(self.model_path))
-            awaited = Awaited(min_version=NO_MORE, job_id=self.job_id)
+            watch = VersionWatch(Location.of(self.model_path))
+            awaited = VersionCondition(min_version=NO_MORE, job_id=self.job_id)
 
             def look() -> dict[str, Any]:
                 watch.refresh()
@@ -117,7 +117,7 @@ def counting(way: str) -> Iterator[tuple[Counted, Counted]]:
     from fsspec.implementations.local import LocalFileSystem
 
     from airflow_provider_mlsql.triggers import polling
-    from mlsql_runtime.store.version_watch import Watch
+    from mlsql_runtime.store.version_watch import VersionWatch
 
     listings, looks = Counted(), Counted()
     if way == "file":
@@ -125,7 +125,7 @@ def counting(way: str) -> Iterator[tuple[Counted, Counted]]:
     else:
         LocalFileSystem.ls = listings.around(LocalFileSystem.ls)
         if way == "alone":
-            Watch.refresh = looks.around(Watch.refresh)
+            VersionWatch.refresh = looks.around(VersionWatch.refresh)
         else:
             polling._look = looks.around(polling._look)
     yield listings, looks

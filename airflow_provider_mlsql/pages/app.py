@@ -13,9 +13,9 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from airflow_provider_mlsql.links import root_path
-from airflow_provider_mlsql.pages.html import manifest_page, message_page
-from airflow_provider_mlsql.pages.manifests import Found, find
-from airflow_provider_mlsql.pages.task import NothingToShow, TaskKey, versions_of
+from airflow_provider_mlsql.pages.html import render_manifests, render_message
+from airflow_provider_mlsql.pages.manifests import ManifestLookup, look_up_manifest
+from airflow_provider_mlsql.pages.task import NoVersions, TaskKey, read_named_versions
 from mlsql_runtime.codec import encode
 
 _PRIVATE = {
@@ -50,17 +50,17 @@ def show_manifests(
     """The manifests of the versions that a task's XCom names."""
     task = TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
     try:
-        models = versions_of(task, session)
-    except NothingToShow as nothing:
+        models = read_named_versions(task, session)
+    except NoVersions as nothing:
         raise HTTPException(404, str(nothing)) from nothing
-    found = [find(model) for model in models]
+    found = [look_up_manifest(model) for model in models]
     status = 200 if any(one.manifest for one in found) else found[0].status
     if _wants_json(request):
         return JSONResponse({"task": encode(task), "versions": [_as_json(one) for one in found]}, status, _PRIVATE)
-    return Response(manifest_page(task, found, _task_url(task)), status, _PRIVATE, "text/html")
+    return Response(render_manifests(task, found, _task_url(task)), status, _PRIVATE, "text/html")
 
 
-def _as_json(found: Found) -> dict[str, object]:
+def _as_json(found: ManifestLookup) -> dict[str, object]:
     manifest = None if found.manifest is None else encode(found.manifest)
     return {"model_path": found.model_path, "version": found.version, "manifest": manifest, "problem": found.problem}
 
@@ -71,7 +71,7 @@ def _tell(request: Request, error: Exception) -> Response:
     headers = {**(error.headers or {}), **_PRIVATE}
     if _wants_json(request):
         return JSONResponse({"detail": error.detail}, error.status_code, headers)
-    page = message_page(error.status_code, str(error.detail), _login_url(request))
+    page = render_message(error.status_code, str(error.detail), _login_url(request))
     return Response(page, error.status_code, headers, "text/html")
 
 

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from airflow_provider_mlsql.pages.manifests import Found
+    from airflow_provider_mlsql.pages.manifests import ManifestLookup
     from airflow_provider_mlsql.pages.task import TaskKey
 
 
-def manifest_page(task: TaskKey, found: Sequence[Found], task_url: str) -> str:
+def render_manifests(task: TaskKey, found: Sequence[ManifestLookup], task_url: str) -> str:
     """The manifests of a task's versions; ``task_url`` leads back to the task."""
     return _templates().get_template("manifest.html").render(task=task, found=found, task_url=task_url)
 
 
-def message_page(status: int, message: str, login_url: str) -> str:
+def render_message(status: int, message: str, login_url: str) -> str:
     """An error; with the way to log in for who is not."""
     title = HTTPStatus(status).phrase
     page = _templates().get_template("message.html")

@@ -18,7 +18,7 @@ _STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ManifestLookup:
     """A version and its manifest. Without one, ``problem`` is a sentence that says why, and ``status`` is of the answer."""
 
     model_path: str  # as people may read it
@@ -28,7 +28,7 @@ class Found:
     status: int = 200
 
 
-def find(model: ModelVersion) -> Found:
+def look_up_manifest(model: ModelVersion) -> ManifestLookup:
     """Read the version's manifest, and nothing else but what explains that there is none."""
     shown = without_password(model.model_path)
     try:
@@ -40,7 +40,7 @@ def find(model: ModelVersion) -> Found:
         else:
             root = open_model_path(model.model_path)
             try:
-                return Found(model_path=shown, version=model.version, manifest=read_manifest(root, model.version))
+                return ManifestLookup(model_path=shown, version=model.version, manifest=read_manifest(root, model.version))
             except VersionNotFound:
                 status, problem = _missing(root, model.version, shown)
     except StorageError as error:  # its text is of a storage's own client, and may hold anything
@@ -51,12 +51,12 @@ def find(model: ModelVersion) -> Found:
         status, problem = UNREADABLE, f"the API server cannot read the manifest: {told}"
     except Exception as error:  # of a storage's own client; its text may hold anything
         status, problem = UNREADABLE, f"the API server cannot read {shown}: {type(error).__name__}; see its log"
-    return Found(model_path=shown, version=model.version, problem=problem, status=status)
+    return ManifestLookup(model_path=shown, version=model.version, problem=problem, status=status)
 
 
 def _missing(root: Location, version: int, shown: str) -> tuple[int, str]:
     """Why a version that a task has named is not there."""
-    if layout.claimed_versions(root):
+    if layout.list_claimed_versions(root):
         return REMOVED, f"{shown} no longer holds version {version}: a later training has removed it, as keep_versions told it to"
     if root.is_local:
         return NOT_SEEN, (

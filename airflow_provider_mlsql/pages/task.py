@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.xcom_versions import ModelVersion, versions_named
+from airflow_provider_mlsql.xcom_versions import ModelVersion, find_versions
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -26,14 +26,14 @@ class TaskKey:
         return f"{self.dag_id}.{self.task_id}{mapped}"
 
 
-class NothingToShow(Exception):
+class NoVersions(Exception):
     """There is no such task, or it has named no model version."""
 
 
-def versions_of(task: TaskKey, session: Session) -> tuple[ModelVersion, ...]:
+def read_named_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, ...]:
     """The model versions that the task's XCom names.
 
-    :raises NothingToShow: with a sentence that says why.
+    :raises NoVersions: with a sentence that says why.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
@@ -42,7 +42,7 @@ def versions_of(task: TaskKey, session: Session) -> tuple[ModelVersion, ...]:
     conditions = [TaskInstance.dag_id == task.dag_id, TaskInstance.run_id == task.run_id, TaskInstance.task_id == task.task_id]
     states = dict(session.execute(select(TaskInstance.map_index, TaskInstance.state).where(*conditions)).tuples().all())
     if task.map_index not in states:
-        raise NothingToShow(_no_such_task(task, sorted(states)))
+        raise NoVersions(_no_such_task(task, sorted(states)))
     stored = session.scalar(
         select(XComModel.value).where(
             XComModel.dag_id == task.dag_id,
@@ -52,10 +52,10 @@ def versions_of(task: TaskKey, session: Session) -> tuple[ModelVersion, ...]:
             XComModel.key == "return_value",
         )
     )
-    named = versions_named(_decoded(stored))
+    named = find_versions(_decoded(stored))
     if not named:
         state = states[task.map_index] or "not scheduled yet"
-        raise NothingToShow(f"{task.label} has named no model version in run {task.run_id}; its state is: {state}")
+        raise NoVersions(f"{task.label} has named no model version in run {task.run_id}; its state is: {state}")
     return named
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
-    from mlsql_runtime.store.version_watch import Answer, Awaited
+    from mlsql_runtime.store.version_watch import Answer, VersionCondition
 
 _CONDITIONS = (
     "min_version",
@@ -112,12 +112,12 @@ class MLSQLModelSensor(BaseSensorOperator):
         return seen.xcom_value
 
     def poke(self, context: Context) -> PokeReturnValue:
-        from mlsql_runtime.store.version_watch import Watch
+        from mlsql_runtime.store.version_watch import VersionWatch
         from mlsql_runtime.store.versions import open_model_path
 
-        watch = Watch(open_model_path(str(self.model_path)))
+        watch = VersionWatch(open_model_path(str(self.model_path)))
         watch.refresh()
-        answer = watch.answer(self._awaited())
+        answer = watch.answer(self._condition())
         if answer["status"] == "waiting":
             self.log.info("%s", answer["message"])
             return PokeReturnValue(is_done=False)
@@ -143,10 +143,10 @@ class MLSQLModelSensor(BaseSensorOperator):
         self.log.info("Version %s of %s is complete: score %s, best is group %s", version, result["model_path"], score, best)
         return result
 
-    def _awaited(self) -> Awaited:
-        from airflow_provider_mlsql.triggers.conditions import awaited
+    def _condition(self) -> VersionCondition:
+        from airflow_provider_mlsql.triggers.conditions import parse_conditions
 
-        return awaited({name: getattr(self, name) for name in _CONDITIONS})
+        return parse_conditions({name: getattr(self, name) for name in _CONDITIONS})
 
     def _trigger(self, deadline: datetime) -> MLSQLModelTrigger:
         from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
@@ -156,15 +156,15 @@ class MLSQLModelSensor(BaseSensorOperator):
             model_path=str(self.model_path),
             poke_interval=self.poke_interval,
             deadline=deadline.isoformat(),
-            **encode(self._awaited()),
+            **encode(self._condition()),
         )
 
     def _check_files(self, version: int) -> None:
         from mlsql_runtime.store import layout
-        from mlsql_runtime.store.versions import open_model_path, read_manifest, verify
+        from mlsql_runtime.store.versions import open_model_path, read_manifest, verify_files
 
         root = open_model_path(str(self.model_path))
-        verify(layout.version_dir(root, version), read_manifest(root, version).files)
+        verify_files(layout.version_dir(root, version), read_manifest(root, version).files)
 
     def _limits(self) -> tuple[float, float]:
         """Seconds until the sensor, and until the execution, times out."""

@@ -10,21 +10,21 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.store.version_watch import Awaited
+from mlsql_runtime.store.version_watch import VersionCondition
 
 _NOTHING = (None, "", "None")
 
 
-def awaited(given: Mapping[str, Any]) -> Awaited:
+def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
     """The conditions among these arguments, by their names; text as templates render it is fine."""
 
     def text(name: str) -> str | None:
         return None if given.get(name) in _NOTHING else str(given[name])
 
     direction = given.get("greater_is_better")
-    return Awaited(
+    return VersionCondition(
         min_version=as_int(given.get("min_version"), "min_version"),
-        published_after=as_time(given.get("published_after"), "published_after"),
+        published_after=parse_time(given.get("published_after"), "published_after"),
         job_id=text("job_id"),
         external_dag_id=text("external_dag_id"),
         run_id=text("run_id"),
@@ -35,7 +35,7 @@ def awaited(given: Mapping[str, Any]) -> Awaited:
     )
 
 
-def seconds_between_looks(value: Any) -> float:
+def parse_interval(value: Any) -> float:
     """``poke_interval`` as people give it. One that is no number would stop all who wait in the same path."""
     seconds = _as_finite(value, "poke_interval")
     if seconds is None or seconds < 0:
@@ -43,7 +43,7 @@ def seconds_between_looks(value: Any) -> float:
     return seconds
 
 
-def as_time(value: datetime | str | None, what: str) -> datetime | None:
+def parse_time(value: datetime | str | None, what: str) -> datetime | None:
     """A time, UTC if it names no zone."""
     if value in _NOTHING:
         return None

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_mlsql.triggers.conditions import as_time, awaited, refuse_password, seconds_between_looks
+from airflow_provider_mlsql.triggers.conditions import parse_conditions, parse_interval, parse_time, refuse_password
 from airflow_provider_mlsql.triggers.polling import Poller, polling
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.result import as_xcom
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.version_watch import Answer, Mark, News, Watch, failed
+from mlsql_runtime.store.version_watch import Answer, Checkpoint, NewVersions, VersionWatch, failure
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
@@ -57,10 +57,10 @@ class MLSQLModelTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
-        self.poke_interval = seconds_between_looks(poke_interval)
-        limit = as_time(deadline, "deadline")
+        self.poke_interval = parse_interval(poke_interval)
+        limit = parse_time(deadline, "deadline")
         self.deadline = None if limit is None else limit.isoformat()
-        self.awaited = awaited(
+        self.condition = parse_conditions(
             {
                 "min_version": min_version,
                 "published_after": published_after,
@@ -76,14 +76,14 @@ class MLSQLModelTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         own = {"model_path": self.model_path, "poke_interval": self.poke_interval, "deadline": self.deadline}
-        return f"{__name__}.{type(self).__name__}", own | codec.encode(self.awaited)
+        return f"{__name__}.{type(self).__name__}", own | codec.encode(self.condition)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
             async with polling(self.model_path, self.poke_interval) as poller:
                 answer = await self._wait(poller)
         except MLSQLError as error:  # the path cannot be opened
-            answer = failed(error)
+            answer = failure(error)
         yield TriggerEvent(answer)  # type: ignore[no-untyped-call]
 
     async def _wait(self, poller: Poller) -> Answer:
@@ -94,11 +94,11 @@ class MLSQLModelTrigger(BaseTrigger):
             try:
                 answer = await poller.poll(self._ask, within=self._seconds_left(FIRST_LOOK if answer is None else 0.0))
             except asyncio.TimeoutError:
-                return failed(answer) if isinstance(answer, MLSQLError) else {"status": "timeout"}
+                return failure(answer) if isinstance(answer, MLSQLError) else {"status": "timeout"}
             if isinstance(answer, MLSQLError):
                 failures += 1
                 if failures == ATTEMPTS or isinstance(answer, InputError):
-                    return failed(answer)
+                    return failure(answer)
                 self.log.warning("Look %s of %s: %s", failures, ATTEMPTS, answer.message)
             else:
                 failures = 0
@@ -108,8 +108,8 @@ class MLSQLModelTrigger(BaseTrigger):
                     said = answer["message"]
                     self.log.info("%s", said)
 
-    def _ask(self, watch: Watch) -> Answer:
-        return watch.answer(self.awaited)
+    def _ask(self, watch: VersionWatch) -> Answer:
+        return watch.answer(self.condition)
 
     def _seconds_left(self, at_least: float) -> float | None:
         if self.deadline is None:
@@ -147,10 +147,10 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
-        self.poke_interval = seconds_between_looks(poke_interval)
-        self.awaited = awaited({"min_score": min_score, "metric": metric, "greater_is_better": greater_is_better})
-        self._mark: Mark | None = None
-        self._kept: Mark | None = None
+        self.poke_interval = parse_interval(poke_interval)
+        self.condition = parse_conditions({"min_score": min_score, "metric": metric, "greater_is_better": greater_is_better})
+        self._checkpoint: Checkpoint | None = None
+        self._kept: Checkpoint | None = None
         self._warned: str | None = None
         self._store: AssetStateStoreAccessors | None = None
 
@@ -158,13 +158,13 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         return f"{__name__}.{type(self).__name__}", {
             "model_path": self.model_path,
             "poke_interval": self.poke_interval,
-            "min_score": self.awaited.min_score,
-            "metric": self.awaited.metric,
-            "greater_is_better": self.awaited.greater_is_better,
+            "min_score": self.condition.min_score,
+            "metric": self.condition.metric,
+            "greater_is_better": self.condition.greater_is_better,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        self._mark = self._kept = await self._load()
+        self._checkpoint = self._kept = await self._load()
         while True:  # a trigger of an asset that ended would be started again at once
             try:
                 async with polling(self.model_path, self.poke_interval) as poller:
@@ -178,18 +178,18 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
 
     async def _next(self, poller: Poller) -> tuple[Manifest, ...]:
         """The versions that the next look finds."""
-        news = await poller.poll(self._ask)
-        if isinstance(news, MLSQLError):
-            self._warn(news)
+        new_versions = await poller.poll(self._ask)
+        if isinstance(new_versions, MLSQLError):
+            self._warn(new_versions)
             return ()
         await self._save()  # that the events of the look before are told: Airflow has stored them by now
-        self._warned, self._mark = None, news.mark
-        if not news.versions:
+        self._warned, self._checkpoint = None, new_versions.checkpoint
+        if not new_versions.versions:
             await self._save()
-        return news.versions
+        return new_versions.versions
 
-    def _ask(self, watch: Watch) -> News:
-        return watch.news(self.awaited, self._mark)
+    def _ask(self, watch: VersionWatch) -> NewVersions:
+        return watch.new_versions(self.condition, self._checkpoint)
 
     def _warn(self, error: MLSQLError) -> None:
         """Say once what keeps it from looking."""
@@ -197,7 +197,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
             self._warned = error.message
             self.log.warning("%s; looking again every %g seconds", error.message, self.poke_interval)
 
-    async def _load(self) -> Mark | None:
+    async def _load(self) -> Checkpoint | None:
         """How far a run before has come. An error ends the trigger, and Airflow starts it again."""
         self._store = getattr(self, "asset_state_store", None)  # set by triggerers of Airflow 3.3 and later
         if self._store is None:
@@ -208,13 +208,13 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
             self.log.warning("A trigger of several assets has no place to keep what it has told; give each asset its own")
             self._store = None
             return None
-        return None if kept is None else codec.decode(Mark, kept, f"state {self._key} of the asset")
+        return None if kept is None else codec.decode(Checkpoint, kept, f"state {self._key} of the asset")
 
     async def _save(self) -> None:
-        if self._mark is not None and self._mark != self._kept:
+        if self._checkpoint is not None and self._checkpoint != self._kept:
             if self._store is not None:
-                await self._store.aset(self._key, codec.encode(self._mark))
-            self._kept = self._mark
+                await self._store.aset(self._key, codec.encode(self._checkpoint))
+            self._kept = self._checkpoint
 
     @property
     def _key(self) -> str:

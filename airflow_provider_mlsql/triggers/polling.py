@@ -18,17 +18,17 @@ from weakref import WeakKeyDictionary
 
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.version_watch import Watch
+from mlsql_runtime.store.version_watch import VersionWatch
 
 T = TypeVar("T")
-Ask = Callable[[Watch], T]
+Ask = Callable[[VersionWatch], T]
 THREADS = 4  # of each loop: a storage that hangs takes these, and none that other triggers use
 
 
 class Poller:
     """Looks at one model path, as often as the most impatient of its members wants, while somebody asks."""
 
-    def __init__(self, watch: Watch, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, watch: VersionWatch, threads: ThreadPoolExecutor) -> None:
         self._watch = watch
         self._threads = threads
         self._intervals: list[float] = []
@@ -122,7 +122,7 @@ def _settle(future: asyncio.Future[Any], answer: Any) -> None:
         future.set_result(answer)
 
 
-def _look(watch: Watch, asks: list[Ask[Any]]) -> list[Any]:
+def _look(watch: VersionWatch, asks: list[Ask[Any]]) -> list[Any]:
     """One look, and everybody's answer; in a thread."""
     try:
         watch.refresh()
@@ -131,7 +131,7 @@ def _look(watch: Watch, asks: list[Ask[Any]]) -> list[Any]:
     return [_answer(watch, ask) for ask in asks]
 
 
-def _answer(watch: Watch, ask: Ask[Any]) -> Any:
+def _answer(watch: VersionWatch, ask: Ask[Any]) -> Any:
     try:
         return ask(watch)
     except MLSQLError as error:
@@ -189,7 +189,7 @@ async def polling(model_path: str, interval: float) -> AsyncIterator[Poller]:
         # by URI and not by Location: fsspec has a file system for each thread, and they are not equal
         poller = room.pollers.get(root.uri)
         if poller is None:
-            poller = room.pollers[root.uri] = Poller(Watch(root), room.threads)
+            poller = room.pollers[root.uri] = Poller(VersionWatch(root), room.threads)
         poller.join(interval)
         try:
             yield poller

@@ -17,11 +17,11 @@ from mlsql_runtime import codec
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.pruning import prune
-from mlsql_runtime.store.publish import claimed
-from mlsql_runtime.store.staging import staging
+from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.summary import summarize
-from mlsql_runtime.store.version_watch import Awaited, Watch
-from mlsql_runtime.store.versions import look_into, read_manifest, versions
+from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
+from mlsql_runtime.store.versions import list_versions, open_store, read_manifest
 
 VERSIONS = (1, 100, 10_000)
 SIZES = {"1 MB": 10**6, "1 GB": 10**9}
@@ -31,18 +31,18 @@ Look = Callable[[Location], object]
 
 
 def _first_look(root: Location) -> object:
-    watch = Watch(root)
+    watch = VersionWatch(root)
     watch.refresh()
-    return watch.answer(Awaited())
+    return watch.answer(VersionCondition())
 
 
 def _publish(root: Location) -> object:
     """What a training does in the store, and the end of it: the version goes again, so that each round finds the same."""
-    with staging(root, "job") as stage:
+    with open_staging(root, "job") as stage:
         stage.check()
-        with claimed(root, "job") as draft:
+        with claim_version(root, "job") as draft:
             (draft.folder / MODEL).write(b"model")
-            draft.publish(manifest(draft.version, draft.entries()))
+            draft.publish(manifest(draft.version, draft.file_entries()))
     prune(root, None)
     return draft.folder.remove()
 
@@ -50,11 +50,11 @@ def _publish(root: Location) -> object:
 LOOKS: Mapping[str, Look] = {
     "the newest version": read_manifest,
     "a version by its number": lambda root: read_manifest(root, 1),
-    "the state of every version": versions,
+    "the state of every version": list_versions,
     "prune: nothing to remove": lambda root: prune(root, 10**6),
     "stage, claim, publish, prune": _publish,
     "first look of a sensor": _first_look,
-    "`mlsql models list`, the newest 20": lambda root: summarize(look_into(root.uri), limit=20),
+    "`mlsql models list`, the newest 20": lambda root: summarize(open_store(root.uri), limit=20),
 }
 OF_FILES = ("stage, claim, publish, prune",)  # it writes a model
 AGAIN = "a later look of a sensor, for a training that does not come"
@@ -81,7 +81,7 @@ def fill(folder: Path, count: int, size: int) -> None:
 
 def seconds(root: Location) -> dict[str, Timed]:
     """Of each look, by rounds."""
-    watch, awaited = Watch(root), Awaited(job_id="another")
+    watch, awaited = VersionWatch(root), VersionCondition(job_id="another")
     watch.refresh()
     watch.answer(awaited)
 

@@ -34,16 +34,16 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
       mlsql functions /models/spam jack
     """
     from mlsql_runtime.store.history import read_history
-    from mlsql_runtime.store.refusals import never_registered
+    from mlsql_runtime.store.refusals import list_refused_functions
     from mlsql_runtime.store.summary import summarize_functions
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.versions import open_store
 
-    root = look_into(path).root
+    root = open_store(path).root
     if name is not None:
         history = read_history(root, name)
         print_json(history) if as_json else _print_history(history)
         return OK
-    found, refused = summarize_functions(root), never_registered(root)
+    found, refused = summarize_functions(root), list_refused_functions(root)
     if as_json:
         print_json({"model_path": root.uri, "functions": found, "refused": refused})
     elif found:
@@ -113,9 +113,9 @@ def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: 
       mlsql rollback /models/spam jack --to 2 --reason "scores too low"
     """
     from mlsql_runtime.store.rollback import choose_rollback, roll_back
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.versions import open_store
 
-    root = look_into(path).root
+    root = open_store(path).root
     chosen = choose_rollback(root, name, to)
     by = current_user()
     if not dry_run:

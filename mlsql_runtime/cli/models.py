@@ -77,9 +77,9 @@ def list_versions(path: str, limit: int, as_json: bool) -> int:
       mlsql models /models/spam --limit 5
     """
     from mlsql_runtime.store.summary import summarize
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.versions import open_store
 
-    listing = summarize(look_into(path), limit)
+    listing = summarize(open_store(path), limit)
     if as_json:
         print_json(listing)
     else:
@@ -125,9 +125,9 @@ def prune(path: str, keep: int, dry_run: bool, as_json: bool) -> None:
       mlsql models prune /models/spam --keep 5 --dry-run
     """
     from mlsql_runtime.store.pruning import choose_pruning, remove_pruned
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.versions import open_store
 
-    root = look_into(path).root
+    root = open_store(path).root
     pruning = choose_pruning(root, keep)
     removed = list(pruning.versions) if dry_run else remove_pruned(root, pruning)
     if as_json:

@@ -79,7 +79,7 @@ class VersionNumber(click.IntRange):
         """Return the numbers under the model path on the command line, newest first."""
         from mlsql_runtime.store import layout
 
-        numbers = reversed(layout.version_numbers(_list_folder(ctx.params.get("path"))))
+        numbers = reversed(layout.parse_version_numbers(_list_folder(ctx.params.get("path"))))
         return [CompletionItem(str(number)) for number in numbers if str(number).startswith(incomplete)]
 
 

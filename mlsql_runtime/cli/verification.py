@@ -14,7 +14,7 @@ from mlsql_runtime.errors import StorageError, to_json
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.verification import FileCheck, FunctionCheck, VersionCheck
-    from mlsql_runtime.store.versions import Contents
+    from mlsql_runtime.store.versions import ModelStore
 
 
 @click.command(short_help="Compare files with their digests.")
@@ -34,24 +34,24 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
     """
     from mlsql_runtime.store.summary import read_pointers
     from mlsql_runtime.store.verification import check_orphans, check_version
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.versions import open_store
 
     if every and version is not None:
         raise click.UsageError("give a VERSION or --all, not both")
-    contents = look_into(path)
-    pointers = read_pointers(contents.root)
-    numbers = (list(_complete_versions(contents)) if every else []) or [_choose_version(contents, version)]
+    store = open_store(path)
+    pointers = read_pointers(store.root)
+    numbers = (list(_complete_versions(store)) if every else []) or [_choose_version(store, version)]
     checked = []
     for number in numbers:
-        checked.append(check_version(contents.root, number, pointers))
+        checked.append(check_version(store.root, number, pointers))
         if not as_json:
-            _print_check(contents.root.uri, checked[-1])
-    orphans = check_orphans(contents.root, numbers, pointers) if every else ()
+            _print_check(store.root.uri, checked[-1])
+    orphans = check_orphans(store.root, numbers, pointers) if every else ()
     wrong = [check for version_check in checked for check in version_check.checks if check.problem]
     wrong += [check for function in orphans for check in function.files]
     if as_json:
         document = {
-            "model_path": contents.root.uri,
+            "model_path": store.root.uri,
             "ok": not wrong and not pointers.problems,
             "versions": checked,
             "orphans": orphans,
@@ -63,13 +63,13 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
             click.echo(f"wrong: {orphan.files[0].message}")
         for problem in pointers.problems:
             click.echo(f"wrong: {problem.message}")
-        _print_verdict(contents.root.uri, checked, len(wrong) + len(pointers.problems))
+        _print_verdict(store.root.uri, checked, len(wrong) + len(pointers.problems))
     is_unread = [check.problem == "unreadable" for check in wrong]
     is_unread += [isinstance(problem, StorageError) for problem in pointers.problems]
     return OK if not is_unread else UNAVAILABLE if all(is_unread) else FAILED
 
 
-def _choose_version(contents: Contents, version: int | None) -> int:
+def _choose_version(store: ModelStore, version: int | None) -> int:
     """Return the version that the command names, or the newest complete one. A damaged manifest is left to the check.
 
     :raises VersionNotFound: when there is no such version.
@@ -77,18 +77,18 @@ def _choose_version(contents: Contents, version: int | None) -> int:
     from mlsql_runtime.store.versions import read_manifest, version_state
 
     if version is None:
-        chosen = next(_complete_versions(contents), None)
+        chosen = next(_complete_versions(store), None)
     else:
-        is_complete = version in contents.versions and version_state(contents.root, version) == "complete"
+        is_complete = version in store.versions and version_state(store.root, version) == "complete"
         chosen = version if is_complete else None
-    return chosen or read_manifest(contents.root, version).version
+    return chosen or read_manifest(store.root, version).version
 
 
-def _complete_versions(contents: Contents) -> Iterator[int]:
+def _complete_versions(store: ModelStore) -> Iterator[int]:
     """Yield the complete versions, newest first; each is looked at when it is asked for."""
     from mlsql_runtime.store.versions import version_state
 
-    return (number for number in contents.versions if version_state(contents.root, number) == "complete")
+    return (number for number in store.versions if version_state(store.root, number) == "complete")
 
 
 def _print_check(model_path: str, check: VersionCheck) -> None:

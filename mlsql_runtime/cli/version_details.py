@@ -11,8 +11,8 @@ from mlsql_runtime.cli.options import VersionNumber, json_option, path_argument
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json, print_table
 
 if TYPE_CHECKING:
-    from mlsql_runtime.store.compare_versions import Compared, Comparison, Difference
-    from mlsql_runtime.store.summary import Meaning, VersionDetails
+    from mlsql_runtime.store.compare_versions import ComparedVersion, Comparison, Difference
+    from mlsql_runtime.store.summary import FunctionPackage, VersionDetails
 
 
 @click.command(short_help="Details of one version.")
@@ -31,9 +31,9 @@ def show(path: str, version: int | None, log: int | None, as_json: bool) -> None
       mlsql models show /models/spam 7 --log 0
     """
     from mlsql_runtime.store.summary import read_details, read_log
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.versions import open_store
 
-    contents = look_into(path)
+    contents = open_store(path)
     if log is not None:
         number = version or read_details(contents).version
         text = read_log(contents, number, log)
@@ -105,7 +105,7 @@ def _join_pairs(values: Mapping[str, Any], equals: str) -> str | None:
     return ", ".join(f"{name}{equals}{format_value(value, 'none')}" for name, value in values.items()) or None
 
 
-def describe_functions(pointers: Sequence[Meaning]) -> list[str]:
+def describe_functions(pointers: Sequence[FunctionPackage]) -> list[str]:
     """Return ``jack (current)`` for each function that points to a version, ``jill (before)`` for each that pointed to it."""
     current = {pointer.function for pointer in pointers if pointer.current}
     before = {pointer.function for pointer in pointers} - current
@@ -125,10 +125,10 @@ def diff(path: str, before: int, after: int, as_json: bool) -> None:
     Example:
       mlsql models diff /models/spam 4 5
     """
-    from mlsql_runtime.store.compare_versions import compare
-    from mlsql_runtime.store.versions import look_into
+    from mlsql_runtime.store.compare_versions import compare_versions
+    from mlsql_runtime.store.versions import open_store
 
-    comparison = compare(look_into(path).root, before, after)
+    comparison = compare_versions(open_store(path).root, before, after)
     if as_json:
         print_json(comparison)
     else:
@@ -148,7 +148,7 @@ def _print_comparison(comparison: Comparison) -> None:
         click.echo("nothing else differs: scores, script, parameters, data, groups and packages are the same")
 
 
-def _describe_version(version: Compared) -> str:
+def _describe_version(version: ComparedVersion) -> str:
     best = f"best is group {version.best.alg_index} with score {format_value(version.best.score, 'none')}"
     return f"published {format_value(version.created)} (UTC) by {version.job_id}, {best}"
 

@@ -27,8 +27,8 @@ from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FileEntry
-from mlsql_runtime.store.staging import staging
-from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify
+from mlsql_runtime.store.staging import open_staging
+from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,9 +64,9 @@ def predict(statement: Predict, context: RunContext) -> None:
     alg_index = choose_fit(manifest, statement.alg_index, root.uri)
     version = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(alg_index))
-    verify(version, files)
+    verify_files(version, files)
     table = context.table(statement.table)
-    stage = context.cleanup.enter_context(staging(root, context.job_id)).folder
+    stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
     flight = run_preflight(context, needs_of_script(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
     tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
@@ -85,7 +85,7 @@ def predict(statement: Predict, context: RunContext) -> None:
         with measured(context.spark):
             lines.mapInArrow(run_partition, "value string").write.text(target)
     _raise_first_failure(stage)
-    if not any(size for name, size in (stage / "predicted").files().items() if name.startswith("part-")):
+    if not any(size for name, size in (stage / "predicted").list_files().items() if name.startswith("part-")):
         raise DataError(
             f"predict: no row came of table '{statement.table}': it is empty, or the script wrote none", table=statement.table
         )
@@ -93,7 +93,7 @@ def predict(statement: Predict, context: RunContext) -> None:
 
 
 def _raise_first_failure(stage: Location) -> None:
-    failed = sorted((stage / FAILED).names(), key=int)
+    failed = sorted((stage / FAILED).list_names(), key=int)
     if failed:
         raise errors.from_json(json.loads((stage / FAILED / failed[0]).read()))
 

@@ -12,7 +12,7 @@ from mlsql_runtime.result import PreflightResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.staging import staging
+from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.versions import open_model_path
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ def preflight(statement: Preflight, context: RunContext) -> PreflightResult:
     wanted = replace(wanted, paths=tuple(Location.of(path).path for path in statement.paths))
     with ExitStack() as cleanup:
         if statement.model_path is not None:
-            stage = cleanup.enter_context(staging(open_model_path(statement.model_path), context.job_id, "preflight"))
+            stage = cleanup.enter_context(open_staging(open_model_path(statement.model_path), context.job_id, "preflight"))
             wanted = replace(wanted, seen=(stage.folder / layout.CLAIM).uri)
         return check_hosts(context, wanted)

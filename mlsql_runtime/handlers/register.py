@@ -33,7 +33,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.manifest import FORMAT_VERSION, Contract, FileEntry, FunctionRecord, Manifest, Refusal
 from mlsql_runtime.store.refusals import add_refusal
-from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify
+from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify_files
 
 if TYPE_CHECKING:
     from pyspark.ml.linalg import Vector
@@ -91,7 +91,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     check_function_hosts(context, bundle)
     tell_other_versions(f"function {statement.function}", model.packages, installed(context) if model.packages else ())
     function = _hand_over(statement, bundle)
-    record = functions.package(
+    record = functions.write_package(
         root,
         statement.function,
         function.pickled,
@@ -101,9 +101,9 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
         _try(statement, context, model, record)
         read_manifest(root, manifest.version)  # still there: another training may have removed old versions meanwhile
     except BaseException:
-        functions.discard(root, record)
+        functions.remove_package(root, record)
         raise
-    functions.point(root, record, statement.author, verdict.reason)
+    functions.set_current(root, record, statement.author, verdict.reason)
     register_function(context.spark, statement.function, record)
     log(
         f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
@@ -234,7 +234,7 @@ def _try(statement: Register, context: RunContext, model: _Model, record: Functi
 
     rows = _samples(statement, context, model)
     if not rows:
-        verify(model.folder, model.files)  # which loading would do
+        verify_files(model.folder, model.files)  # which loading would do
         log(f"register: {statement.function} could not be tried: there are no sample rows of features")
         return
     vectors = from_serialized([VectorUDT().serialize(row) for row in rows])

@@ -178,7 +178,7 @@ def _matches(source: DataSource) -> list[Location]:
 
 def _folder(place: Location) -> list[DataFile]:
     files = []
-    for name in place.names():
+    for name in place.list_names():
         inner = place / name
         if name[0] in "._":
             continue

@@ -104,7 +104,7 @@ def _check_source(source: DataSource, use_spark: bool) -> None:
 
 
 def _check_model_dir(place: Location | None) -> None:
-    if place is not None and (place.is_file() or place.names()):
+    if place is not None and (place.is_file() or place.list_names()):
         raise InputError(f"--model-dir {place.uri} exists and is not empty; name another folder, or empty it", path=place.uri)
 
 

@@ -26,7 +26,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir
 from mlsql_runtime.store.manifest import FileEntry, FunctionRecord
-from mlsql_runtime.store.versions import verify
+from mlsql_runtime.store.versions import verify_files
 
 CACHED_FUNCTIONS = 8  # a worker that serves more functions at once loads again what it used longest ago
 
@@ -71,7 +71,7 @@ def load_document(document: str) -> LoadedFunction:
 def _load(record: FunctionRecord) -> Scorer:
     _check_python(record)
     package, version = _places(record)
-    verify(package, [record.pickle])
+    verify_files(package, [record.pickle])
     model = str(local_model(version, record.alg_index, record.model_files))
     warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has told it: handlers/library_versions.py
     try:
@@ -93,9 +93,9 @@ def check_function(record: FunctionRecord) -> None:
     """
     _check_python(record)
     package, version = _places(record)
-    verify(package, [record.pickle])
+    verify_files(package, [record.pickle])
     if version.is_local:
-        verify(version, record.model_files)
+        verify_files(version, record.model_files)
 
 
 def _places(record: FunctionRecord) -> tuple[Location, Location]:
@@ -119,7 +119,7 @@ def _check_python(record: FunctionRecord) -> None:
 def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:
     """The group's model in a local folder, every file checked: in place for local storage, else a copy kept per node."""
     if version.is_local:
-        verify(version, files)
+        verify_files(version, files)
         return Path(version.path) / layout.model_dir(alg_index)
     digest = hashlib.sha256("".join(entry.sha256 + entry.path for entry in files).encode()).hexdigest()
     cache = Path(scratch_dir()) / f"mlsql-models-{os.getuid()}"
@@ -137,5 +137,5 @@ def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...])
             except OSError:  # another worker of this node was first, with the same files
                 if not cached.exists():
                     raise
-    verify(Location.of(str(cached)), files)
+    verify_files(Location.of(str(cached)), files)
     return cached / folder

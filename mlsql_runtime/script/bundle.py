@@ -97,7 +97,7 @@ def _carried(names: Iterable[str]) -> list[str]:
 
 
 def _read_folder(place: Location, script_path: str) -> dict[str, bytes]:
-    sizes = place.files()
+    sizes = place.list_files()
     names = _carried(sizes)
     size = sum(sizes[name] for name in names)
     if size > MAX_BYTES:

@@ -90,7 +90,7 @@ class Location:
         with self._in_words():
             return bool(self.fs.isdir(self.path))
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """What lies directly below, sorted; nothing when there is no such folder.
 
         :raises StorageError: when it cannot be listed.
@@ -102,19 +102,19 @@ class Location:
                 return []
             return sorted(entry.rsplit("/", 1)[-1] for entry in entries if entry != self.path)
 
-    def files(self) -> dict[str, int]:
+    def list_files(self) -> dict[str, int]:
         """Every file below, as relative path to size in bytes, sorted."""
         with self._in_words():
             return self._files()
 
-    def those_there(self, names: Iterable[str]) -> set[str]:
+    def existing(self, names: Iterable[str]) -> set[str]:
         """Which of these files below are there, by relative path.
 
         In an object store by a listing of all that lies below, a thousand files in one request; elsewhere by a look at each.
         """
         wanted = set(names)
         if self._is_object_store:
-            return wanted & self.files().keys() if wanted else wanted
+            return wanted & self.list_files().keys() if wanted else wanted
         if self.is_local:
             return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
         return {name for name in wanted if (self / name).exists()}
@@ -132,7 +132,7 @@ class Location:
         with self._in_words():
             return self._read()
 
-    def read_if_there(self) -> bytes | None:
+    def read_or_none(self) -> bytes | None:
         """The file's bytes, or None when there is no such file, without asking for it first.
 
         :raises StorageError: when there may be one and it cannot be read.
@@ -147,7 +147,7 @@ class Location:
         data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _in_one_piece(self.fs)))
         return data
 
-    def modified(self) -> datetime:
+    def modified_at(self) -> datetime:
         """When the file was written last."""
         with self._in_words():
             time: datetime = self.fs.modified(self.path)
@@ -157,7 +157,7 @@ class Location:
         with self._in_words():
             return self._sha256()
 
-    def sha256_if_there(self) -> str | None:
+    def sha256_or_none(self) -> str | None:
         """The file's digest, or None when there is no such file, without asking for it first.
 
         :raises StorageError: when there may be one and it cannot be read.
@@ -243,7 +243,7 @@ class Location:
 
         Locally by hard links where the disk allows it, so only for files that nobody changes.
         """
-        for name in source.files():  # not fs.cp: s3fs takes folders for keys and fails on them
+        for name in source.list_files():  # not fs.cp: s3fs takes folders for keys and fails on them
             origin, target = (source / name, self / name) if name else (source, self)
             with target._made_parent():
                 if self.is_local:
@@ -260,7 +260,7 @@ class Location:
 
     def download(self, folder: Path) -> None:
         """Bring the file, or all files below, into a local folder."""
-        relative = self.files() if self.is_dir() else {"": 0}
+        relative = self.list_files() if self.is_dir() else {"": 0}
         for name in relative:
             source = f"{self.path}/{name}" if name else self.path
             target = folder / (name or self.name)

@@ -31,7 +31,7 @@ class Claim:
 def read_claim(folder: Location) -> Claim:
     """The claim in a version's folder."""
     try:
-        document = json.loads((folder / layout.CLAIM).read_if_there() or b"{}")
+        document = json.loads((folder / layout.CLAIM).read_or_none() or b"{}")
         created = datetime.fromisoformat(document["claimed"])
         training, attempt = document.get("training"), document.get("attempt")
         return Claim(

@@ -16,7 +16,7 @@ _Facts = Mapping[tuple[str, str], Value]  # what it is about and its name, to it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ComparedVersion:
     """One of the two versions."""
 
     version: int
@@ -42,12 +42,12 @@ class Comparison:
     """Two versions, and all that differs between them."""
 
     model_path: str
-    before: Compared
-    after: Compared
+    before: ComparedVersion
+    after: ComparedVersion
     differences: tuple[Difference, ...]
 
 
-def compare(root: Location, before: int, after: int) -> Comparison:
+def compare_versions(root: Location, before: int, after: int) -> Comparison:
     """Compare two complete versions, the one that is called the earlier first.
 
     :raises VersionNotFound: naming those there are.
@@ -62,8 +62,8 @@ def compare(root: Location, before: int, after: int) -> Comparison:
     )
 
 
-def _compared(manifest: Manifest) -> Compared:
-    return Compared(version=manifest.version, created=manifest.created, job_id=manifest.job_id, best=manifest.best)
+def _compared(manifest: Manifest) -> ComparedVersion:
+    return ComparedVersion(version=manifest.version, created=manifest.created, job_id=manifest.job_id, best=manifest.best)
 
 
 def _differences(old: _Facts, new: _Facts) -> Iterator[Difference]:

@@ -13,8 +13,8 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import (
     FORMAT_VERSION,
-    CurrentPointer,
     FileEntry,
+    FunctionPointer,
     FunctionRecord,
     PointerMove,
     load,
@@ -26,7 +26,9 @@ def function_dir(root: Location, function: str) -> Location:
     return root / layout.FUNCTIONS / function
 
 
-def package(root: Location, function: str, pickled: bytes, record: Callable[[int, FileEntry], FunctionRecord]) -> FunctionRecord:
+def write_package(
+    root: Location, function: str, pickled: bytes, record: Callable[[int, FileEntry], FunctionRecord]
+) -> FunctionRecord:
     """Write a package under the next free number; nothing points to it yet.
 
     :param record: makes the package's record from its number and the entry of the pickle.
@@ -47,7 +49,7 @@ def package(root: Location, function: str, pickled: bytes, record: Callable[[int
     return made
 
 
-def discard(root: Location, record: FunctionRecord) -> None:
+def remove_package(root: Location, record: FunctionRecord) -> None:
     """Remove a package that never became current."""
     folder = function_dir(root, record.function)
     (folder / str(record.function_version)).remove()
@@ -55,28 +57,18 @@ def discard(root: Location, record: FunctionRecord) -> None:
     (root / layout.FUNCTIONS).remove_if_empty()
 
 
-def point(root: Location, record: FunctionRecord, by: str | None = None, reason: str | None = None) -> None:
-    """Make a package that was just registered current, atomically, and add it to the history.
-
-    :param by: on whose behalf.
-    :param reason: how it passed its gates.
-    """
-    _move(root, record, "registered", record.job_id, by, reason)
-
-
-def point_back(root: Location, record: FunctionRecord, by: str, reason: str | None = None) -> None:
-    """Make a package of the history current again, atomically, and add that to the history."""
-    _move(root, record, "rolled back", None, by, reason)
-
-
-def _move(
+def set_current(
     root: Location,
     record: FunctionRecord,
-    happened: Literal["registered", "rolled back"],
-    job_id: str | None,
-    by: str | None,
-    reason: str | None,
+    by: str | None = None,
+    reason: str | None = None,
+    happened: Literal["registered", "rolled back"] = "registered",
 ) -> None:
+    """Make a package current, atomically, and add that to the history of the function.
+
+    :param by: the user on whose behalf.
+    :param reason: how the package passed its gates, or why it is current again.
+    """
     before = read_pointer(root, record.function)
     move = PointerMove(
         happened=happened,
@@ -84,12 +76,12 @@ def _move(
         version=record.version,
         alg_index=record.alg_index,
         score=record.score,
-        job_id=job_id,
+        job_id=record.job_id if happened == "registered" else None,
         at=datetime.now(timezone.utc),
         by=by,
         reason=reason,
     )
-    pointer = CurrentPointer(
+    pointer = FunctionPointer(
         format_version=FORMAT_VERSION,
         function=record.function,
         history=(*(before.history if before else ()), move),
@@ -97,13 +89,13 @@ def _move(
     (function_dir(root, record.function) / layout.CURRENT).replace(codec.dumps(pointer).encode())
 
 
-def read_pointer(root: Location, function: str) -> CurrentPointer | None:
+def read_pointer(root: Location, function: str) -> FunctionPointer | None:
     """What the function means now and meant before, or None when it was never registered."""
     place = function_dir(root, function) / layout.CURRENT
-    text = place.read_if_there()
+    text = place.read_or_none()
     if text is None:
         return None
-    pointer = load(CurrentPointer, text, place.uri)
+    pointer = load(FunctionPointer, text, place.uri)
     if not pointer.history:
         raise FormatError(f"{place.uri}: its history is empty; the file is damaged or was written by something else")
     return pointer
@@ -117,33 +109,28 @@ def read_function(root: Location, function: str, function_version: int | None = 
     pointer = read_pointer(root, function)
     number = function_version if function_version is not None else pointer.current.function_version if pointer else None
     place = function_dir(root, function) / str(number) / layout.FUNCTION
-    text = None if number is None else place.read_if_there()
+    text = None if number is None else place.read_or_none()
     if text is None:
-        there = ", ".join(functions(root)) or "none"
+        there = ", ".join(list_functions(root)) or "none"
         which = f"version {number} of function '{function}'" if number is not None else f"function '{function}'"
         raise VersionNotFound(f"{root.uri} holds no {which}; registered there: {there}", path=root.uri, function=function)
     return load(FunctionRecord, text, place.uri)
 
 
-def functions(root: Location) -> list[str]:
+def list_functions(root: Location) -> list[str]:
     """The names registered under the model path."""
     folder = root / layout.FUNCTIONS
-    return [name for name in folder.names() if (folder / name / layout.CURRENT).exists()]
+    return [name for name in folder.list_names() if (folder / name / layout.CURRENT).exists()]
 
 
-def pins(root: Location) -> dict[int, tuple[str, ...]]:
+def find_versions_in_use(root: Location) -> dict[int, tuple[str, ...]]:
     """The model versions that current functions need, each with the functions' names.
 
     :raises FormatError: when a pointer cannot be understood: what it needs is not known.
     """
     found: dict[int, tuple[str, ...]] = {}
-    for name in (root / layout.FUNCTIONS).names():
+    for name in (root / layout.FUNCTIONS).list_names():
         pointer = read_pointer(root, name)
         if pointer is not None:
             found[pointer.current.version] = (*found.get(pointer.current.version, ()), name)
     return found
-
-
-def pinned_versions(root: Location) -> set[int]:
-    """The model versions that current functions need."""
-    return set(pins(root))

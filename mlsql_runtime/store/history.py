@@ -11,8 +11,8 @@ from mlsql_runtime import errors
 from mlsql_runtime.errors import VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.functions import function_dir, functions, read_pointer
-from mlsql_runtime.store.manifest import CurrentPointer, PointerMove, Refusal
+from mlsql_runtime.store.functions import function_dir, list_functions, read_pointer
+from mlsql_runtime.store.manifest import FunctionPointer, PointerMove, Refusal
 from mlsql_runtime.store.refusals import read_refusals
 
 
@@ -52,13 +52,13 @@ def read_history(root: Location, function: str) -> History:
     :raises VersionNotFound: naming the functions there are, when there is neither.
     """
     refusals = read_refusals(root, function) if _is_name(function) else ()
-    pointer = read_pointer(root, function) if refusals else registered_pointer(root, function)
+    pointer = read_pointer(root, function) if refusals else require_pointer(root, function)
     moves = _moves(root, pointer) if pointer else []
     entries = heapq.merge(moves, map(_refused, refusals), key=lambda entry: entry.at)  # clocks differ: each keeps its order
     return History(model_path=root.uri, function=function, history=tuple(entries))
 
 
-def _moves(root: Location, pointer: CurrentPointer) -> list[HistoryEntry]:
+def _moves(root: Location, pointer: FunctionPointer) -> list[HistoryEntry]:
     packages = {(move.function_version, move.version) for move in pointer.history}
     available = {package: _is_available(root, pointer.function, *package) for package in packages}
     last = len(pointer.history) - 1
@@ -105,7 +105,7 @@ def _is_available(root: Location, function: str, function_version: int, version:
     return package.exists() and (layout.version_dir(root, version) / layout.MANIFEST).exists()
 
 
-def registered_pointer(root: Location, function: str) -> CurrentPointer:
+def require_pointer(root: Location, function: str) -> FunctionPointer:
     """The pointer of a function that must be registered.
 
     :raises VersionNotFound: naming the functions there are, or why this one was refused.
@@ -120,7 +120,7 @@ def _no_function(root: Location, function: str) -> str:
     refusals = read_refusals(root, function) if _is_name(function) else ()
     if refusals:
         return f"function {function} of {root.uri} was never registered; it was refused last because {refusals[-1].reason}"
-    there = functions(root)
+    there = list_functions(root)
     near = errors.did_you_mean(function, there) if there else "; none is registered there"
     return f"{root.uri} holds no function '{function}'{near}"
 

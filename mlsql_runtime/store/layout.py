@@ -60,16 +60,16 @@ def log_file(alg_index: int) -> str:
     return f"logs/{alg_index}.log"
 
 
-def claimed_versions(root: Location) -> list[int]:
+def list_claimed_versions(root: Location) -> list[int]:
     """All version numbers that were ever claimed, oldest first, complete or not: one listing."""
-    return version_numbers(root.names())
+    return parse_version_numbers(root.list_names())
 
 
-def version_numbers(names: Iterable[str]) -> list[int]:
+def parse_version_numbers(names: Iterable[str]) -> list[int]:
     """The numbers of the version folders among names, smallest first."""
     return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
 
 
 def numbered(folder: Location) -> list[int]:
     """The sub-folders named by a number, smallest first."""
-    return sorted(int(name) for name in folder.names() if name.isdecimal())
+    return sorted(int(name) for name in folder.list_names() if name.isdecimal())

@@ -174,7 +174,7 @@ class PointerMove:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurrentPointer:
+class FunctionPointer:
     """Which package a function name means, with everything it meant before; the last move is the current one."""
 
     format_version: int

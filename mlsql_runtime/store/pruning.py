@@ -10,8 +10,8 @@ from datetime import datetime, timedelta, timezone
 from mlsql_runtime.errors import StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.functions import pinned_versions, pins
-from mlsql_runtime.store.versions import VersionInfo, versions
+from mlsql_runtime.store.functions import find_versions_in_use
+from mlsql_runtime.store.versions import VersionInfo, list_versions
 
 STALE = timedelta(days=7)
 
@@ -31,12 +31,12 @@ class Pruning:
 
 def choose_pruning(root: Location, keep: int | None, spare: int | None = None) -> Pruning:
     """What may go when the newest ``keep`` complete versions stay (None: all of them), and ``spare``. Changes nothing."""
-    there = versions(root)
+    there = list_versions(root)
     abandoned = tuple(_abandoned(root, there))
     if keep is None:
         return Pruning((), {}, abandoned)
     complete = [info.version for info in there if info.state == "complete"]
-    pinned, beyond = pins(root), [number for number in complete[keep:] if number != spare]
+    pinned, beyond = find_versions_in_use(root), [number for number in complete[keep:] if number != spare]
     return Pruning(tuple(n for n in beyond if n not in pinned), {n: pinned[n] for n in beyond if n in pinned}, abandoned)
 
 
@@ -54,7 +54,7 @@ def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
     """Remove what was chosen, but for versions that a function was pointed to meanwhile; answers the versions removed."""
     removed = []
     for number in pruning.versions:
-        if number not in pinned_versions(root):  # asked again each time: removing many takes long
+        if number not in find_versions_in_use(root):  # asked again each time: removing many takes long
             folder = layout.version_dir(root, number)
             (folder / layout.MANIFEST).remove_file()
             folder.remove()
@@ -65,7 +65,7 @@ def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
 
 
 def _abandoned(root: Location, there: list[VersionInfo]) -> Iterator[Location]:
-    stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).names()]
+    stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).list_names()]
     unfinished = [layout.version_dir(root, info.version) for info in reversed(there) if info.state == "unfinished"]
     oldest_kept = datetime.now(timezone.utc) - STALE
     for folder in stagings + unfinished:
@@ -76,6 +76,6 @@ def _abandoned(root: Location, there: list[VersionInfo]) -> Iterator[Location]:
 def _has_rested_since(folder: Location, time: datetime) -> bool:
     """Whether it holds files and none was written since: of a folder in use, the first file or two tell."""
     with contextlib.suppress(StorageError):  # another job may be removing it right now
-        names = folder.files()
-        return bool(names) and all((folder / name).modified() < time for name in names)
+        names = folder.list_files()
+        return bool(names) and all((folder / name).modified_at() < time for name in names)
     return False

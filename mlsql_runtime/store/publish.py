@@ -20,7 +20,7 @@ CLOCKS = timedelta(hours=1)  # by which those of two hosts may differ
 
 
 @dataclass(frozen=True)
-class Draft:
+class VersionDraft:
     """A claimed version that nobody sees yet. ``claim`` is what its writer wrote when it took the number."""
 
     version: int
@@ -30,12 +30,12 @@ class Draft:
     @property
     def is_ours(self) -> bool:
         """Whether nobody has taken the draft for one of a dead attempt, and removed it."""
-        return (self.folder / layout.CLAIM).read_if_there() == self.claim
+        return (self.folder / layout.CLAIM).read_or_none() == self.claim
 
-    def entries(self) -> tuple[FileEntry, ...]:
+    def file_entries(self) -> tuple[FileEntry, ...]:
         """Every file of the draft with its digest, for the manifest."""
         skip = (layout.CLAIM, layout.MANIFEST)
-        sizes = self.folder.files()
+        sizes = self.folder.list_files()
         return tuple(FileEntry(path=p, size=n, sha256=(self.folder / p).sha256()) for p, n in sizes.items() if p not in skip)
 
     def publish(self, manifest: Manifest) -> None:
@@ -53,14 +53,14 @@ class Draft:
 
 
 @contextlib.contextmanager
-def claimed(root: Location, job_id: str, training: str | None = None) -> Iterator[Draft]:
+def claim_version(root: Location, job_id: str, training: str | None = None) -> Iterator[VersionDraft]:
     """Take the next version number, exclusively, and give it back if the block raises.
 
     A process killed inside leaves an unfinished folder that readers ignore. The job's next attempt removes it, or pruning when
     it is stale.
     """
     claim = Claim(job_id=job_id, created=datetime.now(timezone.utc), training=training, attempt=uuid.uuid4().hex).dump()
-    number = max(layout.claimed_versions(root), default=0) + 1
+    number = max(layout.list_claimed_versions(root), default=0) + 1
     while True:
         folder = layout.version_dir(root, number)
         try:
@@ -68,7 +68,7 @@ def claimed(root: Location, job_id: str, training: str | None = None) -> Iterato
             break
         except FileExistsError:
             number += 1
-    draft = Draft(number, folder, claim)
+    draft = VersionDraft(number, folder, claim)
     try:
         yield draft
     except BaseException:
@@ -81,9 +81,9 @@ def _succeeded(manifest: Manifest) -> list[int]:
     return [fit.alg_index for fit in manifest.fits if fit.status == "success"]
 
 
-def earlier_version(root: Location, job_id: str, training: str, since: datetime) -> Manifest | None:
+def find_published_version(root: Location, job_id: str, training: str, since: datetime) -> Manifest | None:
     """The version that an attempt of this training has published since then; what one left half-written is removed."""
-    for number in reversed(layout.claimed_versions(root)):
+    for number in reversed(layout.list_claimed_versions(root)):
         folder = layout.version_dir(root, number)
         claim = read_claim(folder)
         if claim.created is not None and claim.created < since - CLOCKS:

@@ -24,15 +24,15 @@ def add_refusal(root: Location, function: str, refusal: Refusal) -> None:
 def read_refusals(root: Location, function: str) -> tuple[Refusal, ...]:
     """The refusals that are kept for a name, oldest first, whether it was ever registered or not."""
     place = function_dir(root, function) / layout.REFUSALS
-    text = place.read_if_there()
+    text = place.read_or_none()
     return () if text is None else load(Refusals, text, place.uri).refusals
 
 
-def never_registered(root: Location) -> list[str]:
+def list_refused_functions(root: Location) -> list[str]:
     """The names whose every registration was refused."""
     folder = root / layout.FUNCTIONS
     return [
         name
-        for name in folder.names()
+        for name in folder.list_names()
         if not (folder / name / layout.CURRENT).exists() and (folder / name / layout.REFUSALS).exists()
     ]

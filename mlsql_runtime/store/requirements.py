@@ -13,7 +13,7 @@ def read_requirements(path: str) -> str:
     :raises InputError: when there is no such file, or it names anything but packages.
     """
     try:
-        content = Location.of(path).read_if_there()
+        content = Location.of(path).read_or_none()
         text = None if content is None else content.decode()
     except (StorageError, ValueError) as error:  # no UTF-8, or a path that is none
         raise InputError(f"{path} cannot be read as a requirements file: {error}; check requirements", path=path) from error

@@ -8,16 +8,16 @@ from mlsql_runtime.errors import StorageError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.functions import function_dir, read_function
-from mlsql_runtime.store.history import registered_pointer
-from mlsql_runtime.store.manifest import CurrentPointer, FunctionRecord, PointerMove
-from mlsql_runtime.store.versions import read_manifest, verify
+from mlsql_runtime.store.history import require_pointer
+from mlsql_runtime.store.manifest import FunctionPointer, FunctionRecord, PointerMove
+from mlsql_runtime.store.versions import read_manifest, verify_files
 
 
 @dataclass(frozen=True)
 class Rollback:
     """What a rollback would do: the pointer as it is, and the checked package that it would point to."""
 
-    pointer: CurrentPointer
+    pointer: FunctionPointer
     target: FunctionRecord
 
     @property
@@ -31,13 +31,13 @@ def choose_rollback(root: Location, function: str, to: int | None = None) -> Rol
     :raises VersionNotFound: when there is no such function, nothing before, or package or model version are gone.
     :raises IntegrityError: when a file of the package or of the model is not the one that was registered.
     """
-    pointer = registered_pointer(root, function)
+    pointer = require_pointer(root, function)
     number = _before(root, pointer) if to is None else _numbered(root, pointer, to)
     record = read_function(root, function, number)
-    verify(function_dir(root, function) / str(number), [record.pickle])
+    verify_files(function_dir(root, function) / str(number), [record.pickle])
     home = Location.of(record.model_path)  # where the function looks for its model when it is called
     _require_version(home, record)
-    verify(layout.version_dir(home, record.version), record.model_files)
+    verify_files(layout.version_dir(home, record.version), record.model_files)
     return Rollback(pointer, record)
 
 
@@ -49,12 +49,12 @@ def roll_back(root: Location, rollback: Rollback, by: str, reason: str | None = 
     """
     target = rollback.target
     _require_version(Location.of(target.model_path), target)
-    if registered_pointer(root, target.function) != rollback.pointer:
+    if require_pointer(root, target.function) != rollback.pointer:
         raise StorageError(f"function {target.function} was changed by somebody else meanwhile; look at it and try again")
-    functions.point_back(root, target, by, reason)
+    functions.set_current(root, target, by, reason, "rolled back")
 
 
-def _before(root: Location, pointer: CurrentPointer) -> int:
+def _before(root: Location, pointer: FunctionPointer) -> int:
     """The package that was current when the present one first became so: rolling back twice goes two packages back."""
     numbers = [move.function_version for move in pointer.history]
     first = numbers.index(pointer.current.function_version)
@@ -66,7 +66,7 @@ def _before(root: Location, pointer: CurrentPointer) -> int:
     return numbers[first - 1]
 
 
-def _numbered(root: Location, pointer: CurrentPointer, number: int) -> int:
+def _numbered(root: Location, pointer: FunctionPointer, number: int) -> int:
     """``number``, which the function must have meant before."""
     known = sorted({move.function_version for move in pointer.history})
     if number == pointer.current.function_version:

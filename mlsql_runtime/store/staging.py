@@ -18,7 +18,7 @@ from mlsql_runtime.store import layout
 
 
 @dataclass(frozen=True)
-class Stage:
+class Staging:
     """An attempt's own ``folder``. ``earlier`` are those of attempts that were interrupted; they go when this one ends."""
 
     folder: Location
@@ -33,19 +33,19 @@ class Stage:
             raise JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
 
 
-def is_end(error: Exception) -> bool:
+def is_final(error: Exception) -> bool:
     """Whether an error is bad input or a script's own failure, and no interruption. Hosts can be mended."""
     return isinstance(error, (InputError, ScriptFailed)) and not isinstance(error, PreflightFailed)
 
 
 @contextlib.contextmanager
-def staging(
+def open_staging(
     root: Location,
     job_id: str,
     purpose: str = "",
     attempt: Attempt = SINGLE_ATTEMPT,
-    ends: Callable[[Exception], bool] = is_end,
-) -> Iterator[Stage]:
+    ends: Callable[[Exception], bool] = is_final,
+) -> Iterator[Staging]:
     """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new.
 
     :param purpose: what tells several folders of one job apart, the same in all its attempts.
@@ -59,7 +59,7 @@ def staging(
     keep = False
     try:
         (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
-        yield Stage(folder, earlier)
+        yield Staging(folder, earlier)
     except Exception as error:
         keep = not attempt.is_last and not ends(error)
         raise
@@ -68,12 +68,12 @@ def staging(
             log(f"what is finished stays in {folder.uri} for the next attempt")
         else:
             _remove_all((folder, *earlier))
-            if made_root and not layout.claimed_versions(root):
+            if made_root and not layout.list_claimed_versions(root):
                 (root / layout.STAGING).remove_if_empty()
                 root.remove_if_empty()
 
 
-def remove_stagings(root: Location, job_id: str) -> None:
+def remove_staging_folders(root: Location, job_id: str) -> None:
     """Remove what a killed job left; only when no process of it is alive. That it fails is told."""
     _remove_all(tuple(_stagings(root, _prefix(job_id))))
 
@@ -86,7 +86,7 @@ def _take_over(root: Location, prefix: str) -> Iterator[Location]:
 
 
 def _stagings(root: Location, prefix: str) -> Iterator[Location]:
-    for name in (root / layout.STAGING).names():
+    for name in (root / layout.STAGING).list_names():
         if name.startswith(prefix):
             yield root / layout.STAGING / name
 

@@ -20,16 +20,16 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import Claim, read_claim
 from mlsql_runtime.store.functions import read_function, read_pointer
 from mlsql_runtime.store.manifest import (
-    CurrentPointer,
     DataFacts,
     FailureRecord,
     FitRecord,
+    FunctionPointer,
     FunctionRecord,
     Manifest,
     ScriptFacts,
     load,
 )
-from mlsql_runtime.store.versions import Contents, read_manifest
+from mlsql_runtime.store.versions import ModelStore, read_manifest
 
 State = Literal["complete", "failed", "unfinished", "unreadable"]
 ErrorFacts = Mapping[str, Any]  # as errors.to_json writes it
@@ -37,7 +37,7 @@ _REQUESTS = 16  # at once, to remote storage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meaning:
+class FunctionPackage:
     """That a function means a version now (``current``), or meant it before."""
 
     function: str
@@ -62,7 +62,7 @@ class VersionSummary:
     score: float | None = None
     rows: int | None = None
     size: int | None = None
-    functions: tuple[Meaning, ...] = ()
+    functions: tuple[FunctionPackage, ...] = ()
     message: str | None = None
     reason: str | None = None
     error: ErrorFacts | None = None
@@ -79,28 +79,28 @@ class Listing:
 
 
 @dataclass(frozen=True)
-class Pointers:
+class FunctionPointers:
     """The functions' pointers by name, and the errors of those that cannot be read."""
 
-    by_name: Mapping[str, CurrentPointer]
+    by_name: Mapping[str, FunctionPointer]
     problems: tuple[MLSQLError, ...]
 
-    def meanings(self, version: int) -> tuple[Meaning, ...]:
+    def packages_of(self, version: int) -> tuple[FunctionPackage, ...]:
         """Every package that a name pointed to and that answers for the version; what is current first."""
         found = []
         for name, pointer in self.by_name.items():
             moves = {move.function_version: move for move in pointer.history if move.version == version}
             for number, move in moves.items():
                 current = number == pointer.current.function_version
-                found.append(Meaning(function=name, function_version=number, alg_index=move.alg_index, current=current))
+                found.append(FunctionPackage(function=name, function_version=number, alg_index=move.alg_index, current=current))
         return tuple(sorted(found, key=lambda m: (not m.current, m.function, -m.function_version)))
 
 
-def read_pointers(root: Location) -> Pointers:
+def read_pointers(root: Location) -> FunctionPointers:
     """All pointers under the model path: one listing, one document each."""
-    found: dict[str, CurrentPointer] = {}
+    found: dict[str, FunctionPointer] = {}
     problems: list[MLSQLError] = []
-    for name in (root / layout.FUNCTIONS).names():
+    for name in (root / layout.FUNCTIONS).list_names():
         try:
             pointer = read_pointer(root, name)
         except MLSQLError as error:
@@ -108,31 +108,31 @@ def read_pointers(root: Location) -> Pointers:
         else:
             if pointer is not None:
                 found[name] = pointer
-    return Pointers(found, tuple(problems))
+    return FunctionPointers(found, tuple(problems))
 
 
-def summarize(contents: Contents, limit: int | None = None) -> Listing:
+def summarize(store: ModelStore, limit: int | None = None) -> Listing:
     """The newest ``limit`` versions (None: all) in short."""
-    shown = contents.versions[:limit]
-    pointers = read_pointers(contents.root)
+    shown = store.versions[:limit]
+    pointers = read_pointers(store.root)
 
     def one(version: int) -> VersionSummary:
-        return summary(contents.root, version, pointers)
+        return summary(store.root, version, pointers)
 
-    if contents.root.is_local:
+    if store.root.is_local:
         found = [one(version) for version in shown]
     else:
         with ThreadPoolExecutor(_REQUESTS) as pool:
             found = list(pool.map(one, shown))
     return Listing(
-        model_path=contents.root.uri,
+        model_path=store.root.uri,
         versions=tuple(found),
-        more=len(contents.versions) - len(shown),
+        more=len(store.versions) - len(shown),
         problems=tuple(errors.to_json(error) for error in pointers.problems),
     )
 
 
-def summary(root: Location, version: int, pointers: Pointers) -> VersionSummary:
+def summary(root: Location, version: int, pointers: FunctionPointers) -> VersionSummary:
     """One version in short, whatever became of it."""
     try:
         record = read_record(root, version)
@@ -140,7 +140,7 @@ def summary(root: Location, version: int, pointers: Pointers) -> VersionSummary:
         found = VersionSummary(version=version, state="unreadable", error=errors.to_json(error))
     else:
         found = _in_short(version, record)
-    return replace(found, functions=pointers.meanings(version))
+    return replace(found, functions=pointers.packages_of(version))
 
 
 def read_record(root: Location, version: int) -> Manifest | FailureRecord | Claim:
@@ -151,14 +151,14 @@ def read_record(root: Location, version: int) -> Manifest | FailureRecord | Clai
     """
     folder = layout.version_dir(root, version)
     place = folder / layout.MANIFEST
-    text = place.read_if_there()
+    text = place.read_or_none()
     if text is not None:
         manifest = load(Manifest, text, place.uri)
         if not any(fit.status == "success" for fit in manifest.fits):
             raise FormatError(f"{place.uri}: no group of it succeeded; the file is damaged or was written by something else")
         return manifest
     place = folder / layout.FAILURE
-    text = place.read_if_there()
+    text = place.read_or_none()
     if text is not None:
         return load(FailureRecord, text, place.uri)
     return read_claim(folder)
@@ -235,17 +235,17 @@ class VersionDetails:
     tails: Mapping[str, tuple[str, ...]]
     files: tuple[StoredFile, ...]
     size: int
-    functions: tuple[Meaning, ...]
+    functions: tuple[FunctionPackage, ...]
 
 
-def read_details(contents: Contents, version: int | None = None) -> VersionDetails:
+def read_details(store: ModelStore, version: int | None = None) -> VersionDetails:
     """Everything of a version, by default of the newest complete one.
 
     :raises VersionNotFound: naming what there is instead.
     :raises FormatError: naming the document that is damaged.
     """
-    root = contents.root
-    if version is None or version not in contents.versions:
+    root = store.root
+    if version is None or version not in store.versions:
         version = read_manifest(root, version).version
     record = read_record(root, version)
     manifest = record if isinstance(record, Manifest) else None
@@ -269,7 +269,7 @@ def read_details(contents: Contents, version: int | None = None) -> VersionDetai
         tails=record.tails if isinstance(record, FailureRecord) else {},
         files=files,
         size=sum(file.size for file in files),
-        functions=read_pointers(root).meanings(version),
+        functions=read_pointers(root).packages_of(version),
     )
 
 
@@ -277,7 +277,7 @@ def _stored_files(root: Location, version: int, manifest: Manifest | None) -> tu
     """Those of the manifest, or, without one, those that lie there."""
     if manifest is not None:
         return tuple(StoredFile(path=entry.path, size=entry.size, sha256=entry.sha256) for entry in manifest.files)
-    there = layout.version_dir(root, version).files()
+    there = layout.version_dir(root, version).list_files()
     return tuple(StoredFile(path=path, size=size, sha256=None) for path, size in there.items())
 
 
@@ -296,16 +296,18 @@ def _fit_details(fit: FitRecord) -> FitDetails:
     )
 
 
-def read_log(contents: Contents, version: int, alg_index: int) -> str:
+def read_log(store: ModelStore, version: int, alg_index: int) -> str:
     """The kept log of a fit group.
 
     :raises VersionNotFound: naming the groups that have one.
     """
-    folder = layout.version_dir(contents.root, version)
-    text = (folder / layout.log_file(alg_index)).read_if_there()
+    folder = layout.version_dir(store.root, version)
+    text = (folder / layout.log_file(alg_index)).read_or_none()
     if text is None:
-        kept = ", ".join(str(index) for index in sorted(int(name[:-4]) for name in (folder / "logs").names() if _is_log(name)))
-        where = f"version {version} of {contents.root.uri}"
+        kept = ", ".join(
+            str(index) for index in sorted(int(name[:-4]) for name in (folder / "logs").list_names() if _is_log(name))
+        )
+        where = f"version {version} of {store.root.uri}"
         raise VersionNotFound(f"{where} keeps no log of group {alg_index}; it has those of {kept or 'no group'}", version=version)
     return text.decode(errors="replace")
 
@@ -341,7 +343,7 @@ class FunctionSummary:
 def summarize_functions(root: Location) -> list[FunctionSummary]:
     """Every registered function: a pointer and a package each."""
     found = []
-    for name in (root / layout.FUNCTIONS).names():
+    for name in (root / layout.FUNCTIONS).list_names():
         try:
             pointer = read_pointer(root, name)
             if pointer is not None:
@@ -351,7 +353,7 @@ def summarize_functions(root: Location) -> list[FunctionSummary]:
     return found
 
 
-def _function(pointer: CurrentPointer, record: FunctionRecord) -> FunctionSummary:
+def _function(pointer: FunctionPointer, record: FunctionRecord) -> FunctionSummary:
     return FunctionSummary(
         function=pointer.function,
         function_version=record.function_version,

@@ -11,8 +11,8 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import function_dir, read_function
 from mlsql_runtime.store.manifest import FileEntry, Manifest
-from mlsql_runtime.store.summary import Meaning, Pointers
-from mlsql_runtime.store.versions import read_manifest, verify
+from mlsql_runtime.store.summary import FunctionPackage, FunctionPointers
+from mlsql_runtime.store.versions import read_manifest, verify_files
 
 Problem = Literal["missing", "different", "damaged", "unreadable"]
 
@@ -58,7 +58,7 @@ class VersionCheck:
             yield from function.files
 
 
-def check_version(root: Location, version: int, pointers: Pointers) -> VersionCheck:
+def check_version(root: Location, version: int, pointers: FunctionPointers) -> VersionCheck:
     """Compare every file of a complete version with its digest, and every package that names it.
 
     :raises VersionNotFound: when there is no such version; what is wrong with one that is there is in the answer.
@@ -72,11 +72,11 @@ def check_version(root: Location, version: int, pointers: Pointers) -> VersionCh
         raise
     except (FormatError, StorageError) as error:
         files = (_failed(f"{folder.name}/{layout.MANIFEST}", error),)
-    functions = tuple(check_package(root, meaning, version, manifest) for meaning in pointers.meanings(version))
+    functions = tuple(check_package(root, meaning, version, manifest) for meaning in pointers.packages_of(version))
     return VersionCheck(version=version, files=files, functions=functions)
 
 
-def check_orphans(root: Location, complete: Iterable[int], pointers: Pointers) -> tuple[FunctionCheck, ...]:
+def check_orphans(root: Location, complete: Iterable[int], pointers: FunctionPointers) -> tuple[FunctionCheck, ...]:
     """The current packages whose version is not among the complete ones: they cannot answer."""
     there, found = set(complete), []
     for name, pointer in pointers.by_name.items():
@@ -98,7 +98,7 @@ def check_orphans(root: Location, complete: Iterable[int], pointers: Pointers) -
     return tuple(found)
 
 
-def check_package(root: Location, meaning: Meaning, version: int, manifest: Manifest | None) -> FunctionCheck:
+def check_package(root: Location, meaning: FunctionPackage, version: int, manifest: Manifest | None) -> FunctionCheck:
     """A package's record and pickle, and that the record names the files that the version's manifest names."""
     folder = function_dir(root, meaning.function) / str(meaning.function_version)
     where = f"{layout.FUNCTIONS}/{meaning.function}/{meaning.function_version}"
@@ -136,7 +136,7 @@ def check_files(folder: Location, entries: Iterable[FileEntry], where: str | Non
 
 def _check(folder: Location, entry: FileEntry, path: str) -> FileCheck:
     try:
-        verify(folder, [entry])
+        verify_files(folder, [entry])
     except (IntegrityError, StorageError) as error:
         return _failed(path, error, entry.size)
     return FileCheck(path=path, size=entry.size)

@@ -15,13 +15,13 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FailureRecord, Manifest, load
 from mlsql_runtime.store.versions import open_model_path
 
-Reaction = Literal["wait", "skip", "fail"]
+LowScoreAction = Literal["wait", "skip", "fail"]
 Record = Manifest | FailureRecord
 Answer = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Awaited:
+class VersionCondition:
     """What is waited for; every condition given must hold. With none, any complete version will do.
 
     ``run_id`` and ``external_dag_id`` say in which DAG run the version was trained. ``min_score`` is about the best group's
@@ -37,11 +37,11 @@ class Awaited:
     min_score: float | None = None
     metric: str | None = None
     greater_is_better: bool | None = None
-    on_low_score: Reaction = "wait"
+    on_low_score: LowScoreAction = "wait"
 
     @property
     def names_a_training(self) -> bool:
-        """Whether a failure can be told to be the awaited one, and not an old story."""
+        """Whether a failure can be told to be the condition one, and not an old story."""
         return any(named is not None for named in (self.min_version, self.published_after, self.job_id, self.run_id))
 
     def matches(self, record: Record) -> bool:
@@ -92,7 +92,7 @@ def _trained_in(job_id: str, dag_id: str | None, run_id: str | None) -> bool:
 @dataclass(frozen=True)
 class Sighting:
     """``found`` is the newest version that is wanted and good enough; ``low`` the newest wanted one that is not;
-    ``failure`` why the awaited training published nothing. At most ``low`` and ``failure`` come together."""
+    ``failure`` why the condition training published nothing. At most ``low`` and ``failure`` come together."""
 
     found: Manifest | None = None
     low: Manifest | None = None
@@ -110,7 +110,7 @@ class _Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mark:
+class Checkpoint:
     """How far somebody who wants to hear of every version has heard.
 
     Numbers up to ``newest`` are dealt with but for ``unfinished`` ones: of two trainings the one that claimed its number first
@@ -124,14 +124,14 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class News:
+class NewVersions:
     """The versions to tell of, oldest first, and how far that is."""
 
     versions: tuple[Manifest, ...]
-    mark: Mark
+    checkpoint: Checkpoint
 
 
-class Watch:
+class VersionWatch:
     """A model path that is looked at again and again, for many who ask different questions.
 
     Each :meth:`refresh` is one listing. Records are read when a question needs them and then kept, since a version never
@@ -145,8 +145,8 @@ class Watch:
         self._numbers: list[int] = []
         self._records: dict[int, Record] = {}
         self._unfinished: set[int] = set()
-        self._seen: dict[Awaited, _Seen] = {}
-        self._seen_before: dict[Awaited, _Seen] = {}  # what nobody asks between two looks is forgotten
+        self._seen: dict[VersionCondition, _Seen] = {}
+        self._seen_before: dict[VersionCondition, _Seen] = {}  # what nobody asks between two looks is forgotten
 
     def refresh(self) -> None:
         """Look what is there now.
@@ -154,7 +154,7 @@ class Watch:
         :raises StorageError: when the path cannot be listed.
         :raises InputError: when it is a file.
         """
-        numbers = layout.claimed_versions(self.root)
+        numbers = layout.list_claimed_versions(self.root)
         if not numbers:
             open_model_path(self.root.uri)
         anew = self._is_begun_anew(numbers)
@@ -171,39 +171,39 @@ class Watch:
         known = self._records.get(numbers[-1])
         return numbers[-1] < self._numbers[-1] or (known is not None and _read(self.root, numbers[-1]) != known)
 
-    def answer(self, awaited: Awaited) -> Answer:
+    def answer(self, condition: VersionCondition) -> Answer:
         """What the waiting one has to do, as JSON: ``status`` is one of
 
         ``success`` (and ``result``, the XCom), ``skipped`` (and ``message``), ``failed`` (and ``error``, as of
         :func:`errors.to_json`) and ``waiting`` (and ``message``).
         """
-        seen = self.look(awaited)
+        seen = self.look(condition)
         if seen.found is not None:
             return {"status": "success", "result": as_xcom(seen.found.result(self.root.uri))}
         if seen.failure is not None and (seen.low is None or seen.failure.version > seen.low.version):
             tails = {group: list(tail) for group, tail in seen.failure.tails.items()}
-            return failed(TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails))
+            return failure(TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails))
         if seen.low is None:
             return {"status": "waiting", "message": f"No such version in {self.root.uri} yet"}
-        message = awaited.shortfall(seen.low, self.root.uri)
-        if awaited.on_low_score == "fail":
-            return failed(ScriptFailed(message, version=seen.low.version))
-        if awaited.on_low_score == "skip":
+        message = condition.shortfall(seen.low, self.root.uri)
+        if condition.on_low_score == "fail":
+            return failure(ScriptFailed(message, version=seen.low.version))
+        if condition.on_low_score == "skip":
             return {"status": "skipped", "message": message}
         return {"status": "waiting", "message": f"{message}; waiting for a better one"}
 
-    def look(self, awaited: Awaited) -> Sighting:
+    def look(self, condition: VersionCondition) -> Sighting:
         """What there is of the version that is awaited."""
-        if awaited not in self._seen:
-            self._seen[awaited] = self._go_on(awaited, self._seen_before.get(awaited, _Seen()))
-        return self._seen[awaited].sighting
+        if condition not in self._seen:
+            self._seen[condition] = self._go_on(condition, self._seen_before.get(condition, _Seen()))
+        return self._seen[condition].sighting
 
-    def _go_on(self, awaited: Awaited, seen: _Seen) -> _Seen:
+    def _go_on(self, condition: VersionCondition, seen: _Seen) -> _Seen:
         numbers = [*seen.unfinished, *self._numbers[bisect_right(self._numbers, seen.newest) :]]
         if not numbers:
             return seen
         found, low, failure = seen.sighting.found, seen.sighting.low, seen.sighting.failure
-        oldest = max(awaited.min_version or 0, found.version if found else 0)
+        oldest = max(condition.min_version or 0, found.version if found else 0)
         unfinished: list[int] = []
         for number in reversed(numbers):
             if number < oldest:
@@ -211,12 +211,12 @@ class Watch:
             record = self._record(number)
             if record is None:
                 unfinished.insert(0, number)
-            elif not awaited.matches(record):
+            elif not condition.matches(record):
                 continue
             elif isinstance(record, FailureRecord):
-                if awaited.names_a_training and (failure is None or number > failure.version):
+                if condition.names_a_training and (failure is None or number > failure.version):
                     failure = record
-            elif awaited.is_good(record):
+            elif condition.is_good(record):
                 found = record
                 break
             elif low is None or number > low.version:
@@ -224,18 +224,20 @@ class Watch:
         sighting = Sighting(low=low, failure=failure) if found is None else Sighting(found=found)
         return _Seen(sighting, self._numbers[-1], tuple(unfinished))
 
-    def news(self, awaited: Awaited, mark: Mark | None) -> News:
-        """The versions since ``mark``. With none, what is there now is no news, but where to begin."""
+    def new_versions(self, condition: VersionCondition, checkpoint: Checkpoint | None) -> NewVersions:
+        """Return the versions since ``checkpoint``; without one, none, and the checkpoint to begin with."""
+        last = checkpoint or Checkpoint()
         if not self._numbers:
-            return News((), mark or Mark())  # a path that is empty for a moment, as unmounted storage is, is no new beginning
-        records = {number: self._record(number) for number in self._numbers if _is_open(number, mark, self._numbers[-1])}
+            return NewVersions((), last)  # unmounted storage looks empty for a moment; that does not begin the store anew
+        newest = self._numbers[-1]
+        records = {number: self._record(number) for number in self._numbers if _is_open(number, checkpoint, newest)}
         published = [record for record in records.values() if isinstance(record, Manifest)]
-        after = mark.published if mark is not None and self._numbers[-1] < mark.newest else None
-        fresh = () if mark is None else tuple(record for record in published if after is None or record.created > after)
-        times = [record.created for record in published] + ([mark.published] if mark is not None and mark.published else [])
+        after = last.published if newest < last.newest else None
+        fresh = () if checkpoint is None else tuple(each for each in published if after is None or each.created > after)
+        times = [record.created for record in published] + ([last.published] if last.published else [])
         unfinished = tuple(number for number, record in records.items() if record is None)
-        reached = Mark(newest=self._numbers[-1], published=max(times, default=None), unfinished=unfinished)
-        return News(tuple(record for record in fresh if awaited.matches(record) and awaited.is_good(record)), reached)
+        reached = Checkpoint(newest=newest, published=max(times, default=None), unfinished=unfinished)
+        return NewVersions(tuple(each for each in fresh if condition.matches(each) and condition.is_good(each)), reached)
 
     def _record(self, number: int) -> Record | None:
         if number not in self._records and number not in self._unfinished:
@@ -247,21 +249,21 @@ class Watch:
         return self._records.get(number)
 
 
-def _is_open(number: int, mark: Mark | None, newest: int) -> bool:
+def _is_open(number: int, checkpoint: Checkpoint | None, newest: int) -> bool:
     """Whether a number has to be looked at: all of them at the beginning, and in a store that was begun anew."""
-    return mark is None or newest < mark.newest or number > mark.newest or number in mark.unfinished
+    return checkpoint is None or newest < checkpoint.newest or number > checkpoint.newest or number in checkpoint.unfinished
 
 
 def _read(root: Location, number: int) -> Record | None:
     """What became of a number; None while its training is under way, or when it was killed or pruned."""
     manifest, failure = (layout.version_dir(root, number) / name for name in (layout.MANIFEST, layout.FAILURE))
-    if (data := manifest.read_if_there()) is not None:
+    if (data := manifest.read_or_none()) is not None:
         return load(Manifest, data, manifest.uri)
-    if (data := failure.read_if_there()) is not None:
+    if (data := failure.read_or_none()) is not None:
         return load(FailureRecord, data, failure.uri)
     return None
 
 
-def failed(error: MLSQLError) -> Answer:
+def failure(error: MLSQLError) -> Answer:
     """The answer that is an error."""
     return {"status": "failed", "error": errors.to_json(error)}

@@ -38,24 +38,24 @@ def open_model_path(model_path: str) -> Location:
 
 
 @dataclass(frozen=True)
-class Contents:
+class ModelStore:
     """A model path that holds something: ``versions`` are the numbers ever claimed, newest first."""
 
     root: Location
     versions: tuple[int, ...]
 
 
-def look_into(model_path: str) -> Contents:
+def open_store(model_path: str) -> ModelStore:
     """The model path, which must hold a version or a function: one listing.
 
     :raises InputError: when there is no such path, or it is something else; an empty store and a wrong path must not look alike.
     """
     root = open_model_path(model_path)
-    names = root.names()
-    found = layout.version_numbers(names)
+    names = root.list_names()
+    found = layout.parse_version_numbers(names)
     if not found and layout.FUNCTIONS not in names:
         raise InputError(_no_model_path(root, names), path=root.uri)
-    return Contents(root, tuple(reversed(found)))
+    return ModelStore(root, tuple(reversed(found)))
 
 
 def _no_model_path(root: Location, names: list[str]) -> str:
@@ -63,8 +63,8 @@ def _no_model_path(root: Location, names: list[str]) -> str:
     if not names:
         missing = f"{root.uri} does not exist; expected a model path, as a training has made it"
         return f"{root.uri} is empty; no training has published a version there yet" if root.exists() else missing
-    if layout.version_numbers([root.name]) and {layout.MANIFEST, layout.FAILURE, layout.CLAIM} & set(names):
-        parent, version = root.uri.rsplit("/", 1)[0], layout.version_numbers([root.name])[0]
+    if layout.parse_version_numbers([root.name]) and {layout.MANIFEST, layout.FAILURE, layout.CLAIM} & set(names):
+        parent, version = root.uri.rsplit("/", 1)[0], layout.parse_version_numbers([root.name])[0]
         return f"{root.uri} is the folder of version {version}; the model path is {parent}"
     if layout.STAGING in names:
         return f"{root.uri} holds no version yet; a training is under way there, or was killed"
@@ -80,11 +80,11 @@ def version_state(root: Location, version: int) -> VersionState:
     return "failed" if (folder / layout.FAILURE).exists() else "unfinished"
 
 
-def versions(root: Location) -> list[VersionInfo]:
+def list_versions(root: Location) -> list[VersionInfo]:
     """Every claimed version, newest first: a listing of the numbers, and one look for all their documents."""
-    numbers = layout.claimed_versions(root)
+    numbers = layout.list_claimed_versions(root)
     documents = (layout.MANIFEST, layout.FAILURE)
-    there = root.those_there(layout.version_file(number, name) for number in numbers for name in documents)
+    there = root.existing(layout.version_file(number, name) for number in numbers for name in documents)
 
     def state(number: int) -> VersionState:
         if layout.version_file(number, layout.MANIFEST) in there:
@@ -94,26 +94,21 @@ def versions(root: Location) -> list[VersionInfo]:
     return [VersionInfo(number, state(number)) for number in reversed(numbers)]
 
 
-def latest_version(root: Location) -> int | None:
-    """The newest complete version: one listing, then a look for a manifest from the newest down."""
-    return next((n for n in reversed(layout.claimed_versions(root)) if version_state(root, n) == "complete"), None)
-
-
 def read_manifest(root: Location, version: int | None = None) -> Manifest:
     """The manifest of a complete version, by default of the newest: one document, and one listing when no version is named.
 
     :raises VersionNotFound: naming what there is instead.
     """
-    for number in reversed(layout.claimed_versions(root)) if version is None else (version,):
+    for number in reversed(layout.list_claimed_versions(root)) if version is None else (version,):
         place = layout.version_dir(root, number) / layout.MANIFEST
-        text = place.read_if_there()
+        text = place.read_or_none()
         if text is not None:
             return load(Manifest, text, place.uri)
     raise VersionNotFound(_no_such_version(root, version), path=root.uri, version=version)
 
 
 def _no_such_version(root: Location, version: int | None) -> str:
-    states = {info.version: info.state for info in versions(root)}
+    states = {info.version: info.state for info in list_versions(root)}
     there = _complete_ones([number for number, state in states.items() if state == "complete"])
     if version is None:
         return f"{root.uri} holds no complete model version; {there}"
@@ -133,7 +128,7 @@ def _complete_ones(newest_first: list[int]) -> str:
 def read_failure(root: Location, version: int) -> FailureRecord | None:
     """Why version ``version`` was not published, when its training failed."""
     place = layout.version_dir(root, version) / layout.FAILURE
-    text = place.read_if_there()
+    text = place.read_or_none()
     return None if text is None else load(FailureRecord, text, place.uri)
 
 
@@ -154,14 +149,14 @@ def choose_fit(manifest: Manifest, alg_index: int | None, where: str) -> int:
     return alg_index
 
 
-def verify(folder: Location, files: Iterable[FileEntry]) -> None:
+def verify_files(folder: Location, files: Iterable[FileEntry]) -> None:
     """Compare files below ``folder`` with what their manifest says.
 
     :raises IntegrityError: naming the first file that is missing or different, the digest expected and the one found.
     """
     for entry in files:
         place = folder / entry.path
-        found = place.sha256_if_there()
+        found = place.sha256_or_none()
         if found is None:
             raise FileMissing(
                 f"{place.uri} is missing on {socket.gethostname()}, though its manifest names it; restore it or train again, "

@@ -6,7 +6,7 @@ import logging
 
 from mlsql_runtime.kafka.run_topic import Owner, client_settings, remove_run
 from mlsql_runtime.plan import Plan, Secrets
-from mlsql_runtime.store.staging import remove_stagings
+from mlsql_runtime.store.staging import remove_staging_folders
 from mlsql_runtime.store.versions import open_model_path
 
 _log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def remove_staged(plan: Plan) -> None:
     """What the plan's job has staged, and kept for an attempt that will not come; only when none of it runs."""
     for path in staging_paths(plan):
         try:
-            remove_stagings(open_model_path(path), plan.job_id)
+            remove_staging_folders(open_model_path(path), plan.job_id)
         except Exception as error:  # of a storage's client, too; the result of the job counts, not what is left of it
             _log.warning("What the job has staged in %s may be left, remove it by hand: %s", path, error)
 

@@ -28,7 +28,7 @@ from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.staging import remove_stagings
+from mlsql_runtime.store.staging import remove_staging_folders
 from mlsql_runtime.store.versions import open_model_path
 from mlsql_runtime.submission.cleanup import staging_paths
 from mlsql_runtime.submission.client_mode import QUIET, Submission, require_java, submit_environment, with_archives
@@ -135,14 +135,14 @@ def submission(plan: Plan, conf: Mapping[str, str], run: Location, local: Path, 
 def read_result(run: Location) -> RunResult | None:
     """What the run's application answered; None when it did not."""
     place = run / _RESULT
-    text = place.read_if_there()
+    text = place.read_or_none()
     return None if text is None else load_result(text, place.uri)
 
 
 def read_facts(run: Location) -> RunFacts | None:
     """Whose run it is; None when its folder is gone."""
     place = run / _FACTS
-    text = place.read_if_there()
+    text = place.read_or_none()
     return None if text is None else codec.loads(RunFacts, text, place.uri)
 
 
@@ -154,11 +154,11 @@ def remove_run(run: Location, *, with_staged: bool) -> None:
     facts = read_facts(run) if with_staged else None
     folder = Location(run.fs, run.path.rpartition("/")[0])
     run.remove()
-    if folder.names() in ([], [_SCRIPTS]):
+    if folder.list_names() in ([], [_SCRIPTS]):
         folder.remove()
     if facts is not None:
         for path in facts.staged_in:
-            remove_stagings(open_model_path(path), facts.job_id)
+            remove_staging_folders(open_model_path(path), facts.job_id)
     base = Location(folder.fs, folder.path.rpartition("/")[0])
     if base.name == layout.STAGING:  # a model path that is new goes as well
         base.remove_if_empty()

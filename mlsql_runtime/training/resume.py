@@ -19,7 +19,7 @@ from mlsql_runtime.feed.table_facts import TableFacts
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.staging import Stage
+from mlsql_runtime.store.staging import Staging
 from mlsql_runtime.training.group_task import FitOutput
 
 RESUME_VERSION = 1
@@ -78,13 +78,13 @@ class Earlier:
     finished: Mapping[int, Finished]
 
 
-def write_progress(stage: Stage, training: str, data: Data, environment: Mapping[str, str]) -> None:
+def write_progress(stage: Staging, training: str, data: Data, environment: Mapping[str, str]) -> None:
     """Note what this attempt's groups are given."""
     progress = Progress(training=training, data=data, environment=environment)
     (stage.folder / layout.PROGRESS).replace(codec.dumps(progress).encode())
 
 
-def find_earlier(stage: Stage, training: str, environment: Mapping[str, str]) -> Earlier | None:
+def find_earlier(stage: Staging, training: str, environment: Mapping[str, str]) -> Earlier | None:
     """What interrupted attempts of this training have left, if their data are still there; groups only if they ran with the same
     Python and packages.
     """
@@ -103,7 +103,7 @@ def _read_progress(folder: Location, training: str) -> Progress | None:
     """What an attempt noted; None when it is of another training, or of another version of this software."""
     place = folder / layout.PROGRESS
     try:
-        text = place.read_if_there()
+        text = place.read_or_none()
         progress = None if text is None else codec.loads(Progress, text, place.uri, version=("resume_version", RESUME_VERSION))
     except (FormatError, StorageError) as error:
         log(f"{_OF_NO_USE}: {error}")
@@ -112,10 +112,10 @@ def _read_progress(folder: Location, training: str) -> Progress | None:
 
 
 def _finished(folder: Location) -> Iterator[tuple[int, Finished]]:
-    for name in folder.names():
+    for name in folder.list_names():
         place = folder / name / layout.FINISHED
         try:
-            text = place.read_if_there() if name.startswith("fit-") else None
+            text = place.read_or_none() if name.startswith("fit-") else None
             output = None if text is None else codec.loads(FitOutput, text, place.uri)
             index = None if output is None else output.read().alg_index
         except (FormatError, StorageError) as error:

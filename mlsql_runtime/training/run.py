@@ -20,8 +20,8 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest
 from mlsql_runtime.store.pruning import prune
-from mlsql_runtime.store.publish import Draft, claimed, earlier_version
-from mlsql_runtime.store.staging import Stage, is_end, staging
+from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
+from mlsql_runtime.store.staging import Staging, is_final, open_staging
 from mlsql_runtime.store.versions import open_model_path
 from mlsql_runtime.training.columns import check_columns
 from mlsql_runtime.training.data import TrainingData, training_data, with_format
@@ -77,7 +77,7 @@ def _training(context: RunContext, bundle: ScriptBundle) -> str:
 def _published(context: RunContext, root: Location, training: str) -> Manifest | None:
     """What an earlier attempt has published of this training."""
     since = context.plan.attempt.earlier_since
-    manifest = None if since is None else earlier_version(root, context.job_id, training, since)
+    manifest = None if since is None else find_published_version(root, context.job_id, training, since)
     if manifest is not None:
         log(f"train: an earlier attempt has published version {manifest.version} of {root.uri}, {_best(manifest)}")
     return manifest
@@ -93,7 +93,7 @@ def _train(statement: Train, context: RunContext, root: Location, bundle: Script
         check_columns(statement, bundle, table.columns)
         statement = with_format(statement, bundle, context)
     wanted = needs_of_script(bundle, statement.python, feed_of(table, isinstance(statement.feed, KafkaFeed)))
-    with staging(root, context.job_id, training, context.plan.attempt, lambda error: is_end(translate(error))) as stage:
+    with open_staging(root, context.job_id, training, context.plan.attempt, lambda error: is_final(translate(error))) as stage:
         flight = run_preflight(context, wanted, stage.folder)
         environment = flight.versions
         check_algorithms(statement, bundle, context)
@@ -106,7 +106,7 @@ def _train(statement: Train, context: RunContext, root: Location, bundle: Script
         stage.check()
         if (meanwhile := _published(context, root, training)) is not None:
             return meanwhile
-        with claimed(root, context.job_id, training) as draft:
+        with claim_version(root, context.job_id, training) as draft:
             _bring_logs(trained, draft)
             if not _failed(trained.records, statement.fail_on):
                 manifest = _publish(statement, context, draft, trained, bundle, _data_facts(data), environment)
@@ -150,7 +150,7 @@ def _data_facts(data: TrainingData) -> DataFacts:
 def _publish(
     statement: Train,
     context: RunContext,
-    draft: Draft,
+    draft: VersionDraft,
     trained: _Trained,
     bundle: ScriptBundle,
     facts: DataFacts,
@@ -169,7 +169,7 @@ def _publish(
         data=facts,
         fits=trained.records,
         environment=environment,
-        files=draft.entries(),
+        files=draft.file_entries(),
     )
     draft.publish(manifest)
     return manifest
@@ -179,7 +179,7 @@ def _fit(
     statement: Train,
     context: RunContext,
     bundle: ScriptBundle,
-    stage: Stage,
+    stage: Staging,
     data: TrainingData,
     finished: Mapping[int, Finished],
     flight: PreflightOutcome,
@@ -223,12 +223,12 @@ def _failed(records: tuple[FitRecord, ...], fail_on: str) -> bool:
     return len(bad) == len(records) or (fail_on == "any" and bool(bad))
 
 
-def _bring_logs(trained: _Trained, draft: Draft) -> None:
+def _bring_logs(trained: _Trained, draft: VersionDraft) -> None:
     for task, output in zip(trained.tasks, trained.outputs, strict=True):
         (draft.folder / layout.log_file(task.alg_index)).copy_from(task.output(output.attempt) / "log")
 
 
-def _bring_models(trained: _Trained, draft: Draft) -> None:
+def _bring_models(trained: _Trained, draft: VersionDraft) -> None:
     has_samples = False
     for task, output, record in zip(trained.tasks, trained.outputs, trained.records, strict=True):
         if record.status == "success":
@@ -239,7 +239,7 @@ def _bring_models(trained: _Trained, draft: Draft) -> None:
                 has_samples = True
 
 
-def _leave_failure(statement: Train, context: RunContext, draft: Draft, trained: _Trained) -> TrainingFailed:
+def _leave_failure(statement: Train, context: RunContext, draft: VersionDraft, trained: _Trained) -> TrainingFailed:
     bad = [record for record in trained.records if record.status != "success"]
     told = "; ".join(f"group {record.alg_index} ({record.status}): {record.message}" for record in bad)
     count = f"{len(bad)} of {len(trained.records)} fit groups failed"

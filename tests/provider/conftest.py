@@ -14,7 +14,7 @@ from support.waiting import GatedFileSystem, gated
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Store:
             alg_index=0, status="success", score=score, metrics={"loss": 0.1}, message=None, params={}, started=T0, ended=T0
         )
         day = T0 + timedelta(days=created)
-        with claimed(Location.of(str(tmp_path / "m")), job) as draft:
+        with claim_version(Location.of(str(tmp_path / "m")), job) as draft:
             if failure is not None:
                 record = FailureRecord(
                     format_version=FORMAT_VERSION,
@@ -69,7 +69,7 @@ def store(tmp_path: Path) -> Store:
                     data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
                     fits=(fit,),
                     environment={},
-                    files=draft.entries(),
+                    files=draft.file_entries(),
                 )
             )
 

@@ -11,7 +11,7 @@ from support.workbench import SAMPLE, Script, processes_with
 
 from mlsql_runtime.result import as_xcom
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import read_manifest, versions
+from mlsql_runtime.store.versions import list_versions, read_manifest
 
 # Group 1, when it runs for the first time, waits to be lost.
 SOURCE = """
@@ -101,7 +101,7 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
     assert bench.ran() == "0112"
     root = Location.of(str(bench.model))
     manifest = read_manifest(root)
-    assert [info.version for info in versions(root)] == [1]
+    assert [info.version for info in list_versions(root)] == [1]
     assert [fit.status for fit in manifest.fits] == ["success"] * 3
     assert (root / "_model_1/logs/0.log").read().count(b"this is group 0 process ") == 1
     answer = deployment.xcom("durable", run, "train")
@@ -113,7 +113,7 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
     told = second_try.read_text()
     assert "files of the earlier attempt" in told
     assert told.count("by an earlier attempt") == 1
-    assert [name for name in root.files() if name.startswith("_staging")] == []
+    assert [name for name in root.list_files() if name.startswith("_staging")] == []
     assert bench.processes() == []
 
     body = {"dry_run": False, "dag_run_id": run, "task_ids": ["train"], "only_failed": False, "reset_dag_runs": True}

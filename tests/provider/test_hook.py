@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.stores import latest_version
 from support.tries import until
 from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
@@ -21,7 +22,6 @@ from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFail
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train, dump_plan
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import latest_version
 from mlsql_runtime.submission.processes import marked
 
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"

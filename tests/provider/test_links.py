@@ -12,7 +12,7 @@ from support.stores import Store
 from support.workbench import SAMPLE, Script
 
 from airflow_provider_mlsql.links import SparkUILink, manifest_url
-from airflow_provider_mlsql.xcom_versions import ModelVersion, versions_named
+from airflow_provider_mlsql.xcom_versions import ModelVersion, find_versions
 from mlsql_runtime.submission.announcement import Announcement
 
 LINKED = """
@@ -103,8 +103,8 @@ def test_spark_s_ui_is_linked_to_as_soon_as_it_is_there_for_those_who_can_reach_
 def test_what_versions_an_xcom_names() -> None:
     one, two = {"model_path": "/a", "version": 1, "score": 0.5}, {"model_path": "s3://b/c", "version": 2}
     a, b = ModelVersion("/a", 1), ModelVersion("s3://b/c", 2)
-    assert versions_named(one) == (a,)
-    assert versions_named({"train": [one, two], "register": [one], "save": [], "table": None}) == (a, b)
-    assert versions_named({"rows": 3, "functions": {"jack": two, "jill": two}}) == (b,)
+    assert find_versions(one) == (a,)
+    assert find_versions({"train": [one, two], "register": [one], "save": [], "table": None}) == (a, b)
+    assert find_versions({"rows": 3, "functions": {"jack": two, "jill": two}}) == (b,)
     for other in (None, 1, "/a", [one], {"model_path": "/a"}, {"model_path": "/a", "version": "1"}, {"functions": [one]}):
-        assert versions_named(other) == ()
+        assert find_versions(other) == ()

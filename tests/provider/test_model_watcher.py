@@ -33,7 +33,7 @@ from support.workbench import EXAMPLES, SAMPLE
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelEventTrigger, MLSQLModelTrigger
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 
 Gate = type[GatedFileSystem]
 
@@ -84,7 +84,7 @@ def test_each_version_is_told_once_and_none_that_was_there(gate: Gate) -> None:
             publish(GATED, 0.7)
             await look(gate, 4)
             assert told == [2, 4]
-            with claimed(Location.of(GATED), "slow") as draft:
+            with claim_version(Location.of(GATED), "slow") as draft:
                 publish(GATED)
                 await look(gate, 2)
                 assert told == [2, 4, 6]

@@ -12,7 +12,7 @@ from support.waiting import fire, publish, until
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
 from airflow_provider_mlsql.triggers.polling import polling
-from mlsql_runtime.store.version_watch import Watch
+from mlsql_runtime.store.version_watch import VersionWatch
 
 
 def pollers() -> list[str]:
@@ -24,7 +24,7 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("mlsql-store")]
 
 
-def nothing(watch: Watch) -> str:
+def nothing(watch: VersionWatch) -> str:
     return "asked"
 
 
@@ -85,7 +85,7 @@ def test_storage_that_hangs_is_not_waited_for_longer_than_the_deadline(tmp_path:
 
 
 def test_one_question_that_goes_wrong_fails_alone(tmp_path: Path) -> None:
-    def wrong(watch: Watch) -> str:
+    def wrong(watch: VersionWatch) -> str:
         raise ZeroDivisionError
 
     async def run() -> list[Any]:
@@ -123,7 +123,7 @@ def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Pat
         monkeypatch.setattr(loop, "time", lambda: real() + late)
         going_on = threading.Event()
 
-        def slow(watch: Watch) -> None:
+        def slow(watch: VersionWatch) -> None:
             looks.append(loop.time() - began)
             assert going_on.wait(60)
 

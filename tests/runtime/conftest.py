@@ -33,7 +33,7 @@ from mlsql_runtime.store.manifest import (
     Manifest,
     ScriptFacts,
 )
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 
 STARTED = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)
 ENDED = STARTED + timedelta(seconds=1.5)
@@ -148,10 +148,10 @@ def publish() -> Callable[..., Manifest]:
 
     def make(root: Location, *scores: float | None) -> Manifest:
         fits = [_fit(index, score) for index, score in enumerate(scores or (0.5,))]
-        with claimed(root, "job-1") as draft:
+        with claim_version(root, "job-1") as draft:
             for fit in fits:
                 (draft.folder / f"model/{fit.alg_index}/model.bin").write(b"weights %d" % fit.alg_index)
-            manifest = _manifest(draft.version, fits, draft.entries())
+            manifest = _manifest(draft.version, fits, draft.file_entries())
             draft.publish(manifest)
         return manifest
 
@@ -163,7 +163,7 @@ def fail() -> Callable[[Location, str], int]:
     """Claim the next version and leave a failure record; answers its number."""
 
     def make(root: Location, message: str = "group 0 failed") -> int:
-        with claimed(root, "job-1") as draft:
+        with claim_version(root, "job-1") as draft:
             draft.fail(
                 FailureRecord(
                     format_version=FORMAT_VERSION,
@@ -206,7 +206,7 @@ def package() -> Callable[..., FunctionRecord]:
                 packages={},
             )
 
-        return functions.package(root, name, pickled, record)
+        return functions.write_package(root, name, pickled, record)
 
     return make
 

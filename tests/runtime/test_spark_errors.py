@@ -11,7 +11,7 @@ from mlsql_runtime.errors import DataError, InputError, JobFailed, to_json
 from mlsql_runtime.plan import Attempt
 from mlsql_runtime.spark_errors import errors_for_driver, translate
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.staging import is_end, staging
+from mlsql_runtime.store.staging import is_final, open_staging
 
 
 class Speechless(Exception):
@@ -30,7 +30,7 @@ def test_an_error_of_a_jvm_that_is_gone_is_a_failed_job() -> None:
 def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
     root = Location.of(str(tmp_path / "m"))
     first = Attempt(earlier_since=None, is_last=False)
-    kept = staging(root, "job", "train", first, lambda error: is_end(translate(error)))
+    kept = open_staging(root, "job", "train", first, lambda error: is_final(translate(error)))
     stage = kept.__enter__()
     (stage.folder / "finished").write(b"group 0")
     error = Speechless()

@@ -15,9 +15,9 @@ from support.workbench import EXAMPLES, Run, Script
 from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Register, Train
 from mlsql_runtime.result import RegisterResult, RunResult, TrainResult
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.publish import claimed
-from mlsql_runtime.store.staging import remove_stagings
-from mlsql_runtime.store.versions import read_manifest, verify, versions
+from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.staging import remove_staging_folders
+from mlsql_runtime.store.versions import list_versions, read_manifest, verify_files
 
 if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
@@ -91,7 +91,7 @@ class Bench:
 def bench(run: Run, script: Script, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(run, script, tmp_path)
     yield bench
-    assert not [name for name in bench.root.files() if name.startswith("_staging")], "a last attempt leaves nothing"
+    assert not [name for name in bench.root.list_files() if name.startswith("_staging")], "a last attempt leaves nothing"
 
 
 def trained(result: RunResult) -> TrainResult:
@@ -106,7 +106,7 @@ def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: p
     lost = bench.attempt(FIRST)
     assert lost.error is not None
     assert lost.error["kind"] == "JobFailed"
-    assert versions(bench.root) == []
+    assert list_versions(bench.root) == []
     assert "what is finished stays in" in capsys.readouterr().out
     step = trained(bench.attempt(LAST))
     assert bench.groups().count("0") == 1
@@ -114,7 +114,7 @@ def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: p
     assert len({tuple(seen) for _, *seen in bench.ran()}) == 1  # all of them saw the same rows, held-out ones included
     assert (step.version, step.score, [fit.status for fit in step.fits]) == (1, 0.2, ["success"] * 3)
     manifest = read_manifest(bench.root)
-    verify(bench.root / "_model_1", manifest.files)
+    verify_files(bench.root / "_model_1", manifest.files)
     assert {f"model/{index}/model.pickle" for index in range(3)} < {entry.path for entry in manifest.files}
     told = capsys.readouterr().out
     assert "files of the earlier attempt, " in told
@@ -138,7 +138,7 @@ def test_after_a_change_everything_is_trained_anew(bench: Bench, changed: str, s
         bench.fraction = 0.5
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 2
-    remove_stagings(bench.root, "job")  # as whoever submitted the job does
+    remove_staging_folders(bench.root, "job")  # as whoever submitted the job does
 
 
 def test_a_version_that_was_published_is_answered_and_not_trained_again(bench: Bench) -> None:
@@ -147,7 +147,7 @@ def test_a_version_that_was_published_is_answered_and_not_trained_again(bench: B
     again = trained(bench.attempt(LAST))
     assert again == step
     assert bench.groups() == ["0", "1", "2"]
-    assert [info.version for info in versions(bench.root)] == [1]
+    assert [info.version for info in list_versions(bench.root)] == [1]
 
 
 def test_another_job_of_the_same_training_trains(bench: Bench) -> None:
@@ -159,14 +159,14 @@ def test_another_job_of_the_same_training_trains(bench: Bench) -> None:
 
 def test_an_attempt_killed_while_it_published_is_finished_by_the_next_one(bench: Bench) -> None:
     bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").names()
+    (stage,) = (bench.root / "_staging").list_names()
     training = json.loads((bench.root / "_staging" / stage / "progress.json").read())["training"]
-    killed = claimed(bench.root, "job", training)
+    killed = claim_version(bench.root, "job", training)
     draft = killed.__enter__()
     (draft.folder / "logs/0.log").write(b"half")
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 1
-    assert [info.state for info in versions(bench.root)] == ["complete"]
+    assert [info.state for info in list_versions(bench.root)] == ["complete"]
 
 
 def test_an_attempt_interrupted_twice_goes_on_from_both(bench: Bench, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_without_another_attempt_nothing_is_kept(bench: Bench) -> None:
 
 def test_progress_that_cannot_be_read_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").names()
+    (stage,) = (bench.root / "_staging").list_names()
     (bench.root / "_staging" / stage / "progress.json").replace(b'{"resume_version": 99}')
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 2
@@ -194,9 +194,9 @@ def test_progress_that_cannot_be_read_is_of_no_use_and_told(bench: Bench, capsys
 
 def test_a_damaged_answer_of_a_group_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").names()
+    (stage,) = (bench.root / "_staging").list_names()
     folder = bench.root / "_staging" / stage
-    (group,) = [name for name in folder.names() if name.startswith("fit-0-")]
+    (group,) = [name for name in folder.list_names() if name.startswith("fit-0-")]
     (folder / group / "finished.json").replace(b'{"record": ')
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 2
@@ -205,7 +205,7 @@ def test_a_damaged_answer_of_a_group_is_of_no_use_and_told(bench: Bench, capsys:
 
 def test_groups_of_other_packages_are_trained_anew_on_the_same_rows(bench: Bench) -> None:
     bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").names()
+    (stage,) = (bench.root / "_staging").list_names()
     place = bench.root / "_staging" / stage / "progress.json"
     noted = json.loads(place.read())
     assert "scikit-learn" in noted["environment"]
@@ -228,7 +228,7 @@ def test_what_follows_takes_the_version_of_this_job_whatever_was_published_meanw
     registered = result.steps[-1]
     assert isinstance(registered, RegisterResult)
     assert (trained(replace(result, steps=result.steps[:1])).version, registered.version) == (1, 1)
-    assert [info.version for info in versions(Location.of(str(tmp_path / "m")))] == [2, 1]  # keep_versions spares the answer
+    assert [info.version for info in list_versions(Location.of(str(tmp_path / "m")))] == [2, 1]  # keep_versions spares the answer
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from support.stores import latest_version
 from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
 
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult, as_xcom
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import latest_version, read_failure, read_manifest, verify, versions
+from mlsql_runtime.store.versions import list_versions, read_failure, read_manifest, verify_files
 
 BAYES = str(EXAMPLES / "train_bayes.py")
 SAVE = "import mlsql, mlsql_model; mlsql_model.sk_save_model({'a': 1});"
@@ -46,7 +47,7 @@ def test_two_groups_are_trained_validated_and_published(run: Run, tmp_path: Path
     assert manifest.data.feature_width == WIDTH
     assert manifest.data.columns == {"label": "double", "features": "vector"}
     assert "scikit-learn" in manifest.environment
-    verify(root / "_model_1", manifest.files)
+    verify_files(root / "_model_1", manifest.files)
     names = {entry.path for entry in manifest.files}
     assert {"model/0/model.pickle", "model/1/model.pickle", "logs/0.log", "logs/1.log", "meta/samples.parquet"} <= names
     meta = pq.read_table(tmp_path / "m/_model_1/meta/0").to_pylist()
@@ -136,7 +137,7 @@ def test_two_trainings_at_once_get_two_versions(run: Run, tmp_path: Path) -> Non
     assert sorted(result.version for result in results) == [1, 2]
     for version in (1, 2):
         root = Location.of(str(tmp_path / "m"))
-        verify(root / f"_model_{version}", read_manifest(root, version).files)
+        verify_files(root / f"_model_{version}", read_manifest(root, version).files)
 
 
 READ = """
@@ -247,7 +248,7 @@ def test_the_lower_score_is_best_when_asked(run: Run, tmp_path: Path, script: Sc
 def test_old_versions_are_pruned(run: Run, tmp_path: Path, script: Script) -> None:
     for _ in range(3):
         train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
-    assert [info.version for info in versions(Location.of(str(tmp_path / "m")))] == [3, 2]
+    assert [info.version for info in list_versions(Location.of(str(tmp_path / "m")))] == [3, 2]
 
 
 def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script: Script) -> None:

@@ -20,7 +20,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
-from mlsql_runtime.store.publish import Draft, claimed
+from mlsql_runtime.store.publish import VersionDraft, claim_version
 from support.stores import T0
 
 GATED = "gated://models/m"
@@ -38,13 +38,13 @@ def publish(
     others: Metrics = NO_METRICS,
 ) -> int:
     """Publish the next version, ``created`` days after T0; ``metrics`` are the first group's, ``others`` those of the rest."""
-    with claimed(Location.of(root), job) as draft:
+    with claim_version(Location.of(root), job) as draft:
         finish(draft, *scores, job=job, created=created, maximise=maximise, metrics=metrics, others=others)
     return draft.version
 
 
 def finish(
-    draft: Draft,
+    draft: VersionDraft,
     *scores: float | None,
     job: str = "job",
     created: int = 0,
@@ -81,14 +81,14 @@ def finish(
             data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
             fits=fits,
             environment={},
-            files=draft.entries(),
+            files=draft.file_entries(),
         )
     )
 
 
 def fail(root: str, message: str, job: str = "job", created: int = 0) -> int:
     """Leave a failure record in the next version."""
-    with claimed(Location.of(root), job) as draft:
+    with claim_version(Location.of(root), job) as draft:
         draft.fail(
             FailureRecord(
                 format_version=FORMAT_VERSION,

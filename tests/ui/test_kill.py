@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Page, expect
 from support.standalone import Standalone
+from support.stores import latest_version
 from support.workbench import SAMPLE, Script
 
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import latest_version
 
 DAG = "slow_training"
 SLOW = """

@@ -12,7 +12,7 @@ import pytest
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import DataFacts, FitRecord, Manifest, ScriptFacts
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 
 Capture = pytest.CaptureFixture[str]
 Make = Callable[..., Manifest]
@@ -25,11 +25,11 @@ def two_versions(manifest_of: Callable[..., Manifest], fit_record: Callable[...,
 
     def make(root: Location, **other: Any) -> None:
         for changes in ({}, other):
-            with claimed(root, "job-1") as draft:
+            with claim_version(root, "job-1") as draft:
                 fits = [replace(fit_record(index, 0.5), packages=PACKAGES) for index in range(2)]
                 for fit in fits:
                     (draft.folder / f"model/{fit.alg_index}/model.bin").write(b"weights")
-                draft.publish(replace(manifest_of(draft.version, fits, draft.entries()), **changes))
+                draft.publish(replace(manifest_of(draft.version, fits, draft.file_entries()), **changes))
 
     return make
 

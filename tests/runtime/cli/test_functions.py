@@ -53,8 +53,8 @@ def register(root: Location, name: str, version: int, score: float | None = 0.5)
             packages={},
         )
 
-    made = functions.package(root, name, b"pickle of %d" % version, record)
-    functions.point(root, made, "ann", f"score {score} is at least 0")
+    made = functions.write_package(root, name, b"pickle of %d" % version, record)
+    functions.set_current(root, made, "ann", f"score {score} is at least 0")
     return made
 
 
@@ -273,10 +273,10 @@ def test_a_rollback_to_a_number_goes_forward_too(registered: Location) -> None:
 
 
 def test_a_dry_run_changes_nothing(registered: Location, capsys: Capture) -> None:
-    before = {name: (registered / name).read() for name in registered.files()}
+    before = {name: (registered / name).read() for name in registered.list_files()}
     assert main(["rollback", registered.uri, "jack", "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("jack would be pointed from function version 3")
-    assert {name: (registered / name).read() for name in registered.files()} == before
+    assert {name: (registered / name).read() for name in registered.list_files()} == before
     dry = from_json(capsys, "rollback", registered.uri, "jack", "--dry-run")
     assert from_json(capsys, "rollback", registered.uri, "jack") == {**dry, "dry_run": False}
     assert dry == {

@@ -166,7 +166,7 @@ def stored(local_root: Location, publish: Callable[..., object], package: Callab
     """A model path with two versions and two functions."""
     for name in ("jack", "jill"):
         publish(local_root)
-        functions.point(local_root, package(local_root, name, 1))  # type: ignore[arg-type]
+        functions.set_current(local_root, package(local_root, name, 1))  # type: ignore[arg-type]
     return local_root.uri
 
 

@@ -19,7 +19,7 @@ from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 
@@ -52,8 +52,8 @@ def test_versions_are_listed_newest_first(
     publish(root, None)
     fail(root, "training /a/train.py for /m: 1 of 1 fit groups failed: it went wrong")
     for name, version in [("jack", 1), ("jill", 1), ("jack", 2)]:
-        functions.point(root, package(root, name, version))
-    with claimed(root, "job-9"):
+        functions.set_current(root, package(root, name, version))
+    with claim_version(root, "job-9"):
         assert main(["models", root.uri]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["version", "state", "published", "(UTC)", "groups", "score", "rows", "size", "functions"]
@@ -73,7 +73,7 @@ def test_the_json_of_a_listing_has_documented_keys(
     root: Location, publish: Publish, fail: Fail, package: Package, capsys: Capture
 ) -> None:
     publish(root, 0.5, 0.75)
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     fail(root, "no good")
     failed, complete = from_json(capsys, "models", root.uri)["versions"]
     assert complete == {
@@ -165,7 +165,7 @@ def test_an_empty_argument_is_no_path(capsys: Capture) -> None:
 
 
 def test_functions_are_looked_at_when_all_versions_are_gone(root: Location, package: Package, capsys: Capture) -> None:
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     assert main(["models", root.uri]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1
 
@@ -193,15 +193,15 @@ def test_a_damaged_document_hides_no_other_version(
 def test_a_manifest_without_a_good_group_is_damaged(
     local_root: Location, manifest_of: Callable[..., Manifest], fit_record: Any, capsys: Capture
 ) -> None:
-    with claimed(local_root, "job") as draft:
+    with claim_version(local_root, "job") as draft:
         draft.publish(manifest_of(1, [fit_record(0, None, "failed")]))
     assert from_json(capsys, "models", local_root.uri)["versions"][0]["error"]["kind"] == "FormatError"
 
 
 def test_a_damaged_pointer_is_told_apart(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     publish(root)
-    functions.point(root, package(root, "jack", 1))
-    functions.point(root, package(root, "jill", 1))
+    functions.set_current(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jill", 1))
     (root / "_functions/jack/current.json").write(b'{"format_version": 1, "function": "jack", "history": []}')
     assert main(["models", root.uri]) == 0
     out, err = capsys.readouterr()
@@ -242,7 +242,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 def test_a_listing_reads_one_document_for_each_version_shown(local_root: Location, publish: Publish, package: Package) -> None:
     for _ in range(60):
         publish(local_root)
-    functions.point(local_root, package(local_root, "jack", 60))
+    functions.set_current(local_root, package(local_root, "jack", 60))
     global _touched
     sys.addaudithook(_audit)
     _touched = []

@@ -18,18 +18,18 @@ def test_a_dry_run_removes_nothing_and_says_the_same(root: Location, publish: Pu
     for _ in range(5):
         publish(root)
     for name in ("jack", "jill"):
-        functions.point(root, package(root, name, 2))
-    before = root.files()
+        functions.set_current(root, package(root, name, 2))
+    before = root.list_files()
     assert main(["models", "prune", root.uri, "--keep", "2", "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert told == "would remove 2 versions: 3, 1\nwould keep version 2: jack, jill point to it\n"
     dry = from_json(capsys, "models", "prune", root.uri, "--keep", "2", "--dry-run")
-    assert root.files() == before
+    assert root.list_files() == before
     real = from_json(capsys, "models", "prune", root.uri, "--keep", "2")
     assert real == {**dry, "dry_run": False}
     assert real["removed"] == [3, 1]
     assert real["pinned"] == [{"version": 2, "functions": ["jack", "jill"]}]
-    assert layout.claimed_versions(root) == [2, 4, 5]
+    assert layout.list_claimed_versions(root) == [2, 4, 5]
     assert main(["models", "prune", root.uri, "--keep", "2"]) == 0
     assert capsys.readouterr().out == "removed no version\nkept version 2: jack, jill point to it\n"
 
@@ -46,12 +46,16 @@ def test_a_prune_never_removes_what_a_function_points_to(
         else:
             complete.append(publish(local_root).version)
     for _ in range(dice.randint(0, 6) if complete else 0):
-        functions.point(local_root, package(local_root, dice.choice("abc"), dice.choice(complete)))
-    keep, pinned, before = dice.randint(1, 4), functions.pinned_versions(local_root), set(layout.claimed_versions(local_root))
+        functions.set_current(local_root, package(local_root, dice.choice("abc"), dice.choice(complete)))
+    keep, pinned, before = (
+        dice.randint(1, 4),
+        set(functions.find_versions_in_use(local_root)),
+        set(layout.list_claimed_versions(local_root)),
+    )
     dry = from_json(capsys, "models", "prune", local_root.uri, "--keep", str(keep), "--dry-run")["removed"]
     removed = from_json(capsys, "models", "prune", local_root.uri, "--keep", str(keep))["removed"]
     assert removed == dry == [number for number in reversed(complete[:-keep]) if number not in pinned]
-    assert set(layout.claimed_versions(local_root)) == before - set(removed)
+    assert set(layout.list_claimed_versions(local_root)) == before - set(removed)
     for number in pinned:
         assert read_manifest(local_root, number).version == number
 
@@ -72,4 +76,4 @@ def test_how_many_to_keep_must_be_said(local_root: Location, publish: Publish, k
     publish(local_root)
     publish(local_root)
     assert main(["models", "prune", local_root.uri, *keep]) == 2
-    assert layout.claimed_versions(local_root) == [1, 2]
+    assert layout.list_claimed_versions(local_root) == [1, 2]

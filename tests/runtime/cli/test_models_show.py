@@ -7,13 +7,13 @@ from support.model_commands import Capture, Fail, Package, Publish, from_json
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 
 
 def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail, package: Package, capsys: Capture) -> None:
     publish(root, 0.5, 0.75)
     fail(root)
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     assert main(["models", "show", root.uri]) == 0
     out = capsys.readouterr().out
     for told in (
@@ -41,7 +41,7 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
     fail(root, "no good")
     shown = from_json(capsys, "models", "show", root.uri)
     failed = from_json(capsys, "models", "show", root.uri, "2")
-    with claimed(root, "job-9"):
+    with claim_version(root, "job-9"):
         unfinished = from_json(capsys, "models", "show", root.uri, "3")
     keys = (
         "model_path version state created job_id message script greater_is_better best score data parameters environment fits "

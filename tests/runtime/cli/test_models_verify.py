@@ -14,7 +14,7 @@ from mlsql_runtime.store import functions
 
 def test_an_intact_version_is_verified(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     publish(root)
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     assert main(["models", "verify", root.uri]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "version 1",
@@ -28,7 +28,7 @@ def test_an_intact_version_is_verified(root: Location, publish: Publish, package
 
 def test_everything_wrong_is_told_not_the_first_only(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     publish(root, 0.5, 0.6, 0.7)
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     (root / "_model_1/model/0/model.bin").write(b"weighty 0")
     (root / "_model_1/model/2/model.bin").remove()
     (root / "_functions/jack/1/function.pickle").write(b"another pickle")
@@ -56,7 +56,7 @@ def test_all_versions_are_verified(root: Location, publish: Publish, fail: Fail,
     publish(root)
     fail(root)
     publish(root)
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     (root / "_functions/jack/1/function.json").remove()
     assert main(["models", "verify", root.uri]) == 0  # the newest
     document = from_json(capsys_cleared(capsys), "models", "verify", root.uri, "--all", code=1)
@@ -87,7 +87,7 @@ def test_a_function_for_other_files_or_another_path_is_told(
     local_root: Location, tmp_path: Path, publish: Publish, package: Package, capsys: Capture
 ) -> None:
     manifest = publish(local_root)
-    functions.point(local_root, package(local_root, "jack", 1))
+    functions.set_current(local_root, package(local_root, "jack", 1))
     place = local_root / "_functions/jack/1/function.json"
     record = json.loads(place.read())
     record["model_path"] = "/elsewhere"
@@ -103,7 +103,7 @@ def test_a_damaged_pointer_fails_a_verification(
     local_root: Location, publish: Publish, package: Package, capsys: Capture
 ) -> None:
     publish(local_root)
-    functions.point(local_root, package(local_root, "jack", 1))
+    functions.set_current(local_root, package(local_root, "jack", 1))
     (local_root / "_functions/jack/current.json").write(b"{")
     assert main(["models", "verify", local_root.uri]) == 1
     assert "_functions/jack/current.json: this is not JSON" in capsys.readouterr().out

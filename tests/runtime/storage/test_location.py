@@ -45,14 +45,14 @@ def test_a_file_is_written_listed_read_and_removed(root: Location) -> None:
     (root / "a" / "b.bin").write(b"123")
     (root / "a" / "c").write(b"")
     (root / "ab").write(b"x")
-    assert root.names() == ["a", "ab"]
-    assert (root / "a").files() == {"b.bin": 3, "c": 0}
-    assert root.files() == {"a/b.bin": 3, "a/c": 0, "ab": 1}
+    assert root.list_names() == ["a", "ab"]
+    assert (root / "a").list_files() == {"b.bin": 3, "c": 0}
+    assert root.list_files() == {"a/b.bin": 3, "a/c": 0, "ab": 1}
     assert (root / "a" / "b.bin").read() == b"123"
     assert (root / "a" / "b.bin").sha256() == "a665a45920422f9d417e4867efdc4fb8a04a1f3fff1fa07e998e86f7f7a27ae3"
     assert (root.is_dir(), root.is_file(), (root / "ab").is_file(), (root / "ab").is_dir()) == (True, False, True, False)
     (root / "a").remove()
-    assert root.files() == {"ab": 1}
+    assert root.list_files() == {"ab": 1}
     assert not (root / "a").exists()
 
 
@@ -60,11 +60,11 @@ def test_removing_a_folder_spares_the_one_whose_name_begins_alike(root: Location
     (root / "_model_1" / "x").write(b"1")
     (root / "_model_10" / "x").write(b"10")
     (root / "_model_1").remove()
-    assert root.files() == {"_model_10/x": 2}
+    assert root.list_files() == {"_model_10/x": 2}
 
 
 def test_what_is_not_there_lists_nothing_and_can_be_removed(root: Location) -> None:
-    assert (root.exists(), root.is_dir(), root.is_file(), root.names(), root.files()) == (False, False, False, [], {})
+    assert (root.exists(), root.is_dir(), root.is_file(), root.list_names(), root.list_files()) == (False, False, False, [], {})
     root.remove()
     assert not root.exists()
 
@@ -72,9 +72,9 @@ def test_what_is_not_there_lists_nothing_and_can_be_removed(root: Location) -> N
 def test_of_many_names_those_that_are_there(root: Location) -> None:
     for name in ("a/x", "a/y", "b/x"):
         (root / name).write(b"1")
-    assert root.those_there(["a/x", "b/x", "b/y", "c/x"]) == {"a/x", "b/x"}
-    assert root.those_there([]) == set()
-    assert (root / "nowhere").those_there(["a/x"]) == set()
+    assert root.existing(["a/x", "b/x", "b/y", "c/x"]) == {"a/x", "b/x"}
+    assert root.existing([]) == set()
+    assert (root / "nowhere").existing(["a/x"]) == set()
 
 
 def test_a_file_is_removed_without_asking_what_it_is(root: Location) -> None:
@@ -83,15 +83,15 @@ def test_a_file_is_removed_without_asking_what_it_is(root: Location) -> None:
     for _ in range(2):  # the second time there is none
         (root / "a" / "x").remove_file()
     (root / "nowhere" / "x").remove_file()
-    assert root.files() == {"a/y": 1}
+    assert root.list_files() == {"a/y": 1}
 
 
 def test_a_file_that_is_not_there_has_no_digest(root: Location) -> None:
-    assert (root / "a").sha256_if_there() is None
+    assert (root / "a").sha256_or_none() is None
     with pytest.raises(StorageError):
         (root / "a").sha256()
     (root / "a").write(b"123")
-    assert (root / "a").sha256_if_there() == (root / "a").sha256()
+    assert (root / "a").sha256_or_none() == (root / "a").sha256()
 
 
 def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_replace_writes_and_overwrites(root: Location) -> None:
     for data in (b"first", b"2"):
         (root / "pointer").replace(data)
         assert (root / "pointer").read() == data
-    assert root.names() == ["pointer"]
+    assert root.list_names() == ["pointer"]
 
 
 WRITER = """
@@ -153,14 +153,14 @@ def test_a_reader_never_sees_half_of_what_is_replaced(local_root: Location) -> N
         seen.add(data[:1])
     assert writer.returncode == 0
     assert len(seen) > 2
-    assert local_root.names() == ["pointer"]
+    assert local_root.list_names() == ["pointer"]
 
 
 def test_a_replacement_that_fails_leaves_the_old_bytes_and_no_rest(local_root: Location) -> None:
     (local_root / "pointer" / "inside").write(b"old")
     with pytest.raises(StorageError, match="pointer"):
         (local_root / "pointer").replace(b"new")
-    assert local_root.files() == {"pointer/inside": 3}
+    assert local_root.list_files() == {"pointer/inside": 3}
 
 
 @pytest.mark.parametrize("operation", ["write", "create", "replace"])
@@ -176,7 +176,7 @@ def test_a_path_below_a_file_cannot_be_written(local_root: Location, operation: 
 
 def test_a_file_has_nothing_below_it(root: Location) -> None:
     (root / "7").write(b"1")
-    assert (root / "7").names() == []
+    assert (root / "7").list_names() == []
 
 
 def test_a_tree_is_copied_into_place(root: Location) -> None:
@@ -184,14 +184,14 @@ def test_a_tree_is_copied_into_place(root: Location) -> None:
     (root / "staging" / "model" / "deep" / "b").write(b"2")
     (root / "_model_1" / "model" / "0").copy_from(root / "staging" / "model")
     (root / "staging").remove()
-    assert root.files() == {"_model_1/model/0/a": 1, "_model_1/model/0/deep/b": 1}
+    assert root.list_files() == {"_model_1/model/0/a": 1, "_model_1/model/0/deep/b": 1}
     assert (root / "_model_1" / "model" / "0" / "deep" / "b").read() == b"2"
 
 
 def test_a_file_is_copied_into_place(root: Location) -> None:
     (root / "staging" / "log").write(b"line")
     (root / "_model_1" / "logs" / "0.log").copy_from(root / "staging" / "log")
-    assert root.files() == {"_model_1/logs/0.log": 4, "staging/log": 4}
+    assert root.list_files() == {"_model_1/logs/0.log": 4, "staging/log": 4}
 
 
 def test_a_private_file_is_written_wherever_it_is(root: Location) -> None:

@@ -15,8 +15,8 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.history import read_history
 from mlsql_runtime.store.manifest import FunctionRecord, Refusal
-from mlsql_runtime.store.refusals import KEPT, add_refusal, never_registered, read_refusals
-from mlsql_runtime.store.versions import verify
+from mlsql_runtime.store.refusals import KEPT, add_refusal, list_refused_functions, read_refusals
+from mlsql_runtime.store.versions import verify_files
 
 Package = Callable[..., FunctionRecord]
 
@@ -24,18 +24,18 @@ Package = Callable[..., FunctionRecord]
 def test_a_package_is_read_back_once_it_is_current(root: Location, package: Package) -> None:
     record = package(root, "jack", 3, b"pickled")
     assert functions.read_pointer(root, "jack") is None
-    assert functions.functions(root) == []
-    functions.point(root, record)
+    assert functions.list_functions(root) == []
+    functions.set_current(root, record)
     assert functions.read_function(root, "jack") == record
-    assert functions.functions(root) == ["jack"]
+    assert functions.list_functions(root) == ["jack"]
     assert (record.pickle.size, record.pickle.sha256) == (7, hashlib.sha256(b"pickled").hexdigest())
-    verify(functions.function_dir(root, "jack") / "1", (record.pickle,))
+    verify_files(functions.function_dir(root, "jack") / "1", (record.pickle,))
 
 
 def test_the_pointer_keeps_its_history(root: Location, package: Package) -> None:
     first, second = package(root, "jack", 1), package(root, "jack", 2)
     for record in (first, second, first):
-        functions.point(root, record)
+        functions.set_current(root, record)
     pointer = functions.read_pointer(root, "jack")
     assert pointer is not None
     assert [(move.function_version, move.version) for move in pointer.history] == [(1, 1), (2, 2), (1, 1)]
@@ -70,8 +70,8 @@ def test_8_threads_make_8_packages(local_root: Location, package: Package) -> No
 def test_a_function_that_is_not_there_names_those_that_are(
     root: Location, package: Package, name: str, number: int | None, told: str
 ) -> None:
-    functions.point(root, package(root, "jack", 1))
-    functions.point(root, package(root, "adam", 1))
+    functions.set_current(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "adam", 1))
     with pytest.raises(VersionNotFound) as caught:
         functions.read_function(root, name, number)
     assert told in caught.value.message
@@ -79,14 +79,14 @@ def test_a_function_that_is_not_there_names_those_that_are(
 
 
 def test_a_model_path_without_functions_says_so(root: Location) -> None:
-    assert functions.functions(root) == []
-    assert functions.pinned_versions(root) == set()
+    assert functions.list_functions(root) == []
+    assert set(functions.find_versions_in_use(root)) == set()
     with pytest.raises(VersionNotFound, match="none"):
         functions.read_function(root, "jack")
 
 
 def test_a_package_that_is_not_complete_is_not_read(root: Location, package: Package) -> None:
-    functions.point(root, package(root, "jack", 1))
+    functions.set_current(root, package(root, "jack", 1))
     (functions.function_dir(root, "jack") / "2" / "function.pickle").write(b"half")
     with pytest.raises(VersionNotFound):
         functions.read_function(root, "jack", 2)
@@ -94,35 +94,35 @@ def test_a_package_that_is_not_complete_is_not_read(root: Location, package: Pac
 
 def test_a_refused_package_leaves_nothing_and_the_current_one_as_it_was(root: Location, package: Package) -> None:
     current = package(root, "jack", 1)
-    functions.point(root, current)
-    functions.discard(root, package(root, "jack", 2))
+    functions.set_current(root, current)
+    functions.remove_package(root, package(root, "jack", 2))
     assert functions.read_function(root, "jack") == current
-    functions.discard(root, package(root, "jill", 2))
-    assert sorted(root.files()) == [
+    functions.remove_package(root, package(root, "jill", 2))
+    assert sorted(root.list_files()) == [
         f"_functions/jack/{name}" for name in ("1/claim.json", "1/function.json", "1/function.pickle", "current.json")
     ]
 
 
 def test_discarding_the_only_package_leaves_no_folder(local_root: Location, package: Package) -> None:
-    functions.discard(local_root, package(local_root, "jack", 1))
-    assert local_root.names() == []
+    functions.remove_package(local_root, package(local_root, "jack", 1))
+    assert local_root.list_names() == []
 
 
 def test_only_current_packages_pin_their_versions(root: Location, package: Package) -> None:
     for name, version in [("jack", 1), ("jack", 2), ("jill", 5)]:
-        functions.point(root, package(root, name, version))
+        functions.set_current(root, package(root, name, version))
     package(root, "jill", 7)
-    assert functions.pinned_versions(root) == {2, 5}
+    assert set(functions.find_versions_in_use(root)) == {2, 5}
 
 
 def test_a_reader_sees_whole_pointers_while_a_writer_moves_them(local_root: Location, package: Package) -> None:
     records = [package(local_root, "jack", 1), package(local_root, "jack", 2)]
-    functions.point(local_root, records[0])
+    functions.set_current(local_root, records[0])
     moves = 80
 
     def write() -> None:
         for turn in range(moves):
-            functions.point(local_root, records[turn % 2])
+            functions.set_current(local_root, records[turn % 2])
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -144,9 +144,9 @@ def test_a_reader_sees_whole_pointers_while_a_writer_moves_them(local_root: Loca
 
 def test_the_history_says_who_and_why(root: Location, package: Package) -> None:
     first, second = package(root, "jack", 1), package(root, "jack", 2)
-    functions.point(root, first)
-    functions.point(root, second, "ann", "score 0.5 is at least 0.4")
-    functions.point_back(root, first, "bob@host", "too slow")
+    functions.set_current(root, first)
+    functions.set_current(root, second, "ann", "score 0.5 is at least 0.4")
+    functions.set_current(root, first, "bob@host", "too slow", "rolled back")
     pointer = functions.read_pointer(root, "jack")
     assert pointer is not None
     assert [(move.happened, move.job_id, move.by, move.reason) for move in pointer.history] == [
@@ -192,25 +192,25 @@ def refusal(version: int, hour: int = 0) -> Refusal:
 
 
 def test_a_refusal_touches_nothing_but_its_own_document(root: Location, package: Package) -> None:
-    functions.point(root, package(root, "jack", 1))
-    before = {name: (root / name).read() for name in root.files()}
+    functions.set_current(root, package(root, "jack", 1))
+    before = {name: (root / name).read() for name in root.list_files()}
     add_refusal(root, "jack", refusal(2))
-    assert {name: (root / name).read() for name in root.files() if name in before} == before
-    assert set(root.files()) - set(before) == {"_functions/jack/refusals.json"}
-    assert functions.pinned_versions(root) == {1}
+    assert {name: (root / name).read() for name in root.list_files() if name in before} == before
+    assert set(root.list_files()) - set(before) == {"_functions/jack/refusals.json"}
+    assert set(functions.find_versions_in_use(root)) == {1}
     assert functions.read_function(root, "jack").version == 1
-    assert never_registered(root) == []
+    assert list_refused_functions(root) == []
 
 
 def test_a_name_that_was_only_refused_is_no_function(root: Location, package: Package) -> None:
     add_refusal(root, "jack", refusal(1))
-    assert functions.functions(root) == []
+    assert functions.list_functions(root) == []
     assert functions.read_pointer(root, "jack") is None
-    assert functions.pins(root) == {}
-    assert never_registered(root) == ["jack"]
+    assert functions.find_versions_in_use(root) == {}
+    assert list_refused_functions(root) == ["jack"]
     with pytest.raises(VersionNotFound):
         functions.read_function(root, "jack")
-    functions.discard(root, package(root, "jack", 1))  # a registration that failed later
+    functions.remove_package(root, package(root, "jack", 1))  # a registration that failed later
     assert read_refusals(root, "jack") == (refusal(1),)
     (entry,) = read_history(root, "jack").history
     assert (entry.happened, entry.current, entry.reason) == ("refused", False, "version 1 is worse")
@@ -224,7 +224,7 @@ def test_the_newest_refusals_are_kept(local_root: Location) -> None:
 
 def test_refusals_stand_where_they_happened(local_root: Location, package: Package) -> None:
     add_refusal(local_root, "jack", refusal(1))
-    functions.point(local_root, package(local_root, "jack", 2))
+    functions.set_current(local_root, package(local_root, "jack", 2))
     add_refusal(local_root, "jack", replace(refusal(3), at=datetime(2999, 1, 1, tzinfo=timezone.utc)))
     history = read_history(local_root, "jack").history
     assert [(entry.happened, entry.version, entry.current) for entry in history] == [

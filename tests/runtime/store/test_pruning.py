@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 
 import pytest
+from support.stores import latest_version
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.manifest import FunctionRecord, Manifest
 from mlsql_runtime.store.pruning import STALE, prune
-from mlsql_runtime.store.publish import claimed
-from mlsql_runtime.store.versions import latest_version, read_manifest, versions
+from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.versions import list_versions, read_manifest
 
 Publish = Callable[..., Manifest]
 
@@ -23,7 +24,7 @@ def test_prune_keeps_the_newest(local_root: Location, publish: Publish, keep: in
         publish(local_root)
     removed = prune(local_root, keep)
     assert sorted(removed) == sorted({1, 2, 3, 4, 5} - set(left))
-    assert [info.version for info in versions(local_root)] == left
+    assert [info.version for info in list_versions(local_root)] == left
     assert [read_manifest(local_root, version).version for version in left] == left
 
 
@@ -31,18 +32,18 @@ def test_prune_keeps_what_a_function_points_to(root: Location, publish: Publish,
     for _ in range(4):
         publish(root)
     for name, version in [("jack", 1), ("jack", 2), ("jill", 3)]:
-        functions.point(root, package(root, name, version))
+        functions.set_current(root, package(root, name, version))
     assert prune(root, 1) == [1]
-    assert [info.version for info in versions(root)] == [4, 3, 2]
+    assert [info.version for info in list_versions(root)] == [4, 3, 2]
 
 
 def test_prune_counts_complete_versions_only(root: Location, publish: Publish, fail: Callable[..., int]) -> None:
     publish(root)
     publish(root)
     fail(root)
-    with claimed(root, "running"):
+    with claim_version(root, "running"):
         assert prune(root, 1) == [1]
-        assert [(info.version, info.state) for info in versions(root)] == [(4, "unfinished"), (3, "failed"), (2, "complete")]
+        assert [(info.version, info.state) for info in list_versions(root)] == [(4, "unfinished"), (3, "failed"), (2, "complete")]
 
 
 def test_prune_removes_the_manifest_first(local_root: Location, publish: Publish) -> None:
@@ -77,7 +78,7 @@ def test_prune_removes_what_dead_jobs_left_long_ago(local_root: Location, publis
         (local_root / name / "half").write(b"x")
     long_ago = time.time() - STALE.total_seconds() - 60
     for name in ("_model_1", "_model_2", "_model_4", "_staging/old-1"):
-        for file in (local_root / name).files():
+        for file in (local_root / name).list_files():
             os.utime(f"{local_root.path}/{name}/{file}", (long_ago, long_ago))
     (local_root / "_model_4/fresh").write(b"x")  # claimed long ago and still at work
     assert prune(local_root, None) == []

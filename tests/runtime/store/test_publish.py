@@ -10,12 +10,13 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
+from support.stores import latest_version
 
 from mlsql_runtime.errors import JobFailed, StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.publish import CLOCKS, claimed, earlier_version
-from mlsql_runtime.store.versions import latest_version, read_manifest, versions
+from mlsql_runtime.store.publish import CLOCKS, claim_version, find_published_version
+from mlsql_runtime.store.versions import list_versions, read_manifest
 
 Publish = Callable[..., Manifest]
 BEFORE = datetime.now(timezone.utc)
@@ -37,12 +38,12 @@ def test_a_number_follows_the_highest_even_over_gaps(root: Location, publish: Pu
 
 
 def test_a_claim_names_its_job(root: Location) -> None:
-    with claimed(root, "dag/run-1") as draft:
+    with claim_version(root, "dag/run-1") as draft:
         assert json.loads((draft.folder / "claim.json").read())["job_id"] == "dag/run-1"
 
 
 def test_a_number_that_another_job_took_meanwhile_is_passed_over(root: Location) -> None:
-    with claimed(root, "a") as first, claimed(root, "b") as second:
+    with claim_version(root, "a") as first, claim_version(root, "b") as second:
         assert (first.version, second.version) == (1, 2)
 
 
@@ -51,7 +52,7 @@ def test_16_threads_claim_16_numbers(local_root: Location) -> None:
 
     def claim(number: int) -> int:
         barrier.wait()
-        with claimed(local_root, f"job-{number}") as draft:
+        with claim_version(local_root, f"job-{number}") as draft:
             return draft.version
 
     with ThreadPoolExecutor(16) as pool:
@@ -61,12 +62,12 @@ def test_16_threads_claim_16_numbers(local_root: Location) -> None:
 CLAIMER = """
 import sys
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 root = Location.of(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 for turn in range(10):
-    with claimed(root, "job") as draft:
+    with claim_version(root, "job") as draft:
         print(draft.version)
 """
 
@@ -96,7 +97,7 @@ def test_threads_claim_different_numbers_on_s3(s3_server: str, tmp_path_factory:
 
     def claim(number: int) -> int:
         barrier.wait()
-        with claimed(root, f"job-{number}") as draft:
+        with claim_version(root, f"job-{number}") as draft:
             return draft.version
 
     with ThreadPoolExecutor(4) as pool:
@@ -107,72 +108,72 @@ def test_threads_claim_different_numbers_on_s3(s3_server: str, tmp_path_factory:
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_a_number_is_given_back_when_the_block_raises(root: Location, error: type[BaseException], publish: Publish) -> None:
     def train() -> None:
-        with claimed(root, "job") as draft:
+        with claim_version(root, "job") as draft:
             (draft.folder / "model" / "0" / "half").write(b"x")
             raise error
 
     with pytest.raises(error):
         train()
-    assert versions(root) == []
-    assert root.files() == {}
+    assert list_versions(root) == []
+    assert root.list_files() == {}
     assert publish(root).version == 1
 
 
 def test_a_path_below_a_file_cannot_be_claimed(local_root: Location) -> None:
     local_root.write(b"a file")
-    with pytest.raises(StorageError) as caught, claimed(local_root / "below", "job"):
+    with pytest.raises(StorageError) as caught, claim_version(local_root / "below", "job"):
         pass
     assert caught.value.facts["uri"].startswith(local_root.uri)
 
 
 def test_a_later_attempt_finds_what_an_earlier_one_has_published(root: Location, publish: Publish) -> None:
     publish(root)
-    with claimed(root, "job-1", "training") as draft:
+    with claim_version(root, "job-1", "training") as draft:
         draft.publish(replace(read_manifest(root, 1), version=draft.version))
     publish(root)
-    found = earlier_version(root, "job-1", "training", BEFORE)
+    found = find_published_version(root, "job-1", "training", BEFORE)
     assert found is not None
     assert found.version == 2
-    assert earlier_version(root, "job-1", "another", BEFORE) is None
-    assert earlier_version(root, "job-2", "training", BEFORE) is None
-    assert earlier_version(root, "job-1", "training", datetime.now(timezone.utc) + 2 * CLOCKS) is None
+    assert find_published_version(root, "job-1", "another", BEFORE) is None
+    assert find_published_version(root, "job-2", "training", BEFORE) is None
+    assert find_published_version(root, "job-1", "training", datetime.now(timezone.utc) + 2 * CLOCKS) is None
 
 
 def test_a_later_attempt_removes_what_an_earlier_one_left_half_written(root: Location) -> None:
-    killed = [claimed(root, *names) for names in [("job-1", "training"), ("job-1", "another"), ("job-2", "training")]]
+    killed = [claim_version(root, *names) for names in [("job-1", "training"), ("job-1", "another"), ("job-2", "training")]]
     for draft in [each.__enter__() for each in killed]:
         (draft.folder / "model/0/a").write(b"1")
-    assert earlier_version(root, "job-1", "training", BEFORE) is None
-    assert [info.version for info in versions(root)] == [3, 2]
+    assert find_published_version(root, "job-1", "training", BEFORE) is None
+    assert [info.version for info in list_versions(root)] == [3, 2]
 
 
 def test_an_attempt_that_was_thought_dead_publishes_nothing_and_removes_nothing(root: Location, publish: Publish) -> None:
     publish(root)
     manifest = read_manifest(root, 1)
-    zombie = claimed(root, "job-1", "training")
+    zombie = claim_version(root, "job-1", "training")
     draft = zombie.__enter__()
     (draft.folder / "model/0/model.bin").write(b"1")
-    assert earlier_version(root, "job-1", "training", BEFORE) is None  # removes what it takes for a dead attempt's
+    assert find_published_version(root, "job-1", "training", BEFORE) is None  # removes what it takes for a dead attempt's
     with pytest.raises(JobFailed, match="another attempt of this job has taken over"):
         draft.publish(replace(manifest, version=draft.version))
-    with claimed(root, "job-1", "training") as retry:
+    with claim_version(root, "job-1", "training") as retry:
         assert retry.version == draft.version
         (retry.folder / "model/0/model.bin").write(b"2")
         assert not zombie.__exit__(ValueError, ValueError("storage"), None)  # it raises, and leaves what is not its own
         retry.publish(replace(manifest, version=retry.version))
-    assert [(info.version, info.state) for info in versions(root)] == [(2, "complete"), (1, "complete")]
+    assert [(info.version, info.state) for info in list_versions(root)] == [(2, "complete"), (1, "complete")]
     assert (root / "_model_2/model/0/model.bin").read() == b"2"
 
 
 def test_a_version_without_the_files_of_a_group_is_not_published(root: Location, publish: Publish) -> None:
     publish(root)
     manifest = replace(read_manifest(root, 1), version=2, files=())
-    with pytest.raises(JobFailed), claimed(root, "job-2") as draft:
+    with pytest.raises(JobFailed), claim_version(root, "job-2") as draft:
         draft.publish(manifest)
     assert latest_version(root) == 1
 
 
 def test_a_failed_training_is_no_earlier_version(root: Location, fail: Callable[..., int]) -> None:
     assert fail(root) == 1
-    assert earlier_version(root, "job-1", "", BEFORE) is None
-    assert [info.state for info in versions(root)] == ["failed"]
+    assert find_published_version(root, "job-1", "", BEFORE) is None
+    assert [info.state for info in list_versions(root)] == ["failed"]

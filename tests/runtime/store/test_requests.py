@@ -12,10 +12,10 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.pruning import prune
-from mlsql_runtime.store.staging import staging
+from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.summary import summarize
-from mlsql_runtime.store.version_watch import Awaited, Watch
-from mlsql_runtime.store.versions import look_into, read_manifest, verify, versions
+from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
+from mlsql_runtime.store.versions import list_versions, open_store, read_manifest, verify_files
 
 Counting = Callable[[], AbstractContextManager[list[str]]]
 Publish = Callable[..., Manifest]
@@ -75,7 +75,7 @@ def test_pruning_looks_at_all_versions_at_once(s3_root: Location, counting: Coun
         prune(s3_root, None)
     assert [len(sent), seen[1]] == [seen[0], seen[0] + 2]  # with 21 versions as many as with 11; the functions beside
     with counting() as sent:
-        assert len(versions(s3_root)) == 21
+        assert len(list_versions(s3_root)) == 21
     assert sent == ["ListObjectsV2", "ListObjectsV2"]
 
 
@@ -89,7 +89,7 @@ def test_a_staging_folder_in_use_is_told_by_its_first_file(s3_root: Location, co
 
 
 def test_a_sensor_asks_twice_each_time_that_nothing_is_new(s3_root: Location, counting: Counting, publish: Publish) -> None:
-    watch, awaited = Watch(s3_root), Awaited(job_id="another")
+    watch, awaited = VersionWatch(s3_root), VersionCondition(job_id="another")
     for _ in range(5):
         publish(s3_root)
     with counting() as sent:
@@ -106,7 +106,7 @@ def test_a_summary_reads_the_manifests_it_shows(s3_root: Location, counting: Cou
     for _ in range(8):
         publish(s3_root)
     with counting() as sent:
-        summarize(look_into(s3_root.uri), limit=3)
+        summarize(open_store(s3_root.uri), limit=3)
     assert sent.count("GetObject") == 3
     assert len(sent) <= 3 + 5
 
@@ -114,12 +114,12 @@ def test_a_summary_reads_the_manifests_it_shows(s3_root: Location, counting: Cou
 def test_verifying_asks_for_each_file_once(s3_root: Location, counting: Counting, publish: Publish) -> None:
     manifest = publish(s3_root, 0.1, 0.2, 0.3)
     with counting() as sent:
-        verify(layout.version_dir(s3_root, 1), manifest.files)
+        verify_files(layout.version_dir(s3_root, 1), manifest.files)
     assert sorted(sent) == ["GetObject"] * 3 + ["HeadObject"] * 3
 
 
 def test_a_staging_folder_comes_and_goes_in_few_requests(s3_root: Location, counting: Counting, publish: Publish) -> None:
     publish(s3_root)
-    with counting() as sent, staging(s3_root, "job"):
+    with counting() as sent, open_staging(s3_root, "job"):
         pass
     assert len(sent) <= 7

@@ -12,19 +12,19 @@ from support.stores import T0
 from support.waiting import fail, finish, publish
 
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.publish import Draft, claimed
-from mlsql_runtime.store.version_watch import Awaited, Watch
+from mlsql_runtime.store.publish import VersionDraft, claim_version
+from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
 
 QUESTIONS = [
-    Awaited(),
-    Awaited(min_version=4),
-    Awaited(min_score=0.7),
-    Awaited(min_score=2.0),
-    Awaited(min_score=0.7, min_version=5, on_low_score="fail"),
-    Awaited(job_id="b"),
-    Awaited(job_id="b", min_score=0.9, on_low_score="skip"),
-    Awaited(published_after=T0 + timedelta(days=5)),
-    Awaited(published_after=T0 + timedelta(days=8), min_score=2.0),
+    VersionCondition(),
+    VersionCondition(min_version=4),
+    VersionCondition(min_score=0.7),
+    VersionCondition(min_score=2.0),
+    VersionCondition(min_score=0.7, min_version=5, on_low_score="fail"),
+    VersionCondition(job_id="b"),
+    VersionCondition(job_id="b", min_score=0.9, on_low_score="skip"),
+    VersionCondition(published_after=T0 + timedelta(days=5)),
+    VersionCondition(published_after=T0 + timedelta(days=8), min_score=2.0),
 ]
 
 
@@ -32,8 +32,8 @@ QUESTIONS = [
 def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     root = Location.of(str(tmp_path / "m"))
-    watch = Watch(root)
-    under_way: list[tuple[Any, Draft]] = []
+    watch = VersionWatch(root)
+    under_way: list[tuple[Any, VersionDraft]] = []
 
     def happen(day: int) -> None:
         what = chance.choice(["publish", "fail", "begin", "begin", "finish", "prune", "nothing"])
@@ -43,7 +43,7 @@ def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_p
         elif what == "fail":
             fail(root.uri, f"broken on day {day}", job=job, created=day)
         elif what == "begin":
-            training = claimed(root, job)
+            training = claim_version(root, job)
             under_way.append((training, training.__enter__()))
         elif what == "finish" and under_way:
             training, draft = under_way.pop(chance.randrange(len(under_way)))
@@ -51,12 +51,12 @@ def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_p
                 finish(draft, score, job=job, created=day)
             training.__exit__(None, None, None)
         elif what == "prune" and chance.random() < 0.3:
-            (root / chance.choice(root.names() or ["nothing"])).remove()
+            (root / chance.choice(root.list_names() or ["nothing"])).remove()
 
     for day in range(30):
         happen(day)
         watch.refresh()
-        anew = Watch(root)
+        anew = VersionWatch(root)
         anew.refresh()
         for question in QUESTIONS:
             if chance.random() < 0.7:  # not everybody asks each time
@@ -71,16 +71,18 @@ def test_a_training_under_way_does_not_have_everything_looked_through_again(
         publish(root)
     (Location.of(root) / "_model_6/claim.json").write(b"{}")
     compared: list[int] = []
-    matches = Awaited.matches
-    monkeypatch.setattr(Awaited, "matches", lambda self, record: compared.append(record.version) or matches(self, record))
-    watch = Watch(Location.of(root))
+    matches = VersionCondition.matches
+    monkeypatch.setattr(
+        VersionCondition, "matches", lambda self, record: compared.append(record.version) or matches(self, record)
+    )
+    watch = VersionWatch(Location.of(root))
     for expected in ([5, 4, 3, 2, 1], [], []):
         compared.clear()
         watch.refresh()
-        assert watch.answer(Awaited(job_id="mine"))["status"] == "waiting"
+        assert watch.answer(VersionCondition(job_id="mine"))["status"] == "waiting"
         assert compared == expected
     publish(root, job="mine")
     compared.clear()
     watch.refresh()
-    assert watch.answer(Awaited(job_id="mine"))["result"]["version"] == 7
+    assert watch.answer(VersionCondition(job_id="mine"))["result"]["version"] == 7
     assert compared == [7]

@@ -3,21 +3,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.stores import latest_version
 
 from mlsql_runtime.errors import FormatError, InputError, IntegrityError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FileEntry, FitRecord, Manifest
-from mlsql_runtime.store.publish import claimed
+from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.versions import (
     VersionInfo,
     choose_fit,
-    latest_version,
+    list_versions,
     open_model_path,
     read_failure,
     read_manifest,
-    verify,
+    verify_files,
     version_state,
-    versions,
 )
 
 Publish = Callable[..., Manifest]
@@ -26,17 +26,17 @@ Publish = Callable[..., Manifest]
 def test_a_version_without_a_manifest_is_invisible(root: Location, publish: Publish, fail: Callable[..., int]) -> None:
     publish(root)
     failed = fail(root)
-    with claimed(root, "running") as draft:
+    with claim_version(root, "running") as draft:
         (draft.folder / "model" / "0" / "model.bin").write(b"half")
         assert latest_version(root) == 1
         assert read_manifest(root).version == 1
-        assert versions(root) == [VersionInfo(3, "unfinished"), VersionInfo(2, "failed"), VersionInfo(1, "complete")]
+        assert list_versions(root) == [VersionInfo(3, "unfinished"), VersionInfo(2, "failed"), VersionInfo(1, "complete")]
         assert [version_state(root, number) for number in (failed, draft.version)] == ["failed", "unfinished"]
 
 
 def test_a_model_path_without_versions_has_no_latest(root: Location) -> None:
     assert latest_version(root) is None
-    assert versions(root) == []
+    assert list_versions(root) == []
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_version_that_is_not_complete_names_those_that_are(
     publish(root)
     publish(root)
     fail(root)
-    with claimed(root, "running"), pytest.raises(VersionNotFound) as caught:
+    with claim_version(root, "running"), pytest.raises(VersionNotFound) as caught:
         read_manifest(root, version)
     assert told in caught.value.message
     assert "complete versions are 1, 2" in caught.value.message
@@ -140,7 +140,7 @@ def test_the_result_of_a_manifest(fit_record: Callable[..., FitRecord], manifest
 
 def test_verify_accepts_what_was_published(root: Location, publish: Publish) -> None:
     manifest = publish(root, 0.1, 0.2)
-    verify(root / "_model_1", manifest.files)
+    verify_files(root / "_model_1", manifest.files)
 
 
 def test_verify_names_a_file_with_one_flipped_byte_and_both_digests(root: Location, publish: Publish) -> None:
@@ -150,7 +150,7 @@ def test_verify_names_a_file_with_one_flipped_byte_and_both_digests(root: Locati
     data[3] ^= 1
     place.write(bytes(data))
     with pytest.raises(IntegrityError) as caught:
-        verify(root / "_model_1", read_manifest(root, 1).files)
+        verify_files(root / "_model_1", read_manifest(root, 1).files)
     assert caught.value.facts == {"path": place.uri, "expected": entry.sha256, "found": place.sha256()}
     assert all(fact in caught.value.message for fact in caught.value.facts.values())
 
@@ -160,14 +160,14 @@ def test_verify_names_a_missing_file(root: Location, publish: Publish) -> None:
     place = root / "_model_1" / entry.path
     place.remove()
     with pytest.raises(IntegrityError, match="missing") as caught:
-        verify(root / "_model_1", (entry,))
+        verify_files(root / "_model_1", (entry,))
     assert caught.value.facts == {"path": place.uri}
 
 
 def test_verify_reads_only_the_files_it_is_given(root: Location, publish: Publish) -> None:
     manifest = publish(root, 0.1, 0.2)
     (root / "_model_1" / "model/1/model.bin").remove()
-    verify(root / "_model_1", manifest.files_below("model/0"))
+    verify_files(root / "_model_1", manifest.files_below("model/0"))
 
 
 def test_files_below_a_folder_are_not_those_of_a_longer_name(manifest_of: Callable[..., Manifest]) -> None:

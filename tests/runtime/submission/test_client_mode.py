@@ -15,7 +15,7 @@ import pytest
 from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed
 from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, Train
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.staging import staging
+from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.submission.client_mode import Job, Submission
 
 PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
@@ -110,7 +110,7 @@ class Interrupted:
         self._root, self._meanwhile = root, meanwhile
 
     def submit(self, submission: Submission) -> None:
-        with contextlib.suppress(JobFailed), staging(self._root, submission.name, "training", Attempt(is_last=False)):
+        with contextlib.suppress(JobFailed), open_staging(self._root, submission.name, "training", Attempt(is_last=False)):
             raise JobFailed("the cluster is gone")
         self._meanwhile()
         raise RuntimeError("it was killed")
@@ -133,9 +133,9 @@ def test_what_was_staged_stays_only_for_an_attempt_that_comes(
     job = Job(plan, Secrets(), "local[1]", {})
     with pytest.raises(JobFailed):
         job.run(Interrupted(root, job.cancel if is_cancelled else lambda: None))
-    assert bool(root.files()) is stays
+    assert bool(root.list_files()) is stays
     assert job.cancel() == 0  # as Airflow does after a timeout: what is kept is not touched
-    assert bool(root.files()) is stays
+    assert bool(root.list_files()) is stays
 
 
 def test_archives_of_scripts_are_brought_with_those_of_the_job(tmp_path: Path) -> None:
