@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from measure import ROUNDS, machine, table
 
+from mlsql_runtime.handlers.train import train
 from mlsql_runtime.plan import FileFeed, Plan, Train
-from mlsql_runtime.run_context import Job
+from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FitRecord
 from mlsql_runtime.store.versions import read_manifest
-from mlsql_runtime.training.run import train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -88,10 +88,10 @@ class Bench:
         )
         said = io.StringIO()
         with ExitStack() as cleanup, contextlib.redirect_stdout(said):
-            job = Job(Plan(job_id=f"bench-{self._count}", statements=(statement,)), self._spark, cleanup)
-            job.define("data", self._df)
+            context = RunContext(Plan(job_id=f"bench-{self._count}", statements=(statement,)), self._spark, cleanup)
+            context.define("data", self._df)
             begun = time.time()
-            train(statement, job)
+            train(statement, context)
             ended = time.time()
         return _statement(begun, ended, said.getvalue(), read_manifest(Location.of(model)).fits)
 

@@ -9,13 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.events import log
-from mlsql_runtime.handlers import predict, register, show, tables
+from mlsql_runtime.handlers import predict, register, show, tables, train
 from mlsql_runtime.handlers import preflight as checkup
 from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.training import run as train
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

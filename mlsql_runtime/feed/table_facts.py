@@ -45,7 +45,8 @@ class TableObservation:
         from pyspark.sql import functions as F
 
         self._column = feature_column
-        self._has_vectors = feature_column is not None and isinstance(df.schema[feature_column].dataType, VectorUDT)
+        types = {field.name: field.dataType for field in df.schema}
+        self._has_vectors = isinstance(types.get(feature_column or ""), VectorUDT)
         facts = [F.count(F.lit(1)).alias("rows")]
         if feature_column is not None and self._has_vectors:
             vector = F.unwrap_udt(F.col(quote_column(feature_column)))

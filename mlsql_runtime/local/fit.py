@@ -24,7 +24,7 @@ from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_mod
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import check_columns, feature_column
-from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, GroupEnd, run_group
+from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, GroupResult, run_group
 
 Log = Callable[[str], None]
 
@@ -56,7 +56,8 @@ def fit(request: FitRequest, log: Log, on_line: Log) -> FitReport:
         data_seconds = time.monotonic() - begun
         held_out = f", {brought.validate_rows} to validate with" if brought.validate else ""
         log(f"{brought.table.rows} rows as {brought.table.format} files{held_out} ({data_seconds:.1f} s)")
-        end = run_group(_group(statement, bundle), folder, brought.table, brought.validate, {}, on_line)
+        group = Group(alg_index=0, fit_params=statement.fit_params[0], python=statement.python)
+        end = run_group(group, bundle, folder, brought.table, brought.validate, on_line)
         report = _report(request, brought, end, folder)
         if end.record.status == "success" and request.model_dir is not None:
             request.model_dir.upload(folder / MODEL)
@@ -114,17 +115,6 @@ def _check_resources(statement: Train) -> None:
             raise InputError(f"--fit-param {key}={uri}: there is nothing there; check the path", path=uri)
 
 
-def _group(statement: Train, bundle: ScriptBundle) -> Group:
-    return Group(
-        alg_index=0,
-        fit_params=statement.fit_params[0],
-        bundle=bundle,
-        python=statement.python,
-        system_params=statement.python.system_params,
-        task_cpus=1,  # spark.task.cpus, as jobs have it
-    )
-
-
 # -- data
 
 
@@ -172,7 +162,7 @@ def _bring_local(request: FitRequest, bundle: ScriptBundle, folder: Path, log: L
 # -- the end
 
 
-def _report(request: FitRequest, brought: _Brought, end: GroupEnd, folder: Path) -> FitReport:
+def _report(request: FitRequest, brought: _Brought, end: GroupResult, folder: Path) -> FitReport:
     record, model = end.record, folder / MODEL
     is_kept = request.statement.keep_local_directory
     succeeded = record.status == "success"

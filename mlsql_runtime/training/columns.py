@@ -13,9 +13,14 @@ _SUPERVISED = {"sklearn_all_data", "sklearn_batch_data"}
 _COLUMNS_READ = (("inputCol", "features", {"read_batches", "all_data", *_SUPERVISED}), ("label", "label", _SUPERVISED))
 
 
+def input_column(statement: Train) -> str:
+    """Return the column that functions will be called with, if the table has it: the first group's ``inputCol``."""
+    return statement.fit_params[0].get("inputCol", "features")
+
+
 def feature_column(statement: Train, columns: Container[str]) -> str | None:
-    """The column that functions will be called with: the first group's ``inputCol``, if the table has it."""
-    name = statement.fit_params[0].get("inputCol", "features")
+    """Return :func:`input_column`, or None when the table has no such column."""
+    name = input_column(statement)
     return name if name in columns else None
 
 

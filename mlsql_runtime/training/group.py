@@ -1,72 +1,110 @@
-"""One fit group in one folder: what its script is told, the run, the verdict. The same on an executor and in ``mlsql fit``."""
+"""One fit group: on an executor with the data and the output of its training run, in ``mlsql fit`` with those of a folder."""
 
 from __future__ import annotations
 
+import io
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime import codec
+from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.events import EventAddress, EventClient
+from mlsql_runtime.feed.files.export import ExportedTable
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.topic.table import TableTopic
+from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
 from mlsql_runtime.plan import RESOURCE, PythonEnv
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.process import Outcome, run_script
+from mlsql_runtime.script.process import Outcome, run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FitRecord
 
-DATA, VALIDATE, MODEL, LOG = "data", "validate", "model", "log"  # what a group's folder holds, by name
+DATA, VALIDATE, MODEL, LOG = "data", "validate", "model", "log"  # names in a group's folder
+SAMPLES = "samples"  # beside model and log in a group's output
+SAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A fit group, whatever brings its data and takes its model."""
+    """A fit group: the parameters of one run of the training script."""
 
     alg_index: int
     fit_params: Mapping[str, str]
-    bundle: ScriptBundle
     python: PythonEnv
-    system_params: Mapping[str, str]
-    task_cpus: int
+    task_cpus: int = 1  # the default of spark.task.cpus
 
 
-@dataclass(frozen=True)
-class GroupEnd:
-    """How a group ended; ``tail`` is the script's last output."""
+@dataclass(frozen=True, kw_only=True)
+class GroupResult:
+    """The outcome of a group. ``tail`` is the last output of its script.
+
+    ``output`` is the folder of the Spark task attempt, with ``model``, ``log`` and perhaps ``samples``; None in ``mlsql fit``.
+    """
 
     record: FitRecord
     tail: tuple[str, ...]
+    output: str | None = None
+
+    @property
+    def is_successful(self) -> bool:
+        return self.record.status == "success"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupTask(Group):
+    """A group with its data and the staging folder for its output, as it travels inside a Spark task."""
+
+    data: PreparedTable
+    validate: ExportedTable | None
+    staging: Location
+    events: EventAddress
+    keep_local_directory: bool
+    sample_column: str | None
 
 
 def run_group(
     group: Group,
+    bundle: ScriptBundle,
     folder: Path,
-    data: TableFiles | TableTopic,
+    data: ScriptTable,
     validate: TableFiles | None,
-    kafka_params: Mapping[str, str],
     on_line: Callable[[str], None],
-) -> GroupEnd:
-    """Run the group in its folder, leaving ``model/`` and ``log`` in it. A script's failure is an answer, not an exception.
+) -> GroupResult:
+    """Run the group's script in ``folder``, which keeps its ``model`` and ``log``. A failure of the script is a result.
 
     :param on_line: called with every line of the script as it comes.
-    :raises InputError: when a resource is not there.
+    :raises InputError: when a resource does not exist.
     """
+    internal = {
+        "tempModelLocalPath": str(folder / MODEL),
+        "resource": _download_resources(group, folder),
+        "algIndex": str(group.alg_index),
+    }
+    if data.local_path is not None:
+        internal["tempDataLocalPath"] = data.local_path
     script_input = ScriptInput(
         protocol_version=PROTOCOL_VERSION,
         role="train",
-        params=_params(group, folder, data, kafka_params),
+        params={
+            "fitParam": {key: value for key, value in group.fit_params.items() if not key.startswith(RESOURCE)},
+            "kafkaParam": data.kafka_params,
+            "internalSystemParam": internal,
+            "systemParam": group.python.system_params,
+        },
         data=data,
         validate=validate,
     )
     started = datetime.now(timezone.utc)
-    outcome = run_script(group.bundle, script_input, folder, folder / LOG, group.python, on_line, group.task_cpus)
+    outcome = run_script(bundle, script_input, folder, folder / LOG, group.python, on_line, group.task_cpus)
     ended = datetime.now(timezone.utc)
-    status, message = _judge(outcome, folder / MODEL)
+    status, message = _assess(outcome, folder / MODEL)
     record = FitRecord(
         alg_index=group.alg_index,
         status=status,
@@ -78,30 +116,43 @@ def run_group(
         ended=ended,
         packages=outcome.packages,
     )
-    return GroupEnd(record, outcome.tail)
+    return GroupResult(record=record, tail=outcome.tail)
 
 
-def _params(
-    group: Group, folder: Path, data: TableFiles | TableTopic, kafka_params: Mapping[str, str]
-) -> dict[str, dict[str, Any]]:
-    own = {key: value for key, value in group.fit_params.items() if not key.startswith(RESOURCE)}
-    internal = {
-        "tempModelLocalPath": str(folder / MODEL),
-        "resource": _resources(group, folder),
-        "algIndex": str(group.alg_index),
-    }
-    if isinstance(data, TableFiles):
-        internal["tempDataLocalPath"] = data.path
-    return {
-        "fitParam": own,
-        "kafkaParam": dict(kafka_params),
-        "internalSystemParam": internal,
-        "systemParam": dict(group.system_params),
-    }
+def run_group_task(task: GroupTask, bundle: ScriptBundle, attempt: int) -> GroupResult:
+    """Run the group on an executor: open its data, run its script, copy the model to the staging folder.
+
+    :param attempt: of the Spark task; no other one writes to its output.
+    """
+    scratch = tempfile.gettempdir() if task.keep_local_directory else scratch_dir()  # Spark removes its own folder
+    folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
+    private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # removed even when the folder is kept
+    output = task.staging / f"fit-{task.alg_index}-{attempt}"
+    events = EventClient(task.events, f"fit {task.alg_index}")
+    try:
+        data = task.data.open(folder / DATA, private, task.alg_index, task.keep_local_directory)
+        validate = None if task.validate is None else task.validate.bring_to(folder / VALIDATE, task.keep_local_directory)
+        result = replace(run_group(task, bundle, folder, data, validate, events.send), output=output.uri)
+        if result.is_successful:
+            (output / MODEL).upload(folder / MODEL)
+            if task.sample_column is not None:
+                _write_samples(data, task.sample_column, output / SAMPLES)
+        (output / LOG).write((folder / LOG).read_bytes())
+        if task.keep_local_directory:
+            notes = (result.record.message, f"its folder is kept: {socket.gethostname()}:{folder}")
+            result = replace(result, record=replace(result.record, message="; ".join(filter(None, notes))))
+        if result.is_successful:  # last: what has this file is complete, and a later attempt may use it
+            (output / layout.FINISHED).replace(codec.dumps(result).encode())
+        return result
+    finally:
+        events.close()
+        shutil.rmtree(private, ignore_errors=True)
+        if not task.keep_local_directory:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _resources(group: Group, folder: Path) -> dict[str, str]:
-    """Bring them along; name to local path."""
+def _download_resources(group: Group, folder: Path) -> dict[str, str]:
+    """Return the local path of each resource by its name."""
     resources = {}
     for key, uri in group.fit_params.items():
         if key.startswith(RESOURCE):
@@ -116,14 +167,30 @@ def _resources(group: Group, folder: Path) -> dict[str, str]:
     return resources
 
 
-def _judge(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
-    """The group's status, and in one sentence what there is to say about it."""
-    said = [outcome.problem] if outcome.problem else []
+def _assess(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
+    """Return the group's status, and one sentence about it if there is something to know."""
+    notes = [outcome.problem] if outcome.problem else []
     status: FitStatus = "timeout" if outcome.timed_out else "failed" if outcome.problem else "success"
     if status == "success" and not any(path.is_file() for path in model.rglob("*")):
         status = "failed"
-        said.append("it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)")
+        notes.append("it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)")
     if status == "success" and outcome.answers.score_lines == 0:
-        said.append("it printed no mlsql_validation_score, so it has no score")
-    said.extend(outcome.notes)
-    return status, "; ".join(said) or None
+        notes.append("it printed no mlsql_validation_score, so it has no score")
+    notes.extend(outcome.notes)
+    return status, "; ".join(notes) or None
+
+
+def _write_samples(data: ScriptTable, column: str, place: Location) -> None:
+    """Write a few feature vectors, on which functions of this version are tried."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from mlsql_runtime.feed.reader import read_arrow, rebatch
+
+    try:
+        first = next(rebatch(read_arrow(data, [column]), SAMPLE_ROWS))
+    except (MLSQLError, OSError, pa.ArrowException):
+        return  # a format or a compression that only the script reads
+    buffer = io.BytesIO()
+    pq.write_table(first, buffer)
+    place.write(buffer.getvalue())

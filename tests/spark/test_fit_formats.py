@@ -52,7 +52,7 @@ class Both:
     def by_spark(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         df = self.spark.read.format(format).options(**options).load(path)
         exported = export(df, Location.of(str(self.folder / "exported")), FileFeed(format=feed), None)
-        return exported.bring(self.folder / "by_spark")
+        return exported.bring_to(self.folder / "by_spark", is_kept=False)
 
     def without(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         table = read_table(DataSource("--data", format, path, options))

@@ -23,18 +23,43 @@ PARQUET = FileFeed(format="parquet")
 CSV_OPTIONS = {"escape": '"'}
 
 
+@dataclass(frozen=True, kw_only=True)
+class StagedTable:
+    """An exported table as a later attempt finds it noted. How it was written stands in the plan: options may be secret."""
+
+    uri: str
+    facts: TableFacts
+
+
 @dataclass(frozen=True)
 class ExportedTable:
-    """A table written to ``place``; ``options`` are the writer's."""
+    """A table in the files at ``place``; ``options`` are those of Spark's writer."""
 
     place: Location
     format: str
     options: Mapping[str, str]
     facts: TableFacts
 
-    def bring(self, folder: Path, lasting: bool = False) -> TableFiles:
-        """Have the files in a local folder; ``lasting`` when that may outlive ``place``."""
-        bring_files(self.place, folder, lasting)
+    @property
+    def content(self) -> None:
+        return None
+
+    @property
+    def staged(self) -> StagedTable:
+        return StagedTable(uri=self.place.uri, facts=self.facts)
+
+    def describe(self) -> str:
+        return f"as {self.format} files"
+
+    def open(self, folder: Path, private: Path, alg_index: int, is_kept: bool) -> TableFiles:
+        return self.bring_to(folder, is_kept)
+
+    def bring_to(self, folder: Path, is_kept: bool) -> TableFiles:
+        """Link or copy the files into a local folder.
+
+        :param is_kept: whether the folder may outlive ``place``.
+        """
+        bring_files(self.place, folder, is_kept)
         return TableFiles(
             path=str(folder),
             format=self.format,
@@ -44,34 +69,52 @@ class ExportedTable:
         )
 
 
+@dataclass(frozen=True)
+class ExportFeed:
+    """Tables reach scripts as files, which Spark writes to ``place``."""
+
+    feed: FileFeed
+    place: Location
+
+    def restore(self, staged: StagedTable | None) -> ExportedTable | None:
+        return None if staged is None else ExportedTable(Location.of(staged.uri), *written_as(self.feed), staged.facts)
+
+    def prepare(self, table: DataFrame | None, feature_column: str | None) -> ExportedTable:
+        assert table is not None
+        return export(table, self.place, self.feed, feature_column)
+
+    def remove(self) -> None:
+        """Remove nothing: the files are part of the attempt's staging folder."""
+
+
 def spark_uri(place: Location) -> str:
-    """The place as Spark names it: a scheme always, and Hadoop's name for S3."""
+    """Return the URI that Spark takes for ``place``: always with a scheme, for S3 with Hadoop's."""
     if place.is_local:
         return f"file://{place.path}"
     return place.uri.replace("s3://", "s3a://", 1)
 
 
 def written_as(feed: FileFeed) -> tuple[str, Mapping[str, str]]:
-    """Format and options with which a table is written when ``feed`` is asked for."""
+    """Return the format and the writer's options of the tables of a feed."""
     format = feed.format or JSON
     return format, {**CSV_OPTIONS, **feed.options} if format == "csv" else feed.options
 
 
 def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> ExportedTable:
-    """Write ``df`` once; rows and feature widths are counted by the same Spark job.
+    """Write ``df`` in one Spark job, which also counts rows and measures feature vectors.
 
     :raises DataError: when the format cannot hold a column, or vectors differ in width.
     """
     from pyspark.errors import AnalysisException
 
     format, options = written_as(feed)
-    watch = TableObservation(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
+    observation = TableObservation(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
-        watch.table.write.format(format).options(**options).save(spark_uri(place))
+        observation.table.write.format(format).options(**options).save(spark_uri(place))
     except AnalysisException as error:
-        if "UNSUPPORTED_DATA_TYPE" in str(error):
+        if (error.getCondition() or "").startswith("UNSUPPORTED_DATA_TYPE"):
             raise DataError(
                 f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
             ) from error
         raise
-    return ExportedTable(place, format, options, watch.facts())
+    return ExportedTable(place, format, options, observation.facts())

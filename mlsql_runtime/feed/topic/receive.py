@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, IntegrityError, KafkaUnavailable
 from mlsql_runtime.feed.decoding.json_lines import read_json_text
 from mlsql_runtime.feed.topic import records as messages
-from mlsql_runtime.feed.topic.table import SentPartition
+from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
 from mlsql_runtime.kafka.client_errors import wrap_errors
 from mlsql_runtime.kafka.clients import open_consumer
 from mlsql_runtime.kafka.settings import KafkaSettings
@@ -55,6 +57,21 @@ def current_range(settings: KafkaSettings, topic: str) -> TopicRange:
         partitions = [TopicPartition(topic, number) for number in numbers]
         starts, ends = consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
     return TopicRange(topic, {p.partition: starts[p] for p in partitions}, {p.partition: ends[p] for p in partitions})
+
+
+def read_topic(table: TableTopic, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield all rows of a table, whichever producer sent them.
+
+    :param schema: of the whole table.
+    """
+    settings = codec.loads(KafkaSettings, Path(table.settings).read_bytes(), table.settings)
+    starts, ends = ({int(number): offset for number, offset in each.items()} for each in (table.starts, table.ends))
+    span = TopicRange(table.topic, starts, ends)
+    if table.parts is None:
+        return receive_json(settings, span, table.group, table.rows, schema, columns)
+    places = sorted(schema.names.index(name) for name in columns)
+    names = [schema.names[place] for place in places]
+    return (batch.rename_columns(names) for batch in receive(settings, span, table.group, table.parts, places))
 
 
 def receive(

@@ -92,9 +92,15 @@ class SentTable:
     facts: TableFacts
     content: str | None
 
-    def bring(self, folder: Path, alg_index: int) -> TableTopic:
-        """Put the client's settings into a private file in ``folder``, and tell where the table is."""
-        file = folder / "settings.json"
+    @property
+    def staged(self) -> None:
+        return None
+
+    def describe(self) -> str:
+        return f"through topic {self.span.topic} on {self.settings.servers}"
+
+    def open(self, folder: Path, private: Path, alg_index: int, is_kept: bool) -> TableTopic:
+        file = private / "settings.json"
         file.touch(mode=0o600)
         file.write_text(codec.dumps(self.settings), encoding="utf-8")
         return TableTopic(
@@ -104,6 +110,7 @@ class SentTable:
             parts=self.parts,
             rows=self.facts.rows,
             schema=self.facts.schema,
+            servers=self.settings.servers,
             group=f"{self.group}_{alg_index}",
             settings=str(file),
         )

@@ -1,0 +1,72 @@
+"""How a training table reaches the scripts of the fit groups: through files or a topic, behind one interface.
+
+::
+
+    driver      Feed.prepare(table)   -> PreparedTable    written to files, or sent to a topic
+    executor    PreparedTable.open()  -> ScriptTable      what the script's input says of the table
+    script      ScriptTable.read()    -> Arrow batches
+    driver      Feed.remove()                             what only this run needed
+
+Standard library only: the packages that scripts import read it in the interpreter that the user chose.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.topic.table import TableTopic
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from mlsql_runtime.feed.files.export import StagedTable
+    from mlsql_runtime.feed.table_facts import TableFacts
+
+
+#: A table as its script's input describes it. Both kinds have ``rows``, ``schema``, ``local_path``, ``kafka_params``, ``read``.
+ScriptTable: TypeAlias = TableFiles | TableTopic
+
+
+class PreparedTable(Protocol):
+    """A table that fit groups can read, as it travels inside Spark's tasks."""
+
+    @property
+    def facts(self) -> TableFacts: ...
+
+    @property
+    def content(self) -> str | None:
+        """Text that is equal for equal tables; None when that cannot be known, or the table can be restored instead."""
+
+    @property
+    def staged(self) -> StagedTable | None:
+        """The table for a later attempt to restore; None when it has to be prepared again."""
+
+    def describe(self) -> str:
+        """Return how the table reaches scripts, for the task log: ``as parquet files``."""
+
+    def open(self, folder: Path, private: Path, alg_index: int, is_kept: bool) -> ScriptTable:
+        """Make the table readable on this node.
+
+        :param folder: for the files of the table.
+        :param private: for files with secrets; it is always removed after the script.
+        :param is_kept: whether ``folder`` may outlive the prepared table.
+        """
+
+
+class Feed(Protocol):
+    """A way for tables to reach scripts. :meth:`remove` is called once, whatever happened before."""
+
+    def restore(self, staged: StagedTable | None) -> PreparedTable | None:
+        """Return the table of an earlier attempt; None when it has to be prepared again."""
+
+    def prepare(self, table: DataFrame | None, feature_column: str) -> PreparedTable:
+        """Write or send ``table`` in one Spark job; None stands for the table that is there already.
+
+        :param feature_column: the column whose vectors are measured, if the table has it.
+        :raises DataError: when the table cannot be brought there, or vectors differ in width.
+        """
+
+    def remove(self) -> None:
+        """Remove what only this run needed."""
