@@ -189,7 +189,7 @@ def test_progress_that_cannot_be_read_is_of_no_use_and_told(bench: Bench, capsys
     (bench.root / "_staging" / stage / "progress.json").replace(b'{"resume_version": 99}')
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 2
-    assert "what an earlier attempt left is of no use" in capsys.readouterr().out
+    assert "the work of an earlier attempt cannot be used" in capsys.readouterr().out
 
 
 def test_a_damaged_answer_of_a_group_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,7 +200,7 @@ def test_a_damaged_answer_of_a_group_is_of_no_use_and_told(bench: Bench, capsys:
     (folder / group / "finished.json").replace(b'{"record": ')
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 2
-    assert "what an earlier attempt left is of no use" in capsys.readouterr().out
+    assert "the work of an earlier attempt cannot be used" in capsys.readouterr().out
 
 
 def test_groups_of_other_packages_are_trained_anew_on_the_same_rows(bench: Bench) -> None:
@@ -252,5 +252,5 @@ def test_through_kafka_another_table_is_trained_from_anew(
     assert bench.attempt(FIRST).error is not None
     bench.rows[7]["features"] = [8.0, 1.0]
     assert trained(bench.attempt(LAST)).rows == 100
-    assert "the table is not the one of the earlier attempt any more" in capsys.readouterr().out
+    assert "the table has changed since the earlier attempt" in capsys.readouterr().out
     assert bench.groups().count("0") == 2
