@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
     from airflow.sdk.types import TaskInstanceKey
 
-    from mlsql_runtime.submission.announcement import Announcement
+    from mlsql_runtime.events import ApplicationStarted
 
 PAGES = "/mlsql"  # where the plugin's pages are
 _LOOPBACK = ("localhost", "127.", "::1")
@@ -32,7 +32,7 @@ class SparkUILink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         return getattr(operator, _HISTORY, None) or ""
 
-    def show(self, context: Context, operator: BaseOperator, started: Announcement) -> None:
+    def show(self, context: Context, operator: BaseOperator, started: ApplicationStarted) -> None:
         """Put the link to an application that has started, and remember where it leads afterwards."""
         setattr(operator, _HISTORY, started.history)
         if started.ui and not _is_of_this_machine_only(started.ui):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlsql_runtime.events import log
+from mlsql_runtime.events import StatementStarted, emit, log
 from mlsql_runtime.handlers import predict, register, show, tables, train
 from mlsql_runtime.handlers import preflight as checkup
 from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
@@ -34,9 +34,9 @@ _HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
 
 
 def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunResult:
-    """The results of all statements; or of those before the one that failed, and its error. Raises nothing of its own.
+    """Return the results of the statements up to the end or to the first that fails, with its error; raise nothing.
 
-    The error's attribute ``statement`` is the number of the one that failed, from 0.
+    The error's attribute ``statement`` is the number of the statement that failed, from 0.
     """
     done: list[StepResult] = []
     index, where = 0, "job"
@@ -45,14 +45,14 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
             context = RunContext(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
                 where = statement.tag
-                log(f"({index + 1}/{len(plan.statements)}) {statement.title}")
+                emit(StatementStarted(number=index + 1, total=len(plan.statements), title=statement.title))
                 step = _HANDLERS[type(statement)](statement, replace(context, index=index))
                 if step is not None:
                     done.append(step)
     except Exception as error:
         ours = translate(error)
         if ours is not error:
-            traceback.print_exc()  # the whole of it for the log; the message for the task's error
+            traceback.print_exc()  # for the log; the task's error has only the message
         log(f"{where}: {type(ours).__name__}: {ours.message}")
         ours.statement = index
         return RunResult.of_error(plan.job_id, tuple(done), ours)

@@ -130,11 +130,11 @@ class MLSQLHook(BaseHook):
         return job
 
     def _announce(self, application: Application, status: Status) -> None:
-        from mlsql_runtime.submission.announcement import Announcement
+        from mlsql_runtime.events import ApplicationStarted
 
         if self._on_started is not None:
             page = status.url  # it leads to the history when the application is over
-            self._on_started(Announcement(spark="", master="", application=application.id, ui=page, history=page))
+            self._on_started(ApplicationStarted(spark="", master="", application=application.id, ui=page, history=page))
 
     def on_kill(self) -> None:
         """End every process of the running plan, and start none any more."""

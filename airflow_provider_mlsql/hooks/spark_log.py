@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlsql_runtime.submission.announcement import Announcement, parse_announcement
+from mlsql_runtime.events import ApplicationStarted
+from mlsql_runtime.submission.announcement import parse_announcement
 from mlsql_runtime.submission.log_filter import choose_level
 
-OnStarted = Callable[[Announcement], None]
+OnStarted = Callable[[ApplicationStarted], None]
 
 
 class ReadableLog:
@@ -30,7 +31,7 @@ class ReadableLog:
         if started is not None:
             self._tell(started)
 
-    def _tell(self, started: Announcement) -> None:
+    def _tell(self, started: ApplicationStarted) -> None:
         assert self._on_started is not None
         try:
             self._on_started(started)

@@ -147,7 +147,7 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
     )
     live = EventClient(task.live, f"predict {partition}")
     try:
-        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.send, task.task_cpus)
+        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.log, task.task_cpus)
     finally:
         live.close()
     if outcome.problem:

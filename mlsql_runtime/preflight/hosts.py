@@ -117,7 +117,7 @@ def _diagnosed(context: SparkContext, error: Exception) -> PreflightResult:
 def _check(wanted: HostNeeds, executor: Executor, live: EventAddress) -> HostReport:
     client = EventClient(live, LABEL)
     try:
-        return check_host(wanted, executor.host, executor.id, client.send)
+        return check_host(wanted, executor.host, executor.id, client.log)
     finally:
         client.close()
 

@@ -132,7 +132,7 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle, attempt: int) -> Group
     try:
         data = task.data.open(folder / DATA, private, task.alg_index, task.keep_local_directory)
         validate = None if task.validate is None else task.validate.bring_to(folder / VALIDATE, task.keep_local_directory)
-        result = replace(run_group(task, bundle, folder, data, validate, events.send), output=output.uri)
+        result = replace(run_group(task, bundle, folder, data, validate, events.log), output=output.uri)
         if result.is_successful:
             (output / MODEL).upload(folder / MODEL)
             if task.sample_column is not None:

@@ -13,7 +13,7 @@ from support.workbench import SAMPLE, Script
 
 from airflow_provider_mlsql.links import SparkUILink, manifest_url
 from airflow_provider_mlsql.xcom_versions import ModelVersion, find_versions
-from mlsql_runtime.submission.announcement import Announcement
+from mlsql_runtime.events import ApplicationStarted
 
 LINKED = """
 from airflow.sdk import DAG
@@ -94,7 +94,7 @@ def test_spark_s_ui_is_linked_to_as_soon_as_it_is_there_for_those_who_can_reach_
 ) -> None:
     monkeypatch.setenv("AIRFLOW__API__BASE_URL", base_url)
     link, task, operator = SparkUILink(), _Pushed(), SimpleNamespace()
-    started = Announcement(spark="4.2.0", master="yarn", application="a-1", ui=ui, history="http://h/history/a-1/")
+    started = ApplicationStarted(spark="4.2.0", master="yarn", application="a-1", ui=ui, history="http://h/history/a-1/")
     link.show({"ti": task}, operator, started)  # type: ignore[arg-type, typeddict-item]
     assert task.xcoms == ({"_link_SparkUILink": ui} if is_shown else {})
     assert link.get_link(operator, ti_key=key()) == "http://h/history/a-1/"  # type: ignore[arg-type]

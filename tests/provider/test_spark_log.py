@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from airflow_provider_mlsql.hooks.spark_log import ReadableLog
-from mlsql_runtime.submission.announcement import Announcement
+from mlsql_runtime.events import ApplicationStarted
 
 
 def test_lines_are_passed_on_at_their_level_and_percent_signs_are_harmless(caplog: pytest.LogCaptureFixture) -> None:
@@ -28,7 +28,7 @@ def test_the_application_s_start_is_told_and_a_failure_to_do_so_ends_nothing(cap
     line = "[mlsql] Spark 4.2.0 on local[2], application local-1, http://localhost:4040"
     told: list[str | None] = []
 
-    def listen(started: Announcement) -> None:
+    def listen(started: ApplicationStarted) -> None:
         told.append(started.ui)
         raise ConnectionError("the API server is away")
 

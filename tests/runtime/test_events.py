@@ -3,27 +3,120 @@ from __future__ import annotations
 import socket
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from mlsql_runtime.events import STREAM_BYTES, EventAddress, EventClient, EventServer, log
+from mlsql_runtime.events import (
+    EVENTS_VARIABLE,
+    OURS,
+    STREAM_BYTES,
+    ApplicationStarted,
+    Event,
+    EventAddress,
+    EventClient,
+    EventServer,
+    LogLine,
+    Message,
+    Metrics,
+    Progress,
+    StatementStarted,
+    decode_message,
+    emit,
+    encode_message,
+    log,
+)
+
+TOKEN = "0123456789abcdef"
+STARTED = ApplicationStarted(
+    spark="4.2.0", master="local[2]", application="local-1795368914453", ui="http://localhost:4040", history=None
+)
+HISTORY = "http://history:18080/history/local-1795368914453/"
+EVENTS: list[tuple[Event, str]] = [
+    (STARTED, "Spark 4.2.0 on local[2], application local-1795368914453, http://localhost:4040"),
+    (replace(STARTED, ui=None), "Spark 4.2.0 on local[2], application local-1795368914453, no UI"),
+    (
+        replace(STARTED, history=HISTORY),
+        f"Spark 4.2.0 on local[2], application local-1795368914453, http://localhost:4040, history {HISTORY}",
+    ),
+    (StatementStarted(number=1, total=3, title="load größen"), "(1/3) load größen"),
+    (LogLine("größer"), "größer"),
+    (Progress(3, 8), "progress: 3 of 8 (38%)"),
+    (Metrics(step=7, values={"loss": 0.5, "auc": None}, text="step 7: loss=0.5, auc=nan"), "step 7: loss=0.5, auc=nan"),
+]
 
 
-def test_say_marks_its_line(capsys: pytest.CaptureFixture[str]) -> None:
-    log("größer")
-    log("x", "fit 3")
-    assert capsys.readouterr().out == "[mlsql] größer\n[fit 3] x\n"
+@pytest.fixture
+def reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that submitted this one reads events."""
+    monkeypatch.setenv(EVENTS_VARIABLE, TOKEN)
+
+
+@pytest.mark.parametrize(("event", "text"), EVENTS)
+def test_an_event_is_a_labelled_line_for_people(event: Event, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    emit(event)
+    emit(event, "fit 3")
+    assert capsys.readouterr().out == f"[mlsql] {text}\n[fit 3] {text}\n"
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize("event", [event for event, _ in EVENTS])
+def test_an_event_is_a_line_of_json_for_the_submitter(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
+    emit(event)
+    emit(event, "fit 3")
+    first, second = capsys.readouterr().out.splitlines()
+    assert decode_message(first, TOKEN) == Message(event=event, label=OURS, token=TOKEN)
+    assert decode_message(second, TOKEN) == Message(event=event, label="fit 3", token=TOKEN)
+
+
+@given(text=st.text(st.characters(exclude_categories=("Cs",))), label=st.text(st.characters(exclude_categories=("Cs",))))
+def test_any_text_travels_in_one_line(text: str, label: str) -> None:
+    message = Message(event=LogLine(text), label=label, token=TOKEN)
+    line = encode_message(message)
+    assert "\n" not in line
+    assert "\r" not in line
+    assert decode_message(line.encode(), TOKEN) == message
+
+
+def test_a_text_with_line_ends_is_shown_as_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    log("one\rtwo\nthree", "fit 3")
+    assert capsys.readouterr().out == "[fit 3] one\n[fit 3] two\n[fit 3] three\n"
+
+
+EVENT = encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        encode_message(Message(event=LogLine("x"), label=OURS, token="0" * 16)),
+        encode_message(Message(event=LogLine("x"), label=OURS, token="größe")),
+        encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN, protocol_version=2)),
+        EVENT.replace("log_line", "invented_later"),
+        EVENT.replace('"text"', '"test"'),
+        EVENT[:-1],
+        f"[fit 0] {EVENT}",
+        "[mlsql] (1/3) load t",
+        "[" * 100_000,
+        "null",
+        "",
+    ],
+)
+def test_other_lines_are_no_events(line: str) -> None:
+    assert decode_message(line, TOKEN) is None
 
 
 def test_lines_of_several_clients_are_printed_whole_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
     def send(label: str, address: EventAddress) -> None:
         client = EventClient(address, label)
         for number in range(300):
-            client.send(f"größe {number} " + "x" * 200)
+            client.log(f"größe {number} " + "x" * 200)
         client.close()
 
-    with EventServer("127.0.0.1") as log:
-        threads = [threading.Thread(target=send, args=(f"fit {index}", log.address)) for index in range(5)]
+    with EventServer("127.0.0.1") as server:
+        threads = [threading.Thread(target=send, args=(f"fit {index}", server.address)) for index in range(5)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -38,11 +131,11 @@ def test_lines_of_several_clients_are_printed_whole_and_in_order(capsys: pytest.
 @pytest.mark.parametrize("turn", range(5))
 def test_nothing_that_was_sent_is_lost_on_closing(capsys: pytest.CaptureFixture[str], turn: int) -> None:
     """Clients that have come and gone before the server looked at them are heard, too."""
-    with EventServer("127.0.0.1") as log:
+    with EventServer("127.0.0.1") as server:
         for index in range(8):
-            client = EventClient(log.address, f"fit {index}")
-            client.send("first")
-            client.send("last")
+            client = EventClient(server.address, f"fit {index}")
+            client.log("first")
+            client.log("last")
             client.close()
     counts = Counter(capsys.readouterr().out.splitlines())
     assert counts == Counter(f"[fit {index}] {word}" for index in range(8) for word in ("first", "last"))
@@ -50,12 +143,12 @@ def test_nothing_that_was_sent_is_lost_on_closing(capsys: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("token", ["", "0" * 32, "größe"])
 def test_a_wrong_token_is_refused(capsys: pytest.CaptureFixture[str], token: str) -> None:
-    with EventServer("127.0.0.1") as log:
-        client = EventClient(EventAddress(log.address.host, log.address.port, token), "intruder")
-        client.send("boo")
+    with EventServer("127.0.0.1") as server:
+        client = EventClient(EventAddress(server.address.host, server.address.port, token), "intruder")
+        client.log("boo")
         client.close()
-        friend = EventClient(log.address, "fit 0")
-        friend.send("hello")
+        friend = EventClient(server.address, "fit 0")
+        friend.log("hello")
         friend.close()
     captured = capsys.readouterr()
     assert captured.out == "[fit 0] hello\n"
@@ -70,21 +163,35 @@ def test_every_log_has_its_own_token_and_port() -> None:
 
 
 def test_a_garbled_line_costs_that_client_only(capsys: pytest.CaptureFixture[str]) -> None:
-    with EventServer("127.0.0.1") as log:
-        with socket.create_connection((log.address.host, log.address.port)) as raw:
-            raw.sendall(log.address.token.encode() + b'\n["fit 1", "good"]\nno json\n')
-        friend = EventClient(log.address, "fit 0")
-        friend.send("hello")
+    with EventServer("127.0.0.1") as server:
+        token = server.address.token
+        good = encode_message(Message(event=LogLine("good"), label="fit 1", token=token))
+        with socket.create_connection((server.address.host, server.address.port)) as raw:
+            raw.sendall(f"{token}\n{good}\nno json\n".encode())
+        friend = EventClient(server.address, "fit 0")
+        friend.log("hello")
         friend.close()
     assert sorted(capsys.readouterr().out.splitlines()) == ["[fit 0] hello", "[fit 1] good"]
 
 
+@pytest.mark.usefixtures("reader")
+def test_events_of_executors_reach_the_submitter_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    sent = [Metrics(step=None, values={"loss": 0.5}, text="loss=0.5"), Progress(1, 2), LogLine("done")]
+    with EventServer("127.0.0.1") as server:
+        client = EventClient(server.address, "fit 0")
+        for event in sent:
+            client.send(event)
+        client.close()
+    read = [decode_message(line, TOKEN) for line in capsys.readouterr().out.splitlines()]
+    assert read == [Message(event=event, label="fit 0", token=TOKEN) for event in sent]
+
+
 def test_output_beyond_the_cap_is_announced_once_and_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     line = "x" * 1023
-    with EventServer("127.0.0.1") as log:
-        client = EventClient(log.address, "fit 0")
+    with EventServer("127.0.0.1") as server:
+        client = EventClient(server.address, "fit 0")
         for _ in range(2 * STREAM_BYTES // 1024):
-            client.send(line)
+            client.log(line)
         client.close()
     lines = capsys.readouterr().out.splitlines()
     shown = [text for text in lines if text == f"[fit 0] {line}"]
@@ -94,10 +201,10 @@ def test_output_beyond_the_cap_is_announced_once_and_left_out(capsys: pytest.Cap
 
 
 def test_a_client_without_a_server_stays_quiet() -> None:
-    with EventServer("127.0.0.1") as log:
-        address = log.address
+    with EventServer("127.0.0.1") as server:
+        address = server.address
     client = EventClient(address, "fit 0")
-    client.send("into the void")
+    client.log("into the void")
     client.close()
 
 
@@ -107,5 +214,5 @@ def test_a_client_whose_server_goes_away_stays_quiet() -> None:
         connection, _ = server.accept()
         connection.close()
     for _ in range(200):
-        client.send("x" * 4096)
+        client.log("x" * 4096)
     client.close()
