@@ -1,4 +1,4 @@
-"""One plan as one application in cluster mode: submitted once, followed from wherever, ended with all it leaves."""
+"""One plan as one application in cluster mode: submitted once, followed by any attempt, ended with all it leaves."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ import contextlib
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status, Told, end
+from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status, StatusPoller, end_application
+from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from mlsql_runtime.errors import JobFailed, MLSQLError
+from mlsql_runtime.events import ApplicationStarted
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
-from mlsql_runtime.storage.location import Location
-from mlsql_runtime.submission import cluster_mode as remote
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
+from mlsql_runtime.submission.cluster_mode import RunFolder, RunOwner, open_job_folder
+from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, new_mark
+from mlsql_runtime.submission.spark_submit import build_environment, build_submission
 
-_SLICE = 0.5  # seconds after which whoever waits sees that it was told to stop
+_SLICE_SECONDS = 0.5  # after which a pause ends when the job is cancelled
 
 
 class ClusterJob:
-    """A plan on a cluster.
+    """A plan whose driver runs on a cluster.
 
     :param task: whose job it is, the same in all tries and after a clear: other applications of it are ended before a new one.
-    :param conn_id: the Spark connection that the cluster is reached by.
-    :param job_path: where job folders lie; None: below the plan's first model path.
-    :param poll_interval: seconds between two questions about the application.
-    :param on_running: called with an application that runs, and how it is, once.
+    :param job_path: parent of job folders; None: below the plan's first model path.
+    :param poll_interval: seconds between two requests for the application's status.
+    :param output: for spark-submit's lines; announces the application once it runs.
     """
 
     def __init__(
@@ -41,212 +43,171 @@ class ClusterJob:
         *,
         task: str,
         job_path: str | None,
-        conn_id: str,
         poll_interval: float,
+        output: OutputLog,
         log: Any,
-        on_running: Callable[[Application, Status], None] | None = None,
     ) -> None:
         self._cluster, self._plan, self._secrets, self._conf = cluster, plan, secrets, dict(conf)
-        self._folder = remote.job_folder(plan, job_path)
-        base = self._folder.uri.rpartition("/")[0]  # so that two Airflows on one cluster leave each other alone
-        self._task = hashlib.sha256(f"{task}\n{base}".encode()).hexdigest()[:16]
-        self.conn_id, self.poll_interval = conn_id, poll_interval
-        self._log, self._on_running = log, on_running
-        self._mark = new_mark(plan.job_id)
-        self._cancelled = False
+        self._folder = open_job_folder(plan, job_path)
+        # with the folder's parent, so that two Airflow deployments on one cluster do not end each other's applications
+        self._task = hashlib.sha256(f"{task}\n{self._folder.parent.uri}".encode()).hexdigest()[:16]
+        self._poll_interval, self._output, self._log = poll_interval, output, log
+        self.mark = new_mark(plan.job_id)
+        self._is_cancelled = self._is_announced = False
         self._application: Application | None = None
+        self._poller: StatusPoller | None = None
 
     def run(self) -> RunResult:
-        """Run the plan to its end and answer its result.
+        """Run the plan to its end and return its result.
 
         :raises MLSQLError: what ended the plan.
         """
         application = self.submit()
-        result = self.result(application, self.wait(application))
-        self.remove(application)
+        result = self.read_result(application, self.wait(application))
+        application.folder.remove(with_staged=False)
         result.raise_for_error()
         return result
 
     def submit(self) -> Application:
-        """Hand the plan over to the cluster, once no other application of the task runs. One that does what this plan does, for
-        the same job, is taken over instead.
+        """Submit the plan once no other application of the task runs. An application of the same job that does the same is
+        followed instead.
 
-        :raises MLSQLError: what can be known to be wrong before; JobFailed when the application cannot be handed over.
+        :raises MLSQLError: what can be known to be wrong before; JobFailed when the application cannot be submitted.
         """
-        remote.check(self._plan, self._secrets, self._conf)
-        self._refuse_cancelled()
-        application = self._take_over() or self._submit()
-        self.follow(application)
-        self._refuse_cancelled()
+        check_job(self._plan, self._secrets, self._conf, is_local=False)
+        self._application = self._poller = None
+        self._raise_if_cancelled()
+        self._application = application = self._take_over() or self._submit()
+        self._raise_if_cancelled()
         return application
 
-    def status(self, application: Application) -> Status:
-        """How it is with the application.
+    def poll(self, application: Application) -> Status | None:
+        """Return the application's status, None when the cluster does not respond. From now on :meth:`cancel` ends it.
 
-        :raises ClusterUnavailable: when the cluster does not answer, time and again.
+        :raises ClusterUnavailable: when the cluster has not responded many times in a row. The application goes on.
         """
-        told = Told(self._cluster, application, self._log)
-        while (status := told.ask()) is None:
-            self._pause()
-            self._refuse_cancelled()
+        self._raise_if_cancelled()
+        if self._poller is None or application != self._application:
+            self._poller = StatusPoller(self._cluster, application, self._log)
+        self._application = application
+        status = self._poller.poll()
+        if status is not None and status.url and not status.is_over and not self._is_announced:
+            self._is_announced = True  # the page shows the history when the application is over
+            self._output.announce(
+                ApplicationStarted(spark="", master="", application=application.id, ui=status.url, history=status.url)
+            )
         return status
 
-    def answered(self, application: Application) -> RunResult | None:
-        """What the application has answered so far."""
-        return remote.read_result(Location.of(application.run))
-
-    def follow(self, application: Application) -> None:
-        """Take this application for the job's own: it is what :meth:`cancel` ends."""
-        self._application = application
-
-    def discard(self, application: Application) -> None:
-        """Remove the folder of an application of an earlier attempt, which is over."""
-        if self.status(application).is_over:
-            remote.remove_run(Location.of(application.run), with_staged=False)
+    def status(self, application: Application) -> Status:
+        """Return the application's status as soon as the cluster responds, see :meth:`poll`."""
+        while (status := self.poll(application)) is None:
+            self._pause()
+        return status
 
     def wait(self, application: Application) -> Status:
-        """Wait until the application is over; its changes go into the log.
-
-        :raises ClusterUnavailable: when the cluster does not answer, time and again. The application goes on.
-        """
-        self.follow(application)
-        told = Told(self._cluster, application, self._log)
-        while True:
-            self._refuse_cancelled()
-            status = told.ask()
-            if status is not None:
-                if status.url and not status.is_over:
-                    self._tell_running(application, status)
-                if status.is_over:
-                    return status
+        """Wait until the application is over, see :meth:`poll`."""
+        while not (status := self.status(application)).is_over:
             self._pause()
+        return status
 
-    def tell_once(self, application: Application) -> None:
-        """Say in the log how it is with the application now."""
-        self.follow(application)
-        status = Told(self._cluster, application, self._log).ask()
-        if status is not None and status.url and not status.is_over:
-            self._tell_running(application, status)
-
-    def result(self, application: Application, status: Status | None = None) -> RunResult:
-        """What an application that is over has answered. Topics and what it had staged do not stay.
+    def read_result(self, application: Application, status: Status | None = None) -> RunResult:
+        """Return the result of an application that is over, and remove its topics and what it had staged.
 
         :param status: how it ended, when that is known.
-
-        :raises JobFailed: when it ended without an answer, with what the cluster says about that.
+        :raises JobFailed: when it ended without a result, with what the cluster says about that.
         """
-        result = remote.read_result(Location.of(application.run))
+        result, hint = application.folder.read_result(), self._cluster.log_hint(application.id)
+        attempt = self._plan.attempt
         remove_topics(self._plan, self._secrets)
-        self._log.info("The driver's log: %s", self._cluster.how_to_read_log(application.id))
+        self._log.info("The driver's log: %s", hint)
         if result is None:
             status = status or self.status(application)
-            remote.remove_run(Location.of(application.run), with_staged=self._plan.attempt.is_last)
+            application.folder.remove(with_staged=attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
-                f"{': ' + status.told if status.told else ''}; see {self._cluster.how_to_read_log(application.id)}, and retry",
+                f"{': ' + status.message if status.message else ''}; see {hint}, and retry",
                 application=application.id,
             )
-        attempt = self._plan.attempt
         if attempt.earlier_since is not None and (result.is_successful or attempt.is_last):
             remove_staged(self._plan)
         return result
 
-    def remove(self, application: Application) -> None:
-        """Remove the folder of an application that is over and has been asked for its result."""
-        remote.remove_run(Location.of(application.run), with_staged=False)
+    def cancel(self, application: Application | None = None) -> int:
+        """End the application and what submits it, and submit none any more. What it has finished stays for the next attempt,
+        if one may come.
 
-    def cancel(self) -> int:
-        """End the application and what is submitting it, and hand over none any more. What it has finished stays for the next
-        attempt, if one may come.
-
+        :param application: the one to end; None: the one that is followed, or all of the task when none is.
         :returns: how many processes were submitting it.
         """
-        self._cancelled = True
-        ended = end_marked(self._mark)
+        self._is_cancelled = True
+        ended = end_marked(self.mark)
+        application = application or self._application
         try:
-            known = [] if self._application is None else [self._application]
-            for application in known or [self._as_application(*found) for found in self._cluster.find(self._task)]:
-                end(self._cluster, application, self._log, with_staged=self._plan.attempt.is_last)
+            for each in [application] if application else self._find():
+                end_application(self._cluster, each, self._log, with_staged=self._plan.attempt.is_last)
         except MLSQLError as error:
             self._log.warning("The application may go on: %s", error.message)
         remove_topics(self._plan, self._secrets)
         return ended
 
+    def _find(self) -> list[Application]:
+        """Return the task's applications that are not over."""
+        found = self._cluster.find(self._task)
+        return [Application(id=id, run=RunFolder.of_key(self._folder, key).uri) for id, key in found.items()]
+
     def _take_over(self) -> Application | None:
-        """An application that nobody follows any more: one that does the same for the same job; others are ended."""
+        """Return an application that no attempt follows any more and that does what the plan does; end all others."""
         kept: Application | None = None
-        for found, run in self._cluster.find(self._task):
-            application = self._as_application(found, run)
-            facts = _facts(application) if run else None
-            same_job = facts is not None and facts.job_id == self._plan.job_id
-            if kept is None and facts is not None and same_job and facts.does == remote.does(self._plan):
+        for application in self._find():
+            owner = application.folder.read_owner()
+            is_same_job = owner is not None and owner.job_id == self._plan.job_id
+            if kept is None and is_same_job and owner == RunOwner.of(self._plan):
                 kept = application
-                self._log.info(
-                    "Found application %s of this task, which does the same and which nobody follows; following", found
-                )
+                self._log.info("Found application %s of this task, which does the same; following it", application.id)
             else:
-                self._log.warning("Found application %s of this task, which nobody follows; ending it", found)
-                end(self._cluster, application, self._log, with_staged=not same_job)
+                self._log.warning("Found application %s of this task, which no attempt follows; ending it", application.id)
+                end_application(self._cluster, application, self._log, with_staged=not is_same_job)
         return kept
 
     def _submit(self) -> Application:
         if self._folder.is_local:
             self._log.info("%s is a local path: the cluster has to have it mounted, too", self._folder.uri)
-        run = remote.new_run(self._folder)
+        run = RunFolder.new(self._folder)
         try:
-            remote.write_run(self._plan, self._secrets, self._conf, run)
-            with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as local:
-                conf = self._cluster.properties(self._task, remote.key_of(run), run.uri, self._conf)
-                submission = remote.submission(self._plan, conf, run, Path(local), self._mark)
-                self._refuse_cancelled()
-                found = self._cluster.submit(submission)
+            run.write(self._plan, self._secrets, self._conf)
+            with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as folder:
+                conf = self._cluster.properties(self._task, run, self._conf)
+                env = build_environment(self.mark)
+                submission = build_submission(self._plan, conf, Path(folder), run.arguments, env)
+                self._raise_if_cancelled()
+                application = Application(id=self._cluster.submit(submission, self._output.write), run=run.uri)
         except BaseException as error:
             self._end_half_submitted(run)
             if isinstance(error, MLSQLError) or not isinstance(error, Exception):
                 raise
-            told = str(error).strip().splitlines() or [type(error).__name__]
+            reason = str(error).strip() or type(error).__name__
             raise JobFailed(
-                f"the application could not be handed over to {self._cluster.name}: {told[0]}; see the log above"
+                f"the application could not be submitted to {self._cluster.name}: {reason}; see the log above"
             ) from error
-        finally:
-            end_marked(self._mark)
-        self._log.info("Submitted application %s to %s; its folder is %s", found, self._cluster.name, run.uri)
-        return Application(id=found, run=run.uri)
+        self._log.info("Submitted application %s to %s; its folder is %s", application.id, self._cluster.name, run.uri)
+        return application
 
-    def _end_half_submitted(self, run: Location) -> None:
-        """spark-submit may have failed after the cluster had taken the application."""
-        end_marked(self._mark)
+    def _end_half_submitted(self, run: RunFolder) -> None:
+        """End what the cluster may have taken although spark-submit failed."""
         with contextlib.suppress(MLSQLError):
-            for found, name in self._cluster.find(self._task):
-                if name == remote.key_of(run):
-                    end(self._cluster, Application(id=found, run=run.uri), self._log, with_staged=False)
-        remote.remove_run(run, with_staged=False)
+            for application in self._find():
+                if application.run == run.uri:
+                    end_application(self._cluster, application, self._log, with_staged=False)
+        run.remove(with_staged=False)
 
-    def _as_application(self, found: str, run: str) -> Application:
-        return Application(id=found, run=remote.run_of(self._folder, run).uri)
-
-    def _tell_running(self, application: Application, status: Status) -> None:
-        if self._on_running is not None:
-            try:
-                self._on_running(application, status)
-            except Exception as error:  # a job does not end for want of a link to it
-                self._log.warning("There is no link to the application: %s", error)
-            self._on_running = None
-
-    def _refuse_cancelled(self) -> None:
-        if self._cancelled:
+    def _raise_if_cancelled(self) -> None:
+        if self._is_cancelled:
             raise JobFailed("the job was cancelled")
 
     def _pause(self) -> None:
-        """Not an event to wait for: it is set by a signal handler, in the same thread."""
-        deadline = time.monotonic() + self.poll_interval
-        while not self._cancelled and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, _SLICE))
-
-
-def _facts(application: Application) -> remote.RunFacts | None:
-    """Whose application it is; None when that cannot be known any more."""
-    try:
-        return remote.read_facts(Location.of(application.run))
-    except MLSQLError:
-        return None
+        """Sleep for the poll interval or until the job is cancelled. A signal handler cancels, in the thread that sleeps here:
+        no event could wake it.
+        """
+        deadline = time.monotonic() + self._poll_interval
+        while not self._is_cancelled and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE_SECONDS))

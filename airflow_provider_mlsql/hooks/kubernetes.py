@@ -1,4 +1,4 @@
-"""Spark applications on Kubernetes, by the driver's pod."""
+"""Spark applications on Kubernetes, through the driver's pod."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_mlsql.hooks.cluster import Status
-from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
+from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
-from mlsql_runtime.submission.client_mode import Submission
+from mlsql_runtime.submission.cluster_mode import RunFolder
+from mlsql_runtime.submission.spark_submit import Submission
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
@@ -17,85 +18,81 @@ _LABEL, _NAMESPACE, _UPLOAD = "spark.kubernetes.driver.label.", "spark.kubernete
 _WAIT = "spark.kubernetes.submission.waitAppCompletion"
 _RUN, _TASK = "mlsql-run", "mlsql-task"
 _OVER = ("Succeeded", "Failed")
-_GRACE_SECONDS = 10  # for a driver that is told to end
+_GRACE_SECONDS = 10  # between SIGTERM and SIGKILL
 
 
 class KubernetesCluster:
-    """Kubernetes by a Spark connection that names a namespace, and by Airflow's section ``[kubernetes_executor]``.
+    """Kubernetes of a Spark connection that names a namespace, reached as Airflow's section ``[kubernetes_executor]`` says.
 
-    Applications are called ``<namespace>:<pod>``.
+    The ID of an application is ``<namespace>:<pod>``.
 
-    :raises InputError: when the package for it is missing, or the connection lacks the namespace.
+    :raises InputError: when the connection lacks the namespace.
     """
 
     name: ClassVar[str] = "Kubernetes"
 
-    def __init__(self, conn_id: str) -> None:
-        self._conn_id = conn_id
-        self._namespace = SubmitHook(conn_id=conn_id).namespace  # names the package if that is missing
-        if not self._namespace:
-            raise InputError(f'connection {conn_id} names no namespace; put it into its extra: "namespace": "…"')
+    def __init__(self, connection: SparkConnection) -> None:
+        self._connection = connection
+        if not connection.namespace:
+            raise InputError(f'connection {connection.conn_id} names no namespace; put it into its extra: "namespace": "…"')
+        self._namespace = connection.namespace
         from airflow.providers.cncf.kubernetes import kube_client
 
-        self._api: CoreV1Api = _asked(kube_client.get_kube_client)
+        self._api: CoreV1Api = _call(kube_client.get_kube_client)
 
-    def properties(self, task: str, run: str, folder: str, conf: Mapping[str, str]) -> Mapping[str, str]:
+    def properties(self, task: str, run: RunFolder, conf: Mapping[str, str]) -> Mapping[str, str]:
         for name, only, why in (
             (_NAMESPACE, self._namespace, "the connection says so"),
             (_WAIT, "false", "the application is followed by its pod"),
         ):
             if conf.get(name, only).strip() != only:
                 raise InputError(f"{name} is {conf[name]!r}; expected {only}: {why}", property=name)
-        labels = {f"{_LABEL}{_TASK}": task, f"{_LABEL}{_RUN}": run}
-        return {_UPLOAD: _as_hadoop_has_it(folder), **conf, **labels}
+        labels = {f"{_LABEL}{_TASK}": task, f"{_LABEL}{_RUN}": run.key}
+        return {_UPLOAD: _to_hadoop_uri(run.uri), **conf, _WAIT: "false", **labels}
 
-    def submit(self, submission: Submission) -> str:
-        hook = SubmitHook.of(self._conn_id, submission, track_driver_via_k8s_api=True)
-        try:
-            hook.start(submission)
-        finally:
-            hook.close()
+    def submit(self, submission: Submission, on_line: Callable[[str], None]) -> str:
+        self._connection.submit_application(submission, on_line)
         run = submission.conf[f"{_LABEL}{_RUN}"]
-        pods = self._pods(f"{_RUN}={run}")  # by the label: what spark-submit prints of a pod differs from version to version
+        pods = self._list_pods(f"{_RUN}={run}")  # what spark-submit prints of a pod differs from version to version
         if not pods:
             raise JobFailed(f"there is no driver's pod with the label {_RUN}={run} in namespace {self._namespace}")
         return f"{self._namespace}:{pods[0].metadata.name}"
 
     def status(self, application: str) -> Status:
         namespace, _, name = application.partition(":")
-        pod = _asked(lambda: self._api.read_namespaced_pod(name, namespace), missing_ok=True)
+        pod = _call(lambda: self._api.read_namespaced_pod(name, namespace), missing_ok=True)
         if pod is None:
-            return Status(state="LOST", is_over=True, told="its driver's pod is gone")
+            return Status(state="LOST", is_over=True, message="its driver's pod is gone")
         phase = pod.status.phase or "Pending"
-        over = phase in _OVER
-        return Status(state=phase, is_over=over, is_successful=phase == "Succeeded", told=_told(pod.status) if over else "")
+        is_over = phase in _OVER
+        return Status(state=phase, is_over=is_over, message=_describe_end(pod.status) if is_over else "")
 
     def kill(self, application: str) -> None:
         namespace, _, name = application.partition(":")
         delete = self._api.delete_namespaced_pod
-        _asked(lambda: delete(name, namespace, grace_period_seconds=_GRACE_SECONDS), missing_ok=True)
+        _call(lambda: delete(name, namespace, grace_period_seconds=_GRACE_SECONDS), missing_ok=True)
 
-    def find(self, task: str) -> tuple[tuple[str, str], ...]:
-        return tuple(
-            (f"{self._namespace}:{pod.metadata.name}", pod.metadata.labels.get(_RUN, ""))
-            for pod in self._pods(f"{_TASK}={task}")
+    def find(self, task: str) -> Mapping[str, str]:
+        return {
+            f"{self._namespace}:{pod.metadata.name}": pod.metadata.labels.get(_RUN, "")
+            for pod in self._list_pods(f"{_TASK}={task}")
             if pod.status.phase not in _OVER
-        )
+        }
 
-    def how_to_read_log(self, application: str) -> str:
+    def log_hint(self, application: str) -> str:
         namespace, _, pod = application.partition(":")
         return f"kubectl logs -n {namespace} {pod}"
 
-    def _pods(self, selector: str) -> list[Any]:
-        """The drivers' pods with such labels."""
+    def _list_pods(self, selector: str) -> list[Any]:
+        """Return the drivers' pods with such labels."""
         labels = f"spark-role=driver,{selector}"
-        return list(_asked(lambda: self._api.list_namespaced_pod(self._namespace, label_selector=labels)).items)
+        return list(_call(lambda: self._api.list_namespaced_pod(self._namespace, label_selector=labels)).items)
 
 
-def _asked(call: Callable[[], Any], *, missing_ok: bool = False) -> Any:
-    """What a call answers; None for what is missing, if that may be.
+def _call(call: Callable[[], Any], *, missing_ok: bool = False) -> Any:
+    """Return the result of a call; None for a pod that is missing, with ``missing_ok``.
 
-    :raises ClusterUnavailable: when it does not answer as it should.
+    :raises ClusterUnavailable: when Kubernetes does not respond, or not as expected.
     """
     from kubernetes.client import ApiException
     from kubernetes.config import ConfigException
@@ -108,21 +105,21 @@ def _asked(call: Callable[[], Any], *, missing_ok: bool = False) -> Any:
     except ApiException as error:
         if missing_ok and error.status == 404:
             return None
-        raise ClusterUnavailable(f"Kubernetes does not answer as it should: {error.status} {error.reason}") from error
+        raise ClusterUnavailable(f"Kubernetes does not respond as expected: {error.status} {error.reason}") from error
     except (HTTPError, OSError) as error:
-        raise ClusterUnavailable(f"Kubernetes does not answer: {error}") from error
+        raise ClusterUnavailable(f"Kubernetes does not respond: {error}") from error
 
 
-def _told(status: Any) -> str:
-    """Why a pod has ended."""
+def _describe_end(status: Any) -> str:
+    """Return why a pod has ended."""
     states = [each.state.terminated for each in status.container_statuses or () if each.state and each.state.terminated]
     parts = [status.reason, status.message]
     parts += [f"{each.reason}, exit code {each.exit_code}{': ' + each.message if each.message else ''}" for each in states]
     return "; ".join(part for part in parts if part)
 
 
-def _as_hadoop_has_it(uri: str) -> str:
-    """A URI for Spark's own file systems: S3 is ``s3a`` there."""
+def _to_hadoop_uri(uri: str) -> str:
+    """Return a URI for Spark's own file systems, where S3 is ``s3a``."""
     if "://" not in uri:
         return f"file://{uri}"
     return f"s3a://{uri[len('s3://') :]}" if uri.startswith("s3://") else uri

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk import BaseHook
@@ -13,10 +14,11 @@ from mlsql_runtime.plan import Plan, Preflight, PythonEnv, Secrets
 from mlsql_runtime.result import PreflightResult, RunResult
 
 if TYPE_CHECKING:
-    from airflow_provider_mlsql.hooks.cluster import Application, Status
+    from airflow_provider_mlsql.hooks.cluster import Cluster
     from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
+    from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
     from airflow_provider_mlsql.hooks.spark_log import OnStarted
-    from mlsql_runtime.submission.client_mode import Job
+    from mlsql_runtime.submission.client_mode import ClientJob
 
 NO_SECRETS = Secrets()
 OWN_PYTHON = PythonEnv()
@@ -25,15 +27,17 @@ OWN_PYTHON = PythonEnv()
 class MLSQLHook(BaseHook):
     """Runs plans through the Spark connection ``spark_conn_id``; without such a connection on ``local[*]``.
 
-    The connection says where the driver runs. In client mode it is a process of this machine, with deploy mode cluster, on YARN
-    and Kubernetes, one of the cluster.
+    The connection says where the driver runs: in client mode it is a process of this machine; with deploy mode cluster, on YARN
+    and Kubernetes, it is one of the cluster.
+
+    Modules that submit and follow applications are imported when they are used: DAG files import this one.
 
     :param spark_conn_id: a connection of type ``spark``; only ``spark_default`` may be missing.
     :param conf: Spark properties, such as ``{"spark.executor.memory": "4g"}``. Those that look like secrets do not go to the
         command line.
-    :param on_started: called with what the application announces, when it has started.
+    :param on_started: called when the application has started, with where it can be watched.
     :param job_path: in cluster mode, a folder that this machine and the cluster reach; None: below the plan's first model path.
-    :param poll_interval: in cluster mode, seconds between two questions about the application.
+    :param poll_interval: in cluster mode, seconds between two requests for the application's status.
     """
 
     conn_name_attr = "spark_conn_id"
@@ -50,29 +54,30 @@ class MLSQLHook(BaseHook):
     ) -> None:
         super().__init__()
         self.spark_conn_id = spark_conn_id
-        self._on_started = on_started
-        self._job_path, self._poll_interval = job_path, poll_interval
         self.conf = {key: str(value) for key, value in (conf or {}).items()}
-        self._cancelled = False
-        self._job: Job | ClusterJob | None = None
+        self._on_started, self._job_path, self._poll_interval = on_started, job_path, poll_interval
+        self._is_cancelled = False
+        self._job: ClientJob | ClusterJob | None = None
 
     def run(self, plan: Plan, secrets: Secrets = NO_SECRETS) -> RunResult:
-        """Run the plan to its end and answer its result. No process of it is left when this returns or raises, unless the
-        cluster does not answer.
+        """Run the plan to its end and return its result. No process of it is left when this returns or raises, unless the
+        cluster does not respond.
 
         :param secrets: what the plan needs and does not hold; Spark's are taken from ``conf``.
         :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
-            Spark starts, if they can be known; JobFailed when the application died without a result.
+            Spark starts, if they can be known; JobFailed when the application ended without a result.
         """
-        from airflow_provider_mlsql.hooks.spark_submit import Submitter
-        from mlsql_runtime.submission.client_mode import Job
+        if self.is_cluster_mode:
+            return self.open_cluster_job(plan, secrets, task=plan.job_id).run()
+        from airflow_provider_mlsql.hooks.spark_log import OutputLog
+        from mlsql_runtime.submission.client_mode import LOCAL, ClientJob
 
-        if self.is_cluster:
-            return self.cluster_job(plan, secrets, task=plan.job_id).run()
-        self._job = Job(plan, secrets, self._master(), self.conf)
-        if self._cancelled:
-            raise JobFailed("the job was cancelled before Spark started")
-        return self._job.run(Submitter(self.spark_conn_id, self._on_started))
+        connection, output = self._connection, OutputLog(self.log, self._on_started)
+        if connection.master == LOCAL:
+            self.log.info("Spark runs on %s, inside this worker: connection %s names no other master", LOCAL, self.spark_conn_id)
+        job = ClientJob(plan, secrets, connection.master, self.conf)
+        self._register(job)
+        return job.run(lambda submission: connection.submit_application(submission, output.write))
 
     def preflight(
         self,
@@ -83,7 +88,7 @@ class MLSQLHook(BaseHook):
         model_path: str | None = None,
         paths: Sequence[str] = (),
     ) -> PreflightResult:
-        """Look at every executor's host, whether a script could run there; nothing is trained, no data are read.
+        """Check on every executor's host whether a script could run there. Nothing is trained, no data are read.
 
         :param script_path: the script, whose imports are looked for.
         :param runs: the kind of statement that it is for; a function runs in the executors' own Python, not in ``python``.
@@ -97,62 +102,72 @@ class MLSQLHook(BaseHook):
         return found
 
     @property
-    def is_cluster(self) -> bool:
+    def is_cluster_mode(self) -> bool:
         """Whether the driver runs on the cluster."""
-        from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
+        return self._connection.is_cluster_mode
 
-        return SubmitHook(conn_id=self.spark_conn_id).deploy_mode == "cluster"
+    def open_cluster(self) -> Cluster:
+        """Return the cluster of the connection.
 
-    def cluster_job(self, plan: Plan, secrets: Secrets, *, task: str) -> ClusterJob:
-        """The plan as a job on the connection's cluster, which :meth:`on_kill` ends.
+        :raises InputError: when there is none for the connection's master, or the connection lacks something.
+        """
+        master = self._connection.master
+        if master.startswith("yarn"):
+            from airflow_provider_mlsql.hooks.yarn import YarnCluster
+
+            return YarnCluster(self._connection)
+        if master.startswith("k8s://"):
+            from airflow_provider_mlsql.hooks.kubernetes import KubernetesCluster
+
+            return KubernetesCluster(self._connection)
+        wish = f"connection {self.spark_conn_id} asks for deploy mode cluster on {master}"
+        if master.startswith("spark://"):
+            raise InputError(
+                f"{wish}, where Spark does not run Python applications in that mode; set deploy-mode to client: a retry "
+                "continues an interrupted attempt there, too"
+            )
+        raise InputError(f"{wish}; that is for yarn and k8s://")
+
+    def open_cluster_job(self, plan: Plan, secrets: Secrets, *, task: str) -> ClusterJob:
+        """Return the plan as a job on the connection's cluster, which :meth:`on_kill` ends.
 
         :param task: whose job it is: other applications of it are ended before a new one begins.
         :raises InputError: when there is no such cluster, or no folder for the job's files.
         """
-        from airflow_provider_mlsql.hooks.cluster import open_cluster
         from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
+        from airflow_provider_mlsql.hooks.spark_log import OutputLog
 
         job = ClusterJob(
-            open_cluster(self.spark_conn_id),
+            self.open_cluster(),
             plan,
             secrets,
             self.conf,
             task=task,
             job_path=self._job_path,
-            conn_id=self.spark_conn_id,
             poll_interval=self._poll_interval,
+            output=OutputLog(self.log, self._on_started),
             log=self.log,
-            on_running=self._announce,
         )
-        if self._cancelled:
-            raise JobFailed("the job was cancelled before Spark started")
-        self._job = job
+        self._register(job)
         return job
 
-    def _announce(self, application: Application, status: Status) -> None:
-        from mlsql_runtime.events import ApplicationStarted
-
-        if self._on_started is not None:
-            page = status.url  # it leads to the history when the application is over
-            self._on_started(ApplicationStarted(spark="", master="", application=application.id, ui=page, history=page))
-
     def on_kill(self) -> None:
-        """End every process of the running plan, and start none any more."""
-        self._cancelled = True
+        """End every process of the running plan, and let none start any more."""
+        self._is_cancelled = True
         if self._job is not None:
             self.log.info("Ended %d processes of the job", self._job.cancel())
 
-    def _master(self) -> str:
-        """Where Spark runs.
+    def _register(self, job: ClientJob | ClusterJob) -> None:
+        """Let :meth:`on_kill` end a job.
 
-        :raises InputError: when the connection names no master.
+        :raises JobFailed: when it has been called already.
         """
-        from airflow_provider_mlsql.hooks.spark_submit import SubmitHook
-        from mlsql_runtime.submission.client_mode import LOCAL
+        self._job = job
+        if self._is_cancelled:
+            raise JobFailed("the job was cancelled before Spark started")
 
-        submit = SubmitHook(conn_id=self.spark_conn_id)
-        if submit.master.endswith("://"):
-            raise InputError(f"connection {self.spark_conn_id} names no master; set its host, such as spark://host:7077 or yarn")
-        if submit.master == LOCAL:
-            self.log.info("Spark runs on %s, inside this worker: connection %s names no other master", LOCAL, self.spark_conn_id)
-        return submit.master
+    @cached_property
+    def _connection(self) -> SparkConnection:
+        from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
+
+        return SparkConnection(self.spark_conn_id)

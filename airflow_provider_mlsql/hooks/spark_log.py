@@ -1,4 +1,4 @@
-"""A logger that leaves out of spark-submit's output what nobody wants to read, and says when the application has started."""
+"""spark-submit's output in the task log."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ from mlsql_runtime.submission.log_filter import choose_level
 OnStarted = Callable[[ApplicationStarted], None]
 
 
-class ReadableLog:
-    """Stands for a logger to which spark-submit's output is written at INFO, and passes on what is worth reading.
+class OutputLog:
+    """Writes what is worth reading of spark-submit's output to a logger.
 
     :param on_started: called when a line of the application says that it has started. What it raises is logged: a job does not
-        end for want of a link to it.
+        end because its link is missing.
     """
 
     def __init__(self, logger: Any, on_started: OnStarted | None = None) -> None:
         self._logger, self._on_started = logger, on_started
 
-    def info(self, message: str, *args: Any) -> None:
-        line = message % args if args else message
-        level = choose_level(line)
+    def write(self, line: str) -> None:
+        """Log a line at its level, or leave it out."""
+        level = choose_level(line.strip())
         if level is not None:
             self._logger.log(level, "%s", line)
         started = parse_announcement(line) if self._on_started else None
         if started is not None:
-            self._tell(started)
+            self.announce(started)
 
-    def _tell(self, started: ApplicationStarted) -> None:
-        assert self._on_started is not None
-        try:
-            self._on_started(started)
-        except Exception as error:
-            self._logger.warning("There is no link to Spark's UI: %s", error)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._logger, name)
+    def announce(self, started: ApplicationStarted) -> None:
+        """Call ``on_started``."""
+        if self._on_started is not None:
+            try:
+                self._on_started(started)
+            except Exception as error:
+                self._logger.warning("There is no link to Spark's UI: %s", error)

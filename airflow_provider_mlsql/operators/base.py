@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,20 @@ from mlsql_runtime.plan import Attempt, Plan, Secrets, Statement, is_secret, wit
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_provider_mlsql.operators.cluster_run import ClusterRun
     from mlsql_runtime.result import RunResult
 
-NO_CONF: Mapping[str, str] = {}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 TRAINED = ("model_path", "version", "score")  # of a training's XCom, in events of assets
 REGISTERED = ("function", "registered", "reason", "model_path", "version", "score")  # of a registration's
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobSpec:
+    """What a task runs: statements, what they need and a plan must not hold, and Spark properties."""
+
+    statements: tuple[Statement, ...]
+    secrets: Secrets
+    conf: Mapping[str, str]
 
 
 class MLSQLOperator(BaseOperator):
@@ -67,73 +75,63 @@ class MLSQLOperator(BaseOperator):
         self._hook: MLSQLHook | None = None
 
     def statements(self) -> tuple[Statement, ...]:
-        """The plan's statements, from the rendered arguments."""
+        """Return the plan's statements, from the rendered arguments."""
         raise NotImplementedError
 
     def secrets(self) -> Secrets:
-        """What the statements need and a plan must not hold."""
+        """Return what the statements need and a plan must not hold."""
         return Secrets()
+
+    def build_job(self) -> JobSpec:
+        """Return what the task runs, from the rendered arguments."""
+        return JobSpec(statements=self.statements(), secrets=self.secrets(), conf=as_options(self.conf, "conf"))
 
     def execute(self, context: Context) -> dict[str, Any]:
         try:
-            result = self.run_plan(context)
+            result = self._run(context)
         except MLSQLError as error:
             raise self.locate(error) from error.__cause__
         return self.finish(context, result)
 
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Go on when the application that the task has waited for is over."""
-        plan, secrets = self._plan(context, self.statements()), self.secrets()
         try:
-            result = self._on_cluster(context, self._open(context, {}), plan, secrets).complete(context, event)
+            result = self._run(context, event)
         except MLSQLError as error:
             raise self.locate(error) from error.__cause__
         return self.finish(context, result)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
-        """The task's XCom, and what else there is to do once the plan has run."""
+        """Return the task's XCom, after what else there is to do once the plan has run."""
         raise NotImplementedError
 
     def locate(self, error: MLSQLError) -> MLSQLError:
-        """The error that ended the plan, with the place it is about when what the user wrote has places."""
+        """Return the error that ended the plan, with its place if what the user wrote has places."""
         return error
 
-    def run_plan(self, context: Context) -> RunResult:
-        """Build the plan and run it."""
-        return self.run_statements(context, self.statements(), self.secrets())
+    def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> RunResult:
+        """Run the plan, or go on with it after the event of a trigger."""
+        job, task = self.build_job(), TaskRun.of(context)
+        for values in (job.conf, *(statement.secret_values for statement in job.statements)):
+            mask_secret(dict(values))  # those whose names say that they are secrets
+        plan = Plan(job_id=task.job_id, statements=with_author(job.statements, triggered_by(context)), attempt=attempt(context))
+        show = partial(SparkUILink().show, context, self)
+        self._hook = hook = MLSQLHook(self.spark_conn_id, job.conf, show, self.job_path, self.poll_interval)
+        if hook.is_cluster_mode or event is not None:
+            from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 
-    def run_statements(
-        self, context: Context, statements: tuple[Statement, ...], secrets: Secrets, conf: Mapping[str, str] = NO_CONF
-    ) -> RunResult:
-        """Run statements as one application, with Spark properties that come over the task's own."""
-        conf = {**as_options(self.conf, "conf"), **conf}
-        for given in (conf, *(statement.secret_values for statement in statements)):
-            mask_secret(dict(given))  # those whose names say that they are
-        hook, plan = self._open(context, conf), self._plan(context, statements)
-        if hook.is_cluster:
-            return self._on_cluster(context, hook, plan, secrets).run(context)
+            deferrable = self.deferrable
+            if deferrable is None:
+                deferrable = settings.getboolean("operators", "default_deferrable", fallback=False)
+            cluster_job = hook.open_cluster_job(plan, job.secrets, task=task.name)
+            run = ClusterRun(self, context, cluster_job, job_id=plan.job_id, deferrable=deferrable)
+            return run.run() if event is None else run.complete(event)
         if self.deferrable:
             raise InputError(
                 f"deferrable is True, and connection {self.spark_conn_id} runs the driver in the worker, which cannot leave it; "
                 "leave deferrable out, or give the connection deploy-mode cluster on YARN or Kubernetes"
             )
-        return hook.run(plan, secrets)
-
-    def _plan(self, context: Context, statements: tuple[Statement, ...]) -> Plan:
-        return Plan(job_id=job_id(context), statements=with_author(statements, triggered_by(context)), attempt=attempt(context))
-
-    def _open(self, context: Context, conf: Mapping[str, str]) -> MLSQLHook:
-        """The hook, which from now on is what :meth:`on_kill` ends."""
-        show = partial(SparkUILink().show, context, self)
-        self._hook = MLSQLHook(self.spark_conn_id, conf, show, self.job_path, self.poll_interval)
-        return self._hook
-
-    def _on_cluster(self, context: Context, hook: MLSQLHook, plan: Plan, secrets: Secrets) -> ClusterRun:
-        from airflow_provider_mlsql.operators.cluster_run import ClusterRun
-
-        deferrable = settings.getboolean("operators", "default_deferrable", fallback=False)
-        job = hook.cluster_job(plan, secrets, task=plan.job_id.rpartition("/")[0])
-        return ClusterRun(self, job, job_id=plan.job_id, deferrable=deferrable if self.deferrable is None else self.deferrable)
+        return hook.run(plan, job.secrets)
 
     def tell_assets(self, context: Context, facts: Mapping[str, Any]) -> None:
         """Add facts to the events of the assets among the task's outlets, for the DAGs that are scheduled by them."""
@@ -147,31 +145,54 @@ class MLSQLOperator(BaseOperator):
 
 
 def asset_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """What of an XCom goes into events of assets."""
+    """Return the values of an XCom that events of assets hold."""
     return {name: xcom[name] for name in names}
 
 
-def job_id(context: Context) -> str:
-    """The job's identity: retries of one task instance share it, a cleared task gets a new one.
+@dataclass(frozen=True)
+class TaskRun:
+    """A task in a DAG run.
 
-    ``max_tries`` grows when a task that has ended is cleared; of one that is cleared while it runs only the run's count tells.
+    :param clears: counts how often the task was cleared: ``max_tries``, which grows when a task that has ended is cleared, and
+        the DAG run's own count, which grows also when a running task is.
     """
-    ti, cleared = context["ti"], getattr(context.get("dag_run"), "clear_number", 0)
-    mapped = f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
-    tries = f"{getattr(ti, 'max_tries', 0)}{f'.{cleared}' if cleared else ''}"
-    return f"{ti.dag_id}.{ti.task_id}{mapped}/{ti.run_id}/{tries}"
+
+    dag_id: str
+    task_id: str
+    map_index: int | None
+    run_id: str
+    clears: tuple[int, ...]
+
+    @classmethod
+    def of(cls, context: Context) -> TaskRun:
+        """Return the task that Airflow's context is about."""
+        ti, cleared = context["ti"], getattr(context.get("dag_run"), "clear_number", 0)
+        map_index = ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None
+        clears = (getattr(ti, "max_tries", 0), cleared) if cleared else (getattr(ti, "max_tries", 0),)
+        return cls(ti.dag_id, ti.task_id, map_index, ti.run_id, clears)
+
+    @property
+    def name(self) -> str:
+        """The name of the task in its DAG run, the same after a clear."""
+        mapped = f"[{self.map_index}]" if self.map_index is not None else ""
+        return f"{self.dag_id}.{self.task_id}{mapped}/{self.run_id}"
+
+    @property
+    def job_id(self) -> str:
+        """The ID of the task's job: retries share it, a cleared task gets another one."""
+        return f"{self.name}/{'.'.join(map(str, self.clears))}"
 
 
 def attempt(context: Context) -> Attempt:
-    """Which of the task's tries this is: a retry goes on where the one before was interrupted."""
+    """Return which of the task's tries this is: a retry continues an interrupted one."""
     ti, run = context["ti"], context.get("dag_run")
     tried, tries = getattr(ti, "try_number", 1), getattr(ti, "max_tries", 0)
-    begun = getattr(run, "start_date", None) or _LONG_AGO
-    return Attempt(earlier_since=begun if tried > 1 else None, is_last=tried > tries)
+    start = getattr(run, "start_date", None) or _LONG_AGO
+    return Attempt(earlier_since=start if tried > 1 else None, is_last=tried > tries)
 
 
 def triggered_by(context: Context) -> str | None:
-    """Who started the DAG run: the user, or else what did, such as ``scheduled``; None for somebody Airflow does not know."""
+    """Return who started the DAG run: the user, or else the kind of run, such as ``scheduled``; None for an unknown user."""
     run = context.get("dag_run")
     if run is None:
         return None

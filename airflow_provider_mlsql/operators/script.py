@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_mlsql.arguments import as_functions, as_int, as_value
+from airflow_provider_mlsql.arguments import as_functions, as_int, as_options, as_value
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, MLSQLOperator, asset_facts
+from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import MAX_SHOWN, Secrets, Statement
 from mlsql_runtime.result import script_xcom
@@ -78,14 +78,15 @@ class MLSQLScriptOperator(MLSQLOperator):
             self.script = Path(folder, str(self._file)).read_text(encoding="utf-8-sig")
         super().resolve_template_files()
 
-    def run_plan(self, context: Context) -> RunResult:
+    def build_job(self) -> JobSpec:
         compiled = self._compiled()
         for warning in compiled.warnings:
             self.log.warning("%s", warning)
         for settings in compiled.secrets.kafka.values():
             for value in settings.values():
                 mask_secret(value)
-        return self.run_statements(context, self._showing(compiled), compiled.secrets, compiled.conf)
+        conf = {**as_options(self.conf, "conf"), **compiled.conf}
+        return JobSpec(statements=self._showing(compiled), secrets=compiled.secrets, conf=conf)
 
     def locate(self, error: MLSQLError) -> MLSQLError:
         return error if self._read is None else self._read.locate(error)

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from mlsql_runtime.errors import MLSQLError, to_json
 
 if TYPE_CHECKING:
-    from airflow_provider_mlsql.hooks.cluster import Told
+    from airflow_provider_mlsql.hooks.cluster import StatusPoller
 
 
 class MLSQLApplicationTrigger(BaseTrigger):
     """Wait until an application is over, or until the deadline.
 
-    It asks in threads, so that a cluster that does not answer holds up nobody. A triggerer that takes it over asks anew; when
-    somebody ends the task, or clears it, the application is ended.
+    Requests are made in threads, so that a cluster that does not respond does not block other triggers. The application is ended
+    when its task is killed or cleared; a restart of the triggerer changes nothing.
 
     :param spark_conn_id: the Spark connection, by which the cluster is reached.
-    :param application: what the cluster calls it.
+    :param application: ID of the application on the cluster.
     :param run: URI of its run's folder.
-    :param poll_interval: seconds between two questions.
+    :param poll_interval: seconds between two requests.
     :param deadline: when to give up, as ISO 8601 text.
     """
 
@@ -52,16 +53,16 @@ class MLSQLApplicationTrigger(BaseTrigger):
             event = await self._wait()
         except MLSQLError as error:
             event = {"status": "failed", "error": to_json(error)}
-        about = {"id": self.application, "run": self.run_folder}
-        yield TriggerEvent(about | event)  # type: ignore[no-untyped-call]
+        event |= {"id": self.application, "run": self.run_folder}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         await asyncio.to_thread(self._end)
 
     async def _wait(self) -> dict[str, Any]:
-        told = await asyncio.to_thread(self._told)
+        poller = await asyncio.to_thread(self._poller)
         while True:
-            status = await asyncio.to_thread(told.ask)
+            status = await asyncio.to_thread(poller.poll)
             if status is not None and status.is_over:
                 return {"status": "over"}
             left = self._seconds_left()
@@ -74,12 +75,14 @@ class MLSQLApplicationTrigger(BaseTrigger):
             return float("inf")
         return (datetime.fromisoformat(self.deadline) - datetime.now(timezone.utc)).total_seconds()
 
-    def _told(self) -> Told:
-        from airflow_provider_mlsql.hooks.cluster import Application, Told, open_cluster
+    def _poller(self) -> StatusPoller:
+        from airflow_provider_mlsql.hooks.cluster import Application, StatusPoller
 
-        return Told(open_cluster(self.spark_conn_id), Application(id=self.application, run=self.run_folder), self.log)
+        cluster = MLSQLHook(self.spark_conn_id).open_cluster()
+        return StatusPoller(cluster, Application(id=self.application, run=self.run_folder), self.log)
 
     def _end(self) -> None:
-        from airflow_provider_mlsql.hooks.cluster import Application, end, open_cluster
+        from airflow_provider_mlsql.hooks.cluster import Application, end_application
 
-        end(open_cluster(self.spark_conn_id), Application(id=self.application, run=self.run_folder), self.log)
+        cluster = MLSQLHook(self.spark_conn_id).open_cluster()
+        end_application(cluster, Application(id=self.application, run=self.run_folder), self.log)

@@ -143,15 +143,14 @@ def run_mlsql(folder: Path) -> dict[str, float]:
     """A training of one group, as :class:`MLSQLHook` submits it."""
     begun = time.time()
     from mlsql_runtime.plan import Load, Plan, Secrets, Train
-    from mlsql_runtime.submission.client_mode import Job, Submission
-    from mlsql_runtime.submission.spark_submit import SparkSubmit
+    from mlsql_runtime.submission.client_mode import ClientJob
+    from mlsql_runtime.submission.spark_submit import Submission, submit_to
 
     log = Log({"] Spark ": "session", "] (2/2) ": "loaded", "train: 1 fit group": "written"})
 
-    class Noted(SparkSubmit):
-        def submit(self, submission: Submission) -> None:
-            log.seen["submit"] = time.time()
-            super().submit(submission)
+    def submit(submission: Submission) -> None:
+        log.seen["submit"] = time.time()
+        submit_to(MASTER, submission, log)
 
     script = folder / "train.py"
     script.write_text(SCRIPT)
@@ -159,8 +158,8 @@ def run_mlsql(folder: Path) -> dict[str, float]:
         Load(table="data", format="libsvm", path=sample()),
         Train(table="data", model_path=str(folder / "m"), script_path=str(script)),
     )
-    job = Job(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, _conf(folder))
-    job.run(Noted(MASTER, lambda _, line: log(line)))
+    job = ClientJob(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, _conf(folder))
+    job.run(submit)
     return _parts(begun, log, folder, log.script["parent"])
 
 

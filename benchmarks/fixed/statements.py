@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fixed.start import MASTER, sample
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Register, Save, Secrets, Select, Statement, Train
-from mlsql_runtime.submission.client_mode import Job
-from mlsql_runtime.submission.spark_submit import SparkSubmit
+from mlsql_runtime.submission.client_mode import ClientJob
+from mlsql_runtime.submission.spark_submit import submit_to
 
 TRAIN = """
 import os, mlsql
@@ -56,7 +56,7 @@ def run(folder: Path) -> dict[str, float]:
         *_calls(root),
     )
 
-    def line(_: int, text: str) -> None:
+    def line(text: str) -> None:
         nonlocal script
         if found := _NUMBERED.match(text):
             begun[int(found[1])] = time.time()
@@ -65,7 +65,8 @@ def run(folder: Path) -> dict[str, float]:
         elif "[mlsql] save: " in text:
             begun[len(statements) + 1] = time.time()
 
-    Job(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, {}).run(SparkSubmit(MASTER, line))
+    job = ClientJob(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, {})
+    job.run(lambda submission: submit_to(MASTER, submission, line))
 
     def seconds(number: int) -> float:
         return begun[number + 1] - begun[number]

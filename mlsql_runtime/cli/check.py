@@ -74,10 +74,10 @@ def _to_document(error: MLSQLError) -> dict[str, Any]:
 
 def _check_inputs(compiled: Any) -> list[MLSQLError]:
     from mlsql_runtime.plan import Plan
-    from mlsql_runtime.submission.precheck import problems
+    from mlsql_runtime.submission.precheck import find_problems
 
     plan = Plan(job_id="mlsql check", statements=compiled.statements)
-    return [compiled.locate(error) for error in problems(plan, True, compiled.secrets)]
+    return [compiled.locate(error) for error in find_problems(plan, compiled.secrets, is_local=True)]
 
 
 def _print_report(report: dict[str, Any]) -> None:

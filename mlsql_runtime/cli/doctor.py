@@ -119,11 +119,11 @@ def _make_statement(
 
 def inspect_machine() -> MachineReport:
     """Look for Java, spark-submit and the Python that starts jobs. Spark does not start."""
-    from mlsql_runtime.submission.client_mode import submit_environment
+    from mlsql_runtime.submission.spark_submit import build_environment
 
     problems: list[str] = []
     java = _find_java(problems)
-    spark_submit = shutil.which("spark-submit", path=submit_environment("doctor").get("PATH"))
+    spark_submit = shutil.which("spark-submit", path=build_environment("doctor").get("PATH"))
     if spark_submit is None:
         problems.append("there is no spark-submit; pip install pyspark, or set SPARK_HOME")
     facts = {"host": socket.gethostname(), "python": f"{sys.version.split()[0]}, {sys.executable}", "java": java}
@@ -151,12 +151,13 @@ def _find_java(problems: list[str]) -> str | None:
 def _inspect_hosts(statement: Preflight, master: str, conf: dict[str, str]) -> PreflightResult:
     from mlsql_runtime.plan import Plan, Secrets
     from mlsql_runtime.result import PreflightResult
-    from mlsql_runtime.submission.client_mode import Job
-    from mlsql_runtime.submission.spark_submit import SparkSubmit
+    from mlsql_runtime.submission.client_mode import ClientJob
+    from mlsql_runtime.submission.spark_submit import submit_to
 
     plan = Plan(job_id=f"doctor/{secrets.token_hex(4)}", statements=(statement,))
     with handle_signals(), JobProgress() as progress:
-        [result] = Job(plan, Secrets(), master, conf).run(SparkSubmit(master, progress.line)).steps
+        job = ClientJob(plan, Secrets(), master, conf)
+        [result] = job.run(lambda submission: submit_to(master, submission, progress.line)).steps
     assert isinstance(result, PreflightResult)
     return result
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlsql_runtime.submission.log_filter import choose_level
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -39,8 +41,11 @@ class JobProgress:
         if self._progress is not None:
             self._progress.stop()
 
-    def line(self, level: int, text: str) -> None:
-        """Show one line of the job."""
+    def line(self, text: str) -> None:
+        """Show one line of spark-submit's output, or leave it out."""
+        level = choose_level(text.strip())
+        if level is None:
+            return
         if self._progress is None or self._task is None:
             click.echo(text, err=True)
         elif statement := _STATEMENT.match(text):

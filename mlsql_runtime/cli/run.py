@@ -84,13 +84,14 @@ def run(
 
 def _run(source: Script, compiled: CompiledScript, rows: int, master: str, conf: dict[str, str]) -> RunResult:
     from mlsql_runtime.plan import Plan, with_author
-    from mlsql_runtime.submission.client_mode import Job
-    from mlsql_runtime.submission.spark_submit import SparkSubmit
+    from mlsql_runtime.submission.client_mode import ClientJob
+    from mlsql_runtime.submission.spark_submit import submit_to
 
     plan = Plan(job_id=_job_id(source), statements=with_author(compiled.with_preview(rows), current_user()))
     with handle_signals(), JobProgress() as progress:
         try:
-            return Job(plan, compiled.secrets, master, conf).run(SparkSubmit(master, progress.line))
+            job = ClientJob(plan, compiled.secrets, master, conf)
+            return job.run(lambda submission: submit_to(master, submission, progress.line))
         except MLSQLError as error:
             raise compiled.locate(error) from error
 

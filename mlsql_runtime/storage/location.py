@@ -65,6 +65,10 @@ class Location:
         return self.path.rsplit("/", 1)[-1]
 
     @property
+    def parent(self) -> Location:
+        return Location(self.fs, self.path.rpartition("/")[0])
+
+    @property
     def uri(self) -> str:
         """The plain path for local files, the full URI for others."""
         return self.path if self.is_local else str(self.fs.unstrip_protocol(self.path))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import os
+import shutil
 import socket
 import tarfile
 import zipfile
@@ -13,7 +16,7 @@ from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings
-from mlsql_runtime.plan import Plan, ScriptUse, Secrets, Statement, TopicUse
+from mlsql_runtime.plan import Plan, ScriptUse, Secrets, Statement, TopicUse, check_property
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
@@ -22,28 +25,33 @@ from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 
-def precheck(plan: Plan, is_local: bool, secrets: Secrets) -> None:
-    """Read every script, look for models, functions, interpreters and topics that statements need and do not make themselves.
+def check_job(plan: Plan, secrets: Secrets, conf: Mapping[str, str], *, is_local: bool) -> None:
+    """Check all that can be checked before Spark starts: Spark properties, Java, and each statement of the plan.
 
-    :param is_local: whether executors are this machine, so that local data and interpreters can be looked at.
-    :raises MLSQLError: the first thing found wrong, with the fact ``statement``.
+    :param is_local: whether executors are this machine, so that data and interpreters here are theirs.
+    :raises MLSQLError: the first problem; of a statement, with its number.
     """
-    for error in problems(plan, is_local, secrets):
+    for name, value in conf.items():
+        check_property(name, value)
+    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
+        raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
+    for error in find_problems(plan, secrets, is_local=is_local):
         raise error
 
 
-def problems(plan: Plan, is_local: bool, secrets: Secrets) -> Iterator[MLSQLError]:
-    """The first thing wrong with each statement, as :func:`precheck` looks for it."""
+def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[MLSQLError]:
+    """Yield the first problem of each statement: its tables, models, functions, script, interpreter, data and topic, as far as
+    no statement before it makes them.
+    """
     made = _Made()
     for index, statement in enumerate(plan.statements):
         try:
-            try:
-                _check(statement, plan.job_id, is_local, secrets, made)
-            finally:
-                made.add(statement)  # whatever is wrong with it, what follows is not
+            _check(statement, plan.job_id, is_local, secrets, made)
         except MLSQLError as error:
             error.statement = index
             yield error
+        with contextlib.suppress(MLSQLError):  # of a path that no check has passed
+            made.add(statement)  # also after a problem, which is not a problem of the statements after it
 
 
 @dataclass

@@ -1,35 +1,97 @@
-"""spark-submit as a child process, without Airflow."""
+"""spark-submit as a child process: what it is given, and its output line by line."""
 
 from __future__ import annotations
 
-import shutil
+import importlib.util
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.submission.client_mode import Submission
+from mlsql_runtime.plan import Plan, is_secret, merge_archives
+from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
 from mlsql_runtime.submission.log_filter import choose_level
+from mlsql_runtime.submission.processes import MARK, end_marked
+from mlsql_runtime.submission.runtime_zip import write_bundle
+
+_ARCHIVES = "spark.archives"
+_QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 
 
-class SparkSubmit:
-    """Runs spark-submit for :class:`~mlsql_runtime.submission.client_mode.Job`.
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What spark-submit is given. ``conf`` holds no secret; ``env`` holds the mark by which the job's processes are found."""
 
-    :param on_line: called with the level (as of ``logging``) and the text of each line worth reading, as it comes.
+    name: str
+    conf: Mapping[str, str]
+    py_files: str
+    application: str
+    arguments: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+Submit = Callable[[Submission], object]  # runs spark-submit until it ends
+
+
+class SparkSubmitFailed(Exception):
+    """spark-submit ended with an exit code other than 0. The message has the last line that it printed."""
+
+
+def build_submission(
+    plan: Plan, conf: Mapping[str, str], folder: Path, arguments: Sequence[str], env: Mapping[str, str]
+) -> Submission:
+    """Write the runtime and its launcher into ``folder``; return what submits them.
+
+    :param conf: Spark properties. Those that hold secrets are left out.
+    :param arguments: of the application.
+    :raises InputError: when Spark would unpack two archives in the same folder.
     """
+    properties = _QUIET | {name: value for name, value in conf.items() if not is_secret(name)}
+    archives = merge_archives((archive for each in plan.statements for archive in each.archives), conf.get(_ARCHIVES, ""))
+    if archives:
+        properties[_ARCHIVES] = archives
+    py_files, launcher = write_bundle(folder)
+    return Submission(
+        name=plan.job_id, conf=properties, py_files=str(py_files), application=str(launcher), arguments=tuple(arguments), env=env
+    )
 
-    def __init__(self, master: str, on_line: Callable[[int, str], None]) -> None:
-        self._master, self._on_line = master, on_line
-        self._process: subprocess.Popen[str] | None = None
 
-    def submit(self, submission: Submission) -> None:
-        command = shutil.which("spark-submit", path=submission.env.get("PATH"))
-        if command is None:
-            raise InputError("there is no spark-submit; install pyspark, or set SPARK_HOME")
-        conf = [argument for key, value in submission.conf.items() for argument in ("--conf", f"{key}={value}")]
-        files = ["--name", submission.name, "--py-files", submission.py_files, submission.application]
-        self._process = subprocess.Popen(
-            [command, "--master", self._master, *conf, *files, *submission.arguments],
-            env=dict(submission.env),
+def build_environment(mark: str) -> dict[str, str]:
+    """Return the environment of a job's processes: this process's without Airflow's settings and connections, and with the
+    Spark of this Python environment unless SPARK_HOME is set.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    spec = importlib.util.find_spec("pyspark")
+    if "SPARK_HOME" not in env and spec is not None and spec.submodule_search_locations:
+        env["SPARK_HOME"] = spec.submodule_search_locations[0]
+    if "SPARK_HOME" in env:
+        env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
+    return QUIET_ENVIRONMENT | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+def submit_to(master: str, submission: Submission, on_line: Callable[[str], None]) -> None:
+    """Run spark-submit for a master, see :func:`run_spark_submit`."""
+    command = ["spark-submit", "--master", master, "--name", submission.name, "--py-files", submission.py_files]
+    for name, value in submission.conf.items():
+        command += ["--conf", f"{name}={value}"]
+    run_spark_submit([*command, submission.application, *submission.arguments], submission.env, on_line)
+
+
+def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+    """Run spark-submit until it ends. When this returns or raises, no process with the mark of ``env`` is left.
+
+    :param on_line: called with each line of its output, as it comes, without the line's end.
+    :raises SparkSubmitFailed: when it failed.
+    :raises InputError: when there is no spark-submit on the PATH of ``env``.
+    """
+    process: subprocess.Popen[str] | None = None
+    last = ""
+    try:
+        process = subprocess.Popen(
+            command,
+            env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -37,17 +99,21 @@ class SparkSubmit:
             errors="replace",
             start_new_session=True,  # Ctrl-C is for this process, which ends the job
         )
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        assert process.stdout is not None
+        for line in process.stdout:
             text = line.rstrip("\r\n")
-            level = choose_level(text.strip())
-            if level is not None:
-                self._on_line(level, text)
-        if self._process.wait():
-            raise RuntimeError(f"spark-submit ended with exit code {self._process.returncode}")
-
-    def close(self) -> None:
-        if self._process is not None:
-            self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            if choose_level(text.strip()) is not None:
+                last = text.strip()
+            on_line(text)
+        process.wait()
+    except FileNotFoundError as error:
+        raise InputError("there is no spark-submit; install pyspark, or set SPARK_HOME") from error
+    except OSError as error:
+        raise SparkSubmitFailed(f"spark-submit cannot be run: {error}") from error
+    finally:
+        end_marked(env[MARK])
+        if process is not None and process.stdout is not None:
+            process.wait()
+            process.stdout.close()
+    if process.returncode != 0:
+        raise SparkSubmitFailed(f"spark-submit ended with exit code {process.returncode}{': ' + last if last else ''}")

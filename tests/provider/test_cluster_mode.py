@@ -180,12 +180,12 @@ def test_a_killed_task_takes_its_application_along(yarn: Yarn, task: Callable[..
 
 def test_a_submission_that_fails_leaves_no_application(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
     (yarn.folder / "full").touch()
-    with pytest.raises(JobFailed, match="could not be handed over to YARN"):
+    with pytest.raises(JobFailed, match="could not be submitted to YARN"):
         task().execute()
     (yarn.folder / "full").unlink()
     (yarn.folder / "unsure").touch()
     yarn.hold()
-    with pytest.raises(JobFailed, match="could not be handed over to YARN"):
+    with pytest.raises(JobFailed, match="could not be submitted to YARN"):
         task().execute()
     assert yarn.killed == yarn.submitted
     assert task().state.all() == {}
@@ -233,7 +233,7 @@ def test_a_trigger_bears_with_a_cluster_that_is_away_for_a_while(
     yarn.away = True
     event = asyncio.run(event_of(trigger))
     assert event["status"] == "failed"
-    assert "does not answer" in event["error"]["message"]
+    assert "does not respond" in event["error"]["message"]
     assert yarn.killed == []  # a retry follows it
     yarn.away = False
 
@@ -252,7 +252,11 @@ def test_a_plan_without_a_model_needs_a_folder_for_its_files(yarn: Yarn, tmp_pat
 @pytest.mark.parametrize(
     ("connection", "arguments", "part"),
     [
-        ({"host": "spark://host:7077"}, {}, "where Spark does not run Python applications so; set deploy-mode to client"),
+        (
+            {"host": "spark://host:7077"},
+            {},
+            "Spark does not run Python applications in that mode; set deploy-mode to client",
+        ),
         ({"host": "local[2]"}, {}, "that is for yarn and k8s://"),
         ({"host": "yarn", "extra": {}}, {}, "yarn_resourcemanager_webapp_address"),
         ({}, {"job_path": "ftp://user:pw@host/jobs"}, "holds a password in its URI"),

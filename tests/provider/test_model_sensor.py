@@ -22,7 +22,7 @@ from support.airflow import Airflow
 from support.stores import T0, Store
 from support.waiting import CONTEXT, fail, half_written, publish, wait_deferred, xcom
 
-from airflow_provider_mlsql.operators.base import job_id
+from airflow_provider_mlsql.operators.base import TaskRun
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, StorageError, TrainingFailed
 from mlsql_runtime.storage.location import Location
@@ -175,7 +175,7 @@ def test_a_named_metric_is_that_of_the_group_with_the_best_score(tmp_path: Path)
 
 def job_of(dag: str, task: str, run: str, tries: int = 0, map_index: int = -1) -> str:
     ti = SimpleNamespace(dag_id=dag, task_id=task, run_id=run, max_tries=tries, map_index=map_index)
-    return job_id({"ti": ti})  # type: ignore[typeddict-item]
+    return TaskRun.of({"ti": ti}).job_id  # type: ignore[typeddict-item]
 
 
 def test_a_version_is_known_by_the_run_that_trained_it(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-from airflow_provider_mlsql.operators.base import job_id, triggered_by
+from airflow_provider_mlsql.operators.base import TaskRun, triggered_by
 from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
@@ -438,10 +438,10 @@ class _Instance:
 
 
 def test_retries_share_a_job_id_and_cleared_or_mapped_tasks_do_not() -> None:
-    ids = [job_id({"ti": _Instance(index, tries)}) for index, tries in ((-1, 1), (-1, 2), (0, 1), (1, 1))]  # type: ignore[typeddict-item]
+    ids = [TaskRun.of({"ti": _Instance(index, tries)}).job_id for index, tries in ((-1, 1), (-1, 2), (0, 1), (1, 1))]  # type: ignore[typeddict-item]
     assert len(set(ids)) == 4
-    assert ids[0] == job_id({"ti": _Instance(-1, 1)})  # type: ignore[typeddict-item]
+    assert ids[0] == TaskRun.of({"ti": _Instance(-1, 1)}).job_id  # type: ignore[typeddict-item]
     assert ids[0] == "dag.task/run/1"
     runs = [SimpleNamespace(clear_number=number) for number in (0, 1)]  # of a task that is cleared while it runs only this grows
-    both = [job_id({"ti": _Instance(-1, 1), "dag_run": run}) for run in runs]  # type: ignore[typeddict-item]
+    both = [TaskRun.of({"ti": _Instance(-1, 1), "dag_run": run}).job_id for run in runs]  # type: ignore[typeddict-item]
     assert both == ["dag.task/run/1", "dag.task/run/1.1"]

@@ -9,8 +9,8 @@ from support.workbench import DATA, Script
 
 from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Train
 from mlsql_runtime.result import PreflightResult, TrainResult
-from mlsql_runtime.submission.client_mode import Job
-from mlsql_runtime.submission.spark_submit import SparkSubmit
+from mlsql_runtime.submission.client_mode import ClientJob
+from mlsql_runtime.submission.spark_submit import submit_to
 
 TRAIN = """
 import sys, mlsql, mlsql_model
@@ -37,8 +37,8 @@ def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Scrip
         Train(table="data", model_path=model, script_path=script(TRAIN), python=python),
         Predict(table="data", model_path=model, script_path=script(PREDICT, "batch.py"), result="p", python=python),
     )
-    job = Job(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
-    found, trained = job.run(SparkSubmit("local[1]", lambda level, line: print(line))).steps
+    job = ClientJob(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
+    found, trained = job.run(lambda submission: submit_to("local[1]", submission, print)).steps
     assert isinstance(found, PreflightResult)
     assert found.problems == ()
     assert str(found.hosts[0].interpreter).endswith("/env/bin/python")

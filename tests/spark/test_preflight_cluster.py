@@ -16,8 +16,8 @@ from support.workbench import DATA, Script
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed
 from mlsql_runtime.plan import Plan, Preflight, PythonEnv, Register, Secrets, Statement, Train
 from mlsql_runtime.result import PreflightResult, RunResult, TrainResult
-from mlsql_runtime.submission.client_mode import Job
-from mlsql_runtime.submission.spark_submit import SparkSubmit
+from mlsql_runtime.submission.client_mode import ClientJob
+from mlsql_runtime.submission.spark_submit import submit_to
 
 GOOD, BAD = "127.0.0.1", "127.0.0.2"
 TRAIN = "import only_here, mlsql, mlsql_model\nfor X, y in mlsql.read_batches(): pass\nmlsql_model.sk_save_model(1)"
@@ -83,8 +83,8 @@ def run(master: str, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     def run_statements(*statements: Statement, conf: Mapping[str, str] = NO_CONF) -> RunResult:
         plan = Plan(job_id="preflight", statements=statements)
-        job = Job(plan, Secrets(), master, {"spark.executor.memory": "600m", **conf})
-        return job.run(SparkSubmit(master, lambda level, line: print(line)))
+        job = ClientJob(plan, Secrets(), master, {"spark.executor.memory": "600m", **conf})
+        return job.run(lambda submission: submit_to(master, submission, print))
 
     return run_statements
 

@@ -8,6 +8,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed
 from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import open_staging
-from mlsql_runtime.submission.client_mode import Job, Submission
+from mlsql_runtime.submission.client_mode import ClientJob
+from mlsql_runtime.submission.processes import marked, new_mark
+from mlsql_runtime.submission.spark_submit import SparkSubmitFailed, Submission, build_environment, run_spark_submit, submit_to
 
 PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
 
@@ -25,22 +28,18 @@ class Looks:
     """Instead of running spark-submit, looks at what it would be given."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.error = error or RuntimeError("it did not start")
+        self.error = error or SparkSubmitFailed("it did not start")
         self.submission: Submission | None = None
         self.modes: dict[str, int] = {}
         self.texts: dict[str, str] = {}
-        self.is_closed = False
 
-    def submit(self, submission: Submission) -> None:
+    def __call__(self, submission: Submission) -> None:
         self.submission = submission
         for name, value in zip(submission.arguments[::2], submission.arguments[1::2], strict=True):
             if os.path.isfile(value):
                 self.modes[name] = stat.S_IMODE(os.stat(value).st_mode)
                 self.texts[name] = Path(value).read_text()
         raise self.error
-
-    def close(self) -> None:
-        self.is_closed = True
 
 
 SECRET = {
@@ -55,12 +54,11 @@ SECRET = {
 def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_DB", "postgres://me:hush-6@h/d")
     looks = Looks()
-    job = Job(
+    job = ClientJob(
         PLAN, Secrets(kafka={"kafka": {"sasl_plain_password": "hush-7"}}), "local[1]", {**SECRET, "spark.ui.enabled": "false"}
     )
     with pytest.raises(JobFailed, match=r"ended without a result \(it did not start\)"):
         job.run(looks)
-    assert looks.is_closed
     assert looks.modes == {"--plan": 0o600, "--secrets": 0o600}
     assert json.loads(looks.texts["--secrets"]) == {"spark": SECRET, "kafka": {"kafka": {"sasl_plain_password": "hush-7"}}}
     submission = looks.submission
@@ -74,8 +72,7 @@ def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.Monkey
 def test_what_keeps_it_from_starting_is_told_as_it_is() -> None:
     looks = Looks(InputError("there is no spark-submit"))
     with pytest.raises(InputError, match=r"^there is no spark-submit$"):
-        Job(PLAN, Secrets(), "local[1]", {}).run(looks)
-    assert looks.is_closed
+        ClientJob(PLAN, Secrets(), "local[1]", {}).run(looks)
 
 
 @pytest.mark.parametrize(
@@ -90,13 +87,13 @@ def test_what_keeps_it_from_starting_is_told_as_it_is() -> None:
 def test_properties_that_would_be_passed_over(name: str, value: str, message: str) -> None:
     looks = Looks()
     with pytest.raises(InputError, match=message):
-        Job(PLAN, Secrets(), "local[1]", {name: value}).run(looks)
+        ClientJob(PLAN, Secrets(), "local[1]", {name: value}).run(looks)
     assert looks.submission is None
 
 
 def test_a_cancelled_job_does_not_start() -> None:
     looks = Looks()
-    job = Job(PLAN, Secrets(), "local[1]", {})
+    job = ClientJob(PLAN, Secrets(), "local[1]", {})
     assert job.cancel() == 0
     with pytest.raises(JobFailed, match="cancelled before Spark started"):
         job.run(looks)
@@ -109,14 +106,11 @@ class Interrupted:
     def __init__(self, root: Location, meanwhile: Callable[[], object] = lambda: None) -> None:
         self._root, self._meanwhile = root, meanwhile
 
-    def submit(self, submission: Submission) -> None:
+    def __call__(self, submission: Submission) -> None:
         with contextlib.suppress(JobFailed), open_staging(self._root, submission.name, "training", Attempt(is_last=False)):
             raise JobFailed("the cluster is gone")
         self._meanwhile()
-        raise RuntimeError("it was killed")
-
-    def close(self) -> None:
-        pass
+        raise SparkSubmitFailed("it was killed")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +124,7 @@ def test_what_was_staged_stays_only_for_an_attempt_that_comes(
     root = Location.of(str(tmp_path / "m"))
     train = Train(table="t", model_path=root.uri, script_path=str(script))
     plan = Plan(job_id="job", statements=(*PLAN.statements, train), attempt=Attempt(is_last=is_last))
-    job = Job(plan, Secrets(), "local[1]", {})
+    job = ClientJob(plan, Secrets(), "local[1]", {})
     with pytest.raises(JobFailed):
         job.run(Interrupted(root, job.cancel if is_cancelled else lambda: None))
     assert bool(root.list_files()) is stays
@@ -148,7 +142,7 @@ def test_archives_of_scripts_are_brought_with_those_of_the_job(tmp_path: Path) -
     plan = Plan(job_id="job", statements=(*PLAN.statements, train, Preflight(python=python)))
     looks = Looks()
     with pytest.raises(JobFailed):
-        Job(plan, Secrets(), "local[1]", {"spark.archives": "s3a://b/words.zip"}).run(looks)
+        ClientJob(plan, Secrets(), "local[1]", {"spark.archives": "s3a://b/words.zip"}).run(looks)
     assert looks.submission is not None
     assert looks.submission.conf["spark.archives"] == f"s3a://b/words.zip,{archive}#env"
 
@@ -163,7 +157,7 @@ def test_an_archive_that_is_none_is_refused_before_spark_starts(tmp_path: Path, 
         train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"), python=python)
         looks = Looks()
         with pytest.raises(InputError, match=name):
-            Job(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+            ClientJob(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
         assert looks.submission is None
 
 
@@ -172,5 +166,29 @@ def test_packages_are_looked_for_before_spark_starts(tmp_path: Path) -> None:
     train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"))
     looks = Looks()
     with pytest.raises(PreflightFailed, match=r"lacks no_such_module_4711, which train\.py imports"):
-        Job(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+        ClientJob(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
     assert looks.submission is None
+
+
+def test_a_spark_submit_that_fails_says_its_last_line_and_leaves_no_process() -> None:
+    mark, lines = new_mark("test"), list[str]()
+    shell = "sleep 600 > /dev/null 2>&1 & echo '26/11/22 10:48:44 INFO Main: begins'; echo ' no such queue '; exit 3"
+    with pytest.raises(SparkSubmitFailed, match=r"^spark-submit ended with exit code 3: no such queue$"):
+        run_spark_submit(["sh", "-c", shell], build_environment(mark), lines.append)
+    assert lines == ["26/11/22 10:48:44 INFO Main: begins", " no such queue "]
+    assert marked(mark) == []
+
+
+def test_a_reader_that_fails_ends_spark_submit() -> None:
+    mark = new_mark("test")
+    with pytest.raises(ZeroDivisionError):
+        run_spark_submit(["sh", "-c", "echo one; sleep 600"], build_environment(mark), lambda line: print(line, 1 / 0))
+    assert marked(mark) == []
+
+
+def test_there_is_no_spark_submit(tmp_path: Path) -> None:
+    job = ClientJob(PLAN, Secrets(), "local[1]", {})
+    with pytest.raises(InputError, match="there is no spark-submit; install pyspark, or set SPARK_HOME"):
+        job.run(
+            lambda submission: submit_to("local[1]", replace(submission, env={**submission.env, "PATH": str(tmp_path)}), print)
+        )

@@ -10,8 +10,7 @@ import pytest
 
 from mlsql_runtime.plan import Plan, Preflight, Secrets, Train, load_plan
 from mlsql_runtime.script.bundle import read_bundle
-from mlsql_runtime.storage.location import Location
-from mlsql_runtime.submission.cluster_mode import write_run
+from mlsql_runtime.submission.cluster_mode import RunFolder
 
 FILES = {
     "MLproject": "entry_points: {train: {command: python src/learn.py}}",
@@ -29,9 +28,9 @@ def test_a_project_arrives_as_it_is(tmp_path: Path, kind: str) -> None:
             archive.writestr(name, text)
     path = {"folder": "project", "zip": "project.zip", "script": "project/src/learn.py"}[kind]
     train = Train(table="t", model_path="s3://models/m", script_path=str(tmp_path / path))
-    run = Location.of(str(tmp_path / "job/run"))
-    write_run(Plan(job_id="j", statements=(train, Preflight(script_path=train.script_path))), Secrets(), {}, run)
-    carried = load_plan((run / "plan.json").read()).statements
+    run = RunFolder.at(str(tmp_path / "job/run"))
+    run.write(Plan(job_id="j", statements=(train, Preflight(script_path=train.script_path))), Secrets(), {})
+    carried = load_plan((run.location / "plan.json").read()).statements
     for each in carried:
         assert isinstance(each, (Train, Preflight))
         assert each.script_path is not None
