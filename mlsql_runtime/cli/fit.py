@@ -14,6 +14,7 @@ from mlsql_runtime.cli.process import FAILED, OK, handle_signals
 from mlsql_runtime.errors import InputError
 
 if TYPE_CHECKING:
+    from mlsql_runtime.events import ScriptEvent
     from mlsql_runtime.local.request import FitReport, FitRequest
 
 _HELP = """\b
@@ -59,8 +60,8 @@ def fit(as_json: bool, **given: Any) -> int:
     def log(text: str) -> None:
         click.echo(f"[mlsql] {text}", err=as_json)
 
-    def show(line: str) -> None:
-        click.echo(f"[fit 0] {line}", err=as_json)
+    def show(event: ScriptEvent) -> None:
+        click.echo(f"[fit 0] {event.text}", err=as_json)
 
     request = _request(**given)
     with handle_signals():

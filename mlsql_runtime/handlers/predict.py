@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
-from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
+from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
+from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.library_versions import tell_other_versions
@@ -147,7 +148,7 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
     )
     live = EventClient(task.live, f"predict {partition}")
     try:
-        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.log, task.task_cpus)
+        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.send, task.task_cpus)
     finally:
         live.close()
     if outcome.problem:

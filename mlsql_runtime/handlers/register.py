@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, ScriptFailed
-from mlsql_runtime.events import log
+from mlsql_runtime.events import emit, log
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.table_facts import quote_column
 from mlsql_runtime.handlers.compare_predictions import first_difference
@@ -180,7 +180,7 @@ def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
             function_file=str(target),
         )
         outcome = run_script(
-            bundle, script_input, folder, folder / "log", PythonEnv(), lambda line: log(line, f"register {statement.function}")
+            bundle, script_input, folder, folder / "log", PythonEnv(), lambda event: emit(event, f"register {statement.function}")
         )
         if outcome.problem:
             raise ScriptFailed(f"the predict script {statement.script_path} failed: {outcome.problem}", tail=list(outcome.tail))

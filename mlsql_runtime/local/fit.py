@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlsql_runtime.errors import DataError, InputError, PreflightFailed
+from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.feed.files.export import PARQUET, written_as
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.local.data_source import DataSource, check_options, check_there, find_files
@@ -39,10 +40,10 @@ class _Brought:
         return self.validate.rows if self.validate else 0
 
 
-def fit(request: FitRequest, log: Log, on_line: Log) -> FitReport:
+def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) -> FitReport:
     """Do it. A script's failure is an answer. An exception, KeyboardInterrupt too, ends the script, its children and the folders.
 
-    :param log: takes our own lines; ``on_line`` those of the script, as they come.
+    :param log: called with our own lines; ``on_event`` with the events of the script, as they come.
     :raises InputError: for what is wrong with script, interpreter or data, the quickest to find first.
     """
     begun = time.monotonic()
@@ -57,7 +58,7 @@ def fit(request: FitRequest, log: Log, on_line: Log) -> FitReport:
         held_out = f", {brought.validate_rows} to validate with" if brought.validate else ""
         log(f"{brought.table.rows} rows as {brought.table.format} files{held_out} ({data_seconds:.1f} s)")
         group = Group(alg_index=0, fit_params=statement.fit_params[0], python=statement.python)
-        end = run_group(group, bundle, folder, brought.table, brought.validate, on_line)
+        end = run_group(group, bundle, folder, brought.table, brought.validate, on_event)
         report = _report(request, brought, end, folder)
         if end.record.status == "success" and request.model_dir is not None:
             request.model_dir.upload(folder / MODEL)

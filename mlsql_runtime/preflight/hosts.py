@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.events import EventAddress, EventClient, EventServer, log
+from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
+from mlsql_runtime.events import log
 from mlsql_runtime.plan import Plan, PythonEnv
 from mlsql_runtime.preflight.executors import Executor, run_on_every_executor, this_executor
 from mlsql_runtime.preflight.host import HostNeeds, check_host

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from mlsql_runtime import HELPERS, codec
+from mlsql_runtime.events import LogLine, ScriptEvent
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.child_process import PACKAGE, run_supervised
@@ -84,14 +85,14 @@ def run_script(
     folder: Path,
     log_file: Path,
     python: PythonEnv,
-    on_line: Callable[[str], None],
+    on_event: Callable[[ScriptEvent], None],
     task_cpus: int = 1,
 ) -> Outcome:
     """Run the script to its end, its timeout, or the end of this process.
 
     :param folder: a folder of its own; the bundle's files go to ``work`` in it, the script's working directory.
     :param log_file: where the whole output goes, capped.
-    :param on_line: called with every line as it comes, ready to be shown; a library's notices at its start are left out.
+    :param on_event: called with the event of every line as it comes; a library's notices at its start are left out.
     """
     workdir = folder / "work"
     entry = bundle.write_to(workdir)
@@ -101,7 +102,7 @@ def run_script(
     input_file.write_text(codec.dumps(replace(script_input, packages_file=str(packages_file))), encoding="utf-8")
     answers = ScriptAnswers()
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with provided_interpreter(python, on_line) as interpreter:
+    with provided_interpreter(python, lambda line: on_event(LogLine(line))) as interpreter:
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
         command += bundle.command_line(script_input.params.get("fitParam", {}))
         env = _environment(python, folder, input_file, task_cpus)
@@ -109,9 +110,9 @@ def run_script(
             for line in _lines(output):
                 log.write(line)
                 if not is_startup_notice(line):
-                    shown = answers.read(line)
-                    tail.append(shown)
-                    on_line(shown)
+                    event = answers.read(line)
+                    tail.append(event.text)
+                    on_event(event)
     return replace(_outcome(status_file, python, answers, _capped(tail)), packages=read_package_report(packages_file))
 
 

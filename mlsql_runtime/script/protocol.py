@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mlsql_runtime import codec
+from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.store.manifest import Contract
@@ -73,15 +74,15 @@ class ScriptAnswers:
     score_lines: int = 0
     warning: str | None = None
 
-    def read(self, line: str) -> str:
-        """Take in one line; returns it as a person should see it."""
+    def read(self, line: str) -> ScriptEvent:
+        """Take in one line, and return the event that it stands for."""
         if match := _SCORE.match(line):
             self._read_score(match[1])
         elif line.startswith(REPORT_MARK):
             return self._read_report(line)
         elif line.startswith(PROGRESS_MARK):
-            return _show_progress(line)
-        return line
+            return _read_progress(line)
+        return LogLine(line)
 
     def _read_score(self, text: str) -> None:
         self.score_lines += 1
@@ -92,21 +93,24 @@ class ScriptAnswers:
         self.score = score if math.isfinite(score) else None
         self.warning = None if self.score is not None else f"the score printed last is {text}, which counts as no score"
 
-    def _read_report(self, line: str) -> str:
+    def _read_report(self, line: str) -> LogLine | Metrics:
         try:
             document = json.loads(line[len(REPORT_MARK) :])
             metrics = {str(key): float(value) for key, value in document["metrics"].items()}
+            step = None if document.get("step") is None else int(document["step"])
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            return line
-        self.metrics = {**(self.metrics or {}), **{k: v if math.isfinite(v) else None for k, v in metrics.items()}}
-        shown = ", ".join(f"{key}={value:g}" for key, value in metrics.items())
-        return f"step {document['step']}: {shown}" if document.get("step") is not None else shown
+            return LogLine(line)
+        values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        self.metrics = {**(self.metrics or {}), **values}
+        shown = ", ".join(f"{name}={value:g}" for name, value in metrics.items())
+        return Metrics(step=step, values=values, text=shown if step is None else f"step {step}: {shown}")
 
 
-def _show_progress(line: str) -> str:
+def _read_progress(line: str) -> LogLine | Progress:
     try:
         document = json.loads(line[len(PROGRESS_MARK) :])
-        done, total = float(document["done"]), float(document["total"])
-        return f"progress: {done:g} of {total:g} ({done / total:.0%})"
+        progress = Progress(float(document["done"]), float(document["total"]))
+        is_finite = math.isfinite(progress.done / progress.total) and math.isfinite(progress.total)
+        return progress if is_finite else LogLine(progress.text)
     except (ValueError, KeyError, TypeError, ArithmeticError):
-        return line
+        return LogLine(line)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.plan import RESOURCE, Train, get_builtin_name
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -60,12 +61,12 @@ def _problems(check: _Check) -> list[str]:
         role="train",
         params={"fitParam": asked, "kafkaParam": {}, "internalSystemParam": {}, "systemParam": check.system_params},
     )
-    said: list[str] = []
+    events: list[ScriptEvent] = []
     with tempfile.TemporaryDirectory(prefix="mlsql-check-", dir=scratch_dir()) as name:
         folder = Path(name)
-        outcome = run_script(check.bundle, script_input, folder, folder / "log", check.statement.python, said.append)
+        outcome = run_script(check.bundle, script_input, folder, folder / "log", check.statement.python, events.append)
     if outcome.problem is None:
         return []
-    return [line for line in said if line.startswith(_ABOUT_A_GROUP)] or [
+    return [event.text for event in events if event.text.startswith(_ABOUT_A_GROUP)] or [
         f"the built-in algorithm {get_builtin_name(check.statement.script_path)} cannot be used: {outcome.problem}"
     ]

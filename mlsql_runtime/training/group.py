@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.events import EventAddress, EventClient
+from mlsql_runtime.event_channel import EventAddress, EventClient
+from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.feed.files.export import ExportedTable
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
@@ -75,11 +76,11 @@ def run_group(
     folder: Path,
     data: ScriptTable,
     validate: TableFiles | None,
-    on_line: Callable[[str], None],
+    on_event: Callable[[ScriptEvent], None],
 ) -> GroupResult:
     """Run the group's script in ``folder``, which keeps its ``model`` and ``log``. A failure of the script is a result.
 
-    :param on_line: called with every line of the script as it comes.
+    :param on_event: called with the event of every line of the script as it comes.
     :raises InputError: when a resource does not exist.
     """
     internal = {
@@ -102,7 +103,7 @@ def run_group(
         validate=validate,
     )
     started = datetime.now(timezone.utc)
-    outcome = run_script(bundle, script_input, folder, folder / LOG, group.python, on_line, group.task_cpus)
+    outcome = run_script(bundle, script_input, folder, folder / LOG, group.python, on_event, group.task_cpus)
     ended = datetime.now(timezone.utc)
     status, message = _assess(outcome, folder / MODEL)
     record = FitRecord(
@@ -132,7 +133,7 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle, attempt: int) -> Group
     try:
         data = task.data.open(folder / DATA, private, task.alg_index, task.keep_local_directory)
         validate = None if task.validate is None else task.validate.bring_to(folder / VALIDATE, task.keep_local_directory)
-        result = replace(run_group(task, bundle, folder, data, validate, events.log), output=output.uri)
+        result = replace(run_group(task, bundle, folder, data, validate, events.send), output=output.uri)
         if result.is_successful:
             (output / MODEL).upload(folder / MODEL)
             if task.sample_column is not None:

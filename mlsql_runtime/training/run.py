@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
-from mlsql_runtime.events import EventServer, log
+from mlsql_runtime.event_channel import EventServer
+from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
 from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, feed_of, needs_of_script, run_preflight
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle

@@ -274,7 +274,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             folder,
             folder / "log" / "0.log",
             python or PythonEnv(timeout=60),
-            on_line or lines.append,
+            lambda event: (on_line or lines.append)(event.text),
             task_cpus,
         )
         return Ran(outcome, lines, folder, folder / "log" / "0.log")

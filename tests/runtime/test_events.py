@@ -9,15 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlsql_runtime.event_channel import STREAM_BYTES, EventAddress, EventClient, EventServer
 from mlsql_runtime.events import (
     EVENTS_VARIABLE,
     OURS,
-    STREAM_BYTES,
     ApplicationStarted,
     Event,
-    EventAddress,
-    EventClient,
-    EventServer,
     LogLine,
     Message,
     Metrics,

@@ -105,7 +105,7 @@ folder = pathlib.Path(sys.argv[1])
 run_script(
     ScriptBundle("train.py", {"train.py": os.environ["SCRIPT"].encode()}),
     ScriptInput(protocol_version=1, role="train", params={}),
-    folder, folder / "log", PythonEnv(), lambda line: print(line, flush=True),
+    folder, folder / "log", PythonEnv(), lambda event: print(event.text, flush=True),
 )
 """
 

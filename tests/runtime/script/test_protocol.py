@@ -9,6 +9,7 @@ import pytest
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
+from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptAnswers, ScriptInput, current_input
 
@@ -39,7 +40,7 @@ TOLD = ScriptInput(
 )
 def test_a_score_line(line: str, score: float | None) -> None:
     answers = ScriptAnswers()
-    assert answers.read(line) == line
+    assert answers.read(line) == LogLine(line)
     assert (answers.score, answers.score_lines) == (score, 1)
     assert (answers.warning is None) == (score is not None)
     if answers.warning:
@@ -52,7 +53,7 @@ def test_a_score_line(line: str, score: float | None) -> None:
 )
 def test_a_line_that_is_no_score(line: str) -> None:
     answers = ScriptAnswers()
-    assert answers.read(line) == line
+    assert answers.read(line) == LogLine(line)
     assert answers == ScriptAnswers()
 
 
@@ -69,21 +70,27 @@ def test_the_last_score_counts(scores: list[str], last: float | None, warned: bo
 def test_reported_metrics_are_kept_and_shown() -> None:
     answers = ScriptAnswers()
     assert answers.metrics is None
-    assert answers.read('mlsql_report:{"step": 0, "metrics": {"loss": 0.5, "auc": NaN}}') == "step 0: loss=0.5, auc=nan"
-    assert answers.read('mlsql_report:{"step": null, "metrics": {"loss": 0.25, "size": 3}}') == "loss=0.25, size=3"
+    assert answers.read('mlsql_report:{"step": 0, "metrics": {"loss": 0.5, "auc": NaN}}') == Metrics(
+        step=0, values={"loss": 0.5, "auc": None}, text="step 0: loss=0.5, auc=nan"
+    )
+    assert answers.read('mlsql_report:{"step": null, "metrics": {"loss": 0.25, "size": 3}}') == Metrics(
+        step=None, values={"loss": 0.25, "size": 3.0}, text="loss=0.25, size=3"
+    )
     assert answers.metrics == {"loss": 0.25, "auc": None, "size": 3.0}
     assert math.isfinite(sum(value for value in answers.metrics.values() if value is not None))
 
 
 @pytest.mark.parametrize(
-    ("document", "shown"),
+    ("document", "event"),
     [
-        ({"done": 1, "total": 4}, "progress: 1 of 4 (25%)"),
-        ({"done": 0.5, "total": 1}, "progress: 0.5 of 1 (50%)"),
+        ({"done": 1, "total": 4}, Progress(1, 4)),
+        ({"done": 0.5, "total": 1}, Progress(0.5, 1)),
+        ({"done": math.inf, "total": 1}, LogLine("progress: inf of 1 (inf%)")),
+        ({"done": 1, "total": math.nan}, LogLine("progress: 1 of nan (nan%)")),
     ],
 )
-def test_progress_is_shown(document: Any, shown: str) -> None:
-    assert ScriptAnswers().read("mlsql_progress:" + json.dumps(document)) == shown
+def test_progress_is_read(document: Any, event: ScriptEvent) -> None:
+    assert ScriptAnswers().read("mlsql_progress:" + json.dumps(document)) == event
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_progress_is_shown(document: Any, shown: str) -> None:
 )
 def test_a_line_that_only_looks_like_an_answer_is_shown_as_it_is(line: str) -> None:
     answers = ScriptAnswers()
-    assert answers.read(line) == line
+    assert answers.read(line) == LogLine(line)
     assert answers == ScriptAnswers()
 
 
