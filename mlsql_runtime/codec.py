@@ -1,7 +1,7 @@
-"""Frozen dataclasses to JSON and back, strictly.
+"""Encode frozen dataclasses as JSON, and decode them strictly.
 
-Whatever crosses a process (plan, result, manifest, script task) goes through here. Reading refuses unknown fields,
-missing fields and wrong types, and names the place: ``plan.json: statements[2].fit_params[0]: expected …, got …``.
+Every document that crosses a process (plan, result, manifest, event, script task) is encoded here. Decoding refuses unknown
+fields, missing fields and wrong types, and names the place: ``plan.json: statements[2].fit_params[0]: expected …, got …``.
 
 A dataclass that has a ``tag`` class variable is written with ``{"kind": tag}`` and may be one of several in a union.
 """
@@ -25,7 +25,10 @@ TAG = "kind"
 
 
 def encode(value: Any) -> Any:
-    """The JSON value of a dataclass, mapping, tuple, list, datetime or scalar; NaN and infinities are refused."""
+    """Return the JSON value of a dataclass, mapping, tuple, list, datetime or scalar.
+
+    :raises FormatError: for NaN and infinities.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         document = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
         tag = getattr(value, "tag", None)
@@ -42,29 +45,37 @@ def encode(value: Any) -> Any:
 
 
 def decode(cls: type[T], document: Any, where: str) -> T:
-    """``cls`` from a JSON value that :func:`encode` wrote. ``where`` names the document in errors (:class:`FormatError`)."""
+    """Return an instance of ``cls`` from a JSON value that :func:`encode` returned.
+
+    :param where: the name of the document in errors.
+    :raises FormatError: when the value does not have the form of ``cls``.
+    """
     decoded: T = _decode(cls, document, where)
     return decoded
 
 
 def dumps(value: Any) -> str:
-    """:func:`encode`, as text."""
+    """Encode a value as indented JSON text."""
     return json.dumps(encode(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] | None = None) -> T:
-    """:func:`decode`, from text. ``version`` is the field that holds the document's format version, and the one we read."""
+    """Decode JSON text.
+
+    :param version: the field that holds the document's format version, and the version that is read.
+    :raises FormatError: when the text is not JSON, has another version, or does not have the form of ``cls``.
+    """
     try:
         document = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
-        raise FormatError(f"{where}: this is not JSON ({error}); the file is damaged or was written by something else") from error
+        raise FormatError(f"{where}: this is not JSON ({error}); the file is damaged, or another program wrote it") from error
     if version is not None:
         field, supported = version
         found = document.get(field) if isinstance(document, dict) else None
         if found != supported or isinstance(found, bool):  # True == 1
             raise FormatError(
                 f"{where}: {field} is {found!r}, this version of mlsql_runtime reads {supported}; "
-                "install the same version of airflow-provider-mlsql where it is written and where it is read",
+                "install the same version of airflow-provider-mlsql for the writer and the reader",
                 found=found,
                 supported=supported,
             )
@@ -72,7 +83,7 @@ def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] 
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number that JSON knows")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 @functools.cache

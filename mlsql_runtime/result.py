@@ -1,4 +1,4 @@
-"""What a job answers: one small JSON document, the source of every XCom."""
+"""The result of a job: one small JSON document, from which every XCom is made."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Best:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSummary:
-    """One fit group, in short. ``score`` is None when the script printed none, or NaN."""
+    """One fit group in the XCom. ``score`` is None if the script printed none, or one that is not finite."""
 
     alg_index: int
     status: FitStatus
@@ -47,7 +47,7 @@ class TrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterResult:
-    """What a register statement did. ``function_version`` is None when it refused, and ``reason`` says why."""
+    """The outcome of a register statement. If it did not register, ``function_version`` is None and ``reason`` says why."""
 
     tag: ClassVar[str] = "register"
     function: str
@@ -62,7 +62,7 @@ class RegisterResult:
 
 @dataclass(frozen=True, kw_only=True)
 class SaveResult:
-    """What a save statement wrote; ``rows`` is None when the writer did not run (mode ``ignore``)."""
+    """The output of a save statement; ``rows`` is None if nothing was written (mode ``ignore``)."""
 
     tag: ClassVar[str] = "save"
     format: str
@@ -94,7 +94,7 @@ class SelectResult:
 
 @dataclass(frozen=True, kw_only=True)
 class ShowResult:
-    """The first rows of a table, as JSON values in the order of ``columns``; ``more`` when there are others."""
+    """The first rows of a table, as JSON values in the order of ``columns``; ``more`` tells whether the table has others."""
 
     tag: ClassVar[str] = "show"
     table: str
@@ -105,7 +105,7 @@ class ShowResult:
 
 @dataclass(frozen=True, kw_only=True)
 class HostProblem:
-    """Why a host cannot run a script, in a sentence that names the host and says how to mend it."""
+    """A reason why a host cannot run a script. ``message`` names the host and says how to repair it."""
 
     kind: Literal["interpreter", "version", "packages", "environment", "scratch", "storage"]
     message: str
@@ -113,8 +113,9 @@ class HostProblem:
 
 @dataclass(frozen=True, kw_only=True)
 class HostReport:
-    """What an executor has on its host. ``interpreter`` is the script's, None for none, and ``versions`` those of Python
-    and packages in it; ``free`` bytes are left where scripts have their folders.
+    """The state of an executor's host. ``interpreter`` is the path of the script's interpreter, None if there is none, and
+    ``versions`` are those of Python and packages in it. ``free`` is the number of bytes that are free in ``scratch``, the folder
+    for the scripts' folders.
     """
 
     host: str
@@ -128,7 +129,7 @@ class HostReport:
 
 @dataclass(frozen=True, kw_only=True)
 class PreflightResult:
-    """All executors that were looked at, and the hosts of those that did not answer."""
+    """The reports of the executors, and the hosts of executors that did not respond."""
 
     tag: ClassVar[str] = "preflight"
     hosts: tuple[HostReport, ...]
@@ -136,7 +137,7 @@ class PreflightResult:
 
     @property
     def problems(self) -> tuple[HostProblem, ...]:
-        """Each once, whatever number of executors have it."""
+        """Every problem once, however many executors have it."""
         return tuple(dict.fromkeys(problem for host in self.hosts for problem in host.problems))
 
     def raise_for_problems(self) -> None:
@@ -146,11 +147,11 @@ class PreflightResult:
         """
         if not self.problems:
             return
-        told = [problem.message for problem in self.problems]
+        messages = [problem.message for problem in self.problems]
         hosts = sorted({report.host for report in self.hosts})
         bad = sorted({report.host for report in self.hosts if report.problems})
         head = f"{len(bad)} of {len(hosts)} host{'s' if len(hosts) > 1 else ''} cannot run the script:"
-        message = told[0] if len(told) == 1 else "\n".join([head, *told])
+        message = messages[0] if len(messages) == 1 else "\n".join([head, *messages])
         raise PreflightFailed(message, problems=codec.encode(self.problems), hosts=bad)
 
 
@@ -159,7 +160,7 @@ StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResu
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """The outcome of a plan: the results of its statements in order, and the error that ended it, if one did."""
+    """The outcome of a plan: the results of its statements in order, and the error that ended it, as JSON (None: no error)."""
 
     job_id: str
     steps: tuple[StepResult, ...]
@@ -182,25 +183,28 @@ class RunResult:
 
 
 def load_result(text: str | bytes, where: str = "result.json") -> RunResult:
-    """The result in JSON text; FormatError when it is not one."""
+    """Return the result that a JSON text holds.
+
+    :raises FormatError: when the text is not a result of this version.
+    """
     return codec.loads(RunResult, text, where, version=("result_version", RESULT_VERSION))
 
 
-def as_xcom(step: StepResult | FunctionUse) -> dict[str, Any]:
-    """The fields as plain JSON values, without the tag."""
+def to_xcom(step: StepResult | FunctionUse) -> dict[str, Any]:
+    """Return the fields as plain JSON values, without the tag."""
     document: dict[str, Any] = codec.encode(step)
     document.pop(codec.TAG, None)
     return document
 
 
-def script_xcom(result: RunResult) -> dict[str, Any]:
-    """What a script did, as plain JSON values: the results of its statements by kind, and the table it shows, or None.
+def script_to_xcom(result: RunResult) -> dict[str, Any]:
+    """Return the results of a script as plain JSON values, by kind, with the table that the script shows.
 
-    ``{"train": […], "register": […], "save": […], "table": {"table", "columns", "rows", "more"} | None}``
+    :return: ``{"train": […], "register": […], "save": […], "table": {"table", "columns", "rows", "more"} | None}``
     """
     kinds = {"train": TrainResult, "register": RegisterResult, "save": SaveResult}
     done: dict[str, Any] = {
-        name: [as_xcom(step) for step in result.steps if isinstance(step, kind)] for name, kind in kinds.items()
+        name: [to_xcom(step) for step in result.steps if isinstance(step, kind)] for name, kind in kinds.items()
     }
-    shown = [as_xcom(step) for step in result.steps if isinstance(step, ShowResult)]
+    shown = [to_xcom(step) for step in result.steps if isinstance(step, ShowResult)]
     return {**done, "table": shown[-1] if shown else None}

@@ -1,4 +1,4 @@
-"""Tell how far Spark is while a long step runs."""
+"""Report the progress of Spark's stages while a long step runs."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ SECONDS = 15.0
 
 @contextlib.contextmanager
 def report_progress(spark: SparkSession, what: str, seconds: float = SECONDS) -> Iterator[None]:
-    """Every ``seconds`` a line such as ``train: 3 of 12 tasks done``, for the stages that run then."""
-    over = threading.Event()
-    thread = threading.Thread(target=_tell, args=(spark, what, seconds, over), name="mlsql-progress", daemon=True)
+    """Every ``seconds``, log a line such as ``train: 3 of 12 tasks done`` for each stage that runs at that time."""
+    is_over = threading.Event()
+    thread = threading.Thread(target=_log_stages, args=(spark, what, seconds, is_over), name="mlsql-progress", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        is_over.set()
         thread.join()
 
 
-def _tell(spark: SparkSession, what: str, seconds: float, over: threading.Event) -> None:
+def _log_stages(spark: SparkSession, what: str, seconds: float, is_over: threading.Event) -> None:
     tracker = spark.sparkContext.statusTracker()
-    with contextlib.suppress(Exception):  # a session that is being stopped has nothing to tell
-        while not over.wait(seconds):
+    with contextlib.suppress(Exception):  # the session is being stopped
+        while not is_over.wait(seconds):
             for stage in tracker.getActiveStageIds():
                 info = tracker.getStageInfo(stage)
                 if info is not None:

@@ -20,7 +20,7 @@ from airflow_provider_mlsql.arguments import (
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Predict, PythonEnv, Save, Select, Statement
-from mlsql_runtime.result import SaveResult, SelectResult, as_xcom
+from mlsql_runtime.result import SaveResult, SelectResult, to_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -126,7 +126,7 @@ class MLSQLPredictOperator(MLSQLOperator):
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         steps = result.steps
         saved = next(step for step in steps if isinstance(step, SaveResult))
-        used = [as_xcom(use) for step in steps if isinstance(step, SelectResult) for use in step.functions]
+        used = [to_xcom(use) for step in steps if isinstance(step, SelectResult) for use in step.functions]
         return {"rows": saved.rows, "output": saved.output, "functions": {use.pop("name"): use for use in used}}
 
     def statements(self) -> tuple[Statement, ...]:

@@ -21,7 +21,7 @@ from airflow_provider_mlsql.arguments import (
 from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, Refused
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Register, Statement
-from mlsql_runtime.result import as_xcom
+from mlsql_runtime.result import to_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -113,7 +113,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         return super().execute(context)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
-        done = as_xcom(result.steps[-1])
+        done = to_xcom(result.steps[-1])
         if not done["registered"] and self.on_refused != "succeed":
             self._end_refused(context, done, self.on_refused)
         self.tell_assets(context, asset_facts(done, REGISTERED))

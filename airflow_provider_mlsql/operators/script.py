@@ -14,7 +14,7 @@ from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import MAX_SHOWN, Secrets, Statement
-from mlsql_runtime.result import script_xcom
+from mlsql_runtime.result import script_to_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -92,7 +92,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         return error if self._read is None else self._read.locate(error)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
-        done = script_xcom(result)
+        done = script_to_xcom(result)
         facts = {
             "train": [asset_facts(trained, TRAINED) for trained in done["train"]],
             "register": [asset_facts(registered, REGISTERED) for registered in done["register"]],

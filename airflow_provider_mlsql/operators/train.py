@@ -25,7 +25,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import SECRETS, kafka_feed, split_options
 from mlsql_runtime.kafka.settings import is_private
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, PythonEnv, Secrets, Select, Statement, Train
-from mlsql_runtime.result import as_xcom
+from mlsql_runtime.result import to_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -183,7 +183,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.keep_local_directory = keep_local_directory
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
-        trained = as_xcom(result.steps[-1])
+        trained = to_xcom(result.steps[-1])
         self.tell_assets(context, asset_facts(trained, TRAINED))
         return trained
 

@@ -14,7 +14,7 @@ from airflow_provider_mlsql.triggers.conditions import parse_conditions, parse_i
 from airflow_provider_mlsql.triggers.polling import Poller, polling
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.result import as_xcom
+from mlsql_runtime.result import to_xcom
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.version_watch import Answer, Checkpoint, NewVersions, VersionWatch, failure
 
@@ -171,7 +171,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
                     while True:
                         for manifest in await self._next(poller):
                             self.log.info("Version %s of %s has landed", manifest.version, poller.uri)
-                            yield TriggerEvent(as_xcom(manifest.result(poller.uri)))  # type: ignore[no-untyped-call]
+                            yield TriggerEvent(to_xcom(manifest.result(poller.uri)))  # type: ignore[no-untyped-call]
             except MLSQLError as error:
                 self._warn(error)
                 await asyncio.sleep(self.poke_interval)

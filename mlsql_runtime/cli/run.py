@@ -63,7 +63,7 @@ def run(
           --conf spark.executor.memory=4g
     """
     from mlsql_runtime.language import compile_script
-    from mlsql_runtime.result import script_xcom
+    from mlsql_runtime.result import script_to_xcom
 
     source = read_script(script)
     file = {name: format_option(value) for name, value in read_values(conf_file, "--conf-file").items()}
@@ -75,7 +75,7 @@ def run(
     started = time.monotonic()
     result = _run(source, compiled, rows, master, properties | dict(compiled.conf))
     click.echo(f"done in {time.monotonic() - started:.0f} s", err=True)
-    document = script_xcom(result)
+    document = script_to_xcom(result)
     if as_json:
         print_json(document)
     elif document["table"] is not None:

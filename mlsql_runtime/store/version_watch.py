@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError, ScriptFailed, TrainingFailed
-from mlsql_runtime.result import as_xcom
+from mlsql_runtime.result import to_xcom
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FailureRecord, Manifest, load
@@ -179,7 +179,7 @@ class VersionWatch:
         """
         seen = self.look(condition)
         if seen.found is not None:
-            return {"status": "success", "result": as_xcom(seen.found.result(self.root.uri))}
+            return {"status": "success", "result": to_xcom(seen.found.result(self.root.uri))}
         if seen.failure is not None and (seen.low is None or seen.failure.version > seen.low.version):
             tails = {group: list(tail) for group, tail in seen.failure.tails.items()}
             return failure(TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails))

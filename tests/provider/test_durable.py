@@ -9,7 +9,7 @@ import pytest
 from support.deployment import Deployment
 from support.workbench import SAMPLE, Script, processes_with
 
-from mlsql_runtime.result import as_xcom
+from mlsql_runtime.result import to_xcom
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.versions import list_versions, read_manifest
 
@@ -105,7 +105,7 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
     assert [fit.status for fit in manifest.fits] == ["success"] * 3
     assert (root / "_model_1/logs/0.log").read().count(b"this is group 0 process ") == 1
     answer = deployment.xcom("durable", run, "train")
-    assert answer == as_xcom(manifest.result(root.uri))
+    assert answer == to_xcom(manifest.result(root.uri))
     assert (answer["version"], answer["score"], answer["rows"]) == (1, 0.2, 100)
     (task,) = deployment.tasks("durable", run)
     assert task["try_number"] == 2

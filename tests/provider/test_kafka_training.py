@@ -18,7 +18,7 @@ from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError, JobFailed, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.plan import Plan, dump_plan
-from mlsql_runtime.result import as_xcom
+from mlsql_runtime.result import to_xcom
 from mlsql_runtime.submission.processes import marked
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class _Running:
 
     def _run(self, operator: MLSQLTrainOperator) -> None:
         try:
-            self.xcom = as_xcom(self.hook.run(plan_of(operator), operator.secrets()).steps[-1])
+            self.xcom = to_xcom(self.hook.run(plan_of(operator), operator.secrets()).steps[-1])
         except BaseException as error:
             self.error = error
 

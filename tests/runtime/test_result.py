@@ -16,8 +16,8 @@ from mlsql_runtime.result import (
     SaveResult,
     SelectResult,
     TrainResult,
-    as_xcom,
     load_result,
+    to_xcom,
 )
 
 TRAINED = TrainResult(
@@ -82,18 +82,18 @@ def test_an_error_of_an_unknown_kind_becomes_job_failed() -> None:
     ],
 )
 def test_an_xcom_has_exactly_the_promised_keys(step: Any, keys: set[str]) -> None:
-    assert set(as_xcom(step)) == keys
+    assert set(to_xcom(step)) == keys
 
 
 def test_the_parts_of_a_train_xcom_have_exactly_the_promised_keys() -> None:
-    xcom = as_xcom(TRAINED)
+    xcom = to_xcom(TRAINED)
     assert set(xcom["best"]) == {"alg_index", "score"}
     assert [set(fit) for fit in xcom["fits"]] == [{"alg_index", "status", "score", "metrics", "seconds"}] * 2
 
 
 @pytest.mark.parametrize("step", [TRAINED, REGISTERED, SAVED, SELECTED, USED])
 def test_an_xcom_is_plain_json(step: Any) -> None:
-    xcom = as_xcom(step)
+    xcom = to_xcom(step)
     assert json.loads(json.dumps(xcom, allow_nan=False)) == xcom
     assert type(xcom) is dict
 

@@ -15,7 +15,7 @@ from mlsql_runtime import engine
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.language import compile_script
 from mlsql_runtime.plan import Plan, Select
-from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult, as_xcom
+from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult, to_xcom
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -84,11 +84,11 @@ def test_the_readmes_dag_does_what_it_says(spark: SparkSession, here: Path) -> N
     assert trained.score is not None
     assert trained.score >= 0.9
     tasks["wait"].min_version = trained.version
-    assert tasks["wait"].poke({}).xcom_value == as_xcom(trained)
+    assert tasks["wait"].poke({}).xcom_value == to_xcom(trained)
     (registered,) = run(register.statements())
     assert isinstance(registered, RegisterResult)
     assert registered.registered
-    predict.functions = as_xcom(registered)
+    predict.functions = to_xcom(registered)
     saved = run(predict.statements())[-1]
     assert isinstance(saved, SaveResult)
     assert saved.rows == 100

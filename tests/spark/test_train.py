@@ -13,7 +13,7 @@ from support.stores import latest_version
 from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
 
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
-from mlsql_runtime.result import RunResult, TrainResult, as_xcom
+from mlsql_runtime.result import RunResult, TrainResult, to_xcom
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.versions import list_versions, read_failure, read_manifest, verify_files
 
@@ -97,7 +97,7 @@ def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run
     assert manifest.fits[0].message is None
     assert result.best.alg_index == 0
     assert processes_with("765432.1") == []
-    json.dumps(as_xcom(result), allow_nan=False)
+    json.dumps(to_xcom(result), allow_nan=False)
 
 
 def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_path: Path, script: Script) -> None:
