@@ -5,6 +5,7 @@
     MLSQLError
     ├── InputError              the caller's input is wrong; a retry cannot help
     │   ├── FormatError         a JSON document does not have the form that its reader expects
+    │   ├── OptionError         an option has a value that it does not take
     │   ├── DataError           a table is empty, lacks a column, or holds vectors of another width
     │   ├── ScriptNotFound      no script at the path given
     │   ├── InterpreterError    a Python interpreter is missing, or lacks what a script needs
@@ -81,6 +82,20 @@ class InputError(MLSQLError):
 
 class FormatError(InputError):
     """A JSON document does not have the form that its reader expects."""
+
+
+class OptionError(InputError):
+    """An option has a value that it does not take.
+
+    :param message: by default made of the other parameters.
+    :param name: the option, as the caller calls it.
+    :param got: the value, as text to show.
+    :param expected: what the option takes.
+    """
+
+    def __init__(self, message: str | None = None, *, name: str = "", got: str = "", expected: str = "", **facts: Any) -> None:
+        super().__init__(message or f"{name} is {got}; expected {expected}", name=name, got=got, expected=expected, **facts)
+        self.name, self.got, self.expected = name, got, expected
 
 
 class DataError(InputError):

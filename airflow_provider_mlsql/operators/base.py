@@ -12,11 +12,12 @@ from airflow.providers.common.compat.sdk import conf as settings
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_mlsql.arguments import as_options, refuse_unknown
+from airflow_provider_mlsql.arguments import refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import Attempt, Plan, Secrets, Statement, is_secret, with_author
+from mlsql_runtime.plan.parsers import to_texts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -84,7 +85,7 @@ class MLSQLOperator(BaseOperator):
 
     def build_job(self) -> JobSpec:
         """Return what the task runs, from the rendered arguments."""
-        return JobSpec(statements=self.statements(), secrets=self.secrets(), conf=as_options(self.conf, "conf"))
+        return JobSpec(statements=self.statements(), secrets=self.secrets(), conf=to_texts(self.conf, "conf"))
 
     def execute(self, context: Context) -> dict[str, Any]:
         try:

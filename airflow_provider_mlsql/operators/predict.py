@@ -6,30 +6,24 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import (
-    as_archives,
-    as_bool,
-    as_float,
-    as_functions,
-    as_int,
-    as_options,
-    as_requirements,
-    as_table,
-    as_value,
-    script_path,
+    OperatorArguments,
+    parse_document,
+    parse_functions,
+    parse_optional,
+    parse_table,
+    set_arguments,
 )
 from airflow_provider_mlsql.operators.base import MLSQLOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Predict, PythonEnv, Save, Select, Statement
+from mlsql_runtime.plan.options import all_arguments, own_options, read_options
 from mlsql_runtime.result import SaveResult, SelectResult, to_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from mlsql_runtime.plan import TableRef
     from mlsql_runtime.result import RunResult
 
-_OF_FUNCTIONS_TOO = ("model_path", "model_version", "alg_index", "script_params")
-_OF_BATCH_SCRIPTS = ("python_path", "requirements", "archives", "envs", "seed", "script_timeout")
 _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
 
@@ -64,22 +58,8 @@ class MLSQLPredictOperator(MLSQLOperator):
 
     template_fields: Sequence[str] = (
         *MLSQLOperator.template_fields,
-        "data",
-        "output_table",
-        "sql",
-        "functions",
-        "model_path",
-        "python_script_path",
-        "model_version",
-        "alg_index",
-        "script_params",
-        "python_path",
-        "requirements",
-        "archives",
-        "envs",
-        "seed",
-        "script_timeout",
-        "same_rows",
+        *("data", "output_table", "sql", "functions", "model_path"),
+        *all_arguments(Predict),
     )
     template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "data": "json", "output_table": "json", "functions": "json"}
@@ -97,6 +77,8 @@ class MLSQLPredictOperator(MLSQLOperator):
         alg_index: int | str | None = None,
         script_params: Mapping[str, Any] | str | None = None,
         python_path: str | None = None,
+        python_ver: str | None = None,
+        python_param: Sequence[str] | str = (),
         requirements: str | Sequence[str] | None = None,
         archives: str | Sequence[str] | None = None,
         envs: Mapping[str, str] | str | None = None,
@@ -112,16 +94,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         self.functions = functions
         self.model_path = model_path
         self.python_script_path = python_script_path
-        self.model_version = model_version
-        self.alg_index = alg_index
-        self.script_params = script_params
-        self.python_path = python_path
-        self.requirements = requirements
-        self.archives = archives
-        self.envs = envs
-        self.seed = seed
-        self.script_timeout = script_timeout
-        self.same_rows = same_rows
+        set_arguments(self, Predict, locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         steps = result.steps
@@ -130,54 +103,38 @@ class MLSQLPredictOperator(MLSQLOperator):
         return {"rows": saved.rows, "output": saved.output, "functions": {use.pop("name"): use for use in used}}
 
     def statements(self) -> tuple[Statement, ...]:
-        data = as_table(self.data, "data")
-        made: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
-        functions = as_functions(self.functions)
+        data = parse_table(self.data, "data")
+        statements: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
+        functions = parse_functions(self.functions)
         if functions and not self.sql:
             names = ", ".join(f"{ref.name}(…)" for ref in functions)
             raise InputError(f"functions are given, but no sql that calls them; give a query over data that calls {names}")
         table = "data"
         if self.sql:
             table = "selected"
-            made.append(Select(table=table, sql=self.sql, functions=functions))
+            statements.append(Select(table=table, sql=self.sql, functions=functions))
         if self.python_script_path:
-            made.append(self._batch(table, self.python_script_path))
+            fields = read_options(Predict, OperatorArguments(self))
+            model_path = str(self.model_path or "")
+            statements.append(Predict(**fields, table=table, model_path=model_path, result="predicted"))
             table = "predicted"
         else:
             self._refuse_without_script()
-        return (*made, self._save(table))
+        return (*statements, self._save(table))
 
     def _refuse_without_script(self) -> None:
-        for name in (*_OF_FUNCTIONS_TOO, *_OF_BATCH_SCRIPTS):
-            if getattr(self, name) not in (None, ""):
-                why = FUNCTION_PYTHON_HELP if name in _OF_BATCH_SCRIPTS else "functions go with sql"
+        """Raise InputError for arguments of a batch script, and when there is nothing to predict with."""
+        of_python = {option.argument for option in own_options(PythonEnv).values()} | {"script_timeout"}
+        for name in ("model_path", *all_arguments(Predict)):
+            if name != "same_rows" and getattr(self, name) not in (None, "", ()):
+                why = FUNCTION_PYTHON_HELP if name in of_python else "functions take sql"
                 raise InputError(f"{name} is for a batch script, and there is no python_script_path; {why}", argument=name)
         if not self.sql:
             raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")
 
-    def _batch(self, table: str, path: str) -> Predict:
-        return Predict(
-            table=table,
-            model_path=str(self.model_path or ""),
-            script_path=script_path(self, path),
-            result="predicted",
-            model_version=as_int(self.model_version, "model_version"),
-            alg_index=as_int(self.alg_index, "alg_index"),
-            params=as_options(self.script_params, "script_params"),
-            python=PythonEnv(
-                path=self.python_path or None,
-                envs=as_options(self.envs, "envs"),
-                seed=as_int(self.seed, "seed"),
-                timeout=as_float(self.script_timeout, "script_timeout"),
-                requirements=as_requirements(self, self.requirements),
-                archives=as_archives(self, self.archives),
-            ),
-            same_rows=as_bool(self.same_rows, "same_rows"),
-        )
-
     def _save(self, table: str) -> Save:
-        given = as_value(self.output_table, "output")
-        output: TableRef = as_table(given, "output", _OUTPUT_KEYS)
+        given = parse_document(self.output_table, "output")
+        output = parse_table(given, "output", _OUTPUT_KEYS)
         extra = given if isinstance(given, Mapping) else {}
         partition_by = extra.get("partition_by") or ()
         return Save(
@@ -187,5 +144,5 @@ class MLSQLPredictOperator(MLSQLOperator):
             mode=extra.get("mode", "overwrite"),
             options=output.options,
             partition_by=(partition_by,) if isinstance(partition_by, str) else tuple(partition_by),
-            file_num=as_int(extra.get("file_num"), "output.file_num"),
+            file_num=parse_optional(own_options(Save)["file_num"].parser, extra.get("file_num"), "output.file_num"),
         )

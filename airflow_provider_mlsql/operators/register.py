@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import AirflowSkipException
 
-from airflow_provider_mlsql.arguments import (
-    as_bool,
-    as_choice,
-    as_float,
-    as_int,
-    as_options,
-    as_table,
-    check_script_arguments,
-    script_or_builtin,
-)
+from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, set_arguments
 from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, Refused
-from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Register, Statement
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register, Statement
+from mlsql_runtime.plan.options import all_arguments, read_options
+from mlsql_runtime.plan.parsers import choice
 from mlsql_runtime.result import to_xcom
 
 if TYPE_CHECKING:
@@ -28,8 +21,7 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.result import RunResult
 
-_OF_SCRIPTS = {"python_path", "python_ver", "python_param", "requirements", "archives", "envs"}
-_ON_REFUSED = ("succeed", "skip", "fail")
+_ON_REFUSED = choice("succeed", "skip", "fail")
 
 
 class MLSQLRegisterOperator(MLSQLOperator):
@@ -59,18 +51,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
 
     template_fields: Sequence[str] = (
         *MLSQLOperator.template_fields,
-        "model_path",
-        "function_name",
-        "python_script_path",
-        "builtin",
-        "script_params",
-        "model_version",
-        "alg_index",
-        "enable_copy_train_params_to_python",
-        "min_score",
-        "only_if_better",
-        "on_refused",
-        "sample_data",
+        *("model_path", "function_name", "on_refused"),
+        *all_arguments(Register),
     )
     template_fields_renderers = {"sample_data": "json", "script_params": "json"}
 
@@ -91,25 +73,18 @@ class MLSQLRegisterOperator(MLSQLOperator):
         sample_data: str | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        for name in _OF_SCRIPTS & kwargs.keys():
-            raise InputError(f"MLSQLRegisterOperator has no argument '{name}': {FUNCTION_PYTHON_HELP}", argument=name)
+        for name in all_arguments(PythonEnv):
+            if name in kwargs:
+                raise InputError(f"MLSQLRegisterOperator has no argument '{name}': {FUNCTION_PYTHON_HELP}", argument=name)
         super().__init__(**kwargs)
+        check_script_arguments(python_script_path, builtin)
         self.model_path = model_path
         self.function_name = function_name
-        self.python_script_path = python_script_path
-        self.builtin = builtin
-        check_script_arguments(python_script_path, builtin)
-        self.script_params = script_params
-        self.model_version = model_version
-        self.alg_index = alg_index
-        self.enable_copy_train_params_to_python = enable_copy_train_params_to_python
-        self.min_score = min_score
-        self.only_if_better = only_if_better
         self.on_refused = on_refused
-        self.sample_data = sample_data
+        set_arguments(self, Register, locals())
 
     def execute(self, context: Context) -> dict[str, Any]:
-        as_choice(self.on_refused, "on_refused", _ON_REFUSED)  # before Spark starts
+        _ON_REFUSED.parse(self.on_refused, "on_refused")  # before Spark starts
         return super().execute(context)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
@@ -129,20 +104,6 @@ class MLSQLRegisterOperator(MLSQLOperator):
         raise Refused(said, **asset_facts(result, REGISTERED))
 
     def statements(self) -> tuple[Statement, ...]:
-        made: list[Statement] = []
-        if self.sample_data:
-            table = as_table(self.sample_data, "sample_data")
-            made.append(Load(table="sample", format=table.format, path=table.path, options=table.options))
-        register = Register(
-            model_path=str(self.model_path),
-            function=self.function_name,
-            script_path=script_or_builtin(self, self.python_script_path, self.builtin),
-            model_version=as_int(self.model_version, "model_version"),
-            alg_index=as_int(self.alg_index, "alg_index"),
-            copy_train_params=as_bool(self.enable_copy_train_params_to_python, "enable_copy_train_params_to_python"),
-            min_score=as_float(self.min_score, "min_score"),
-            only_if_better=as_float(self.only_if_better, "only_if_better"),
-            sample_table="sample" if made else None,
-            params=as_options(self.script_params, "script_params"),
-        )
-        return (*made, register)
+        arguments = OperatorArguments(self)
+        fields = read_options(Register, arguments)
+        return (*arguments.loads, Register(**fields, model_path=str(self.model_path), function=self.function_name))

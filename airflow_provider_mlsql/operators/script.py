@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.log import mask_secret
 
-from airflow_provider_mlsql.arguments import as_functions, as_int, as_options, as_value
+from airflow_provider_mlsql.arguments import parse_document, parse_functions, parse_optional
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import MAX_SHOWN, Secrets, Statement
+from mlsql_runtime.plan.parsers import to_texts, whole
 from mlsql_runtime.result import script_to_xcom
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.result import RunResult
 
 _EXTENSION = ".mlsql"
+_ROWS = whole(0, MAX_SHOWN)
 
 
 class MLSQLScriptOperator(MLSQLOperator):
@@ -85,7 +87,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         for settings in compiled.secrets.kafka.values():
             for value in settings.values():
                 mask_secret(value)
-        conf = {**as_options(self.conf, "conf"), **compiled.conf}
+        conf = {**to_texts(self.conf, "conf"), **compiled.conf}
         return JobSpec(statements=self._showing(compiled), secrets=compiled.secrets, conf=conf)
 
     def locate(self, error: MLSQLError) -> MLSQLError:
@@ -107,15 +109,13 @@ class MLSQLScriptOperator(MLSQLOperator):
         return self._compiled().secrets
 
     def _showing(self, compiled: CompiledScript) -> tuple[Statement, ...]:
-        rows = as_int(self.show_rows, "show_rows") or 0
-        if not 0 <= rows <= MAX_SHOWN:
-            raise InputError(f"show_rows is {rows}; expected 0 to {MAX_SHOWN}")
+        rows = parse_optional(_ROWS, self.show_rows, "show_rows") or 0
         return compiled.with_preview(rows)
 
     def _compiled(self) -> CompiledScript:
         from mlsql_runtime.language import compile_script  # with it comes a parser that no other operator needs
 
-        variables = as_value(self.variables or {}, "variables")
+        variables = parse_document(self.variables or {}, "variables")
         if not isinstance(variables, Mapping):
             raise InputError(f"variables is {variables!r}; expected a dict of names to values")
         self._read = compile_script(
@@ -123,7 +123,7 @@ class MLSQLScriptOperator(MLSQLOperator):
             name=self._file or self.task_id,
             folder=self._folder(),
             variables=variables,
-            functions=as_functions(self.functions),
+            functions=parse_functions(self.functions),
             kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
         )
         return self._read

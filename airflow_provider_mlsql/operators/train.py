@@ -5,26 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import (
-    as_archives,
-    as_bool,
-    as_choice,
-    as_flags,
-    as_float,
-    as_groups,
-    as_int,
-    as_options,
-    as_requirements,
-    as_table,
-    check_script_arguments,
-    script_or_builtin,
-)
+from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_table, set_arguments
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import TRAINED, MLSQLOperator, asset_facts
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.kafka.feed_options import SECRETS, kafka_feed, split_options
+from mlsql_runtime.kafka.feed_options import SECRETS, make_kafka_feed
 from mlsql_runtime.kafka.settings import is_private
-from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, PythonEnv, Secrets, Select, Statement, Train
+from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, Secrets, Select, Statement, Train
+from mlsql_runtime.plan.options import all_arguments, own_options, read_options
 from mlsql_runtime.result import to_xcom
 
 if TYPE_CHECKING:
@@ -81,35 +69,8 @@ class MLSQLTrainOperator(MLSQLOperator):
 
     template_fields: Sequence[str] = (
         *MLSQLOperator.template_fields,
-        "model_path",
-        "python_script_path",
-        "builtin",
-        "data",
-        "sql",
-        "fit_params",
-        "validate_data",
-        "enable_data_local",
-        "data_local_format",
-        "data_local_file_num",
-        "data_local_options",
-        "kafka_conn_id",
-        "kafka_topic",
-        "kafka_group_id",
-        "kafka_reuse",
-        "kafka_keep",
-        "kafka_config",
-        "python_path",
-        "requirements",
-        "archives",
-        "python_param",
-        "envs",
-        "seed",
-        "fit_timeout",
-        "keep_version",
-        "keep_versions",
-        "greater_is_better",
-        "fail_on",
-        "keep_local_directory",
+        *("model_path", "data", "sql", "kafka_conn_id"),
+        *all_arguments(Train),
     )
     template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "fit_params": "json", "data": "json", "validate_data": "json"}
@@ -150,37 +111,12 @@ class MLSQLTrainOperator(MLSQLOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.model_path = model_path
-        self.python_script_path = python_script_path
-        self.builtin = builtin
         check_script_arguments(python_script_path, builtin)
+        self.model_path = model_path
         self.data = data
         self.sql = sql
-        self.fit_params = fit_params
-        self.validate_data = validate_data
-        self.enable_data_local = enable_data_local
-        self.data_local_format = data_local_format
-        self.data_local_file_num = data_local_file_num
-        self.data_local_options = data_local_options
         self.kafka_conn_id = kafka_conn_id
-        self.kafka_topic = kafka_topic
-        self.kafka_group_id = kafka_group_id
-        self.kafka_reuse = kafka_reuse
-        self.kafka_keep = kafka_keep
-        self.kafka_config = kafka_config
-        self.python_path = python_path
-        self.requirements = requirements
-        self.archives = archives
-        self.python_ver = python_ver
-        self.python_param = python_param
-        self.envs = envs
-        self.seed = seed
-        self.fit_timeout = fit_timeout
-        self.keep_version = keep_version
-        self.keep_versions = keep_versions
-        self.greater_is_better = greater_is_better
-        self.fail_on = fail_on
-        self.keep_local_directory = keep_local_directory
+        set_arguments(self, Train, locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         trained = to_xcom(result.steps[-1])
@@ -188,101 +124,42 @@ class MLSQLTrainOperator(MLSQLOperator):
         return trained
 
     def statements(self) -> tuple[Statement, ...]:
-        feed = self._files() if self._is_local() else self._kafka()
-        made: list[Statement] = []
-        table = self._table(made, feed)
-        fraction, validate_table = self._validation(made)
-        train = Train(
-            table=table,
-            model_path=str(self.model_path),
-            script_path=script_or_builtin(self, self.python_script_path, self.builtin),
-            fit_params=as_groups(self.fit_params),
-            validate_table=validate_table,
-            validate_fraction=fraction,
-            feed=feed,
-            python=PythonEnv(
-                path=self.python_path or None,
-                version=self.python_ver or None,
-                flags=as_flags(self.python_param),
-                envs=as_options(self.envs, "envs"),
-                timeout=as_float(self.fit_timeout, "fit_timeout"),
-                seed=as_int(self.seed, "seed"),
-                requirements=as_requirements(self, self.requirements),
-                archives=as_archives(self, self.archives),
-            ),
-            keep_versions=self._kept(),
-            greater_is_better=as_bool(self.greater_is_better, "greater_is_better"),
-            fail_on=as_choice(self.fail_on, "fail_on", ("all", "any")),
-            keep_local_directory=as_bool(self.keep_local_directory, "keep_local_directory"),
-        )
-        return (*made, train)
+        arguments = OperatorArguments(self)
+        fields = read_options(Train, arguments)
+        is_local = fields.pop("enable_data_local")
+        feed = self._read_files(arguments) if is_local else make_kafka_feed(*self._read_kafka(arguments), SECRETS)
+        loads = self._load_data(feed)
+        table = loads[-1].table if loads else None
+        return (*loads, *arguments.loads, Train(**fields, table=table, model_path=str(self.model_path), feed=feed))
 
     def secrets(self) -> Secrets:
-        if self._is_local():
+        arguments = OperatorArguments(self)
+        if arguments.read(own_options(Train)["enable_data_local"]):
             return Secrets()
-        return Secrets(kafka={SECRETS: self._kafka_settings().private})
+        return Secrets(kafka={SECRETS: self._read_kafka(arguments)[1].private})
 
-    def _is_local(self) -> bool:
-        """Whether files are the way; then the other ``kafka_`` arguments are without use, but this one means something else."""
-        local = as_bool(self.enable_data_local, "enable_data_local")
-        if local and as_bool(self.kafka_reuse, "kafka_reuse"):
-            raise InputError("kafka_reuse trains from a topic, but enable_data_local is True; set that to False")
-        return local
-
-    def _table(self, made: list[Statement], feed: FileFeed | KafkaFeed) -> str | None:
-        """The name of the table to train on, loaded and selected; None when a topic is trained from as it is."""
+    def _load_data(self, feed: FileFeed | KafkaFeed) -> tuple[Load | Select, ...]:
+        """Return the statements that make the table to train on; none when a topic is trained from as it is."""
         if isinstance(feed, KafkaFeed) and feed.reuse:
             if self.data or self.sql:
                 raise InputError("kafka_reuse trains from what the topic holds; leave out data and sql, or set it to False")
-            return None
+            return ()
         if not self.data:
             raise InputError("no data are given; name a table: data=\"libsvm.`/path`\" or data={'format': …, 'path': …}")
-        data = as_table(self.data, "data")
-        made.append(Load(table="data", format=data.format, path=data.path, options=data.options))
-        if not self.sql:
-            return "data"
-        made.append(Select(table="selected", sql=self.sql))
-        return "selected"
+        data = parse_table(self.data, "data")
+        load = Load(table="data", format=data.format, path=data.path, options=data.options)
+        return (load, Select(table="selected", sql=self.sql)) if self.sql else (load,)
 
-    def _files(self) -> FileFeed:
-        return FileFeed(
-            format=self.data_local_format,
-            file_num=as_int(self.data_local_file_num, "data_local_file_num"),
-            options=as_options(self.data_local_options, "data_local_options"),
-        )
+    def _read_files(self, arguments: OperatorArguments) -> FileFeed:
+        """Read the options of files; of those of Kafka only ``kafka_reuse`` contradicts them."""
+        if arguments.read(own_options(KafkaFeed)["reuse"]):
+            raise InputError("kafka_reuse trains from a topic, but enable_data_local is True; set that to False")
+        return FileFeed(**read_options(FileFeed, arguments))
 
-    def _kafka(self) -> KafkaFeed:
-        own, _ = split_options(as_options(self.kafka_config, "kafka_config"))
-        given = {
-            "topic": self.kafka_topic,
-            "group_id": self.kafka_group_id,
-            "reuse": as_bool(self.kafka_reuse, "kafka_reuse"),
-            "keep": as_bool(self.kafka_keep, "kafka_keep"),
-        }
-        return kafka_feed({**own, **given}, self._kafka_settings(), SECRETS)
-
-    def _kafka_settings(self) -> KafkaSettings:
-        _, client = split_options(as_options(self.kafka_config, "kafka_config"))
-        secret = [name for name in client if is_private(name)]
+    def _read_kafka(self, arguments: OperatorArguments) -> tuple[dict[str, Any], KafkaSettings]:
+        """Read the options of a feed through Kafka, and the settings of its client, over those of the connection."""
+        options = read_options(KafkaFeed, arguments)
+        secret = [name for name in options["settings"] if is_private(name)]
         if secret:
-            raise InputError(f"kafka_config has {', '.join(secret)}, which everybody may read there; put it into the connection")
-        return KafkaHook(self.kafka_conn_id, config=client).settings
-
-    def _kept(self) -> int | None:
-        """How many versions are kept; None for all."""
-        keep = as_int(self.keep_versions, "keep_versions")
-        if as_bool(self.keep_version, "keep_version"):
-            return keep
-        if keep not in (None, 1):
-            raise InputError(f"keep_version is False and keep_versions is {keep}; give one of them")
-        return 1
-
-    def _validation(self, made: list[Statement]) -> tuple[float | None, str | None]:
-        """A held-out fraction, or the name of a validation table that is loaded for it."""
-        given = self.validate_data
-        try:
-            return as_float(given, "validate_data"), None
-        except InputError:
-            table = as_table(given, "validate_data")
-        made.append(Load(table="validate", format=table.format, path=table.path, options=table.options))
-        return None, "validate"
+            raise InputError(f"kafka_config has {', '.join(secret)}, which everybody can read there; put it into the connection")
+        return options, KafkaHook(self.kafka_conn_id, config=options["settings"]).settings

@@ -16,9 +16,10 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_mlsql.arguments import as_bool, refuse_unknown
+from airflow_provider_mlsql.arguments import refuse_unknown
 from airflow_provider_mlsql.links import ManifestLink
 from mlsql_runtime import errors
+from mlsql_runtime.plan.parsers import BOOLEAN
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -137,7 +138,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         if answer["status"] == "timeout":
             raise self._timed_out()
         result: dict[str, Any] = answer["result"]
-        if as_bool(self.check_files, "check_files"):
+        if BOOLEAN.parse(self.check_files, "check_files"):
             self._check_files(result["version"])
         version, score, best = result["version"], result["score"], result["best"]["alg_index"]
         self.log.info("Version %s of %s is complete: score %s, best is group %s", version, result["model_path"], score, best)

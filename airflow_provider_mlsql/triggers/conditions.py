@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
-from airflow_provider_mlsql.arguments import as_bool, as_choice, as_float, as_int
+from airflow_provider_mlsql.arguments import parse_optional
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.parsers import BOOLEAN, NOT_NEGATIVE, NUMBER, choice, whole
 from mlsql_runtime.store.version_watch import VersionCondition
 
 _NOTHING = (None, "", "None")
+_ON_LOW_SCORE = choice("wait", "skip", "fail")
 
 
 def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
@@ -23,23 +24,21 @@ def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
 
     direction = given.get("greater_is_better")
     return VersionCondition(
-        min_version=as_int(given.get("min_version"), "min_version"),
+        min_version=parse_optional(whole(0), given.get("min_version"), "min_version"),
         published_after=parse_time(given.get("published_after"), "published_after"),
         job_id=text("job_id"),
         external_dag_id=text("external_dag_id"),
         run_id=text("run_id"),
-        min_score=_as_finite(given.get("min_score"), "min_score"),
+        min_score=parse_optional(NUMBER, given.get("min_score"), "min_score"),
         metric=text("metric"),
-        greater_is_better=None if direction in _NOTHING else as_bool(direction, "greater_is_better"),
-        on_low_score=as_choice(given.get("on_low_score", "wait"), "on_low_score", ("wait", "skip", "fail")),
+        greater_is_better=None if direction in _NOTHING else BOOLEAN.parse(direction, "greater_is_better"),
+        on_low_score=_ON_LOW_SCORE.parse(given.get("on_low_score", "wait"), "on_low_score"),
     )
 
 
 def parse_interval(value: Any) -> float:
     """``poke_interval`` as people give it. One that is no number would stop all who wait in the same path."""
-    seconds = _as_finite(value, "poke_interval")
-    if seconds is None or seconds < 0:
-        raise InputError(f"poke_interval is {value!r}; expected seconds, none or more")
+    seconds: float = NOT_NEGATIVE.parse(value, "poke_interval")
     return seconds
 
 
@@ -52,13 +51,6 @@ def parse_time(value: datetime | str | None, what: str) -> datetime | None:
     except ValueError:
         raise InputError(f"{what} is {value!r}; expected a time such as 2026-01-31T08:00:00+00:00") from None
     return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
-
-
-def _as_finite(value: Any, what: str) -> float | None:
-    number = as_float(value, what)
-    if number is not None and not math.isfinite(number):
-        raise InputError(f"{what} is {value!r}; expected a finite number")
-    return number
 
 
 def refuse_password(model_path: str) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.errors import OptionError, did_you_mean
 
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM")
@@ -186,10 +186,10 @@ def parse_settings(options: Mapping[str, Any], source: str) -> KafkaSettings:
             values[name] = _check_value(name, text, given, source)
         else:
             hint = did_you_mean(name, [*_TYPES, *_FILES, *_ALIASES])
-            raise InputError(f"{source}: there is no Kafka setting '{given}'{hint}", setting=given)
+            raise OptionError(f"{source}: there is no Kafka setting '{given}'{hint}", name=given)
     conflict = next(_find_conflicts(values), None)
     if conflict is not None:
-        raise InputError(f"{source} {conflict}")
+        raise OptionError(f"{source} {conflict[1]}", name=conflict[0])
     return KafkaSettings(values, tuple(ignored))
 
 
@@ -203,14 +203,14 @@ def _check_value(name: str, text: str, given: str, source: str) -> str:
     if name in ("security_protocol", "sasl_mechanism"):
         choices = PROTOCOLS if name == "security_protocol" else MECHANISMS
         if text.upper() not in choices:
-            raise InputError(f"{source}: {given} is {text!r}; expected one of {', '.join(choices)}")
+            raise OptionError(f"{source}: {given} is {text!r}; expected one of {', '.join(choices)}", name=given)
         return text.upper()
     if name == "bootstrap_servers":
         return ",".join(server.strip() for server in text.split(",") if server.strip())
     try:
         _TYPES[name](text)
     except ValueError as error:
-        raise InputError(f"{source}: {given} is {text!r}; expected {error}") from None
+        raise OptionError(f"{source}: {given} is {text!r}; expected {error}", name=given) from None
     return text
 
 
@@ -218,33 +218,39 @@ def _read_pem(path: str, given: str, source: str) -> str:
     try:
         return Path(path).expanduser().read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{source}: {given} is {path}, which is not a readable PEM file: {error}", path=path) from error
+        raise OptionError(f"{source}: {given} is {path}, which is not a readable PEM file: {error}", name=given) from error
 
 
-def _find_conflicts(values: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is wrong with the settings together, as the end of a sentence about their source."""
+def _find_conflicts(values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the settings together, as a setting and the end of a sentence about their source."""
     if "bootstrap_servers" not in values:
-        yield "names no broker; set its host, or bootstrap.servers, such as broker1:9092,broker2:9092"
+        yield "bootstrap_servers", "names no broker; set its host, or bootstrap.servers, such as broker1:9092,broker2:9092"
         return
     for server in values["bootstrap_servers"].split(","):
         host, _, port = server.rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
-            yield f"names the broker {server!r} without a port; expected host:port, such as broker1:9092"
+            yield "bootstrap_servers", f"names the broker {server!r} without a port; expected host:port, such as broker1:9092"
     request, delivery = values.get("request_timeout_ms"), values.get("delivery_timeout_ms", str(DELIVERY_MS))
     if request is not None and int(request) > int(delivery):
-        yield f"sets request_timeout_ms to {request}, delivery_timeout_ms is {delivery}; expected at least as much"
+        yield (
+            "request_timeout_ms",
+            f"sets request_timeout_ms to {request}, delivery_timeout_ms is {delivery}; expected at least as much",
+        )
     protocol = values.get("security_protocol", "PLAINTEXT")
     mechanism = values.get("sasl_mechanism")
     if not protocol.startswith("SASL"):
         for name in sorted({"sasl_mechanism", "sasl_plain_username", "sasl_plain_password"} & values.keys()):
-            yield f"sets {name}, but security_protocol is {protocol}; set it to SASL_SSL or SASL_PLAINTEXT"
+            yield name, f"sets {name}, but security_protocol is {protocol}; set it to SASL_SSL or SASL_PLAINTEXT"
     elif mechanism is None:
-        yield f"sets security_protocol to {protocol} without sasl_mechanism; set it to one of {', '.join(MECHANISMS)}"
+        yield (
+            "security_protocol",
+            f"sets security_protocol to {protocol} without sasl_mechanism; set it to one of {', '.join(MECHANISMS)}",
+        )
     elif mechanism in PASSWORD_MECHANISMS and not {"sasl_plain_username", "sasl_plain_password"} <= values.keys():
-        yield f"sets {mechanism}, which needs a user and a password; set login and password of the connection"
+        yield "sasl_mechanism", f"sets {mechanism}, which needs a user and a password; set login and password of the connection"
     if not protocol.endswith("SSL"):
         for name in values:
             if name.startswith("ssl_") and name != "ssl_check_hostname":  # forms set this one whatever the protocol
-                yield f"sets {name}, but security_protocol is {protocol}; set it to SSL or SASL_SSL"
+                yield name, f"sets {name}, but security_protocol is {protocol}; set it to SSL or SASL_SSL"
     if ("ssl_key_pem" in values) != ("ssl_cert_pem" in values) and "PRIVATE KEY" not in values.get("ssl_cert_pem", ""):
-        yield "sets a client certificate or its key alone; set both ssl_certfile and ssl_keyfile"
+        yield "ssl_cert_pem", "sets a client certificate or its key alone; set both ssl_certfile and ssl_keyfile"

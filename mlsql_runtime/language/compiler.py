@@ -224,19 +224,19 @@ def _compile(node: syntax.Node, source: SourceText, scope: Scope) -> Statement |
     """The statement of the plan, if it is one."""
     match node:
         case syntax.LoadNode():
-            return tables.load(node, scope)
+            return tables.compile_load(node, scope)
         case syntax.SaveNode():
-            return tables.save(node, source, scope)
+            return tables.compile_save(node, source, scope)
         case syntax.SelectNode():
-            return queries.select(node, source, scope)
+            return queries.compile_select(node, source, scope)
         case syntax.TrainNode():
-            return algorithm.train(node, source, scope)
+            return algorithm.compile_train(node, source, scope)
         case syntax.RegisterNode():
-            return algorithm.register(node, source, scope)
+            return algorithm.compile_register(node, source, scope)
         case syntax.PredictNode():
-            return algorithm.predict(node, source, scope)
+            return algorithm.compile_predict(node, source, scope)
         case syntax.ConnectNode():
-            tables.connect(node, scope)
+            tables.define_connection(node, scope)
         case syntax.SetVariableNode():
             tables.set_variable(node, source, scope)
     return None

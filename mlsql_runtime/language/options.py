@@ -1,190 +1,187 @@
-"""The options of one statement: each is taken once, as a typed value; what nobody takes is an error at its place."""
+"""The options of one statement: each is taken once, as a typed value; an option that nothing takes is an error at its place."""
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 from lark import Token
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, OptionError
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import CompileError, Diagnostic, shorten, suggest
 from mlsql_runtime.language.variables import Variables
+from mlsql_runtime.plan import RESOURCE
+from mlsql_runtime.plan.options import Option, all_options, iter_prefixes
+from mlsql_runtime.plan.parsers import Resolver
 
-T = TypeVar("T")
 _SHOWN = 20  # unknown options of one statement
+_GROUP = re.compile(r"(0|[1-9][0-9]{0,3})\.(.+)", re.DOTALL)
+_FIT = "fitParam."
 
 
-@dataclass(frozen=True)
-class _Given:
-    value: str
-    option: syntax.OptionNode
+class ScriptFolder(Resolver, Protocol):
+    """A resolver that knows the folder of the MLSQL script."""
+
+    def resolve_data(self, path: str) -> str:
+        """Return the path of data to read."""
 
 
 class Options:
-    """What a statement's options say. Problems are collected, so that :meth:`finish` reports all of them."""
+    """What a statement's options say. Problems are collected, so that :meth:`finish` reports all of them.
 
-    def __init__(self, options: Sequence[syntax.OptionNode], variables: Variables) -> None:
-        self._variables = variables
-        self._given: dict[str, _Given] = {}
-        self._problems: list[Diagnostic] = []
-        self.incomplete = False  # an option could not be read, so that nothing can be said to be missing
-        for option in options:
+    :param fallback: where problems stand that are about an option that is not given.
+    """
+
+    def __init__(
+        self, options: Sequence[syntax.OptionNode], variables: Variables, folder: ScriptFolder, fallback: Token | None = None
+    ) -> None:
+        self._variables, self._folder = variables, folder
+        self._nodes: dict[str, syntax.OptionNode] = {}
+        self._left: dict[str, str] = {}  # values of options that are not taken yet
+        self._diagnostics: list[Diagnostic] = []
+        self._reported: set[str] = set()
+        self.fallback: Token | syntax.OptionNode | None = fallback
+        self.is_incomplete = False  # an option could not be read, so that nothing can be said to be missing
+        for node in options:
             try:
-                key = ".".join(variables.text(part) for part in option.key)
-                value = variables.text(option.value)
+                name, value = ".".join(variables.text(part) for part in node.key), variables.text(node.value)
             except CompileError as error:
-                self._problems += error.diagnostics
-                self.incomplete = True
+                self._diagnostics += error.diagnostics
+                self.is_incomplete = True
                 continue
-            if key in self._given:
-                self.refuse_at(option, f"option {shorten(key)} is given twice; leave one of them out")
-            self._given[key] = _Given(value, option)
+            if name in self._nodes:
+                self.report_node(node, f"option {shorten(name)} is given twice; leave one of them out")
+            self._nodes[name], self._left[name] = node, value
 
-    def take(self, name: str, read: Callable[[str], T], default: T) -> T:
-        """The option's value as ``read`` gives it, or ``default``; an InputError of ``read`` is reported at the value."""
-        given = self._given.pop(name, None)
-        if given is None:
-            return default
+    def read(self, option: Option) -> Any:
+        """Return the value of a declared option, or its default; collect what is wrong with it."""
+        if option.is_grouped:
+            groups = self._take_groups(only_one=option.prefix != _FIT)
+            return groups if option.prefix == _FIT else groups[0]
+        if option.prefix is not None:
+            return self.take_prefixed(option.prefix)
+        value = self._left.pop(option.name, None)
+        if value is None:
+            return option.default
         try:
-            return read(given.value)
+            return option.parser.parse(value, option.name, self._folder)
+        except OptionError as error:
+            shown = self._variables.shown(self._nodes[option.name].value)
+            self.report_value(option.name, f"{option.name} is {shown}; expected {error.expected}")
         except InputError as error:
-            bare = error.message.startswith("expected")
-            message = f"{name} is {self._variables.shown(given.option.value)}; {error.message}" if bare else error.message
-            self.refuse_value(given.option, message)
-            return default
+            self.report_value(option.name, error.message)
+        return option.default
+
+    def name(self, option: Option) -> str:
+        """Return what messages call an option."""
+        return option.name
+
+    def report(self, name: str, message: str) -> None:
+        """Collect a problem at an option; without that option, at the fallback, unless an option could not be read."""
+        if name in self._reported:
+            return
+        node = self._nodes.get(name)
+        if node is not None:
+            self._reported.add(name)
+            self.report_node(node, message)
+        elif isinstance(self.fallback, syntax.OptionNode) and not self.is_incomplete:
+            self.report_node(self.fallback, message)
+        elif isinstance(self.fallback, Token) and not self.is_incomplete:
+            self._add(message, self.fallback, self.fallback)
+
+    def report_value(self, name: str, message: str) -> None:
+        """Collect a problem at the value of an option."""
+        self._reported.add(name)
+        self._add(message, self._nodes[name].value, self._nodes[name].value)
+
+    def report_node(self, node: syntax.OptionNode, message: str) -> None:
+        """Collect a problem at an option as it is written."""
+        self._add(message, node.key[0], node.key[-1])
+
+    def refuse(self, names: Iterable[str], message: str) -> None:
+        """Collect a problem at each of the options that is given, and take it."""
+        for name in names:
+            if self._left.pop(name, None) is not None:
+                self.report(name, message)
+
+    def _add(self, message: str, first: Token, last: Token) -> None:
+        self._diagnostics.append(Diagnostic(message, start_of(first), end_of(last)))
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether :meth:`finish` will raise."""
+        return bool(self._diagnostics)
+
+    def node(self, name: str) -> syntax.OptionNode | None:
+        """Return an option as it is written; None when it is not given."""
+        return self._nodes.get(name)
 
     def take_text(self, name: str) -> str | None:
-        """The option's value, or None."""
-        given = self._given.pop(name, None)
-        return None if given is None else given.value
+        """Take the text of an option."""
+        return self._left.pop(name, None)
 
     def take_prefixed(self, prefix: str) -> dict[str, str]:
-        """All options that begin so, by the rest of their names."""
-        names = [name for name in self._given if name.startswith(prefix) and name != prefix]
-        return {name[len(prefix) :]: self._given.pop(name).value for name in names}
+        """Take the options whose names begin with ``prefix``, by the rest of their names."""
+        names = [name for name in self._left if name.startswith(prefix) and name != prefix]
+        return {name[len(prefix) :]: self._left.pop(name) for name in names}
 
     def take_all(self) -> dict[str, str]:
-        """Whatever is left: options of Spark."""
-        taken = {name: given.value for name, given in self._given.items()}
-        self._given.clear()
+        """Take the options that are left: options of Spark."""
+        taken = dict(self._left)
+        self._left.clear()
         return taken
 
-    def place(self, name: str) -> syntax.OptionNode | None:
-        """Where an option stands that is not taken yet."""
-        given = self._given.get(name)
-        return given.option if given else None
-
-    def refuse(self, name: str, message: str) -> None:
-        """Report an option by name, if it is there."""
-        given = self._given.pop(name, None)
-        if given is not None:
-            self.refuse_at(given.option, message)
-
-    def places(self, prefix: str) -> dict[str, syntax.OptionNode]:
-        """All options, of those not taken yet, that begin so, by the rest of their names."""
-        return {name[len(prefix) :]: given.option for name, given in self._given.items() if name.startswith(prefix)}
-
-    def refuse_at(self, option: syntax.OptionNode, message: str) -> None:
-        """Report something about an option."""
-        self._problems.append(_problem(message, option.key[0], option.key[-1]))
-
-    def refuse_value(self, option: syntax.OptionNode, message: str) -> None:
-        """Report something about an option's value."""
-        self._problems.append(_problem(message, option.value, option.value))
-
-    def refuse_token(self, token: Token, message: str) -> None:
-        """Report something about another part of the statement."""
-        self._problems.append(_problem(message, token, token))
+    def _take_groups(self, only_one: bool) -> tuple[dict[str, str], ...]:
+        """Take ``fitParam.<i>.<name>`` as one dict for each ``i``; one empty group when there is none."""
+        groups: dict[int, dict[str, str]] = {}
+        first_names: dict[int, str] = {}
+        for name, value in self.take_prefixed(_FIT).items():
+            match = _GROUP.fullmatch(name)
+            if match is None:
+                self.report(_FIT + name, f"option '{_FIT}{name[:40]}' names no group; expected fitParam.0.<name>")
+                continue
+            index = int(match[1])
+            is_path = match[2].startswith(RESOURCE)
+            groups.setdefault(index, {})[match[2]] = self._folder.resolve_data(value) if is_path else value
+            first_names.setdefault(index, _FIT + name)
+        missing = next(index for index in range(len(groups) + 1) if index not in groups)
+        if missing < len(groups):
+            beyond = next(name for index, name in first_names.items() if index > missing)
+            self.report(beyond, f"there is no fitParam.{missing}, but a group after it; number groups from 0 without gaps")
+        elif only_one and len(groups) > 1:
+            self.report(first_names[1], "this statement takes one group of parameters; write all of them as fitParam.0.<name>")
+        return tuple(groups[index] for index in sorted(groups)) or ({},)
 
     @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """Report what is refused inside together with what is wrong with the options."""
+    def collect_errors(self) -> Iterator[None]:
+        """Collect a CompileError of the block together with the problems of the options."""
         try:
             yield
         except CompileError as error:
-            self._problems += error.diagnostics
+            self._diagnostics += error.diagnostics
 
-    def finish(self, statement: str, known: Sequence[str] = (), prefixes: Sequence[str] = ()) -> None:
-        """Report everything wrong, and whatever is left.
+    def finish(self, word: str, statement: type | None = None, known: Sequence[str] = ()) -> None:
+        """Report everything that is wrong, and the options that are left.
 
+        :param word: what begins the statement.
+        :param statement: the type whose options are known.
         :raises CompileError: with all problems, in the order of their places.
         """
-        for name in list(self._given)[:_SHOWN]:
-            message = f"{statement} has no option {shorten(name)}{_near(name, known, prefixes)}"
-            self.refuse_at(self._given[name].option, message)
-        if self._problems:
-            raise CompileError(*sorted(self._problems, key=lambda problem: problem.start))
+        if statement is not None:
+            known = [each.name.replace("<i>", "0") for each in all_options(statement)]
+        prefixes = list(iter_prefixes(statement)) if statement is not None else []
+        for name in list(self._left)[:_SHOWN]:
+            self.report_node(self._nodes[name], f"{word} has no option {shorten(name)}{_suggest_near(name, known, prefixes)}")
+        if self._diagnostics:
+            raise CompileError(*sorted(self._diagnostics, key=lambda each: each.start))
 
 
-def _problem(message: str, first: Token, last: Token) -> Diagnostic:
-    return Diagnostic(message, start_of(first), end_of(last))
-
-
-def _near(name: str, known: Sequence[str], prefixes: Sequence[str]) -> str:
+def _suggest_near(name: str, known: Sequence[str], prefixes: Sequence[str]) -> str:
     for prefix in prefixes:
         if name.lower().startswith(prefix.lower()) and not name.startswith(prefix):
             return f"; did you mean '{prefix}{name[len(prefix) : 60]}'?"
     return suggest(name, known)
-
-
-def boolean(text: str) -> bool:
-    """``true`` or ``false``, in any case."""
-    word = text.strip().lower()
-    if word not in ("true", "false"):
-        raise InputError("expected true or false")
-    return word == "true"
-
-
-def whole(minimum: int) -> Callable[[str], int | None]:
-    """Reads a whole number of at least ``minimum``."""
-
-    def read(text: str) -> int:
-        number = int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else minimum - 1
-        if number < minimum:
-            raise InputError(f"expected a whole number of at least {minimum}")
-        return number
-
-    return read
-
-
-def number(text: str) -> float:
-    """A finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise InputError("expected a number")
-    return value
-
-
-def not_negative(text: str) -> float:
-    """A finite number of at least 0."""
-    if number(text) < 0:
-        raise InputError("expected a number of at least 0")
-    return number(text)
-
-
-def positive(text: str) -> float:
-    """A finite number over 0."""
-    if number(text) <= 0:
-        raise InputError("expected a number over 0")
-    return number(text)
-
-
-def choice(*words: str) -> Callable[[str], Any]:
-    """Reads one of a few words."""
-
-    def read(text: str) -> str:
-        if text not in words:
-            raise InputError(f"expected {' or '.join(words)}")
-        return text
-
-    return read

@@ -42,7 +42,7 @@ def _refuse_two(tokens: tuple[Token, ...], text: str) -> None:
             refuse(word, f"a ';' is missing before '{word}'; a statement ends with ';'")
 
 
-def select(node: syntax.SelectNode, source: SourceText, scope: Scope) -> Select:
+def compile_select(node: syntax.SelectNode, source: SourceText, scope: Scope) -> Select:
     """The query, variables replaced, and the registered functions it calls."""
     table = scope.name(node.table, "the name of the table")
     begin, end = start_of(node.query[0]), end_of(node.query[-1])

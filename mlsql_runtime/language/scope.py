@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from lark import Token
 
@@ -21,6 +21,7 @@ from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, shorten, suggest
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
+from mlsql_runtime.store.requirements import read_requirements
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -42,8 +43,8 @@ class Scope:
     origins: list[Origin] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def options(self, options: tuple[syntax.OptionNode, ...]) -> Options:
-        return Options(options, self.variables)
+    def options(self, nodes: tuple[syntax.OptionNode, ...], fallback: Token | None = None) -> Options:
+        return Options(nodes, self.variables, self, fallback)
 
     def name(self, token: Token, what: str) -> str:
         """A name that can stand in SQL.
@@ -55,20 +56,21 @@ class Scope:
             refuse(token, f"{what} is {shorten(name)}; expected letters, digits and underscores, not starting with a digit")
         return name
 
-    def find_table(self, name: str) -> str:
-        """The name of a table that statements before made, as they wrote it.
+    def find_table(self, value: Any, name: str = "") -> str:
+        """Return the name of a table of the statements before, as they wrote it.
 
-        :raises InputError: when none did.
+        :raises InputError: when there is none.
         """
-        if name.lower() not in self.tables:
-            advice = suggest(name, self.tables.values()) or "; load it first"
-            raise InputError(f"there is no table {shorten(name)} before this{advice}")
-        return self.tables[name.lower()]
+        table = str(value)
+        if table.lower() not in self.tables:
+            advice = suggest(table, self.tables.values()) or "; load it first"
+            raise InputError(f"there is no table {shorten(table)} before this{advice}")
+        return self.tables[table.lower()]
 
     def table(self, token: Token) -> str:
-        """:meth:`find_table`, for a token.
+        """Return the name of a table of the statements before.
 
-        :raises CompileError: when there is no such table.
+        :raises CompileError: when there is none.
         """
         try:
             return self.find_table(self.name(token, "the table"))
@@ -76,30 +78,36 @@ class Scope:
             refuse(token, error.message)
 
     def path(self, token: Token, what: str) -> str:
-        """A path that is not empty.
+        """Return a path.
 
-        :raises CompileError: when it is.
+        :raises CompileError: when it is empty.
         """
         path = self.variables.text(token)
         if not path.strip():
-            refuse(token, f"{what} is empty; it has to be given")
+            refuse(token, f"{what} is empty; give it")
         return path
 
     def format(self, ref: syntax.TableNode) -> str:
         return ".".join(self.variables.text(part) for part in ref.format)
 
-    def beside(self, path: str) -> str:
-        """The path of a script: a relative one starts at the folder of the MLSQL script."""
+    def resolve_path(self, path: str) -> str:
+        """Return the path of a script or an environment: a relative one starts at the folder of the MLSQL script."""
         if self.folder is None or not path or _SCHEME.match(path) or os.path.isabs(path):
             return path
         return os.path.normpath(self.folder / path)
 
-    def existing_beside(self, path: str) -> str:
-        """The path of data that are read: a relative one means the MLSQL script's folder if they are there, and the script
-        did not save to it; else it is Spark's to find.
+    def resolve_data(self, path: str) -> str:
+        """Return the path of data to read.
+
+        A relative one starts at the folder of the MLSQL script if the data are there, and the script did not save to it.
+        Otherwise Spark resolves it.
         """
-        beside = self.beside(path)
+        beside = self.resolve_path(path)
         return beside if beside != path and path.rstrip("/") not in self.saved and _exists(beside) else path
+
+    def read_requirements(self, path: str) -> str:
+        """Return the text of a requirements file, which the plan carries."""
+        return read_requirements(self.resolve_path(path))
 
     def kept_path(self, source: SourceText, token: Token, path: str) -> str:
         """The path of what stays when the job is over."""

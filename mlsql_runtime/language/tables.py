@@ -9,19 +9,20 @@ from lark import Token
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.language import syntax, unsupported
-from mlsql_runtime.language.options import Options, whole
+from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import SourceText, shorten, suggest
 from mlsql_runtime.language.variables import is_variable_name
 from mlsql_runtime.plan import FILE_FORMATS, Load, Save, check_property
+from mlsql_runtime.plan.options import own_options
 
 _TEXTS = {"jsonstr": "json", "csvstr": "csv"}
 _MODES: dict[str, Any] = {"overwrite": "overwrite", "append": "append", "errorifexists": "errorIfExists", "ignore": "ignore"}
 _SET_TYPES = ("", "conf", "defaultparam")
 
 
-def load(node: syntax.LoadNode, scope: Scope) -> Load:
+def compile_load(node: syntax.LoadNode, scope: Scope) -> Load:
     """The table is known from here on."""
     table_format = scope.format(node.ref)
     problem = unsupported.load_problem(table_format)
@@ -29,14 +30,14 @@ def load(node: syntax.LoadNode, scope: Scope) -> Load:
         refuse(node.ref.format[0], problem)
     options = scope.options(node.options)
     table = ""
-    with options.collecting():
+    with options.collect_errors():
         table = scope.name(node.table, "the name of the table")
     if table_format.lower() in _TEXTS:
         return _load_text(node, table, options, scope)
     path, given = _stored(table_format, node.ref, options, scope, unsupported.LOAD_OPTIONS)
     scope.define(table)
     if path is not None and table_format.lower() in FILE_FORMATS:
-        path = scope.existing_beside(os.path.expanduser(path))
+        path = scope.resolve_data(os.path.expanduser(path))
     return Load(table=table, format=table_format, path=path, options=given)
 
 
@@ -45,12 +46,12 @@ def _load_text(node: syntax.LoadNode, table: str, options: Options, scope: Scope
     table_format = _TEXTS[scope.format(node.ref).lower()]
     if table_format == "csv":
         options.refuse(
-            "multiLine", "csvStr reads line by line; write text with line ends in quotes to a file, and load csv.`path`"
+            ["multiLine"], "csvStr reads line by line; write text with line ends in quotes to a file, and load csv.`path`"
         )
     given, name = options.take_all(), ""
-    with options.collecting():
+    with options.collect_errors():
         name = scope.variables.text(node.ref.path).strip()
-        if name not in scope.variables.values and not options.incomplete:
+        if name not in scope.variables.values and not options.is_incomplete:
             advice = suggest(name, scope.variables.values) or f"; set {name if is_variable_name(name) else 'name'}='…' before"
             refuse(
                 node.ref.path,
@@ -61,14 +62,14 @@ def _load_text(node: syntax.LoadNode, table: str, options: Options, scope: Scope
     return Load(table=table, format=table_format, options=given, text=scope.variables.values[name])
 
 
-def save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Save:
+def compile_save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Save:
     """Any table that is known."""
     options = scope.options(node.options)
     table_format = scope.format(node.ref)
     table = ""
-    with options.collecting():
+    with options.collect_errors():
         table = scope.table(node.table)
-    file_num = options.take("fileNum", whole(1), None)
+    file_num = options.read(own_options(Save)["file_num"])
     path, given = _stored(table_format, node.ref, options, scope, unsupported.SAVE_OPTIONS)
     if path is not None and table_format.lower() in FILE_FORMATS:
         path = scope.kept_path(source, node.ref.path, os.path.expanduser(path))
@@ -89,15 +90,15 @@ def _stored(
 ) -> tuple[str | None, dict[str, str]]:
     """Path and options of a stored table; a table of a connection has no path."""
     for name, message in refused.items():
-        options.refuse(name, message)
+        options.refuse([name], message)
     given = options.take_all()
     path = ""
-    with options.collecting():
+    with options.collect_errors():
         path = scope.variables.text(ref.path)
-        if table_format.lower() == "jdbc" and not options.incomplete:
+        if table_format.lower() == "jdbc" and not options.is_incomplete:
             given, path = _of_connection(path, ref.path, given, scope), ""
         elif not path.strip() and table_format.lower() in FILE_FORMATS:
-            refuse(ref.path, f"the path of the {table_format} data is empty; it has to be given")
+            refuse(ref.path, f"the path of the {table_format} data is empty; give it")
     options.finish("this statement")
     return path or None, given
 
@@ -121,7 +122,7 @@ def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope)
     return given
 
 
-def connect(node: syntax.ConnectNode, scope: Scope) -> None:
+def define_connection(node: syntax.ConnectNode, scope: Scope) -> None:
     """The alias stands for these options from here on."""
     kind = scope.variables.text(node.format)
     if kind.lower() != "jdbc":
@@ -141,16 +142,15 @@ def set_variable(node: syntax.SetVariableNode, source: SourceText, scope: Scope)
     name = ".".join(scope.variables.text(part) for part in node.name)
     options = scope.options(node.options)
     value = ""
-    with options.collecting():
+    with options.collect_errors():
         value = ".".join(scope.variables.text(part) for part in node.value)
     if options.take_text("scope") is not None:
         scope.warn(source, start_of(node.name[0]), "the scope of a variable is the script; scope is ignored")
-    place = options.place("type")
     kind = (options.take_text("type") or "").lower()
-    if kind not in _SET_TYPES and place is not None:
+    if kind not in _SET_TYPES:
         expected = f"type is {shorten(kind)}; expected conf or defaultParam, or none for a variable"
-        options.refuse_value(place, unsupported.SET_TYPES.get(kind, expected))
-    options.finish("set", ("type",))
+        options.report_value("type", unsupported.SET_TYPES.get(kind, expected))
+    options.finish("set", known=("type",))
     if kind == "conf":
         _set_property(name, value, node, scope)
         return

@@ -4,62 +4,147 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.names import require_text
+from mlsql_runtime.plan.options import REQUIRED, OptionReader, check_options, option
+from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, Parser, Resolver, whole
+
+LEAST_BYTES = 64 << 10  # of a topic's largest record: one holds many rows
+_LARGEST = "max.message.bytes"
+
+
+def _to_format(value: Any, name: str, resolver: Resolver) -> str:
+    if not str(value).strip():
+        raise ValueError
+    return str(value).lower()  # Spark takes JSON for json
+
+
+def _is_kafka_name(name: str) -> bool:
+    """Return whether topics or groups can have a name: 200 characters of Kafka's 249, because the run's own suffix follows."""
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) is not None and name not in (".", "..")
+
+
+_KAFKA_NAME = Parser(
+    "name",
+    "up to 200 letters, digits, dots, underscores and hyphens",
+    lambda value, name, resolver: str(value),
+    _is_kafka_name,
+)
+
+
+_FORMAT = Parser("Spark format", "the name of a Spark format, such as json", _to_format, lambda value: bool(value.strip()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileFeed:
-    """Data reach the training script as files that Spark writes in ``format`` (``enableDataLocal``).
-
-    ``format`` None is JSON, as in MLSQL, or Parquet where the script cannot tell the difference.
-    """
+    """Rows reach the training script as files that Spark writes."""
 
     tag: ClassVar[str] = "files"
-    format: str | None = None
-    file_num: int | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
+    format: str | None = option(
+        "dataLocalFormat",
+        Parser(
+            "Spark format", "the name of a Spark format, such as json or parquet", _to_format, lambda value: bool(value.strip())
+        ),
+        None,
+        "Spark writer format of the script's data files; by default JSON, or Parquet if the script reads its data only with "
+        "functions of ``mlsql``.",
+    )
+    file_num: int | None = option("dataLocalFileNum", whole(1), None, "Number of the script's data files.", unit="files")
+    options: Mapping[str, str] = option(
+        "dataLocal.option.<name>", MAPPING, {}, "Options of the Spark writer.", argument="data_local_options"
+    )
 
     def __post_init__(self) -> None:
+        check_options(self)
         if self.format is not None:
-            require_text(self.format, "dataLocalFormat")
-            object.__setattr__(self, "format", self.format.lower())  # Spark takes JSON for json
-        if self.file_num is not None and self.file_num < 1:
-            raise InputError(f"dataLocalFileNum is {self.file_num}; expected a number of files of at least 1")
+            object.__setattr__(self, "format", self.format.lower())
 
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaFeed:
-    """Data reach the training script through a Kafka topic of this run's own, ``<topic>_<run>``; or what ``topic`` holds.
+    """Rows reach the training script through a Kafka topic of the run's own, ``<topic>_<run>``, or from what ``topic`` holds.
 
     ``settings`` are the client's, without passwords and certificates: these are in the job's secrets under ``secrets``.
-    ``group`` is what the names of groups begin with, whose offsets show how far scripts have read.
     """
 
     tag: ClassVar[str] = "kafka"
-    topic: str
-    settings: Mapping[str, str]
+    topic: str = option(
+        "kafkaParam.topic",
+        _KAFKA_NAME,
+        REQUIRED,
+        "Topic after which the topic of the run is named; the run deletes its own topic.",
+        argument="kafka_topic",
+    )
+    group: str | None = option(
+        "kafkaParam.group_id",
+        _KAFKA_NAME,
+        None,
+        "Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has read.",
+        argument="kafka_group_id",
+    )
+    reuse: bool = option(
+        "kafkaParam.reuse",
+        BOOLEAN,
+        False,
+        "Train from what the topic holds when the job begins, without a table.",
+        argument="kafka_reuse",
+    )
+    keep: bool = option(
+        "kafkaParam.keep", BOOLEAN, False, "Keep the topic of the run instead of deleting it.", argument="kafka_keep"
+    )
+    partitions: int | None = option(
+        "kafkaParam.topic.partitions",
+        whole(1),
+        None,
+        "Partitions of the run's topic; the broker's default otherwise.",
+        argument="kafka_config",
+        key="topic.partitions",
+    )
+    replication_factor: int | None = option(
+        "kafkaParam.topic.replication.factor",
+        whole(1),
+        None,
+        "Replicas of each partition; the broker's default otherwise.",
+        argument="kafka_config",
+        key="topic.replication.factor",
+    )
+    topic_configs: Mapping[str, str] = option(
+        "kafkaParam.topic.<name>",
+        MAPPING,
+        {},
+        "Any other setting of the run's topic, such as ``topic.retention.ms``.",
+        argument="kafka_config",
+        key="topic.",
+    )
+    settings: Mapping[str, str] = option(
+        "kafkaParam.<name>",
+        MAPPING,
+        {},
+        "A setting of the Kafka client, such as ``bootstrap.servers``.",
+        argument="kafka_config",
+        key="",
+    )
     secrets: str | None = None
-    group: str | None = None
-    reuse: bool = False
-    keep: bool = False
-    partitions: int | None = None
-    replication_factor: int | None = None
-    topic_configs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _require_kafka_name(self.topic, "the topic (kafkaParam.topic)")
-        if self.group is not None:
-            _require_kafka_name(self.group, "the group (kafkaParam.group_id)")
-        for number, what in ((self.partitions, "topic.partitions"), (self.replication_factor, "topic.replication.factor")):
-            if number is not None and number < 1:
-                raise InputError(f"{what} is {number}; expected at least 1")
+        check_options(self)
 
-
-def _require_kafka_name(name: str, what: str) -> None:
-    """200 characters of 249: the run's own suffix follows."""
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) or name in (".", ".."):
-        raise InputError(f"{what} is {name!r}; expected up to 200 letters, digits, dots, underscores and hyphens", name=name)
+    @staticmethod
+    def combine(values: dict[str, Any], reader: OptionReader) -> None:
+        """Report options that contradict each other."""
+        configs = values["topic_configs"]
+        own = [f"topic.{name}" for name in ("partitions", "replication_factor") if values[name] is not None]
+        own = [name.replace("_", ".") for name in own] + [f"topic.{name}" for name in configs]
+        if not values["topic"]:
+            reader.report("kafkaParam.topic", "no topic is given as kafka_topic or kafkaParam.topic; name one")
+        elif values["reuse"] and own:
+            message = f"topic '{values['topic']}' is reused as it is, so {', '.join(own)} cannot be set; leave them out"
+            reader.report(f"kafkaParam.{own[0]}", message)
+        try:
+            if int(configs.get(_LARGEST, LEAST_BYTES)) >= LEAST_BYTES:
+                return
+        except ValueError:
+            pass
+        expected = f"a whole number of at least {LEAST_BYTES}, for a record holds many rows"
+        reader.report(f"kafkaParam.topic.{_LARGEST}", f"topic.{_LARGEST} is {configs[_LARGEST]!r}; expected {expected}")

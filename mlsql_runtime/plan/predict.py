@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from mlsql_runtime.plan.builtin import combine_script
 from mlsql_runtime.plan.names import require_identifier, require_text
+from mlsql_runtime.plan.options import REQUIRED, OptionReader, check_options, nested, option
+from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, PATH, whole
 from mlsql_runtime.plan.python_env import PythonEnv
 from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, StatementBase
 
@@ -18,15 +21,28 @@ class Predict(StatementBase):
     tag: ClassVar[str] = "predict"
     table: str
     model_path: str
-    script_path: str
+    script_path: str = option(
+        "pythonScriptPath",
+        PATH,
+        REQUIRED,
+        "The batch script; or a project, a folder or a zip, with an ``MLproject`` or ``batch_predict.py``.",
+    )
     result: str
-    model_version: int | None = None
-    alg_index: int | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    python: PythonEnv = field(default_factory=PythonEnv)
-    same_rows: bool = True
+    model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
+    alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
+    params: Mapping[str, str] = option(
+        "fitParam.0.<name>", MAPPING, {}, "Parameters of the batch script, its ``mlsql.fit_param``.", argument="script_params"
+    )
+    python: PythonEnv = field(default_factory=PythonEnv, metadata=nested(PythonEnv, timeout="script_timeout"))
+    same_rows: bool = option("sameRows", BOOLEAN, True, "Whether the batch script has to write as many rows as it got.")
+
+    @classmethod
+    def combine(cls, values: dict[str, Any], reader: OptionReader) -> None:
+        """Report a script that is not given."""
+        combine_script(cls, values, reader)
 
     def __post_init__(self) -> None:
+        check_options(self)
         require_identifier(self.table, "the table to predict")
         require_identifier(self.result, "the name of the predicted table")
         require_text(self.model_path, "the model path")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.options import check_options, option
+from mlsql_runtime.plan.parsers import FLAGS, MAPPING, POSITIVE, Parser, Resolver, parse_json, whole
 
 #: What to tell somebody who asks for another Python for a function.
 FUNCTION_PYTHON_HELP = (
@@ -21,47 +24,110 @@ _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
 
 
+def _is_version(version: str | None) -> bool:
+    if version is None or not re.fullmatch(r"\d+(\.\d+){0,2}", version):
+        return version is None
+    if version.split(".")[0] == "2":
+        raise InputError(
+            f"pythonVer is {version!r}, but PySpark dropped Python 2 and runs on Python 3 only; "
+            "port the script, and set pythonVer to '3' or leave it out"
+        )
+    return True
+
+
+def _to_requirements(value: Any, name: str, resolver: Resolver) -> str | None:
+    given = parse_json(value)
+    if isinstance(given, str):
+        return resolver.read_requirements(given) if given.strip() else None
+    if not isinstance(given, Sequence):
+        raise ValueError
+    return "\n".join(map(str, given))
+
+
+def _to_archives(value: Any, name: str, resolver: Resolver) -> tuple[str, ...]:
+    given = parse_json(value)
+    parts = given.split(",") if isinstance(given, str) else given
+    if not isinstance(parts, Sequence):
+        raise ValueError
+    split = [str(part).strip().partition("#") for part in parts if str(part).strip()]
+    return tuple(f"{resolver.resolve_path(path)}{mark}{folder}" for path, mark, folder in split)
+
+
+def _or_none(value: Any, name: str, resolver: Resolver) -> str | None:
+    return str(value) or None
+
+
+_VERSION = Parser("version prefix", "a version prefix such as '3' or '3.11'", _or_none, _is_version)
+_REQUIREMENTS = Parser(
+    "path of a requirements file, or list of packages",
+    "the path of a requirements file, or a list of packages",
+    _to_requirements,
+    lambda text: text is None or bool(parse_requirements(text)),
+)
+_ARCHIVES = Parser(
+    "`<path>#<name>`, one or several",
+    "text such as 'env.tar.gz#env', or a list of such",
+    _to_archives,
+    lambda archives: all(map(get_archive_name, archives)),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PythonEnv:
-    """How a script's interpreter is started (``systemParam``). ``timeout`` in seconds; ``path`` None is the job's own.
+    """How a script's interpreter is started: the options ``systemParam.…``.
 
     ``requirements`` is the text of a requirements file: the script runs in an environment of these packages, which each node
-    builds with the interpreter and keeps. ``archives`` are packed environments that Spark brings to every node and unpacks,
-    as ``<path or URI>#<name>``; ``path`` may then be ``<name>/bin/python``.
-
-    ``seed`` is that of its hashes, of :mod:`random` and of NumPy; None leaves them to chance.
+    builds with the interpreter and keeps.
     """
 
-    path: str | None = None
-    version: str | None = None
-    flags: tuple[str, ...] = ()
-    envs: Mapping[str, str] = field(default_factory=dict)
-    timeout: float | None = None
-    requirements: str | None = None
-    archives: tuple[str, ...] = ()
-    seed: int | None = None
+    path: str | None = option(
+        "systemParam.pythonPath",
+        Parser("path", "a path", _or_none),
+        None,
+        "Interpreter of the script on the executors; the job's own by default. "
+        "``<name>/bin/python`` is the one in the archive ``<name>``.",
+        argument="python_path",
+    )
+    version: str | None = option(
+        "systemParam.pythonVer",
+        _VERSION,
+        None,
+        "Version prefix that the interpreter must have, such as ``3.11``.",
+        argument="python_ver",
+    )
+    flags: tuple[str, ...] = option("systemParam.pythonParam", FLAGS, (), "Flags of the interpreter.", argument="python_param")
+    envs: Mapping[str, str] = option("systemParam.envs", MAPPING, {}, "Environment variables of the script.", argument="envs")
+    timeout: float | None = option(
+        "systemParam.timeout", POSITIVE, None, "Time after which a run of the script is ended.", argument="timeout", unit="s"
+    )
+    seed: int | None = option(
+        "systemParam.seed",
+        whole(0, MAX_SEED),
+        None,
+        "Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; random by default.",
+        argument="seed",
+    )
+    requirements: str | None = option(
+        "systemParam.requirements",
+        _REQUIREMENTS,
+        None,
+        "Packages of which each node builds an environment for the script, and keeps it.",
+        argument="requirements",
+    )
+    archives: tuple[str, ...] = option(
+        "systemParam.archives",
+        _ARCHIVES,
+        (),
+        "Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.",
+        argument="archives",
+    )
 
     def __post_init__(self) -> None:
-        if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"the seed is {self.seed}; expected a whole number from 0 to {MAX_SEED}")
-        if self.version is not None:
-            if not re.fullmatch(r"\d+(\.\d+){0,2}", self.version):
-                raise InputError(f"pythonVer is {self.version!r}; expected a version prefix such as '3' or '3.11'")
-            if self.version.split(".")[0] == "2":
-                raise InputError(
-                    f"pythonVer is {self.version}, but PySpark runs on Python 3 only since it dropped Python 2; "
-                    "port the script and set pythonVer to '3' or leave it out"
-                )
-        if self.timeout is not None and not self.timeout > 0:
-            raise InputError(f"the timeout of the script is {self.timeout} s; expected more than 0")
-        if self.requirements is not None:
-            parse_requirements(self.requirements)
-        for archive in self.archives:
-            get_archive_name(archive)
+        check_options(self)
         if self.requirements is not None and self.is_unpacked:
             raise InputError(
-                f"requirements are to be built with {self.path}, which is in an archive and goes with the job; install them into "
-                "the environment before it is packed"
+                f"requirements cannot be built with {self.path}, which is in an archive and travels with the job; "
+                "install them into the environment before it is packed"
             )
 
     @property

@@ -3,40 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.builtin import BUILTIN, combine_script
 from mlsql_runtime.plan.names import require_identifier, require_text
+from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, option
+from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, whole
 from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, StatementBase
 
 
 @dataclass(frozen=True, kw_only=True)
 class Register(StatementBase):
-    """``register PythonAlg.`<model_path>` as <function> options …``. ``author`` is whom the history of the function names.
-
-    ``params`` are the predict script's ``mlsql.fit_param``.
-    """
+    """``register PythonAlg.`<model_path>` as <function> options …``. ``author`` is whom the history of the function names."""
 
     tag: ClassVar[str] = "register"
     model_path: str
     function: str
-    script_path: str
-    model_version: int | None = None
-    alg_index: int | None = None
-    copy_train_params: bool = False
-    min_score: float | None = None
-    only_if_better: float | None = None
-    sample_table: str | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
+    script_path: str = option(
+        "pythonScriptPath",
+        PATH,
+        REQUIRED,
+        "The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.",
+    )
+    model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
+    alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
+    copy_train_params: bool = option(
+        "enableCopyTrainParamsToPython", BOOLEAN, False, "Pass the training parameters of the group to the predict function."
+    )
+    min_score: float | None = option("minScore", NUMBER, None, "Refuse a model with a worse score.")
+    only_if_better: float | None = option(
+        "onlyIfBetter",
+        NOT_NEGATIVE,
+        None,
+        "Refuse a model whose score is not better than that of the current function by at least this much.",
+    )
+    sample_table: str | None = option(
+        "sampleTable",
+        TABLE,
+        None,
+        "Table on whose first rows the function is tried; by default rows that are kept with the version.",
+        argument="sample_data",
+    )
+    params: Mapping[str, str] = option(
+        "fitParam.0.<name>", MAPPING, {}, "Parameters of the predict script, its ``mlsql.fit_param``.", argument="script_params"
+    )
     author: str | None = None
 
+    inputs: ClassVar[Mapping[str, Option]] = {
+        "builtin": declare(
+            "builtin",
+            BUILTIN,
+            None,
+            "The built-in predict script for models of scikit-learn's kind; see [built-in algorithms](../builtin.md).",
+        )
+    }
+
+    @classmethod
+    def combine(cls, values: dict[str, Any], reader: OptionReader) -> None:
+        """Make the script of the options that name one."""
+        combine_script(cls, values, reader)
+
     def __post_init__(self) -> None:
+        check_options(self)
         require_identifier(self.function, "the name of the function to register")
         require_text(self.model_path, "the model path")
         require_text(self.script_path, "pythonScriptPath")
-        if self.only_if_better is not None and self.only_if_better < 0:
-            raise InputError(f"onlyIfBetter is {self.only_if_better}; expected how much better, at least 0")
 
     @property
     def title(self) -> str:

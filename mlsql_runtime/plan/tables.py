@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.names import require_identifier, require_text
+from mlsql_runtime.plan.options import check_options, option
+from mlsql_runtime.plan.parsers import whole
 from mlsql_runtime.plan.statement_base import StatementBase
 from mlsql_runtime.plan.table_ref import FILE_FORMATS
 
@@ -100,10 +102,7 @@ class Select(StatementBase):
 
 @dataclass(frozen=True, kw_only=True)
 class Save(StatementBase):
-    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format.
-
-    ``file_num`` is the number of files, per partition of ``partition_by`` at most; None leaves it to Spark.
-    """
+    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format."""
 
     tag: ClassVar[str] = "save"
     table: str
@@ -112,12 +111,19 @@ class Save(StatementBase):
     mode: Literal["overwrite", "append", "errorIfExists", "ignore"] = "errorIfExists"
     options: Mapping[str, str] = field(default_factory=dict)
     partition_by: tuple[str, ...] = ()
-    file_num: int | None = None
+    file_num: int | None = option(
+        "fileNum",
+        whole(1),
+        None,
+        "Number of files, per partition at most; Spark decides by default.",
+        argument="output",
+        key="file_num",
+        unit="files",
+    )
 
     def __post_init__(self) -> None:
+        check_options(self)
         require_identifier(self.table, "the table to save")
-        if self.file_num is not None and self.file_num < 1:
-            raise InputError(f"fileNum is {self.file_num}; expected a number of files of at least 1")
         require_text(self.format, f"the format to save table {self.table} in")
         if self.mode not in ("overwrite", "append", "errorIfExists", "ignore"):
             raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")

@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.builtin import find_estimator_problems, get_builtin_name
+from mlsql_runtime.plan.builtin import BUILTIN, combine_script, find_estimator_problems, get_builtin_name
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
 from mlsql_runtime.plan.names import require_identifier, require_text
+from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
+from mlsql_runtime.plan.parsers import BOOLEAN, GROUPS, PATH, TABLE, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv
 from mlsql_runtime.plan.statement_base import ScriptUse, StatementBase, TopicUse
 
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
+
+
+def _to_table_or_fraction(value: Any, name: str, resolver: Resolver) -> str | float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return resolver.find_table(value, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,19 +36,87 @@ class Train(StatementBase):
     tag: ClassVar[str] = "train"
     table: str | None
     model_path: str
-    script_path: str
-    fit_params: tuple[Mapping[str, str], ...] = ({},)
-    validate_table: str | None = None
+    script_path: str = option(
+        "pythonScriptPath",
+        PATH,
+        REQUIRED,
+        "The training script; or a project, a folder or a zip, with an ``MLproject`` or ``train.py``.",
+    )
+    fit_params: tuple[Mapping[str, str], ...] = option(
+        "fitParam.<i>.<name>",
+        GROUPS,
+        ({},),
+        "Parameters of each fit group; ``resource.<name>`` names a file or folder to bring along.",
+        argument="fit_params",
+    )
+    validate_table: str | None = option(
+        "validateTable",
+        TABLE,
+        None,
+        "Table to validate with; operators also take the fraction of the rows to hold out.",
+        argument="validate_data",
+        argument_parser=Parser("table or fraction", "a table or a number between 0 and 1", _to_table_or_fraction),
+    )
     validate_fraction: float | None = None
-    feed: FileFeed | KafkaFeed = field(default_factory=FileFeed)
-    python: PythonEnv = field(default_factory=PythonEnv)
-    keep_versions: int | None = None
-    greater_is_better: bool = True
-    fail_on: Literal["all", "any"] = "all"
-    keep_local_directory: bool = False
+    feed: FileFeed | KafkaFeed = field(default_factory=FileFeed, metadata=nested(FileFeed, KafkaFeed))
+    python: PythonEnv = field(default_factory=PythonEnv, metadata=nested(PythonEnv, timeout="fit_timeout"))
+    keep_versions: int | None = option(
+        "keepVersions",
+        whole(1),
+        None,
+        "Number of newest versions to keep, besides those that a function needs; all by default.",
+        unit="versions",
+    )
+    greater_is_better: bool = option(
+        "scoreMode",
+        choice(max=True, min=False),
+        True,
+        "Whether the best model is the one with the highest score; ``min`` or False for scores such as losses.",
+        argument="greater_is_better",
+        argument_parser=BOOLEAN,
+    )
+    fail_on: Literal["all", "any"] = option(
+        "failOn", choice("all", "any"), "all", "Whether training fails when all fit groups failed, or when any did."
+    )
+    keep_local_directory: bool = option(
+        "keepLocalDirectory", BOOLEAN, False, "Keep the folders of the scripts on the executors, and log where they are."
+    )
     result: str | None = None
 
+    inputs: ClassVar[Mapping[str, Option]] = {
+        "builtin": declare(
+            "builtin", BUILTIN, None, "A built-in algorithm instead of a script; see [built-in algorithms](../builtin.md)."
+        ),
+        "evaluate_table": declare("evaluateTable", TABLE, None, "Another name of ``validateTable``.", argument=None),
+        "enable_data_local": declare(
+            "enableDataLocal", BOOLEAN, True, "Whether rows reach the script as files; otherwise they do through Kafka."
+        ),
+        "keep_version": declare("keepVersion", BOOLEAN, True, "False keeps one version, as ``keepVersions`` 1 does."),
+    }
+
+    @classmethod
+    def combine(cls, values: dict[str, Any], reader: OptionReader) -> None:
+        """Make fields of the options that set no field alone, except ``enableDataLocal``, and report contradictions."""
+        combine_script(cls, values, reader)
+        if get_builtin_name(values["script_path"]) is not None:
+            for index, name, problem in find_estimator_problems(values["fit_params"]):
+                reader.report(f"fitParam.{index}.{name}", problem)
+        evaluate, validate = values.pop("evaluate_table"), values["validate_table"]
+        if evaluate is not None and validate not in (None, evaluate):
+            reader.report("evaluateTable", "validateTable and evaluateTable mean the same and name two tables; give one of them")
+        if isinstance(validate, float):
+            values |= {"validate_table": None, "validate_fraction": validate}
+        else:
+            values["validate_table"] = validate or evaluate
+        if not values.pop("keep_version"):
+            options, kept = own_options(cls), values["keep_versions"]
+            if kept not in (None, 1):
+                both = [reader.name(options[name]) for name in ("keep_version", "keep_versions")]
+                reader.report("keepVersions", f"{both[0]} is false and {both[1]} is {kept}; give one of them")
+            values["keep_versions"] = 1
+
     def __post_init__(self) -> None:
+        check_options(self)
         self._check_table()
         if self.result is not None:
             require_identifier(self.result, "the name of the table of results")
@@ -55,13 +132,9 @@ class Train(StatementBase):
             for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
         if self.validate_table is not None and self.validate_fraction is not None:
-            raise InputError("both a validation table and a held-out fraction are given; expected one of them")
+            raise InputError("both a validation table and a held-out fraction are given; give one of them")
         if self.validate_fraction is not None and not 0 < self.validate_fraction < 1:
             raise InputError(f"the held-out fraction is {self.validate_fraction}; expected a number between 0 and 1")
-        if self.keep_versions is not None and self.keep_versions < 1:
-            raise InputError(f"keepVersions is {self.keep_versions}; expected at least 1")
-        if self.fail_on not in ("all", "any"):
-            raise InputError(f"failOn is {self.fail_on!r}; expected 'all' or 'any'")
 
     def _check_table(self) -> None:
         if not (isinstance(self.feed, KafkaFeed) and self.feed.reuse):

@@ -142,7 +142,7 @@ def test_a_model_path_that_is_a_file(tmp_path: Path) -> None:
 
 def test_an_unknown_reaction_to_a_low_score_and_an_unknown_argument(store: Store, tmp_path: Path) -> None:
     store(score=0.1)
-    with pytest.raises(InputError, match="on_low_score is 'ignore'; expected 'wait', 'skip' or 'fail'"):
+    with pytest.raises(InputError, match="on_low_score is 'ignore'; expected wait, skip or fail"):
         poke(tmp_path, min_score=0.5, on_low_score="ignore")
     with pytest.raises(InputError, match="MLSQLModelSensor has no argument 'min_scor'; did you mean 'min_score'"):
         poke(tmp_path, min_scor=0.5)

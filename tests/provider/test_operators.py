@@ -83,7 +83,7 @@ def test_a_script_or_a_built_in_algorithm_is_given_when_the_dag_is_read(operator
         operator(python_script_path="/t.py", builtin="sklearn")
     with pytest.raises(InputError, match=r"there is no built-in algorithm 'sklern'; did you mean 'sklearn'\?"):
         operator(python_script_path=None, builtin="sklern")
-    with pytest.raises(InputError, match="which is no path; write builtin 'sklearn' instead"):
+    with pytest.raises(InputError, match="which is not a path; write builtin 'sklearn' instead"):
         operator(python_script_path="builtin:sklearn")
 
 
@@ -307,12 +307,12 @@ def test_predict_with_a_batch_script() -> None:
         (train, {"data": {"path": "/d"}}, "names no format"),
         (train, {"fit_params": "[{"}, "not JSON"),
         (train, {"fit_params": 3}, "expected a list of dicts"),
-        (train, {"fit_params": [3]}, "fit_params[0] is a int; expected a dict"),
+        (train, {"fit_params": [3]}, "one for each fit group (element 0 is a int)"),
         (train, {"validate_data": 1.5}, "expected a number between 0 and 1"),
         (train, {"data_local_file_num": "many"}, "data_local_file_num is 'many'; expected a whole number"),
-        (train, {"fit_timeout": "-1"}, "expected more than 0"),
+        (train, {"fit_timeout": "-1"}, "fit_timeout is -1.0; expected a number over 0"),
         (train, {"python_ver": "2.7"}, "dropped Python 2"),
-        (train, {"fail_on": "some"}, "expected 'all' or 'any'"),
+        (train, {"fail_on": "some"}, "fail_on is 'some'; expected all or any"),
         (train, {"data": None}, "no data are given"),
         (train, KAFKA | {"kafka_topic": None}, "no topic is given"),
         (train, KAFKA | {"kafka_topic": "a b"}, "'a b'; expected up to 200 letters"),
@@ -323,11 +323,11 @@ def test_predict_with_a_batch_script() -> None:
         (train, KAFKA | {"kafka_reuse": True}, "leave out data and sql"),
         (train, KAFKA | {"kafka_reuse": "maybe"}, "kafka_reuse is 'maybe'; expected true or false"),
         (train, KAFKA | {"kafka_config": BROKER | {"topic.partitions": "many"}}, "topic.partitions is 'many'; expected a whole"),
-        (train, KAFKA | {"kafka_config": BROKER | {"topic.max.message.bytes": 100}}, "expected at least 65536"),
+        (train, KAFKA | {"kafka_config": BROKER | {"topic.max.message.bytes": 100}}, "a whole number of at least 65536"),
         (train, KAFKA | {"kafka_config": BROKER | {"compresion.type": "gzip"}}, "did you mean 'compression_type'"),
         (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
         (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
-        (train, {"envs": "[1]"}, "envs is a list; expected a dict"),
+        (train, {"envs": "[1]"}, "envs is '[1]'; expected a JSON object"),
         (train, {"requirements": "/no/requirements.txt"}, "there is no requirements file at /no/requirements.txt"),
         (train, {"requirements": ["-r other.txt"]}, "expected packages only"),
         (train, {"requirements": 3}, "expected the path of a requirements file, or a list of packages"),
@@ -400,7 +400,7 @@ def test_a_function_has_no_python_of_its_own() -> None:
 
 def test_what_to_do_when_refused_is_said_before_anything_runs() -> None:
     operator = register(on_refused="ignore")
-    with pytest.raises(InputError, match="on_refused is 'ignore'; expected 'succeed', 'skip' or 'fail'"):
+    with pytest.raises(InputError, match="on_refused is 'ignore'; expected succeed, skip or fail"):
         operator.execute({})  # type: ignore[typeddict-item]
     assert "on_refused" in MLSQLRegisterOperator.template_fields
 

@@ -11,6 +11,7 @@ CLASSES = [
     "MLSQLError",
     "InputError",
     "FormatError",
+    "OptionError",
     "DataError",
     "ScriptNotFound",
     "InterpreterError",
@@ -32,6 +33,7 @@ CLASSES = [
 BY_THE_USER = {
     "InputError",
     "FormatError",
+    "OptionError",
     "DataError",
     "ScriptNotFound",
     "InterpreterError",

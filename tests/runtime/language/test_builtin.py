@@ -32,20 +32,26 @@ def test_a_script_needs_no_python() -> None:
     ("text", "told"),
     [
         (train(f'builtin=»"sklaern" and {SVC}'), "there is no built-in algorithm 'sklaern'; did you mean 'sklearn'?"),
-        (train(f'»builtin="sklearn" and pythonScriptPath="/t.py" and {SVC}'), "both builtin and pythonScriptPath are given"),
+        (
+            train(f'»builtin="sklearn" and pythonScriptPath="/t.py" and {SVC}'),
+            "both pythonScriptPath '/t.py' and builtin 'sklearn'",
+        ),
         (train('builtin="sklearn"').replace("`/m`", "»`/m`"), "fitParam.0.moduleName is not given"),
         (
-            train(f'builtin="sklearn" and {SVC.replace(chr(34) + "SVC", "»" + chr(34) + "not a class")}'),
+            train(f'builtin="sklearn" and {SVC.replace("SVC", "not a class").replace("`fitParam.0.c", "»`fitParam.0.c")}'),
             "expected a name such as",
         ),
-        (train(f'builtin="sklearn" and {SVC.replace(chr(34) + "sklearn.svm", "»" + chr(34) + "sklearn.svm._base")}'), "private"),
+        (train(f'builtin="sklearn" and »{SVC.replace("sklearn.svm", "sklearn.svm._base")}'), "private"),
         (train(f'builtin="sklearn" and {SVC} and »`fitParam.2.C`="1"'), "there is no fitParam.1"),
-        (train(f'builtin="sklearn" and {SVC} and systemParam.seed=»"-1"'), "a whole number of at least 0"),
+        (train(f'builtin="sklearn" and {SVC} and systemParam.seed=»"-1"'), "a whole number from 0 to 4294967295"),
         (
             train(f'builtin="sklearn" and {SVC} and systemParam.seed=»"4294967296"'),
             "expected a whole number from 0 to 4294967295",
         ),
-        ("register PythonAlg.»`/m` as jack options minScore='1';", "there is no pythonScriptPath"),
+        (
+            "register PythonAlg.»`/m` as jack options minScore='1';",
+            "no script is given; name one as pythonScriptPath, or a built-in algorithm as builtin",
+        ),
         (
             "register PythonAlg.`/m` as jack options builtin='sklearn' and »fitParam.1.a='1';",
             "there is no fitParam.0, but a group after it",

@@ -119,7 +119,7 @@ WRONG = [
         DATA + f"train data as PythonAlg.`/m` where {SCRIPT} as r;\nsave »s as orc.`/o`;",
         "no table 's' before this; known are data, r",
     ),
-    (DATA + "train data as PythonAlg.»`/m`;", "there is no pythonScriptPath"),
+    (DATA + "train data as PythonAlg.»`/m`;", "no script is given; name one as pythonScriptPath"),
     (DATA + f"train data as PythonAlg.»` ` where {SCRIPT};", "the model path is empty"),
     (train("»pythonscriptpath='x'"), "train has no option 'pythonscriptpath'; did you mean 'pythonScriptPath'?"),
     (train("»`fitparam.0.x`='1'"), "did you mean 'fitParam.0.x'?"),
@@ -129,7 +129,7 @@ WRONG = [
     (train("validateTable=»'dat'"), "there is no table 'dat' before this; did you mean 'data'?"),
     (train("enableDataLocal=»'yes'"), "enableDataLocal is 'yes'; expected true or false"),
     (train("dataLocalFileNum=»'0'"), "expected a whole number of at least 1"),
-    (train("dataLocalFormat=»' '"), "dataLocalFormat is empty"),
+    (train("dataLocalFormat=»' '"), "dataLocalFormat is ' '; expected the name of a Spark format"),
     (train("systemParam.pythonVer=»'2.7'"), "dropped Python 2"),
     (train("systemParam.pythonVer=»'new'"), "expected a version prefix"),
     (train("systemParam.envs=»'A=b'"), "expected a JSON object"),
@@ -148,7 +148,7 @@ WRONG = [
     (train("keepVersions=»'" + "9" * 5000 + "'"), "expected a whole number"),
     (
         DATA
-        + "load a.`b` as u; train »data as PythonAlg.`/m` where validateTable='data' and evaluateTable='u' and "
+        + "load a.`b` as u; train data as PythonAlg.`/m` where validateTable='data' and »evaluateTable='u' and "
         + SCRIPT
         + ";",
         "mean the same",
@@ -156,12 +156,12 @@ WRONG = [
     (train("»enableDataLocal='false' and kafkaParam.topic='t'"), "names no broker"),
     (train("»enableDataLocal='false' and kafkaParam.bootstrap.servers='b:1'"), "no topic is given"),
     (kafka("kafkaParam.topic='t' and »kafkaParam.bootstrap.servers='b'"), "without a port"),
-    (kafka("kafkaParam.bootstrap.servers='b:1' and kafkaParam.topic='t' and »kafkaParam.reuse='yes'"), "expected true or false"),
+    (kafka("kafkaParam.bootstrap.servers='b:1' and kafkaParam.topic='t' and kafkaParam.reuse=»'yes'"), "expected true or false"),
     (
         kafka("kafkaParam.bootstrap.servers='b:1' and kafkaParam.topic='t' and »kafkaParam.bach.size='1'"),
         "there is no Kafka setting",
     ),
-    (kafka("kafkaParam.bootstrap.servers='b:1' and »kafkaParam.topic='a b'"), "expected up to 200 letters"),
+    (kafka("kafkaParam.bootstrap.servers='b:1' and kafkaParam.topic=»'a b'"), "expected up to 200 letters"),
     (f"register PythonAlg.`/m` as f where {SCRIPT} and algIndex=»'-1';", "expected a whole number of at least 0"),
     (
         f"register PythonAlg.`/m` as f where {SCRIPT} and »systemParam.pythonPath='python';",

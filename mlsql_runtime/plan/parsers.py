@@ -1,0 +1,206 @@
+"""Values of options: each parser takes MLSQL text as well as a value of Python, and knows what it expects."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mlsql_runtime.errors import InputError, OptionError
+from mlsql_runtime.plan.table_ref import format_option
+
+NOTHING = ("", "None", "null")  # texts that templates render for a value that is not there
+
+
+class Resolver(Protocol):
+    """What a front door knows of the files and tables that values name."""
+
+    def find_table(self, value: Any, name: str) -> str:
+        """Return the name of the table that the value of the option ``name`` means.
+
+        :raises InputError: when there is none.
+        """
+
+    def resolve_path(self, path: str) -> str:
+        """Return the path of a script or an environment: a relative one starts at the folder of the MLSQL script or DAG file."""
+
+    def read_requirements(self, path: str) -> str:
+        """Return the text of a requirements file."""
+
+
+class _NoFiles:
+    """The resolver for values that name neither tables nor files."""
+
+    def find_table(self, value: Any, name: str) -> str:
+        raise InputError(f"{name} cannot name a table here")
+
+    def resolve_path(self, path: str) -> str:
+        return path
+
+    def read_requirements(self, path: str) -> str:
+        raise InputError(f"requirements {path} cannot be read here")
+
+
+NO_FILES: Resolver = _NoFiles()
+Converter = Callable[[Any, str, Resolver], Any]
+
+
+@dataclass(frozen=True)
+class Parser:
+    """How values of an option are read.
+
+    :param type: the type, for the reference page.
+    :param expected: the end of the sentence "expected …".
+    :param convert: makes the value that a statement holds from text or a value of Python, the option's name, and the front
+        door's resolver. It raises ValueError, with a detail perhaps, for what it cannot convert.
+    :param accepts: whether a converted value is one that the option takes.
+    """
+
+    type: str
+    expected: str
+    convert: Converter
+    accepts: Callable[[Any], bool] = lambda value: True
+
+    def parse(self, value: Any, name: str, resolver: Resolver = NO_FILES) -> Any:
+        """Return the value that a statement holds.
+
+        :raises OptionError: for any other value.
+        """
+        try:
+            converted = self.convert(value, name, resolver)
+        except ValueError as error:
+            raise self._error(value, name, f"{self.expected} ({error})" if str(error) else self.expected) from None
+        return self.check(converted, name)
+
+    def check(self, value: Any, name: str) -> Any:
+        """Return a value that is converted already.
+
+        :raises OptionError: when the option does not take it.
+        """
+        if not self.accepts(value):
+            raise self._error(value, name, self.expected)
+        return value
+
+    def _error(self, value: Any, name: str, expected: str) -> OptionError:
+        got = repr(value) if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+        return OptionError(name=name, got=got, expected=expected)
+
+
+def _simple(convert: Callable[[Any], Any]) -> Converter:
+    return lambda value, name, resolver: convert(value)
+
+
+def _to_bool(value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word not in ("true", "false"):
+        raise ValueError
+    return word == "true"
+
+
+def _to_int(value: Any) -> int:
+    text = str(value).strip()
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise ValueError
+    return int(text)
+
+
+def _to_float(value: Any) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def whole(at_least: int, at_most: int | None = None) -> Parser:
+    """Return a parser of whole numbers in a range."""
+    expected = f"a whole number of at least {at_least}" if at_most is None else f"a whole number from {at_least} to {at_most}"
+    return Parser(
+        "whole number", expected, _simple(_to_int), lambda value: value >= at_least and (at_most is None or value <= at_most)
+    )
+
+
+def choice(*words: str, **values: Any) -> Parser:
+    """Return a parser of a few words, or of words that mean ``values``."""
+    meanings = {**{word: word for word in words}, **values}
+
+    def convert(value: Any) -> Any:
+        if not isinstance(value, str) or value not in meanings:
+            raise ValueError
+        return meanings[value]
+
+    known = list(meanings)
+    expected = " or ".join([", ".join(known[:-1]), known[-1]])
+    return Parser(
+        " or ".join(f"`{word}`" for word in known), expected, _simple(convert), lambda value: value in meanings.values()
+    )
+
+
+BOOLEAN = Parser("true or false", "true or false", _simple(_to_bool))
+NUMBER = Parser("number", "a number", _simple(_to_float))
+NOT_NEGATIVE = Parser("number", "a number of at least 0", _simple(_to_float), lambda value: value >= 0)
+POSITIVE = Parser("number", "a number over 0", _simple(_to_float), lambda value: value > 0)
+TEXT = Parser("text", "text", _simple(str))
+PATH = Parser("path or URI", "a path or URI", lambda value, name, resolver: resolver.resolve_path(str(value)))
+TABLE = Parser("table", "a table", lambda value, name, resolver: resolver.find_table(value, name))
+
+
+def parse_json(value: Any) -> Any:
+    """Return the value of JSON text, and of what Jinja makes of a list or dict, which is Python's notation; else ``value``.
+
+    :raises ValueError: for text that begins like either and is neither.
+    """
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        try:
+            return ast.literal_eval(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            raise ValueError(f"not JSON: {error}") from None
+
+
+def _to_flags(value: Any) -> tuple[str, ...]:
+    return tuple(shlex.split(value)) if isinstance(value, str) else tuple(map(str, value))
+
+
+def _to_mapping(value: Any) -> dict[str, str]:
+    given = parse_json(value) if value != "" else {}
+    if not isinstance(given, Mapping):
+        raise ValueError
+    return {str(key): format_option(item) for key, item in given.items() if item is not None}
+
+
+def _to_groups(value: Any) -> tuple[dict[str, str], ...]:
+    given = parse_json(value)
+    groups = [given] if isinstance(given, Mapping) else given
+    if not isinstance(groups, Sequence) or isinstance(groups, str):
+        raise ValueError
+    for index, group in enumerate(groups):
+        if not isinstance(group, Mapping):
+            raise ValueError(f"element {index} is a {type(group).__name__}")
+    return tuple(map(_to_mapping, groups))
+
+
+FLAGS = Parser("flags", "flags as on a command line", _simple(_to_flags))
+MAPPING = Parser("dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping))
+GROUPS = Parser("list of dicts", "a list of dicts, one for each fit group", _simple(_to_groups))
+
+
+def to_texts(value: Any, name: str) -> dict[str, str]:
+    """Return a dict of option texts, from a dict, from JSON text of one, or from nothing; options that are None are left out.
+
+    :raises OptionError: for anything else.
+    """
+    if value is None or (isinstance(value, str) and value in NOTHING):
+        return {}
+    converted: dict[str, str] = MAPPING.parse(value, name)
+    return converted
