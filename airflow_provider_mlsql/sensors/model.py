@@ -162,7 +162,8 @@ class MLSQLModelSensor(BaseSensorOperator):
 
     def _check_files(self, version: int) -> None:
         from mlsql_runtime.store import layout
-        from mlsql_runtime.store.versions import open_model_path, read_manifest, verify_files
+        from mlsql_runtime.store.verification import verify_files
+        from mlsql_runtime.store.versions import open_model_path, read_manifest
 
         root = open_model_path(str(self.model_path))
         verify_files(layout.version_dir(root, version), read_manifest(root, version).files)

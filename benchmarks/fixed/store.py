@@ -21,7 +21,7 @@ from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.summary import summarize
 from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
-from mlsql_runtime.store.versions import list_versions, open_store, read_manifest
+from mlsql_runtime.store.versions import open_store, read_manifest, read_states
 
 VERSIONS = (1, 100, 10_000)
 SIZES = {"1 MB": 10**6, "1 GB": 10**9}
@@ -50,7 +50,7 @@ def _publish(root: Location) -> object:
 LOOKS: Mapping[str, Look] = {
     "the newest version": read_manifest,
     "a version by its number": lambda root: read_manifest(root, 1),
-    "the state of every version": list_versions,
+    "the state of every version": read_states,
     "prune: nothing to remove": lambda root: prune(root, 10**6),
     "stage, claim, publish, prune": _publish,
     "first look of a sensor": _first_look,

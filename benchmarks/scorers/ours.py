@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import engine
 from mlsql_runtime.plan import Plan, Register, Select, Train
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.function_records import FunctionRecord
 from mlsql_runtime.store.functions import function_dir, read_function
 from mlsql_runtime.store.layout import FUNCTION_PICKLE
-from mlsql_runtime.store.manifest import FunctionRecord
 from scorers.cases import Case
 from scorers.ways import Way, in_spark
 

@@ -11,7 +11,7 @@ from measure import interleaved
 
 from mlsql_runtime.feed.decoding.vectors import common_width, to_matrix
 from mlsql_runtime.scoring.function_loader import load_function
-from mlsql_runtime.store.manifest import FunctionRecord
+from mlsql_runtime.store.function_records import FunctionRecord
 from scorers.cases import BLOCK, Case, block
 from scorers.peers import BATCH_SIZE
 

@@ -11,9 +11,8 @@ from mlsql_runtime.cli.output import format_value, print_json, print_table
 from mlsql_runtime.cli.process import OK, UNAVAILABLE, current_user
 
 if TYPE_CHECKING:
-    from mlsql_runtime.store.history import History, HistoryEntry
-    from mlsql_runtime.store.manifest import FunctionRecord, PointerMove
-    from mlsql_runtime.store.summary import FunctionSummary
+    from mlsql_runtime.store.function_history import FunctionSummary, History, HistoryEntry
+    from mlsql_runtime.store.function_records import FunctionRecord, PointerMove
 
 
 _NUMBERS = ("function version", "model version", "group", "score")
@@ -33,9 +32,8 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
     Example:
       mlsql functions /models/spam jack
     """
-    from mlsql_runtime.store.history import read_history
-    from mlsql_runtime.store.refusals import list_refused_functions
-    from mlsql_runtime.store.summary import summarize_functions
+    from mlsql_runtime.store.function_history import read_history, summarize_functions
+    from mlsql_runtime.store.functions import list_refused_functions
     from mlsql_runtime.store.versions import open_store
 
     root = open_store(path).root

@@ -32,7 +32,7 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
     Example:
       mlsql models verify /models/spam --all
     """
-    from mlsql_runtime.store.summary import read_pointers
+    from mlsql_runtime.store.functions import read_pointers
     from mlsql_runtime.store.verification import check_orphans, check_version
     from mlsql_runtime.store.versions import open_store
 
@@ -74,21 +74,21 @@ def _choose_version(store: ModelStore, version: int | None) -> int:
 
     :raises VersionNotFound: when there is no such version.
     """
-    from mlsql_runtime.store.versions import read_manifest, version_state
+    from mlsql_runtime.store.versions import read_manifest, read_states
 
     if version is None:
         chosen = next(_complete_versions(store), None)
     else:
-        is_complete = version in store.versions and version_state(store.root, version) == "complete"
+        is_complete = version in store.versions and read_states(store.root, [version])[version] == "complete"
         chosen = version if is_complete else None
     return chosen or read_manifest(store.root, version).version
 
 
 def _complete_versions(store: ModelStore) -> Iterator[int]:
     """Yield the complete versions, newest first; each is looked at when it is asked for."""
-    from mlsql_runtime.store.versions import version_state
+    from mlsql_runtime.store.versions import read_states
 
-    return (number for number in store.versions if version_state(store.root, number) == "complete")
+    return (number for number in store.versions if read_states(store.root, [number])[number] == "complete")
 
 
 def _print_check(model_path: str, check: VersionCheck) -> None:

@@ -12,7 +12,8 @@ from mlsql_runtime.cli.output import format_count, format_size, format_value, pr
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.compare_versions import ComparedVersion, Comparison, Difference
-    from mlsql_runtime.store.summary import FunctionPackage, VersionDetails
+    from mlsql_runtime.store.functions import FunctionPackage
+    from mlsql_runtime.store.summary import VersionDetails
 
 
 @click.command(short_help="Details of one version.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlsql_runtime.plan import Register
-from mlsql_runtime.store.manifest import PointerMove
+from mlsql_runtime.store.function_records import PointerMove
 
 
 @dataclass(frozen=True)

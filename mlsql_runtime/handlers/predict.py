@@ -29,7 +29,8 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FileEntry
 from mlsql_runtime.store.staging import open_staging
-from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify_files
+from mlsql_runtime.store.verification import verify_files
+from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -31,9 +31,11 @@ from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
-from mlsql_runtime.store.manifest import FORMAT_VERSION, Contract, FileEntry, FunctionRecord, Manifest, Refusal
-from mlsql_runtime.store.refusals import add_refusal
-from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest, verify_files
+from mlsql_runtime.store.function_records import Contract, FunctionRecord, Refusal
+from mlsql_runtime.store.functions import add_refusal
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, Manifest
+from mlsql_runtime.store.verification import verify_files
+from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 if TYPE_CHECKING:
     from pyspark.ml.linalg import Vector

@@ -24,9 +24,10 @@ from mlsql_runtime.scoring.scorer import Scorer
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
+from mlsql_runtime.store.function_records import FunctionRecord
 from mlsql_runtime.store.functions import function_dir
-from mlsql_runtime.store.manifest import FileEntry, FunctionRecord
-from mlsql_runtime.store.versions import verify_files
+from mlsql_runtime.store.manifest import FileEntry
+from mlsql_runtime.store.verification import verify_files
 
 CACHED_FUNCTIONS = 8  # a worker that serves more functions at once loads again what it used longest ago
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlsql_runtime import codec
 from mlsql_runtime.scoring import arrow_batching as transport
 from mlsql_runtime.spark_errors import errors_for_driver
-from mlsql_runtime.store.manifest import FunctionRecord
+from mlsql_runtime.store.function_records import FunctionRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -19,7 +19,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
-from mlsql_runtime.store.manifest import Contract
+from mlsql_runtime.store.function_records import Contract
 
 PROTOCOL_VERSION = 1
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"

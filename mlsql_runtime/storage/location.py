@@ -112,9 +112,9 @@ class Location:
             return self._files()
 
     def existing(self, names: Iterable[str]) -> set[str]:
-        """Which of these files below are there, by relative path.
+        """Return which of these files below exist, by relative path.
 
-        In an object store by a listing of all that lies below, a thousand files in one request; elsewhere by a look at each.
+        In an object store this lists all files below, a thousand in each request; elsewhere it looks for each file.
         """
         wanted = set(names)
         if self._is_object_store:

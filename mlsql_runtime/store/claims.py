@@ -1,20 +1,24 @@
-"""What takes a version number: a small file that says who took it, when, and for which training."""
+"""Claims: small files that take a number, for a version or for a function package, so that no other process takes it too."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 
+from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """``training`` tells one training of a job from another one of it, and is the same in all attempts of the job; ``attempt``
-    is another one in each. ``created`` is when the number was taken. A claim is a courtesy, not a document: what it does not
-    say is None.
+    """The claim of a version. All fields are optional: readers use what a claim says and never depend on it.
+
+    :param created: when the number was taken.
+    :param training: the same in all attempts of one training, and different for each training of the job.
+    :param attempt: different in each attempt.
     """
 
     job_id: str | None = None
@@ -22,23 +26,27 @@ class Claim:
     training: str | None = None
     attempt: str | None = None
 
-    def dump(self) -> bytes:
-        claimed = None if self.created is None else self.created.isoformat()
-        document = {"job_id": self.job_id, "claimed": claimed, "training": self.training, "attempt": self.attempt}
-        return json.dumps(document).encode()
-
 
 def read_claim(folder: Location) -> Claim:
-    """The claim in a version's folder."""
+    """Read the claim in a version's folder; a claim that is missing or damaged is an empty one."""
+    place = folder / layout.CLAIM
     try:
-        document = json.loads((folder / layout.CLAIM).read_or_none() or b"{}")
-        created = datetime.fromisoformat(document["claimed"])
-        training, attempt = document.get("training"), document.get("attempt")
-        return Claim(
-            job_id=str(document["job_id"]),
-            created=created if created.tzinfo else created.replace(tzinfo=timezone.utc),
-            training=None if training is None else str(training),
-            attempt=None if attempt is None else str(attempt),
-        )
-    except (ValueError, KeyError, TypeError):
+        return codec.loads(Claim, place.read_or_none() or b"", place.uri)
+    except FormatError:
         return Claim()
+
+
+def claim_number(taken: list[int], folder_of: Callable[[int], Location], claim: bytes) -> tuple[int, Location]:
+    """Take the next free number by creating a claim in its folder exclusively.
+
+    :param taken: the numbers that are known to be taken.
+    :returns: the number and its folder.
+    """
+    number = max(taken, default=0) + 1
+    while True:
+        folder = folder_of(number)
+        try:
+            (folder / layout.CLAIM).create(claim)
+            return number, folder
+        except FileExistsError:
+            number += 1

@@ -70,6 +70,6 @@ def parse_version_numbers(names: Iterable[str]) -> list[int]:
     return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
 
 
-def numbered(folder: Location) -> list[int]:
+def list_numbered(folder: Location) -> list[int]:
     """The sub-folders named by a number, smallest first."""
     return sorted(int(name) for name in folder.list_names() if name.isdecimal())

@@ -1,4 +1,4 @@
-"""The documents of the model store. A manifest is written last: what has one is complete and never changes.
+"""The documents of a version. Its manifest is written last: a version that has one is complete and never changes.
 
 To change a document: raise FORMAT_VERSION, keep reading the older formats here, and say so in CHANGELOG.md.
 """
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from mlsql_runtime import codec
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
 
-FORMAT_VERSION = 1
-Contract = Literal["row", "batch"]  # of a function: what it is called with; see python_fun
+FORMAT_VERSION = 1  # of all documents in the store
+VersionState = Literal["complete", "failed", "unfinished"]
 D = TypeVar("D")
 
 
@@ -29,8 +29,10 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class FitRecord:
-    """One fit group, in full. ``message`` says in one sentence what happened, when there is something to say; ``packages`` are
-    Python and what its script imported, with versions: empty when it was killed.
+    """The result of one fit group.
+
+    :param message: one sentence about what happened, None if there is nothing to say.
+    :param packages: versions of Python and of the packages that the script imported; empty if its process was killed.
     """
 
     alg_index: int
@@ -45,13 +47,14 @@ class FitRecord:
 
     @property
     def summary(self) -> FitSummary:
+        """The group's part of the XCom."""
         seconds = round((self.ended - self.started).total_seconds(), 3)
         return FitSummary(alg_index=self.alg_index, status=self.status, score=self.score, metrics=self.metrics, seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataFacts:
-    """What was trained on. ``columns`` maps names to Spark types; ``feature_width`` is the length of the feature vectors."""
+    """The training data. ``columns`` maps names to Spark types; ``feature_width`` is the length of the feature vectors."""
 
     rows: int
     validate_rows: int
@@ -62,7 +65,7 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptFacts:
-    """Which script: the name of its entry file, and a digest over all its files."""
+    """A script: the name of its entry file, and a digest over all its files."""
 
     name: str
     sha256: str
@@ -70,10 +73,13 @@ class ScriptFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A complete version. ``parameters`` are the system parameters, without values of environment variables;
-    ``environment`` are the interpreter and the well-known packages that are installed for it, imported or not.
+    """A complete version.
+
+    :param parameters: the system parameters, without the values of environment variables.
+    :param environment: versions of the interpreter and of well-known packages installed for it, imported or not.
     """
 
+    state: ClassVar[VersionState] = "complete"
     format_version: int
     job_id: str
     version: int
@@ -88,7 +94,7 @@ class Manifest:
 
     @property
     def best(self) -> Best:
-        """The successful group with the best score; one without a score ranks last, the lower index first."""
+        """The successful group with the best score. A group without a score ranks last; of equal ones the lower index wins."""
 
         def rank(fit: FitRecord) -> tuple[bool, float, int]:
             score = 0.0 if fit.score is None else fit.score
@@ -104,7 +110,7 @@ class Manifest:
         return tuple(entry for entry in self.files if entry.path.startswith(folder + "/"))
 
     def result(self, model_path: str) -> TrainResult:
-        """The XCom of everything that answers with a version: the train operator and the sensor alike."""
+        """Return the XCom of the train operator, the sensor and the triggers."""
         best = self.best
         return TrainResult(
             model_path=model_path,
@@ -118,8 +124,9 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRecord:
-    """A training that published nothing, and why; ``tails`` are the last lines of the failed groups' output."""
+    """A training that published nothing. ``tails`` are the last lines of the failed groups' output, by group."""
 
+    state: ClassVar[VersionState] = "failed"
     format_version: int
     job_id: str
     version: int
@@ -129,90 +136,8 @@ class FailureRecord:
     tails: Mapping[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class FunctionRecord:
-    """A predict function: the pickle it lives in, and the model it answers for. Holds all that an executor must check.
-
-    ``packages`` are those of the fit group, with which the model was made.
-    """
-
-    format_version: int
-    function: str
-    function_version: int
-    created: datetime
-    job_id: str
-    contract: Contract
-    python: str
-    pickle: FileEntry
-    script: ScriptFacts
-    model_path: str
-    version: int
-    alg_index: int
-    score: float | None
-    feature_width: int | None
-    train_params: Mapping[str, str] | None
-    model_files: tuple[FileEntry, ...]
-    packages: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PointerMove:
-    """That a function's name was pointed to a package: what happened, when, by which job, on whose behalf, and why.
-
-    ``job_id`` is None for a rollback, which is no job; ``by`` when nobody is known; ``reason`` when none was asked for.
-    """
-
-    happened: Literal["registered", "rolled back"]
-    function_version: int
-    version: int
-    alg_index: int
-    score: float | None
-    job_id: str | None
-    at: datetime
-    by: str | None
-    reason: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class FunctionPointer:
-    """Which package a function name means, with everything it meant before; the last move is the current one."""
-
-    format_version: int
-    function: str
-    history: tuple[PointerMove, ...]
-
-    @property
-    def current(self) -> PointerMove:
-        return self.history[-1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A registration that did not pass its gates; there is no package for it."""
-
-    version: int
-    alg_index: int
-    score: float | None
-    job_id: str
-    at: datetime
-    by: str | None
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusals:
-    """The newest registrations that were refused for a name, oldest first.
-
-    Apart from the pointer, so that writing one down cannot change, or undo, what is current.
-    """
-
-    format_version: int
-    function: str
-    refusals: tuple[Refusal, ...]
-
-
 def load(cls: type[D], text: bytes, where: str) -> D:
-    """Read one of the documents above strictly.
+    """Read a document of the store strictly.
 
     :raises FormatError: naming the field that is wrong, or the version that this software does not read.
     """

@@ -1,4 +1,4 @@
-"""Removing versions that nobody needs any more, and what dead jobs left."""
+"""Remove old versions, and the folders of dead jobs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from mlsql_runtime.errors import StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import find_versions_in_use
-from mlsql_runtime.store.versions import VersionInfo, list_versions
+from mlsql_runtime.store.manifest import VersionState
+from mlsql_runtime.store.versions import read_states
 
 STALE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What :func:`prune` removes and spares: complete versions beyond the newest to keep, newest first.
+    """A plan of what to remove.
 
-    ``pinned`` are those of them that stay because functions point to them, with the functions' names;
-    ``abandoned`` the folders of dead jobs, which hold no version.
+    :param versions: the complete versions to remove, newest first.
+    :param pinned: versions that are old enough but stay because functions point to them, with the functions' names.
+    :param abandoned: the folders of dead jobs to remove; none holds a version.
     """
 
     versions: tuple[int, ...]
@@ -30,31 +32,31 @@ class Pruning:
 
 
 def choose_pruning(root: Location, keep: int | None, spare: int | None = None) -> Pruning:
-    """What may go when the newest ``keep`` complete versions stay (None: all of them), and ``spare``. Changes nothing."""
-    there = list_versions(root)
-    abandoned = tuple(_abandoned(root, there))
+    """Choose what to remove if the newest ``keep`` complete versions stay (None: all of them), and ``spare``. Changes nothing."""
+    states = read_states(root)
+    abandoned = tuple(_find_abandoned(root, states))
     if keep is None:
         return Pruning((), {}, abandoned)
-    complete = [info.version for info in there if info.state == "complete"]
-    pinned, beyond = find_versions_in_use(root), [number for number in complete[keep:] if number != spare]
-    return Pruning(tuple(n for n in beyond if n not in pinned), {n: pinned[n] for n in beyond if n in pinned}, abandoned)
+    complete = [number for number, state in states.items() if state == "complete"]
+    in_use, old = find_versions_in_use(root), [number for number in complete[keep:] if number != spare]
+    return Pruning(tuple(n for n in old if n not in in_use), {n: in_use[n] for n in old if n in in_use}, abandoned)
 
 
 def prune(root: Location, keep: int | None, spare: int | None = None) -> list[int]:
-    """Remove complete versions beyond the newest ``keep``, but not ``spare`` and none that a function points to, and what dead
-    jobs left.
+    """Remove complete versions beyond the newest ``keep``, but not ``spare`` nor any that a function points to, and the folders
+    of dead jobs. Each manifest is removed before its files, so that no reader finds half a version.
 
-    :returns: the versions removed. The manifest goes first, so no reader meets half a version.
+    :returns: the versions removed.
     :raises StorageError: when a folder cannot be removed.
     """
     return remove_pruned(root, choose_pruning(root, keep, spare))
 
 
 def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
-    """Remove what was chosen, but for versions that a function was pointed to meanwhile; answers the versions removed."""
+    """Remove what was chosen, except versions to which a function points meanwhile, and return the versions removed."""
     removed = []
     for number in pruning.versions:
-        if number not in find_versions_in_use(root):  # asked again each time: removing many takes long
+        if number not in find_versions_in_use(root):  # read each time: removing many versions takes long
             folder = layout.version_dir(root, number)
             (folder / layout.MANIFEST).remove_file()
             folder.remove()
@@ -64,18 +66,18 @@ def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
     return removed
 
 
-def _abandoned(root: Location, there: list[VersionInfo]) -> Iterator[Location]:
+def _find_abandoned(root: Location, states: Mapping[int, VersionState]) -> Iterator[Location]:
     stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).list_names()]
-    unfinished = [layout.version_dir(root, info.version) for info in reversed(there) if info.state == "unfinished"]
-    oldest_kept = datetime.now(timezone.utc) - STALE
+    unfinished = [layout.version_dir(root, number) for number in sorted(states) if states[number] == "unfinished"]
+    stale = datetime.now(timezone.utc) - STALE
     for folder in stagings + unfinished:
-        if _has_rested_since(folder, oldest_kept):
+        if _is_unchanged_since(folder, stale):
             yield folder
 
 
-def _has_rested_since(folder: Location, time: datetime) -> bool:
-    """Whether it holds files and none was written since: of a folder in use, the first file or two tell."""
-    with contextlib.suppress(StorageError):  # another job may be removing it right now
+def _is_unchanged_since(folder: Location, time: datetime) -> bool:
+    """Return whether the folder holds files and none was written since ``time``: one new file is enough to tell."""
+    with contextlib.suppress(StorageError):  # another job may be removing it at this moment
         names = folder.list_files()
         return bool(names) and all((folder / name).modified_at() < time for name in names)
     return False

@@ -11,7 +11,7 @@ from support.workbench import SAMPLE, Script, processes_with
 
 from mlsql_runtime.result import to_xcom
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import list_versions, read_manifest
+from mlsql_runtime.store.versions import read_manifest, read_states
 
 # Group 1, when it runs for the first time, waits to be lost.
 SOURCE = """
@@ -101,7 +101,7 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
     assert bench.ran() == "0112"
     root = Location.of(str(bench.model))
     manifest = read_manifest(root)
-    assert [info.version for info in list_versions(root)] == [1]
+    assert list(read_states(root)) == [1]
     assert [fit.status for fit in manifest.fits] == ["success"] * 3
     assert (root / "_model_1/logs/0.log").read().count(b"this is group 0 process ") == 1
     answer = deployment.xcom("durable", run, "train")

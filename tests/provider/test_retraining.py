@@ -16,9 +16,9 @@ from support.events import asset_events, task_states
 from support.workbench import SAMPLE
 
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.function_history import read_history
 from mlsql_runtime.store.functions import read_function
-from mlsql_runtime.store.history import read_history
-from mlsql_runtime.store.versions import list_versions, read_manifest
+from mlsql_runtime.store.versions import read_manifest, read_states
 
 DAG = "mlsql_scheduled_retraining"
 BACKFILLED = "retraining_backfilled"
@@ -133,7 +133,7 @@ def test_days_at_the_same_time_do_not_disturb_each_other(deployment: Deployment,
     }
 
     root = Location.of(str(model))
-    complete = [each.version for each in list_versions(root) if each.state == "complete"]
+    complete = [number for number, state in read_states(root).items() if state == "complete"]
     told = read_history(root, "jack").history
     became = [each.version for each in told if each.happened == "registered"]
     assert {2, 3, 4} <= set(complete) <= {2, 3, 4, *became}  # three are kept, and what was in use when the others went

@@ -23,16 +23,8 @@ from mlsql_runtime.script.process import Outcome, run_script
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.manifest import (
-    FORMAT_VERSION,
-    DataFacts,
-    FailureRecord,
-    FileEntry,
-    FitRecord,
-    FunctionRecord,
-    Manifest,
-    ScriptFacts,
-)
+from mlsql_runtime.store.function_records import FunctionRecord
+from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FileEntry, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claim_version
 
 STARTED = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)

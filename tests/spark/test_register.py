@@ -19,8 +19,8 @@ from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
 from mlsql_runtime.plan import FunctionRef, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, RunResult
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.function_history import read_history
 from mlsql_runtime.store.functions import read_function, read_pointer
-from mlsql_runtime.store.history import read_history
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -17,7 +17,8 @@ from mlsql_runtime.result import RegisterResult, RunResult, TrainResult
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.staging import remove_staging_folders
-from mlsql_runtime.store.versions import list_versions, read_manifest, verify_files
+from mlsql_runtime.store.verification import verify_files
+from mlsql_runtime.store.versions import read_manifest, read_states
 
 if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
@@ -106,7 +107,7 @@ def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: p
     lost = bench.attempt(FIRST)
     assert lost.error is not None
     assert lost.error["kind"] == "JobFailed"
-    assert list_versions(bench.root) == []
+    assert read_states(bench.root) == {}
     assert "what is finished stays in" in capsys.readouterr().out
     step = trained(bench.attempt(LAST))
     assert bench.groups().count("0") == 1
@@ -147,7 +148,7 @@ def test_a_version_that_was_published_is_answered_and_not_trained_again(bench: B
     again = trained(bench.attempt(LAST))
     assert again == step
     assert bench.groups() == ["0", "1", "2"]
-    assert [info.version for info in list_versions(bench.root)] == [1]
+    assert list(read_states(bench.root)) == [1]
 
 
 def test_another_job_of_the_same_training_trains(bench: Bench) -> None:
@@ -166,7 +167,7 @@ def test_an_attempt_killed_while_it_published_is_finished_by_the_next_one(bench:
     (draft.folder / "logs/0.log").write(b"half")
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 1
-    assert [info.state for info in list_versions(bench.root)] == ["complete"]
+    assert list(read_states(bench.root).values()) == ["complete"]
 
 
 def test_an_attempt_interrupted_twice_goes_on_from_both(bench: Bench, tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_what_follows_takes_the_version_of_this_job_whatever_was_published_meanw
     registered = result.steps[-1]
     assert isinstance(registered, RegisterResult)
     assert (trained(replace(result, steps=result.steps[:1])).version, registered.version) == (1, 1)
-    assert [info.version for info in list_versions(Location.of(str(tmp_path / "m")))] == [2, 1]  # keep_versions spares the answer
+    assert list(read_states(Location.of(str(tmp_path / "m")))) == [2, 1]  # keep_versions spares the answer
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult, to_xcom
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import list_versions, read_failure, read_manifest, verify_files
+from mlsql_runtime.store.verification import verify_files
+from mlsql_runtime.store.versions import read_manifest, read_record, read_states
 
 BAYES = str(EXAMPLES / "train_bayes.py")
 SAVE = "import mlsql, mlsql_model; mlsql_model.sk_save_model({'a': 1});"
@@ -110,7 +111,7 @@ def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_
     assert "about to fail" in result.error["facts"]["tails"]["0"]
     root = Location.of(str(tmp_path / "m"))
     assert latest_version(root) == 1
-    failure = read_failure(root, 2)
+    failure = read_record(root, 2)
     assert failure is not None
     assert (failure.job_id, failure.message) == ("bad", result.error["message"])
     assert "KeyError" in (tmp_path / "m/_model_2/logs/0.log").read_text()
@@ -248,7 +249,7 @@ def test_the_lower_score_is_best_when_asked(run: Run, tmp_path: Path, script: Sc
 def test_old_versions_are_pruned(run: Run, tmp_path: Path, script: Script) -> None:
     for _ in range(3):
         train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
-    assert [info.version for info in list_versions(Location.of(str(tmp_path / "m")))] == [3, 2]
+    assert list(read_states(Location.of(str(tmp_path / "m")))) == [3, 2]
 
 
 def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script: Script) -> None:

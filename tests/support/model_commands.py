@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from mlsql_runtime.cli.main import main
-from mlsql_runtime.store.manifest import FunctionRecord, Manifest
+from mlsql_runtime.store.function_records import FunctionRecord
+from mlsql_runtime.store.manifest import Manifest
 
 Publish = Callable[..., Manifest]
 Fail = Callable[..., int]

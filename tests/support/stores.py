@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import list_versions
+from mlsql_runtime.store.versions import read_states
 
 T0 = datetime(2026, 1, 1, tzinfo=timezone.utc)
 Store = Callable[..., None]
@@ -14,4 +14,4 @@ Store = Callable[..., None]
 
 def latest_version(root: Location) -> int | None:
     """The newest complete version."""
-    return next((info.version for info in list_versions(root) if info.state == "complete"), None)
+    return next((number for number, state in read_states(root).items() if state == "complete"), None)

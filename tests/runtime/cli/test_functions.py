@@ -17,10 +17,10 @@ from mlsql_runtime.cli.main import main
 from mlsql_runtime.errors import StorageError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.functions import read_function, read_pointer
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FunctionRecord, Refusal, ScriptFacts
+from mlsql_runtime.store.function_records import FunctionRecord, Refusal
+from mlsql_runtime.store.functions import add_refusal, read_function, read_pointer
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, ScriptFacts
 from mlsql_runtime.store.pruning import prune
-from mlsql_runtime.store.refusals import add_refusal
 from mlsql_runtime.store.rollback import choose_rollback, roll_back
 from mlsql_runtime.store.versions import read_manifest
 
@@ -217,7 +217,7 @@ def test_a_name_that_was_refused_each_time_is_no_function_but_is_told(root: Loca
     assert (entry["happened"], entry["reason"], entry["current"]) == ("refused", "version 1 is worse", False)
     assert main(["rollback", root.uri, "jack"]) == 2
     assert "function jack of" in (err := capsys.readouterr().err)
-    assert "was never registered; it was refused last because version 1 is worse" in err
+    assert "was never registered; its last registration was refused: version 1 is worse" in err
     assert from_json(capsys, "models", root.uri)["versions"][0]["functions"] == []
     assert prune(root, 1) == [1]  # a refusal keeps nothing
     register(root, "jack", 2)
@@ -254,7 +254,7 @@ def test_a_rollback_points_to_the_package_before(registered: Location, capsys: C
 def test_rolling_back_again_goes_further_until_nothing_is_before(registered: Location, capsys: Capture) -> None:
     assert [main(["rollback", registered.uri, "jack"]) for _ in range(4)] == [0, 0, 2, 2]
     assert moves(registered) == [1, 2, 3, 2, 1]
-    assert "means version 1, its first; there is nothing before it" in capsys.readouterr().err
+    assert "points to version 1, its first; there is no earlier one" in capsys.readouterr().err
 
 
 def test_what_was_registered_after_a_rollback_goes_back_to_what_it_replaced(on_disk: Location, publish: Publish) -> None:
@@ -292,7 +292,7 @@ def test_a_dry_run_changes_nothing(registered: Location, capsys: Capture) -> Non
 
 @pytest.mark.parametrize(
     ("to", "told"),
-    [("3", "version 3 of function jack of {} is already current"), ("7", "never meant version 7; its history knows 1, 2, 3")],
+    [("3", "version 3 of function jack of {} is already current"), ("7", "never pointed to version 7; its history has 1, 2, 3")],
 )
 def test_a_number_must_be_one_it_meant_before(on_disk: Location, to: str, told: str, capsys: Capture) -> None:
     assert main(["rollback", on_disk.uri, "jack", "--to", to]) == 2

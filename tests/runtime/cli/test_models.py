@@ -138,7 +138,7 @@ COMMANDS = [["models"], ["models", "show"], ["models", "verify"], ["models", "pr
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_a_missing_path_is_no_empty_store(root: Location, command: list[str], capsys: Capture) -> None:
     assert main([*command, root.uri]) == 2
-    assert capsys.readouterr().err == f"mlsql: {root.uri} does not exist; expected a model path, as a training has made it\n"
+    assert capsys.readouterr().err == f"mlsql: {root.uri} does not exist; expected a model path, which a training creates\n"
     assert not root.exists()
 
 
@@ -146,9 +146,9 @@ def test_a_missing_path_is_no_empty_store(root: Location, command: list[str], ca
     ("there", "path", "message"),
     [
         ([], "", "is empty; no training has published a version there yet"),
-        (["a.csv", "b.csv", "c", "d"], "", "is no model path: it holds a.csv, b.csv, c …, and no version (such as _model_1)"),
+        (["a.csv", "b.csv", "c", "d"], "", "is not a model path: it holds a.csv, b.csv, c …, and no version (such as _model_1)"),
         (["_model_7/manifest.json"], "/_model_7", "is the folder of version 7; the model path is {}"),
-        (["_staging/job/claim.json"], "", "holds no version yet; a training is under way there, or was killed"),
+        (["_staging/job/claim.json"], "", "holds no version yet; a training is running there, or was killed"),
         (["spam"], "/spam", "is a file; expected a folder"),
     ],
 )

@@ -64,7 +64,7 @@ def test_all_versions_are_verified(root: Location, publish: Publish, fail: Fail,
     assert document["versions"][1]["functions"][0]["files"][0]["problem"] == "missing"
     (root / "_model_1").remove()
     document = from_json(capsys, "models", "verify", root.uri, "--all", code=1)
-    assert document["orphans"][0]["files"][0]["message"] == "function jack points to version 1, which is not there"
+    assert document["orphans"][0]["files"][0]["message"] == "function jack points to version 1, which does not exist"
     assert main(["models", "verify", root.uri, "--all"]) == 1
     assert "wrong: function jack points to version 1" in capsys.readouterr().out
 
@@ -95,7 +95,7 @@ def test_a_function_for_other_files_or_another_path_is_told(
     place.write(json.dumps(record).encode())
     assert main(["models", "verify", local_root.uri]) == 1
     out = capsys.readouterr().out
-    assert "function jack names model/0/model.bin, not as the manifest of version 1 does" in out
+    assert "function jack names model/0/model.bin with another size or digest than the manifest of version 1" in out
     assert "it was registered for /elsewhere, and reads its model there, not here" in out
 
 

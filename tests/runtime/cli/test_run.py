@@ -19,7 +19,7 @@ from support.workbench import EXAMPLES, SAMPLE, SEED, TESTS, processes_with
 
 from mlsql_runtime.cli.process import current_user
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.history import read_history
+from mlsql_runtime.store.function_history import read_history
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 

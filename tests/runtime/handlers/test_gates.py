@@ -8,7 +8,7 @@ import pytest
 
 from mlsql_runtime.handlers.gates import Candidate, judge
 from mlsql_runtime.plan import Register
-from mlsql_runtime.store.manifest import PointerMove
+from mlsql_runtime.store.function_records import PointerMove
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 

@@ -13,10 +13,10 @@ import pytest
 from mlsql_runtime.errors import FormatError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.history import read_history
-from mlsql_runtime.store.manifest import FunctionRecord, Refusal
-from mlsql_runtime.store.refusals import KEPT, add_refusal, list_refused_functions, read_refusals
-from mlsql_runtime.store.versions import verify_files
+from mlsql_runtime.store.function_history import read_history
+from mlsql_runtime.store.function_records import FunctionRecord, Refusal
+from mlsql_runtime.store.functions import KEPT_REFUSALS, add_refusal, list_refused_functions, read_refusals
+from mlsql_runtime.store.verification import verify_files
 
 Package = Callable[..., FunctionRecord]
 
@@ -217,9 +217,9 @@ def test_a_name_that_was_only_refused_is_no_function(root: Location, package: Pa
 
 
 def test_the_newest_refusals_are_kept(local_root: Location) -> None:
-    for hour in range(KEPT + 3):
+    for hour in range(KEPT_REFUSALS + 3):
         add_refusal(local_root, "jack", refusal(hour, hour))
-    assert [each.version for each in read_refusals(local_root, "jack")] == list(range(3, KEPT + 3))
+    assert [each.version for each in read_refusals(local_root, "jack")] == list(range(3, KEPT_REFUSALS + 3))
 
 
 def test_refusals_stand_where_they_happened(local_root: Location, package: Package) -> None:

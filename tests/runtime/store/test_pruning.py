@@ -10,10 +10,11 @@ from support.stores import latest_version
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
-from mlsql_runtime.store.manifest import FunctionRecord, Manifest
+from mlsql_runtime.store.function_records import FunctionRecord
+from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.pruning import STALE, prune
 from mlsql_runtime.store.publish import claim_version
-from mlsql_runtime.store.versions import list_versions, read_manifest
+from mlsql_runtime.store.versions import read_manifest, read_states
 
 Publish = Callable[..., Manifest]
 
@@ -24,7 +25,7 @@ def test_prune_keeps_the_newest(local_root: Location, publish: Publish, keep: in
         publish(local_root)
     removed = prune(local_root, keep)
     assert sorted(removed) == sorted({1, 2, 3, 4, 5} - set(left))
-    assert [info.version for info in list_versions(local_root)] == left
+    assert list(read_states(local_root)) == left
     assert [read_manifest(local_root, version).version for version in left] == left
 
 
@@ -34,7 +35,7 @@ def test_prune_keeps_what_a_function_points_to(root: Location, publish: Publish,
     for name, version in [("jack", 1), ("jack", 2), ("jill", 3)]:
         functions.set_current(root, package(root, name, version))
     assert prune(root, 1) == [1]
-    assert [info.version for info in list_versions(root)] == [4, 3, 2]
+    assert list(read_states(root)) == [4, 3, 2]
 
 
 def test_prune_counts_complete_versions_only(root: Location, publish: Publish, fail: Callable[..., int]) -> None:
@@ -43,7 +44,7 @@ def test_prune_counts_complete_versions_only(root: Location, publish: Publish, f
     fail(root)
     with claim_version(root, "running"):
         assert prune(root, 1) == [1]
-        assert [(info.version, info.state) for info in list_versions(root)] == [(4, "unfinished"), (3, "failed"), (2, "complete")]
+        assert list(read_states(root).items()) == [(4, "unfinished"), (3, "failed"), (2, "complete")]
 
 
 def test_prune_removes_the_manifest_first(local_root: Location, publish: Publish) -> None:

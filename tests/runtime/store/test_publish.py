@@ -16,7 +16,7 @@ from mlsql_runtime.errors import JobFailed, StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.publish import CLOCKS, claim_version, find_published_version
-from mlsql_runtime.store.versions import list_versions, read_manifest
+from mlsql_runtime.store.versions import read_manifest, read_states
 
 Publish = Callable[..., Manifest]
 BEFORE = datetime.now(timezone.utc)
@@ -114,7 +114,7 @@ def test_a_number_is_given_back_when_the_block_raises(root: Location, error: typ
 
     with pytest.raises(error):
         train()
-    assert list_versions(root) == []
+    assert read_states(root) == {}
     assert root.list_files() == {}
     assert publish(root).version == 1
 
@@ -144,7 +144,7 @@ def test_a_later_attempt_removes_what_an_earlier_one_left_half_written(root: Loc
     for draft in [each.__enter__() for each in killed]:
         (draft.folder / "model/0/a").write(b"1")
     assert find_published_version(root, "job-1", "training", BEFORE) is None
-    assert [info.version for info in list_versions(root)] == [3, 2]
+    assert list(read_states(root)) == [3, 2]
 
 
 def test_an_attempt_that_was_thought_dead_publishes_nothing_and_removes_nothing(root: Location, publish: Publish) -> None:
@@ -161,7 +161,7 @@ def test_an_attempt_that_was_thought_dead_publishes_nothing_and_removes_nothing(
         (retry.folder / "model/0/model.bin").write(b"2")
         assert not zombie.__exit__(ValueError, ValueError("storage"), None)  # it raises, and leaves what is not its own
         retry.publish(replace(manifest, version=retry.version))
-    assert [(info.version, info.state) for info in list_versions(root)] == [(2, "complete"), (1, "complete")]
+    assert list(read_states(root).items()) == [(2, "complete"), (1, "complete")]
     assert (root / "_model_2/model/0/model.bin").read() == b"2"
 
 
@@ -176,4 +176,4 @@ def test_a_version_without_the_files_of_a_group_is_not_published(root: Location,
 def test_a_failed_training_is_no_earlier_version(root: Location, fail: Callable[..., int]) -> None:
     assert fail(root) == 1
     assert find_published_version(root, "job-1", "", BEFORE) is None
-    assert [info.state for info in list_versions(root)] == ["failed"]
+    assert list(read_states(root).values()) == ["failed"]

@@ -7,17 +7,15 @@ from support.stores import latest_version
 
 from mlsql_runtime.errors import FormatError, InputError, IntegrityError, VersionNotFound
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.manifest import FileEntry, FitRecord, Manifest
+from mlsql_runtime.store.manifest import FailureRecord, FileEntry, FitRecord, Manifest
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import (
-    VersionInfo,
     choose_fit,
-    list_versions,
     open_model_path,
-    read_failure,
     read_manifest,
-    verify_files,
-    version_state,
+    read_record,
+    read_states,
 )
 
 Publish = Callable[..., Manifest]
@@ -30,13 +28,13 @@ def test_a_version_without_a_manifest_is_invisible(root: Location, publish: Publ
         (draft.folder / "model" / "0" / "model.bin").write(b"half")
         assert latest_version(root) == 1
         assert read_manifest(root).version == 1
-        assert list_versions(root) == [VersionInfo(3, "unfinished"), VersionInfo(2, "failed"), VersionInfo(1, "complete")]
-        assert [version_state(root, number) for number in (failed, draft.version)] == ["failed", "unfinished"]
+        assert read_states(root) == {3: "unfinished", 2: "failed", 1: "complete"}
+        assert read_states(root, [failed, draft.version]) == {failed: "failed", draft.version: "unfinished"}
 
 
 def test_a_model_path_without_versions_has_no_latest(root: Location) -> None:
     assert latest_version(root) is None
-    assert list_versions(root) == []
+    assert read_states(root) == {}
 
 
 @pytest.mark.parametrize(
@@ -77,10 +75,10 @@ def test_a_model_path_with_failures_only_has_no_manifest(root: Location, fail: C
 
 def test_a_failure_record_tells_why(root: Location, publish: Publish, fail: Callable[..., int]) -> None:
     number = fail(root, "group 0 (failed): größer")
-    record = read_failure(root, number)
-    assert record is not None
+    record = read_record(root, number)
+    assert isinstance(record, FailureRecord)
     assert (record.message, record.version, record.fits[0].status) == ("group 0 (failed): größer", 1, "failed")
-    assert read_failure(root, publish(root).version) is None
+    assert read_record(root, publish(root).version) == read_manifest(root, 2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""The documents of a function: the record of a package, the pointer with its history, and the refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from mlsql_runtime.store.manifest import FileEntry, ScriptFacts
+
+Contract = Literal["row", "batch"]  # of a function: what it is called with; see python_fun
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionRecord:
+    """A function package: the pickled predict function and the model it loads, with all that an executor has to check.
+
+    :param packages: those of the fit group that made the model.
+    """
+
+    format_version: int
+    function: str
+    function_version: int
+    created: datetime
+    job_id: str
+    contract: Contract
+    python: str
+    pickle: FileEntry
+    script: ScriptFacts
+    model_path: str
+    version: int
+    alg_index: int
+    score: float | None
+    feature_width: int | None
+    train_params: Mapping[str, str] | None
+    model_files: tuple[FileEntry, ...]
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointerMove:
+    """One change of a function's pointer.
+
+    :param job_id: None for a rollback, which is not a job.
+    :param by: the user, None if unknown.
+    :param reason: None if the registration had no gate, or the rollback gave none.
+    """
+
+    happened: Literal["registered", "rolled back"]
+    function_version: int
+    version: int
+    alg_index: int
+    score: float | None
+    job_id: str | None
+    at: datetime
+    by: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionPointer:
+    """The package that a function's name points to: the last move of its history, oldest first."""
+
+    format_version: int
+    function: str
+    history: tuple[PointerMove, ...]
+
+    @property
+    def current(self) -> PointerMove:
+        return self.history[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """A registration that did not pass its gates; it has no package."""
+
+    version: int
+    alg_index: int
+    score: float | None
+    job_id: str
+    at: datetime
+    by: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """The newest refused registrations of a function, oldest first.
+
+    They are not part of the pointer, so that adding one cannot change, or undo, what is current.
+    """
+
+    format_version: int
+    function: str
+    refusals: tuple[Refusal, ...]
