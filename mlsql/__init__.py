@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
+from mlsql_runtime.script.data_request import await_data_files
 from mlsql_runtime.script.outside_job import job_required_error
 from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
 from mlsql_runtime.script.startup import prepare_process, seed_of
@@ -48,6 +49,7 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default")
+_DATA_PATH = "tempDataLocalPath"
 _input = prepare_process()
 
 
@@ -73,17 +75,12 @@ def _job() -> ScriptInput:
     return _input
 
 
-def params() -> dict[str, dict[str, Any]]:
-    """All parameters under ``fitParam``, ``kafkaParam``, ``internalSystemParam`` and ``systemParam``."""
-    return {key: dict(value) for key, value in _job().params.items()}
-
-
 class _Parameters(dict[str, _Value]):
-    """Parameters of one kind; a missing one explains itself outside of a job, and where data are not what a script expects."""
+    """Parameters of one kind. A missing one explains itself outside of a job, and where the data come through Kafka."""
 
     def __missing__(self, key: str) -> _Value:
         _job()
-        if key == "tempDataLocalPath":
+        if key == _DATA_PATH:
             raise RuntimeError(
                 "there is no tempDataLocalPath, because the data come through Kafka; read them with mlsql.read_data(), "
                 "mlsql.read_batches() or mlsql.all_data(), or set enable_data_local (enableDataLocal) to true"
@@ -91,8 +88,71 @@ class _Parameters(dict[str, _Value]):
         raise KeyError(key)
 
 
+class _LazyParameters(_Parameters[Any]):
+    """Parameters with ``tempDataLocalPath``, a folder whose files are written when it is first read, in whichever way.
+
+    ``__iter__`` is overridden because ``dict(…)``, ``{**…}`` and ``|`` then read the items through the methods of this class.
+    """
+
+    def __init__(self, values: Mapping[str, Any], request: str) -> None:
+        super().__init__(values)
+        self._request: str | None = request
+
+    def _write_files(self, key: str = _DATA_PATH) -> None:
+        if self._request is not None and key == _DATA_PATH:
+            await_data_files(self._request)
+            self._request = None
+
+    def __getitem__(self, key: str) -> Any:
+        self._write_files(key)
+        return super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return super().__iter__()
+
+    def __repr__(self) -> str:
+        self._write_files()
+        return super().__repr__()
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)  # readable where there is no mlsql
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._write_files(key)
+        return super().get(key, default)
+
+    def items(self) -> Any:
+        self._write_files()
+        return super().items()
+
+    def values(self) -> Any:
+        self._write_files()
+        return super().values()
+
+    def pop(self, key: str, *default: Any) -> Any:
+        self._write_files(key)
+        return super().pop(key, *default)
+
+    def popitem(self) -> tuple[str, Any]:
+        self._write_files()
+        return super().popitem()
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        self._write_files(key)
+        return super().setdefault(key, default)
+
+
 def _parameters(kind: str) -> dict[str, Any]:
-    return _Parameters(_input.params.get(kind, {}) if _input else {})
+    values = _input.params.get(kind, {}) if _input else {}
+    if _DATA_PATH in values and _input is not None and _input.data_request is not None:
+        return _LazyParameters(values, _input.data_request)
+    return _Parameters(values)
+
+
+def params() -> dict[str, dict[str, Any]]:
+    """Return all parameters, as dicts under ``fitParam``, ``kafkaParam``, ``internalSystemParam`` and ``systemParam``."""
+    kinds = {kind: _parameters(kind) for kind in _job().params}
+    return {kind: each if isinstance(each, _LazyParameters) else dict(each) for kind, each in kinds.items()}
 
 
 #: This group's ``fitParam.<i>.…``, as strings.

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from mlsql_runtime.feed.table_facts import TableFacts
 
 
-#: A table as its script's input describes it. Both kinds have ``rows``, ``schema``, ``local_path``, ``kafka_params``, ``read``.
+#: A table as its script's input describes it. Both kinds have ``rows``, ``schema``, ``local_path``, ``file_writer``,
+#: ``kafka_params`` and ``read``.
 ScriptTable: TypeAlias = TableFiles | TableTopic
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +11,12 @@ from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE, is_vector
 
 if TYPE_CHECKING:
     from mlsql_runtime.feed.interface import ScriptTable
+from mlsql_runtime.feed.table_facts import decode_schema
 
 
 def table_schema(table: ScriptTable) -> pa.Schema:
     """Return the table's columns as Spark had them, vectors as their struct."""
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(table.schema)))
+    return decode_schema(table.schema)
 
 
 def read_arrow(table: ScriptTable, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -97,6 +97,13 @@ def encode_schema(schema: Any) -> str:
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
+def decode_schema(text: str) -> pa.Schema:
+    """Return the Arrow schema of :func:`encode_schema`."""
+    import pyarrow as pa
+
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+
+
 def one_width(column: str | None, narrowest: int, widest: int) -> int:
     """The width of all vectors of a column.
 

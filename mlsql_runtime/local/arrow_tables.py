@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import is_vector
+from mlsql_runtime.feed.files.export import CSV_OPTIONS
+from mlsql_runtime.feed.files.json_writer import write_json_lines
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, encode_schema, one_width
 from mlsql_runtime.local.csv_lines import read_csv
@@ -20,7 +22,7 @@ from mlsql_runtime.local.json_objects import read_json
 from mlsql_runtime.local.libsvm import primitive, read_libsvm
 from mlsql_runtime.local.parquet_files import read_parquet
 from mlsql_runtime.local.spark_types import session_zone
-from mlsql_runtime.local.texts import csv_lines, json_lines
+from mlsql_runtime.local.texts import csv_lines
 
 _LINES = 8192
 
@@ -58,24 +60,34 @@ def hold_out(table: pa.Table, fraction: float) -> tuple[pa.Table, pa.Table]:
     return table.take(left), table.take(taken)
 
 
-def write_table(table: pa.Table, folder: Path, format: str, options: Mapping[str, str]) -> TableFiles:
-    """Write it as one file, and tell what a script is told about it.
+def write_table(table: pa.Table, folder: Path, format: str | None) -> TableFiles:
+    """Write a table for a script as one file in ``folder``; or, without a format, as a Parquet file beside it.
 
-    :param options: those that Spark would write it with.
+    :param folder: what the script knows as ``tempDataLocalPath``. Without a format its JSON file is written on request.
     :raises DataError: when the format cannot hold a column.
     """
-    folder.mkdir()
-    place = folder / f"part-00000.{format}"
-    if format == "parquet":
+    path = folder if format is not None else folder.with_name(f"{folder.name}.parquet")
+    path.mkdir()
+    place = path / f"part-00000.{format or 'parquet'}"
+    if format == "csv":
+        _check_flat(table)
+        _write_lines(csv_lines(table), place)
+    elif format == "json":
+        with place.open("wb") as file:
+            for batch in table.to_batches(max_chunksize=_LINES):
+                write_json_lines(batch, file)
+    else:
         import pyarrow.parquet as pq
 
         pq.write_table(table, place)
-    elif format == "csv":
-        _check_flat(table)
-        _write_lines(csv_lines(table), place)
-    else:
-        _write_lines(json_lines(table), place)
-    return TableFiles(path=str(folder), format=format, options=options, rows=table.num_rows, schema=encode_schema(table.schema))
+    return TableFiles(
+        path=str(path),
+        format=format or "parquet",
+        options=CSV_OPTIONS if format == "csv" else {},
+        rows=table.num_rows,
+        schema=encode_schema(table.schema),
+        json_path=None if format is not None else str(folder),
+    )
 
 
 def _check_flat(table: pa.Table) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from mlsql_runtime.errors import DataError, InputError, PreflightFailed
 from mlsql_runtime.events import ScriptEvent
-from mlsql_runtime.feed.files.export import PARQUET, written_as
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.local.data_source import DataSource, check_options, check_there, find_files
 from mlsql_runtime.local.request import FitReport, FitRequest, ModelFile, Seconds
@@ -136,7 +135,6 @@ def _bring(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) ->
 
 def _bring_local(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> _Brought:
     from mlsql_runtime.local.arrow_tables import check_width, hold_out, read_table, write_table
-    from mlsql_runtime.training.data_format import choose_format
 
     statement = request.statement
     table = read_table(request.data)
@@ -150,13 +148,10 @@ def _bring_local(request: FitRequest, bundle: ScriptBundle, folder: Path, log: L
         table, validate = hold_out(table, statement.validate_fraction)
         if table.num_rows == 0:
             raise DataError(f"{request.data.path}: all its {rows} rows are held out: there is nothing to train on")
-    chosen, choice = choose_format(statement, bundle, lambda: table.schema)
-    if choice is not None:
-        log(f"data go as {choice.format} files: {choice.why}")
-    assert isinstance(chosen.feed, FileFeed)
+    assert isinstance(statement.feed, FileFeed)
     return _Brought(
-        write_table(table, folder / DATA, *written_as(chosen.feed)),
-        None if validate is None else write_table(validate, folder / VALIDATE, *written_as(PARQUET)),
+        write_table(table, folder / DATA, statement.feed.format),
+        None if validate is None else write_table(validate, folder / VALIDATE, "parquet"),
     )
 
 

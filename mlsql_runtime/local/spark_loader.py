@@ -22,7 +22,7 @@ from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import check_columns
-from mlsql_runtime.training.data import prepare_data, with_format
+from mlsql_runtime.training.data import prepare_data
 from mlsql_runtime.training.group import DATA, VALIDATE
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, sta
             if request.validate is not None:
                 load(_load(VALIDATION, request.validate), context)
             check_columns(request.statement, bundle, context.table(TABLE).columns)
-            statement = with_format(request.statement, bundle, context)
-            with prepare_data(statement, context, Location.of(str(stage / "export"))) as data:
+            with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:
                 validate = None if data.validate is None else data.validate.bring_to(folder / VALIDATE, is_kept=True)
                 assert isinstance(data.table, ExportedTable)
                 return data.table.bring_to(folder / DATA, is_kept=True), validate

@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,7 @@ from mlsql_runtime.events import LogLine, ScriptEvent
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.child_process import PACKAGE, run_supervised
+from mlsql_runtime.script.data_request import WriteFiles, answering_requests
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inherited_variables
 from mlsql_runtime.script.package_report import read_package_report
@@ -87,32 +89,42 @@ def run_script(
     python: PythonEnv,
     on_event: Callable[[ScriptEvent], None],
     task_cpus: int = 1,
+    write_data: WriteFiles | None = None,
 ) -> Outcome:
     """Run the script to its end, its timeout, or the end of this process.
 
     :param folder: a folder of its own; the bundle's files go to ``work`` in it, the script's working directory.
     :param log_file: where the whole output goes, capped.
     :param on_event: called with the event of every line as it comes; a library's notices at its start are left out.
+    :param write_data: writes the files of ``tempDataLocalPath`` once the script asks for them; None when they exist already.
     """
     workdir = folder / "work"
     entry = bundle.write_to(workdir)
     input_file = folder / "input.json"
     input_file.touch(mode=0o600)
     status_file, packages_file = folder / "status.json", folder / "packages.json"
-    input_file.write_text(codec.dumps(replace(script_input, packages_file=str(packages_file))), encoding="utf-8")
+    request = folder / "data.request"
+    script_input = replace(
+        script_input, packages_file=str(packages_file), data_request=str(request) if write_data is not None else None
+    )
+    input_file.write_text(codec.dumps(script_input), encoding="utf-8")
     answers = ScriptAnswers()
     tail: deque[str] = deque(maxlen=TAIL_LINES)
-    with provided_interpreter(python, lambda line: on_event(LogLine(line))) as interpreter:
+    with ExitStack() as stack:
+        interpreter = stack.enter_context(provided_interpreter(python, lambda line: on_event(LogLine(line))))
+        if write_data is not None:
+            stack.enter_context(answering_requests(request, write_data))
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
         command += bundle.command_line(script_input.params.get("fitParam", {}))
         env = _environment(python, folder, input_file, task_cpus)
-        with run_supervised(command, status_file, python.timeout, workdir, env) as output, CappedLog(log_file) as log:
-            for line in _lines(output):
-                log.write(line)
-                if not is_startup_notice(line):
-                    event = answers.read(line)
-                    tail.append(event.text)
-                    on_event(event)
+        output = stack.enter_context(run_supervised(command, status_file, python.timeout, workdir, env))
+        log = stack.enter_context(CappedLog(log_file))
+        for line in _lines(output):
+            log.write(line)
+            if not is_startup_notice(line):
+                event = answers.read(line)
+                tail.append(event.text)
+                on_event(event)
     return replace(_outcome(status_file, python, answers, _capped(tail)), packages=read_package_report(packages_file))
 
 

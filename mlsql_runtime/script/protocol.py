@@ -31,9 +31,10 @@ _SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptInput:
-    """``params`` is what ``mlsql.params()`` answers; ``function_file`` is where ``python_fun`` leaves the pickled function,
-    and beside it, under :func:`handover_file`, what it is; ``packages_file`` where ``mlsql`` leaves the names and versions of
-    what was imported."""
+    """``params`` is what ``mlsql.params()`` returns. ``function_file`` is where ``python_fun`` writes the pickled function,
+    and beside it, in :func:`handover_file`, what it is. ``packages_file`` is where ``mlsql`` writes the names and versions of
+    imported packages. ``data_request`` is the request file of :mod:`mlsql_runtime.script.data_request`; None when the files of
+    ``tempDataLocalPath`` exist already, or there are none."""
 
     protocol_version: int
     role: Literal["train", "register", "predict"]
@@ -42,6 +43,7 @@ class ScriptInput:
     validate: TableFiles | None = None
     function_file: str | None = None
     packages_file: str | None = None
+    data_request: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,19 +12,16 @@ from mlsql_runtime.errors import DataError
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.files.export import PARQUET, ExportedTable, ExportFeed
 from mlsql_runtime.feed.interface import Feed, PreparedTable
-from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, arrow_schema
+from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED
 from mlsql_runtime.kafka.run_topic import Owner
 from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.run_context import RunContext
-from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_progress import report_progress
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import input_column
-from mlsql_runtime.training.data_format import choose_format
 from mlsql_runtime.training.resume import StagedData
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
 
 _HOLD_OUT = "__mlsql_held_out"
@@ -50,23 +47,6 @@ class TrainingData:
             validate=self.validate.staged if self.validate else None,
             feature=self.feature,
         )
-
-
-def with_format(statement: Train, bundle: ScriptBundle, context: RunContext) -> Train:
-    """The statement with a format for its files. Which was chosen is told."""
-
-    def schema() -> pa.Schema | None:
-        from pyspark.errors import PySparkException
-
-        try:
-            return arrow_schema(context.table(statement.table or ""))
-        except PySparkException:
-            return None
-
-    chosen, choice = choose_format(statement, bundle, schema)
-    if choice is not None:
-        log(f"train: data go as {choice.format} files: {choice.why}")
-    return chosen
 
 
 def create_feed(statement: Train, context: RunContext, stage: Location) -> Feed:

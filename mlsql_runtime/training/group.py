@@ -103,7 +103,7 @@ def run_group(
         validate=validate,
     )
     started = datetime.now(timezone.utc)
-    outcome = run_script(bundle, script_input, folder, folder / LOG, group.python, on_event, group.task_cpus)
+    outcome = run_script(bundle, script_input, folder, folder / LOG, group.python, on_event, group.task_cpus, data.file_writer)
     ended = datetime.now(timezone.utc)
     status, message = _assess(outcome, folder / MODEL)
     record = FitRecord(

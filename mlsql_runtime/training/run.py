@@ -23,7 +23,7 @@ from mlsql_runtime.store.publish import VersionDraft, claim_version, find_publis
 from mlsql_runtime.store.staging import Staging, is_final, open_staging
 from mlsql_runtime.store.versions import open_model_path
 from mlsql_runtime.training.columns import check_columns
-from mlsql_runtime.training.data import TrainingData, prepare_data, with_format
+from mlsql_runtime.training.data import TrainingData, prepare_data
 from mlsql_runtime.training.estimator_check import check_algorithms
 from mlsql_runtime.training.group import LOG, MODEL, SAMPLES, GroupResult, GroupTask, run_group_task
 from mlsql_runtime.training.mlsql_meta_tables import write_meta
@@ -86,7 +86,6 @@ class TrainingRun:
     def _check_table(self) -> None:
         if self.statement.table is not None:
             check_columns(self.statement, self.bundle, self.context.table(self.statement.table).columns)
-            self.statement = with_format(self.statement, self.bundle, self.context)
 
     def _check_hosts(self, stage: Staging) -> PreflightOutcome:
         table = None if self.statement.table is None else self.context.table(self.statement.table)

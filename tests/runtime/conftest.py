@@ -238,6 +238,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         python: PythonEnv | None = None,
         task_cpus: int = 1,
         on_line: Callable[[str], None] | None = None,
+        data_path: str | None = None,
+        write_data: Callable[[Callable[[], bool]], None] | None = None,
     ) -> Ran:
         folder = tmp_path_factory.mktemp("task")
         if isinstance(source, ScriptBundle):
@@ -245,10 +247,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         else:
             contents = {entry: source if isinstance(source, bytes) else source.encode()}
             bundle = ScriptBundle(entry, contents | {name: text.encode() for name, text in (files or {}).items()})
+        internal = {"tempModelLocalPath": str(folder / "model"), "resource": {}}
         params = {
             "fitParam": dict(fit_param or {}),
             "kafkaParam": {},
-            "internalSystemParam": {"tempModelLocalPath": str(folder / "model"), "resource": {}},
+            "internalSystemParam": internal | ({} if data_path is None else {"tempDataLocalPath": data_path}),
             "systemParam": dict(system_param or {"pythonVer": "3"}),
         }
         script_input = ScriptInput(
@@ -268,6 +271,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             python or PythonEnv(timeout=60),
             lambda event: (on_line or lines.append)(event.text),
             task_cpus,
+            write_data,
         )
         return Ran(outcome, lines, folder, folder / "log" / "0.log")
 

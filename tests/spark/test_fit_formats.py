@@ -9,6 +9,7 @@ import gzip
 import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ import pytest
 from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
 
 from mlsql_runtime.cli.main import main
-from mlsql_runtime.feed.files.export import export, written_as
+from mlsql_runtime.feed.files.export import export
+from mlsql_runtime.feed.files.json_writer import write_json_files
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow, table_schema
 from mlsql_runtime.local.arrow_tables import read_table, write_table
@@ -56,7 +58,7 @@ class Both:
 
     def without(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         table = read_table(DataSource("--data", format, path, options))
-        return write_table(table, self.folder / "without", *written_as(FileFeed(format=feed)))
+        return write_table(table, self.folder / "without", feed)
 
 
 @pytest.fixture
@@ -96,6 +98,17 @@ def helper_rows(files: TableFiles) -> list[str]:
     return sorted(repr(row) for batch in read_arrow(files) for row in batch.to_pylist())
 
 
+def lazy_rows(both: Both, format: str, path: str, options: Mapping[str, str]) -> list[Any]:
+    """What a script finds in a job that names no format: the JSON files written on its request."""
+    df = both.spark.read.format(format).options(**options).load(path)
+    exported = export(df, Location.of(str(both.folder / "lazy")), FileFeed(), None)
+    files = exported.bring_to(both.folder / "lazily" / "data", is_kept=False)
+    if files.json_path is not None:
+        assert files.format == "parquet"
+        write_json_files(files, lambda: False)
+    return raw_rows(replace(files, format="json", path=files.local_path))
+
+
 def assert_same(both: Both, format: str, path: Path | str, options: Mapping[str, str] | None = None, feed: str = "json") -> None:
     by_spark = both.by_spark(format, str(path), options or {}, feed)
     without = both.without(format, str(path), options or {}, feed)
@@ -103,6 +116,8 @@ def assert_same(both: Both, format: str, path: Path | str, options: Mapping[str,
     assert without.rows == by_spark.rows
     assert raw_rows(without) == raw_rows(by_spark)
     assert helper_rows(without) == helper_rows(by_spark)
+    if feed == "json":
+        assert lazy_rows(both, format, str(path), options or {}) == raw_rows(by_spark)
 
 
 # -- libsvm

@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,9 @@ from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import read_manifest, read_record, read_states
 
 BAYES = str(EXAMPLES / "train_bayes.py")
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 SAVE = "import mlsql, mlsql_model; mlsql_model.sk_save_model({'a': 1});"
 
 
@@ -160,28 +164,53 @@ def test_scripts_read_the_same_rows_in_every_format(run: Run, tmp_path: Path, sc
     assert metrics == {"rows": 100.0, "first": 32.0, "last": 4.0, "total": 2434190.0, "labels": 57.0}
 
 
-MATRICES = """
-import mlsql, mlsql_model
+LAZY = """
+import glob, json, mlsql, mlsql_model, os
 X, y = mlsql.all_data()
-mlsql.report(rows=len(y), total=X.sum(), labels=y.sum())
+folder = os.path.dirname(mlsql.internal_system_param["tempModelLocalPath"])
+assert not glob.glob(folder + "/data/*") and glob.glob(folder + "/data.parquet/*.parquet")
+files = sorted(glob.glob(mlsql.internal_system_param["tempDataLocalPath"] + "/*"))
+rows = [json.loads(line) for file in files for line in open(file)]
+assert files == [f"{folder}/data/part-0000{number}.json" for number in range(3)]
+assert {row["a b,c"][-6:] for row in rows} == {"+05:30"}
+values = [value for row in rows for value in row["my.fea`tures"]["values"]]
+mlsql.report(rows=len(rows), total=sum(values), labels=sum(row["my"] for row in rows), same=sum(values) == X.sum())
 mlsql_model.sk_save_model(1)
 """
 ODD = "select label, features as `my.fea``tures`, label as `my`, current_timestamp() as `a b,c` from data"
-WHY = {
-    MATRICES: "parquet files: script.py reads them with mlsql.all_data alone",
-    READ: "json files: script.py has the text 'tempDataLocalPath'",
-}
 
 
-@pytest.mark.parametrize("source", WHY)
-def test_without_a_format_it_is_parquet_if_the_script_cannot_tell(
-    run: Run, tmp_path: Path, script: Script, source: str, capsys: pytest.CaptureFixture[str]
+def test_without_a_format_scripts_get_json_when_they_ask_for_files(
+    spark: SparkSession, run: Run, tmp_path: Path, script: Script
 ) -> None:
-    odd = Select(table="odd", sql=ODD)
-    train = trained(tmp_path / "m", table="odd", script_path=script(source), fit_params=({"inputCol": "my.fea`tures"},))
-    metrics = train_result(run(odd, train)).fits[0].metrics
-    assert f"train: data go as {WHY[source]}\n" in capsys.readouterr().out
-    assert {name: metrics[name] for name in ("rows", "total", "labels")} == {"rows": 100.0, "total": 2434190.0, "labels": 57.0}
+    before = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
+    try:
+        odd = Select(table="odd", sql=ODD)
+        group = {"inputCol": "my.fea`tures"}
+        feed = FileFeed(file_num=3)
+        train = trained(tmp_path / "m", table="odd", script_path=script(LAZY), fit_params=(group,), feed=feed)
+        metrics = train_result(run(odd, train)).fits[0].metrics
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", before)
+    assert metrics == {"rows": 100.0, "total": 2434190.0, "labels": 57.0, "same": 1.0}
+
+
+@pytest.mark.parametrize("column", ["interval '1' day", "null", "map(1.5D, 2)", "parse_json('{\"a\": 1}')"])
+def test_columns_that_parquet_cannot_give_back_are_written_as_json_at_once(
+    run: Run, tmp_path: Path, script: Script, column: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Select(table="odd", sql=f"select label, {column} as x from data")
+    source = """
+import json, mlsql, mlsql_model, os
+folder = mlsql.internal_system_param["tempDataLocalPath"]
+(file,) = [name for name in os.listdir(folder) if name[0] not in "._"]
+mlsql.report(labels=sum(json.loads(line)["label"] for line in open(os.path.join(folder, file))))
+mlsql_model.sk_save_model(1)
+"""
+    result = train_result(run(odd, trained(tmp_path / "m", table="odd", script_path=script(source))))
+    assert dict(result.fits[0].metrics) == {"labels": 57.0}
+    assert "train: 100 rows as json files" in capsys.readouterr().out
 
 
 def test_csv_holds_plain_columns_and_refuses_vectors(run: Run, tmp_path: Path, script: Script) -> None:
@@ -258,6 +287,7 @@ def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script:
     folder = Path(message.rpartition(":")[2])
     assert (folder / "work/script.py").is_file()
     assert (folder / "model/model.pickle").is_file()
+    assert list((folder / "data.parquet").glob("*.parquet"))
     shutil.rmtree(folder)
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.files.json_writer import is_json_exact
 from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.table_facts import TableFacts, TableObservation
+from mlsql_runtime.feed.table_facts import TableFacts, TableObservation, arrow_schema
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-JSON = "json"
 PARQUET = FileFeed(format="parquet")
 # Spark's own escaping of CSV is ambiguous outside of quotes; doubled quotes (RFC 4180) are what every other reader expects.
 CSV_OPTIONS = {"escape": '"'}
@@ -29,16 +29,22 @@ class StagedTable:
 
     uri: str
     facts: TableFacts
+    has_lazy_json: bool
 
 
 @dataclass(frozen=True)
 class ExportedTable:
-    """A table in the files at ``place``; ``options`` are those of Spark's writer."""
+    """A table in the files at ``place``; ``options`` are those of Spark's writer.
+
+    ``has_lazy_json``: the files are Parquet because the statement names no format. Scripts that read files themselves get JSON
+    as in MLSQL, which is written on their request.
+    """
 
     place: Location
     format: str
     options: Mapping[str, str]
     facts: TableFacts
+    has_lazy_json: bool
 
     @property
     def content(self) -> None:
@@ -46,7 +52,7 @@ class ExportedTable:
 
     @property
     def staged(self) -> StagedTable:
-        return StagedTable(uri=self.place.uri, facts=self.facts)
+        return StagedTable(uri=self.place.uri, facts=self.facts, has_lazy_json=self.has_lazy_json)
 
     def describe(self) -> str:
         return f"as {self.format} files"
@@ -57,15 +63,19 @@ class ExportedTable:
     def bring_to(self, folder: Path, is_kept: bool) -> TableFiles:
         """Link or copy the files into a local folder.
 
+        :param folder: the folder that scripts know as ``tempDataLocalPath``. If its JSON files are written later, the table's
+            own go to one beside it.
         :param is_kept: whether the folder may outlive ``place``.
         """
-        bring_files(self.place, folder, is_kept)
+        path = folder.with_name(f"{folder.name}.{self.format}") if self.has_lazy_json else folder
+        bring_files(self.place, path, is_kept)
         return TableFiles(
-            path=str(folder),
+            path=str(path),
             format=self.format,
             options=self.options,
             rows=self.facts.rows,
             schema=self.facts.schema,
+            json_path=str(folder) if self.has_lazy_json else None,
         )
 
 
@@ -77,7 +87,10 @@ class ExportFeed:
     place: Location
 
     def restore(self, staged: StagedTable | None) -> ExportedTable | None:
-        return None if staged is None else ExportedTable(Location.of(staged.uri), *written_as(self.feed), staged.facts)
+        if staged is None:
+            return None
+        format, options = format_and_options(self.feed, staged.has_lazy_json)
+        return ExportedTable(Location.of(staged.uri), format, options, staged.facts, staged.has_lazy_json)
 
     def prepare(self, table: DataFrame | None, feature_column: str | None) -> ExportedTable:
         assert table is not None
@@ -94,10 +107,22 @@ def spark_uri(place: Location) -> str:
     return place.uri.replace("s3://", "s3a://", 1)
 
 
-def written_as(feed: FileFeed) -> tuple[str, Mapping[str, str]]:
-    """Return the format and the writer's options of the tables of a feed."""
-    format = feed.format or JSON
+def format_and_options(feed: FileFeed, has_lazy_json: bool) -> tuple[str, Mapping[str, str]]:
+    """Return the format and the writer's options of a table; options without a format are for JSON."""
+    format = feed.format or ("parquet" if has_lazy_json else "json")
     return format, {**CSV_OPTIONS, **feed.options} if format == "csv" else feed.options
+
+
+def can_write_json_later(df: DataFrame, feed: FileFeed) -> bool:
+    """Return whether the feed leaves the format open, and Parquet holds all that Spark's JSON would say of the table."""
+    from pyspark.errors import PySparkException
+
+    if feed.format is not None or feed.options:
+        return False
+    try:
+        return all(is_json_exact(field.type) for field in arrow_schema(df))
+    except PySparkException:  # Arrow has no type for a column
+        return False
 
 
 def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> ExportedTable:
@@ -107,7 +132,8 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
     """
     from pyspark.errors import AnalysisException
 
-    format, options = written_as(feed)
+    has_lazy_json = can_write_json_later(df, feed)
+    format, options = format_and_options(feed, has_lazy_json)
     observation = TableObservation(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
     try:
         observation.table.write.format(format).options(**options).save(spark_uri(place))
@@ -117,4 +143,4 @@ def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str |
                 f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
             ) from error
         raise
-    return ExportedTable(place, format, options, observation.facts())
+    return ExportedTable(place, format, options, observation.facts(), has_lazy_json)

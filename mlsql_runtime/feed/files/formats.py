@@ -23,7 +23,7 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
     """
     readers: dict[str, Callable[[str], Iterator[pa.RecordBatch]]] = {
         "json": lambda path: read_json_file(path, schema, columns),
-        "parquet": lambda path: _read_parquet(path, columns),
+        "parquet": lambda path: read_parquet(path, columns),
         "csv": lambda path: _read_csv(path, schema, columns, table.options),
         "orc": lambda path: _read_orc(path, columns),
     }
@@ -49,10 +49,12 @@ def _has_content(path: str) -> bool:
         return bool(stream.read(1))
 
 
-def _read_parquet(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def read_parquet(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a file in batches of at most READ_ROWS rows and about READ_BYTES bytes."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER) as file:  # else a whole row group is in memory
+    options = {"pre_buffer": False, "buffer_size": BUFFER}  # else a whole row group is in memory
+    with pq.ParquetFile(path, coerce_int96_timestamp_unit="us", **options) as file:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         row_bytes = sum(group.total_byte_size for group in groups) // max(file.metadata.num_rows, 1)
         rows = max(1, min(READ_ROWS, READ_BYTES // max(row_bytes, 1)))

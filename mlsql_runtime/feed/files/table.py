@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TableFiles:
-    """``rows`` is what Spark wrote, and so what a reader must find; ``schema`` is Arrow's IPC schema message in base64."""
+    """``rows`` is how many rows Spark wrote, and so how many a reader must find. ``schema`` is Arrow's IPC schema message in
+    base64. ``json_path`` is the folder of JSON files that is written when the script asks for ``tempDataLocalPath``; None when
+    that is ``path`` itself, because the statement names a format.
+    """
 
     tag: ClassVar[str] = "files"
     path: str
@@ -21,11 +24,22 @@ class TableFiles:
     options: Mapping[str, str]
     rows: int
     schema: str
+    json_path: str | None = None
 
     @property
     def local_path(self) -> str:
-        """The folder of the table's files."""
-        return self.path
+        """The folder that scripts know as ``tempDataLocalPath``."""
+        return self.json_path or self.path
+
+    @property
+    def file_writer(self) -> Callable[[Callable[[], bool]], None] | None:
+        """A function that writes the files of ``local_path``, given one that tells when to stop; None when they exist."""
+        return None if self.json_path is None else self._write_json
+
+    def _write_json(self, is_cancelled: Callable[[], bool]) -> None:
+        from mlsql_runtime.feed.files.json_writer import write_json_files
+
+        write_json_files(self, is_cancelled)
 
     @property
     def kafka_params(self) -> Mapping[str, str]:

@@ -47,6 +47,10 @@ class TableTopic:
         return None
 
     @property
+    def file_writer(self) -> None:
+        return None
+
+    @property
     def kafka_params(self) -> Mapping[str, str]:
         """Servers, topic and group, for scripts that read Kafka themselves."""
         return {"bootstrap.servers": self.servers, "topic": self.topic, "group_id": self.group}

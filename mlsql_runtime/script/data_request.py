@@ -1,0 +1,70 @@
+"""Files of a script's table that are written only when the script asks where they are. Standard library only.
+
+The script's process, or a child of it with any interpreter, creates the request file and waits for the answer file. The process
+that runs the script watches for the request, writes the table's files, then the answer: an error message, or nothing. Files
+serve where a pipe would not: a child may have closed every inherited descriptor, or have another standard output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mlsql_runtime.errors import DataError, MLSQLError
+
+PAUSE = 0.02  # seconds between two looks for a file
+WriteFiles = Callable[[Callable[[], bool]], None]
+
+
+def await_data_files(request: str) -> None:
+    """Ask for the files of the table, and return when they are complete.
+
+    No timeout is needed: if the process that writes them ends, it ends the script, too.
+
+    :raises DataError: when the table cannot be written.
+    """
+    answer = Path(_answer(request))
+    Path(request).touch()
+    while not answer.exists():
+        time.sleep(PAUSE)
+    if message := answer.read_text(encoding="utf-8"):
+        raise DataError(f"the files of tempDataLocalPath cannot be written: {message}")
+
+
+@contextlib.contextmanager
+def answering_requests(request: Path, write: WriteFiles) -> Iterator[None]:
+    """Write the table's files as soon as they are asked for, in a thread, while the block runs.
+
+    :param write: writes them. It is called with a function that returns True once nobody waits for the files any more.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not request.exists():
+            if over.wait(PAUSE):
+                return
+        try:
+            write(over.is_set)
+            message = ""
+        except Exception as error:  # the script raises it
+            message = error.message if isinstance(error, MLSQLError) else f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):  # the folder may be gone, and the script with it
+            incomplete = Path(f"{_answer(request)}.incomplete")
+            incomplete.write_text(message, encoding="utf-8")
+            os.replace(incomplete, _answer(request))
+
+    thread = threading.Thread(target=watch, name="mlsql-data-files", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _answer(request: str | Path) -> str:
+    return f"{request}.answer"

@@ -1,0 +1,123 @@
+"""The files of ``tempDataLocalPath`` are written when a script first asks for them, in whichever way it does."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlsql_runtime.errors import DataError
+from mlsql_runtime.plan import PythonEnv
+
+pytestmark = pytest.mark.timeout(60)
+Run = Callable[..., Any]
+
+ASKS = {
+    "item": "mlsql.internal_system_param['tempDataLocalPath']",
+    "get": "mlsql.internal_system_param.get('tempDataLocalPath')",
+    "get_param": "mlsql.get_param(mlsql.internal_system_param, 'tempDataLocalPath', None)",
+    "setdefault": "mlsql.internal_system_param.setdefault('tempDataLocalPath', '')",
+    "pop": "mlsql.internal_system_param.pop('tempDataLocalPath')",
+    "items": "dict(list(mlsql.internal_system_param.items()))['tempDataLocalPath']",
+    "values": "[value for value in mlsql.internal_system_param.values() if str(value).endswith('data')][0]",
+    "popitem": "dict(mlsql.internal_system_param.popitem() for _ in range(3))['tempDataLocalPath']",
+    "dict": "dict(mlsql.internal_system_param)['tempDataLocalPath']",
+    "copy": "mlsql.internal_system_param.copy()['tempDataLocalPath']",
+    "unpacked": "{**mlsql.internal_system_param}['tempDataLocalPath']",
+    "union": "(mlsql.internal_system_param | {})['tempDataLocalPath']",
+    "update": "[each for each in [{}] if each.update(mlsql.internal_system_param) is None][0]['tempDataLocalPath']",
+    "arguments": "(lambda tempDataLocalPath, **_: tempDataLocalPath)(**mlsql.internal_system_param)",
+    "text": "eval(str(mlsql.internal_system_param))['tempDataLocalPath']",
+    "params": "mlsql.params()['internalSystemParam']['tempDataLocalPath']",
+    "params as JSON": "json.loads(json.dumps(mlsql.params(), indent=1))['internalSystemParam']['tempDataLocalPath']",
+    "params in C": "json.loads(json.dumps(mlsql.params()))['internalSystemParam']['tempDataLocalPath']",
+    "params deeply copied": "copy.deepcopy(mlsql.params())['internalSystemParam']['tempDataLocalPath']",
+    "params pickled": "pickle.loads(pickle.dumps(mlsql.params()))['internalSystemParam']['tempDataLocalPath']",
+    "child": "subprocess.run([sys.executable, '-c', 'import mlsql; print(mlsql.internal_system_param[\"tempDataLocalPath\"])'],"
+    " capture_output=True, text=True, check=True).stdout.strip()",
+}
+READ = (
+    "import copy, json, mlsql, os, pickle, subprocess, sys\npath = {}\nprint(open(os.path.join(path, 'part-00000.json')).read())"
+)
+
+
+class Writer:
+    """Writes the folder as late as it can; counts how often it is asked to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.calls = folder, 0
+
+    def __call__(self, is_cancelled: Callable[[], bool]) -> None:
+        self.calls += 1
+        incomplete = self.folder.with_name("incomplete")
+        incomplete.mkdir()
+        (incomplete / "part-00000.json").write_text("complete")
+        time.sleep(0.1)
+        incomplete.rename(self.folder)
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_files_are_complete_when_the_script_has_their_path(run: Run, tmp_path: Path, ask: str) -> None:
+    write = Writer(tmp_path / "data")
+    ran = run(READ.format(ask), data_path=str(tmp_path / "data"), write_data=write)
+    assert ran.outcome.problem is None, ran.lines
+    assert (ran.lines, write.calls) == (["complete"], 1)
+
+
+def test_whatever_asks_again_finds_the_same_files(run: Run, tmp_path: Path) -> None:
+    write = Writer(tmp_path / "data")
+    source = "\n".join([READ.format(ASKS["child"]), *[READ.format(ASKS["dict"])] * 2])
+    assert run(source, data_path=str(tmp_path / "data"), write_data=write).lines == ["complete"] * 3
+    assert write.calls == 1
+
+
+def test_nothing_is_written_for_a_script_that_does_not_ask(run: Run, tmp_path: Path) -> None:
+    source = """
+import mlsql
+assert "tempDataLocalPath" in mlsql.internal_system_param
+given = mlsql.params()["internalSystemParam"]
+print(given["tempModelLocalPath"] == mlsql.internal_system_param.get("tempModelLocalPath"), sorted(given), len(given))
+"""
+    write = Writer(tmp_path / "data")
+    ran = run(source, data_path=str(tmp_path / "data"), write_data=write)
+    assert ran.lines == ["True ['resource', 'tempDataLocalPath', 'tempModelLocalPath'] 3"]
+    assert write.calls == 0
+
+
+def test_an_error_of_the_writer_is_raised_in_the_script(run: Run, tmp_path: Path) -> None:
+    def write(_: Callable[[], bool]) -> None:
+        raise DataError("no room")
+
+    source = f"""
+import mlsql
+for _ in range(2):
+    try:
+        {ASKS["item"]}
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    ran = run(source, data_path=str(tmp_path / "data"), write_data=write)
+    assert ran.lines == ["DataError the files of tempDataLocalPath cannot be written: no room"] * 2
+
+
+def test_writing_is_cancelled_when_the_script_ends(run: Run, tmp_path: Path) -> None:
+    cancelled = []
+
+    def write(is_cancelled: Callable[[], bool]) -> None:
+        while not is_cancelled():
+            time.sleep(0.01)
+        cancelled.append(True)
+
+    python = PythonEnv(timeout=1)
+    ran = run(READ.format(ASKS["item"]), data_path=str(tmp_path / "data"), write_data=write, python=python)
+    assert ran.outcome.timed_out
+    assert cancelled == [True]
+
+
+def test_other_parameters_are_plain_dicts(run: Run) -> None:
+    source = "import json, mlsql\nprint(json.dumps([type(each) is dict for each in mlsql.params().values()]))"
+    assert json.loads(run(source).lines[0]) == [True] * 4
