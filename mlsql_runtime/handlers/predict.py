@@ -19,7 +19,7 @@ from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.library_versions import tell_other_versions
 from mlsql_runtime.plan import Predict, PythonEnv
 from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, needs_of_script, run_preflight
-from mlsql_runtime.scoring.arrow_batching import measured
+from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
@@ -84,7 +84,7 @@ def predict(statement: Predict, context: RunContext) -> None:
             with errors_for_driver():
                 yield from _run_partition(task, batches)
 
-        with measured(context.spark):
+        with limit_batch_bytes(context.spark):
             lines.mapInArrow(run_partition, "value string").write.text(target)
     _raise_first_failure(stage)
     if not any(size for name, size in (stage / "predicted").list_files().items() if name.startswith("part-")):

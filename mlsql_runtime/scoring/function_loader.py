@@ -1,4 +1,4 @@
-"""Load a function and its model in the process that scores, once: checked against their digests, cached, bounded."""
+"""Load functions and their models into the process that scores: checked against their digests, and cached."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mlsql_runtime.store.functions import function_dir
 from mlsql_runtime.store.manifest import FileEntry
 from mlsql_runtime.store.verification import verify_files
 
-CACHED_FUNCTIONS = 8  # a worker that serves more functions at once loads again what it used longest ago
+CACHED_FUNCTIONS = 8  # a worker that calls more functions reloads the one it used longest ago
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class LoadedFunction:
     scorer: Scorer
 
     def score(self, partition: int, vectors: pa.Array) -> pa.StructArray:
-        """As many vectors as it is given, null for null.
+        """Return as many vectors as there are given, null for null.
 
-        :raises InputError: when it is given no vectors.
-        :raises DataError: when their width is not the one that was trained on; both are named.
-        :raises ScriptFailed: when the function fails or answers something else than its contract says.
+        :raises InputError: for a column of another type than vector.
+        :raises DataError: for vectors of another width than in training; the message names both.
+        :raises ScriptFailed: when the function fails or its result breaks its contract.
         """
         what = f"function {self.record.function}"
         if not is_vector(vectors.type):
@@ -53,10 +53,10 @@ class LoadedFunction:
 
 
 def load_function(record: FunctionRecord) -> LoadedFunction:
-    """A function package, from this process's cache or from the store.
+    """Return the function of a package, from this process's cache or from the store.
 
     :raises InterpreterError: when the function was pickled by another minor version of Python.
-    :raises IntegrityError: when a file is not the one that the package names.
+    :raises IntegrityError: when a file differs from the one that the package names.
     :raises ScriptFailed: when the function cannot be unpickled here.
     """
     return load_document(codec.dumps(record))
@@ -64,23 +64,23 @@ def load_function(record: FunctionRecord) -> LoadedFunction:
 
 @functools.lru_cache(maxsize=CACHED_FUNCTIONS)
 def load_document(document: str) -> LoadedFunction:
-    """:func:`load_function`, from the record as JSON: all of it is the key, since two model paths may hold equal functions."""
+    """Do :func:`load_function` for a record as JSON, which is the key of the cache: two model paths may hold equal functions."""
     record = codec.loads(FunctionRecord, document, "the record of a function")
     return LoadedFunction(record, _load(record))
 
 
 def _load(record: FunctionRecord) -> Scorer:
     _check_python(record)
-    package, version = _places(record)
+    package, version = _find_folders(record)
     verify_files(package, [record.pickle])
     model = str(local_model(version, record.alg_index, record.model_files))
-    warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has told it: handlers/library_versions.py
+    warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has logged it
     try:
         function = pickle.loads((package / record.pickle.path).read())
     except Exception as error:
         raise ScriptFailed(
             f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}; "
-            "it needs the modules it was registered with"
+            "install the modules that it was registered with"
         ) from error
     if record.contract == "batch":
         return BatchScorer(record.function, BatchFunction(**function), model)
@@ -88,25 +88,25 @@ def _load(record: FunctionRecord) -> Scorer:
 
 
 def check_function(record: FunctionRecord) -> None:
-    """On the driver, before Spark is asked: what :func:`load_function` checks on every executor, without loading anything.
+    """Check on the driver what :func:`load_function` checks on every executor, without loading anything.
 
-    The files of a remote model are left to the executors, which have to read them anyway.
+    The files of a remote model are not read: the executors read them anyway.
     """
     _check_python(record)
-    package, version = _places(record)
+    package, version = _find_folders(record)
     verify_files(package, [record.pickle])
     if version.is_local:
         verify_files(version, record.model_files)
 
 
-def _places(record: FunctionRecord) -> tuple[Location, Location]:
-    """The folders of the function's package and of its model's version."""
+def _find_folders(record: FunctionRecord) -> tuple[Location, Location]:
+    """Return the folders of the function's package and of its model's version."""
     root = Location.of(record.model_path)
     return function_dir(root, record.function) / str(record.function_version), layout.version_dir(root, record.version)
 
 
 def _check_python(record: FunctionRecord) -> None:
-    """A pickled function holds byte code, which only the same minor version of Python understands."""
+    """Check the version of Python: a pickled function contains byte code, which only the same minor version understands."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if record.python != here:
         raise InterpreterError(
@@ -118,7 +118,10 @@ def _check_python(record: FunctionRecord) -> None:
 
 
 def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:
-    """The group's model in a local folder, every file checked: in place for local storage, else a copy kept per node."""
+    """Return a local folder with the fit group's model, every file verified.
+
+    A model in local storage is used in place; another one is copied once per node, and kept.
+    """
     if version.is_local:
         verify_files(version, files)
         return Path(version.path) / layout.model_dir(alg_index)

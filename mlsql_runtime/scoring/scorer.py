@@ -1,8 +1,8 @@
-"""The protocols between a predict function and us. A scorer answers one Arrow batch of vectors with another."""
+"""The interface of a scorer, which calls a user's predict function, and the errors of such functions."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -10,17 +10,11 @@ from mlsql_runtime.errors import ScriptFailed
 
 
 class Scorer(Protocol):
-    """``vectors`` in, all of one ``width``; as many vectors out, null for null."""
+    """Score Arrow batches: ``vectors`` of one ``width`` in, as many vectors out, null for null."""
 
     def score(self, partition: int, vectors: pa.StructArray, width: int) -> pa.StructArray: ...
 
 
-def failed(name: str, error: Exception, hint: str = "") -> ScriptFailed:
-    """What a predict function raised, as an error of its script."""
+def to_script_error(name: str, error: Exception, hint: str = "") -> ScriptFailed:
+    """Return an exception of a predict function as a failure of its script."""
     return ScriptFailed(f"function {name} failed: {type(error).__name__}: {error}{hint}")
-
-
-def shown(value: Any) -> str:
-    """A value for an error message, cut."""
-    text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -299,7 +299,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
         ("raise OSError('no such thing')", "ScriptFailed", "OSError: no such thing"),
         ("import python_fun; python_fun.udf(lambda s: s)", "ScriptFailed", "expected a function predict(index, s)"),
         ("import python_fun\ndef predict(index, s): return 1 / 0\npython_fun.udf(predict)", "ScriptFailed", "ZeroDivisionError"),
-        ("import python_fun\ndef predict(index, s): return [4.0]\npython_fun.udf(predict)", "ScriptFailed", "answered [4.0]"),
+        ("import python_fun\ndef predict(index, s): return [4.0]\npython_fun.udf(predict)", "ScriptFailed", "returned [4.0]"),
         (
             "import python_fun\ndef predict(index, s): return [(1, 2, 3, 'x')]\npython_fun.udf(predict)",
             "ScriptFailed",

@@ -17,7 +17,7 @@ from support.workbench import DATA, EXAMPLES, WIDTH, Run
 from mlsql_runtime import engine
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Register, Save, Select, Train
-from mlsql_runtime.scoring.vector_functions import FUNCTIONS, call, called_in, register_called
+from mlsql_runtime.scoring.vector_functions import FUNCTIONS, call, find_called, register_called
 from mlsql_runtime.spark_errors import translate
 
 if TYPE_CHECKING:
@@ -375,7 +375,7 @@ def test_slices_of_arrow_columns_are_read_as_such() -> None:
     ],
 )
 def test_calls_are_found_in_any_spelling(sql: str, called: set[str]) -> None:
-    assert called_in(sql) == called
+    assert find_called(sql) == called
 
 
 def test_any_spelling_runs_and_what_is_not_called_is_not_registered(ask: Ask, spark: SparkSession) -> None:

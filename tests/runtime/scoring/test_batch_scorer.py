@@ -117,13 +117,13 @@ def test_a_wide_mixed_batch_asked_for_as_csr_is_never_spread_out() -> None:
 @pytest.mark.parametrize(
     ("answer", "got"),
     [
-        (np.zeros(2), "an answer of shape (2,)"),
-        (np.zeros((1, 3)), "an answer of shape (1, 3)"),
-        (7.0, "an answer of shape ()"),
-        (None, "an answer of shape ()"),
-        (np.zeros((3, 2, 2)), "an answer of shape (3, 2, 2)"),
-        (csr_matrix((2, 2)), "an answer of shape (2, 2)"),
-        (np.array(["a", "b", "c"]), "values of type <U1; for classes with names, answer their places in classes_"),
+        (np.zeros(2), "shape (2,)"),
+        (np.zeros((1, 3)), "shape (1, 3)"),
+        (7.0, "shape ()"),
+        (None, "shape ()"),
+        (np.zeros((3, 2, 2)), "shape (3, 2, 2)"),
+        (csr_matrix((2, 2)), "shape (2, 2)"),
+        (np.array(["a", "b", "c"]), "values of type <U1; for classes with names, return their positions in classes_"),
         (np.array([1, "b", None], dtype=object), "values of type object"),
         (np.zeros(3, dtype=complex), "values of type complex128"),
     ],
@@ -132,7 +132,7 @@ def test_an_answer_that_is_none_names_what_was_expected(answer: Any, got: str) -
     with pytest.raises(ScriptFailed) as caught:
         scorer(lambda X, model: answer).score(0, dense(3), 3)
     message = str(caught.value)
-    assert message.startswith("function jack: predict_batch(X, model) got X, an ndarray of shape (3, 3)")
+    assert message.startswith("function jack: predict_batch(X, model) was called with X, an ndarray of shape (3, 3)")
     assert f"expected an array of numbers of shape (3,) or (3, k), got {got}" in message
 
 

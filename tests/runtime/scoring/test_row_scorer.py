@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.feed.decoding.vectors import from_serialized, iter_serialized
-from mlsql_runtime.scoring.pickled_rows import pickled
+from mlsql_runtime.scoring.pickled_rows import pickle_rows
 from mlsql_runtime.scoring.row_scorer import RowScorer
 
 NUMBERS = st.floats(allow_nan=False)
@@ -27,7 +27,7 @@ SPARSE_ROWS = st.dictionaries(st.integers(0, 2**31 - 2), NUMBERS, max_size=20).m
 )
 def test_pickles_made_of_arrays_are_those_of_python_objects(rows: list[Any], start: int) -> None:
     vectors = from_serialized(rows).slice(start)
-    found = [None if row is None else pickle.loads(row) for row in pickled(vectors)]
+    found = [None if row is None else pickle.loads(row) for row in pickle_rows(vectors)]
     assert found == rows[start:]
     assert repr(found) == repr(list(iter_serialized(vectors)))  # the types, too, and the sign of a zero
 
@@ -54,5 +54,5 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
     "answer", [[], [4.0], [(1, 2)], [(1, None, None, "x")], [(1, None, None, [1.0])] * 2, [("x", 1, [1], [1.0])]]
 )
 def test_an_answer_that_is_no_vector_is_shown(answer: Any) -> None:
-    with pytest.raises(ScriptFailed, match=r"function jack answered .*expected a list with one serialised vector"):
+    with pytest.raises(ScriptFailed, match=r"function jack returned .*expected a list with one serialised vector"):
         RowScorer("jack", lambda index, s: answer, "/model", None).score(0, from_serialized([(1, None, None, [1.0])]), 1)

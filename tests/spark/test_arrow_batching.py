@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from mlsql_runtime.scoring.arrow_batching import BYTES, ROWS, measured, prepare
+from mlsql_runtime.scoring.arrow_batching import BYTES, ROWS, limit_batch_bytes, set_batch_sizes
 
 SPARKS = ("10000", "67108864b")
 UNMEASURED = ("10000", "2147483647")
@@ -41,7 +41,7 @@ def test_the_widest_function_of_a_session_decides(
     session: SparkSession, widths: tuple[int, ...], expected: tuple[str, str]
 ) -> None:
     for width in widths:
-        prepare(session, width)
+        set_batch_sizes(session, width)
     assert sizes(session) == expected
 
 
@@ -49,16 +49,16 @@ def test_the_widest_function_of_a_session_decides(
 def test_what_the_user_has_chosen_stays(session: SparkSession, name: str, value: str) -> None:
     session.conf.set(name, value)
     before = sizes(session)
-    prepare(session, 10)
-    prepare(session, 10_000)
+    set_batch_sizes(session, 10)
+    set_batch_sizes(session, 10_000)
     assert sizes(session) == before
 
 
 def test_other_work_is_measured(session: SparkSession) -> None:
-    prepare(session, 10)
-    with measured(session):
+    set_batch_sizes(session, 10)
+    with limit_batch_bytes(session):
         assert sizes(session) == SPARKS
     assert sizes(session) == UNMEASURED
     session.conf.set(BYTES, "1048576b")
-    with measured(session):
+    with limit_batch_bytes(session):
         assert sizes(session) == ("10000", "1048576b")
