@@ -1,10 +1,9 @@
-"""What the operators share: arguments for Spark, the job's identity, running a plan, ending it."""
+"""The base of the operators: arguments for Spark, and how a task runs its plan and ends it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ from airflow.sdk.log import mask_secret
 from airflow_provider_mlsql.arguments import refuse_unknown
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
+from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Attempt, Plan, Secrets, Statement, is_secret, with_author
+from mlsql_runtime.plan import Plan, Secrets, Statement, is_secret, with_author
 from mlsql_runtime.plan.parsers import to_texts
 
 if TYPE_CHECKING:
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.result import RunResult
 
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 TRAINED = ("model_path", "version", "score")  # of a training's XCom, in events of assets
 REGISTERED = ("function", "registered", "reason", "model_path", "version", "score")  # of a registration's
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """What a task runs: statements, what they need and a plan must not hold, and Spark properties."""
+    """A task's statements, the secrets that they need and a plan must not hold, and Spark properties."""
 
     statements: tuple[Statement, ...]
     secrets: Secrets
@@ -45,9 +44,9 @@ class MLSQLOperator(BaseOperator):
     :param conf: Spark properties.
     :param job_path: for a connection with deploy mode cluster: a folder that the worker and the cluster reach, through which plan
         and result travel; None: below the plan's first model path.
-    :param poll_interval: seconds between two questions to the cluster about the application.
-    :param deferrable: with deploy mode cluster, wait in the triggerer, without a worker. ``[operators] default_deferrable`` by
-        default, which says nothing in client mode, where the driver is a process of the worker.
+    :param poll_interval: in deploy mode cluster, seconds between two requests for the application's status.
+    :param deferrable: in deploy mode cluster, wait in the triggerer, without a worker. By default ``[operators]
+        default_deferrable``, which has no effect in client mode, where the driver is a process of the worker.
     """
 
     template_fields: Sequence[str] = ("spark_conn_id", "conf", "job_path")
@@ -103,11 +102,11 @@ class MLSQLOperator(BaseOperator):
         return self.finish(context, result)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
-        """Return the task's XCom, after what else there is to do once the plan has run."""
+        """Return the task's XCom, and do what else follows a plan that has run."""
         raise NotImplementedError
 
     def locate(self, error: MLSQLError) -> MLSQLError:
-        """Return the error that ended the plan, with its place if what the user wrote has places."""
+        """Return the error that ended the plan, with its place in a script if there is one."""
         return error
 
     def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> RunResult:
@@ -115,7 +114,7 @@ class MLSQLOperator(BaseOperator):
         job, task = self.build_job(), TaskRun.of(context)
         for values in (job.conf, *(statement.secret_values for statement in job.statements)):
             mask_secret(dict(values))  # those whose names say that they are secrets
-        plan = Plan(job_id=task.job_id, statements=with_author(job.statements, triggered_by(context)), attempt=attempt(context))
+        plan = Plan(job_id=task.job_id, statements=with_author(job.statements, task.started_by), attempt=task.attempt)
         show = partial(SparkUILink().show, context, self)
         self._hook = hook = MLSQLHook(self.spark_conn_id, job.conf, show, self.job_path, self.poll_interval)
         if hook.is_cluster_mode or event is not None:
@@ -135,7 +134,7 @@ class MLSQLOperator(BaseOperator):
         return hook.run(plan, job.secrets)
 
     def tell_assets(self, context: Context, facts: Mapping[str, Any]) -> None:
-        """Add facts to the events of the assets among the task's outlets, for the DAGs that are scheduled by them."""
+        """Add facts to the events of the assets among the task's outlets, for the DAGs that these events start."""
         for outlet in self.outlets:
             if isinstance(outlet, Asset):  # an alias names no asset yet
                 context["outlet_events"][outlet].extra.update(facts)
@@ -148,54 +147,3 @@ class MLSQLOperator(BaseOperator):
 def asset_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the values of an XCom that events of assets hold."""
     return {name: xcom[name] for name in names}
-
-
-@dataclass(frozen=True)
-class TaskRun:
-    """A task in a DAG run.
-
-    :param clears: counts how often the task was cleared: ``max_tries``, which grows when a task that has ended is cleared, and
-        the DAG run's own count, which grows also when a running task is.
-    """
-
-    dag_id: str
-    task_id: str
-    map_index: int | None
-    run_id: str
-    clears: tuple[int, ...]
-
-    @classmethod
-    def of(cls, context: Context) -> TaskRun:
-        """Return the task that Airflow's context is about."""
-        ti, cleared = context["ti"], getattr(context.get("dag_run"), "clear_number", 0)
-        map_index = ti.map_index if ti.map_index is not None and ti.map_index >= 0 else None
-        clears = (getattr(ti, "max_tries", 0), cleared) if cleared else (getattr(ti, "max_tries", 0),)
-        return cls(ti.dag_id, ti.task_id, map_index, ti.run_id, clears)
-
-    @property
-    def name(self) -> str:
-        """The name of the task in its DAG run, the same after a clear."""
-        mapped = f"[{self.map_index}]" if self.map_index is not None else ""
-        return f"{self.dag_id}.{self.task_id}{mapped}/{self.run_id}"
-
-    @property
-    def job_id(self) -> str:
-        """The ID of the task's job: retries share it, a cleared task gets another one."""
-        return f"{self.name}/{'.'.join(map(str, self.clears))}"
-
-
-def attempt(context: Context) -> Attempt:
-    """Return which of the task's tries this is: a retry continues an interrupted one."""
-    ti, run = context["ti"], context.get("dag_run")
-    tried, tries = getattr(ti, "try_number", 1), getattr(ti, "max_tries", 0)
-    start = getattr(run, "start_date", None) or _LONG_AGO
-    return Attempt(earlier_since=start if tried > 1 else None, is_last=tried > tries)
-
-
-def triggered_by(context: Context) -> str | None:
-    """Return who started the DAG run: the user, or else the kind of run, such as ``scheduled``; None for an unknown user."""
-    run = context.get("dag_run")
-    if run is None:
-        return None
-    kind = str(getattr(run.run_type, "value", run.run_type))
-    return run.triggering_user_name or (None if kind == "manual" else kind)

@@ -1,4 +1,4 @@
-"""What an application that was killed, or whose cluster lost it, could not remove itself."""
+"""Remove what a killed or lost application could not remove itself."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _log = logging.getLogger(__name__)
 
 
 def staging_paths(plan: Plan) -> tuple[str, ...]:
-    """The model paths in which the plan's statements stage files, each once."""
+    """Return the model paths below which the plan's statements stage files."""
     return tuple(dict.fromkeys(each.model_root for each in plan.statements if each.stages_files and each.model_root is not None))
 
 
 def remove_staged(plan: Plan) -> None:
-    """What the plan's job has staged, and kept for an attempt that will not come; only when none of it runs."""
+    """Remove what the plan's job has staged. Call it only when no process of the job runs and no attempt follows."""
     for path in staging_paths(plan):
         try:
             remove_staging_folders(open_model_path(path), plan.job_id)
-        except Exception as error:  # of a storage's client, too; the result of the job counts, not what is left of it
-            _log.warning("What the job has staged in %s may be left, remove it by hand: %s", path, error)
+        except Exception as error:  # also of a storage's client: a failed cleanup must not hide the result of the job
+            _log.warning("Staged files of the job in %s may be left; remove them: %s", path, error)
 
 
 def remove_topics(plan: Plan, secrets: Secrets) -> None:
-    """Topics and groups of the plan's runs: a driver that was killed could not, and a script that outlived it may have
-    committed once more.
+    """Remove the topics and consumer groups of the plan's runs, also after the driver has: a script that outlived it may have
+    committed offsets once more.
     """
     for statement in plan.statements:
         if (topic := statement.topic) is not None:
             owner = Owner(plan.job_id, topic.model_path, topic.readers)
             try:
                 remove_run(topic.feed, client_settings(topic.feed, secrets), owner)
-            except Exception as error:  # of kafka-python, too
-                _log.warning("The run's topic or groups may be left, remove them by hand: %s", error)
+            except Exception as error:  # also of kafka-python
+                _log.warning("The topic or the consumer groups of the run may be left; remove them: %s", error)

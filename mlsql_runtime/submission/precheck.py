@@ -1,4 +1,4 @@
-"""What can be known to be wrong with a plan before Spark starts. Needs storage, but no pyspark."""
+"""Check a plan before Spark starts, with the help of storage and brokers, but without pyspark."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[M
 
 @dataclass
 class _Made:
-    """What statements make for those after them: tables, models by path, functions by path and name, files by path."""
+    """What statements so far make for the ones after them: tables, models, functions (model path and name), and files."""
 
     tables: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
@@ -77,7 +77,7 @@ class _Made:
             self.functions.add((root, statement.makes_function))
 
     def has_file(self, path: str) -> bool:
-        """Whether a statement saves there, or to a folder above it."""
+        """Return whether a statement saves to the path or to a folder above it."""
         return any(f"{path.rstrip('/')}/".startswith(f"{saved}/") for saved in self.files)
 
 
@@ -129,7 +129,7 @@ def _check_script(script: ScriptUse, is_local: bool) -> None:
 
 
 def _check_archive(archive: str) -> None:
-    """One that is on this machine, from where spark-submit brings it to the others; whether it is whole Spark will tell."""
+    """Check an archive on this machine, which spark-submit copies to the others, by its first entry."""
     path = archive.partition("#")[0]
     if "://" in path and not path.startswith("file:"):
         return
@@ -141,12 +141,12 @@ def _check_archive(archive: str) -> None:
         raise InputError(f"archives names {path}, which cannot be read: {error}; check the path", path=path) from error
     if not is_whole:
         raise InputError(
-            f"archives names {path}, which cannot be unpacked: it is broken, or no such archive; pack it anew", path=path
+            f"archives names {path}, which is broken or of another kind than its name says; pack it again", path=path
         )
 
 
 def _begins_as_tar(file: IO[bytes]) -> bool:
-    """Whether there is a first entry; to read all of it would take as long as to unpack it."""
+    """Return whether there is a first entry. Reading all of the file would take as long as unpacking it."""
     try:
         with tarfile.open(fileobj=file) as archive:
             return archive.next() is not None
@@ -157,7 +157,7 @@ def _begins_as_tar(file: IO[bytes]) -> bool:
 def _check_resources(resources: Mapping[str, str], is_local: bool) -> None:
     for name, uri in resources.items():
         if (is_local or "://" in uri) and not Location.of(uri).exists():
-            raise InputError(f"{name} is {uri}, and there is nothing there; check the path", path=uri)
+            raise InputError(f"{name} is {uri}, which does not exist; check the path", path=uri)
 
 
 def _check_topic(topic: TopicUse, job_id: str, secrets: Secrets) -> None:

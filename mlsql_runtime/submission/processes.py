@@ -1,8 +1,8 @@
-"""End every process of a job, wherever in the process tree it hides.
+"""End every process of a job, wherever it is in the process tree.
 
-Killing spark-submit ends only its JVM: the Python driver, Spark's workers and users' scripts live on under another
-parent. They all inherit a mark in their environment, and by that they are found. It says whose job it is and which
-process submitted it, so that an earlier attempt is found, too, when that process is gone.
+Killing spark-submit ends only its JVM: the Python driver, Spark's workers and users' scripts live on under another parent. They
+all inherit a mark in their environment, by which they are found. The mark names the job and the process that submitted it, so
+that the processes of an earlier attempt are found after that process is gone.
 """
 
 from __future__ import annotations
@@ -20,56 +20,30 @@ from mlsql_runtime.errors import JobFailed
 
 MARK = "MLSQL_JOB_MARK"
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
-CLOCK = 2  # seconds by which a process seems to begin at another time when the clock is set
+CLOCK = 2  # seconds by which a process's start time seems to change when the clock is set
 LIMIT = 30.0  # seconds after which a process that does not die is reported
 
 
 def new_mark(job_id: str) -> str:
-    """A mark for one attempt of a job that this process submits."""
-    return f"{_digest(job_id)}.{os.getpid()}.{_begun(os.getpid())}.{uuid.uuid4().hex}"
+    """Return a mark for one attempt of a job that this process submits."""
+    return f"{_digest(job_id)}.{os.getpid()}.{_start_time(os.getpid())}.{uuid.uuid4().hex}"
 
 
 def marked(mark: str) -> list[psutil.Process]:
-    """The live processes that inherited ``mark``, this one excepted."""
+    """Return the live processes that inherited ``mark``, but not this one."""
     return [process for process, found in _all_marked() if found == mark]
 
 
 def end_orphans(job_id: str) -> int:
-    """End what is left on this machine of earlier attempts of a job, whose submitters are gone; answers how many there were."""
+    """End the processes on this machine of earlier attempts of a job whose submitters are gone; return their number."""
     marks = {mark for _, mark in _all_marked() if mark.startswith(f"{_digest(job_id)}.") and not _has_submitter(mark)}
     return sum(end_marked(mark) for mark in marks)
 
 
-def _all_marked() -> Iterator[tuple[psutil.Process, str]]:
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            mark = process.environ().get(MARK)
-            if mark and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
-                yield process, mark
-
-
-def _has_submitter(mark: str) -> bool:
-    _, pid, begun, _ = mark.split(".")
-    now = _begun(int(pid))
-    return now is not None and abs(now - int(begun)) <= CLOCK
-
-
-def _begun(pid: int) -> int | None:
-    """When a process began, in seconds: with its number that tells it from every other one."""
-    try:
-        return int(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
-def _digest(job_id: str) -> str:
-    return hashlib.sha256(job_id.encode()).hexdigest()[:16]
-
-
 def end_marked(mark: str) -> int:
-    """SIGTERM, and after a grace SIGKILL, until no marked process is left; answers how many there were.
+    """Send SIGTERM and, after a grace period, SIGKILL until no marked process is left; return how many there were.
 
-    :raises JobFailed: when some do not even die of SIGKILL, naming them.
+    :raises JobFailed: when some survive SIGKILL, naming them.
     """
     first = processes = marked(mark)
     for process in processes:
@@ -85,3 +59,29 @@ def end_marked(mark: str) -> int:
                 process.kill()
         psutil.wait_procs(processes, timeout=1)
     return len(first)
+
+
+def _all_marked() -> Iterator[tuple[psutil.Process, str]]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            mark = process.environ().get(MARK)
+            if mark and process.pid != os.getpid() and process.status() != psutil.STATUS_ZOMBIE:
+                yield process, mark
+
+
+def _has_submitter(mark: str) -> bool:
+    _, pid, start, _ = mark.split(".")
+    found = _start_time(int(pid))
+    return found is not None and abs(found - int(start)) <= CLOCK
+
+
+def _start_time(pid: int) -> int | None:
+    """Return when a process started, in whole seconds; with its number that identifies it. None when there is none."""
+    try:
+        return int(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def _digest(job_id: str) -> str:
+    return hashlib.sha256(job_id.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The runtime, with what scripts import, as files that spark-submit takes: a zip for ``--py-files`` and a script to start."""
+"""The runtime and what scripts import, as files for spark-submit: a zip for ``--py-files`` and a launcher."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ sys.exit(main())
 """
 
 
-def write_bundle(folder: Path) -> tuple[Path, Path]:
-    """Write both into ``folder``; returns (zip, launcher).
+def write_runtime(folder: Path) -> tuple[Path, Path]:
+    """Write the zip and the launcher into ``folder``, and return their paths.
 
-    Beside each module lies its bytecode: from a zip Python keeps none, so every process of the job would compile them anew. A
-    Python of another version passes over it.
+    The zip has bytecode beside each module. Python stores none for modules in a zip, so every process of the job would compile
+    them again. A Python of another version ignores the bytecode.
     """
     root = Path(mlsql_runtime.__file__).parents[1]
     archive = folder / "mlsql_runtime.zip"
@@ -40,7 +40,7 @@ def write_bundle(folder: Path) -> tuple[Path, Path]:
 
 
 def _bytecode(module: Path) -> bytes:
-    """A module's bytecode as PEP 552 has it, bound to its source by a digest and not by a time, which a zip rounds."""
+    """Return a module's bytecode in the form of PEP 552 that names a digest of the source, not a time, which a zip rounds."""
     code = SourceFileLoader(module.stem, str(module)).get_code(module.stem)  # from __pycache__, where that is current
     unchecked = (0b01).to_bytes(4, "little")
     return importlib.util.MAGIC_NUMBER + unchecked + importlib.util.source_hash(module.read_bytes()) + marshal.dumps(code)

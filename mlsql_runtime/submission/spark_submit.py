@@ -14,7 +14,7 @@ from mlsql_runtime.plan import Plan, is_secret, merge_archives
 from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
 from mlsql_runtime.submission.log_filter import choose_level
 from mlsql_runtime.submission.processes import MARK, end_marked
-from mlsql_runtime.submission.runtime_zip import write_bundle
+from mlsql_runtime.submission.runtime_zip import write_runtime
 
 _ARCHIVES = "spark.archives"
 _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
@@ -52,7 +52,7 @@ def build_submission(
     archives = merge_archives((archive for each in plan.statements for archive in each.archives), conf.get(_ARCHIVES, ""))
     if archives:
         properties[_ARCHIVES] = archives
-    py_files, launcher = write_bundle(folder)
+    py_files, launcher = write_runtime(folder)
     return Submission(
         name=plan.job_id, conf=properties, py_files=str(py_files), application=str(launcher), arguments=tuple(arguments), env=env
     )

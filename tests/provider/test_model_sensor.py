@@ -22,7 +22,7 @@ from support.airflow import Airflow
 from support.stores import T0, Store
 from support.waiting import CONTEXT, fail, half_written, publish, wait_deferred, xcom
 
-from airflow_provider_mlsql.operators.base import TaskRun
+from airflow_provider_mlsql.operators.task_run import TaskRun
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, StorageError, TrainingFailed
 from mlsql_runtime.storage.location import Location

@@ -12,9 +12,9 @@ import pytest
 from airflow.sdk import DAG
 from airflow.sdk.api.datamodels._generated import DagRunType
 
-from airflow_provider_mlsql.operators.base import TaskRun, triggered_by
 from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+from airflow_provider_mlsql.operators.task_run import TaskRun
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import (
@@ -421,8 +421,9 @@ class _Run:
     ],
 )
 def test_who_started_a_run(user: str | None, run_type: str, by: str | None) -> None:
-    assert triggered_by({"dag_run": _Run(user, run_type)}) == by  # type: ignore[typeddict-item]
-    assert triggered_by({}) is None  # type: ignore[typeddict-item]
+    run = _Run(user, run_type)
+    assert TaskRun.of({"ti": _Instance(-1, 1), "dag_run": run}).started_by == by  # type: ignore[typeddict-item]
+    assert TaskRun.of({"ti": _Instance(-1, 1)}).started_by is None  # type: ignore[typeddict-item]
 
 
 def test_statements_are_signed_for_the_history_of_functions_only() -> None:
@@ -442,6 +443,8 @@ def test_retries_share_a_job_id_and_cleared_or_mapped_tasks_do_not() -> None:
     assert len(set(ids)) == 4
     assert ids[0] == TaskRun.of({"ti": _Instance(-1, 1)}).job_id  # type: ignore[typeddict-item]
     assert ids[0] == "dag.task/run/1"
-    runs = [SimpleNamespace(clear_number=number) for number in (0, 1)]  # of a task that is cleared while it runs only this grows
+    runs = [
+        SimpleNamespace(clear_number=number, run_type="manual") for number in (0, 1)
+    ]  # of a task that is cleared while it runs only this grows
     both = [TaskRun.of({"ti": _Instance(-1, 1), "dag_run": run}).job_id for run in runs]  # type: ignore[typeddict-item]
     assert both == ["dag.task/run/1", "dag.task/run/1.1"]

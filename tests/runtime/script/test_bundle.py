@@ -10,7 +10,7 @@ import pytest
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, read_bundle, used_helpers
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.submission.runtime_zip import write_bundle
+from mlsql_runtime.submission.runtime_zip import write_runtime
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_built_in_algorithm_is_a_folder_of_this_package(statement: str, entry:
 
 
 def test_a_built_in_algorithm_is_found_in_what_jobs_ship(tmp_path: Path) -> None:
-    archive, _ = write_bundle(tmp_path)
+    archive, _ = write_runtime(tmp_path)
     source = "from mlsql_runtime.script.bundle import read_bundle; print(read_bundle('builtin:sklearn', 'train').facts.sha256)"
     environment = {**os.environ, "PYTHONPATH": str(archive)}
     command = [sys.executable, "-c", f"import mlsql_runtime; print(mlsql_runtime.__file__); {source}"]

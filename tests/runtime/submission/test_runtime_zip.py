@@ -12,12 +12,12 @@ import pytest
 
 import mlsql_runtime
 from mlsql_runtime import HELPERS
-from mlsql_runtime.submission.runtime_zip import write_bundle
+from mlsql_runtime.submission.runtime_zip import write_runtime
 
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundle"))[0]
+    return write_runtime(tmp_path_factory.mktemp("bundle"))[0]
 
 
 def imported(archive: Path, *flags: str) -> list[str]:
