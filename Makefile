@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo test lint airflow kafka bench constraints clean
+.PHONY: help setup browser classes peers demo test lint airflow kafka bench reference constraints clean
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ bench: peers ## Benchmarks against peers; writes benchmarks/results
 	@PYTHONPATH=.work/bench $(BIN)/python benchmarks/scoring.py
 	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; done
+
+reference: setup ## Write docs/reference/options.md from the declarations of the options
+	@$(BIN)/python scripts/reference.py
 
 constraints: setup ## Resolve constraints.txt anew, for every supported Python
 	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt

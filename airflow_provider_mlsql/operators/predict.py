@@ -34,26 +34,29 @@ class MLSQLPredictOperator(MLSQLOperator):
     ``python_script_path``: a batch-predict script runs over the table, once for each partition. The XCom is ``{"rows",
     "output", "functions": {name: {"model_path", "version", "alg_index", "score", "function", "function_version"}}}``.
 
-    :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
-    :param output: where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "file_num", "options"}``;
+    :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
+    :param output: Where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "file_num", "options"}``;
         mode ``overwrite`` by default, so that a repeated run gives the same result.
-    :param sql: the query over ``data``; what it selects is saved (or goes to the batch script).
-    :param functions: SQL names to model paths, such as ``{"jack": "/tmp/pa_model"}``, or the XCom of a register task, or a
-        list of these XComs.
-    :param model_path: the model of a batch script.
-    :param python_script_path: the batch script; or a project, a folder or a zip, with an ``MLproject`` or ``batch_predict.py``.
+    :param sql: The query over ``data``; its result is saved, or is the input of the batch script.
+    :param functions: SQL names to model paths, such as ``{"jack": "/tmp/pa_model"}``, or the XCom of a register task, or a list
+        of these XComs.
+    :param model_path: The model of a batch script.
+    :param python_script_path: The batch script; or a project, a folder or a zip, with an ``MLproject`` or ``batch_predict.py``.
         Relative paths start at the DAG file.
-    :param model_version: the version for the batch script; the newest complete one by default.
-    :param alg_index: the fit group for the batch script; the best one by default.
-    :param script_params: parameters of the batch script, its ``mlsql.fit_param``.
-    :param python_path: interpreter of the batch script; the job's own by default; for one of
-        ``archives`` it is ``"<name>/bin/python"``.
-    :param requirements: a requirements file, or a list of packages: nodes build an environment of them for the batch script.
-    :param archives: packed environments that Spark brings to the nodes, such as ``"env.tar.gz#env"``.
-    :param envs: environment variables of the batch script.
-    :param seed: of hashes, :mod:`random` and NumPy in the batch script.
-    :param script_timeout: seconds after which a partition's script is ended.
-    :param same_rows: False allows the batch script to write another number of rows than it got.
+    :param model_version: The version; by default the newest complete one.
+    :param alg_index: The fit group; by default the best one.
+    :param script_params: Parameters of the batch script, its ``mlsql.fit_param``.
+    :param python_path: Interpreter of the script on the executors; the job's own by default. ``<name>/bin/python`` is the one in
+        the archive ``<name>``.
+    :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
+    :param python_param: Flags of the interpreter.
+    :param requirements: A requirements file, or a list of packages: each node builds an environment of them for the script, and
+        keeps it.
+    :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.
+    :param envs: Environment variables of the script.
+    :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; random by default.
+    :param script_timeout: Seconds after which a run of the script is ended.
+    :param same_rows: Whether the batch script has to write as many rows as it got.
     """
 
     template_fields: Sequence[str] = (

@@ -32,21 +32,21 @@ class MLSQLRegisterOperator(MLSQLOperator):
     ``{"function", "registered", "reason", "model_path", "version", "alg_index", "score", "function_version"}``; the events of
     assets in ``outlets`` have ``function``, ``registered``, ``reason``, ``model_path``, ``version`` and ``score`` of it.
 
-    :param model_path: path or URI of the model.
-    :param function_name: name of the function in SQL.
-    :param python_script_path: the predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.
+    :param model_path: Path or URI of the model.
+    :param function_name: Name of the function in SQL.
+    :param python_script_path: The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.
         Relative paths start at the DAG file.
-    :param builtin: the ready-made predict script instead, for models of scikit-learn's kind: ``"sklearn"``; see docs/builtin.md.
-    :param script_params: parameters of the predict script, its ``mlsql.fit_param``.
-    :param model_version: the version; the newest complete one by default.
-    :param alg_index: the fit group; the best one by default.
-    :param enable_copy_train_params_to_python: hand the group's training parameters to the predict function.
-    :param min_score: refuse a score worse than this.
-    :param only_if_better: refuse a score that is not better than the current function's by at least this much.
+    :param builtin: The built-in predict script for models of scikit-learn's kind; see docs/builtin.md.
+    :param script_params: Parameters of the predict script, its ``mlsql.fit_param``.
+    :param model_version: The version; by default the newest complete one.
+    :param alg_index: The fit group; by default the best one.
+    :param enable_copy_train_params_to_python: Pass the training parameters of the group to the predict function.
+    :param min_score: Refuse a model with a worse score.
+    :param only_if_better: Refuse a model whose score is not better than that of the current function by at least this much.
     :param on_refused: ``"succeed"``; ``"skip"``: this task and those after it are skipped; ``"fail"``: with
-        :class:`~mlsql_runtime.errors.Refused`, which no retry can help. The XCom is there in each case, an asset's event only
-        when the task succeeds.
-    :param sample_data: a table whose first rows the function is tried on; rows kept with the version by default.
+        :class:`~mlsql_runtime.errors.Refused`, which no retry can help. The XCom exists in each case, an asset's event only when
+        the task succeeds.
+    :param sample_data: Table on whose first rows the function is tried; by default rows that are kept with the version.
     """
 
     template_fields: Sequence[str] = (

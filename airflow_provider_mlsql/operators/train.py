@@ -29,42 +29,46 @@ class MLSQLTrainOperator(MLSQLOperator):
     "version", "score", "best": {"alg_index", "score"}, "fits": [{"alg_index", "status", "score", "metrics", "seconds"}],
     "rows"}``; the events of assets in ``outlets`` have ``model_path``, ``version`` and ``score`` of it.
 
-    :param model_path: path or URI that holds all versions of the model.
-    :param python_script_path: the training script; or a project, a folder or a zip, with an ``MLproject`` or ``train.py``.
+    :param model_path: Path or URI that holds all versions of the model.
+    :param python_script_path: The training script; or a project, a folder or a zip, with an ``MLproject`` or ``train.py``.
         Relative paths start at the DAG file.
-    :param builtin: a ready-made algorithm instead of a script: ``"sklearn"``. The fit parameters ``moduleName`` and ``className``
-        name its estimator; see docs/builtin.md.
-    :param data: the table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
-    :param sql: a query over ``data`` whose result is trained on, instead of all of it.
-    :param fit_params: one dict of parameters for each fit group; ``resource.<name>`` names a file or folder to bring along.
-    :param validate_data: a table like ``data``, with the columns that the script reads (``sql`` is not applied to it); or a
-        fraction of the rows to hold out, such as ``0.2``.
-    :param enable_data_local: data reach the script as files, and ``kafka_`` arguments are without use; False: through Kafka.
-    :param data_local_format: format of these files: any Spark writer format. None is JSON, or Parquet if the script reads them
-        with functions of ``mlsql`` alone.
-    :param data_local_file_num: number of these files.
-    :param data_local_options: options of the writer.
-    :param kafka_conn_id: the Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` says it all.
-    :param kafka_topic: each run makes a topic of its own, named after this one, and deletes it.
-    :param kafka_group_id: groups ``<kafka_group_id>_<job>_<alg_index>`` show how far each script has read; deleted as well.
-    :param kafka_reuse: train from what the topic ``kafka_topic`` holds, up to its end when the job begins; without ``data``.
-    :param kafka_keep: do not delete the run's topic, to look at it or to train from it again.
-    :param kafka_config: settings of the client, over those of the connection; and of the topic: ``topic.partitions``,
-        ``topic.replication.factor``, ``topic.retention.ms`` and whatever else Kafka knows, as ``topic.<name>``. No secrets.
-    :param python_path: interpreter of the script, on the executors; the job's own by default. ``"<name>/bin/python"`` for one of
-        ``archives``.
-    :param requirements: a requirements file, or a list of packages: nodes build an environment of them, and keep it.
-    :param archives: packed environments that Spark brings to the nodes, such as ``"env.tar.gz#env"``.
-    :param python_ver: version prefix that the interpreter must have, such as ``"3.11"``.
-    :param python_param: flags of the interpreter.
-    :param envs: environment variables of the script.
-    :param seed: of hashes, :mod:`random` and NumPy in every group's script, which finds it as ``mlsql.seed()``.
-    :param fit_timeout: seconds after which a group's script is ended.
-    :param keep_version: False: older versions are removed once the new one is readable.
-    :param keep_versions: how many of the newest versions are kept; those a function needs always are.
-    :param greater_is_better: False for scores such as losses.
-    :param fail_on: ``"all"``: the task fails when all groups failed; ``"any"``: when one did.
-    :param keep_local_directory: keep the scripts' folders on the executors, and log where they are.
+    :param builtin: A built-in algorithm instead of a script; the fit parameters ``moduleName`` and ``className`` name its
+        estimator, see docs/builtin.md.
+    :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
+    :param sql: A query over ``data`` whose result is trained on, instead of all of it.
+    :param fit_params: Parameters of each fit group; ``resource.<name>`` names a file or folder to bring along. One dict for each
+        group.
+    :param validate_data: Table to validate with, which has the columns that the script reads; operators also take the fraction of
+        the rows to hold out, such as ``0.2``. ``sql`` is not applied to it.
+    :param enable_data_local: Whether rows reach the script as files, and options of Kafka are ignored; otherwise rows go through
+        Kafka.
+    :param data_local_format: Spark writer format of the script's data files; by default JSON, or Parquet if the script reads its
+        data only with functions of ``mlsql``.
+    :param data_local_file_num: Number of the script's data files.
+    :param data_local_options: Options of the Spark writer.
+    :param kafka_conn_id: The Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` holds all settings.
+    :param kafka_topic: Topic after which the topic of the run is named; the run deletes its own topic.
+    :param kafka_group_id: Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has
+        read; the run deletes them.
+    :param kafka_reuse: Train from what the topic holds when the job begins, without a table.
+    :param kafka_keep: Keep the topic of the run instead of deleting it.
+    :param kafka_config: Settings of the Kafka client, over those of the connection, and of the run's topic: ``topic.partitions``,
+        ``topic.replication.factor``, ``topic.retention.ms`` and any other as ``topic.<name>``. No secrets.
+    :param python_path: Interpreter of the script on the executors; the job's own by default. ``<name>/bin/python`` is the one in
+        the archive ``<name>``.
+    :param requirements: A requirements file, or a list of packages: each node builds an environment of them for the script, and
+        keeps it.
+    :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.
+    :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
+    :param python_param: Flags of the interpreter.
+    :param envs: Environment variables of the script.
+    :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; random by default.
+    :param fit_timeout: Seconds after which a run of the script is ended.
+    :param keep_version: False removes older versions once the new one is readable, as ``keepVersions`` 1 does.
+    :param keep_versions: Number of newest versions to keep, besides those that a function needs; all by default.
+    :param greater_is_better: Whether higher scores are better; ``min``, for operators False, for scores such as losses.
+    :param fail_on: ``all``: training fails when all fit groups failed; ``any``: when one failed.
+    :param keep_local_directory: Keep the folders of the scripts on the executors, and log where they are.
     """
 
     template_fields: Sequence[str] = (

@@ -80,7 +80,8 @@ class KafkaFeed:
         "kafkaParam.group_id",
         _KAFKA_NAME,
         None,
-        "Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has read.",
+        "Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has read; the run "
+        "deletes them.",
         argument="kafka_group_id",
     )
     reuse: bool = option(

@@ -59,12 +59,14 @@ class Parser:
     :param convert: makes the value that a statement holds from text or a value of Python, the option's name, and the front
         door's resolver. It raises ValueError, with a detail perhaps, for what it cannot convert.
     :param accepts: whether a converted value is one that the option takes.
+    :param format: makes text of a converted value.
     """
 
     type: str
     expected: str
     convert: Converter
     accepts: Callable[[Any], bool] = lambda value: True
+    format: Callable[[Any], str] = format_option
 
     def parse(self, value: Any, name: str, resolver: Resolver = NO_FILES) -> Any:
         """Return the value that a statement holds.
@@ -121,9 +123,13 @@ def _to_float(value: Any) -> float:
 
 def whole(at_least: int, at_most: int | None = None) -> Parser:
     """Return a parser of whole numbers in a range."""
-    expected = f"a whole number of at least {at_least}" if at_most is None else f"a whole number from {at_least} to {at_most}"
+    span = f"at least {at_least}" if at_most is None else f"{at_least} to {at_most}"
+    expected = f"a whole number {'of' if at_most is None else 'from'} {span}"
     return Parser(
-        "whole number", expected, _simple(_to_int), lambda value: value >= at_least and (at_most is None or value <= at_most)
+        f"whole number, {span}",
+        expected,
+        _simple(_to_int),
+        lambda value: value >= at_least and (at_most is None or value <= at_most),
     )
 
 
@@ -137,16 +143,20 @@ def choice(*words: str, **values: Any) -> Parser:
         return meanings[value]
 
     known = list(meanings)
-    expected = " or ".join([", ".join(known[:-1]), known[-1]])
+    words_of = {meaning: word for word, meaning in meanings.items()}
     return Parser(
-        " or ".join(f"`{word}`" for word in known), expected, _simple(convert), lambda value: value in meanings.values()
+        " or ".join(f"`{word}`" for word in known),
+        " or ".join([", ".join(known[:-1]), known[-1]]),
+        _simple(convert),
+        lambda value: value in words_of,
+        words_of.__getitem__,
     )
 
 
 BOOLEAN = Parser("true or false", "true or false", _simple(_to_bool))
 NUMBER = Parser("number", "a number", _simple(_to_float))
-NOT_NEGATIVE = Parser("number", "a number of at least 0", _simple(_to_float), lambda value: value >= 0)
-POSITIVE = Parser("number", "a number over 0", _simple(_to_float), lambda value: value > 0)
+NOT_NEGATIVE = Parser("number, at least 0", "a number of at least 0", _simple(_to_float), lambda value: value >= 0)
+POSITIVE = Parser("number over 0", "a number over 0", _simple(_to_float), lambda value: value > 0)
 TEXT = Parser("text", "text", _simple(str))
 PATH = Parser("path or URI", "a path or URI", lambda value, name, resolver: resolver.resolve_path(str(value)))
 TABLE = Parser("table", "a table", lambda value, name, resolver: resolver.find_table(value, name))

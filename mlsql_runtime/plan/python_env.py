@@ -98,7 +98,7 @@ class PythonEnv:
     flags: tuple[str, ...] = option("systemParam.pythonParam", FLAGS, (), "Flags of the interpreter.", argument="python_param")
     envs: Mapping[str, str] = option("systemParam.envs", MAPPING, {}, "Environment variables of the script.", argument="envs")
     timeout: float | None = option(
-        "systemParam.timeout", POSITIVE, None, "Time after which a run of the script is ended.", argument="timeout", unit="s"
+        "systemParam.timeout", POSITIVE, None, "Seconds after which a run of the script is ended.", argument="timeout", unit="s"
     )
     seed: int | None = option(
         "systemParam.seed",
@@ -111,7 +111,7 @@ class PythonEnv:
         "systemParam.requirements",
         _REQUIREMENTS,
         None,
-        "Packages of which each node builds an environment for the script, and keeps it.",
+        "A requirements file, or a list of packages: each node builds an environment of them for the script, and keeps it.",
         argument="requirements",
     )
     archives: tuple[str, ...] = option(

@@ -55,7 +55,7 @@ class Register(StatementBase):
             "builtin",
             BUILTIN,
             None,
-            "The built-in predict script for models of scikit-learn's kind; see [built-in algorithms](../builtin.md).",
+            "The built-in predict script for models of scikit-learn's kind; see docs/builtin.md.",
         )
     }
 

@@ -53,7 +53,8 @@ class Train(StatementBase):
         "validateTable",
         TABLE,
         None,
-        "Table to validate with; operators also take the fraction of the rows to hold out.",
+        "Table to validate with, which has the columns that the script reads; operators also take the fraction of the rows to "
+        "hold out, such as ``0.2``.",
         argument="validate_data",
         argument_parser=Parser("table or fraction", "a table or a number between 0 and 1", _to_table_or_fraction),
     )
@@ -71,12 +72,12 @@ class Train(StatementBase):
         "scoreMode",
         choice(max=True, min=False),
         True,
-        "Whether the best model is the one with the highest score; ``min`` or False for scores such as losses.",
+        "Whether higher scores are better; ``min``, for operators False, for scores such as losses.",
         argument="greater_is_better",
         argument_parser=BOOLEAN,
     )
     fail_on: Literal["all", "any"] = option(
-        "failOn", choice("all", "any"), "all", "Whether training fails when all fit groups failed, or when any did."
+        "failOn", choice("all", "any"), "all", "``all``: training fails when all fit groups failed; ``any``: when one failed."
     )
     keep_local_directory: bool = option(
         "keepLocalDirectory", BOOLEAN, False, "Keep the folders of the scripts on the executors, and log where they are."
@@ -85,13 +86,22 @@ class Train(StatementBase):
 
     inputs: ClassVar[Mapping[str, Option]] = {
         "builtin": declare(
-            "builtin", BUILTIN, None, "A built-in algorithm instead of a script; see [built-in algorithms](../builtin.md)."
+            "builtin",
+            BUILTIN,
+            None,
+            "A built-in algorithm instead of a script; the fit parameters ``moduleName`` and ``className`` name its estimator, "
+            "see docs/builtin.md.",
         ),
         "evaluate_table": declare("evaluateTable", TABLE, None, "Another name of ``validateTable``.", argument=None),
         "enable_data_local": declare(
-            "enableDataLocal", BOOLEAN, True, "Whether rows reach the script as files; otherwise they do through Kafka."
+            "enableDataLocal",
+            BOOLEAN,
+            True,
+            "Whether rows reach the script as files, and options of Kafka are ignored; otherwise rows go through Kafka.",
         ),
-        "keep_version": declare("keepVersion", BOOLEAN, True, "False keeps one version, as ``keepVersions`` 1 does."),
+        "keep_version": declare(
+            "keepVersion", BOOLEAN, True, "False removes older versions once the new one is readable, as ``keepVersions`` 1 does."
+        ),
     }
 
     @classmethod
