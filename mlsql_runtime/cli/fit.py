@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlsql_runtime.cli.options import FILE, KeyValue, json_option, to_dict
-from mlsql_runtime.cli.output import format_size, print_json
+from mlsql_runtime.cli.output import format_size, format_value, print_json
 from mlsql_runtime.cli.process import FAILED, OK, handle_signals
 from mlsql_runtime.errors import InputError
 
@@ -67,12 +67,12 @@ def fit(as_json: bool, **given: Any) -> int:
     with handle_signals():
         report = fit_locally(request, log, show)
     if as_json:
-        print_json(report)
+        print_json(report.to_document())
     else:
         click.echo()
-        for name, text in _lines(report):
+        for name, text in _list_facts(report):
             click.echo(f"{name:<8} {text}")
-    return OK if report.status == "success" else FAILED
+    return OK if report.result.is_successful else FAILED
 
 
 def _request(
@@ -132,7 +132,7 @@ def _request(
         data=source,
         validate=validate,
         model_dir=Location.of(model_dir) if model_dir else None,
-        use_spark=use_spark or source.needs_spark or (validate is not None and validate.needs_spark),
+        use_spark=use_spark,
     )
 
 
@@ -143,27 +143,22 @@ def _flags(text: str) -> list[str]:
         raise InputError(f"--python-param is {text!r}; expected flags as on a command line ({error})") from None
 
 
-def _lines(report: FitReport) -> Iterator[tuple[str, str]]:
-    """The report for people: what, and what there is to say of it."""
-    yield "status", f"{report.status}: {report.message}" if report.message else report.status
-    if report.score is not None:
-        yield "score", f"{report.score:.6g}"
-    if report.metrics:
-        shown = ", ".join(f"{name} {'none' if value is None else f'{value:.6g}'}" for name, value in report.metrics.items())
-        yield "metrics", shown
+def _list_facts(report: FitReport) -> Iterator[tuple[str, str]]:
+    """Yield names and values of the report for people."""
+    record = report.result.record
+    yield "status", f"{record.status}: {record.message}" if record.message else record.status
+    if record.score is not None:
+        yield "score", format_value(record.score)
+    if record.metrics:
+        yield "metrics", ", ".join(f"{name} {format_value(value, 'none')}" for name, value in record.metrics.items())
     yield "rows", f"{report.rows}, and {report.validate_rows} to validate with" if report.validate_rows else str(report.rows)
-    if report.status == "success":
-        yield from _model_lines(report)
+    if report.result.is_successful:
+        for at, file in enumerate(report.files):
+            yield "" if at else "model", f"{file.path}  {format_size(file.size)}"
+        yield "", f"in {report.model_dir}" if report.model_dir else "not kept; --model-dir DIR keeps it"
     else:
-        in_full = f", in full in {report.folder}/log" if report.folder else ""
-        yield "output", f"above{in_full}"
+        yield "output", "above" + (f", in full in {report.folder}/log" if report.folder else "")
     if report.folder:
-        yield "folder", f"{report.folder}, which is yours to remove"
+        yield "folder", f"{report.folder}; remove it when you no longer need it"
     seconds = report.seconds
     yield "seconds", f"data {seconds.data:.2f}, script {seconds.script:.2f}, in all {seconds.total:.2f}"
-
-
-def _model_lines(report: FitReport) -> Iterator[tuple[str, str]]:
-    for at, file in enumerate(report.files):
-        yield "" if at else "model", f"{file.path}  {format_size(file.size)}"
-    yield "", f"in {report.model_dir}" if report.model_dir else "not kept; --model-dir DIR keeps it"

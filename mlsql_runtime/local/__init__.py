@@ -1,6 +1,5 @@
-"""Train one group on this machine, without Spark where the data allow it: what ``mlsql fit`` does.
+"""``mlsql fit``: train one group on this machine, without Spark where the data allow it.
 
-``request`` and ``source`` import the standard library only; whatever imports numpy and pyarrow is imported in functions, when
-the script, its interpreter and its data are known to be there. The formats give Arrow tables with the columns that Spark would
-give; ``write`` lays them out as Spark would.
+``request`` and ``data_source`` need the standard library only. numpy and pyarrow are imported in functions, once the script, its
+interpreter and its data are known to exist.
 """

@@ -1,9 +1,10 @@
-"""Tables without Spark: read with the columns it would give, some rows held out, written as it would write them."""
+"""Tables without Spark: read, split and written as Spark would do it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
+import contextlib
+import os
+import zoneinfo
 from pathlib import Path
 
 import numpy as np
@@ -12,38 +13,48 @@ import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import is_vector
-from mlsql_runtime.feed.files.export import CSV_OPTIONS
 from mlsql_runtime.feed.files.json_writer import write_json_lines
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, encode_schema, one_width
-from mlsql_runtime.local.csv_lines import read_csv
+from mlsql_runtime.local.csv_files import read_csv
 from mlsql_runtime.local.data_source import DataSource, find_files
-from mlsql_runtime.local.json_objects import read_json
-from mlsql_runtime.local.libsvm import primitive, read_libsvm
+from mlsql_runtime.local.json_files import read_json
+from mlsql_runtime.local.libsvm_files import read_libsvm, to_arrow
 from mlsql_runtime.local.parquet_files import read_parquet
-from mlsql_runtime.local.spark_types import session_zone
-from mlsql_runtime.local.texts import csv_lines
 
 _LINES = 8192
 
 
 def read_table(source: DataSource) -> pa.Table:
-    """All rows of a table, in memory.
+    """Return all rows of a table, in memory, with the columns that Spark would give.
 
-    :raises DataError: when the files are not what the format says.
+    :raises DataError: when the files are not what the format says, or need Spark.
     """
-    files = find_files(source)
+    files, zone = find_files(source), find_session_zone()
     if source.format == "libsvm":
         return read_libsvm(files, source)
-    if source.format == "parquet":
-        return read_parquet(files, session_zone())
-    return read_csv(files, source, session_zone()) if source.format == "csv" else read_json(files)
+    if source.format == "csv":
+        return read_csv(files, source, zone)
+    table = read_json(files, source) if source.format == "json" else read_parquet(files, source, zone)
+    seen: dict[str, str] = {}
+    for name in table.column_names:
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            raise DataError(f"{source.path}: the column {name} already exists, as {other}; rename one of them", column=name)
+    return table
+
+
+def find_session_zone() -> str:
+    """Return the name of the time zone that a Spark session on this machine would have."""
+    for name in (os.environ.get("TZ", "").lstrip(":"), os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]):
+        with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+            return zoneinfo.ZoneInfo(name).key
+    return "UTC"
 
 
 def check_width(table: pa.Table, column: str | None) -> None:
-    """Whether the vectors of the column that functions will be called with have one width, as a job does.
+    """Raise when vectors of the feature column differ in width, as a job does.
 
-    :raises DataError: when they differ.
+    :raises DataError: naming both widths.
     """
     if column is None or not is_vector(table.schema.field(column).type):
         return
@@ -54,9 +65,12 @@ def check_width(table: pa.Table, column: str | None) -> None:
 
 
 def hold_out(table: pa.Table, fraction: float) -> tuple[pa.Table, pa.Table]:
-    """What is left, and what is held out, each row with that probability, the same ones in every run."""
+    """Split a table into the rows to train on and the rows to validate with, the same ones in every run.
+
+    :param fraction: the probability that a row is held out.
+    """
     held = np.random.default_rng(HOLD_OUT_SEED).random(table.num_rows) < fraction
-    left, taken = (primitive(np.flatnonzero(part), pa.int64()) for part in (~held, held))
+    left, taken = (to_arrow(np.flatnonzero(part), pa.int64()) for part in (~held, held))
     return table.take(left), table.take(taken)
 
 
@@ -64,15 +78,12 @@ def write_table(table: pa.Table, folder: Path, format: str | None) -> TableFiles
     """Write a table for a script as one file in ``folder``; or, without a format, as a Parquet file beside it.
 
     :param folder: what the script knows as ``tempDataLocalPath``. Without a format its JSON file is written on request.
-    :raises DataError: when the format cannot hold a column.
+    :param format: ``json`` or ``parquet``; Spark writes the others.
     """
     path = folder if format is not None else folder.with_name(f"{folder.name}.parquet")
     path.mkdir()
     place = path / f"part-00000.{format or 'parquet'}"
-    if format == "csv":
-        _check_flat(table)
-        _write_lines(csv_lines(table), place)
-    elif format == "json":
+    if format == "json":
         with place.open("wb") as file:
             for batch in table.to_batches(max_chunksize=_LINES):
                 write_json_lines(batch, file)
@@ -83,26 +94,8 @@ def write_table(table: pa.Table, folder: Path, format: str | None) -> TableFiles
     return TableFiles(
         path=str(path),
         format=format or "parquet",
-        options=CSV_OPTIONS if format == "csv" else {},
+        options={},
         rows=table.num_rows,
         schema=encode_schema(table.schema),
         json_path=None if format is not None else str(folder),
     )
-
-
-def _check_flat(table: pa.Table) -> None:
-    for field in table.schema:
-        if pa.types.is_nested(field.type):
-            kind = "vector" if is_vector(field.type) else str(field.type)
-            raise DataError(
-                f"CSV cannot hold the column `{field.name}` of the type {kind}: "
-                "set --data-format (dataLocalFormat) to json or parquet, or leave the column out",
-                column=field.name,
-            )
-
-
-def _write_lines(lines: Iterable[str], place: Path) -> None:
-    remaining = iter(lines)
-    with place.open("w", encoding="utf-8", newline="\n", errors="surrogatepass") as file:
-        while chunk := list(islice(remaining, _LINES)):
-            file.write("\n".join(chunk) + "\n")

@@ -1,21 +1,22 @@
-"""What ``--data`` names: format, options, and the files behind a path, as Spark's readers choose them."""
+"""The table that ``--data`` names: its format, its options, and its files as Spark's readers choose them. No pyarrow needed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 from mlsql_runtime.errors import DataError, InputError, did_you_mean
 from mlsql_runtime.plan import parse_table_ref
 from mlsql_runtime.storage.location import Location
 
-# Format to its reader options that work without Spark.
+# Formats that are read without Spark, and their reader options.
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "json": (),
     "parquet": (),
     "csv": ("header", "sep", "delimiter", "quote", "escape", "nullValue", "inferSchema"),
-    "libsvm": ("numFeatures", "vectorType"),
+    "libsvm": ("numFeatures",),
 }
 ENDINGS = {
     ".parquet": "parquet",
@@ -29,7 +30,7 @@ ENDINGS = {
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _OTHER_COMPRESSIONS = (".lz4", ".snappy", ".deflate", ".xz", ".zip")
 _GLOB = "*?[{"
-_OF_FILES = (*FORMATS, "orc", "text", "avro", "xml", "binaryfile")
+_FILE_FORMATS = (*FORMATS, "orc", "text", "avro", "xml", "binaryfile")
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,10 @@ class DataFile:
 
     place: Location
 
-    def content(self) -> bytes:
-        """All of it, decompressed by its ending.
+    def read(self) -> bytes:
+        """Return the content, decompressed as the ending of the name says.
 
-        :raises DataError: when it is not compressed as its name says.
+        :raises DataError: when the file is not compressed that way.
         """
         kind = COMPRESSIONS.get(PurePosixPath(self.place.name).suffix)
         raw = self.place.read()
@@ -59,7 +60,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class DataSource:
-    """A table in storage. ``what`` is the option that named it; ``format`` is in lower case."""
+    """A table in storage. ``what`` is the option that names it; ``format`` is in lower case."""
 
     what: str
     format: str
@@ -68,14 +69,15 @@ class DataSource:
 
     @property
     def needs_spark(self) -> bool:
+        """Whether only Spark reads this format."""
         return self.format not in FORMATS
 
     def option(self, name: str, default: str) -> str:
-        """An option by its name, which Spark reads in any case of letters."""
+        """Return an option. Spark ignores the case of its name."""
         return {key.lower(): value for key, value in self.options.items()}.get(name.lower(), default)
 
     def flag(self, name: str) -> bool:
-        """An option that is true or false; false when it is not given.
+        """Return an option that is true or false; false when it is not given.
 
         :raises InputError: for any other word.
         """
@@ -84,9 +86,13 @@ class DataSource:
             raise InputError(f"the option {name} of {self.what} is {text!r}; expected true or false")
         return text == "true"
 
+    def refuse(self, problem: str, **facts: Any) -> DataError:
+        """Return the error for data that may be valid, but that would not be read exactly as Spark reads them."""
+        return DataError(f"{self.what}: {problem}; add --spark to read it with a local Spark", path=self.path, **facts)
+
 
 def parse_data_source(text: str, what: str, options: Mapping[str, str]) -> DataSource:
-    """Read format.`path`, or a path whose ending tells the format.
+    """Parse format.`path`, or a path whose ending tells the format.
 
     :raises InputError: when neither tells a format.
     """
@@ -98,15 +104,15 @@ def parse_data_source(text: str, what: str, options: Mapping[str, str]) -> DataS
         name = name.with_suffix("")
     if name.suffix.lower() not in ENDINGS:
         raise InputError(
-            f"{what} is {text}, whose ending tells no format (known are {', '.join(ENDINGS)}); "
-            f"say which it is, such as {what} 'libsvm.`{text}`'",
+            f"{what} is {text}, whose ending is not one of {', '.join(ENDINGS)}; "
+            f"name the format, such as {what} 'libsvm.`{text}`'",
             path=text,
         )
     return DataSource(what, ENDINGS[name.suffix.lower()], text, options)
 
 
 def check_options(source: DataSource) -> None:
-    """Whether all options are ones that are read without Spark.
+    """Raise unless all options are supported without Spark.
 
     :raises InputError: naming the first that is not.
     """
@@ -115,56 +121,60 @@ def check_options(source: DataSource) -> None:
         if name.lower() not in {each.lower() for each in known}:
             hint = did_you_mean(name, known) if known else f"; {source.format} has none"
             raise InputError(f"--option {name} of {source.format} needs Spark: add --spark{hint} without it", option=name)
-    _check_values(source)
-
-
-def _check_values(source: DataSource) -> None:
     if source.format == "csv":
-        for flag in ("header", "inferSchema"):
-            source.flag(flag)
-        for name, shortest in (("quote", 0), ("escape", 0), ("sep", 1), ("delimiter", 1)):
-            text = source.option(name, ",").replace("\\t", "\t").replace("\\\\", "\\")
-            if len(text) < shortest or (shortest == 0 and len(text) > 1):
-                raise InputError(f"--option {name}={text}: expected one character", option=name)
-    if source.format == "libsvm":
-        if not source.option("numFeatures", "1").isdecimal() or int(source.option("numFeatures", "1")) < 1:
-            raise InputError(f"--option numFeatures={source.option('numFeatures', '')}: expected a number of at least 1")
-        if source.option("vectorType", "sparse") not in ("sparse", "dense"):
-            raise InputError(f"--option vectorType={source.option('vectorType', '')}: expected sparse or dense")
+        _check_csv_options(source)
+    width = source.option("numFeatures", "1")
+    if source.format == "libsvm" and not (width.isdecimal() and int(width) > 0):
+        raise InputError(f"--option numFeatures={width}: expected a number of at least 1", option="numFeatures")
+
+
+def _check_csv_options(source: DataSource) -> None:
+    for flag in ("header", "inferSchema"):
+        source.flag(flag)
+    separator, quote, escape = csv_dialect(source)
+    if len(separator) != 1 or not separator.isascii():
+        raise source.refuse(f"--option sep={separator} is not one ASCII character", option="sep")
+    if len(quote) > 1 or not quote.isascii():
+        raise source.refuse(f"--option quote={quote} is not one ASCII character", option="quote")
+    if escape not in ("\\", quote):
+        raise source.refuse(f"--option escape={escape} is neither a backslash nor the quote", option="escape")
+
+
+def csv_dialect(source: DataSource) -> tuple[str, str, str]:
+    """Return separator, quote and escape character; an empty quote means that fields are never quoted."""
+    separator = source.option("sep", source.option("delimiter", ",")).replace("\\t", "\t").replace("\\\\", "\\")
+    return separator, source.option("quote", '"'), source.option("escape", "\\")
 
 
 def find_files(source: DataSource) -> list[DataFile]:
-    """The files of a path, a folder or a pattern, in the order of their names.
+    """Return the files of a path, a folder or a pattern, in the order of their names.
 
-    Of a folder Spark passes over what begins with ``_`` or ``.``, and over folders in it.
+    In a folder, Spark ignores names that begin with ``_`` or ``.``, and folders.
 
-    :raises InputError: when there is nothing, or only Spark can read it.
+    :raises InputError: when there are none, or only Spark can read one.
     """
     found: list[DataFile] = []
-    for place in _matches(source):
-        found += [DataFile(place)] if place.is_file() else _folder(place)
+    for place in _match_path(source):
+        found += [DataFile(place)] if place.is_file() else _list_folder(source, place)
     if not found:
         raise InputError(f"{source.what}: {source.path} holds no files; check the path of the data", path=source.path)
     for file in found:
         if file.place.name.endswith(_OTHER_COMPRESSIONS):
-            raise InputError(
-                f"{source.what}: {file.place.uri} is compressed in a way that needs Spark: add --spark, or compress it "
-                f"with one of {', '.join(COMPRESSIONS.values())}",
-                path=file.place.uri,
-            )
+            kinds = ", ".join(COMPRESSIONS.values())
+            raise source.refuse(f"{file.place.uri} is compressed, and not with one of {kinds}")
     return found
 
 
-def check_there(source: DataSource) -> None:
-    """Whether there is anything for Spark to read, as far as the format reads files.
+def check_exists(source: DataSource) -> None:
+    """Raise when the path holds nothing for Spark to read, as far as the format has files.
 
-    :raises InputError: when there is not.
+    :raises InputError: when there is nothing.
     """
-    if source.path and source.format in _OF_FILES and "{" not in source.path:
-        _matches(source)
+    if source.path and source.format in _FILE_FORMATS and "{" not in source.path:
+        _match_path(source)
 
 
-def _matches(source: DataSource) -> list[Location]:
+def _match_path(source: DataSource) -> list[Location]:
     root = Location.of(source.path)
     if root.exists():
         return [root]
@@ -176,16 +186,13 @@ def _matches(source: DataSource) -> list[Location]:
     raise InputError(f"{source.what}: there is nothing at {source.path}; check the path of the data", path=source.path)
 
 
-def _folder(place: Location) -> list[DataFile]:
+def _list_folder(source: DataSource, folder: Location) -> list[DataFile]:
     files = []
-    for name in place.list_names():
-        inner = place / name
+    for name in folder.list_names():
         if name[0] in "._":
             continue
-        if inner.is_file():
-            files.append(DataFile(inner))
+        if (folder / name).is_file():
+            files.append(DataFile(folder / name))
         elif "=" in name:
-            raise InputError(
-                f"{place.uri} is partitioned ({name}), which needs Spark: add --spark, or name one partition", path=place.uri
-            )
+            raise source.refuse(f"{folder.uri} is partitioned ({name})")
     return files

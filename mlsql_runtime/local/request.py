@@ -1,21 +1,26 @@
-"""What is to be trained, and what came of it. Standard library only."""
+"""What ``mlsql fit`` is to train, and the report of it. Standard library only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.local.data_source import DataSource
-from mlsql_runtime.plan import Train
-from mlsql_runtime.result import FitStatus
+from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.storage.location import Location
+
+if TYPE_CHECKING:
+    from mlsql_runtime.training.group import GroupResult
 
 TABLE, VALIDATION = "data", "validate"  # the names of the tables in the statement
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitRequest:
-    """``statement`` says what a job would do; its model path is not used. ``model_dir`` None: the model is not kept."""
+    """A training to try. ``statement`` is that of a job; its model path is not used.
+
+    ``model_dir`` is where the model is kept, None for nowhere. ``use_spark`` loads the data with a local Spark in any case.
+    """
 
     statement: Train
     data: DataSource
@@ -23,10 +28,21 @@ class FitRequest:
     model_dir: Location | None
     use_spark: bool
 
+    def list_spark_needs(self) -> list[str]:
+        """Return what of the request only Spark can do."""
+        sources = [self.data] if self.validate is None else [self.data, self.validate]
+        needs = [source.format for source in sources if source.needs_spark]
+        feed = self.statement.feed
+        return needs + (["--data-format csv"] if isinstance(feed, FileFeed) and feed.format == "csv" else [])
+
+    @property
+    def loads_with_spark(self) -> bool:
+        return self.use_spark or bool(self.list_spark_needs())
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFile:
-    """Path relative to the model's folder, size in bytes."""
+    """A file of the model: its path relative to the model's folder, its size in bytes."""
 
     path: str
     size: int
@@ -34,7 +50,7 @@ class ModelFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Seconds:
-    """``data``: read and written for the script; ``script``: the child process; ``total``: from the request on."""
+    """``data``: reading, and writing for the script; ``script``: the child process; ``total``: the whole request."""
 
     data: float
     script: float
@@ -43,16 +59,29 @@ class Seconds:
 
 @dataclass(frozen=True, kw_only=True)
 class FitReport:
-    """How it went. ``message`` and ``tail`` are what a job would say of the group; ``folder`` is the one that was kept."""
+    """The outcome of a request. ``folder`` is the folder of the script's run, if it is kept."""
 
-    status: FitStatus
-    score: float | None
-    metrics: Mapping[str, float | None]
-    message: str | None
+    result: GroupResult
     rows: int
     validate_rows: int
     files: tuple[ModelFile, ...]
     model_dir: str | None
     folder: str | None
     seconds: Seconds
-    tail: tuple[str, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the report for programs, as docs/fit.md has it."""
+        record = self.result.record
+        return {
+            "status": record.status,
+            "score": record.score,
+            "metrics": record.metrics,
+            "message": record.message,
+            "rows": self.rows,
+            "validate_rows": self.validate_rows,
+            "files": self.files,
+            "model_dir": self.model_dir,
+            "folder": self.folder,
+            "seconds": self.seconds,
+            "tail": () if self.result.is_successful else self.result.tail,
+        }

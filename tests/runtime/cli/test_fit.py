@@ -189,20 +189,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "wrong flag": (["good.py", "--data", "rows.json", "--python-param=--bogus"], "does not run as a Python 3 interpreter"),
     "no data": (["good.py"], "Missing option '--data'"),
     "data not there": (["good.py", "--data", "nowhere.json"], "--data: there is nothing at nowhere.json"),
-    "pattern without files": (["good.py", "--data", "json.`*.nothing`"], "there is nothing at *.nothing"),
-    "empty folder": (["good.py", "--data", "json.`tmp`"], "holds no files"),
-    "partitions": (["good.py", "--data", "json.`parts`"], "is partitioned (day=1), which needs Spark: add --spark"),
-    "no format": (["good.py", "--data", "rows.txt"], "--data 'libsvm.`rows.txt`'"),
-    "half a reference": (["good.py", "--data", "json.`rows"], "expected format.`path`"),
     "unknown scheme": (["good.py", "--data", "json.`nope://x`"], "no file system for this scheme"),
     "orc that is not there": (["good.py", "--data", "orc.`nowhere`"], "--data: there is nothing at nowhere"),
-    "option of Spark": (["good.py", *CSV, "--option", "mode=FAILFAST"], "--option mode of csv needs Spark: add --spark"),
-    "misspelt option": (["good.py", *CSV, "--option", "heade=true"], "did you mean 'header'?"),
     "option without value": (["good.py", *CSV, "--option", "header"], "expected name=value"),
-    "no boolean": (["good.py", *CSV, "--option", "header=maybe"], "expected true or false"),
-    "long quote": (["good.py", *CSV, "--option", "quote=ab"], "expected one character"),
-    "no number": (["good.py", "--data", DATA, "--option", "numFeatures=many"], "expected a number of at least 1"),
-    "too narrow": (["good.py", "--data", DATA, "--option", "numFeatures=5"], "holds the index 692, and numFeatures is 5"),
     "option twice": (["good.py", *CSV, "--option", "sep=a", "--option", "sep=b"], "sep is given twice"),
     "fraction": (["good.py", "--data", "rows.json", "--validate", "1.5"], "the held-out fraction is 1.5"),
     "fraction that leaves nothing": (["good.py", "--data", "rows.json", "--validate", "0.9999"], "all its 2 rows are held out"),
@@ -216,16 +205,8 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     "empty": (["good.py", "--data", "empty.json"], "is empty: there is nothing to train on"),
     "no such column": ([BAYES, *CSV], "has no column 'features', which mlsql.read_batches in train_bayes.py reads"),
-    "vectors as CSV": (
-        ["good.py", "--data", DATA, "--data-format", "csv"],
-        "CSV cannot hold the column `features` of the type vector",
-    ),
     "no JSON": (["good.py", "--data", "json.`rows.csv`"], "rows.csv:1: expected a JSON object"),
-    "no Parquet": (["good.py", "--data", "parquet.`rows.csv`"], "is not a Parquet file"),
-    "no libsvm": (["good.py", "--data", "libsvm.`rows.csv`"], "rows.csv:1: expected a number, got 'a,b'"),
-    "not compressed": (["good.py", "--data", "false.csv.gz"], "is not compressed with gzip"),
-    "other compression": (["good.py", "--data", "x.csv.xz"], "needs Spark: add --spark, or compress it"),
-    "model there": (["good.py", "--data", "rows.json", "--model-dir", "parts"], "exists and is not empty"),
+    "model there": (["good.py", "--data", "rows.json", "--model-dir", "full"], "exists and is not empty"),
     "model a file": (["good.py", "--data", "rows.json", "--model-dir", "rows.csv"], "exists and is not empty"),
     "resource": (
         ["good.py", "--data", "rows.json", "--fit-param", "resource.a=nowhere"],
@@ -240,10 +221,9 @@ WRONG: dict[str, tuple[list[str], str]] = {
 def test_wrong_input(shell: Shell, arguments: list[str], message: str) -> None:
     shell.write(GOOD, "good.py")
     shell.write("print 'x'", "two.py")
-    for name in ("empty.json", "x.csv.xz", "rows.txt", "false.csv.gz"):
-        shell.write("" if name == "empty.json" else "x", name)
+    shell.write("", "empty.json")
     shell.write("a,b\n", "rows.csv")
-    shell.write("{}", "parts/day=1/x.json")
+    shell.write("x", "full/x")
     shell.write('{"features":{"type":1,"values":[1]}}\n{"features":{"type":1,"values":[1,2]}}\n', "widths.json")
     done = shell(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr
