@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from mlsql_runtime.events import StatementStarted, emit, log
 from mlsql_runtime.handlers import predict, register, show, tables, train
 from mlsql_runtime.handlers import preflight as checkup
-from mlsql_runtime.plan import Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
+from mlsql_runtime.plan import NO_SECRETS, Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_errors import translate
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-
-NO_SECRETS = Secrets()
 
 _HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
     Load: tables.load,

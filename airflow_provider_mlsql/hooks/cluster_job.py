@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +63,8 @@ class ClusterJob:
         :raises MLSQLError: what ended the plan.
         """
         application = self.submit()
-        result = self.read_result(application, self.wait(application))
-        application.folder.remove(with_staged=False)
-        result.raise_for_error()
-        return result
+        self.wait(application)
+        return self.conclude(application)
 
     def submit(self) -> Application:
         """Submit the plan once no other application of the task runs. An application of the same job that does the same is
@@ -110,18 +108,19 @@ class ClusterJob:
             self._pause()
         return status
 
-    def read_result(self, application: Application, status: Status | None = None) -> RunResult:
-        """Return the result of an application that is over, and remove its topics and what it had staged.
+    def conclude(self, application: Application, keep: Callable[[RunResult], None] | None = None) -> RunResult:
+        """Return the result of an application that is over, and remove all that it left.
 
-        :param status: how it ended, when that is known.
-        :raises JobFailed: when it ended without a result, with what the cluster says about that.
+        :param keep: called with the result before its file is removed.
+        :raises MLSQLError: what ended the plan; JobFailed when the application ended without a result, with what the cluster says
+            about that.
         """
         result, hint = application.folder.read_result(), self._cluster.log_hint(application.id)
         attempt = self._plan.attempt
         remove_topics(self._plan, self._secrets)
         self._log.info("The driver's log: %s", hint)
         if result is None:
-            status = status or self.status(application)
+            status = self.status(application)
             application.folder.remove(with_staged=attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
@@ -130,6 +129,10 @@ class ClusterJob:
             )
         if attempt.earlier_since is not None and (result.is_successful or attempt.is_last):
             remove_staged(self._plan)
+        if keep is not None:
+            keep(result)
+        application.folder.remove(with_staged=False)
+        result.raise_for_error()
         return result
 
     def cancel(self, application: Application | None = None) -> int:

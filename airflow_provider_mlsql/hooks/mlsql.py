@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseHook
 
 from mlsql_runtime.errors import InputError, JobFailed
-from mlsql_runtime.plan import Plan, Preflight, PythonEnv, Secrets
+from mlsql_runtime.plan import NO_SECRETS, Plan, Preflight, PythonEnv, Secrets
 from mlsql_runtime.result import PreflightResult, RunResult
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from airflow_provider_mlsql.hooks.spark_log import OnStarted
     from mlsql_runtime.submission.client_mode import ClientJob
 
-NO_SECRETS = Secrets()
 OWN_PYTHON = PythonEnv()
 
 

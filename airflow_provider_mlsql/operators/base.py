@@ -133,7 +133,7 @@ class MLSQLOperator(BaseOperator):
             )
         return hook.run(plan, job.secrets)
 
-    def tell_assets(self, context: Context, facts: Mapping[str, Any]) -> None:
+    def extend_asset_events(self, context: Context, facts: Mapping[str, Any]) -> None:
         """Add facts to the events of the assets among the task's outlets, for the DAGs that these events start."""
         for outlet in self.outlets:
             if isinstance(outlet, Asset):  # an alias names no asset yet
@@ -144,6 +144,6 @@ class MLSQLOperator(BaseOperator):
             self._hook.on_kill()
 
 
-def asset_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def select_facts(xcom: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Return the values of an XCom that events of assets hold."""
     return {name: xcom[name] for name in names}

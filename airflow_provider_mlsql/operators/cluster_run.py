@@ -88,13 +88,13 @@ class ClusterRun:
         return None
 
     def _conclude(self, application: Application) -> RunResult:
-        """Return the result of an application that is over, kept before its file is removed."""
-        result = self._job.read_result(application)
-        if result.is_successful:
-            self._save(_State(application=application, result=result))
-        application.folder.remove(with_staged=False)
-        result.raise_for_error()
-        return result
+        """Return the result of an application that is over, and keep it."""
+
+        def keep(result: RunResult) -> None:
+            if result.is_successful:
+                self._save(_State(application=application, result=result))
+
+        return self._job.conclude(application, keep)
 
     def _load(self) -> _State | None:
         kept = None if self._store is None else self._store.get(self._key)

@@ -9,7 +9,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, set_arguments
-from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, asset_facts
+from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, Refused
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register, Statement
 from mlsql_runtime.plan.options import all_arguments, read_options
@@ -91,7 +91,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         done = to_xcom(result.steps[-1])
         if not done["registered"] and self.on_refused != "succeed":
             self._end_refused(context, done, self.on_refused)
-        self.tell_assets(context, asset_facts(done, REGISTERED))
+        self.extend_asset_events(context, select_facts(done, REGISTERED))
         return done
 
     def _end_refused(self, context: Context, result: dict[str, Any], on_refused: str) -> NoReturn:
@@ -101,7 +101,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         said = f"{result['function']} is left as it is: {result['reason']}"
         if on_refused == "skip":
             raise AirflowSkipException(said)
-        raise Refused(said, **asset_facts(result, REGISTERED))
+        raise Refused(said, **select_facts(result, REGISTERED))
 
     def statements(self) -> tuple[Statement, ...]:
         arguments = OperatorArguments(self)

@@ -11,7 +11,7 @@ from airflow.sdk.log import mask_secret
 
 from airflow_provider_mlsql.arguments import parse_document, parse_functions, parse_optional
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, asset_facts
+from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import MAX_SHOWN, Secrets, Statement
 from mlsql_runtime.plan.parsers import to_texts, whole
@@ -96,10 +96,10 @@ class MLSQLScriptOperator(MLSQLOperator):
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         done = script_to_xcom(result)
         facts = {
-            "train": [asset_facts(trained, TRAINED) for trained in done["train"]],
-            "register": [asset_facts(registered, REGISTERED) for registered in done["register"]],
+            "train": [select_facts(trained, TRAINED) for trained in done["train"]],
+            "register": [select_facts(registered, REGISTERED) for registered in done["register"]],
         }
-        self.tell_assets(context, {kind: each for kind, each in facts.items() if each})
+        self.extend_asset_events(context, {kind: each for kind, each in facts.items() if each})
         return done
 
     def statements(self) -> tuple[Statement, ...]:

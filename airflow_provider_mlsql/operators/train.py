@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_table, set_arguments
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from airflow_provider_mlsql.operators.base import TRAINED, MLSQLOperator, asset_facts
+from airflow_provider_mlsql.operators.base import TRAINED, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import SECRETS, make_kafka_feed
 from mlsql_runtime.kafka.settings import is_private
@@ -124,7 +124,7 @@ class MLSQLTrainOperator(MLSQLOperator):
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         trained = to_xcom(result.steps[-1])
-        self.tell_assets(context, asset_facts(trained, TRAINED))
+        self.extend_asset_events(context, select_facts(trained, TRAINED))
         return trained
 
     def statements(self) -> tuple[Statement, ...]:

@@ -16,7 +16,7 @@ from mlsql_runtime.plan.python_env import (
     parse_requirements,
 )
 from mlsql_runtime.plan.register import Register
-from mlsql_runtime.plan.secrets import Secrets
+from mlsql_runtime.plan.secrets import NO_SECRETS, Secrets
 from mlsql_runtime.plan.spark_properties import check_property, is_secret
 from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, TopicUse
 from mlsql_runtime.plan.statements import Statement
@@ -30,6 +30,7 @@ __all__ = [
     "FUNCTION_PYTHON_HELP",
     "MAX_SEED",
     "MAX_SHOWN",
+    "NO_SECRETS",
     "PLAN_VERSION",
     "RESOURCE",
     "SINGLE_ATTEMPT",

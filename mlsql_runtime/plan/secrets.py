@@ -15,3 +15,6 @@ class Secrets:
 
     spark: Mapping[str, str] = field(default_factory=dict, repr=False)
     kafka: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+
+
+NO_SECRETS = Secrets()

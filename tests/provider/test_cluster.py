@@ -63,7 +63,7 @@ def test_the_whole_job_on_a_cluster(hook: MLSQLHook, tmp_path: Path, script: Scr
     assert "[fit 1] mlsql_validation_score:" in log  # from an executor, live
 
 
-def test_the_hook_looks_at_every_executor(hook: MLSQLHook, tmp_path: Path) -> None:
+def test_the_hook_checks_every_executor(hook: MLSQLHook, tmp_path: Path) -> None:
     found = hook.preflight(model_path=str(tmp_path / "m"), paths=[str(tmp_path)])
     assert [report.executor for report in found.hosts] == ["0", "1"]
     assert found.silent == ()
@@ -79,7 +79,7 @@ def test_executors_are_asked_for_their_interpreter_before_data_move(hook: MLSQLH
     assert not (tmp_path / "m").exists()
 
 
-def test_an_executor_looks_at_built_in_algorithms_before_data_move(hook: MLSQLHook, tmp_path: Path) -> None:
+def test_an_executor_checks_built_in_algorithms_before_data_move(hook: MLSQLHook, tmp_path: Path) -> None:
     groups = tuple({"moduleName": "sklearn.svm", "className": name} for name in ("SVC", "SVX"))
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path="builtin:sklearn", fit_params=groups)
     with pytest.raises(InputError, match=r"^fitParam\.1: sklearn\.svm has no class 'SVX'; did you mean 'SVR'\?$"):

@@ -1,4 +1,4 @@
-"""Cluster mode: the driver runs on YARN, and whatever happens to the worker, one application answers."""
+"""Cluster mode: the driver runs on YARN, and one application gives the result even if workers are lost."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_a_retry_follows_the_application_of_a_worker_that_was_lost(yarn: Yarn, t
     yarn.release()
     first = trains.execute(try_number=2)
     assert (first["version"], len(yarn.submitted)) == (1, 1)
-    assert trains.execute(try_number=2) == first  # should the worker have been lost before Airflow had the answer
+    assert trains.execute(try_number=2) == first  # as if the worker had been lost before Airflow had the result
     assert len(yarn.submitted) == 1
     assert trains.execute(clears=1)["version"] == 2
     assert len(yarn.submitted) == 2
     assert leftovers(tmp_path) == []
 
 
-def test_what_nobody_remembers_is_found_and_taken_over_or_ended(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+def test_an_unknown_application_is_found_and_followed_or_ended(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
     yarn.hold()
     with task().worker():
         until(lambda: task().state.all())
@@ -154,7 +154,7 @@ def test_a_scripts_failure_comes_back_as_its_class(yarn: Yarn, task: Callable[..
     assert leftovers(tmp_path) == []
 
 
-def test_a_killed_task_takes_its_application_along(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
+def test_a_killed_task_ends_its_application(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
     number = f"{time.monotonic_ns()}"
     trains = task(source=f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}")
     operator, raised = trains.operator(), []
@@ -193,7 +193,7 @@ def test_a_submission_that_fails_leaves_no_application(yarn: Yarn, task: Callabl
 
 
 def deferred(task: Task) -> MLSQLApplicationTrigger:
-    """The trigger that the task leaves, made anew from its arguments."""
+    """Return the trigger that the task leaves, made again from its serialized arguments."""
     with pytest.raises(TaskDeferred) as left:
         task.execute()
     trigger = left.value.trigger
@@ -225,7 +225,7 @@ def test_a_deferred_task_that_is_ended_or_runs_out_of_time_ends_its_application(
     assert leftovers(tmp_path) == []
 
 
-def test_a_trigger_bears_with_a_cluster_that_is_away_for_a_while(
+def test_a_trigger_tolerates_a_cluster_that_does_not_respond_for_a_while(
     yarn: Yarn, task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     yarn.hold()
@@ -265,7 +265,7 @@ def test_a_plan_without_a_model_needs_a_folder_for_its_files(yarn: Yarn, tmp_pat
         ({"host": "local[2]", "extra": {"deploy-mode": "client"}}, {"deferrable": True}, "which cannot leave it"),
     ],
 )
-def test_what_cannot_be_is_told_before_anything_is_submitted(
+def test_wrong_settings_are_errors_before_anything_is_submitted(
     connection: dict[str, Any],
     arguments: dict[str, Any],
     part: str,

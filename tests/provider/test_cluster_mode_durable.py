@@ -63,7 +63,7 @@ def triggerer(deployment: Deployment) -> Iterator[None]:
         process.wait(60)
 
 
-def test_a_retry_follows_the_application_and_a_cleared_task_submits_anew(
+def test_a_retry_follows_the_application_and_a_cleared_task_submits_another_one(
     deployment: Deployment, yarn: Yarn, tmp_path: Path, script: Script
 ) -> None:
     before = len(yarn.submitted)
@@ -85,7 +85,7 @@ def test_a_retry_follows_the_application_and_a_cleared_task_submits_anew(
     assert len(yarn.submitted) == before + 2
 
 
-def test_a_deferred_task_that_somebody_ends_takes_its_application_along(
+def test_a_deferred_task_that_a_user_ends_ends_its_application(
     deployment: Deployment, yarn: Yarn, tmp_path: Path, script: Script
 ) -> None:
     yarn.hold()

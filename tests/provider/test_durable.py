@@ -110,9 +110,9 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
     (task,) = deployment.tasks("durable", run)
     assert task["try_number"] == 2
     second_try = deployment.home / "logs" / "dag_id=durable" / f"run_id={run}" / "task_id=train" / "attempt=2.log"
-    told = second_try.read_text()
-    assert "files of the earlier attempt" in told
-    assert told.count("by an earlier attempt") == 1
+    log = second_try.read_text()
+    assert "files of the earlier attempt" in log
+    assert log.count("by an earlier attempt") == 1
     assert [name for name in root.list_files() if name.startswith("_staging")] == []
     assert bench.processes() == []
 

@@ -31,7 +31,7 @@ def plan(*statements: Statement) -> Plan:
     return Plan(job_id="test-hook", statements=statements)
 
 
-def test_a_plan_runs_and_answers(tmp_path: Path, script: Script) -> None:
+def test_a_plan_runs_and_returns_its_results(tmp_path: Path, script: Script) -> None:
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(SAVE), fit_params=({}, {}))
     (step,) = MLSQLHook().run(plan(DATA, train)).steps
     assert isinstance(step, TrainResult)
@@ -107,7 +107,7 @@ def test_on_kill_ends_every_process_of_the_job(tmp_path: Path, script: Script) -
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
 
 
-def test_a_killed_airflow_task_takes_its_job_along(tmp_path: Path, script: Script) -> None:
+def test_a_killed_airflow_task_ends_its_job(tmp_path: Path, script: Script) -> None:
     number = f"{time.monotonic_ns()}"
     source = f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}"
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(source))
@@ -219,7 +219,7 @@ def bad(statement: type[Statement], **arguments: object) -> Callable[[Path], tup
         (bad(Save, table="predictions"), "InputError", "there is no table 'predictions'"),
     ],
 )
-def test_bad_input_is_told_before_spark_starts(
+def test_bad_input_is_an_error_before_spark_starts(
     make: Callable[[Path], tuple[Statement, ...]], kind: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "old.py").write_text("print 'Python 2'\n")
@@ -232,7 +232,7 @@ def test_bad_input_is_told_before_spark_starts(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_no_java_and_cluster_mode_are_told_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_java_and_a_wrong_cluster_mode_are_errors_before_spark_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     far = '{"conn_type": "spark", "host": "spark://host:7077", "extra": {"deploy-mode": "cluster"}}'
     monkeypatch.setenv("AIRFLOW_CONN_FAR", far)
     with pytest.raises(InputError, match="asks for deploy mode cluster on spark://host:7077"):

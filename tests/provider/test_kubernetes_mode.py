@@ -78,7 +78,7 @@ def test_a_killed_task_deletes_its_driver_and_a_lost_driver_fails_the_task(
     assert [path for path in leftovers(tmp_path) if "/app-" in path] == []
 
 
-def test_what_cannot_be_is_told_before_anything_is_submitted(
+def test_wrong_settings_are_errors_before_anything_is_submitted(
     pods: Pods, task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"namespace is 'other'; expected ml: the connection says so"):

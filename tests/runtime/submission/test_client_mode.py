@@ -69,7 +69,7 @@ def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.Monkey
     assert not Path(submission.application).exists()
 
 
-def test_what_keeps_it_from_starting_is_told_as_it_is() -> None:
+def test_an_error_before_spark_starts_is_raised_as_it_is() -> None:
     looks = Looks(InputError("there is no spark-submit"))
     with pytest.raises(InputError, match=r"^there is no spark-submit$"):
         ClientJob(PLAN, Secrets(), "local[1]", {}).run(looks)
@@ -84,7 +84,7 @@ def test_what_keeps_it_from_starting_is_told_as_it_is() -> None:
         ("spark.submit.deployMode", "cluster", "jobs run in client mode"),
     ],
 )
-def test_properties_that_would_be_passed_over(name: str, value: str, message: str) -> None:
+def test_properties_that_spark_would_ignore_are_refused(name: str, value: str, message: str) -> None:
     looks = Looks()
     with pytest.raises(InputError, match=message):
         ClientJob(PLAN, Secrets(), "local[1]", {name: value}).run(looks)
@@ -116,7 +116,7 @@ class Interrupted:
 @pytest.mark.parametrize(
     ("is_last", "is_cancelled", "stays"), [(False, False, True), (True, False, False), (False, True, True), (True, True, False)]
 )
-def test_what_was_staged_stays_only_for_an_attempt_that_comes(
+def test_staged_files_stay_only_when_another_attempt_follows(
     tmp_path: Path, is_last: bool, is_cancelled: bool, stays: bool
 ) -> None:
     script = tmp_path / "train.py"
@@ -132,7 +132,7 @@ def test_what_was_staged_stays_only_for_an_attempt_that_comes(
     assert bool(root.list_files()) is stays
 
 
-def test_archives_of_scripts_are_brought_with_those_of_the_job(tmp_path: Path) -> None:
+def test_archives_of_scripts_are_added_to_those_of_the_job(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("")
     archive = tmp_path / "env.tar.gz"
     with tarfile.open(archive, "w:gz") as file:
@@ -148,7 +148,7 @@ def test_archives_of_scripts_are_brought_with_those_of_the_job(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("content", [None, b"no archive", b""])
-def test_an_archive_that_is_none_is_refused_before_spark_starts(tmp_path: Path, content: bytes | None) -> None:
+def test_a_broken_archive_is_refused_before_spark_starts(tmp_path: Path, content: bytes | None) -> None:
     (tmp_path / "train.py").write_text("")
     for name in ("env.tar.gz", "env.zip"):
         if content is not None:
@@ -161,7 +161,7 @@ def test_an_archive_that_is_none_is_refused_before_spark_starts(tmp_path: Path, 
         assert looks.submission is None
 
 
-def test_packages_are_looked_for_before_spark_starts(tmp_path: Path) -> None:
+def test_missing_packages_are_an_error_before_spark_starts(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import no_such_module_4711")
     train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"))
     looks = Looks()

@@ -20,7 +20,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "script"])
-def test_a_project_arrives_as_it_is(tmp_path: Path, kind: str) -> None:
+def test_a_project_is_copied_unchanged(tmp_path: Path, kind: str) -> None:
     with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
         for name, text in FILES.items():
             (tmp_path / "project" / name).parent.mkdir(parents=True, exist_ok=True)
