@@ -14,11 +14,12 @@ setup: ## Virtual environment, pinned dependencies, Java; only when something ch
 demo: setup ## Train, wait, register, predict: the example DAG, for real
 	@$(BIN)/python scripts/demo.py
 
-lint: setup ## ruff, mypy, import contracts
+lint: setup ## ruff, mypy, import contracts, declared dependencies
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry .
 
 browser:
 	@bash scripts/setup.sh browser

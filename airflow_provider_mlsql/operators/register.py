@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk.bases.xcom import BaseXCom
-from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, set_arguments
 from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, select_facts
