@@ -69,6 +69,7 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param greater_is_better: Whether higher scores are better; ``min``, for operators False, for scores such as losses.
     :param fail_on: ``all``: training fails when all fit groups failed; ``any``: when one failed.
     :param keep_local_directory: Keep the folders of the scripts on the executors, and log where they are.
+    :param description: Text about the training, which the manifest of the version keeps.
     """
 
     template_fields: Sequence[str] = (
@@ -112,6 +113,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         greater_is_better: bool | str = True,
         fail_on: str = "all",
         keep_local_directory: bool | str = False,
+        description: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

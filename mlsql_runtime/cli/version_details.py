@@ -63,6 +63,7 @@ def _print_details(details: VersionDetails) -> None:
             f"{_DATE_LABELS[details.state]} (UTC)": details.created,
             "job": details.job_id,
             "reason": details.message,
+            "description": details.description,
             "script": f"{script.name}, SHA-256 {script.sha256}" if script else None,
             "best": f"group {best.alg_index}, score {format_value(best.score, 'none')}" if best else None,
             "scores": None if higher is None else f"{'higher' if higher else 'lower'} is better",

@@ -12,7 +12,7 @@ from mlsql_runtime.plan.builtin import BUILTIN, combine_script, find_estimator_p
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
-from mlsql_runtime.plan.parsers import BOOLEAN, GROUPS, PATH, TABLE, Parser, Resolver, choice, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, GROUPS, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv
 from mlsql_runtime.plan.statement_base import ScriptUse, StatementBase, TopicUse
 
@@ -81,6 +81,9 @@ class Train(StatementBase):
     )
     keep_local_directory: bool = option(
         "keepLocalDirectory", BOOLEAN, False, "Keep the folders of the scripts on the executors, and log where they are."
+    )
+    description: str | None = option(
+        "description", TEXT, None, "Text about the training, which the manifest of the version keeps."
     )
     result: str | None = None
 

@@ -75,6 +75,7 @@ class ScriptFacts:
 class Manifest:
     """A complete version.
 
+    :param description: the text that the training was given.
     :param parameters: the system parameters, without the values of environment variables.
     :param environment: versions of the interpreter and of well-known packages installed for it, imported or not.
     """
@@ -91,6 +92,7 @@ class Manifest:
     fits: tuple[FitRecord, ...]
     environment: Mapping[str, str]
     files: tuple[FileEntry, ...]
+    description: str | None = None
 
     @property
     def best(self) -> Best:

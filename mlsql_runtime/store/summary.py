@@ -143,6 +143,7 @@ class VersionDetails:
     created: datetime | None
     job_id: str | None
     message: str | None = None
+    description: str | None = None
     script: ScriptFacts | None = None
     greater_is_better: bool | None = None
     best: Best | None = None
@@ -188,7 +189,7 @@ def _detailed_facts(record: Manifest | FailureRecord) -> dict[str, Any]:
     facts = {"state": record.state, "created": record.created, "job_id": record.job_id, "fits": fits}
     if isinstance(record, FailureRecord):
         return facts | {"message": record.message, "tails": record.tails}
-    copied = ("script", "greater_is_better", "best", "data", "parameters", "environment")
+    copied = ("description", "script", "greater_is_better", "best", "data", "parameters", "environment")
     return facts | {name: getattr(record, name) for name in copied} | {"score": record.best.score}
 
 

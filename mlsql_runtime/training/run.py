@@ -166,6 +166,7 @@ class TrainingRun:
             fits=records,
             environment=environment,
             files=draft.file_entries(),
+            description=self.statement.description,
         )
         draft.publish(manifest)
         log(f"train: published version {_describe(manifest, self.root)}")

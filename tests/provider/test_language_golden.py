@@ -32,7 +32,8 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
         and dataLocalFormat="csv" and dataLocalFileNum="3" and dataLocal.option.header="true"
         and systemParam.pythonPath="python" and systemParam.pythonVer="3" and systemParam.pythonParam="-u -B"
         and systemParam.envs='{"A": "b"}' and systemParam.timeout="90"
-        and keepVersion="false" and scoreMode="min" and failOn="any" and keepLocalDirectory="true";""",
+        and keepVersion="false" and scoreMode="min" and failOn="any" and keepLocalDirectory="true"
+        and description="nightly";""",
         MLSQLTrainOperator,
         {
             "model_path": "s3://b/m",
@@ -53,6 +54,7 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
             "greater_is_better": False,
             "fail_on": "any",
             "keep_local_directory": True,
+            "description": "nightly",
         },
     ),
     "train through Kafka": (

@@ -125,6 +125,7 @@ def _manifest(
         fits=tuple(fits),
         environment={"python": "3.11.0"},
         files=files,
+        description="nightly, of all mail",
     )
 
 

@@ -39,14 +39,16 @@ def trained(model: Path | str, **options: object) -> Train:
 
 def test_two_groups_are_trained_validated_and_published(run: Run, tmp_path: Path) -> None:
     groups = ({"batchSize": "30", "alpha": "0.5"}, {"batchSize": "64"})
-    result = train_result(run(trained(tmp_path / "m", fit_params=groups, validate_fraction=0.3), job_id="me"))
+    result = train_result(
+        run(trained(tmp_path / "m", fit_params=groups, validate_fraction=0.3, description="of all mail"), job_id="me")
+    )
     assert result.version == 1
     assert result.score is not None
     assert result.score >= 0.9
     assert [fit.status for fit in result.fits] == ["success", "success"]
     root = Location.of(str(tmp_path / "m"))
     manifest = read_manifest(root)
-    assert manifest.job_id == "me"
+    assert (manifest.job_id, manifest.description) == ("me", "of all mail")
     assert manifest.data.rows + manifest.data.validate_rows == 100
     assert manifest.data.rows == result.rows
     assert manifest.data.feature_width == WIDTH

@@ -82,6 +82,7 @@ def finish(
             fits=fits,
             environment={},
             files=draft.file_entries(),
+            description="<i>of all mail",
         )
     )
 

@@ -48,6 +48,7 @@ def test_manifests_are_shown_to_those_who_may_see_them(running: Standalone, name
     assert "&lt;script&gt;alert(1)&lt;/script&gt;, version 1</h1>" in page.text
     assert "&lt;b&gt;loss 0.125" in page.text
     assert "a&amp;b" in page.text
+    assert "<p>&lt;i&gt;of all mail</p>" in page.text
     assert "<script" not in page.text
     assert "<b>loss" not in page.text
     for index, versions in ((0, [1]), (1, [1, 2])):

@@ -20,6 +20,7 @@ def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail
         "version          1\n",
         "state            complete\n",
         "published (UTC)  2024-05-01 12:00\n",
+        "description      nightly, of all mail\n",
         "script           train.py, SHA-256 " + "0" * 64,
         "best             group 1, score 0.75\n",
         "scores           higher is better\n",
@@ -44,8 +45,8 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
     with claim_version(root, "job-9"):
         unfinished = from_json(capsys, "models", "show", root.uri, "3")
     keys = (
-        "model_path version state created job_id message script greater_is_better best score data parameters environment fits "
-        "tails files size functions"
+        "model_path version state created job_id message description script greater_is_better best score data parameters "
+        "environment fits tails files size functions"
     )
     assert list(shown) == list(failed) == list(unfinished) == keys.split()
     assert shown["files"] == [{"path": "model/0/model.bin", "size": 9, "sha256": manifest.files[0].sha256}]

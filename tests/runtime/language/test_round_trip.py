@@ -83,6 +83,7 @@ _STATEMENTS = st.one_of(
         greater_is_better=st.booleans(),
         fail_on=st.sampled_from(["all", "any"]),
         keep_local_directory=st.booleans(),
+        description=st.none() | _ANY,
         result=st.none() | _NAMES,
     ),
     st.builds(
@@ -193,6 +194,7 @@ def written(made: Any) -> str:
                 "scoreMode": "max" if made.greater_is_better else "min",
                 "failOn": made.fail_on,
                 "keepLocalDirectory": made.keep_local_directory,
+                "description": made.description,
             }
             everything = values | groups | feed(made.feed) | system(made.python)
             result = f" as {made.result}" if made.result else ""
