@@ -12,7 +12,15 @@ NOW = datetime.now(timezone.utc)
 def manifest(version: int, files: tuple[FileEntry, ...] = ()) -> Manifest:
     """Of a version that one group was trained for."""
     fit = FitRecord(
-        alg_index=0, status="success", score=0.9, metrics={"auc": 0.9}, message=None, params={}, started=NOW, ended=NOW
+        alg_index=0,
+        status="success",
+        score=0.9,
+        metrics={"auc": 0.9},
+        message=None,
+        params={},
+        started=NOW,
+        ended=NOW,
+        packages={},
     )
     return Manifest(
         format_version=FORMAT_VERSION,

@@ -33,7 +33,8 @@ if __name__ != "__main__":
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
     from mlsql_runtime.storage.location import Location
-    from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
+    from mlsql_runtime.store.version_condition import VersionCondition
+    from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
 
     class Alone(BaseTrigger):
         """The same wait, each by itself: one listing per trigger and interval, in a thread."""
@@ -48,11 +49,11 @@ if __name__ != "__main__":
 
         async def run(self) -> AsyncIterator[TriggerEvent]:
             watch = VersionWatch(Location.of(self.model_path))
-            awaited = VersionCondition(min_version=NO_MORE, job_id=self.job_id)
+            search = VersionSearch(VersionCondition(min_version=NO_MORE, job_id=self.job_id))
 
             def look() -> dict[str, Any]:
                 watch.refresh()
-                return watch.answer(awaited)
+                return search.answer(watch)
 
             while (answer := await asyncio.to_thread(look))["status"] == "waiting":
                 await asyncio.sleep(self.poke_interval)

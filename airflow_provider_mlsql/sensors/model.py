@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
-    from mlsql_runtime.store.version_watch import Answer, VersionCondition
+    from mlsql_runtime.store.version_condition import VersionCondition
+    from mlsql_runtime.store.version_watch import FinalAnswer
 
 _CONDITIONS = (
     "min_version",
@@ -113,23 +114,23 @@ class MLSQLModelSensor(BaseSensorOperator):
         return seen.xcom_value
 
     def poke(self, context: Context) -> PokeReturnValue:
-        from mlsql_runtime.store.version_watch import VersionWatch
+        from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
         from mlsql_runtime.store.versions import open_model_path
 
         watch = VersionWatch(open_model_path(str(self.model_path)))
         watch.refresh()
-        answer = watch.answer(self._condition())
+        answer = VersionSearch(self._condition()).answer(watch)
         if answer["status"] == "waiting":
             self.log.info("%s", answer["message"])
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._conclude(answer))
 
-    def execute_complete(self, context: Context, event: Answer) -> dict[str, Any]:
+    def execute_complete(self, context: Context, event: FinalAnswer) -> dict[str, Any]:
         """Go on with what the trigger has found."""
         with self._forgiving():
             return self._conclude(event)
 
-    def _conclude(self, answer: Answer) -> dict[str, Any]:
+    def _conclude(self, answer: FinalAnswer) -> dict[str, Any]:
         """The XCom, or the exception, that an answer means: in every mode the same."""
         if answer["status"] == "failed":
             raise errors.from_json(answer["error"])
@@ -137,7 +138,7 @@ class MLSQLModelSensor(BaseSensorOperator):
             raise AirflowSkipException(answer["message"])
         if answer["status"] == "timeout":
             raise self._timed_out()
-        result: dict[str, Any] = answer["result"]
+        result = answer["result"]
         if BOOLEAN.parse(self.check_files, "check_files"):
             self._check_files(result["version"])
         version, score, best = result["version"], result["score"], result["best"]["alg_index"]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from airflow_provider_mlsql.arguments import parse_optional
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.parsers import BOOLEAN, NOT_NEGATIVE, NUMBER, choice, whole
-from mlsql_runtime.store.version_watch import VersionCondition
+from mlsql_runtime.store.version_condition import VersionCondition
 
 _NOTHING = (None, "", "None")
 _ON_LOW_SCORE = choice("wait", "skip", "fail")

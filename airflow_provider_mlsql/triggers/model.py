@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_provider_mlsql.triggers.conditions import parse_conditions, parse_interval, parse_time, refuse_password
-from airflow_provider_mlsql.triggers.polling import Poller, polling
+from airflow_provider_mlsql.triggers.polling import Poller, open_poller
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.result import to_xcom
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.version_watch import Answer, Checkpoint, NewVersions, VersionWatch, failure
+from mlsql_runtime.store.version_watch import Checkpoint, FinalAnswer, VersionSearch, find_new_versions, to_answer
 
 if TYPE_CHECKING:
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
-ATTEMPTS = 3  # looks in a row that storage has to fail before those who wait hear of it
-FIRST_LOOK = 60.0  # seconds that the first look may take, whatever the deadline: a version that is there is worth more
+ATTEMPTS = 3  # looks in a row in which storage has to fail before the waiting task fails
+FIRST_LOOK = 60.0  # seconds that the first look may take, whatever the deadline: a version that exists is worth more
 
 
 class MLSQLModelTrigger(BaseTrigger):
@@ -80,36 +80,35 @@ class MLSQLModelTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
-            async with polling(self.model_path, self.poke_interval) as poller:
+            async with open_poller(self.model_path) as poller:
                 answer = await self._wait(poller)
         except MLSQLError as error:  # the path cannot be opened
-            answer = failure(error)
+            answer = to_answer(error)
         yield TriggerEvent(answer)  # type: ignore[no-untyped-call]
 
-    async def _wait(self, poller: Poller) -> Answer:
-        said: str | None = None
-        failures = 0
-        answer: Answer | MLSQLError | None = None
+    async def _wait(self, poller: Poller) -> FinalAnswer:
+        search = VersionSearch(self.condition)
+        message: str | None = None
+        failures: list[MLSQLError] = []  # of the last looks, in a row
+        within = self._seconds_left(FIRST_LOOK)
         while True:
             try:
-                answer = await poller.poll(self._ask, within=self._seconds_left(FIRST_LOOK if answer is None else 0.0))
+                answer = await poller.poll(search.answer, self.poke_interval, within)
             except asyncio.TimeoutError:
-                return failure(answer) if isinstance(answer, MLSQLError) else {"status": "timeout"}
+                return to_answer(failures[-1]) if failures else {"status": "timeout"}
             if isinstance(answer, MLSQLError):
-                failures += 1
-                if failures == ATTEMPTS or isinstance(answer, InputError):
-                    return failure(answer)
-                self.log.warning("Look %s of %s: %s", failures, ATTEMPTS, answer.message)
+                failures.append(answer)
+                if len(failures) == ATTEMPTS or isinstance(answer, InputError):
+                    return to_answer(answer)
+                self.log.warning("Look %s of %s failed: %s", len(failures), ATTEMPTS, answer.message)
+            elif answer["status"] != "waiting":
+                return answer
             else:
-                failures = 0
-                if answer["status"] != "waiting":
-                    return answer
-                if answer["message"] != said:
-                    said = answer["message"]
-                    self.log.info("%s", said)
-
-    def _ask(self, watch: VersionWatch) -> Answer:
-        return watch.answer(self.condition)
+                failures.clear()
+                if answer["message"] != message:
+                    message = answer["message"]
+                    self.log.info("%s", message)
+            within = self._seconds_left(0.0)
 
     def _seconds_left(self, at_least: float) -> float | None:
         if self.deadline is None:
@@ -150,7 +149,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         self.poke_interval = parse_interval(poke_interval)
         self.condition = parse_conditions({"min_score": min_score, "metric": metric, "greater_is_better": greater_is_better})
         self._checkpoint: Checkpoint | None = None
-        self._kept: Checkpoint | None = None
+        self._saved: Checkpoint | None = None
         self._warned: str | None = None
         self._store: AssetStateStoreAccessors | None = None
 
@@ -164,10 +163,10 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        self._checkpoint = self._kept = await self._load()
-        while True:  # a trigger of an asset that ended would be started again at once
+        self._checkpoint = self._saved = await self._load()
+        while True:  # Airflow would at once restart a trigger of an asset that ended
             try:
-                async with polling(self.model_path, self.poke_interval) as poller:
+                async with open_poller(self.model_path) as poller:
                     while True:
                         for manifest in await self._next(poller):
                             self.log.info("Version %s of %s has landed", manifest.version, poller.uri)
@@ -177,46 +176,43 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
                 await asyncio.sleep(self.poke_interval)
 
     async def _next(self, poller: Poller) -> tuple[Manifest, ...]:
-        """The versions that the next look finds."""
-        new_versions = await poller.poll(self._ask)
-        if isinstance(new_versions, MLSQLError):
-            self._warn(new_versions)
+        """Return the versions that the next look finds."""
+        found = await poller.poll(lambda watch: find_new_versions(watch, self.condition, self._checkpoint), self.poke_interval)
+        if isinstance(found, MLSQLError):
+            self._warn(found)
             return ()
-        await self._save()  # that the events of the look before are told: Airflow has stored them by now
-        self._warned, self._checkpoint = None, new_versions.checkpoint
-        if not new_versions.versions:
+        await self._save()  # the events of the look before are done: Airflow has stored them by now
+        self._warned, self._checkpoint = None, found.checkpoint
+        if not found.versions:
             await self._save()
-        return new_versions.versions
-
-    def _ask(self, watch: VersionWatch) -> NewVersions:
-        return watch.new_versions(self.condition, self._checkpoint)
+        return found.versions
 
     def _warn(self, error: MLSQLError) -> None:
-        """Say once what keeps it from looking."""
+        """Log a new error once."""
         if error.message != self._warned:
             self._warned = error.message
             self.log.warning("%s; looking again every %g seconds", error.message, self.poke_interval)
 
     async def _load(self) -> Checkpoint | None:
-        """How far a run before has come. An error ends the trigger, and Airflow starts it again."""
+        """Return how far an earlier run has come. An error ends the trigger, and Airflow starts it again."""
         self._store = getattr(self, "asset_state_store", None)  # set by triggerers of Airflow 3.3 and later
         if self._store is None:
             return None
         try:
-            kept = await self._store.aget(self._key)
-        except ValueError:  # Airflow does not say for which of the assets
-            self.log.warning("A trigger of several assets has no place to keep what it has told; give each asset its own")
+            saved = await self._store.aget(self._key)
+        except ValueError:  # Airflow cannot tell for which of several assets
+            self.log.warning("A trigger of several assets cannot save how far it has come; give each asset a trigger of its own")
             self._store = None
             return None
-        return None if kept is None else codec.decode(Checkpoint, kept, f"state {self._key} of the asset")
+        return None if saved is None else codec.decode(Checkpoint, saved, f"state {self._key} of the asset")
 
     async def _save(self) -> None:
-        if self._checkpoint is not None and self._checkpoint != self._kept:
+        if self._checkpoint is not None and self._checkpoint != self._saved:
             if self._store is not None:
                 await self._store.aset(self._key, codec.encode(self._checkpoint))
-            self._kept = self._checkpoint
+            self._saved = self._checkpoint
 
     @property
     def _key(self) -> str:
-        """In the store of the asset: by the path only, so that other conditions go on where these were."""
+        """The key in the asset's store: of the path only, so that a trigger with other conditions goes on from there."""
         return f"mlsql-{hashlib.sha256(self.model_path.encode()).hexdigest()[:16]}"

@@ -1,20 +1,19 @@
-"""One look for all who wait for the same model path: a listing per poll interval, however many triggers there are.
+"""Poll a model path for many triggers at once: one listing per poll interval, however many triggers wait.
 
-Everything here belongs to one event loop: its pollers, and its threads. So loops in other threads, and processes that were
-forked, have their own, and nothing is left when the last trigger of a loop goes. Nothing here has to survive a restart of the
-triggerer: triggers are made again from their arguments, and join again.
+Triggers of one event loop share a poller per path, and the threads for storage: loops in other threads, and forked processes,
+have their own. Nothing here survives a restart of the triggerer: triggers are made again from their arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+import math
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
@@ -22,177 +21,135 @@ from mlsql_runtime.store.version_watch import VersionWatch
 
 T = TypeVar("T")
 Ask = Callable[[VersionWatch], T]
-THREADS = 4  # of each loop: a storage that hangs takes these, and none that other triggers use
+THREADS = 4  # of each loop: storage that hangs takes these, and none that other triggers use
 
 
 class Poller:
-    """Looks at one model path, as often as the most impatient of its members wants, while somebody asks."""
+    """Looks at one model path at the shortest interval of all who wait, and answers all of them after each look.
 
-    def __init__(self, watch: VersionWatch, threads: ThreadPoolExecutor) -> None:
-        self._watch = watch
+    Everything but the look itself runs on the event loop.
+    """
+
+    def __init__(self, root: Location, threads: ThreadPoolExecutor) -> None:
+        self.uri = root.uri
+        self._watch = VersionWatch(root)
         self._threads = threads
-        self._intervals: list[float] = []
-        self._asked: list[tuple[Ask[Any], asyncio.Future[Any]]] = []
-        self._changed = asyncio.Event()
-        self._looked: float | None = None
-        self._mistake: Exception | None = None
-        self._task = asyncio.create_task(self._run(), name=f"poll {watch.root.uri}")
+        self._waiting: dict[asyncio.Future[Any], tuple[Ask[Any], float]] = {}  # to the question, and the interval
+        self._looked = -math.inf  # when the last look ended: slow storage rests for an interval, too
+        self._is_looking = False
+        self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def uri(self) -> str:
-        return self._watch.root.uri
+    async def poll(self, ask: Ask[T], interval: float, within: float | None = None) -> T | MLSQLError:
+        """Return what ``ask``, called in a thread, finds after the next look, or the error of that look.
 
-    def join(self, interval: float) -> None:
-        self._intervals.append(interval)
-        self._changed.set()
+        An error is returned, not raised, because many tasks share it.
 
-    def leave(self, interval: float) -> bool:
-        """Whether that was the last member, with whom the poller ends."""
-        self._intervals.remove(interval)
-        if not self._intervals:
-            self._task.cancel()
-        return not self._intervals
-
-    async def poll(self, ask: Ask[T], within: float | None = None) -> T | MLSQLError:
-        """What ``ask``, called in a thread, finds at the next look. An error is answered, since it is shared by many.
-
-        :raises asyncio.TimeoutError: when there is no answer within so many seconds.
+        :param interval: the longest time between two looks, in seconds.
+        :raises asyncio.TimeoutError: when there is no answer within ``within`` seconds.
         """
-        if self._mistake is not None:
-            raise self._mistake
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T | MLSQLError] = loop.create_future()
+        answer: asyncio.Future[T | MLSQLError] = loop.create_future()
         # not asyncio.wait_for: up to Python 3.11 it loses a cancellation that comes together with the answer
-        timer = None if within is None else loop.call_later(within, _settle, future, _Mistake(asyncio.TimeoutError()))
-        self._asked.append((ask, future))
-        self._changed.set()
+        limit = None if within is None else loop.call_later(within, _settle, answer, asyncio.TimeoutError())
+        self._waiting[answer] = (ask, interval)
         try:
-            return await future
+            self._schedule(self._looked + interval)
+            return await answer
         finally:
-            if timer is not None:
-                timer.cancel()
+            self._waiting.pop(answer, None)
+            if limit is not None:
+                limit.cancel()
+            if not self._waiting and self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
-    async def _run(self) -> None:
+    def _schedule(self, due: float) -> None:
+        """Look at the latest at ``due``, unless a look is under way, after which the next one is scheduled."""
         loop = asyncio.get_running_loop()
-        asked: list[tuple[Ask[Any], asyncio.Future[Any]]] = []
-        try:
-            while True:
-                await self._until_due(loop)
-                asked, self._asked = [(ask, future) for ask, future in self._asked if not future.done()], []
-                answers = await loop.run_in_executor(self._threads, _look, self._watch, [ask for ask, _ in asked])
-                self._looked = loop.time()  # the end of a look: storage that is slow has time to rest too
-                for (_, future), answer in zip(asked, answers, strict=True):
-                    _settle(future, answer)
-        except Exception as error:  # a mistake of ours: whoever waits fails with its traceback, rather than wait for ever
-            self._mistake = error
-            for _, future in asked + self._asked:
-                _settle(future, _Mistake(error))
+        due = max(due, loop.time())
+        if self._is_looking or (self._timer is not None and self._timer.when() <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._look_if_due)
 
-    async def _until_due(self, loop: asyncio.AbstractEventLoop) -> None:
-        while True:
-            self._changed.clear()
-            left = self._seconds_left(loop.time()) if self._asked and self._intervals else None
-            if left is not None and left <= 0:
-                return
-            timer = None if left is None else loop.call_later(left, self._changed.set)
-            try:
-                await self._changed.wait()
-            finally:
-                if timer is not None:
-                    timer.cancel()
+    def _look_if_due(self) -> None:
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        due = self._looked + min(interval for _, interval in self._waiting.values())
+        if due > loop.time():  # the task with the shortest interval has gone
+            self._schedule(due)
+            return
+        asked = list(self._waiting)
+        self._is_looking = True
+        look = loop.run_in_executor(self._threads, _look, self._watch, [ask for ask, _ in self._waiting.values()])
+        look.add_done_callback(lambda done: self._deliver(asked, done))
 
-    def _seconds_left(self, now: float) -> float:
-        return 0 if self._looked is None else self._looked + min(self._intervals) - now
-
-
-@dataclass(frozen=True)
-class _Mistake:
-    """What is raised, rather than answered."""
-
-    error: Exception
+    def _deliver(self, asked: list[asyncio.Future[Any]], look: asyncio.Future[list[Any]]) -> None:
+        self._is_looking = False
+        self._looked = asyncio.get_running_loop().time()
+        error = look.exception()
+        for answer, found in zip(asked, [error] * len(asked) if error else look.result(), strict=True):
+            self._waiting.pop(answer, None)
+            _settle(answer, found)
+        if self._waiting:
+            self._schedule(self._looked + min(interval for _, interval in self._waiting.values()))
 
 
-def _settle(future: asyncio.Future[Any], answer: Any) -> None:
-    """Answer, unless the one who asked has gone."""
-    if future.done():
+def _settle(answer: asyncio.Future[Any], found: Any) -> None:
+    """Set the answer, unless the task that asked has gone. Only an MLSQLError is a value; other errors are raised."""
+    if answer.done():
         return
-    if isinstance(answer, _Mistake):
-        future.set_exception(answer.error)
+    if isinstance(found, BaseException) and not isinstance(found, MLSQLError):
+        answer.set_exception(found)
     else:
-        future.set_result(answer)
+        answer.set_result(found)
 
 
 def _look(watch: VersionWatch, asks: list[Ask[Any]]) -> list[Any]:
-    """One look, and everybody's answer; in a thread."""
+    """Look once, and answer all questions; in a thread. An error of one question is the answer to that one only."""
     try:
         watch.refresh()
     except MLSQLError as error:
         return [error] * len(asks)
-    return [_answer(watch, ask) for ask in asks]
-
-
-def _answer(watch: VersionWatch, ask: Ask[Any]) -> Any:
-    try:
-        return ask(watch)
-    except MLSQLError as error:
-        return error
-    except Exception as error:  # of one question, so no reason for the others to fail
-        return _Mistake(error)
+    answers: list[Any] = []
+    for ask in asks:
+        try:
+            answers.append(ask(watch))
+        except Exception as error:
+            answers.append(error)
+    return answers
 
 
 @dataclass
-class _Room:
-    """What the triggers of one event loop share."""
+class _Shared:
+    """What the triggers of one event loop share. Pollers live as long as a trigger refers to them."""
 
-    threads: ThreadPoolExecutor
-    pollers: dict[str, Poller] = field(default_factory=dict)
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="mlsql-store"))
+    pollers: WeakValueDictionary[str, Poller] = field(default_factory=WeakValueDictionary)
     members: int = 0
 
 
-_rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, _Room] = WeakKeyDictionary()
-_rooms_lock = threading.Lock()  # the dictionary is the only thing that loops in several threads share
-
-
-@contextlib.contextmanager
-def _room(loop: asyncio.AbstractEventLoop) -> Iterator[_Room]:
-    with _rooms_lock:
-        _forget_closed_loops()
-        if loop not in _rooms:
-            _rooms[loop] = _Room(ThreadPoolExecutor(THREADS, thread_name_prefix="mlsql-store"))
-        room = _rooms[loop]
-        room.members += 1
-    try:
-        yield room
-    finally:
-        with _rooms_lock:
-            room.members -= 1
-            if not room.members and _rooms.get(loop) is room:
-                del _rooms[loop]
-                room.threads.shutdown(wait=False)
-
-
-def _forget_closed_loops() -> None:
-    """A loop that was closed with triggers in it never tells them; its room, which refers to it, would keep both."""
-    for loop in [loop for loop in _rooms if loop.is_closed()]:
-        _rooms.pop(loop).threads.shutdown(wait=False)
+_SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()  # triggers know nothing else of each other
 
 
 @contextlib.asynccontextmanager
-async def polling(model_path: str, interval: float) -> AsyncIterator[Poller]:
-    """The loop's poller of this path: the first one who comes starts it, the last one who goes ends it.
+async def open_poller(model_path: str) -> AsyncIterator[Poller]:
+    """Open the event loop's poller of a path. With the loop's last poller its threads end.
 
     :raises MLSQLError: when the path cannot be opened at all.
     """
     loop = asyncio.get_running_loop()
-    with _room(loop) as room:
-        root = await loop.run_in_executor(room.threads, Location.of, model_path)
+    shared = _SHARED.setdefault(loop, _Shared())
+    shared.members += 1
+    try:
+        root = await loop.run_in_executor(shared.threads, Location.of, model_path)
         # by URI and not by Location: fsspec has a file system for each thread, and they are not equal
-        poller = room.pollers.get(root.uri)
-        if poller is None:
-            poller = room.pollers[root.uri] = Poller(VersionWatch(root), room.threads)
-        poller.join(interval)
-        try:
-            yield poller
-        finally:
-            if poller.leave(interval):
-                del room.pollers[root.uri]
+        poller = shared.pollers.get(root.uri) or Poller(root, shared.threads)
+        shared.pollers[root.uri] = poller
+        yield poller
+    finally:
+        shared.members -= 1
+        if not shared.members:
+            _SHARED.pop(loop, None)
+            shared.threads.shutdown(wait=False)

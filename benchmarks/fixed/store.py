@@ -20,7 +20,8 @@ from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.summary import summarize
-from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
+from mlsql_runtime.store.version_condition import VersionCondition
+from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
 from mlsql_runtime.store.versions import open_store, read_manifest, read_states
 
 VERSIONS = (1, 100, 10_000)
@@ -33,7 +34,7 @@ Look = Callable[[Location], object]
 def _first_look(root: Location) -> object:
     watch = VersionWatch(root)
     watch.refresh()
-    return watch.answer(VersionCondition())
+    return VersionSearch(VersionCondition()).answer(watch)
 
 
 def _publish(root: Location) -> object:
@@ -81,13 +82,13 @@ def fill(folder: Path, count: int, size: int) -> None:
 
 def seconds(root: Location) -> dict[str, Timed]:
     """Of each look, by rounds."""
-    watch, awaited = VersionWatch(root), VersionCondition(job_id="another")
+    watch, search = VersionWatch(root), VersionSearch(VersionCondition(job_id="another"))
     watch.refresh()
-    watch.answer(awaited)
+    search.answer(watch)
 
     def again(_: Location) -> object:
         watch.refresh()
-        return watch.answer(awaited)
+        return search.answer(watch)
 
     return interleaved({**LOOKS, AGAIN: again}, lambda: root)
 

@@ -1,121 +1,189 @@
-"""Whether a version that somebody waits for has landed, has failed, or is not good enough; and which versions are new."""
+"""Wait for versions: look at a model path again and again, for tasks that wait for one version or for every new one."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError, ScriptFailed, TrainingFailed
 from mlsql_runtime.result import to_xcom
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.manifest import FailureRecord, Manifest, load
-from mlsql_runtime.store.versions import open_model_path
+from mlsql_runtime.store.manifest import FailureRecord, Manifest
+from mlsql_runtime.store.version_condition import VersionCondition
+from mlsql_runtime.store.versions import open_model_path, read_record
 
-LowScoreAction = Literal["wait", "skip", "fail"]
 Record = Manifest | FailureRecord
-Answer = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class VersionCondition:
-    """What is waited for; every condition given must hold. With none, any complete version will do.
+class Succeeded(TypedDict):
+    """The version is there; ``result`` is the XCom."""
 
-    ``run_id`` and ``external_dag_id`` say in which DAG run the version was trained. ``min_score`` is about the best group's
-    score, or about its metric ``metric``; the best group is the one with the best score, whatever the metric says.
-    ``greater_is_better`` is about the metric; None is what holds for the version's score.
+    status: Literal["success"]
+    result: dict[str, Any]
+
+
+class Failed(TypedDict):
+    """The awaited training failed, or cannot be waited for; ``error`` as :func:`errors.to_json` writes it."""
+
+    status: Literal["failed"]
+    error: dict[str, Any]
+
+
+class Waiting(TypedDict):
+    """The version is not there, or its score is too low."""
+
+    status: Literal["waiting"]
+    message: str
+
+
+class Skipped(TypedDict):
+    """The score is too low, and the task is to be skipped then."""
+
+    status: Literal["skipped"]
+    message: str
+
+
+class TimedOut(TypedDict):
+    """The deadline has passed."""
+
+    status: Literal["timeout"]
+
+
+FinalAnswer = Succeeded | Failed | Skipped | TimedOut  # as JSON, what a trigger sends to its sensor
+Answer = FinalAnswer | Waiting
+
+
+class VersionWatch:
+    """A model path that is looked at again and again, for many searches.
+
+    Each :meth:`refresh` is one listing. Records are read when a search needs them, and kept, since a version never changes. Only
+    the newest one is read again: it differs if the store was removed and begun again with version 1.
+
+    :ivar numbers: all version numbers that were ever claimed, oldest first.
+    :ivar generation: changes whenever numbers have gone, so that searches have to start again.
     """
 
-    min_version: int | None = None
-    published_after: datetime | None = None
-    job_id: str | None = None
-    external_dag_id: str | None = None
-    run_id: str | None = None
-    min_score: float | None = None
-    metric: str | None = None
-    greater_is_better: bool | None = None
-    on_low_score: LowScoreAction = "wait"
+    def __init__(self, root: Location) -> None:
+        self.root = root
+        self.numbers: list[int] = []
+        self.generation = 0
+        self._records: dict[int, Record] = {}
+        self._unfinished: set[int] = set()
 
-    @property
-    def names_a_training(self) -> bool:
-        """Whether a failure can be told to be the condition one, and not an old story."""
-        return any(named is not None for named in (self.min_version, self.published_after, self.job_id, self.run_id))
+    def refresh(self) -> None:
+        """List the versions that there are now.
 
-    def matches(self, record: Record) -> bool:
-        return (
-            (self.min_version is None or record.version >= self.min_version)
-            and (self.published_after is None or record.created > self.published_after)
-            and (self.job_id is None or record.job_id == self.job_id)
-            and _trained_in(record.job_id, self.external_dag_id, self.run_id)
-        )
+        :raises StorageError: when the path cannot be listed.
+        :raises InputError: when it is a file.
+        """
+        numbers = layout.list_claimed_versions(self.root)
+        if not numbers:
+            open_model_path(self.root.uri)
+        if self._is_replaced(numbers):
+            self._records.clear()
+            self.generation += 1
+        elif numbers[: len(self.numbers)] != self.numbers:
+            self._records = {number: self._records[number] for number in numbers if number in self._records}
+            self.generation += 1
+        self._unfinished.clear()
+        self.numbers = numbers
 
-    def is_good(self, manifest: Manifest) -> bool:
-        if self.min_score is None:
-            return True
-        value = self._value(manifest)
-        return value is not None and (value >= self.min_score if self._wants_more(manifest) else value <= self.min_score)
+    def _is_replaced(self, numbers: list[int]) -> bool:
+        """Return whether another store has taken the place of the one that was there."""
+        if not numbers or not self.numbers:
+            return False
+        known = self._records.get(numbers[-1])
+        return numbers[-1] < self.numbers[-1] or (known is not None and read_record(self.root, numbers[-1]) != known)
 
-    def shortfall(self, manifest: Manifest, where: str) -> str:
-        """Why the version is not good enough."""
-        wanted = f"{'at least' if self._wants_more(manifest) else 'at most'} {self.min_score} is asked for"
-        measured = f"{self.metric or 'score'} {self._value(manifest)}"
-        if self.metric is not None and self.metric not in self._metrics(manifest):
-            others = ", ".join(sorted(self._metrics(manifest))) or "none"
-            measured = f"no metric '{self.metric}' in its best group (it has {others})"
-        return f"version {manifest.version} of {where} has {measured}, and {wanted}"
-
-    def _wants_more(self, manifest: Manifest) -> bool:
-        if self.metric is None or self.greater_is_better is None:
-            return manifest.greater_is_better
-        return self.greater_is_better
-
-    def _value(self, manifest: Manifest) -> float | None:
-        return manifest.best.score if self.metric is None else self._metrics(manifest).get(self.metric)
-
-    def _metrics(self, manifest: Manifest) -> dict[str, float | None]:
-        best = manifest.fit(manifest.best.alg_index)
-        return {} if best is None else dict(best.metrics)
+    def read(self, number: int) -> Record | None:
+        """Return the record of a version; None for one that is unfinished, or was pruned."""
+        if number not in self._records and number not in self._unfinished:
+            record = read_record(self.root, number)
+            if record is None:
+                self._unfinished.add(number)
+            else:
+                self._records[number] = record
+        return self._records.get(number)
 
 
-def _trained_in(job_id: str, dag_id: str | None, run_id: str | None) -> bool:
-    """Whether a job was of this DAG (None: any) and run. Operators' job ids are ``dag.task[map index]/run/tries``.
+class VersionSearch:
+    """A search for one version. Each answer goes on from the one before, so that it reads only what is new."""
 
-    No name has a slash in it, but DAGs and tasks have dots: ``a`` takes the runs of ``a.b`` for its own if they have one name.
-    """
-    task, _, run = job_id.partition("/")
-    return (dag_id is None or task.startswith(f"{dag_id}.")) and (run_id is None or run.rpartition("/")[0] == run_id)
+    def __init__(self, condition: VersionCondition) -> None:
+        self.condition = condition
+        self._generation = -1
+        self._start()
+
+    def _start(self) -> None:
+        self._found: Manifest | None = None  # the newest version that is good enough
+        self._low: Manifest | None = None  # the newest one that is not
+        self._failure: FailureRecord | None = None  # the newest failure of the awaited training
+        self._newest = -1
+        self._unfinished: list[int] = []
+
+    def answer(self, watch: VersionWatch) -> Answer:
+        """Return what the waiting task has to do, after the last look of ``watch``."""
+        self._update(watch)
+        path, low, failure = watch.root.uri, self._low, self._failure
+        if self._found is not None:
+            return {"status": "success", "result": to_xcom(self._found.result(path))}
+        if failure is not None and (low is None or failure.version > low.version):
+            tails = {group: list(tail) for group, tail in failure.tails.items()}
+            return to_answer(TrainingFailed(failure.message, version=failure.version, tails=tails))
+        if low is None:
+            return {"status": "waiting", "message": f"No such version in {path} yet"}
+        message = self.condition.explain_shortfall(low, path)
+        if self.condition.on_low_score == "fail":
+            return to_answer(ScriptFailed(message, version=low.version))
+        if self.condition.on_low_score == "skip":
+            return {"status": "skipped", "message": message}
+        return {"status": "waiting", "message": f"{message}; waiting for a better one"}
+
+    def _update(self, watch: VersionWatch) -> None:
+        if watch.generation != self._generation:
+            self._start()
+            self._generation = watch.generation
+        condition = self.condition
+        oldest = max(condition.min_version or 0, self._found.version if self._found else 0)
+        unfinished: list[int] = []
+        numbers = [*self._unfinished, *watch.numbers[bisect_right(watch.numbers, self._newest) :]]
+        for number in reversed(numbers):
+            if number < oldest:
+                break
+            record = watch.read(number)
+            if record is None:
+                unfinished.insert(0, number)
+            elif not condition.matches(record):
+                continue
+            elif isinstance(record, FailureRecord):
+                if condition.names_a_training and (self._failure is None or number > self._failure.version):
+                    self._failure = record
+            elif condition.is_good(record):
+                self._found = record
+                break
+            elif self._low is None or number > self._low.version:
+                self._low = record
+        self._newest = watch.numbers[-1] if watch.numbers else -1
+        self._unfinished = unfinished
 
 
-@dataclass(frozen=True)
-class Sighting:
-    """``found`` is the newest version that is wanted and good enough; ``low`` the newest wanted one that is not;
-    ``failure`` why the condition training published nothing. At most ``low`` and ``failure`` come together."""
-
-    found: Manifest | None = None
-    low: Manifest | None = None
-    failure: FailureRecord | None = None
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What somebody has been told, and from where a later look goes on: numbers up to ``newest`` are dealt with but for
-    ``unfinished`` ones."""
-
-    sighting: Sighting = Sighting()
-    newest: int = -1
-    unfinished: tuple[int, ...] = ()
+def to_answer(error: MLSQLError) -> Failed:
+    """Return the answer that is an error."""
+    return {"status": "failed", "error": errors.to_json(error)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """How far somebody who wants to hear of every version has heard.
+    """How far a task that wants every new version has come.
 
-    Numbers up to ``newest`` are dealt with but for ``unfinished`` ones: of two trainings the one that claimed its number first
-    may publish last. ``published`` is the latest time of publication: when a store is begun anew, it tells versions that are
-    new from those that were there.
+    :param newest: numbers up to this one are done, except the ``unfinished``: of two trainings the one that claimed its number
+        first may publish last.
+    :param published: the latest time of publication so far. If a store is begun again with version 1, it tells new versions
+        from those that were already there.
     """
 
     newest: int = 0
@@ -125,145 +193,27 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class NewVersions:
-    """The versions to tell of, oldest first, and how far that is."""
+    """The new versions, oldest first, and the checkpoint after them."""
 
     versions: tuple[Manifest, ...]
     checkpoint: Checkpoint
 
 
-class VersionWatch:
-    """A model path that is looked at again and again, for many who ask different questions.
-
-    Each :meth:`refresh` is one listing. Records are read when a question needs them and then kept, since a version never
-    changes; the newest one alone is read again, because it would be another one in a store that was removed and begun anew.
-    Whoever asks the same again is answered by what has come since, so that a thousand questions cost little beside a training
-    under way, or what a killed one has left.
-    """
-
-    def __init__(self, root: Location) -> None:
-        self.root = root
-        self._numbers: list[int] = []
-        self._records: dict[int, Record] = {}
-        self._unfinished: set[int] = set()
-        self._seen: dict[VersionCondition, _Seen] = {}
-        self._seen_before: dict[VersionCondition, _Seen] = {}  # what nobody asks between two looks is forgotten
-
-    def refresh(self) -> None:
-        """Look what is there now.
-
-        :raises StorageError: when the path cannot be listed.
-        :raises InputError: when it is a file.
-        """
-        numbers = layout.list_claimed_versions(self.root)
-        if not numbers:
-            open_model_path(self.root.uri)
-        anew = self._is_begun_anew(numbers)
-        has_only_grown = not anew and numbers[: len(self._numbers)] == self._numbers
-        self._seen_before, self._seen = self._seen if has_only_grown else {}, {}
-        listed = set(numbers)
-        self._records = {} if anew else {number: record for number, record in self._records.items() if number in listed}
-        self._unfinished.clear()
-        self._numbers = numbers
-
-    def _is_begun_anew(self, numbers: list[int]) -> bool:
-        if not numbers or not self._numbers:
-            return False
-        known = self._records.get(numbers[-1])
-        return numbers[-1] < self._numbers[-1] or (known is not None and _read(self.root, numbers[-1]) != known)
-
-    def answer(self, condition: VersionCondition) -> Answer:
-        """What the waiting one has to do, as JSON: ``status`` is one of
-
-        ``success`` (and ``result``, the XCom), ``skipped`` (and ``message``), ``failed`` (and ``error``, as of
-        :func:`errors.to_json`) and ``waiting`` (and ``message``).
-        """
-        seen = self.look(condition)
-        if seen.found is not None:
-            return {"status": "success", "result": to_xcom(seen.found.result(self.root.uri))}
-        if seen.failure is not None and (seen.low is None or seen.failure.version > seen.low.version):
-            tails = {group: list(tail) for group, tail in seen.failure.tails.items()}
-            return failure(TrainingFailed(seen.failure.message, version=seen.failure.version, tails=tails))
-        if seen.low is None:
-            return {"status": "waiting", "message": f"No such version in {self.root.uri} yet"}
-        message = condition.shortfall(seen.low, self.root.uri)
-        if condition.on_low_score == "fail":
-            return failure(ScriptFailed(message, version=seen.low.version))
-        if condition.on_low_score == "skip":
-            return {"status": "skipped", "message": message}
-        return {"status": "waiting", "message": f"{message}; waiting for a better one"}
-
-    def look(self, condition: VersionCondition) -> Sighting:
-        """What there is of the version that is awaited."""
-        if condition not in self._seen:
-            self._seen[condition] = self._go_on(condition, self._seen_before.get(condition, _Seen()))
-        return self._seen[condition].sighting
-
-    def _go_on(self, condition: VersionCondition, seen: _Seen) -> _Seen:
-        numbers = [*seen.unfinished, *self._numbers[bisect_right(self._numbers, seen.newest) :]]
-        if not numbers:
-            return seen
-        found, low, failure = seen.sighting.found, seen.sighting.low, seen.sighting.failure
-        oldest = max(condition.min_version or 0, found.version if found else 0)
-        unfinished: list[int] = []
-        for number in reversed(numbers):
-            if number < oldest:
-                break
-            record = self._record(number)
-            if record is None:
-                unfinished.insert(0, number)
-            elif not condition.matches(record):
-                continue
-            elif isinstance(record, FailureRecord):
-                if condition.names_a_training and (failure is None or number > failure.version):
-                    failure = record
-            elif condition.is_good(record):
-                found = record
-                break
-            elif low is None or number > low.version:
-                low = record
-        sighting = Sighting(low=low, failure=failure) if found is None else Sighting(found=found)
-        return _Seen(sighting, self._numbers[-1], tuple(unfinished))
-
-    def new_versions(self, condition: VersionCondition, checkpoint: Checkpoint | None) -> NewVersions:
-        """Return the versions since ``checkpoint``; without one, none, and the checkpoint to begin with."""
-        last = checkpoint or Checkpoint()
-        if not self._numbers:
-            return NewVersions((), last)  # unmounted storage looks empty for a moment; that does not begin the store anew
-        newest = self._numbers[-1]
-        records = {number: self._record(number) for number in self._numbers if _is_open(number, checkpoint, newest)}
-        published = [record for record in records.values() if isinstance(record, Manifest)]
-        after = last.published if newest < last.newest else None
-        fresh = () if checkpoint is None else tuple(each for each in published if after is None or each.created > after)
-        times = [record.created for record in published] + ([last.published] if last.published else [])
-        unfinished = tuple(number for number, record in records.items() if record is None)
-        reached = Checkpoint(newest=newest, published=max(times, default=None), unfinished=unfinished)
-        return NewVersions(tuple(each for each in fresh if condition.matches(each) and condition.is_good(each)), reached)
-
-    def _record(self, number: int) -> Record | None:
-        if number not in self._records and number not in self._unfinished:
-            record = _read(self.root, number)
-            if record is None:
-                self._unfinished.add(number)
-            else:
-                self._records[number] = record
-        return self._records.get(number)
-
-
-def _is_open(number: int, checkpoint: Checkpoint | None, newest: int) -> bool:
-    """Whether a number has to be looked at: all of them at the beginning, and in a store that was begun anew."""
-    return checkpoint is None or newest < checkpoint.newest or number > checkpoint.newest or number in checkpoint.unfinished
-
-
-def _read(root: Location, number: int) -> Record | None:
-    """What became of a number; None while its training is under way, or when it was killed or pruned."""
-    manifest, failure = (layout.version_dir(root, number) / name for name in (layout.MANIFEST, layout.FAILURE))
-    if (data := manifest.read_or_none()) is not None:
-        return load(Manifest, data, manifest.uri)
-    if (data := failure.read_or_none()) is not None:
-        return load(FailureRecord, data, failure.uri)
-    return None
-
-
-def failure(error: MLSQLError) -> Answer:
-    """The answer that is an error."""
-    return {"status": "failed", "error": errors.to_json(error)}
+def find_new_versions(watch: VersionWatch, condition: VersionCondition, checkpoint: Checkpoint | None) -> NewVersions:
+    """Return the versions since ``checkpoint``; without one, none, and the checkpoint to begin with."""
+    last = checkpoint or Checkpoint()
+    if not watch.numbers:
+        return NewVersions((), last)  # unmounted storage looks empty for a moment; that does not begin the store again
+    newest = watch.numbers[-1]
+    is_everything_new = checkpoint is None or newest < last.newest
+    numbers = [n for n in watch.numbers if is_everything_new or n > last.newest or n in last.unfinished]
+    records = {number: watch.read(number) for number in numbers}
+    published = [record for record in records.values() if isinstance(record, Manifest)]
+    after = last.published if newest < last.newest else None
+    fresh = [] if checkpoint is None else [each for each in published if after is None or each.created > after]
+    reached = Checkpoint(
+        newest=newest,
+        published=max([each.created for each in published] + ([last.published] if last.published else []), default=None),
+        unfinished=tuple(number for number, record in records.items() if record is None),
+    )
+    return NewVersions(tuple(each for each in fresh if condition.matches(each) and condition.is_good(each)), reached)

@@ -40,7 +40,15 @@ def store(tmp_path: Path) -> Store:
         score: float | None = 0.9, job: str = "job", created: int = 0, failure: str | None = None, maximise: bool = True
     ) -> None:
         fit = FitRecord(
-            alg_index=0, status="success", score=score, metrics={"loss": 0.1}, message=None, params={}, started=T0, ended=T0
+            alg_index=0,
+            status="success",
+            score=score,
+            metrics={"loss": 0.1},
+            message=None,
+            params={},
+            started=T0,
+            ended=T0,
+            packages={},
         )
         day = T0 + timedelta(days=created)
         with claim_version(Location.of(str(tmp_path / "m")), job) as draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,8 @@ import pytest
 from support.waiting import fire, publish, until
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
-from airflow_provider_mlsql.triggers.polling import polling
+from airflow_provider_mlsql.triggers.polling import open_poller
 from mlsql_runtime.store.version_watch import VersionWatch
-
-
-def pollers() -> list[str]:
-    """Those of the running loop."""
-    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("poll ")]
 
 
 def threads() -> list[str]:
@@ -28,37 +24,42 @@ def nothing(watch: VersionWatch) -> str:
     return "asked"
 
 
-async def a_poller() -> None:
-    await until(pollers)
-
-
 async def ended(tasks: list[asyncio.Task[Any]]) -> list[Any]:
     await until(lambda: all(task.done() for task in tasks))
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def test_a_poller_ends_with_its_last_member_also_when_somebody_asks_in_the_same_moment(tmp_path: Path) -> None:
+def test_a_poller_ends_with_its_last_member_also_when_somebody_asks_in_the_same_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    refresh = VersionWatch.refresh
+    monkeypatch.setattr(VersionWatch, "refresh", lambda self: looks.append(0) or refresh(self))
+
     async def run() -> None:
-        async with polling(str(tmp_path), 3600) as poller:
-            await poller.poll(nothing)
-            waits = asyncio.create_task(poller.poll(nothing))  # for an hour
+        async with open_poller(str(tmp_path)) as poller:
+            await poller.poll(nothing, 0.2)
+            waits = asyncio.create_task(poller.poll(nothing, 0.2))
             await asyncio.sleep(0.01)
-            asks = asyncio.create_task(poller.poll(nothing))
+            asks = asyncio.create_task(poller.poll(nothing, 0.2))
             await asyncio.sleep(0)
-        await until(lambda: pollers() == [])
-        waits.cancel()
-        asks.cancel()
+            waits.cancel()
+            asks.cancel()
+        await until(lambda: threads() == [])
+        assert all(isinstance(end, asyncio.CancelledError) for end in await ended([waits, asks]))
+        await asyncio.sleep(0.4)
 
     asyncio.run(run())
+    assert len(looks) == 1
 
 
 def test_triggers_that_are_cancelled_when_their_answer_comes_end(tmp_path: Path) -> None:
     async def run() -> list[Any]:
         trigger = MLSQLModelTrigger(model_path=str(tmp_path), poke_interval=0, deadline="2100-01-01T00:00:00+00:00")
         tasks = [asyncio.create_task(fire(trigger)) for _ in range(10)]
-        async with polling(str(tmp_path), 0) as poller:
+        async with open_poller(str(tmp_path)) as poller:
             for _ in range(10):
-                await poller.poll(nothing)
+                await poller.poll(nothing, 0)
             for task in tasks:  # each has an answer now, and has had no turn since
                 task.cancel()
         return await ended(tasks)
@@ -71,8 +72,8 @@ def test_storage_that_hangs_is_not_waited_for_longer_than_the_deadline(tmp_path:
     going_on = threading.Event()
 
     async def run() -> Any:
-        async with polling(str(tmp_path), 0) as poller:
-            hangs = asyncio.create_task(poller.poll(lambda watch: going_on.wait(60)))
+        async with open_poller(str(tmp_path)) as poller:
+            hangs = asyncio.create_task(poller.poll(lambda watch: going_on.wait(60), 0))
             await until(threads)
             trigger = MLSQLModelTrigger(model_path=str(tmp_path), deadline="2026-01-01T00:00:00+00:00")
             try:
@@ -89,28 +90,29 @@ def test_one_question_that_goes_wrong_fails_alone(tmp_path: Path) -> None:
         raise ZeroDivisionError
 
     async def run() -> list[Any]:
-        async with polling(str(tmp_path), 0) as poller:
-            first = await asyncio.gather(*(poller.poll(ask) for ask in (nothing, wrong, nothing)), return_exceptions=True)
-            return [*first, await poller.poll(nothing)]
+        async with open_poller(str(tmp_path)) as poller:
+            first = await asyncio.gather(*(poller.poll(ask, 0) for ask in (nothing, wrong, nothing)), return_exceptions=True)
+            return [*first, await poller.poll(nothing, 0)]
 
     answers = asyncio.run(run())
     assert isinstance(answers.pop(1), ZeroDivisionError)
     assert answers == ["asked"] * 3
 
 
-def test_a_poller_that_breaks_leaves_nobody_waiting(tmp_path: Path) -> None:
+def test_a_look_that_breaks_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def member(interval: Any) -> Any:
-        async with polling(str(tmp_path), interval) as poller:
-            while True:
-                await poller.poll(nothing)
+        async with open_poller(str(tmp_path)) as poller:
+            return await poller.poll(nothing, interval)
 
     async def run() -> list[Any]:
-        ends = await ended([asyncio.create_task(member(interval)) for interval in (0, "soon")])
-        async with polling(str(tmp_path), 0) as poller:
-            assert await poller.poll(nothing) == "asked"  # another one
-        return ends
+        with monkeypatch.context() as broken:
+            broken.setattr(VersionWatch, "refresh", lambda self: 1 / 0)
+            ends = await ended([asyncio.create_task(member(interval)) for interval in (0, 0, "soon")])
+        return [*ends, await member(0)]
 
-    assert [type(end) for end in asyncio.run(run())] == [TypeError, TypeError]
+    *ends, last = asyncio.run(run())
+    assert [type(end) for end in ends] == [ZeroDivisionError, ZeroDivisionError, TypeError]
+    assert last == "asked"
 
 
 def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,11 +129,11 @@ def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Pat
             looks.append(loop.time() - began)
             assert going_on.wait(60)
 
-        async with polling(str(tmp_path), 1000) as poller:
-            first = asyncio.create_task(poller.poll(slow))
+        async with open_poller(str(tmp_path)) as poller:
+            first = asyncio.create_task(poller.poll(slow, 1000))
             await until(lambda: looks)
             late = 5000  # it takes five intervals
-            second = asyncio.create_task(poller.poll(slow))
+            second = asyncio.create_task(poller.poll(slow, 1000))
             going_on.set()
             await first
             await asyncio.sleep(0.05)  # in which the next look would begin
@@ -145,14 +147,16 @@ def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Pat
 def test_a_loop_that_was_closed_over_its_triggers_keeps_no_threads(tmp_path: Path) -> None:
     loop = asyncio.new_event_loop()
     waits = loop.create_task(fire(MLSQLModelTrigger(model_path=str(tmp_path))))
-    loop.run_until_complete(a_poller())
+    loop.run_until_complete(until(threads))
     loop.set_exception_handler(lambda loop, context: None)  # asyncio complains of the tasks that are lost
     loop.close()
     publish(str(tmp_path), 0.5)
 
     async def run() -> None:
         assert (await fire(MLSQLModelTrigger(model_path=str(tmp_path))))["status"] == "success"
-        await until(lambda: threads() == [])
 
     asyncio.run(run())
     assert not waits.done()
+    del loop, waits
+    gc.collect()
+    asyncio.run(until(lambda: threads() == []))

@@ -15,7 +15,8 @@ from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.summary import summarize
 from mlsql_runtime.store.verification import verify_files
-from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
+from mlsql_runtime.store.version_condition import VersionCondition
+from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
 from mlsql_runtime.store.versions import open_store, read_manifest, read_states
 
 Counting = Callable[[], AbstractContextManager[list[str]]]
@@ -90,16 +91,16 @@ def test_a_staging_folder_in_use_is_told_by_its_first_file(s3_root: Location, co
 
 
 def test_a_sensor_asks_twice_each_time_that_nothing_is_new(s3_root: Location, counting: Counting, publish: Publish) -> None:
-    watch, awaited = VersionWatch(s3_root), VersionCondition(job_id="another")
+    watch, search = VersionWatch(s3_root), VersionSearch(VersionCondition(job_id="another"))
     for _ in range(5):
         publish(s3_root)
     with counting() as sent:
         watch.refresh()
-        watch.answer(awaited)
+        search.answer(watch)
     assert sorted(sent) == ["GetObject"] * 5 + ["ListObjectsV2"]
     with counting() as sent:
         watch.refresh()
-        watch.answer(awaited)
+        search.answer(watch)
     assert sorted(sent) == ["GetObject", "ListObjectsV2"]  # the newest might be another one in a store that was begun anew
 
 

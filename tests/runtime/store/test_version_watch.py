@@ -13,7 +13,8 @@ from support.waiting import fail, finish, publish
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import VersionDraft, claim_version
-from mlsql_runtime.store.version_watch import VersionCondition, VersionWatch
+from mlsql_runtime.store.version_condition import VersionCondition
+from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
 
 QUESTIONS = [
     VersionCondition(),
@@ -33,6 +34,7 @@ def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_p
     chance = random.Random(seed)
     root = Location.of(str(tmp_path / "m"))
     watch = VersionWatch(root)
+    searches = [VersionSearch(question) for question in QUESTIONS]
     under_way: list[tuple[Any, VersionDraft]] = []
 
     def happen(day: int) -> None:
@@ -58,9 +60,9 @@ def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_p
         watch.refresh()
         anew = VersionWatch(root)
         anew.refresh()
-        for question in QUESTIONS:
+        for search in searches:
             if chance.random() < 0.7:  # not everybody asks each time
-                assert watch.answer(question) == anew.answer(question), (day, question)
+                assert search.answer(watch) == VersionSearch(search.condition).answer(anew), (day, search.condition)
 
 
 def test_a_training_under_way_does_not_have_everything_looked_through_again(
@@ -75,14 +77,14 @@ def test_a_training_under_way_does_not_have_everything_looked_through_again(
     monkeypatch.setattr(
         VersionCondition, "matches", lambda self, record: compared.append(record.version) or matches(self, record)
     )
-    watch = VersionWatch(Location.of(root))
+    watch, search = VersionWatch(Location.of(root)), VersionSearch(VersionCondition(job_id="mine"))
     for expected in ([5, 4, 3, 2, 1], [], []):
         compared.clear()
         watch.refresh()
-        assert watch.answer(VersionCondition(job_id="mine"))["status"] == "waiting"
+        assert search.answer(watch)["status"] == "waiting"
         assert compared == expected
     publish(root, job="mine")
     compared.clear()
     watch.refresh()
-    assert watch.answer(VersionCondition(job_id="mine"))["result"]["version"] == 7
+    assert search.answer(watch)["result"]["version"] == 7
     assert compared == [7]
