@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 from mlsql_runtime.errors import ClusterUnavailable
 from mlsql_runtime.submission.cluster_mode import RunFolder
+from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.spark_submit import Submission
 
 END_SECONDS = 20.0  # for an application to end, once that was asked for
@@ -49,7 +50,7 @@ class Cluster(Protocol):
         :raises InputError: when a property of ``conf`` contradicts that.
         """
 
-    def submit(self, submission: Submission, on_line: Callable[[str], None]) -> str:
+    def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
         """Submit an application and return its ID.
 
         :param on_line: called with each line of spark-submit's output.

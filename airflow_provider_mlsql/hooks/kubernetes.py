@@ -9,6 +9,7 @@ from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
 from mlsql_runtime.submission.cluster_mode import RunFolder
+from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.spark_submit import Submission
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class KubernetesCluster:
         labels = {f"{_LABEL}{_TASK}": task, f"{_LABEL}{_RUN}": run.key}
         return {_UPLOAD: _to_hadoop_uri(run.uri), **conf, _WAIT: "false", **labels}
 
-    def submit(self, submission: Submission, on_line: Callable[[str], None]) -> str:
+    def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
         self._connection.submit_application(submission, on_line)
         run = submission.conf[f"{_LABEL}{_RUN}"]
         pods = self._list_pods(f"{_RUN}={run}")  # what spark-submit prints of a pod differs from version to version

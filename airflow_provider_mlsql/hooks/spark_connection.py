@@ -12,6 +12,7 @@ from airflow.sdk import Connection
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.submission.client_mode import LOCAL
+from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.spark_submit import Submission, run_spark_submit
 
 _LOG = logging.getLogger(f"{__name__}.airflow")
@@ -65,7 +66,7 @@ class SparkConnection(SparkSubmitHook):
         except (ValueError, RuntimeError) as error:
             raise InputError(f"connection {self.conn_id}: {error}") from None
 
-    def submit_application(self, submission: Submission, on_line: Callable[[str], None]) -> None:
+    def submit_application(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> None:
         """Run spark-submit with the connection's options, see
         :func:`~mlsql_runtime.submission.spark_submit.run_spark_submit`.
         """

@@ -6,30 +6,27 @@ from collections.abc import Callable
 from typing import Any
 
 from mlsql_runtime.events import ApplicationStarted
-from mlsql_runtime.submission.announcement import parse_announcement
-from mlsql_runtime.submission.log_filter import choose_level
+from mlsql_runtime.submission.output import OutputLine
 
 OnStarted = Callable[[ApplicationStarted], None]
 
 
 class OutputLog:
-    """Writes what is worth reading of spark-submit's output to a logger.
+    """Writes spark-submit's output to a logger.
 
-    :param on_started: called when a line of the application says that it has started. What it raises is logged: a job does not
-        end because its link is missing.
+    :param on_started: called when the application has started. An exception of it is logged: a job does not end because its link
+        is missing.
     """
 
     def __init__(self, logger: Any, on_started: OnStarted | None = None) -> None:
         self._logger, self._on_started = logger, on_started
 
-    def write(self, line: str) -> None:
-        """Log a line at its level, or leave it out."""
-        level = choose_level(line.strip())
-        if level is not None:
-            self._logger.log(level, "%s", line)
-        started = parse_announcement(line) if self._on_started else None
-        if started is not None:
-            self.announce(started)
+    def write(self, line: OutputLine) -> None:
+        """Log a line that is worth reading, and announce the application if the line is about its start."""
+        if line.level is not None:
+            self._logger.log(line.level, "%s", line.text)
+        if isinstance(line.event, ApplicationStarted):
+            self.announce(line.event)
 
     def announce(self, started: ApplicationStarted) -> None:
         """Call ``on_started``."""

@@ -10,6 +10,7 @@ from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
 from mlsql_runtime.submission.cluster_mode import RunFolder
+from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.spark_submit import Submission
 
 _TAGS, _ATTEMPTS, _WAIT = "spark.yarn.tags", "spark.yarn.maxAppAttempts", "spark.yarn.submit.waitAppCompletion"
@@ -44,11 +45,11 @@ class YarnCluster:
         tags = [*filter(None, [conf.get(_TAGS)]), f"{_TASK}{task}", f"{_RUN}{run.key}"]
         return {**conf, _ATTEMPTS: "1", _WAIT: "false", _TAGS: ",".join(tags)}
 
-    def submit(self, submission: Submission, on_line: Callable[[str], None]) -> str:
+    def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
         found: list[str] = []
 
-        def read(line: str) -> None:
-            found.extend(_APPLICATION.findall(line))
+        def read(line: OutputLine) -> None:
+            found.extend(_APPLICATION.findall(line.text))
             on_line(line)
 
         self._connection.submit_application(submission, read)

@@ -157,7 +157,7 @@ def _inspect_hosts(statement: Preflight, master: str, conf: dict[str, str]) -> P
     plan = Plan(job_id=f"doctor/{secrets.token_hex(4)}", statements=(statement,))
     with handle_signals(), JobProgress() as progress:
         job = ClientJob(plan, Secrets(), master, conf)
-        [result] = job.run(lambda submission: submit_to(master, submission, progress.line)).steps
+        [result] = job.run(lambda submission: submit_to(master, submission, progress.show)).steps
     assert isinstance(result, PreflightResult)
     return result
 

@@ -1,26 +1,25 @@
-"""A job's lines as they come: with a progress line below them on a terminal, plain elsewhere. All on standard error."""
+"""The output of a running job on standard error: on a terminal with a progress bar below it."""
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
-from mlsql_runtime.submission.log_filter import choose_level
+from mlsql_runtime.events import StatementStarted
+from mlsql_runtime.submission.output import OutputLine
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_STATEMENT = re.compile(r"\[mlsql\] \((\d+)/(\d+)\) (.*)")
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red"}
 
 
 class JobProgress:
-    """Shows a job's lines while it is used as a context manager."""
+    """The display of a job's output, while it is used as a context manager."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -41,17 +40,17 @@ class JobProgress:
         if self._progress is not None:
             self._progress.stop()
 
-    def line(self, text: str) -> None:
-        """Show one line of spark-submit's output, or leave it out."""
-        level = choose_level(text.strip())
-        if level is None:
+    def show(self, line: OutputLine) -> None:
+        """Show a line that is worth reading. On a terminal, the progress bar shows the statement that runs."""
+        event = line.event
+        if line.level is None:
             return
         if self._progress is None or self._task is None:
-            click.echo(text, err=True)
-        elif statement := _STATEMENT.match(text):
-            done, total, title = int(statement[1]) - 1, int(statement[2]), statement[3]
-            self._progress.update(self._task, completed=done, total=total, description=f"{done + 1}/{total} {title}")
+            click.echo(line.text, err=True)
+        elif isinstance(event, StatementStarted):
+            description = f"{event.number}/{event.total} {event.title}"
+            self._progress.update(self._task, completed=event.number - 1, total=event.total, description=description)
         else:
             from rich.text import Text
 
-            self._progress.console.print(Text(text, style=_STYLES.get(level, "")), soft_wrap=True)
+            self._progress.console.print(Text(line.text, style=_STYLES.get(line.level, "")), soft_wrap=True)

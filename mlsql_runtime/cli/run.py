@@ -91,7 +91,7 @@ def _run(source: Script, compiled: CompiledScript, rows: int, master: str, conf:
     with handle_signals(), JobProgress() as progress:
         try:
             job = ClientJob(plan, compiled.secrets, master, conf)
-            return job.run(lambda submission: submit_to(master, submission, progress.line))
+            return job.run(lambda submission: submit_to(master, submission, progress.show))
         except MLSQLError as error:
             raise compiled.locate(error) from error
 

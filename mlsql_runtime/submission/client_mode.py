@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import JobFailed
+from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, Secrets, dump_plan, is_secret
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
@@ -101,6 +103,7 @@ class ClientJob:
         plan_file = _write_private(folder / "plan.json", dump_plan(self._plan))
         secrets_file = _write_private(folder / "secrets.json", codec.dumps(replace(self._secrets, spark=secret)))
         conf, env = {"spark.pyspark.driver.python": sys.executable}, build_environment(self.mark)
+        env[EVENTS_VARIABLE] = token_hex(16)
         if self._is_local or self._master.startswith("spark://"):
             conf["spark.pyspark.python"] = sys.executable
         if self._is_local:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, is_secret, merge_archives
 from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
-from mlsql_runtime.submission.log_filter import choose_level
+from mlsql_runtime.submission.output import OutputLine, read_output
 from mlsql_runtime.submission.processes import MARK, end_marked
 from mlsql_runtime.submission.runtime_zip import write_runtime
 
@@ -71,7 +72,7 @@ def build_environment(mark: str) -> dict[str, str]:
     return QUIET_ENVIRONMENT | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 
-def submit_to(master: str, submission: Submission, on_line: Callable[[str], None]) -> None:
+def submit_to(master: str, submission: Submission, on_line: Callable[[OutputLine], None]) -> None:
     """Run spark-submit for a master, see :func:`run_spark_submit`."""
     command = ["spark-submit", "--master", master, "--name", submission.name, "--py-files", submission.py_files]
     for name, value in submission.conf.items():
@@ -79,10 +80,10 @@ def submit_to(master: str, submission: Submission, on_line: Callable[[str], None
     run_spark_submit([*command, submission.application, *submission.arguments], submission.env, on_line)
 
 
-def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Callable[[str], None]) -> None:
+def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Callable[[OutputLine], None]) -> None:
     """Run spark-submit until it ends. When this returns or raises, no process with the mark of ``env`` is left.
 
-    :param on_line: called with each line of its output, as it comes, without the line's end.
+    :param on_line: called with each line of its output, as it comes.
     :raises SparkSubmitFailed: when it failed.
     :raises InputError: when there is no spark-submit on the PATH of ``env``.
     """
@@ -101,10 +102,9 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
         )
         assert process.stdout is not None
         for line in process.stdout:
-            text = line.rstrip("\r\n")
-            if choose_level(text.strip()) is not None:
-                last = text.strip()
-            on_line(text)
+            for shown in read_output(line.rstrip("\r\n"), env.get(EVENTS_VARIABLE, "")):
+                last = shown.text.strip() if shown.level is not None else last
+                on_line(shown)
         process.wait()
     except FileNotFoundError as error:
         raise InputError("there is no spark-submit; install pyspark, or set SPARK_HOME") from error

@@ -38,7 +38,7 @@ def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Scrip
         Predict(table="data", model_path=model, script_path=script(PREDICT, "batch.py"), result="p", python=python),
     )
     job = ClientJob(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
-    found, trained = job.run(lambda submission: submit_to("local[1]", submission, print)).steps
+    found, trained = job.run(lambda submission: submit_to("local[1]", submission, lambda line: print(line.text))).steps
     assert isinstance(found, PreflightResult)
     assert found.problems == ()
     assert str(found.hosts[0].interpreter).endswith("/env/bin/python")

@@ -84,7 +84,7 @@ def run(master: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run_statements(*statements: Statement, conf: Mapping[str, str] = NO_CONF) -> RunResult:
         plan = Plan(job_id="preflight", statements=statements)
         job = ClientJob(plan, Secrets(), master, {"spark.executor.memory": "600m", **conf})
-        return job.run(lambda submission: submit_to(master, submission, print))
+        return job.run(lambda submission: submit_to(master, submission, lambda line: print(line.text)))
 
     return run_statements
 

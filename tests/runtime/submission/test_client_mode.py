@@ -18,6 +18,7 @@ from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Sel
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.submission.client_mode import ClientJob
+from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked, new_mark
 from mlsql_runtime.submission.spark_submit import SparkSubmitFailed, Submission, build_environment, run_spark_submit, submit_to
 
@@ -171,11 +172,11 @@ def test_missing_packages_are_an_error_before_spark_starts(tmp_path: Path) -> No
 
 
 def test_a_spark_submit_that_fails_says_its_last_line_and_leaves_no_process() -> None:
-    mark, lines = new_mark("test"), list[str]()
+    mark, lines = new_mark("test"), list[OutputLine]()
     shell = "sleep 600 > /dev/null 2>&1 & echo '26/11/22 10:48:44 INFO Main: begins'; echo ' no such queue '; exit 3"
     with pytest.raises(SparkSubmitFailed, match=r"^spark-submit ended with exit code 3: no such queue$"):
         run_spark_submit(["sh", "-c", shell], build_environment(mark), lines.append)
-    assert lines == ["26/11/22 10:48:44 INFO Main: begins", " no such queue "]
+    assert lines == [OutputLine("26/11/22 10:48:44 INFO Main: begins", None), OutputLine(" no such queue ")]
     assert marked(mark) == []
 
 

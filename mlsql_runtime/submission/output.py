@@ -1,10 +1,13 @@
-"""What of spark-submit's output a person wants to read."""
+"""spark-submit's output, line by line: the application's events, and those other lines that are worth reading."""
 
 from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+from mlsql_runtime.events import Event, decode_message
 from mlsql_runtime.script.thread_limits import is_startup_notice
 
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
@@ -23,8 +26,33 @@ _CHATTER = (
 )
 
 
-def choose_level(line: str) -> int | None:
-    """The level at which to show a line, or None for one to leave out. What it does not know, it shows."""
+@dataclass(frozen=True)
+class OutputLine:
+    """A line of output. ``level`` is one of :mod:`logging`, None for a line that is not worth reading; ``event`` is the event
+    whose text begins with this line.
+    """
+
+    text: str
+    level: int | None = logging.INFO
+    event: Event | None = None
+
+
+def read_output(line: str, token: str) -> Iterator[OutputLine]:
+    """Yield a line of output, or the lines of the event that it holds.
+
+    :param token: of this reader of events; empty: the application was not asked for events.
+    """
+    message = decode_message(line, token) if token and line.startswith("{") else None
+    if message is not None:
+        first, *others = message.text.split("\n")
+        yield OutputLine(first, event=message.event)
+        yield from map(OutputLine, others)
+    else:
+        yield OutputLine(line, _choose_level(line.strip()))
+
+
+def _choose_level(line: str) -> int | None:
+    """Return the level of a line, None for a line that is not worth reading. Unknown lines are."""
     if not line or line.startswith(_CHATTER) or _STACK.match(line) or is_startup_notice(line):
         return None
     match = _SPARK.match(line)
