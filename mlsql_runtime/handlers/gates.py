@@ -1,4 +1,4 @@
-"""The gates of a registration: whether a model is good enough for a name, and why."""
+"""The gates of a registration: they decide whether a model is good enough for a function's name, and say why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlsql_runtime.store.function_records import PointerMove
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version and fit group that ask for the name, and the job that asks."""
+    """The version and fit group to register, and the job that registers them."""
 
     version: int
     alg_index: int
@@ -19,65 +19,61 @@ class Candidate:
     greater_is_better: bool
     job_id: str
 
+    def gain_over(self, score: float) -> float | None:
+        """Return by how much this model is better than ``score``; None when it has no score itself."""
+        return None if self.score is None else (self.score - score) * (1 if self.greater_is_better else -1)
+
     def __str__(self) -> str:
         return f"version {self.version}, group {self.alg_index} has score {self.score}"
 
-    @property
-    def sign(self) -> int:
-        return 1 if self.greater_is_better else -1
-
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """``reason`` is one sentence; None when the model passed because there was no gate."""
 
-    passed: bool
-    reason: str | None
+    has_passed: bool
+    reason: str | None = None
 
 
-def judge(statement: Register, candidate: Candidate, history: Sequence[PointerMove]) -> Verdict:
-    """Both gates, the absolute one first.
+def check_gates(statement: Register, candidate: Candidate, history: Sequence[PointerMove]) -> GateResult:
+    """Check ``min_score``, then ``only_if_better``.
 
-    :param history: what the name meant so far; empty when it was never registered.
+    :param history: all registrations of the name, the oldest first.
     """
-    asked = [_judge_score(statement.min_score, candidate), _judge_gain(statement, candidate, _rival(history, candidate))]
-    verdicts = [verdict for verdict in asked if verdict is not None]
-    refused = next((verdict for verdict in verdicts if not verdict.passed), None)
-    if refused is not None or not verdicts:
-        return refused or Verdict(True, None)
-    return Verdict(True, "; ".join(str(verdict.reason) for verdict in verdicts))
+    results = [_check_score(statement.min_score, candidate), _check_gain(statement, candidate, _find_rival(history, candidate))]
+    refusal = next((result for result in results if not result.has_passed), None)
+    reasons = "; ".join(result.reason for result in results if result.reason is not None)
+    return refusal or GateResult(True, reasons or None)
 
 
-def _rival(history: Sequence[PointerMove], candidate: Candidate) -> PointerMove | None:
-    """What the candidate is compared with: what is current, but not what this very job registered before it was retried."""
-    before = list(history)
-    asks = (candidate.job_id, candidate.version, candidate.alg_index)
-    while before and (before[-1].job_id, before[-1].version, before[-1].alg_index) == asks:
-        before.pop()
-    return before[-1] if before else None
+def _find_rival(history: Sequence[PointerMove], candidate: Candidate) -> PointerMove | None:
+    """Return the current model, or the one before those that an earlier attempt of this job has registered."""
+    own = (candidate.job_id, candidate.version, candidate.alg_index)
+    return next((move for move in reversed(history) if (move.job_id, move.version, move.alg_index) != own), None)
 
 
-def _judge_score(minimum: float | None, candidate: Candidate) -> Verdict | None:
-    """``min_score``. A model without a score does not pass."""
+def _check_score(minimum: float | None, candidate: Candidate) -> GateResult:
+    """Check ``min_score``. A model without a score does not pass."""
     if minimum is None:
-        return None
+        return GateResult(True)
     bound = f"{'at least' if candidate.greater_is_better else 'at most'} {minimum}"
-    if candidate.score is None or candidate.sign * (candidate.score - minimum) < 0:
-        return Verdict(False, f"{candidate}, and {bound} is asked for")
-    return Verdict(True, f"score {candidate.score} is {bound}")
+    gain = candidate.gain_over(minimum)
+    if gain is None or gain < 0:
+        return GateResult(False, f"{candidate}; expected {bound}")
+    return GateResult(True, f"score {candidate.score} is {bound}")
 
 
-def _judge_gain(statement: Register, candidate: Candidate, rival: PointerMove | None) -> Verdict | None:
-    """``only_if_better``. A model without a score passes when there is none to compare with."""
+def _check_gain(statement: Register, candidate: Candidate, rival: PointerMove | None) -> GateResult:
+    """Check ``only_if_better``. A model without a score passes when there is no score to compare with."""
     margin = statement.only_if_better
     if margin is None:
-        return None
+        return GateResult(True)
     if rival is None:
-        return Verdict(True, f"{statement.function} was not registered before")
+        return GateResult(True, f"{statement.function} was not registered before")
     if rival.score is None:
-        return Verdict(True, f"version {rival.version}, which it replaces, has no score")
-    gain = None if candidate.score is None else round(candidate.sign * (candidate.score - rival.score), 12)
+        return GateResult(True, f"the current version {rival.version} has no score")
     by = f" by at least {margin}" if margin else ""
-    if gain is not None and (gain >= margin if margin else gain > 0):
-        return Verdict(True, f"score {candidate.score} is better{by} than {rival.score} of version {rival.version}")
-    return Verdict(False, f"{candidate}, which is not better{by} than {rival.score} of version {rival.version}, which is current")
+    gain = candidate.gain_over(rival.score)
+    if gain is not None and (round(gain, 12) >= margin if margin else round(gain, 12) > 0):
+        return GateResult(True, f"score {candidate.score} is better{by} than {rival.score} of version {rival.version}")
+    return GateResult(False, f"{candidate}; expected better{by} than {rival.score} of the current version {rival.version}")

@@ -1,11 +1,11 @@
-"""Whether a model is used with the versions of the packages that made it: pickled models promise nothing between versions.
+"""A warning when a model is loaded with other library versions than those that trained it: pickles may differ between versions.
 
-Told once, by the driver; each Python worker would tell it again (``scoring/function_loader.py`` keeps them quiet).
+The driver logs it once; ``scoring/function_loader.py`` keeps the Python workers from repeating it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -14,47 +14,45 @@ from mlsql_runtime.events import log
 if TYPE_CHECKING:
     from mlsql_runtime.run_context import RunContext
 
-PICKLED = ("scikit-learn", "lightgbm", "xgboost")  # whose models are pickles of their own classes
+PICKLED = ("scikit-learn", "lightgbm", "xgboost")  # libraries whose models are pickles of their own classes
 
 
-def tell_other_versions(what: str, trained: Mapping[str, str], used: Iterable[Mapping[str, str]]) -> None:
-    """One line in the task log, if a version differs somewhere.
+def warn_of_other_versions(what: str, trained: Mapping[str, str], used: Iterable[Mapping[str, str]]) -> None:
+    """Log one line if a version differs on any host.
 
-    :param what: whose model it is.
-    :param trained: the packages that the training script imported.
-    :param used: those that are installed where the model is loaded, host by host.
+    :param what: the function or script that loads the model.
+    :param trained: the packages that the training script imported, with versions.
+    :param used: the packages where the model is loaded, host by host.
     """
     hosts = list(used)
-    told = []
+    differences = []
     for name in PICKLED:
         others = {host.get(name, "none") for host in hosts} - {trained.get(name)}
         if name in trained and others:
-            told.append(f"{name} {trained[name]}, and {' and '.join(sorted(others))} is installed where it is used")
-    if told:
-        log(f"warning: {what}: its model was trained with {'; '.join(told)}; it may answer otherwise, or fail: train it anew")
+            differences.append(f"{name} {trained[name]}, but is loaded with {' and '.join(sorted(others))}")
+    if differences:
+        log(
+            f"warning: {what}: its model was trained with {'; '.join(differences)}. "
+            "Its predictions may differ, or fail; train it again"
+        )
 
 
-def installed(context: RunContext, names: Sequence[str] = PICKLED) -> list[Mapping[str, str]]:
-    """The versions that Python workers find, of each executor that answers."""
+def find_installed_versions(context: RunContext, names: Sequence[str] = PICKLED) -> list[Mapping[str, str]]:
+    """Return the versions that Python workers find, for each executor that answers."""
     if context.is_local:
-        return [_here(names)]
+        return [_installed_here(names)]
     spark_context = context.spark.sparkContext
     tasks = max(spark_context.defaultParallelism, 2)
-    found: list[Mapping[str, str]] = (
-        spark_context.parallelize(range(tasks), tasks).mapPartitions(lambda _: _each(names)).collect()
-    )
-    return found
+    numbers = spark_context.parallelize(range(tasks), tasks)
+    versions: list[Mapping[str, str]] = numbers.map(lambda _: _installed_here(names)).collect()
+    return versions
 
 
-def _each(names: Sequence[str]) -> Iterator[Mapping[str, str]]:
-    yield _here(names)
-
-
-def _here(names: Sequence[str]) -> Mapping[str, str]:
-    found = {}
+def _installed_here(names: Sequence[str]) -> Mapping[str, str]:
+    versions = {}
     for name in names:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -1,4 +1,4 @@
-"""predict: run a batch script over a table, once per partition, JSON lines in and JSON lines out."""
+"""The predict statement: run a batch script over a table, once per partition, JSON lines in and JSON lines out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
-from mlsql_runtime.handlers.library_versions import tell_other_versions
-from mlsql_runtime.plan import Predict, PythonEnv
+from mlsql_runtime.handlers.library_versions import warn_of_other_versions
+from mlsql_runtime.plan import Predict
 from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, needs_of_script, run_preflight
 from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
@@ -41,44 +41,49 @@ FAILED = "failed"  # folder of the staging where each failed partition leaves it
 
 
 @dataclass(frozen=True)
-class _Task:
-    """Everything that a partition needs, as it travels inside the Spark task."""
+class _PartitionTask:
+    """The work of every partition, as it travels inside a Spark task."""
 
     statement: Predict
     bundle: ScriptBundle
-    version: Location
+    version_dir: Location
     alg_index: int
     model_files: tuple[FileEntry, ...]
-    stage: Location
-    live: EventAddress
+    staging: Location
+    events: EventAddress
     task_cpus: int
-    flight: PreflightOutcome
+    hosts: PreflightOutcome
+
+    @property
+    def script(self) -> str:
+        return f"the predict script {self.statement.script_path}"
 
 
 def predict(statement: Predict, context: RunContext) -> None:
-    """Define the result table. Every partition's script has run when this returns.
+    """Define the result table. The scripts of all partitions have run when this returns.
 
-    :raises ScriptFailed: when a partition's script fails, or gives another number of rows than it got.
+    :raises ScriptFailed: when a partition's script fails.
+    :raises DataError: when a script writes another number of rows than it got, or no script wrote any.
     """
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     alg_index = choose_fit(manifest, statement.alg_index, root.uri)
-    version = layout.version_dir(root, manifest.version)
+    version_dir = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(alg_index))
-    verify_files(version, files)
+    verify_files(version_dir, files)
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
-    flight = run_preflight(context, needs_of_script(bundle, statement.python), stage)
+    hosts = run_preflight(context, needs_of_script(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
-    tell_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [flight.versions])
+    warn_of_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [hosts.versions])
     log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
-    with EventServer(context.driver_host, context.bind_address) as live:
-        task = _Task(statement, bundle, version, alg_index, files, stage, live.address, context.task_cpus, flight)
+    with EventServer(context.driver_host, context.bind_address) as server:
+        task = _PartitionTask(statement, bundle, version_dir, alg_index, files, stage, server.address, context.task_cpus, hosts)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             with errors_for_driver():
@@ -89,7 +94,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     _raise_first_failure(stage)
     if not any(size for name, size in (stage / "predicted").list_files().items() if name.startswith("part-")):
         raise DataError(
-            f"predict: no row came of table '{statement.table}': it is empty, or the script wrote none", table=statement.table
+            f"predict: table '{statement.table}' gave no rows: it is empty, or the script wrote none", table=statement.table
         )
     context.define(statement.result, context.spark.read.option("mode", "FAILFAST").json(target))
 
@@ -100,25 +105,26 @@ def _raise_first_failure(stage: Location) -> None:
         raise errors.from_json(json.loads((stage / FAILED / failed[0]).read()))
 
 
-def _run_partition(task: _Task, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _run_partition(task: _PartitionTask, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     from pyspark import TaskContext
 
-    context = TaskContext.get()
-    partition = context.partitionId() if context else 0
+    task_context = TaskContext.get()
+    partition = task_context.partitionId() if task_context else 0
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
     try:
-        check_this_host(task.flight)
+        check_this_host(task.hosts)
         rows = _write_lines(batches, folder / "data.json")
         if rows:
             _run_script(task, partition, folder)
-            yield from _read_lines(task.statement, folder / "output.json", partition, rows)
-    except (ScriptFailed, DataError) as error:  # a script's failure is a result: Spark would try it again
-        (task.stage / FAILED / str(partition)).replace(json.dumps(errors.to_json(error)).encode())
+            yield from _read_lines(task, folder / "output.json", partition, rows)
+    except (ScriptFailed, DataError) as error:  # a failure of the script is a result: Spark would try it again
+        (task.staging / FAILED / str(partition)).replace(json.dumps(errors.to_json(error)).encode())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
+    """Write the lines to a file, and return their number."""
     rows = 0
     with path.open("wb") as file:
         for batch in batches:
@@ -127,11 +133,10 @@ def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
     return rows
 
 
-def _run_script(task: _Task, partition: int, folder: Path) -> None:
-    source = local_model(task.version, task.alg_index, task.model_files)
+def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
     model = folder / "model"
-    shutil.copytree(source, model)  # a copy of its own: what a script does to it stays here
-    python: PythonEnv = task.statement.python
+    shutil.copytree(local_model(task.version_dir, task.alg_index, task.model_files), model)  # the script may change its copy
+    python = task.statement.python
     script_input = ScriptInput(
         protocol_version=PROTOCOL_VERSION,
         role="predict",
@@ -147,32 +152,29 @@ def _run_script(task: _Task, partition: int, folder: Path) -> None:
             "systemParam": python.system_params,
         },
     )
-    live = EventClient(task.live, f"predict {partition}")
+    events = EventClient(task.events, f"predict {partition}")
     try:
-        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, live.send, task.task_cpus)
+        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, events.send, task.task_cpus)
     finally:
-        live.close()
+        events.close()
     if outcome.problem:
-        raise ScriptFailed(
-            f"the predict script {task.statement.script_path} failed on partition {partition}: {outcome.problem}",
-            tail=list(outcome.tail),
-        )
+        raise ScriptFailed(f"{task.script} failed on partition {partition}: {outcome.problem}", tail=list(outcome.tail))
 
 
-def _read_lines(statement: Predict, path: Path, partition: int, rows_in: int) -> Iterator[pa.RecordBatch]:
+def _read_lines(task: _PartitionTask, path: Path, partition: int, expected: int) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
     if not path.exists():
-        raise ScriptFailed(f"the predict script {statement.script_path} wrote no tempOutputLocalPath on partition {partition}")
-    rows_out = 0
+        raise ScriptFailed(f"{task.script} wrote no tempOutputLocalPath on partition {partition}")
+    rows = 0
     with path.open("rb") as file:
-        for lines in read_lines(file, f"what the predict script {statement.script_path} wrote on partition {partition}"):
-            rows_out += len(lines)
+        for lines in read_lines(file, f"the output of {task.script} on partition {partition}"):
+            rows += len(lines)
             yield pa.RecordBatch.from_arrays([lines], names=["value"])
-    if statement.same_rows and rows_out != rows_in:
+    if task.statement.same_rows and rows != expected:
         raise DataError(
-            f"the predict script {statement.script_path} got {rows_in} rows on partition {partition} and wrote {rows_out}; "
-            "write one line per row, or say that the number may change",
-            expected=rows_in,
-            found=rows_out,
+            f"{task.script} got {expected} rows on partition {partition} and wrote {rows}; "
+            "write one line per row, or set same_rows=False (sameRows in MLSQL)",
+            expected=expected,
+            found=rows,
         )

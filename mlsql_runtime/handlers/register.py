@@ -1,31 +1,25 @@
-"""register: make a function from a predict script and a version, try it, then point the name at it."""
+"""The register statement: make a function from a predict script and a model, try it, then point the name to it."""
 
 from __future__ import annotations
 
-import io
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import DataError, InputError, ScriptFailed
+from mlsql_runtime.errors import InputError, ScriptFailed
 from mlsql_runtime.events import emit, log
-from mlsql_runtime.feed.decoding.vectors import from_serialized
-from mlsql_runtime.feed.table_facts import quote_column
-from mlsql_runtime.handlers.compare_predictions import first_difference
-from mlsql_runtime.handlers.gates import Candidate, Verdict, judge
-from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
+from mlsql_runtime.handlers.function_trial import find_samples, try_function
+from mlsql_runtime.handlers.gates import Candidate, check_gates
+from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import PythonEnv, Register
 from mlsql_runtime.preflight.hosts import check_function_hosts
 from mlsql_runtime.result import RegisterResult
-from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
-from mlsql_runtime.scoring.udf import make_udf, register_function
+from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
@@ -38,138 +32,147 @@ from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 if TYPE_CHECKING:
-    from pyspark.ml.linalg import Vector
-
     from mlsql_runtime.run_context import RunContext
 
-TRY_ROWS = 5
 _CONTRACTS: Mapping[Contract, str] = {
-    "row": "row contract: one row at a time (python_fun.batch_udf would answer many at once)",
+    "row": "row contract: one row at a time (python_fun.batch_udf takes many at once)",
     "batch": "batch contract",
 }
 
 
 @dataclass(frozen=True)
-class _Model:
-    """The version and group that the function will answer for."""
+class _Registration:
+    """A register statement, and the version and fit group that its function will use."""
 
+    statement: Register
+    job_id: str
     root: Location
     manifest: Manifest
     alg_index: int
+    score: float | None
+    packages: Mapping[str, str]
 
-    @property
-    def score(self) -> float | None:
+    def result(self, reason: str | None = None, function_version: int | None = None) -> RegisterResult:
+        return RegisterResult(
+            function=self.statement.function,
+            registered=function_version is not None,
+            reason=reason,
+            model_path=self.root.uri,
+            version=self.manifest.version,
+            alg_index=self.alg_index,
+            score=self.score,
+            function_version=function_version,
+        )
+
+    def record(self, bundle: ScriptBundle, contract: Contract, number: int, pickle: FileEntry) -> FunctionRecord:
         fit = self.manifest.fit(self.alg_index)
-        return fit.score if fit else None
-
-    @property
-    def packages(self) -> Mapping[str, str]:
-        fit = self.manifest.fit(self.alg_index)
-        return fit.packages if fit else {}
-
-    @property
-    def files(self) -> tuple[FileEntry, ...]:
-        return self.manifest.files_below(layout.model_dir(self.alg_index))
-
-    @property
-    def folder(self) -> Location:
-        return layout.version_dir(self.root, self.manifest.version)
+        return FunctionRecord(
+            format_version=FORMAT_VERSION,
+            function=self.statement.function,
+            function_version=number,
+            created=datetime.now(timezone.utc),
+            job_id=self.job_id,
+            contract=contract,
+            python=f"{sys.version_info.major}.{sys.version_info.minor}",
+            pickle=pickle,
+            script=bundle.facts,
+            model_path=self.root.uri,
+            version=self.manifest.version,
+            alg_index=self.alg_index,
+            score=self.score,
+            feature_width=self.manifest.data.feature_width,
+            train_params=dict(fit.params) if fit and self.statement.copy_train_params else None,
+            model_files=self.manifest.files_below(layout.model_dir(self.alg_index)),
+            packages=self.packages,
+        )
 
 
 def register(statement: Register, context: RunContext) -> RegisterResult:
-    """Register, or refuse with a reason and leave the current function as it is.
+    """Register the function, or refuse with a reason and leave the current function unchanged.
 
-    :raises VersionNotFound: when there is no such version or group.
-    :raises IntegrityError: when a model file is not the one the manifest names.
+    :raises VersionNotFound: when the model path has no such version or group.
+    :raises IntegrityError: when a model file is not the one that the manifest names.
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
-    root = open_model_path(statement.model_path)
-    manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
-    model = _Model(root, manifest, choose_fit(manifest, statement.alg_index, root.uri))
-    verdict = _judge(statement, context, model)
-    if not verdict.passed:
-        return _refuse(statement, context, model, str(verdict.reason))
-    bundle = read_bundle(statement.script_path, statement.tag)
-    check_function_hosts(context, bundle)
-    tell_other_versions(f"function {statement.function}", model.packages, installed(context) if model.packages else ())
-    function = _hand_over(statement, bundle)
-    record = functions.write_package(
-        root,
-        statement.function,
-        function.pickled,
-        lambda number, entry: _record(statement, context, model, bundle, function.contract, number, entry),
+    registration = _find_model(statement, context)
+    pointer = functions.read_pointer(registration.root, statement.function)
+    candidate = Candidate(
+        version=registration.manifest.version,
+        alg_index=registration.alg_index,
+        score=registration.score,
+        greater_is_better=registration.manifest.greater_is_better,
+        job_id=context.job_id,
     )
-    try:
-        _try(statement, context, model, record)
-        read_manifest(root, manifest.version)  # still there: another training may have removed old versions meanwhile
-    except BaseException:
-        functions.remove_package(root, record)
-        raise
-    functions.set_current(root, record, statement.author, verdict.reason)
+    gates = check_gates(statement, candidate, pointer.history if pointer else ())
+    if not gates.has_passed:
+        return _refuse(registration, str(gates.reason))
+    record = _make_function(registration, context)
+    functions.set_current(registration.root, record, statement.author, gates.reason)
     register_function(context.spark, statement.function, record)
     log(
-        f"register: {statement.function} is function version {record.function_version}: model version {manifest.version}, "
-        f"group {model.alg_index}, score {model.score}, {_CONTRACTS[record.contract]}"
-        + (f"; {verdict.reason}" if verdict.reason else "")
+        f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
+        f"group {record.alg_index}, score {record.score}, {_CONTRACTS[record.contract]}"
+        + (f"; {gates.reason}" if gates.reason else "")
     )
-    return _result(statement, model, None, record.function_version)
+    return registration.result(function_version=record.function_version)
 
 
-def _result(statement: Register, model: _Model, reason: str | None, function_version: int | None) -> RegisterResult:
-    return RegisterResult(
-        function=statement.function,
-        registered=reason is None,
-        reason=reason,
-        model_path=model.root.uri,
-        version=model.manifest.version,
-        alg_index=model.alg_index,
-        score=model.score,
-        function_version=function_version,
-    )
+def _find_model(statement: Register, context: RunContext) -> _Registration:
+    root = open_model_path(statement.model_path)
+    manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
+    alg_index = choose_fit(manifest, statement.alg_index, root.uri)
+    fit = manifest.fit(alg_index)
+    score, packages = (fit.score, fit.packages) if fit else (None, {})
+    return _Registration(statement, context.job_id, root, manifest, alg_index, score, packages)
 
 
-def _judge(statement: Register, context: RunContext, model: _Model) -> Verdict:
-    """Whether the model is good enough for the name, beside what the name means now."""
-    pointer = functions.read_pointer(model.root, statement.function)
-    candidate = Candidate(
-        version=model.manifest.version,
-        alg_index=model.alg_index,
-        score=model.score,
-        greater_is_better=model.manifest.greater_is_better,
-        job_id=context.job_id,
-    )
-    return judge(statement, candidate, pointer.history if pointer else ())
-
-
-def _refuse(statement: Register, context: RunContext, model: _Model, reason: str) -> RegisterResult:
-    """Leave the name as it is, and write down why."""
+def _refuse(registration: _Registration, reason: str) -> RegisterResult:
+    """Leave the name unchanged, and record why."""
+    statement = registration.statement
     refusal = Refusal(
-        version=model.manifest.version,
-        alg_index=model.alg_index,
-        score=model.score,
-        job_id=context.job_id,
+        version=registration.manifest.version,
+        alg_index=registration.alg_index,
+        score=registration.score,
+        job_id=registration.job_id,
         at=datetime.now(timezone.utc),
         by=statement.author,
         reason=reason,
     )
-    add_refusal(model.root, statement.function, refusal)
+    add_refusal(registration.root, statement.function, refusal)
     log(f"register: {statement.function} is left as it is: {reason}")
-    return _result(statement, model, reason, None)
+    return registration.result(reason)
 
 
-@dataclass(frozen=True)
-class _Function:
-    """What the predict script handed over."""
+def _make_function(registration: _Registration, context: RunContext) -> FunctionRecord:
+    """Write the function's package and try it; nothing points to it yet."""
+    statement, root = registration.statement, registration.root
+    bundle = read_bundle(statement.script_path, statement.tag)
+    check_function_hosts(context, bundle)
+    if registration.packages:
+        warn_of_other_versions(f"function {statement.function}", registration.packages, find_installed_versions(context))
+    pickled, contract = _run_predict_script(statement, bundle)
+    record = functions.write_package(
+        root, statement.function, pickled, lambda number, file: registration.record(bundle, contract, number, file)
+    )
+    try:
+        version_dir = layout.version_dir(root, record.version)
+        if samples := find_samples(statement, context, registration.manifest, version_dir):
+            try_function(record, samples, context.spark)
+        else:
+            verify_files(version_dir, record.model_files)  # which loading the function would have done
+            log(f"register: {statement.function} could not be tried: there are no sample rows of features")
+        read_manifest(root, record.version)  # it must still exist: another training may have pruned versions meanwhile
+    except BaseException:
+        functions.remove_package(root, record)
+        raise
+    return record
 
-    pickled: bytes
-    contract: Contract
 
-
-def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
-    """Run the predict script on the driver; the function that it hands to ``python_fun``."""
+def _run_predict_script(statement: Register, bundle: ScriptBundle) -> tuple[bytes, Contract]:
+    """Run the predict script on the driver, and return the function that it gives to ``python_fun``, pickled."""
     with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
         folder = Path(name)
-        target = folder / "function.pickle"
+        function_file = folder / "function.pickle"
         script_input = ScriptInput(
             protocol_version=PROTOCOL_VERSION,
             role="register",
@@ -179,109 +182,20 @@ def _hand_over(statement: Register, bundle: ScriptBundle) -> _Function:
                 "internalSystemParam": {},
                 "systemParam": {},
             },
-            function_file=str(target),
+            function_file=str(function_file),
         )
         outcome = run_script(
             bundle, script_input, folder, folder / "log", PythonEnv(), lambda event: emit(event, f"register {statement.function}")
         )
         if outcome.problem:
             raise ScriptFailed(f"the predict script {statement.script_path} failed: {outcome.problem}", tail=list(outcome.tail))
-        if not target.exists():
+        if not function_file.exists():
             raise InputError(
-                f"the predict script {statement.script_path} ended without handing a function over; "
+                f"the predict script {statement.script_path} ended without a function; "
                 "call python_fun.batch_udf(predict_batch) or python_fun.udf(predict) at its end",
                 path=statement.script_path,
             )
         handover = codec.loads(
-            Handover, Path(handover_file(str(target))).read_bytes(), f"what {statement.script_path} handed over"
+            Handover, Path(handover_file(str(function_file))).read_bytes(), f"the function of {statement.script_path}"
         )
-        return _Function(target.read_bytes(), handover.contract)
-
-
-def _record(
-    statement: Register,
-    context: RunContext,
-    model: _Model,
-    bundle: ScriptBundle,
-    contract: Contract,
-    number: int,
-    file: FileEntry,
-) -> FunctionRecord:
-    fit = model.manifest.fit(model.alg_index)
-    return FunctionRecord(
-        format_version=FORMAT_VERSION,
-        function=statement.function,
-        function_version=number,
-        created=datetime.now(timezone.utc),
-        job_id=context.job_id,
-        contract=contract,
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        pickle=file,
-        script=bundle.facts,
-        model_path=model.root.uri,
-        version=model.manifest.version,
-        alg_index=model.alg_index,
-        score=model.score,
-        feature_width=model.manifest.data.feature_width,
-        train_params=dict(fit.params) if fit and statement.copy_train_params else None,
-        model_files=model.files,
-        packages=model.packages,
-    )
-
-
-def _try(statement: Register, context: RunContext, model: _Model, record: FunctionRecord) -> None:
-    """Call the function on sample rows, here and through Spark, and one by one; it must always answer the same."""
-    from pyspark.ml.linalg import VectorUDT
-    from pyspark.sql.types import StructField, StructType
-
-    rows = _samples(statement, context, model)
-    if not rows:
-        verify_files(model.folder, model.files)  # which loading would do
-        log(f"register: {statement.function} could not be tried: there are no sample rows of features")
-        return
-    vectors = from_serialized([VectorUDT().serialize(row) for row in rows])
-    function = load_function(record)
-    here = function.score(0, vectors)
-    _check_alone(function, vectors, here)
-    table = context.spark.createDataFrame([(row,) for row in rows], StructType([StructField("features", VectorUDT())]))
-    answers = table.select(make_udf(record)("features").alias("answer")).collect()
-    there = from_serialized([None if row.answer is None else VectorUDT().serialize(row.answer) for row in answers])
-    if (row := first_difference(here, there)) is not None:
-        raise ScriptFailed(
-            f"function {record.function} answers differently on the driver and in Spark for the same {len(rows)} rows: "
-            f"{here[row]} and {there[row]}; a function must depend on nothing but its row and its model"
-        )
-
-
-def _check_alone(function: LoadedFunction, vectors: pa.StructArray, together: pa.StructArray) -> None:
-    """Spark puts rows together as it likes, so the answer for one must not hang on the others of its batch."""
-    if function.record.contract == "row":
-        return
-    alone = pa.concat_arrays([function.score(0, vectors.slice(row, 1)) for row in range(len(vectors))])
-    if (row := first_difference(together, alone)) is not None:
-        raise ScriptFailed(
-            f"function {function.record.function} answers a row differently alone and among {len(vectors)} rows: "
-            f"{alone[row]} and {together[row]}; it must answer each row by itself"
-        )
-
-
-def _samples(statement: Register, context: RunContext, model: _Model) -> list[Vector]:
-    """A few feature vectors: of the table named for it, else those kept with the version."""
-    column = model.manifest.data.feature_column or "features"
-    if statement.sample_table is not None:
-        table = context.table(statement.sample_table)
-        if column not in table.columns:
-            raise DataError(
-                f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}"
-            )
-        name = quote_column(column)
-        return [row[0] for row in table.filter(f"{name} is not null").select(name).limit(TRY_ROWS).collect()]
-    place = model.folder / layout.SAMPLES
-    if not place.exists():
-        return []
-    import pyarrow.parquet as pq
-
-    from mlsql_runtime.feed.decoding.rows import to_rows
-
-    kept: list[dict[str, Any]] = to_rows(pq.read_table(io.BytesIO(place.read())))
-    return [row[column] for row in kept if row[column] is not None]
+        return function_file.read_bytes(), handover.contract

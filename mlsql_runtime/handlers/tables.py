@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.events import log
-from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
+from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.function_loader import check_function
@@ -66,7 +66,9 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
             f"function {ref.name}: {record.function} version {record.function_version}, model version {record.version}, "
             f"group {record.alg_index}, score {record.score}"
         )
-        tell_other_versions(f"function {ref.name}", record.packages, installed(context) if record.packages else ())
+        warn_of_other_versions(
+            f"function {ref.name}", record.packages, find_installed_versions(context) if record.packages else ()
+        )
     register_called(context.spark, statement.sql, [ref.name for ref in statement.functions])
     context.define(statement.table, context.spark.sql(statement.sql))
     return SelectResult(table=statement.table, functions=tuple(used)) if used else None

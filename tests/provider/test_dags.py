@@ -85,6 +85,6 @@ def test_a_score_below_the_minimum_is_not_registered_and_prediction_fails_by_nam
     log = airflow.test("mlsql_train_register_predict", conf)
     register = airflow.xcoms("mlsql_train_register_predict")["register"]
     assert (register["registered"], register["function_version"]) == (False, None)
-    assert "at least 2.0 is asked for" in register["reason"]
+    assert "expected at least 2.0" in register["reason"]
     assert f"{tmp_path / 'm'} holds no function 'jack'; registered there: none" in log
     assert not (tmp_path / "out").exists()

@@ -42,7 +42,7 @@ def test_a_refusal_skips_or_fails_when_asked_to_and_says_why(airflow: Airflow, t
         "fail": "failed",
         "after_fail": "upstream_failed",
     }
-    reason = "version 1, group 0 has score 0.75, and at least 2.0 is asked for"
+    reason = "version 1, group 0 has score 0.75; expected at least 2.0"
     answers = {name: answer for name, answer in airflow.xcoms("refused").items() if not name.startswith("after")}
     assert {name: (answer["function"], answer["registered"], answer["reason"]) for name, answer in answers.items()} == {
         name: (name, False, reason) for name in ("skip", "fail")

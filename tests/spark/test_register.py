@@ -308,7 +308,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
         (
             "import os, python_fun\ndef predict(i, s): return [(1, None, None, [os.getpid() * 1.0])]\npython_fun.udf(predict)",
             "ScriptFailed",
-            "answers differently on the driver and in Spark",
+            "predicts differently on the driver and in Spark",
         ),
         ("import python_fun\npython_fun.batch_udf(lambda X: X)", "ScriptFailed", "expected a function predict_batch(X, model)"),
         (
@@ -321,7 +321,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
         (
             BATCH.format(body="return X.sum(axis=1) - X.sum()", arguments=""),
             "ScriptFailed",
-            "answers a row differently alone and among 5 rows",
+            "predicts differently for a row alone and among 5 rows",
         ),
         (BATCH.format(body="return X", arguments=", load=open"), "ScriptFailed", "its load("),
     ],
@@ -386,7 +386,7 @@ def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) 
     first = Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0)
     refused = registered(run(Register(model_path=path, function="jack", script_path=PREDICT, min_score=0.95)))
     assert (refused.registered, refused.function_version) == (False, None)
-    assert refused.reason == "version 1, group 1 has score 0.9, and at least 0.95 is asked for"
+    assert refused.reason == "version 1, group 1 has score 0.9; expected at least 0.95"
     assert read_pointer(Location.of(path), "jack") is None
     assert registered(run(first)).registered
     better = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0.3)
@@ -394,7 +394,7 @@ def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) 
     worse = Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0, only_if_better=0.0)
     refused = registered(run(worse))
     assert refused.reason is not None
-    assert "not better than 0.9 of version 1, which is current" in refused.reason
+    assert "better than 0.9 of the current version 1" in refused.reason
     pointer = read_pointer(Location.of(path), "jack")
     assert pointer is not None
     assert [move.alg_index for move in pointer.history] == [0, 1]
@@ -411,7 +411,7 @@ def test_the_history_says_when_who_and_why_also_of_refusals(run: Run, path: str)
     history = read_history(Location.of(path), "jack").history
     better = "score 0.9 is better than 0.6 of version 1"
     assert [(each.happened, each.function_version, each.alg_index, each.job_id, each.by, each.reason) for each in history] == [
-        ("refused", None, 1, "first", "ann", "version 1, group 1 has score 0.9, and at least 0.95 is asked for"),
+        ("refused", None, 1, "first", "ann", "version 1, group 1 has score 0.9; expected at least 0.95"),
         ("registered", 1, 0, "second", None, None),
         ("registered", 2, 1, "third", "ann", better),
         ("registered", 3, 1, "third", "ann", better),
@@ -421,7 +421,7 @@ def test_the_history_says_when_who_and_why_also_of_refusals(run: Run, path: str)
             0,
             "fourth",
             "ann",
-            "version 1, group 0 has score 0.6, which is not better than 0.9 of version 1, which is current",
+            "version 1, group 0 has score 0.6; expected better than 0.9 of the current version 1",
         ),
     ]
     assert [each.current for each in history] == [False, False, False, True, False]

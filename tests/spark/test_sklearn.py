@@ -261,7 +261,7 @@ def test_another_version_than_the_one_it_was_trained_with_is_told_once(
     ref = FunctionRef(name="jack", model_path=str(path), function="jack")
     run(Select(table="p", sql="select jack(features) as p from data", functions=(ref,))).raise_for_error()
     lines = [line for line in capfd.readouterr().out.splitlines() if "warning" in line]
-    told = f"function jack: its model was trained with scikit-learn 1.0.2, and {trained_with} is installed where it is used"
+    told = f"function jack: its model was trained with scikit-learn 1.0.2, but is loaded with {trained_with}"
     assert len(lines) == 1
     assert told in lines[0]
 

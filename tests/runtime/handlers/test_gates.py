@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from mlsql_runtime.handlers.gates import Candidate, judge
+from mlsql_runtime.handlers.gates import Candidate, check_gates
 from mlsql_runtime.plan import Register
 from mlsql_runtime.store.function_records import PointerMove
 
@@ -44,46 +44,46 @@ def gates(min_score: float | None = None, only_if_better: float | None = None) -
         (gates(only_if_better=0), None, (), "jack was not registered before"),
         (gates(only_if_better=0), 0.95, (move(1, 0.99), move(2, 0.93)), "score 0.95 is better than 0.93 of version 2"),
         (gates(only_if_better=0.1), 0.3, (move(2, 0.2),), "score 0.3 is better by at least 0.1 than 0.2 of version 2"),
-        (gates(only_if_better=0), 0.1, (move(2, None),), "version 2, which it replaces, has no score"),
+        (gates(only_if_better=0), 0.1, (move(2, None),), "the current version 2 has no score"),
         (gates(0.5, 0), 0.6, (move(2, 0.5),), "score 0.6 is at least 0.5; score 0.6 is better than 0.5 of version 2"),
         (gates(only_if_better=0), 0.95, (move(2, 0.93), move(3, 0.95, "job")), "score 0.95 is better than 0.93 of version 2"),
         (gates(only_if_better=0), 0.95, (move(3, 0.95, "job"),), "jack was not registered before"),
     ],
 )
 def test_a_model_that_passes(asked: Register, score: float | None, before: tuple[PointerMove, ...], reason: str | None) -> None:
-    verdict = judge(asked, candidate(score), before)
-    assert (verdict.passed, verdict.reason) == (True, reason)
+    result = check_gates(asked, candidate(score), before)
+    assert (result.has_passed, result.reason) == (True, reason)
 
 
 @pytest.mark.parametrize(
     ("asked", "score", "before", "reason"),
     [
-        (gates(min_score=0.9), 0.8, (), "has score 0.8, and at least 0.9 is asked for"),
-        (gates(min_score=0.9), None, (), "has score None, and at least 0.9 is asked for"),
+        (gates(min_score=0.9), 0.8, (), "has score 0.8; expected at least 0.9"),
+        (gates(min_score=0.9), None, (), "has score None; expected at least 0.9"),
         (
             gates(only_if_better=0),
             0.9,
             (move(2, 0.9),),
-            "has score 0.9, which is not better than 0.9 of version 2, which is current",
+            "has score 0.9; expected better than 0.9 of the current version 2",
         ),
-        (gates(only_if_better=0), None, (move(2, 0.9),), "has score None, which is not better than 0.9 of version 2"),
-        (gates(only_if_better=0.1), 0.95, (move(2, 0.9),), "which is not better by at least 0.1 than 0.9 of version 2"),
-        (gates(0.5, 0), 0.4, (move(2, 0.3),), "at least 0.5 is asked for"),
-        (gates(0.5, 0), 0.6, (move(2, 0.7),), "not better than 0.7 of version 2"),
-        (gates(only_if_better=0), 0.95, (move(3, 0.95, "another"),), "not better than 0.95 of version 3"),
+        (gates(only_if_better=0), None, (move(2, 0.9),), "has score None; expected better than 0.9 of the current version 2"),
+        (gates(only_if_better=0.1), 0.95, (move(2, 0.9),), "expected better by at least 0.1 than 0.9 of the current version 2"),
+        (gates(0.5, 0), 0.4, (move(2, 0.3),), "expected at least 0.5"),
+        (gates(0.5, 0), 0.6, (move(2, 0.7),), "better than 0.7 of the current version 2"),
+        (gates(only_if_better=0), 0.95, (move(3, 0.95, "another"),), "better than 0.95 of the current version 3"),
     ],
 )
 def test_a_model_that_is_refused(asked: Register, score: float | None, before: tuple[PointerMove, ...], reason: str) -> None:
-    verdict = judge(asked, candidate(score), before)
-    assert not verdict.passed
-    assert verdict.reason is not None
-    assert reason in verdict.reason
+    result = check_gates(asked, candidate(score), before)
+    assert not result.has_passed
+    assert result.reason is not None
+    assert reason in result.reason
 
 
 def test_losses_are_better_when_they_are_lower() -> None:
     before = (move(2, 0.5),)
-    assert judge(gates(0.5, 0), candidate(0.4, False), before).reason == (
+    assert check_gates(gates(0.5, 0), candidate(0.4, False), before).reason == (
         "score 0.4 is at most 0.5; score 0.4 is better than 0.5 of version 2"
     )
-    assert "at most 0.5 is asked for" in str(judge(gates(0.5), candidate(0.6, False), ()).reason)
-    assert not judge(gates(only_if_better=0), candidate(0.6, False), before).passed
+    assert "expected at most 0.5" in str(check_gates(gates(0.5), candidate(0.6, False), ()).reason)
+    assert not check_gates(gates(only_if_better=0), candidate(0.6, False), before).has_passed

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mlsql_runtime.handlers.library_versions import installed, tell_other_versions
+from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 
 TRAINED = {"python": "3.11.7", "scikit-learn": "1.9.1", "numpy": "2.4.6"}
 
@@ -20,19 +20,19 @@ TRAINED = {"python": "3.11.7", "scikit-learn": "1.9.1", "numpy": "2.4.6"}
         (TRAINED, [TRAINED], None),
         (TRAINED, [TRAINED | {"numpy": "1.26", "lightgbm": "4.6.0"}], None),  # neither of them is pickled by its own classes here
         ({}, [TRAINED], None),
-        (TRAINED, [TRAINED | {"scikit-learn": "1.8.0"}], "scikit-learn 1.9.1, and 1.8.0 is installed"),
-        (TRAINED, [TRAINED, {"scikit-learn": "1.8.0"}, {}], "scikit-learn 1.9.1, and 1.8.0 and none is installed"),
+        (TRAINED, [TRAINED | {"scikit-learn": "1.8.0"}], "scikit-learn 1.9.1, but is loaded with 1.8.0"),
+        (TRAINED, [TRAINED, {"scikit-learn": "1.8.0"}, {}], "scikit-learn 1.9.1, but is loaded with 1.8.0 and none"),
         (
             TRAINED | {"lightgbm": "4.6.0"},
             [{}],
-            "scikit-learn 1.9.1, and none is installed where it is used; lightgbm 4.6.0, and none",
+            "scikit-learn 1.9.1, but is loaded with none; lightgbm 4.6.0, but is loaded with none",
         ),
     ],
 )
 def test_what_differs_is_told_in_one_line(
     capsys: pytest.CaptureFixture[str], trained: Mapping[str, str], used: list[Mapping[str, str]], told: str | None
 ) -> None:
-    tell_other_versions("function jack", trained, used)
+    warn_of_other_versions("function jack", trained, used)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == (0 if told is None else 1)
     if told is not None:
@@ -41,6 +41,6 @@ def test_what_differs_is_told_in_one_line(
 
 def test_on_one_machine_the_versions_are_those_of_this_process() -> None:
     job: Any = SimpleNamespace(is_local=True)
-    assert installed(job, ("scikit-learn", "numpy", "a package that nobody has")) == [
+    assert find_installed_versions(job, ("scikit-learn", "numpy", "a package that nobody has")) == [
         {name: metadata.version(name) for name in ("scikit-learn", "numpy")}
     ]

@@ -1,0 +1,84 @@
+"""The trial of a new function on sample rows: it must give the same predictions on the driver, in Spark, and row by row."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from mlsql_runtime.errors import DataError, ScriptFailed
+from mlsql_runtime.feed.decoding.vectors import from_serialized
+from mlsql_runtime.feed.table_facts import quote_column
+from mlsql_runtime.handlers.compare_predictions import first_difference
+from mlsql_runtime.plan import Register
+from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
+from mlsql_runtime.scoring.udf import make_udf
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.function_records import FunctionRecord
+from mlsql_runtime.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    from pyspark.ml.linalg import Vector
+    from pyspark.sql import SparkSession
+
+    from mlsql_runtime.run_context import RunContext
+
+SAMPLE_ROWS = 5
+
+
+def find_samples(statement: Register, context: RunContext, manifest: Manifest, version_dir: Location) -> list[Vector]:
+    """Return a few feature vectors, of the statement's sample table or those kept with the version."""
+    column = manifest.data.feature_column or "features"
+    if statement.sample_table is not None:
+        table = context.table(statement.sample_table)
+        if column not in table.columns:
+            raise DataError(
+                f"the sample table '{statement.sample_table}' has no column '{column}'; it has {', '.join(table.columns)}"
+            )
+        name = quote_column(column)
+        return [row[0] for row in table.filter(f"{name} is not null").select(name).limit(SAMPLE_ROWS).collect()]
+    place = version_dir / layout.SAMPLES
+    if not place.exists():
+        return []
+    import pyarrow.parquet as pq
+
+    from mlsql_runtime.feed.decoding.rows import to_rows
+
+    kept: list[dict[str, Any]] = to_rows(pq.read_table(io.BytesIO(place.read())))
+    return [row[column] for row in kept if row[column] is not None]
+
+
+def try_function(record: FunctionRecord, samples: list[Vector], spark: SparkSession) -> None:
+    """Call the function on the driver and in Spark.
+
+    :raises ScriptFailed: when the function fails, or its predictions differ.
+    """
+    from pyspark.ml.linalg import VectorUDT
+    from pyspark.sql.types import StructField, StructType
+
+    vectors = from_serialized([VectorUDT().serialize(sample) for sample in samples])
+    function = load_function(record)
+    on_driver = function.score(0, vectors)
+    _check_row_by_row(function, vectors, on_driver)
+    table = spark.createDataFrame([(sample,) for sample in samples], StructType([StructField("features", VectorUDT())]))
+    rows = table.select(make_udf(record)("features").alias("prediction")).collect()
+    in_spark = from_serialized([None if row.prediction is None else VectorUDT().serialize(row.prediction) for row in rows])
+    if (row := first_difference(on_driver, in_spark)) is not None:
+        raise ScriptFailed(
+            f"function {record.function} predicts differently on the driver and in Spark for the same {len(samples)} rows: "
+            f"{on_driver[row]} and {in_spark[row]}; a function must depend only on its row and its model"
+        )
+
+
+def _check_row_by_row(function: LoadedFunction, vectors: pa.StructArray, together: pa.StructArray) -> None:
+    """Check that a prediction does not depend on the other rows of its batch: Spark chooses the batches."""
+    if function.record.contract == "row":
+        return
+    alone = pa.concat_arrays([function.score(0, vectors.slice(row, 1)) for row in range(len(vectors))])
+    if (row := first_difference(together, alone)) is not None:
+        raise ScriptFailed(
+            f"function {function.record.function} predicts differently for a row alone and among {len(vectors)} rows: "
+            f"{alone[row]} and {together[row]}; a prediction must not depend on the other rows"
+        )
