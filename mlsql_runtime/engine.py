@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.events import StatementStarted, emit, log
-from mlsql_runtime.handlers import predict, register, show, tables, train
-from mlsql_runtime.handlers import preflight as checkup
+from mlsql_runtime.handlers import predict, preflight, register, show, tables, train
 from mlsql_runtime.plan import NO_SECRETS, Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.run_context import RunContext
@@ -27,7 +26,7 @@ _HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
     Predict: predict.predict,
     Save: tables.save,
     Show: show.show,
-    Preflight: checkup.preflight,
+    Preflight: preflight.preflight,
 }
 
 

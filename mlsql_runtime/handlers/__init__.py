@@ -1,1 +1,1 @@
-"""One handler per statement. Each takes the statement and the job's :class:`~mlsql_runtime.run_context.RunContext`."""
+"""One handler per statement: a function of the statement and the run's :class:`~mlsql_runtime.run_context.RunContext`."""

@@ -1,4 +1,4 @@
-"""The statement that looks at the hosts and runs nothing: what ``mlsql doctor`` and the hook ask."""
+"""The preflight statement, for ``mlsql doctor`` and the hook's connection test: check the hosts, run nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_SCRIPT = ScriptBundle("script.py", {"script.py": b""})
 
 
 def preflight(statement: Preflight, context: RunContext) -> PreflightResult:
-    """What every host has and lacks; problems are no error here."""
+    """Return what every host has and lacks. Problems are part of the result here, not an error."""
     bundle = _NO_SCRIPT if statement.script_path is None else read_bundle(statement.script_path, statement.runs)
     wanted = needs_of_function(bundle) if statement.runs == "register" else needs_of_script(bundle, statement.python)
     wanted = replace(wanted, paths=tuple(Location.of(path).path for path in statement.paths))

@@ -1,4 +1,4 @@
-"""show: the first rows of a table as JSON values, bounded."""
+"""The show statement: the first rows of a table as JSON values, bounded."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from mlsql_runtime.run_context import RunContext
 
 MAX_COLUMNS = 100
-VALUE_CHARACTERS = 1000  # of a value's JSON; a longer one becomes text and is cut
+VALUE_CHARACTERS = 1000  # of a value's JSON; a longer one is cut and becomes text
 TOTAL_CHARACTERS = 256 << 10  # of all rows as JSON
 
 
 def show(statement: Show, context: RunContext) -> ShowResult:
-    """As many rows as fit into a result, whatever they hold."""
+    """Return the first rows, as many as fit into a result."""
     table = context.table(statement.table)
     columns = tuple(table.columns[:MAX_COLUMNS])
     numbered = table.toDF(*(f"_{number}" for number in range(len(table.columns))))  # names may occur twice
-    found = numbered.select([f"_{number}" for number in range(len(columns))]).limit(statement.rows + 1).collect()
-    rows = _bounded([_value(item) for item in row] for row in found[: statement.rows])
-    return ShowResult(table=statement.table, columns=columns, rows=rows, more=len(rows) < len(found))
+    collected = numbered.select([f"_{number}" for number in range(len(columns))]).limit(statement.rows + 1).collect()
+    rows = _limit_size([_to_json(item) for item in row] for row in collected[: statement.rows])
+    return ShowResult(table=statement.table, columns=columns, rows=rows, more=len(rows) < len(collected))
 
 
-def _bounded(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:
-    """The first rows, until they are too much."""
+def _limit_size(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:
+    """Return the first rows whose JSON fits into ``TOTAL_CHARACTERS``."""
     kept: list[tuple[Any, ...]] = []
     room = TOTAL_CHARACTERS
     for row in rows:
-        short = tuple(map(_shortened, row))
+        short = tuple(map(_shorten, row))
         room -= len(json.dumps(short))
         if room < 0:
             break
@@ -43,13 +43,13 @@ def _bounded(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:
     return tuple(kept)
 
 
-def _shortened(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     text = json.dumps(value, ensure_ascii=False)
     return value if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]}…"
 
 
-def _value(value: Any) -> Any:
-    """A value of Spark as JSON: a dense vector is a list, a sparse one an object, what JSON lacks is text."""
+def _to_json(value: Any) -> Any:
+    """Return a value of Spark as JSON. A dense vector becomes a list, a sparse one an object, a type that JSON lacks text."""
     from pyspark.ml.linalg import DenseVector, SparseVector
     from pyspark.sql import Row
 
@@ -58,16 +58,16 @@ def _value(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, DenseVector):
-        return [_value(float(item)) for item in value.values]
+        return [_to_json(float(item)) for item in value.values]
     if isinstance(value, SparseVector):
-        values = [_value(float(item)) for item in value.values]
+        values = [_to_json(float(item)) for item in value.values]
         return {"size": int(value.size), "indices": [int(index) for index in value.indices], "values": values}
     if isinstance(value, Row):
-        return {name: _value(item) for name, item in zip(value.__fields__, value, strict=True)}
+        return {name: _to_json(item) for name, item in zip(value.__fields__, value, strict=True)}
     if isinstance(value, Mapping):
-        return {_key(key): _value(item) for key, item in value.items()}
+        return {_to_key(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_value(item) for item in value]
+        return [_to_json(item) for item in value]
     if isinstance(value, (bytes, bytearray)):
         return base64.b64encode(value).decode()
     if isinstance(value, (date, time)):
@@ -75,6 +75,6 @@ def _value(value: Any) -> Any:
     return str(value)  # decimals, intervals
 
 
-def _key(key: Any) -> str:
-    plain = _value(key)
+def _to_key(key: Any) -> str:
+    plain = _to_json(key)
     return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)

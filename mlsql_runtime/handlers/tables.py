@@ -1,4 +1,4 @@
-"""load, select and save: Spark does the work."""
+"""The load, select and save statements, which Spark executes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def load(statement: Load, context: RunContext) -> None:
-    """Any Spark reader format, or text that the statement holds."""
+    """Read a table in any format of Spark, or from the text that the statement holds."""
     reader = context.spark.read.format(statement.format).options(**statement.options)
     if statement.text is not None:
         table = _read_text(statement, statement.text, context)
@@ -35,7 +35,7 @@ def load(statement: Load, context: RunContext) -> None:
 
 
 def _read_text(statement: Load, text: str, context: RunContext) -> DataFrame:
-    """One record per line, or one in all with Spark's option ``multiLine``, for JSON."""
+    """Read one record per line; JSON with Spark's option ``multiLine`` is one record in all."""
     options = {name.lower(): value.lower() for name, value in statement.options.items()}
     whole = statement.format == "json" and options.get("multiline") == "true"
     lines = [text] if whole else [line for line in _LINE_END.split(text) if line.strip()]
@@ -45,13 +45,13 @@ def _read_text(statement: Load, text: str, context: RunContext) -> DataFrame:
 
 
 def select(statement: Select, context: RunContext) -> SelectResult | None:
-    """Spark SQL, with the functions it needs made callable first."""
-    used = []
+    """Run Spark SQL. The registered functions that it calls are made callable first."""
+    uses = []
     for ref in statement.functions:
         record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
         check_function(record)
         register_function(context.spark, ref.name, record)
-        used.append(
+        uses.append(
             FunctionUse(
                 name=ref.name,
                 model_path=record.model_path,
@@ -71,11 +71,11 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
         )
     register_called(context.spark, statement.sql, [ref.name for ref in statement.functions])
     context.define(statement.table, context.spark.sql(statement.sql))
-    return SelectResult(table=statement.table, functions=tuple(used)) if used else None
+    return SelectResult(table=statement.table, functions=tuple(uses)) if uses else None
 
 
 def save(statement: Save, context: RunContext) -> SaveResult:
-    """Any Spark writer format; the rows are counted while they are written."""
+    """Write a table in any format of Spark, and count the rows while they are written."""
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
@@ -87,18 +87,18 @@ def save(statement: Save, context: RunContext) -> SaveResult:
     if statement.partition_by:
         writer = writer.partitionBy(*statement.partition_by)
     if statement.mode == "ignore" and _exists(statement, context):
-        log(f"save: {statement.path} exists already, and the mode is ignore: nothing is written")
+        log(f"save: {statement.path} exists and the mode is ignore, so nothing is written")
         return SaveResult(format=statement.format, output=statement.path, rows=None)
     writer.save(statement.path) if statement.path is not None else writer.save()
     if statement.mode == "ignore" and statement.path is None:
-        return SaveResult(format=statement.format, output=None, rows=None)  # whether it wrote, only the writer knows
+        return SaveResult(format=statement.format, output=None, rows=None)  # only the writer knows whether it wrote
     rows = observation.get["rows"]
     log(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
     return SaveResult(format=statement.format, output=statement.path, rows=rows)
 
 
 def _exists(statement: Save, context: RunContext) -> bool:
-    """Whether the writer would find something; by Hadoop's own file system, which is the one that writes."""
+    """Return whether the path exists in Hadoop's file system, which Spark writes to."""
     if statement.path is None:
         return False
     spark_context = context.spark.sparkContext
