@@ -9,7 +9,7 @@ import click
 from mlsql_runtime.cli.options import FILE, json_option
 from mlsql_runtime.cli.output import format_count, print_json
 from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT
-from mlsql_runtime.cli.scripts import collect_arguments, read_script, variable_options
+from mlsql_runtime.cli.scripts import read_script, script_options
 from mlsql_runtime.errors import InputError, MLSQLError
 
 _UNAVAILABLE = {"StorageError", "KafkaUnavailable"}
@@ -17,26 +17,17 @@ _UNAVAILABLE = {"StorageError", "KafkaUnavailable"}
 
 @click.command(short_help="Report all errors of scripts, without running them.")
 @click.argument("scripts", type=FILE, nargs=-1, required=True, metavar="SCRIPT...")
-@variable_options
+@script_options
 @click.option("--inputs", is_flag=True, help="Also check that the data, scripts, models and topics in them exist.")
 @json_option
 @click.pass_context
-def check(
-    context: click.Context,
-    scripts: tuple[str, ...],
-    variables: tuple[tuple[str, str], ...],
-    variable_file: str | None,
-    functions: tuple[tuple[str, str], ...],
-    inputs: bool,
-    as_json: bool,
-) -> None:
+def check(context: click.Context, scripts: tuple[str, ...], arguments: dict[str, Any], inputs: bool, as_json: bool) -> None:
     """Report all errors of MLSQL scripts, each with file, line and column, and a caret below the place. Nothing is run.
 
     \b
     Example:
       mlsql check train.mlsql predict.mlsql --var day=2024-05-01
     """
-    arguments = collect_arguments(variables, variable_file, functions)
     reports = [_check_script(path, arguments, inputs) for path in scripts]
     if as_json:
         print_json(reports)

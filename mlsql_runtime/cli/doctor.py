@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import FILE, KeyValue, json_option, master_option, to_dict
+from mlsql_runtime.cli.options import FILE, conf_option, json_option, master_option, pairs_option
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json
 from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT, handle_signals
 from mlsql_runtime.cli.progress import JobProgress
@@ -38,7 +38,7 @@ class MachineReport:
 
 @click.command(short_help="Check this machine, and every host of a cluster.")
 @master_option
-@click.option("--conf", type=KeyValue(), multiple=True, metavar="KEY=VALUE", help="A Spark property; repeatable.")
+@conf_option
 @click.option("--script", type=FILE, metavar="PATH", help="A script or project, whose imports are checked.")
 @click.option(
     "--runs",
@@ -51,13 +51,11 @@ class MachineReport:
 @click.option("--python-ver", "version", metavar="VERSION", help="The version it must have, such as 3.11.")
 @click.option("--requirements", type=FILE, metavar="FILE", help="Packages from which hosts build an environment.")
 @click.option("--archive", "archives", multiple=True, metavar="PATH#NAME", help="A packed environment to ship to the hosts.")
-@click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
+@pairs_option("--env", "envs", help="An environment variable of the script.")
 @click.option("--model-path", metavar="PATH", help="A model path that all hosts must be able to use.")
 @click.option("--path", "paths", multiple=True, metavar="PATH", help="A path of local data that all hosts must have.")
 @json_option
-def doctor(
-    master: str, conf: tuple[tuple[str, str], ...], runs: str, model_path: str | None, as_json: bool, **options: Any
-) -> int:
+def doctor(master: str, conf: dict[str, str], runs: str, model_path: str | None, as_json: bool, **options: Any) -> int:
     """Check what jobs need: Java, Spark, the interpreter and its packages, scratch space, storage.
 
     First this machine is checked; then, by a short Spark application, every
@@ -74,7 +72,7 @@ def doctor(
     hosts, error = None, None
     if not machine.problems:
         try:
-            hosts = _inspect_hosts(statement, master, to_dict(conf, "--conf"))
+            hosts = _inspect_hosts(statement, master, conf)
         except MLSQLError as raised:
             error = raised
     if as_json:
@@ -95,7 +93,7 @@ def _make_statement(
     version: str | None,
     requirements: str | None,
     archives: tuple[str, ...],
-    envs: tuple[tuple[str, str], ...],
+    envs: dict[str, str],
     paths: tuple[str, ...],
 ) -> Preflight:
     """Return the options as a statement, which checks them."""
@@ -110,7 +108,7 @@ def _make_statement(
         python=PythonEnv(
             path=python_path,
             version=version,
-            envs=to_dict(envs, "--env"),
+            envs=envs,
             requirements=None if requirements is None else read_requirements(requirements),
             archives=archives,
         ),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+from mlsql_runtime.errors import InputError
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _MASTER = re.compile(r"local(-cluster)?(\[.+\])?|(spark|k8s)://.+|yarn")
 
@@ -39,6 +45,34 @@ def to_dict(pairs: Iterable[tuple[str, str]], option: str) -> dict[str, str]:
             raise click.BadParameter(f"{key} is given twice; leave one of them out", param_hint=option)
         values[key] = value
     return values
+
+
+def pairs_option(*names: str, **options: Any) -> Callable[[F], F]:
+    """Return a repeatable option of pairs, which the command gets as a dict; see :func:`click.option`."""
+
+    def collect(ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+        return to_dict(pairs, names[0])
+
+    return click.option(*names, type=KeyValue(), multiple=True, callback=collect, **options)
+
+
+class JsonFile(click.Path):
+    """A file with a JSON object of names to texts, numbers, true or false; an empty path is an empty object."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the object."""
+        if not value or isinstance(value, dict):
+            return value or {}
+        option = param.opts[0] if param else "the file"
+        try:
+            values = json.loads(Path(value).read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else f"not JSON ({error})"
+            expected = 'expected a JSON object such as {"day": "2024-05-01"}'
+            raise InputError(f"{option} {value}: {reason}; {expected}", path=value) from None
+        if not isinstance(values, dict) or not all(isinstance(each, (str, int, float)) for each in values.values()):
+            raise InputError(f"{option} {value}: expected a JSON object of names to texts, numbers, true or false", path=value)
+        return values
 
 
 class Master(click.ParamType[str]):
@@ -118,3 +152,4 @@ master_option = click.option(
     envvar="MLSQL_MASTER",
     help="Where Spark runs.",
 )
+conf_option = pairs_option("--conf", metavar="KEY=VALUE", help="A Spark property; repeatable.")

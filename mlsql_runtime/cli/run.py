@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import FILE, KeyValue, json_option, master_option, to_dict
+from mlsql_runtime.cli.options import FILE, JsonFile, conf_option, json_option, master_option
 from mlsql_runtime.cli.output import format_value, print_json, print_table
 from mlsql_runtime.cli.process import current_user, handle_signals
 from mlsql_runtime.cli.progress import JobProgress
-from mlsql_runtime.cli.scripts import Script, collect_arguments, read_script, read_values, variable_options
+from mlsql_runtime.cli.scripts import Script, read_script, script_options
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.plan import format_option
 
@@ -29,26 +29,25 @@ _COLUMN_WIDTH = 10  # characters of a terminal for each column
 
 @click.command(short_help="Run a script on Spark.")
 @click.argument("script", type=FILE)
-@variable_options
+@script_options
 @master_option
+@conf_option
 @click.option(
-    "--conf",
-    type=KeyValue(),
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A Spark property; repeatable. The script's own take precedence.",
+    "--conf-file",
+    "conf_values",
+    type=JsonFile(),
+    default="",
+    metavar="FILE",
+    help="Spark properties in a JSON object, such as secret keys. --conf takes precedence, and the script's own over both.",
 )
-@click.option("--conf-file", type=FILE, metavar="FILE", help="Spark properties in a JSON object, such as secret keys.")
 @click.option("--rows", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of the last table to show.")
 @json_option
 def run(
     script: str,
-    variables: tuple[tuple[str, str], ...],
-    variable_file: str | None,
-    functions: tuple[tuple[str, str], ...],
+    arguments: dict[str, Any],
     master: str,
-    conf: tuple[tuple[str, str], ...],
-    conf_file: str | None,
+    conf: dict[str, str],
+    conf_values: dict[str, Any],
     rows: int,
     as_json: bool,
 ) -> None:
@@ -66,9 +65,7 @@ def run(
     from mlsql_runtime.result import script_to_xcom
 
     source = read_script(script)
-    file = {name: format_option(value) for name, value in read_values(conf_file, "--conf-file").items()}
-    properties = {**file, **to_dict(conf, "--conf")}
-    arguments = collect_arguments(variables, variable_file, functions)
+    properties = {**{name: format_option(value) for name, value in conf_values.items()}, **conf}
     compiled = compile_script(source.text, name=source.name, folder=source.folder, **arguments)
     for warning in compiled.warnings:
         click.echo(f"{warning} (warning)", err=True)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from mlsql_runtime.cli.options import FILE, KeyValue, to_dict
+from mlsql_runtime.cli.options import JsonFile, pairs_option
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FunctionRef
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -44,51 +42,29 @@ def read_script(path: str) -> Script:
         raise InputError(f"{path}: {reason}; expected a script in MLSQL", path=path) from error
 
 
-def variable_options(command: F) -> F:
-    """Add the options ``--var``, ``--var-file`` and ``--function``."""
-    variables = click.option(
-        "--var", "variables", type=KeyValue(), multiple=True, metavar="NAME=VALUE", help="A value for ${NAME}; repeatable."
-    )
-    file = click.option(
+def script_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--var``, ``--var-file`` and ``--function``; the command gets them in ``arguments``, as the compiler takes them."""
+
+    @pairs_option("--var", "variables", metavar="NAME=VALUE", help="A value for ${NAME}; repeatable.")
+    @click.option(
         "--var-file",
-        "variable_file",
-        type=FILE,
+        "values",
+        type=JsonFile(),
+        default="",
         metavar="FILE",
         help="A JSON object of values, such as passwords, which others may read on a command line. --var takes precedence.",
     )
-    registered = click.option(
+    @pairs_option(
         "--function",
         "functions",
-        type=KeyValue(),
-        multiple=True,
         metavar="NAME=PATH",
         help="A function that queries call, and the model path under which it is registered; repeatable.",
     )
-    return variables(file(registered(command)))
+    @functools.wraps(command)
+    def collect(*args: Any, variables: dict[str, str], values: dict[str, Any], functions: dict[str, str], **others: Any) -> Any:
+        references = [
+            FunctionRef(name=name, model_path=os.path.expanduser(path), function=name) for name, path in functions.items()
+        ]
+        return command(*args, arguments={"variables": {**values, **variables}, "functions": references}, **others)
 
-
-def collect_arguments(
-    variables: tuple[tuple[str, str], ...], variable_file: str | None, functions: tuple[tuple[str, str], ...]
-) -> dict[str, Any]:
-    """Return the values of these options as arguments of the compiler."""
-    paths = to_dict(functions, "--function")
-    references = [FunctionRef(name=name, model_path=os.path.expanduser(path), function=name) for name, path in paths.items()]
-    return {"variables": {**read_values(variable_file, "--var-file"), **to_dict(variables, "--var")}, "functions": references}
-
-
-def read_values(path: str | None, option: str) -> dict[str, Any]:
-    """Return the JSON object in the file that an option names; nothing without the option.
-
-    :raises InputError: when the file does not hold a JSON object of texts and numbers.
-    """
-    if path is None:
-        return {}
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"not JSON ({error})"
-        expected = 'expected a JSON object such as {"day": "2024-05-01"}'
-        raise InputError(f"{option} {path}: {reason}; {expected}", path=path) from None
-    if not isinstance(values, dict) or not all(isinstance(value, (str, int, float)) for value in values.values()):
-        raise InputError(f"{option} {path}: expected a JSON object of names to texts, numbers, true or false", path=path)
-    return values
+    return collect
