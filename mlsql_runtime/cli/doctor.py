@@ -30,7 +30,7 @@ JAVA_SECONDS = 30
 
 @dataclass(frozen=True)
 class MachineReport:
-    """What this machine has, and the problems with it."""
+    """Facts about this machine, and the problems that keep jobs from running on it."""
 
     facts: dict[str, str | None]
     problems: tuple[str, ...]
@@ -123,7 +123,7 @@ def inspect_machine() -> MachineReport:
     java = _find_java(problems)
     spark_submit = shutil.which("spark-submit", path=build_environment("doctor").get("PATH"))
     if spark_submit is None:
-        problems.append("there is no spark-submit; pip install pyspark, or set SPARK_HOME")
+        problems.append("spark-submit is missing; pip install pyspark, or set SPARK_HOME")
     facts = {"host": socket.gethostname(), "python": f"{sys.version.split()[0]}, {sys.executable}", "java": java}
     return MachineReport({**facts, "spark-submit": spark_submit}, tuple(problems))
 
@@ -135,14 +135,14 @@ def _find_java(problems: list[str]) -> str | None:
     try:
         printed = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=JAVA_SECONDS, check=False).stderr
     except (OSError, subprocess.TimeoutExpired) as error:
-        where = "JAVA_HOME names none" if home else "there is none on PATH"
-        problems.append(f"Spark needs Java 17 or newer, and {where} ({error}); install one, or correct JAVA_HOME")
+        where = "JAVA_HOME has none" if home else "PATH has none"
+        problems.append(f"Spark needs Java 17 or newer, and {where} ({error}); install it, or correct JAVA_HOME")
         return None
     first = next((line for line in printed.splitlines() if " version " in line), "")
     version = first.partition('"')[2].partition('"')[0]
     major = re.match(r"\d+", version)
     if major is None or int(major[0]) < 17:
-        problems.append(f"Spark needs Java 17 or newer, and {command} is {version or 'no Java'}; install one, or set JAVA_HOME")
+        problems.append(f"Spark needs Java 17 or newer, and {command} is {version or 'not Java'}; install it, or set JAVA_HOME")
     return f"{version}, {shutil.which(command) or command}" if version else None
 
 

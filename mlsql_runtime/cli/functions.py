@@ -55,33 +55,20 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
 
 
 def _to_row(summary: FunctionSummary) -> tuple[Any, ...]:
-    return (
-        summary.function,
-        summary.function_version,
-        summary.version,
-        summary.alg_index,
-        summary.score,
-        summary.created,
-        summary.contract,
-        f"unreadable: {summary.error['message']}" if summary.error else summary.script,
-    )
+    where = f"unreadable: {summary.error['message']}" if summary.error else summary.script
+    return (summary.function, *_pick_numbers(summary), summary.created, summary.contract, where)
+
+
+def _pick_numbers(record: Any) -> tuple[Any, ...]:
+    """Return the values of the columns ``_NUMBERS``."""
+    return record.function_version, record.version, record.alg_index, record.score
 
 
 def _print_history(history: History) -> None:
-    rows = [
-        (
-            entry.function_version,
-            entry.version,
-            entry.alg_index,
-            entry.score,
-            entry.at,
-            _describe_entry(entry),
-            entry.by,
-            entry.job_id,
-            entry.reason,
-        )
+    rows = (
+        (*_pick_numbers(entry), entry.at, _describe_entry(entry), entry.by, entry.job_id, entry.reason)
         for entry in reversed(history.history)
-    ]
+    )
     print_table((*_NUMBERS, "at (UTC)", "what", "by", "job", "reason"), rows, right=_NUMBERS, cut="reason")
 
 
@@ -122,12 +109,12 @@ def rollback(path: str, name: str, to: int | None, reason: str | None, dry_run: 
         sides = {"before": _to_document(chosen.before), "after": _to_document(chosen.target)}
         print_json({"model_path": root.uri, "function": name, "dry_run": dry_run, "by": by, "reason": reason, **sides})
     else:
-        verb = "would be pointed" if dry_run else "is pointed"
+        verb = "would move" if dry_run else "moved"
         click.echo(f"{name} {verb} from {_describe(chosen.before)}\n{'':{len(name)}} to {_describe(chosen.target)}")
 
 
 def _to_document(record: PointerMove | FunctionRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("function_version", "version", "alg_index", "score")}
+    return dict(zip(("function_version", "version", "alg_index", "score"), _pick_numbers(record), strict=True))
 
 
 def _describe(record: PointerMove | FunctionRecord) -> str:

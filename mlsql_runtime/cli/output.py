@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables for people.
+"""The output of commands: JSON for programs, tables for people.
 
 On a terminal, tables are cut to its width and headers are bold. Elsewhere lines are whole, plain and without trailing blanks.
 """

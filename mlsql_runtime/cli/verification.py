@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ from mlsql_runtime.cli.process import FAILED, OK, UNAVAILABLE
 from mlsql_runtime.errors import StorageError, to_json
 
 if TYPE_CHECKING:
-    from mlsql_runtime.store.verification import FileCheck, FunctionCheck, VersionCheck
+    from mlsql_runtime.store.verification import FileCheck, VersionCheck
     from mlsql_runtime.store.versions import ModelStore
 
 
@@ -40,7 +41,7 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
         raise click.UsageError("give a VERSION or --all, not both")
     store = open_store(path)
     pointers = read_pointers(store.root)
-    numbers = (list(_complete_versions(store)) if every else []) or [_choose_version(store, version)]
+    numbers = _choose_versions(store, version, every)
     checked = []
     for number in numbers:
         checked.append(check_version(store.root, number, pointers))
@@ -69,56 +70,42 @@ def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:
     return OK if not is_unread else UNAVAILABLE if all(is_unread) else FAILED
 
 
-def _choose_version(store: ModelStore, version: int | None) -> int:
-    """Return the version that the command names, or the newest complete one. A damaged manifest is left to the check.
+def _choose_versions(store: ModelStore, version: int | None, every: bool) -> list[int]:
+    """Return the version that the command names, the newest complete one, or all complete ones. Manifests are not read yet.
 
-    :raises VersionNotFound: when there is no such version.
+    :raises VersionNotFound: when there is none.
     """
     from mlsql_runtime.store.versions import read_manifest, read_states
 
-    if version is None:
-        chosen = next(_complete_versions(store), None)
-    else:
-        is_complete = version in store.versions and read_states(store.root, [version])[version] == "complete"
-        chosen = version if is_complete else None
-    return chosen or read_manifest(store.root, version).version
-
-
-def _complete_versions(store: ModelStore) -> Iterator[int]:
-    """Yield the complete versions, newest first; each is looked at when it is asked for."""
-    from mlsql_runtime.store.versions import read_states
-
-    return (number for number in store.versions if read_states(store.root, [number])[number] == "complete")
+    named = (number for number in store.versions if version in (None, number))
+    complete = (number for number in named if read_states(store.root, [number])[number] == "complete")
+    chosen = list(complete if every else itertools.islice(complete, 1))
+    return chosen or [read_manifest(store.root, version).version]
 
 
 def _print_check(model_path: str, check: VersionCheck) -> None:
     click.echo(f"version {check.version}")
-    for file in check.files:
-        _print_file(file)
+    _print_files(check.files)
     for function in check.functions:
-        _print_function(model_path, function)
+        state = "current" if function.current else "before"
+        click.echo(f"  function {function.function}, version {function.function_version} ({state})")
+        _print_files(function.files)
+        if function.model_path not in (None, model_path):
+            click.echo(f"  note        it was registered for {function.model_path}, and reads its model there, not here")
 
 
-def _print_file(file: FileCheck) -> None:
-    size = "" if file.size is None else f" ({format_size(file.size)})"
-    click.echo(f"  {file.problem or 'ok':<10}  {format_value(file.path)}{size}")
-    if file.message:
-        click.echo(f"{'':14}{format_value(file.message)}")
-
-
-def _print_function(model_path: str, function: FunctionCheck) -> None:
-    state = "current" if function.current else "before"
-    click.echo(f"  function {function.function}, version {function.function_version} ({state})")
-    for file in function.files:
-        _print_file(file)
-    if function.model_path not in (None, model_path):
-        click.echo(f"  note        it was registered for {function.model_path}, and reads its model there, not here")
+def _print_files(files: Iterable[FileCheck]) -> None:
+    for file in files:
+        size = "" if file.size is None else f" ({format_size(file.size)})"
+        click.echo(f"  {file.problem or 'ok':<10}  {format_value(file.path)}{size}")
+        if file.message:
+            click.echo(f"{'':14}{format_value(file.message)}")
 
 
 def _print_verdict(model_path: str, checked: Sequence[VersionCheck], wrong: int) -> None:
     count = sum(1 for check in checked for _ in check.checks)
     what = f"{format_count(count, 'file')} of {format_count(len(checked), 'version')} of {model_path}"
     if wrong:
-        click.echo(f"{format_count(wrong, 'thing')} wrong; verified {what}; restore them, or train and register again")
+        click.echo(f"{format_count(wrong, 'problem')} in {what}; restore the files, or train and register again")
     else:
-        click.echo(f"all is as it was written: {what}")
+        click.echo(f"nothing differs: {what}")

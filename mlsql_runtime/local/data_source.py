@@ -69,7 +69,7 @@ class DataSource:
 
     @property
     def needs_spark(self) -> bool:
-        """Whether only Spark reads this format."""
+        """Is true for a format that only Spark reads."""
         return self.format not in FORMATS
 
     def option(self, name: str, default: str) -> str:

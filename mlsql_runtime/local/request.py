@@ -1,4 +1,4 @@
-"""What ``mlsql fit`` is to train, and the report of it. Standard library only."""
+"""The request to ``mlsql fit``, and its report. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of a request by way of a local SparkSession, with a job's own steps."""
+"""Load the data of a request with a local SparkSession, as a job does."""
 
 from __future__ import annotations
 
@@ -30,40 +30,40 @@ if TYPE_CHECKING:
 
 
 def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, stage: Path) -> tuple[TableFiles, TableFiles | None]:
-    """Load, check the columns, export: training and validation data as files in ``folder``.
+    """Load training and validation data, check the columns, and export both as files in ``folder``.
 
-    :param stage: a folder for what Spark writes; the caller removes it.
-    :raises MLSQLError: as a job would.
+    :param stage: a folder for Spark's files; the caller removes it.
+    :raises MLSQLError: as a job does.
     """
     try:
-        with _session(stage) as spark, ExitStack() as cleanup:
+        with _open_session(stage) as spark, ExitStack() as cleanup:
             context = RunContext(Plan(job_id="fit", statements=()), spark, cleanup)
-            load(_load(TABLE, request.data), context)
+            load(_to_statement(TABLE, request.data), context)
             if request.validate is not None:
-                load(_load(VALIDATION, request.validate), context)
+                load(_to_statement(VALIDATION, request.validate), context)
             check_columns(request.statement, bundle, context.table(TABLE).columns)
             with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:
                 validate = None if data.validate is None else data.validate.bring_to(folder / VALIDATE, is_kept=True)
                 assert isinstance(data.table, ExportedTable)
                 return data.table.bring_to(folder / DATA, is_kept=True), validate
     except Exception as error:
-        ours = translate(error)
-        raise ours from (None if ours is error else error)
+        translated = translate(error)
+        raise translated from (None if translated is error else error)
 
 
-def _load(name: str, source: DataSource) -> Load:
+def _to_statement(name: str, source: DataSource) -> Load:
     path = Location.of(source.path).uri if source.path and "://" not in source.path else source.path
     return Load(table=name, format=source.format, path=path or None, options=source.options)
 
 
 @contextlib.contextmanager
-def _session(stage: Path) -> Iterator[SparkSession]:
-    """A session on this machine, without its UI and its log; it ends before the script runs."""
+def _open_session(stage: Path) -> Iterator[SparkSession]:
+    """Open a session on this machine without its UI and its log. It ends before the script runs."""
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    before = signal.getsignal(signal.SIGINT)  # PySpark puts its own there
+    before = signal.getsignal(signal.SIGINT)  # PySpark replaces it
     session = (
         SparkSession.builder.master("local[*]")
         .appName("mlsql fit")

@@ -46,7 +46,7 @@ def test_without_java_nothing_is_started(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["ok"] is False
     assert found["hosts"] == []
-    assert "JAVA_HOME names none" in found["here"]["problems"][0]
+    assert "JAVA_HOME has none" in found["here"]["problems"][0]
 
 
 def test_another_java_than_spark_needs_is_named(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_another_java_than_spark_needs_is_named(tmp_path: Path) -> None:
     (tmp_path / "bin/java").chmod(0o755)
     done = doctor(JAVA_HOME=str(tmp_path))
     assert done.returncode == 2
-    assert f"wrong: Spark needs Java 17 or newer, and {tmp_path}/bin/java is 1.8.0_392; install one" in done.stdout
+    assert f"wrong: Spark needs Java 17 or newer, and {tmp_path}/bin/java is 1.8.0_392; install it" in done.stdout
     assert "1 problem to solve" in done.stdout
 
 
@@ -63,7 +63,7 @@ def test_a_java_before_its_release_is_one(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'openjdk version \"16-ea\"' >&2\n")
     (tmp_path / "bin/java").chmod(0o755)
-    assert "bin/java is 16-ea; install one" in doctor(JAVA_HOME=str(tmp_path)).stdout
+    assert "bin/java is 16-ea; install it" in doctor(JAVA_HOME=str(tmp_path)).stdout
 
 
 def test_what_is_no_master_is_refused() -> None:

@@ -241,7 +241,7 @@ def test_an_unknown_function_is_answered_with_the_known(
 def test_a_rollback_points_to_the_package_before(registered: Location, capsys: Capture) -> None:
     assert main(["rollback", registered.uri, "jack"]) == 0
     assert capsys.readouterr().out == (
-        "jack is pointed from function version 3 (model version 3, group 0, score 0.75)\n"
+        "jack moved from function version 3 (model version 3, group 0, score 0.75)\n"
         "     to function version 2 (model version 2, group 0, score 0.5)\n"
     )
     assert read_function(registered, "jack").version == 2
@@ -275,7 +275,7 @@ def test_a_rollback_to_a_number_goes_forward_too(registered: Location) -> None:
 def test_a_dry_run_changes_nothing(registered: Location, capsys: Capture) -> None:
     before = {name: (registered / name).read() for name in registered.list_files()}
     assert main(["rollback", registered.uri, "jack", "--dry-run"]) == 0
-    assert capsys.readouterr().out.startswith("jack would be pointed from function version 3")
+    assert capsys.readouterr().out.startswith("jack would move from function version 3")
     assert {name: (registered / name).read() for name in registered.list_files()} == before
     dry = from_json(capsys, "rollback", registered.uri, "jack", "--dry-run")
     assert from_json(capsys, "rollback", registered.uri, "jack") == {**dry, "dry_run": False}

@@ -22,7 +22,7 @@ def test_an_intact_version_is_verified(root: Location, publish: Publish, package
         "  function jack, version 1 (current)",
         "  ok          _functions/jack/1/function.json",
         "  ok          _functions/jack/1/function.pickle (8 B)",
-        f"all is as it was written: 3 files of 1 version of {root.uri}",
+        f"nothing differs: 3 files of 1 version of {root.uri}",
     ]
 
 
@@ -49,7 +49,7 @@ def test_everything_wrong_is_told_not_the_first_only(root: Location, publish: Pu
     assert main(["models", "verify", root.uri]) == 1
     out = capsys.readouterr().out
     assert out.count("expected SHA-256") == 2
-    assert "3 things wrong" in out
+    assert "3 problems in" in out
 
 
 def test_all_versions_are_verified(root: Location, publish: Publish, fail: Fail, package: Package, capsys: Capture) -> None:
