@@ -1,8 +1,8 @@
-"""A place in storage, local or remote: the few operations the model store is built from, on fsspec.
+"""A place in storage, local or remote: the few operations that the model store is built from, on fsspec.
 
-Three of them carry the store's promises: :meth:`Location.create` is exclusive (of two writers one gets
-FileExistsError), :meth:`Location.replace` is atomic (readers see the old bytes or the new), and
-:meth:`Location.copy_from` brings a finished tree into place.
+The promises of the store rest on three of them: :meth:`Location.create` is exclusive (of two writers one gets FileExistsError),
+:meth:`Location.replace` is atomic (readers see the old bytes or the new), and :meth:`Location.copy_from` puts a finished tree in
+place. No other module opens files of a model path.
 """
 
 from __future__ import annotations
@@ -21,24 +21,27 @@ from typing import IO, Any
 
 import fsspec
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
-from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.errors import InputError, MLSQLError, StorageError
+from mlsql_runtime.storage.capabilities import Capabilities, find_capabilities
 
 CHUNK = 1 << 20
-_OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl")  # have no folders; makedirs would create buckets
+_MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
 class Location:
-    """A URI, opened: ``fs`` is the file system and ``path`` the place in it."""
+    """A path or URI: ``fs`` is its file system and ``path`` the place in it.
+
+    Methods raise StorageError if the storage refuses, whatever its own client raises; FileExistsError only :meth:`create`.
+    """
 
     fs: fsspec.AbstractFileSystem
     path: str
 
     @classmethod
     def of(cls, uri: str) -> Location:
-        """Open a path or URI (``/x``, ``file:/x``, ``s3://bucket/x`` …).
+        """Return the location of a path or URI (``/x``, ``file:/x``, ``s3://bucket/x`` …).
 
         :raises InputError: when no fsspec backend for its scheme is installed.
         """
@@ -75,102 +78,85 @@ class Location:
 
     @property
     def is_local(self) -> bool:
-        return isinstance(self.fs, LocalFileSystem)
+        return self._can.is_local
 
     @property
-    def _is_object_store(self) -> bool:
-        protocols = (self.fs.protocol,) if isinstance(self.fs.protocol, str) else self.fs.protocol
-        return any(protocol in _OBJECT_STORES for protocol in protocols)
+    def _can(self) -> Capabilities:
+        return find_capabilities(self.fs)
+
+    # -- reading
 
     def exists(self) -> bool:
-        with self._in_words():
+        with self._storage_errors("read"):
             return bool(self.fs.exists(self.path))
 
     def is_file(self) -> bool:
-        with self._in_words():
+        with self._storage_errors("read"):
             return bool(self.fs.isfile(self.path))
 
     def is_dir(self) -> bool:
-        with self._in_words():
+        with self._storage_errors("read"):
             return bool(self.fs.isdir(self.path))
 
     def list_names(self) -> list[str]:
-        """What lies directly below, sorted; nothing when there is no such folder.
-
-        :raises StorageError: when it cannot be listed.
-        """
-        with self._in_words("listed"):
-            try:
-                entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
-            except (FileNotFoundError, NotADirectoryError):
-                return []
+        """Return the names directly below, sorted; none if there is no such folder."""
+        with self._storage_errors("listed"), contextlib.suppress(*_MISSING):
+            entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
             return sorted(entry.rsplit("/", 1)[-1] for entry in entries if entry != self.path)
+        return []
 
     def list_files(self) -> dict[str, int]:
-        """Every file below, as relative path to size in bytes, sorted."""
-        with self._in_words():
-            return self._files()
+        """Return every file below as relative path and size in bytes, sorted."""
+        with self._storage_errors("listed"):
+            found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
+            prefix = len(self.path.rstrip("/")) + 1
+            return {path[prefix:]: int(info["size"]) for path, info in sorted(found.items())}
 
     def existing(self, names: Iterable[str]) -> set[str]:
         """Return which of these files below exist, by relative path.
 
-        In an object store this lists all files below, a thousand in each request; elsewhere it looks for each file.
+        An object store lists all files below, a thousand in each request; elsewhere there is a look for each file.
         """
         wanted = set(names)
-        if self._is_object_store:
+        if self._can.lists_deeply:
             return wanted & self.list_files().keys() if wanted else wanted
         if self.is_local:
             return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
         return {name for name in wanted if (self / name).exists()}
-
-    def _files(self) -> dict[str, int]:
-        found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
-        prefix = len(self.path.rstrip("/")) + 1
-        return {path[prefix:]: int(info["size"]) for path, info in sorted(found.items())}
 
     def open(self, mode: str = "rb") -> IO[Any]:
         stream: IO[Any] = self.fs.open(self.path, mode)
         return stream
 
     def read(self) -> bytes:
-        with self._in_words():
+        with self._storage_errors("read"):
             return self._read()
 
     def read_or_none(self) -> bytes | None:
-        """The file's bytes, or None when there is no such file, without asking for it first.
-
-        :raises StorageError: when there may be one and it cannot be read.
-        """
-        with self._in_words():
-            try:
-                return self._read()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+        """Return the file's bytes, None if there is no such file, in one request."""
+        with self._storage_errors("read"), contextlib.suppress(*_MISSING):
+            return self._read()
+        return None
 
     def _read(self) -> bytes:
-        data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _in_one_piece(self.fs)))
+        data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _whole_file_options(self.fs)))
         return data
 
     def modified_at(self) -> datetime:
-        """When the file was written last."""
-        with self._in_words():
+        """Return when the file was last written."""
+        with self._storage_errors("read"):
             time: datetime = self.fs.modified(self.path)
         return time.astimezone(timezone.utc)
 
     def sha256(self) -> str:
-        with self._in_words():
+        with self._storage_errors("read"):
             return self._sha256()
 
     def sha256_or_none(self) -> str | None:
-        """The file's digest, or None when there is no such file, without asking for it first.
-
-        :raises StorageError: when there may be one and it cannot be read.
-        """
-        with self._in_words():
-            try:
-                return self._sha256()
-            except (FileNotFoundError, NotADirectoryError):
-                return None
+        """Return the file's digest in hex, None if there is no such file, without a request that only asks for it."""
+        with self._storage_errors("read"), contextlib.suppress(*_MISSING):
+            return self._sha256()
+        return None
 
     def _sha256(self) -> str:
         digest = hashlib.sha256()
@@ -179,37 +165,50 @@ class Location:
                 digest.update(chunk)
         return digest.hexdigest()
 
+    def download(self, folder: Path) -> None:
+        """Copy the file, or all files below, into a local folder."""
+        relative = self.list_files() if self.is_dir() else {"": 0}
+        for name in relative:
+            target = folder / (name or self.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with self._storage_errors("read"):
+                self.fs.get_file(f"{self.path}/{name}" if name else self.path, str(target))
+
+    # -- writing
+
     def write(self, data: bytes) -> None:
-        with self._made_parent(), self.open("wb") as stream:
+        with self._writing(), self.open("wb") as stream:
             stream.write(data)
 
     def write_private(self, data: bytes) -> None:
-        """Write a file that only its owner may read, in a folder that is only its owner's, where the storage knows owners."""
+        """Write a file that only its owner may read, in a folder of which that is true too, where the storage has owners."""
         if not self.is_local:
-            self.write(data)  # whoever may read the bucket may read it
+            self.write(data)  # who may read the bucket may read it
             return
-        folder = Path(self.path).parent
-        with self._made_parent():
-            folder.chmod(0o700)
+        with self._writing():
+            Path(self.path).parent.chmod(0o700)
             with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
                 stream.write(data)
 
     def create(self, data: bytes) -> None:
-        """Write a file that must not exist yet: FileExistsError when it does, whoever was first."""
-        try:
-            with self._made_parent(), self.open("xb") as stream:
-                stream.write(data)
-        except (ValueError, NotImplementedError) as error:
-            raise InputError(
-                f"{self.uri}: this storage cannot create a file exclusively ({error}); use another one", uri=self.uri
-            ) from error
+        """Write a file that must not exist yet.
+
+        :raises FileExistsError: when it exists, or another process creates it at the same time.
+        """
+        with self._writing():
+            try:
+                with self.open("xb") as stream:
+                    stream.write(data)
+            except (ValueError, NotImplementedError) as error:
+                message = f"{self.uri}: this storage cannot create a file exclusively ({error}); use another one"
+                raise InputError(message, uri=self.uri) from error
 
     def replace(self, data: bytes) -> None:
-        """Write a file so that no reader ever sees half of it (object stores do so by themselves)."""
-        if not self.is_local:
+        """Write a file so that no reader ever sees half of it."""
+        if self._can.replaces_atomically:
             return self.write(data)
-        with self._made_parent():
-            staged = f"{self.path}.{uuid.uuid4().hex}.tmp"
+        staged = f"{self.path}.{uuid.uuid4().hex}.tmp"
+        with self._writing():
             try:
                 with open(staged, "wb") as stream:
                     stream.write(data)
@@ -220,20 +219,34 @@ class Location:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(staged)
 
-    def remove(self) -> None:
-        """Remove the file or tree; nothing happens when there is none.
+    def copy_from(self, source: Location) -> None:
+        """Copy ``source``, a file or tree of the same file system, to here, where nothing may be yet.
 
-        :raises StorageError: when it cannot be removed.
+        Local files are linked if the disk allows it, so this is only for files that never change.
         """
-        with self._in_words("removed"), contextlib.suppress(FileNotFoundError):
+        for name in source.list_files():  # not fs.cp: s3fs takes folders for keys and fails on them
+            origin, target = (source / name, self / name) if name else (source, self)
+            with target._writing():
+                if self.is_local:
+                    _link_or_copy(origin.path, Path(target.path))
+                else:
+                    self.fs.cp_file(origin.path, target.path)
+
+    def upload(self, folder: Path) -> None:
+        """Copy a local folder's files to here."""
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            target = self / file.relative_to(folder).as_posix()
+            with target._writing():
+                self.fs.put_file(str(file), target.path)
+
+    def remove(self) -> None:
+        """Remove the file or tree, if it exists."""
+        with self._storage_errors("removed"), contextlib.suppress(FileNotFoundError):
             self.fs.rm(self.path, recursive=True)
 
     def remove_file(self) -> None:
-        """Remove what can be a file only, without asking what it is; nothing happens when there is none.
-
-        :raises StorageError: when it cannot be removed.
-        """
-        with self._in_words("removed"), contextlib.suppress(FileNotFoundError):
+        """Remove a file, if it exists, without a request that asks whether it is a folder."""
+        with self._storage_errors("removed"), contextlib.suppress(FileNotFoundError):
             self.fs.rm_file(self.path)
 
     def remove_if_empty(self) -> None:
@@ -242,70 +255,41 @@ class Location:
             with contextlib.suppress(OSError):
                 os.rmdir(self.path)
 
-    def copy_from(self, source: Location) -> None:
-        """Have ``source``, a file or tree on the same file system, here as well; nothing may be here yet.
-
-        Locally by hard links where the disk allows it, so only for files that nobody changes.
-        """
-        for name in source.list_files():  # not fs.cp: s3fs takes folders for keys and fails on them
-            origin, target = (source / name, self / name) if name else (source, self)
-            with target._made_parent():
-                if self.is_local:
-                    _link_or_copy(origin.path, Path(target.path))
-                else:
-                    self.fs.cp_file(origin.path, target.path)
-
-    def upload(self, folder: Path) -> None:
-        """Copy a local folder's files here."""
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = self / file.relative_to(folder).as_posix()
-            with target._made_parent():
-                self.fs.put_file(str(file), target.path)
-
-    def download(self, folder: Path) -> None:
-        """Bring the file, or all files below, into a local folder."""
-        relative = self.list_files() if self.is_dir() else {"": 0}
-        for name in relative:
-            source = f"{self.path}/{name}" if name else self.path
-            target = folder / (name or self.name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.fs.get_file(source, str(target))
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Create the folder above, and raise StorageError for what the file system raises, but FileExistsError for the file."""
+        with self._storage_errors("written"):
+            try:
+                if self._can.has_folders:
+                    self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
+                yield
+            except FileExistsError:
+                if self.exists():
+                    raise
+                message = f"{self.uri} cannot be written: a part of the path is a file, not a folder"
+                raise StorageError(message, uri=self.uri) from None
 
     @contextlib.contextmanager
-    def _in_words(self, done: str = "read") -> Iterator[None]:
-        """Turn the file system's refusals into one sentence. Those of remote ones are not all OSError: botocore's are not."""
+    def _storage_errors(self, verb: str) -> Iterator[None]:
+        """Raise StorageError for what the file system raises. Not all errors of remote clients are OSErrors: botocore's are not."""
         try:
             yield
+        except (MLSQLError, FileExistsError):
+            raise
         except Exception as error:
             if self.is_local and not isinstance(error, OSError):
                 raise
-            raise StorageError(f"{self.uri} cannot be {done}: {error}", uri=self.uri) from error
-
-    @contextlib.contextmanager
-    def _made_parent(self) -> Iterator[None]:
-        """Make the folder above, and turn the file system's refusals into one sentence."""
-        try:
-            if not self._is_object_store:
-                self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
-            yield
-        except FileExistsError:
-            if self.exists():
-                raise
-            raise StorageError(
-                f"{self.uri} cannot be written: a part of the path is a file, not a folder", uri=self.uri
-            ) from None
-        except (PermissionError, NotADirectoryError, OSError) as error:
-            raise StorageError(f"{self.uri} cannot be written: {error}", uri=self.uri) from error
+            raise StorageError(f"{self.uri} cannot be {verb}: {error}", uri=self.uri) from error
 
 
-def _in_one_piece(fs: fsspec.AbstractFileSystem) -> dict[str, int]:
-    """How ``cat_file`` is told that a file is small: s3fs asks for its size first if it may fetch pieces side by side."""
+def _whole_file_options(fs: fsspec.AbstractFileSystem) -> dict[str, int]:
+    """Return the options of ``cat_file`` for small files: s3fs asks for the size first, unless it fetches a single piece."""
     parameters = inspect.signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
     return {"max_concurrency": 1} if "max_concurrency" in parameters else {}
 
 
 def _link_or_copy(source: str, target: Path) -> None:
-    """A hard link, or a copy across disks and where links are refused."""
+    """Create a hard link, or a copy across disks and where links are refused."""
     try:
         os.link(source, target)
     except OSError:
