@@ -11,7 +11,7 @@ from mlsql_runtime.errors import InputError, OptionError, did_you_mean
 from mlsql_runtime.plan import FunctionRef, Load, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader, all_arguments
 from mlsql_runtime.plan.parsers import NOTHING, Parser, parse_json
-from mlsql_runtime.store.requirements import read_requirements
+from mlsql_runtime.storage.requirements import read_requirements
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator

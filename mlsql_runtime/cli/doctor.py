@@ -98,7 +98,7 @@ def _make_statement(
 ) -> Preflight:
     """Return the options as a statement, which checks them."""
     from mlsql_runtime.plan import Preflight, PythonEnv
-    from mlsql_runtime.store.requirements import read_requirements
+    from mlsql_runtime.storage.requirements import read_requirements
 
     return Preflight(
         script_path=script,

@@ -100,7 +100,7 @@ def _request(
     from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
     from mlsql_runtime.plan import FileFeed, PythonEnv, Train, choose_script
     from mlsql_runtime.storage.location import Location
-    from mlsql_runtime.store.requirements import read_requirements
+    from mlsql_runtime.storage.requirements import read_requirements
 
     statement = Train(
         table=TABLE,

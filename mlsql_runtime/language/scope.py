@@ -21,7 +21,7 @@ from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, shorten, suggest
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
-from mlsql_runtime.store.requirements import read_requirements
+from mlsql_runtime.storage.requirements import read_requirements
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 

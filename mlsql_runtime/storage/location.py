@@ -271,7 +271,7 @@ class Location:
 
     @contextlib.contextmanager
     def _storage_errors(self, verb: str) -> Iterator[None]:
-        """Raise StorageError for what the file system raises. Not all errors of remote clients are OSErrors: botocore's are not."""
+        """Raise StorageError for what the file system raises. Those of remote clients are not all OSErrors."""
         try:
             yield
         except (MLSQLError, FileExistsError):

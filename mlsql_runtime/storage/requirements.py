@@ -1,4 +1,4 @@
-"""A requirements file, from any storage, as the text that a plan carries."""
+"""Requirements files, read from any storage into the text that a plan carries."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mlsql_runtime.storage.location import Location
 
 
 def read_requirements(path: str) -> str:
-    """The file's text.
+    """Return the text of a requirements file.
 
     :raises InputError: when there is no such file, or it names anything but packages.
     """
     try:
         content = Location.of(path).read_or_none()
         text = None if content is None else content.decode()
-    except (StorageError, ValueError) as error:  # no UTF-8, or a path that is none
+    except (StorageError, ValueError) as error:  # not UTF-8, or not a path
         raise InputError(f"{path} cannot be read as a requirements file: {error}; check requirements", path=path) from error
     if text is None:
         raise InputError(f"there is no requirements file at {path}; check requirements", path=path)
