@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -93,7 +94,12 @@ def _close_producer(producer: KafkaProducer) -> None:
 
 def _check_connection(settings: KafkaSettings, seconds: float) -> None:
     """Fail as an admin client does: at the first refusal, and when an advertised address cannot be reached."""
-    with open_admin(settings, seconds):
+    _check_once(tuple(sorted(settings.values.items())), seconds)
+
+
+@functools.lru_cache  # of successes only; Spark's workers open a client for every task, and once per process is enough
+def _check_once(values: tuple[tuple[str, str], ...], seconds: float) -> None:
+    with open_admin(KafkaSettings(dict(values)), seconds):
         pass
 
 
