@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import httpx
 
 from support.airflow import EXAMPLE_DAGS
+from support.reaper import ending_processes
 
 ENDED = ("success", "failed")
 PARTS = (("api-server", "--workers", "1"), ("dag-processor",), ("scheduler", "--skip-serve-logs"))
@@ -134,6 +135,7 @@ def deployed(home: Path, kind: Callable[[Path, int], D] = Deployment) -> Iterato
     shutil.copytree(EXAMPLE_DAGS, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"))
     deployment.command("db", "migrate")
     with ExitStack() as running:
+        running.enter_context(ending_processes("AIRFLOW_HOME", str(home)))
         for part in PARTS:
             running.enter_context(_process(deployment, part))
         deployment.until(lambda: _is_healthy(deployment), f"Airflow to start; see {home}")

@@ -26,8 +26,11 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pyspark
 
+from support.reaper import ending_processes
+
 SPARK_HOME = Path(pyspark.__file__).parent
 APPS = "/ws/v1/cluster/apps"
+CLUSTER = "MLSQL_TEST_CLUSTER"  # in the environment of the processes of all applications: the folder of their cluster
 _CLIENT = """#!{python}
 import sys
 sys.path[:0] = [{tests!r}]
@@ -177,14 +180,12 @@ def serving(cluster: Yarn, handler: type[JsonHandler], client: str) -> Iterator[
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield
+        with ending_processes(CLUSTER, str(cluster.folder.resolve())):
+            yield
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-        for application in cluster.submitted:
-            (cluster.folder / "apps" / application / "killed").touch()
-            cluster.lose(application)
 
 
 def _handler(cluster: Yarn) -> type[JsonHandler]:
@@ -288,7 +289,12 @@ def _start(folder: Path, app: Path, conf: dict[str, str], archives: list[str], a
     kept = ("HOME", "LANG", "JAVA_HOME", "TMPDIR", "AWS_")
     env = {key: value for key, value in os.environ.items() if key.startswith(kept)}
     env["PATH"] = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != str(folder / "bin"))
-    env |= {"SPARK_HOME": str(SPARK_HOME), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    env |= {
+        CLUSTER: str(folder.resolve()),
+        "SPARK_HOME": str(SPARK_HOME),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+    }
     own = {"spark.master": "local[2]", "spark.sql.warehouse.dir": (app / "warehouse").as_uri()}
     spark = {key: value for key, value in conf.items() if not key.startswith(("spark.yarn.", "spark.kubernetes."))} | own
     *py_files, launcher = archives
