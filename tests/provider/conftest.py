@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from support.airflow import Airflow
 from support.deployment import Deployment, deployed
-from support.stores import T0, Store
-from support.waiting import GatedFileSystem, gated
-
-from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
-from mlsql_runtime.store.publish import claim_version
+from support.sensors import GatedFileSystem, gated
+from support.stores import Store, fail, publish
 
 
 @pytest.fixture(scope="session")
@@ -39,47 +34,11 @@ def store(tmp_path: Path) -> Store:
     def add(
         score: float | None = 0.9, job: str = "job", created: int = 0, failure: str | None = None, maximise: bool = True
     ) -> None:
-        fit = FitRecord(
-            alg_index=0,
-            status="success",
-            score=score,
-            metrics={"loss": 0.1},
-            message=None,
-            params={},
-            started=T0,
-            ended=T0,
-            packages={},
-        )
-        day = T0 + timedelta(days=created)
-        with claim_version(Location.of(str(tmp_path / "m")), job) as draft:
-            if failure is not None:
-                record = FailureRecord(
-                    format_version=FORMAT_VERSION,
-                    job_id=job,
-                    version=draft.version,
-                    created=day,
-                    message=failure,
-                    fits=(),
-                    tails={"0": ("last words",)},
-                )
-                draft.fail(record)
-                return
-            (draft.folder / "model/0/model.pickle").write(b"model")
-            draft.publish(
-                Manifest(
-                    format_version=FORMAT_VERSION,
-                    job_id=job,
-                    version=draft.version,
-                    created=day,
-                    script=ScriptFacts(name="t.py", sha256=""),
-                    parameters={},
-                    greater_is_better=maximise,
-                    data=DataFacts(rows=70, validate_rows=30, columns={}, feature_column=None, feature_width=None),
-                    fits=(fit,),
-                    environment={},
-                    files=draft.file_entries(),
-                )
-            )
+        root = str(tmp_path / "m")
+        if failure is not None:
+            fail(root, failure, job, created)
+        else:
+            publish(root, score, job=job, created=created, maximise=maximise, metrics={"loss": 0.1})
 
     return add
 

@@ -17,7 +17,8 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow.triggers.base import TriggerEvent
 from support.airflow import Airflow
 from support.events import asset_events
-from support.tries import SAVE, Task, leftovers, training, until
+from support.tries import SAVE, Task, leftovers, training
+from support.waiting import wait_until
 from support.workbench import EXAMPLES, SAMPLE, Script, processes_with
 from support.yarn import Yarn, yarn_cluster
 
@@ -93,7 +94,7 @@ def test_a_retry_follows_the_application_of_a_worker_that_was_lost(yarn: Yarn, t
     trains = task()
     yarn.hold()
     with trains.worker() as worker:
-        until(lambda: trains.state.all())
+        wait_until(lambda: trains.state.all())
         worker.kill()
     (run,) = (tmp_path / "m/_staging").glob("app-*/*/job.json")
     assert stat.S_IMODE(run.parent.stat().st_mode) == 0o700
@@ -111,11 +112,11 @@ def test_a_retry_follows_the_application_of_a_worker_that_was_lost(yarn: Yarn, t
 def test_an_unknown_application_is_found_and_followed_or_ended(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
     yarn.hold()
     with task().worker():
-        until(lambda: task().state.all())
+        wait_until(lambda: task().state.all())
     task().state.file.unlink()
     second = task()
     with second.worker(try_number=2):  # does the same
-        until(lambda: second.state.all())
+        wait_until(lambda: second.state.all())
     assert len(yarn.submitted) == 1
     second.state.file.unlink()
     yarn.release()
@@ -144,7 +145,7 @@ def test_an_application_that_is_lost_fails_the_task_and_is_submitted_again(
 
 
 def _lose_once_it_trains(yarn: Yarn, number: str) -> None:
-    until(lambda: processes_with(number))
+    wait_until(lambda: processes_with(number))
     yarn.lose(yarn.submitted[0])
 
 
@@ -167,7 +168,7 @@ def test_a_killed_task_ends_its_application(yarn: Yarn, task: Callable[..., Task
 
     running = threading.Thread(target=execute)
     running.start()
-    until(lambda: processes_with(number))
+    wait_until(lambda: processes_with(number))
     operator.on_kill()
     running.join(60)
     (application,) = yarn.submitted

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.stores import latest_version
-from support.tries import until
+from support.waiting import wait_until
 from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
@@ -57,7 +57,7 @@ class _Running:
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(plan(DATA, train),))
         self._thread.start()
-        until(lambda: processes_with(self.number), seconds=120)
+        wait_until(lambda: processes_with(self.number), seconds=120)
 
     def _run(self, slow: Plan) -> None:
         try:
@@ -118,11 +118,11 @@ def test_a_killed_airflow_task_ends_its_job(tmp_path: Path, script: Script) -> N
     )
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen([sys.executable, "-c", task], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as worker:
-        until(lambda: processes_with(number), seconds=120)
+        wait_until(lambda: processes_with(number), seconds=120)
         job = psutil.Process(worker.pid).children(recursive=True)
         worker.kill()
     assert len(job) >= 4
-    until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in job))
+    wait_until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in job))
     assert processes_with(number) == []
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
     assert not (tmp_path / "m").exists()  # what was staged is gone, too

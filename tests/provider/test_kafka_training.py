@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from support.kafka import names_with
+from support.waiting import wait_until
 from support.workbench import SAMPLE, Script, processes_with
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
@@ -88,13 +88,6 @@ def plan_of(operator: MLSQLTrainOperator) -> Plan:
     return Plan(job_id="kafka", statements=operator.statements())
 
 
-def until(holds: Callable[[], object], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
-
-
 class _Running:
     """A training in the background, whose script has read all and waits."""
 
@@ -104,7 +97,7 @@ class _Running:
         self.xcom: dict[str, object] = {}
         self._thread = threading.Thread(target=self._run, args=(operator,))
         self._thread.start()
-        until(lambda: (folder / "read").exists() or not self._thread.is_alive())
+        wait_until(lambda: (folder / "read").exists() or not self._thread.is_alive())
 
     def _run(self, operator: MLSQLTrainOperator) -> None:
         try:

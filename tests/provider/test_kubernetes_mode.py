@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support.pods import NAMESPACE, Pods, pods_cluster
-from support.tries import SAVE, Task, leftovers, training, until
+from support.tries import SAVE, Task, leftovers, training
+from support.waiting import wait_until
 from support.workbench import Script, processes_with
 
 from mlsql_runtime.errors import InputError, JobFailed
@@ -39,7 +40,7 @@ def test_a_retry_follows_the_driver_of_a_worker_that_was_lost(pods: Pods, task: 
     trains = task()
     pods.hold()
     with trains.worker():
-        until(lambda: trains.state.all())
+        wait_until(lambda: trains.state.all())
     trains.state.file.unlink()  # as if the worker had been lost before it could remember
     pods.release()
     assert trains.execute(try_number=2)["version"] == 1
@@ -65,7 +66,7 @@ def test_a_killed_task_deletes_its_driver_and_a_lost_driver_fails_the_task(
     for end in (operator.on_kill, lambda: pods.lose(pods.submitted[-1])):
         running = threading.Thread(target=execute)
         running.start()
-        until(lambda: processes_with(number))
+        wait_until(lambda: processes_with(number))
         end()
         running.join(60)
         assert processes_with(number) == []

@@ -19,8 +19,8 @@ import pytest
 from airflow.sdk import PokeReturnValue
 from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from support.airflow import Airflow
-from support.stores import T0, Store
-from support.waiting import CONTEXT, fail, half_written, publish, wait_deferred, xcom
+from support.sensors import CONTEXT, wait_deferred
+from support.stores import T0, Store, fail, half_written, publish, xcom
 
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor

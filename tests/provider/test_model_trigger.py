@@ -12,19 +12,9 @@ from typing import Any
 
 import pytest
 from airflow.triggers.base import BaseTrigger
-from support.stores import T0
-from support.waiting import (
-    GATED,
-    GatedFileSystem,
-    as_airflow_stores_it,
-    fail,
-    fire,
-    look,
-    look_until,
-    publish,
-    until,
-    xcom,
-)
+from support.sensors import GATED, GatedFileSystem, as_airflow_stores_it, fire, look, look_until
+from support.stores import T0, fail, publish, xcom
+from support.waiting import wait_until_async
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelEventTrigger, MLSQLModelTrigger
 from mlsql_runtime.errors import InputError
@@ -120,14 +110,14 @@ def test_a_thousand_triggers_cost_one_listing_per_look(gate: Gate, looked: Calla
     events = asyncio.run(run())
     assert events == [{"status": "success", "result": xcom(GATED, 2, 0.6)}] * 1000
     gate.tickets.release()  # type: ignore[union-attr]  # for a listing that was under way
-    asyncio.run(until(lambda: threads() == []))
+    asyncio.run(wait_until_async(lambda: threads() == []))
 
 
 def test_those_with_a_long_interval_ride_along_and_new_ones_join(gate: Gate, looked: Callable[[], int]) -> None:
     async def run() -> None:
         patient = asyncio.create_task(fire(waiting(poke_interval=3600)))
         await look(gate)
-        await until(lambda: looked() == 1)  # and would look again in an hour
+        await wait_until_async(lambda: looked() == 1)  # and would look again in an hour
         others = [asyncio.create_task(fire(waiting(published_after=T0 + timedelta(days=day)))) for day in range(10)]
         await look_until(gate, lambda: looked() == 11)
         publish(GATED, created=5)
@@ -166,9 +156,9 @@ def test_cancelled_triggers_disturb_nobody_and_the_last_one_ends_all(gate: Gate,
         last = asyncio.create_task(fire(waiting(min_version=9)))
         await look_until(gate, lambda: looked() == 21)
         last.cancel()
-        await until(lambda: last.done())
+        await wait_until_async(lambda: last.done())
         gate.tickets.release(10)  # type: ignore[union-attr]  # for the listing that was under way
-        await until(lambda: threads() == [])
+        await wait_until_async(lambda: threads() == [])
 
     asyncio.run(run())
 
@@ -217,13 +207,13 @@ def test_loops_in_two_threads_do_not_disturb_each_other(gate: Gate) -> None:
         async def run() -> list[Any]:
             tasks = [asyncio.create_task(fire(waiting())) for _ in range(10)]
             before = gate.listings
-            await until(lambda: gate.listings > before + 10)
+            await wait_until_async(lambda: gate.listings > before + 10)
             await asyncio.to_thread(both.wait, 60)  # each has a poller, and both go on
             if name == "one":
                 for task in tasks:
                     task.cancel()
                 return await asyncio.gather(*tasks, return_exceptions=True)
-            await until(one_has_ended.is_set)
+            await wait_until_async(one_has_ended.is_set)
             publish(GATED)
             return [await task for task in tasks]
 
@@ -271,7 +261,7 @@ def test_a_store_that_is_begun_anew_is_read_anew(gate: Gate, looked: Callable[[]
 def test_many_paths_share_few_threads(gate: Gate) -> None:
     async def run() -> None:
         tasks = [asyncio.create_task(fire(waiting(f"gated://models/{index}"))) for index in range(20)]
-        await until(lambda: len(threads()) == 4)  # all of them hang in listings
+        await wait_until_async(lambda: len(threads()) == 4)  # all of them hang in listings
         await look(gate, 40)
         assert len(threads()) == 4
         for index in range(20):

@@ -8,7 +8,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -18,17 +17,9 @@ from typing import Any
 import pytest
 from airflow.sdk import Asset, AssetWatcher
 from support.airflow import Airflow
-from support.waiting import (
-    GATED,
-    GatedFileSystem,
-    as_airflow_stores_it,
-    fail,
-    finish,
-    look,
-    look_until,
-    publish,
-    xcom,
-)
+from support.sensors import GATED, GatedFileSystem, as_airflow_stores_it, look, look_until
+from support.stores import fail, finish, publish, xcom
+from support.waiting import wait_until
 from support.workbench import EXAMPLES, SAMPLE
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelEventTrigger, MLSQLModelTrigger
@@ -222,10 +213,8 @@ def test_a_real_triggerer_starts_dags_for_new_versions_also_after_a_restart(airf
         return found
 
     def wait_for(query: str, condition: Callable[[list[Any]], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not condition(rows(query)):
-            assert time.monotonic() < deadline, (query, rows(query), (tmp_path / "log").read_text()[-5000:])
-            time.sleep(0.2)
+        told = lambda: (query, rows(query), (tmp_path / "log").read_text()[-5000:])  # noqa: E731
+        wait_until(lambda: condition(rows(query)), told, seconds=60, every=0.2)
 
     marks = "select value from asset_state_store join asset on asset_id = asset.id where asset.name = 'watched_model'"
     events = "select asset_event.extra from asset_event join asset on asset_id = asset.id where asset.name = 'watched_model'"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.waiting import fire, publish, until
+from support.sensors import fire
+from support.stores import publish
+from support.waiting import wait_until_async
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
 from airflow_provider_mlsql.triggers.polling import open_poller
@@ -25,7 +27,7 @@ def nothing(watch: VersionWatch) -> str:
 
 
 async def ended(tasks: list[asyncio.Task[Any]]) -> list[Any]:
-    await until(lambda: all(task.done() for task in tasks))
+    await wait_until_async(lambda: all(task.done() for task in tasks))
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
@@ -45,7 +47,7 @@ def test_a_poller_ends_with_its_last_member_also_when_somebody_asks_in_the_same_
             await asyncio.sleep(0)
             waits.cancel()
             asks.cancel()
-        await until(lambda: threads() == [])
+        await wait_until_async(lambda: threads() == [])
         assert all(isinstance(end, asyncio.CancelledError) for end in await ended([waits, asks]))
         await asyncio.sleep(0.4)
 
@@ -74,7 +76,7 @@ def test_storage_that_hangs_is_not_waited_for_longer_than_the_deadline(tmp_path:
     async def run() -> Any:
         async with open_poller(str(tmp_path)) as poller:
             hangs = asyncio.create_task(poller.poll(lambda watch: going_on.wait(60), 0))
-            await until(threads)
+            await wait_until_async(threads)
             trigger = MLSQLModelTrigger(model_path=str(tmp_path), deadline="2026-01-01T00:00:00+00:00")
             try:
                 return await fire(trigger)
@@ -131,7 +133,7 @@ def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Pat
 
         async with open_poller(str(tmp_path)) as poller:
             first = asyncio.create_task(poller.poll(slow, 1000))
-            await until(lambda: looks)
+            await wait_until_async(lambda: looks)
             late = 5000  # it takes five intervals
             second = asyncio.create_task(poller.poll(slow, 1000))
             going_on.set()
@@ -147,7 +149,7 @@ def test_after_a_look_that_took_long_storage_rests_for_an_interval(tmp_path: Pat
 def test_a_loop_that_was_closed_over_its_triggers_keeps_no_threads(tmp_path: Path) -> None:
     loop = asyncio.new_event_loop()
     waits = loop.create_task(fire(MLSQLModelTrigger(model_path=str(tmp_path))))
-    loop.run_until_complete(until(threads))
+    loop.run_until_complete(wait_until_async(threads))
     loop.set_exception_handler(lambda loop, context: None)  # asyncio complains of the tasks that are lost
     loop.close()
     publish(str(tmp_path), 0.5)
@@ -159,4 +161,4 @@ def test_a_loop_that_was_closed_over_its_triggers_keeps_no_threads(tmp_path: Pat
     assert not waits.done()
     del loop, waits
     gc.collect()
-    asyncio.run(until(lambda: threads() == []))
+    asyncio.run(wait_until_async(lambda: threads() == []))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 import psutil
 import pyarrow as pa
 import pytest
+from support import waiting
+from support.stores import make_failure, make_fit_record, make_manifest
 
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.files.table import TableFiles
@@ -24,7 +25,7 @@ from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.function_records import FunctionRecord
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FileEntry, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claim_version
 
 STARTED = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)
@@ -33,15 +34,8 @@ ENDED = STARTED + timedelta(seconds=1.5)
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
-    """Poll until a condition holds, or fail after a deadline."""
-
-    def poll(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, f"after {seconds} s, still not: {what}"
-            time.sleep(0.02)
-
-    return poll
+    """:func:`support.waiting.wait_until`."""
+    return waiting.wait_until
 
 
 @pytest.fixture
@@ -92,16 +86,15 @@ def local_root(tmp_path: Path) -> Location:
 
 
 def _fit(index: int, score: float | None, status: str = "success") -> FitRecord:
-    return FitRecord(
-        alg_index=index,
-        status=status,  # type: ignore[arg-type]
-        score=score,
+    return make_fit_record(
+        index,
+        score,
+        status=status,
         metrics={"loss": 0.25, "auc": None},
         message=None if status == "success" else "it ended with exit code 3",
         params={"alpha": "0.1"},
         started=STARTED,
         ended=ENDED,
-        packages={},
     )
 
 
@@ -113,16 +106,15 @@ def fit_record() -> Callable[..., FitRecord]:
 def _manifest(
     version: int, fits: Iterable[FitRecord], files: tuple[FileEntry, ...] = (), greater_is_better: bool = True
 ) -> Manifest:
-    return Manifest(
-        format_version=FORMAT_VERSION,
+    return make_manifest(
+        version,
+        tuple(fits),
         job_id="job-1",
-        version=version,
         created=STARTED,
         script=ScriptFacts(name="train.py", sha256="0" * 64),
         parameters={"pythonVer": "3"},
         greater_is_better=greater_is_better,
         data=DataFacts(rows=150, validate_rows=0, columns={"features": "vector"}, feature_column="features", feature_width=4),
-        fits=tuple(fits),
         environment={"python": "3.11.0"},
         files=files,
         description="nightly, of all mail",
@@ -157,17 +149,9 @@ def fail() -> Callable[[Location, str], int]:
 
     def make(root: Location, message: str = "group 0 failed") -> int:
         with claim_version(root, "job-1") as draft:
-            draft.fail(
-                FailureRecord(
-                    format_version=FORMAT_VERSION,
-                    job_id="job-1",
-                    version=draft.version,
-                    created=STARTED,
-                    message=message,
-                    fits=(_fit(0, None, "failed"),),
-                    tails={"0": ("Traceback", "ValueError")},
-                )
-            )
+            fits = (_fit(0, None, "failed"),)
+            tails = {"0": ("Traceback", "ValueError")}
+            draft.fail(make_failure(draft.version, message, job_id="job-1", created=STARTED, fits=fits, tails=tails))
         return draft.version
 
     return make

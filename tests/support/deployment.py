@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import httpx
 
 from support.airflow import EXAMPLE_DAGS
 from support.reaper import ending_processes
+from support.waiting import wait_until
 
 ENDED = ("success", "failed")
 PARTS = (("api-server", "--workers", "1"), ("dag-processor",), ("scheduler", "--skip-serve-logs"))
@@ -116,12 +116,8 @@ class Deployment:
         return "\n".join(f"--- {file}\n{file.read_text()[-3000:]}" for file in files)
 
     def until(self, question: Callable[[], Any], what: str) -> Any:
-        """The first answer that is not nothing, within a quarter of an hour."""
-        deadline = time.monotonic() + 900
-        while not (found := question()):
-            assert time.monotonic() < deadline, f"waited too long for {what}"
-            time.sleep(0.5)
-        return found
+        """Return the first true answer, within a quarter of an hour."""
+        return wait_until(question, what, seconds=900, every=0.5)
 
 
 D = TypeVar("D", bound=Deployment)

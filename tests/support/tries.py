@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,14 +102,6 @@ def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
         "python_script_path": script,
         "data": f"libsvm.`{SAMPLE}`",
     }
-
-
-def until(holds: Callable[[], object], seconds: float = 90) -> None:
-    """Wait for a condition, at most so long."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def leftovers(folder: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from support.standalone import Standalone
-from support.waiting import publish
+from support.stores import publish
 
 DAG = "names_models"
 HTML = {"Accept": "text/html"}

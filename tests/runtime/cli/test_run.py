@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from broker import Broker
+from support.waiting import wait_until
 from support.workbench import EXAMPLES, SAMPLE, SEED, TESTS, processes_with
 
 from mlsql_runtime.cli.process import current_user
@@ -130,11 +131,8 @@ def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
     number = f"{time.monotonic_ns()}"
     (here / "train.py").write_text(f"import subprocess\nopen('{here}/begun', 'w').close()\nsubprocess.run(['sleep', '{number}'])")
     with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *SCRIPTS[2:], stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 120
-        while not (here / "begun").exists():
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.1)
+        wait_until(lambda: (here / "begun").exists() or process.poll() is not None, seconds=120)
+        assert process.poll() is None
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)  # a second one does not disturb it
         _, err = process.communicate(timeout=60)
@@ -150,10 +148,7 @@ def test_secrets_do_not_go_to_the_command_line(here: Path) -> None:
     (here / "train.py").write_text(f"open('{here}/begun', 'w').close()\nimport time\ntime.sleep(600)")
     conf = ("--conf", "spark.hadoop.fs.s3a.secret.key=hush-hush", "--conf", "spark.ui.enabled=false")
     with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *SCRIPTS[2:], *conf, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 120
-        while not (here / "begun").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until((here / "begun").exists, seconds=120)
         lines = processes_with("spark.ui.enabled=false")
         assert any("org.apache.spark.deploy.SparkSubmit" in line for line in lines)
         assert [line for line in lines if "hush-hush" in line and MLSQL not in line] == []

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.stores import T0
-from support.waiting import fail, finish, publish
+from support.stores import T0, fail, finish, publish
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import VersionDraft, claim_version

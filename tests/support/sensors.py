@@ -1,0 +1,108 @@
+"""The model sensor and triggers, run as Airflow runs them, and storage whose listings a test controls."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import fsspec
+from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.module_loading import import_string
+from airflow.triggers.base import BaseTrigger
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+from support.waiting import wait_until_async
+
+GATED = "gated://models/m"
+CONTEXT: Any = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)}
+
+
+def as_airflow_stores_it(trigger: BaseTrigger) -> BaseTrigger:
+    """Return the trigger as a triggerer creates it, from its arguments in JSON."""
+    path, arguments = trigger.serialize()
+    text = json.dumps(arguments, allow_nan=False)
+    made: BaseTrigger = import_string(path)(**json.loads(text))
+    return made
+
+
+async def fire(trigger: BaseTrigger) -> Any:
+    """Return the payload of the trigger's one event, as JSON carries it."""
+    events = [event.payload async for event in trigger.run()]
+    assert len(events) == 1
+    return json.loads(json.dumps(events[0], allow_nan=False))
+
+
+def wait_deferred(sensor: MLSQLModelSensor, meanwhile: Callable[[], object] = lambda: None) -> Any:
+    """Return what a deferrable sensor returns; ``meanwhile`` is called when it has deferred."""
+    try:
+        return sensor.execute(CONTEXT)
+    except TaskDeferred as deferred:
+        meanwhile()
+        event = asyncio.run(asyncio.wait_for(fire(as_airflow_stores_it(deferred.trigger)), 60))
+        return sensor.resume_execution(deferred.method_name, {"event": event}, CONTEXT)
+
+
+# -- storage under a test's control
+
+
+class GatedFileSystem(MemoryFileSystem):  # type: ignore[misc]
+    """A file system in memory that counts the listings of pollers, admits them one by one, and fails, as a test demands."""
+
+    protocol = "gated"
+    store: dict[str, Any] = {}
+    pseudo_dirs = [""]
+    listings = 0
+    tickets: threading.Semaphore | None = None
+    error: Exception | None = None
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        stripped: str = super()._strip_protocol(path.replace("gated://", "memory://"))
+        return stripped
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
+        cls = type(self)
+        if not threading.current_thread().name.startswith("mlsql-store"):
+            return super().ls(path, detail, **kwargs)
+        if cls.tickets is not None:
+            assert cls.tickets.acquire(timeout=60)
+        cls.listings += 1
+        if cls.error is not None:
+            raise cls.error
+        return super().ls(path, detail, **kwargs)
+
+
+@contextmanager
+def gated() -> Iterator[type[GatedFileSystem]]:
+    """Provide an empty ``gated://`` storage."""
+    fsspec.register_implementation("gated", GatedFileSystem, clobber=True)
+    GatedFileSystem.store, GatedFileSystem.pseudo_dirs = {}, [""]
+    tickets = threading.Semaphore(0)
+    GatedFileSystem.listings, GatedFileSystem.tickets, GatedFileSystem.error = 0, tickets, None
+    yield GatedFileSystem
+    tickets.release(1000)  # for pollers that still wait
+
+
+async def look(gate: type[GatedFileSystem], times: int = 1, unless: Callable[[], object] = lambda: False) -> None:
+    """Let pollers list ``times`` times, and wait until they have."""
+    assert gate.tickets is not None
+    for _ in range(times):
+        before = gate.listings
+        gate.tickets.release()
+        await wait_until_async(lambda before=before: gate.listings > before or unless())
+
+
+async def look_until(gate: type[GatedFileSystem], condition: Callable[[], object]) -> int:
+    """Let pollers list until the condition holds, and return the number of listings."""
+    before = gate.listings
+    while not condition():
+        assert gate.listings < before + 200, "200 listings did not find it"
+        await look(gate, unless=condition)
+        await asyncio.sleep(0.01)  # for the event to arrive; if it takes longer, one more listing is counted
+    return gate.listings - before
