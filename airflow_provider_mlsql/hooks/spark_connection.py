@@ -87,7 +87,7 @@ class SparkConnection(SparkSubmitHook):
     def get_connection(cls, conn_id: str) -> Connection:
         try:
             return super().get_connection(conn_id)
-        except AirflowNotFoundException:
-            if conn_id != cls.default_conn_name:
-                raise
+        except AirflowNotFoundException as error:
+            if conn_id != cls.default_conn_name:  # not Airflow's error, for which the Spark provider would take yarn
+                raise InputError(f"there is no Spark connection {conn_id}; add it, or correct spark_conn_id") from error
             return Connection(conn_id=conn_id, conn_type="spark", host=LOCAL)

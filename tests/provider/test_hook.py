@@ -243,6 +243,11 @@ def test_a_missing_java_and_a_wrong_cluster_mode_are_errors_before_spark_starts(
         MLSQLHook().run(plan(DATA))
 
 
+def test_a_connection_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(InputError, match="there is no Spark connection lost; add it, or correct spark_conn_id"):
+        MLSQLHook("lost").run(plan(DATA))
+
+
 def test_a_spark_that_cannot_start_is_a_failed_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_LOST", '{"conn_type": "spark", "host": "local[oops]"}')
     with pytest.raises(JobFailed, match="local"):
