@@ -42,7 +42,7 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
             context = RunContext(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
                 where = statement.tag
-                emit(StatementStarted(number=index + 1, total=len(plan.statements), title=statement.title))
+                emit(StatementStarted(number=index + 1, total=len(plan.statements), title=statement.outline.title))
                 step = _HANDLERS[type(statement)](statement, replace(context, index=index))
                 if step is not None:
                     done.append(step)

@@ -112,7 +112,7 @@ class MLSQLOperator(BaseOperator):
     def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> RunResult:
         """Run the plan, or go on with it after the event of a trigger."""
         job, task = self.build_job(), TaskRun.of(context)
-        for values in (job.conf, *(statement.secret_values for statement in job.statements)):
+        for values in (job.conf, *(statement.outline.secret_values for statement in job.statements)):
             mask_secret(dict(values))  # those whose names say that they are secrets
         plan = Plan(job_id=task.job_id, statements=with_author(job.statements, task.started_by), attempt=task.attempt)
         show = partial(SparkUILink().show, context, self)

@@ -56,7 +56,7 @@ class CompiledScript:
     def _last_table(self) -> tuple[int, str] | None:
         """The number of the last statement that makes a table, and the table's name."""
         for number in reversed(range(len(self.statements))):
-            name = self.statements[number].defines
+            name = self.statements[number].outline.defines
             if name is not None:
                 return number, name
         return None

@@ -18,7 +18,7 @@ from mlsql_runtime.plan.python_env import (
 from mlsql_runtime.plan.register import Register
 from mlsql_runtime.plan.secrets import NO_SECRETS, Secrets
 from mlsql_runtime.plan.spark_properties import check_property, is_secret
-from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, TopicUse
+from mlsql_runtime.plan.statement_base import FitUse, Outline, ScriptUse, TopicUse
 from mlsql_runtime.plan.statements import Statement
 from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, format_option, parse_table_ref
 from mlsql_runtime.plan.tables import MAX_SHOWN, TEXT_FORMATS, FunctionRef, Load, Save, Select, Show
@@ -41,6 +41,7 @@ __all__ = [
     "FunctionRef",
     "KafkaFeed",
     "Load",
+    "Outline",
     "Plan",
     "Predict",
     "Preflight",

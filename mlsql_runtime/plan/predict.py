@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.builtin import combine_script
@@ -11,7 +11,7 @@ from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, OptionReader, check_options, nested, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, PATH, whole
 from mlsql_runtime.plan.python_env import PythonEnv
-from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, StatementBase
+from mlsql_runtime.plan.statement_base import FitUse, Outline, ScriptUse, StatementBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,40 +49,15 @@ class Predict(StatementBase):
         require_text(self.script_path, "pythonScriptPath")
 
     @property
-    def title(self) -> str:
-        return f"predict {self.result}"
-
-    @property
-    def defines(self) -> str:
-        return self.result
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.table,)
-
-    @property
-    def script(self) -> ScriptUse:
-        return ScriptUse(path=self.script_path, role="predict", python=self.python, params=(self.params,))
-
-    @property
-    def archives(self) -> tuple[str, ...]:
-        return self.python.archives
-
-    @property
-    def model_root(self) -> str:
-        return self.model_path
-
-    @property
-    def stages_files(self) -> bool:
-        return True
-
-    @property
-    def needs_fit(self) -> FitUse:
-        return FitUse(version=self.model_version, alg_index=self.alg_index)
-
-    @property
-    def secret_values(self) -> Mapping[str, str]:
-        return self.python.envs
-
-    def with_script(self, path: str) -> Predict:
-        return replace(self, script_path=path)
+    def outline(self) -> Outline:
+        return Outline(
+            title=f"predict {self.result}",
+            defines=self.result,
+            reads=(self.table,),
+            script=ScriptUse(path=self.script_path, role="predict", python=self.python, params=(self.params,)),
+            archives=self.python.archives,
+            model_root=self.model_path,
+            stages_files=True,
+            needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
+            secret_values=self.python.envs,
+        )

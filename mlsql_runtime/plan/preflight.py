@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.python_env import PythonEnv
-from mlsql_runtime.plan.statement_base import ScriptRole, ScriptUse, StatementBase
+from mlsql_runtime.plan.statement_base import Outline, ScriptRole, ScriptUse, StatementBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,22 +30,8 @@ class Preflight(StatementBase):
             raise InputError(f"the script is for {self.runs!r}; expected train, register or predict")
 
     @property
-    def title(self) -> str:
-        return "look at the hosts"
-
-    @property
-    def script(self) -> ScriptUse | None:
-        if self.script_path is None:
-            return None
-        return ScriptUse(path=self.script_path, role=self.runs, python=self.python, is_run=False)
-
-    @property
-    def archives(self) -> tuple[str, ...]:
-        return self.python.archives
-
-    @property
-    def model_root(self) -> str | None:
-        return self.model_path
-
-    def with_script(self, path: str) -> Preflight:
-        return replace(self, script_path=path)
+    def outline(self) -> Outline:
+        script = None
+        if self.script_path is not None:
+            script = ScriptUse(path=self.script_path, role=self.runs, python=self.python, is_run=False)
+        return Outline(title="look at the hosts", script=script, archives=self.python.archives, model_root=self.model_path)

@@ -10,7 +10,7 @@ from mlsql_runtime.plan.builtin import BUILTIN, combine_script
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, whole
-from mlsql_runtime.plan.statement_base import FitUse, ScriptUse, StatementBase
+from mlsql_runtime.plan.statement_base import FitUse, Outline, ScriptUse, StatementBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,31 +71,15 @@ class Register(StatementBase):
         require_text(self.script_path, "pythonScriptPath")
 
     @property
-    def title(self) -> str:
-        return f"register {self.function}"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return () if self.sample_table is None else (self.sample_table,)
-
-    @property
-    def script(self) -> ScriptUse:
-        return ScriptUse(path=self.script_path, role="register", params=(self.params,))
-
-    @property
-    def model_root(self) -> str:
-        return self.model_path
-
-    @property
-    def makes_function(self) -> str:
-        return self.function
-
-    @property
-    def needs_fit(self) -> FitUse:
-        return FitUse(version=self.model_version, alg_index=self.alg_index)
-
-    def with_script(self, path: str) -> Register:
-        return replace(self, script_path=path)
+    def outline(self) -> Outline:
+        return Outline(
+            title=f"register {self.function}",
+            reads=() if self.sample_table is None else (self.sample_table,),
+            script=ScriptUse(path=self.script_path, role="register", params=(self.params,)),
+            model_root=self.model_path,
+            makes_function=self.function,
+            needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
+        )
 
     def with_author(self, author: str | None) -> Register:
         return replace(self, author=author)

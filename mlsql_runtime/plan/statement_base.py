@@ -1,10 +1,10 @@
-"""What a statement says of itself, so that nothing but the engine asks of what type it is."""
+"""The base of the statements, and the outline by which each says what it reads, writes and needs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
 
 from mlsql_runtime.plan.python_env import PythonEnv
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.plan.feeds import KafkaFeed
     from mlsql_runtime.plan.tables import FunctionRef
 
+S = TypeVar("S", bound="StatementBase")
 ScriptRole = Literal["train", "register", "predict"]
 
 
@@ -51,95 +52,61 @@ class TopicUse:
     readers: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outline:
+    """What a statement reads, writes and needs. The defaults are those of a statement that has nothing of the kind.
+
+    :param title: what the statement does, in short, without its options: they may be secrets.
+    :param defines: the table that it makes for those after it.
+    :param reads: tables that it needs, as far as fields name them.
+    :param reads_files: the path of data in one of Spark's file formats; None for other sources and for several paths in braces.
+    :param writes_files: the path to which it writes data.
+    :param script: the script that it names.
+    :param archives: packed environments that Spark has to unpack on every node.
+    :param resources: files and folders that scripts get, by the name of the option.
+    :param model_root: the model path that it names.
+    :param makes_version: whether it makes a version of the model there.
+    :param stages_files: whether it keeps files there until it has ended.
+    :param makes_function: the function that it registers there.
+    :param needs_fit: the trained model that has to be there.
+    :param needs_functions: registered functions that it needs.
+    :param topic: the Kafka topic through which data reach the script.
+    :param secret_values: values that may be secrets, by name: environment variables, options of Spark's readers and writers.
+    """
+
+    title: str
+    defines: str | None = None
+    reads: tuple[str, ...] = ()
+    reads_files: str | None = None
+    writes_files: str | None = None
+    script: ScriptUse | None = None
+    archives: tuple[str, ...] = ()
+    resources: Mapping[str, str] = field(default_factory=dict)
+    model_root: str | None = None
+    makes_version: bool = False
+    stages_files: bool = False
+    makes_function: str | None = None
+    needs_fit: FitUse | None = None
+    needs_functions: tuple[FunctionRef, ...] = ()
+    topic: TopicUse | None = None
+    secret_values: Mapping[str, str] = field(default_factory=dict)
+
+
 class StatementBase:
-    """The questions that every statement answers. The answers here are those of a statement that has nothing to say."""
+    """What all statements have. Nothing but the engine asks of what type a statement is; its outline says the rest."""
 
     tag: ClassVar[str]
 
     @property
-    def title(self) -> str:
-        """What the statement does, in short, without its options: they may be secrets."""
+    def outline(self) -> Outline:
+        """What the statement reads, writes and needs."""
         raise NotImplementedError
 
-    @property
-    def defines(self) -> str | None:
-        """The table that the statement makes for those after it."""
-        return None
+    def with_script(self: S, path: str) -> S:
+        """Return the statement, which names a script, with its script at another path."""
+        changed: S = replace(cast(Any, self), script_path=path)
+        return changed
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Tables that the statement needs, as far as fields name them."""
-        return ()
-
-    @property
-    def reads_files(self) -> str | None:
-        """The path of data in one of Spark's file formats; None for other sources and for several paths in braces."""
-        return None
-
-    @property
-    def writes_files(self) -> str | None:
-        """The path to which the statement writes data."""
-        return None
-
-    @property
-    def script(self) -> ScriptUse | None:
-        """The script that the statement names."""
-        return None
-
-    @property
-    def archives(self) -> tuple[str, ...]:
-        """Packed environments that Spark has to unpack on every node."""
-        return ()
-
-    @property
-    def resources(self) -> Mapping[str, str]:
-        """Files and folders that scripts get, by the name of the option."""
-        return {}
-
-    @property
-    def model_root(self) -> str | None:
-        """The model path that the statement names."""
-        return None
-
-    @property
-    def makes_version(self) -> bool:
-        """Whether the statement makes a version of the model at ``model_root``."""
-        return False
-
-    @property
-    def stages_files(self) -> bool:
-        """Whether the statement keeps files below ``model_root`` until it has ended."""
-        return False
-
-    @property
-    def makes_function(self) -> str | None:
-        """The name of the function that the statement registers below ``model_root``."""
-        return None
-
-    @property
-    def needs_fit(self) -> FitUse | None:
-        """The trained model below ``model_root`` that has to be there."""
-        return None
-
-    @property
-    def needs_functions(self) -> tuple[FunctionRef, ...]:
-        """Registered functions that have to be there."""
-        return ()
-
-    @property
-    def topic(self) -> TopicUse | None:
-        """The Kafka topic through which data reach the script."""
-        return None
-
-    @property
-    def secret_values(self) -> Mapping[str, str]:
-        """Values that may be secrets, by name: environment variables of scripts, options of Spark's readers and writers."""
-        return {}
-
-    def with_script(self, path: str) -> Any:
-        """Return the statement with its script at another path."""
-        raise NotImplementedError
-
-    def with_author(self, author: str | None) -> Any:
+    def with_author(self: S, author: str | None) -> S:
         """Return the statement with its author, if the history of a function keeps one."""
         return self

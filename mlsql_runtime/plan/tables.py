@@ -10,7 +10,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import check_options, option
 from mlsql_runtime.plan.parsers import whole
-from mlsql_runtime.plan.statement_base import StatementBase
+from mlsql_runtime.plan.statement_base import Outline, StatementBase
 from mlsql_runtime.plan.table_ref import FILE_FORMATS
 
 MAX_SHOWN = 1000  # rows that a result may carry
@@ -42,21 +42,14 @@ class Load(StatementBase):
             raise InputError(f"table {self.table} is loaded from text and from {self.path}; give one of them")
 
     @property
-    def title(self) -> str:
-        return f"load {self.table}"
-
-    @property
-    def defines(self) -> str:
-        return self.table
-
-    @property
-    def reads_files(self) -> str | None:
+    def outline(self) -> Outline:
         is_file = self.path is not None and self.format.lower() in FILE_FORMATS and "{" not in self.path
-        return self.path if is_file else None
-
-    @property
-    def secret_values(self) -> Mapping[str, str]:
-        return self.options
+        return Outline(
+            title=f"load {self.table}",
+            defines=self.table,
+            reads_files=self.path if is_file else None,
+            secret_values=self.options,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,16 +81,12 @@ class Select(StatementBase):
         require_text(self.sql, f"the SQL of table {self.table}")
 
     @property
-    def title(self) -> str:
-        return f"select {self.table}"
-
-    @property
-    def defines(self) -> str:
-        return self.table
-
-    @property
-    def needs_functions(self) -> tuple[FunctionRef, ...]:
-        return self.functions
+    def outline(self) -> Outline:
+        return Outline(
+            title=f"select {self.table}",
+            defines=self.table,
+            needs_functions=self.functions,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,20 +118,13 @@ class Save(StatementBase):
             raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")
 
     @property
-    def title(self) -> str:
-        return f"save {self.table}"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.table,)
-
-    @property
-    def writes_files(self) -> str | None:
-        return self.path
-
-    @property
-    def secret_values(self) -> Mapping[str, str]:
-        return self.options
+    def outline(self) -> Outline:
+        return Outline(
+            title=f"save {self.table}",
+            reads=(self.table,),
+            writes_files=self.path,
+            secret_values=self.options,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +141,5 @@ class Show(StatementBase):
             raise InputError(f"{self.rows} rows are to be shown; expected 1 to {MAX_SHOWN}")
 
     @property
-    def title(self) -> str:
-        return f"show {self.table}"
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (self.table,)
+    def outline(self) -> Outline:
+        return Outline(title=f"show {self.table}", reads=(self.table,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
@@ -14,7 +14,7 @@ from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
 from mlsql_runtime.plan.parsers import BOOLEAN, GROUPS, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv
-from mlsql_runtime.plan.statement_base import ScriptUse, StatementBase, TopicUse
+from mlsql_runtime.plan.statement_base import Outline, ScriptUse, StatementBase, TopicUse
 
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 
@@ -159,55 +159,25 @@ class Train(StatementBase):
             raise InputError(f"topic '{self.feed.topic}' is reused, so no rows can be held out; name a validation table")
 
     @property
-    def title(self) -> str:
-        return f"train {self.model_path}"
-
-    @property
-    def defines(self) -> str | None:
-        return self.result
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return tuple(name for name in (self.validate_table, self.table) if name is not None)
-
-    @property
-    def script(self) -> ScriptUse:
-        return ScriptUse(path=self.script_path, role="train", python=self.python, params=self.fit_params)
-
-    @property
-    def archives(self) -> tuple[str, ...]:
-        return self.python.archives
-
-    @property
-    def resources(self) -> Mapping[str, str]:
-        return {
-            f"fitParam.{index}.{name}": uri
-            for index, params in enumerate(self.fit_params)
-            for name, uri in params.items()
-            if name.startswith(RESOURCE)
-        }
-
-    @property
-    def model_root(self) -> str:
-        return self.model_path
-
-    @property
-    def makes_version(self) -> bool:
-        return True
-
-    @property
-    def stages_files(self) -> bool:
-        return True
-
-    @property
-    def topic(self) -> TopicUse | None:
-        if not isinstance(self.feed, KafkaFeed):
-            return None
-        return TopicUse(feed=self.feed, model_path=self.model_path, readers=len(self.fit_params))
-
-    @property
-    def secret_values(self) -> Mapping[str, str]:
-        return self.python.envs
-
-    def with_script(self, path: str) -> Train:
-        return replace(self, script_path=path)
+    def outline(self) -> Outline:
+        topic = None
+        if isinstance(self.feed, KafkaFeed):
+            topic = TopicUse(feed=self.feed, model_path=self.model_path, readers=len(self.fit_params))
+        return Outline(
+            title=f"train {self.model_path}",
+            defines=self.result,
+            reads=tuple(name for name in (self.validate_table, self.table) if name is not None),
+            script=ScriptUse(path=self.script_path, role="train", python=self.python, params=self.fit_params),
+            archives=self.python.archives,
+            resources={
+                f"fitParam.{index}.{name}": uri
+                for index, params in enumerate(self.fit_params)
+                for name, uri in params.items()
+                if name.startswith(RESOURCE)
+            },
+            model_root=self.model_path,
+            makes_version=True,
+            stages_files=True,
+            topic=topic,
+            secret_values=self.python.envs,
+        )

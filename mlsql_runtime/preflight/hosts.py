@@ -156,8 +156,9 @@ def local_input_paths(plan: Plan, upto: int, default: str = "file:///") -> tuple
     :param default: the file system of paths without a scheme.
     """
     schemes = ("file:", "/") if default.startswith("file:") else ("file:",)
-    saved = tuple(each.writes_files.rstrip("/") for each in plan.statements if each.writes_files is not None)
-    paths = [each.reads_files for each in plan.statements[:upto] if each.reads_files is not None]
+    outlines = [each.outline for each in plan.statements]
+    saved = tuple(each.writes_files.rstrip("/") for each in outlines if each.writes_files is not None)
+    paths = [each.reads_files for each in outlines[:upto] if each.reads_files is not None]
     return tuple(
         Location.of(path).path for path in paths if path.startswith(schemes) and not path.rstrip("/").startswith(saved or ("\0",))
     )

@@ -14,7 +14,8 @@ _log = logging.getLogger(__name__)
 
 def staging_paths(plan: Plan) -> tuple[str, ...]:
     """Return the model paths below which the plan's statements stage files."""
-    return tuple(dict.fromkeys(each.model_root for each in plan.statements if each.stages_files and each.model_root is not None))
+    outlines = (each.outline for each in plan.statements)
+    return tuple(dict.fromkeys(each.model_root for each in outlines if each.stages_files and each.model_root is not None))
 
 
 def remove_staged(plan: Plan) -> None:
@@ -31,7 +32,7 @@ def remove_topics(plan: Plan, secrets: Secrets) -> None:
     committed offsets once more.
     """
     for statement in plan.statements:
-        if (topic := statement.topic) is not None:
+        if (topic := statement.outline.topic) is not None:
             owner = Owner(plan.job_id, topic.model_path, topic.readers)
             try:
                 remove_run(topic.feed, client_settings(topic.feed, secrets), owner)

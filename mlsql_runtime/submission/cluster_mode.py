@@ -57,7 +57,8 @@ def open_job_folder(plan: Plan, job_path: str | None) -> Location:
     :param job_path: the folder's parent; None: a folder below the plan's first model path.
     :raises InputError: when there is neither, or the path holds a password: command lines and Airflow's database would show it.
     """
-    base = job_path or next((each.model_root for each in plan.statements if each.model_root is not None), None)
+    roots = (each.outline.model_root for each in plan.statements)
+    base = job_path or next((root for root in roots if root is not None), None)
     if base is None:
         raise InputError(
             "the plan names no model path below which its files could travel to the cluster; set job_path to a folder that "
@@ -160,7 +161,7 @@ class RunFolder:
 
 def _copy_script(statement: Statement, target: Location) -> Statement:
     """Copy a local script to where the driver can read it, and return the statement that names the copy."""
-    script = statement.script
+    script = statement.outline.script
     if script is None or get_builtin_name(script.path) is not None:  # the runtime contains the built-in ones
         return statement
     if not Location.of(script.path).is_local:

@@ -16,7 +16,7 @@ from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings
-from mlsql_runtime.plan import Plan, ScriptUse, Secrets, Statement, TopicUse, check_property
+from mlsql_runtime.plan import Outline, Plan, ScriptUse, Secrets, Statement, TopicUse, check_property
 from mlsql_runtime.script.bundle import check_syntax, read_bundle
 from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
@@ -51,7 +51,7 @@ def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[M
             error.statement = index
             yield error
         with contextlib.suppress(MLSQLError):  # of a path that no check has passed
-            made.add(statement)  # also after a problem, which is not a problem of the statements after it
+            made.add(statement.outline)  # also after a problem, which is not a problem of the statements after it
 
 
 @dataclass
@@ -63,18 +63,18 @@ class _Made:
     functions: set[tuple[str, str]] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
 
-    def add(self, statement: Statement) -> None:
-        if statement.defines is not None:
-            self.tables.add(statement.defines)
-        if statement.writes_files is not None:
-            self.files.add(statement.writes_files.rstrip("/"))
-        if statement.model_root is None:
+    def add(self, outline: Outline) -> None:
+        if outline.defines is not None:
+            self.tables.add(outline.defines)
+        if outline.writes_files is not None:
+            self.files.add(outline.writes_files.rstrip("/"))
+        if outline.model_root is None:
             return
-        root = Location.of(statement.model_root).uri
-        if statement.makes_version:
+        root = Location.of(outline.model_root).uri
+        if outline.makes_version:
             self.models.add(root)
-        if statement.makes_function is not None:
-            self.functions.add((root, statement.makes_function))
+        if outline.makes_function is not None:
+            self.functions.add((root, outline.makes_function))
 
     def has_file(self, path: str) -> bool:
         """Return whether a statement saves to the path or to a folder above it."""
@@ -82,34 +82,31 @@ class _Made:
 
 
 def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, made: _Made) -> None:
-    _check_tables(statement, made.tables)
-    _check_models(statement, made)
-    if statement.script is not None and statement.script.is_run:
-        _check_script(statement.script, is_local)
-    if statement.reads_files is not None and is_local and not made.has_file(statement.reads_files):
-        _check_data(f"table '{statement.defines}'", statement.reads_files)
-    _check_resources(statement.resources, is_local)
-    if statement.topic is not None:
-        _check_topic(statement.topic, job_id, secrets)
-
-
-def _check_tables(statement: Statement, known: set[str]) -> None:
-    for name in statement.reads:
-        if name not in known:
+    outline = statement.outline
+    for name in outline.reads:
+        if name not in made.tables:
             raise InputError(
-                f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(known)) or 'none'}"
+                f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(made.tables)) or 'none'}"
             )
+    _check_models(outline, made)
+    if outline.script is not None and outline.script.is_run:
+        _check_script(outline.script, is_local)
+    if outline.reads_files is not None and is_local and not made.has_file(outline.reads_files):
+        _check_data(f"table '{outline.defines}'", outline.reads_files)
+    _check_resources(outline.resources, is_local)
+    if outline.topic is not None:
+        _check_topic(outline.topic, job_id, secrets)
 
 
-def _check_models(statement: Statement, made: _Made) -> None:
-    for ref in statement.needs_functions:
+def _check_models(outline: Outline, made: _Made) -> None:
+    for ref in outline.needs_functions:
         root = open_model_path(ref.model_path)
         if (root.uri, ref.function) not in made.functions:
             read_function(root, ref.function, ref.function_version)
-    if statement.model_root is not None:
-        root = open_model_path(statement.model_root)
-        if statement.needs_fit is not None and root.uri not in made.models:
-            choose_fit(read_manifest(root, statement.needs_fit.version), statement.needs_fit.alg_index, root.uri)
+    if outline.model_root is not None:
+        root = open_model_path(outline.model_root)
+        if outline.needs_fit is not None and root.uri not in made.models:
+            choose_fit(read_manifest(root, outline.needs_fit.version), outline.needs_fit.alg_index, root.uri)
 
 
 def _check_script(script: ScriptUse, is_local: bool) -> None:

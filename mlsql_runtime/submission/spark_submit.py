@@ -50,7 +50,7 @@ def build_submission(
     :raises InputError: when Spark would unpack two archives in the same folder.
     """
     properties = _QUIET | {name: value for name, value in conf.items() if not is_secret(name)}
-    archives = merge_archives((archive for each in plan.statements for archive in each.archives), conf.get(_ARCHIVES, ""))
+    archives = merge_archives((archive for each in plan.statements for archive in each.outline.archives), conf.get(_ARCHIVES, ""))
     if archives:
         properties[_ARCHIVES] = archives
     py_files, launcher = write_runtime(folder)

@@ -89,7 +89,7 @@ class TrainingRun:
 
     def _check_hosts(self, stage: Staging) -> PreflightOutcome:
         table = None if self.statement.table is None else self.context.table(self.statement.table)
-        traits = feed_of(table, self.statement.topic is not None)
+        traits = feed_of(table, self.statement.outline.topic is not None)
         return run_preflight(self.context, needs_of_script(self.bundle, self.statement.python, traits), stage.folder)
 
     def _fit_groups(
