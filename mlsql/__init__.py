@@ -1,6 +1,7 @@
-"""What a training script is told by its job, its data, and how it answers. Import it in a script: ``import mlsql``.
+"""The parameters, the data and the results of a training script. Import it in the script: ``import mlsql``.
 
-Outside of a job it can be imported as well, for an editor or a test; what needs a job then says how to run the script in one.
+It can be imported outside of a job, too, for an editor or a test; calls that need a job then raise an error that says how to run
+the script in one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, Support
 from mlsql_runtime.script.data_request import await_data_files
 from mlsql_runtime.script.outside_job import job_required_error
 from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
-from mlsql_runtime.script.startup import prepare_process, seed_of
+from mlsql_runtime.script.startup import prepare_process
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.feed.topic.table import TableTopic
 
     Dense: TypeAlias = NDArray[np.float64]
-    #: None where the table has no labels; who trains with labels need not ask each time.
+    #: None where the table has no labels. ``Any`` spares scripts that train with labels a check for None.
     Labels: TypeAlias = NDArray[Any] | Any
 
 __all__ = [
@@ -54,15 +55,15 @@ _input = prepare_process()
 
 
 class Reader(Protocol):
-    """What :func:`read_data` gives."""
+    """The reader that :func:`read_data` returns."""
 
     def __call__(self, max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
-        """Lists of rows, each but the last exactly so long."""
+        """Yield lists of rows, each but the last exactly ``max_records`` long."""
         ...
 
 
 class Estimator(Protocol):
-    """Whatever is configured as scikit-learn's estimators are."""
+    """An object that is configured like scikit-learn's estimators."""
 
     def get_params(self) -> Mapping[str, Any]: ...
 
@@ -164,19 +165,21 @@ internal_system_param: dict[str, Any] = _parameters("internalSystemParam")
 
 
 def get_param(p: Mapping[str, _Value], name: str, default: _Default) -> _Value | _Default:
-    """``p[name]``, or ``default``: ``int(mlsql.get_param(mlsql.fit_param, "batchSize", 1000))``."""
+    """Return ``p[name]``, or ``default``: ``int(mlsql.get_param(mlsql.fit_param, "batchSize", 1000))``."""
     return p.get(name, default)
 
 
 def seed() -> int | None:
-    """The job's seed, or None; :mod:`random` and NumPy's global generator have it already. Others are the script's matter:
+    """Return the job's seed, or None.
+
+    :mod:`random` and NumPy's global generator are seeded with it already. The script seeds others itself:
     ``torch.manual_seed(mlsql.seed())``, ``np.random.default_rng(mlsql.seed())``.
     """
-    return seed_of(_input) if _input else None
+    return _input.seed if _input else None
 
 
 def _typed(text: str, default: Any, name: str) -> Any:
-    """A parameter's text as a value of the kind of the estimator's default: True, None, 3, 0.1, [1, 2], or text."""
+    """Return a parameter as a value of the kind of the estimator's default: True, None, 3, 0.1, [1, 2], or text."""
     word = text.strip()
     if word.lower() in ("true", "false"):
         return word.lower() == "true"
@@ -194,9 +197,10 @@ def _typed(text: str, default: Any, name: str) -> Any:
 
 
 def sklearn_configure_params(clf: Estimator, params: Mapping[str, str] | None = None) -> None:
-    """Set those fit parameters that the estimator has, typed by its defaults; others, such as batchSize, are left alone.
+    """Set the fit parameters that the estimator has, converted to the types of its defaults; ignore others, such as batchSize.
 
-    :param params: parameters to take instead of :data:`fit_param`.
+    :param params: parameters to set instead of :data:`fit_param`.
+    :raises ValueError: when the text of a parameter does not fit the type of its default.
     """
     given, defaults = fit_param if params is None else params, clf.get_params()
     known = {name: _typed(str(value), defaults[name], name) for name, value in given.items() if name in defaults}
@@ -217,9 +221,11 @@ def _at_least_one(max_records: int) -> int:
 
 
 def read_data() -> Reader:
-    """A reader ``rd``: ``rd(max_records=64)`` yields lists of rows, each but the last exactly that long.
+    """Return a reader ``rd``: ``rd(max_records=64)`` yields lists of rows, each but the last exactly that long.
 
     A row is a dict; vectors are ``pyspark.ml.linalg`` vectors, so ``row["features"].toArray()`` works.
+
+    :raises RuntimeError: outside of a training job.
     """
 
     def rd(max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
@@ -239,10 +245,14 @@ def read_batches(max_records: int = 1024, *, sparse: Literal[True]) -> Iterator[
 @overload
 def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterator[tuple[Dense | csr_matrix, Labels]]: ...
 def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterator[tuple[Any, Any]]:
-    """Yields ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch.
+    """Yield ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch.
 
-    ``X`` has shape (n, d), CSR when all vectors of the batch are sparse (or as ``sparse`` says), else an ndarray.
-    ``y`` has shape (n,), or is None when the table has no label column. Columns: fit parameters ``inputCol`` and ``label``.
+    ``X`` has shape (n, d). It is a CSR matrix when all vectors of the batch are sparse, else an ndarray of float64. ``y`` has
+    shape (n,), or is None when the table has no label column. The fit parameters ``inputCol`` and ``label`` name the columns.
+
+    :param sparse: True for a CSR matrix always, False for an ndarray always.
+    :raises RuntimeError: outside of a training job.
+    :raises DataError: when there is no such column, it holds nulls, or its values have no common width.
     """
     from mlsql_runtime.feed.decoding.matrices import read_matrix_batches
 
@@ -256,14 +266,14 @@ def all_data(sparse: Literal[True]) -> tuple[csr_matrix, Labels]: ...
 @overload
 def all_data(sparse: bool | None = None) -> tuple[Dense | csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
-    """The whole table as ``(X, y)``; see :func:`read_batches`."""
+    """Return the whole table as ``(X, y)``; see :func:`read_batches`."""
     from mlsql_runtime.feed.decoding.matrices import read_matrix
 
     return read_matrix(_data(), fit_param, sparse)
 
 
 def get_validate_data() -> tuple[Dense, NDArray[Any]]:
-    """The validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
+    """Return the validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
     import numpy as np
 
     from mlsql_runtime.feed.decoding.matrices import read_matrix
@@ -276,18 +286,18 @@ def get_validate_data() -> tuple[Dense, NDArray[Any]]:
 
 
 def sklearn_all_data() -> tuple[Dense, Labels]:
-    """The whole table as ndarrays ``(X, y)`` of shape (n, d) and (n,)."""
+    """Return the whole table as ndarrays ``(X, y)`` of shape (n, d) and (n,)."""
     return all_data(sparse=False)
 
 
 def sklearn_batch_data(fn: Callable[[Dense, Labels, int], object]) -> None:
-    """Call ``fn(X, y, label_size)`` for each batch; reads ``batchSize`` (64) and ``labelSize`` (2) of the fit parameters."""
+    """Call ``fn(X, y, label_size)`` for each batch; the fit parameters are ``batchSize`` (64) and ``labelSize`` (2)."""
     label_size = int(fit_param.get("labelSize", 2))
     for X, y in read_batches(int(fit_param.get("batchSize", 64)), sparse=False):
         fn(X, y, label_size)
 
 
-def _answer(mark: str, document: Mapping[str, Any]) -> None:
+def _print_marked(mark: str, document: Mapping[str, Any]) -> None:
     print(mark + json.dumps(document), flush=True)
 
 
@@ -296,15 +306,15 @@ def report(step: SupportsInt | None = None, **metrics: SupportsFloat) -> None:
     if _input is None:
         print(f"step {step}: {metrics}" if step is not None else metrics)
         return
-    _answer(
+    _print_marked(
         REPORT_MARK,
         {"step": None if step is None else int(step), "metrics": {name: float(value) for name, value in metrics.items()}},
     )
 
 
 def progress(done: SupportsFloat, total: SupportsFloat) -> None:
-    """Show in the task log how far the script is."""
+    """Show in the task log that ``done`` of ``total`` steps are done, whatever the unit."""
     if _input is None:
         print(f"{done} of {total}")
         return
-    _answer(PROGRESS_MARK, {"done": float(done), "total": float(total)})
+    _print_marked(PROGRESS_MARK, {"done": float(done), "total": float(total)})

@@ -22,9 +22,9 @@ prepare_process()
 
 
 def model_dir() -> str:
-    """Where a training script leaves its model: ``tempModelLocalPath``. Whatever is in it becomes part of the version.
+    """Return the folder ``tempModelLocalPath``, whose files become part of the version.
 
-    :raises RuntimeError: outside of a job, saying how to run the script in one.
+    :raises RuntimeError: outside of a training job, with how to run the script in one.
     """
     job = current_input()
     if job is None:
@@ -37,9 +37,9 @@ def model_dir() -> str:
 
 
 def sk_save_model(model: Any) -> str:
-    """Pickle a scikit-learn (or any other) model to ``model.pickle``; returns its path.
+    """Pickle a scikit-learn (or any other) model to ``model.pickle``, and return the path.
 
-    By protocol 5, in which large arrays go to the file from where they are, without a copy in memory.
+    Protocol 5 writes large arrays from where they are, without a copy in memory.
     """
     path = os.path.join(model_dir(), PICKLE)
     with open(path, "wb") as file:
@@ -48,11 +48,11 @@ def sk_save_model(model: Any) -> str:
 
 
 def keras_save_model(model: Any) -> str:
-    """Save a Keras 3 model to ``model.keras``; returns its path.
+    """Save a Keras 3 model to ``model.keras``, and return the path.
 
-    :raises TypeError: when it is no Keras model.
+    :raises TypeError: when it is not a Keras model.
     :raises ValueError: when it has no weights yet.
-    :raises ModuleNotFoundError: when the framework is not installed, with what to install.
+    :raises ModuleNotFoundError: when Keras is not installed, with what to install.
     """
     path = os.path.join(model_dir(), KERAS)
     networks.save_keras(model, path)
@@ -60,12 +60,12 @@ def keras_save_model(model: Any) -> str:
 
 
 def tf_save_model(model: Any) -> str:
-    """Export a TensorFlow module or a Keras model as a SavedModel in ``saved_model``; returns its path.
+    """Export a TensorFlow module or a Keras model as a SavedModel in ``saved_model``, and return the path.
 
-    Its functions are what can be called after :func:`load`: the ``tf.function`` methods of a module that have an
+    Its functions can be called after :func:`load`: the ``tf.function`` methods of a module that have an
     ``input_signature`` or were called once, and ``serve(X)`` of a Keras model.
 
-    :raises ValueError: when it has none, or is nothing that TensorFlow can save.
+    :raises ValueError: when it has no functions, or TensorFlow cannot save it.
     :raises ModuleNotFoundError: when the framework is not installed, with what to install.
     """
     path = os.path.join(model_dir(), SAVED_MODEL)
@@ -74,13 +74,13 @@ def tf_save_model(model: Any) -> str:
 
 
 def load(directory: str) -> Any:
-    """The model that one of the functions above saved in ``directory``; loaded once per process.
+    """Load the model that one of the functions above saved in ``directory``, once per process.
 
-    A pickle and a Keras model come back as what they were, compiled if they were. A SavedModel comes back as
-    ``tf.saved_model.load`` gives it: its functions by their names, those of a SavedModel from elsewhere in ``signatures``.
+    A Keras model is compiled if it was when it was saved. A SavedModel is loaded with ``tf.saved_model.load``: its functions have
+    their names, those of a SavedModel that was made elsewhere are in ``signatures``.
 
-    :raises FileNotFoundError: when it holds none of them, naming what it holds.
-    :raises ValueError: when it holds several.
+    :raises FileNotFoundError: when the folder has no such model, with its files.
+    :raises ValueError: when it has several.
     :raises ModuleNotFoundError: when the framework is not installed, with what to install.
     """
     return _loaded(directory)
@@ -101,10 +101,10 @@ _YOURSELF = "load it yourself: python_fun.batch_udf(predict, load=load) calls lo
 
 @functools.lru_cache(maxsize=8)
 def _loaded(directory: str) -> Any:
-    there = sorted(os.listdir(directory))
-    found = [name for name in _LOADERS if name in there]
+    names = sorted(os.listdir(directory))
+    found = [name for name in _LOADERS if name in names]
     if not found:
-        raise FileNotFoundError(f"{directory} holds no {PICKLE}, {KERAS} or {SAVED_MODEL}, but {there}; {_YOURSELF}")
+        raise FileNotFoundError(f"{directory} holds no {PICKLE}, {KERAS} or {SAVED_MODEL}, but {names}; {_YOURSELF}")
     if len(found) > 1:
         raise ValueError(f"{directory} holds {' and '.join(found)}; expected one model, or {_YOURSELF}")
     return _LOADERS[found[0]](os.path.join(directory, found[0]))

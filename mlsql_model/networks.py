@@ -1,4 +1,4 @@
-"""Keras models and SavedModels of TensorFlow, on their way to a folder and back."""
+"""Save and load Keras models and SavedModels of TensorFlow."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def save_keras(model: Any, path: str) -> None:
 
 
 def load_keras(path: str) -> Any:
-    """The model of such a file, compiled if it was."""
+    """Load a Keras model from such a file, compiled if it was when it was saved."""
     keras = _require("keras", f"{path}, a Keras model,", "keras")
     return keras.saving.load_model(path)
 
@@ -30,7 +30,7 @@ def load_keras(path: str) -> Any:
 def save_tensorflow(model: Any, path: str) -> None:
     """Write a module, or a Keras model's forward pass, as a SavedModel to a new folder."""
     tf = _require("tensorflow", "mlsql_model.tf_save_model", "tensorflow")
-    keras = sys.modules.get("keras")  # nobody has a Keras model who has not imported Keras
+    keras = sys.modules.get("keras")  # a script that has a Keras model has imported Keras
     if keras is not None and isinstance(model, keras.Model):
         _check_built(model, "mlsql_model.tf_save_model")
         model.export(path, format="tf_saved_model", verbose=False)
@@ -47,13 +47,13 @@ def save_tensorflow(model: Any, path: str) -> None:
 
 
 def load_tensorflow(path: str) -> Any:
-    """What ``tf.saved_model.load`` gives for such a folder."""
+    """Load a SavedModel with ``tf.saved_model.load``."""
     tf = _require("tensorflow", f"{path}, a SavedModel,", "tensorflow")
     return tf.saved_model.load(path)
 
 
 def _functions(path: str) -> list[str]:
-    """The functions in a SavedModel, as TensorFlow named them."""
+    """Return the names of the functions in a SavedModel."""
     document = importlib.import_module("tensorflow.core.protobuf.saved_model_pb2").SavedModel()
     with open(os.path.join(path, "saved_model.pb"), "rb") as file:
         document.ParseFromString(file.read())
@@ -69,7 +69,7 @@ def _require(module: str, what: str, extra: str) -> Any:
     """Import a framework.
 
     :param what: the call or the file that needs it.
-    :raises ModuleNotFoundError: when it, or what it is built on, is not installed.
+    :raises ModuleNotFoundError: when it, or a package that it needs, is not installed.
     """
     try:
         return importlib.import_module(module)

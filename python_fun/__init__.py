@@ -1,4 +1,4 @@
-"""Hand a predict function over for registration: ``import python_fun``."""
+"""Register the predict function of a script: ``import python_fun``."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def batch_udf(
     *,
     sparse: bool | None = None,
 ) -> None:
-    """Register ``predict_batch(X, model)``, which answers many rows at a time.
+    """Register ``predict_batch(X, model)``, which predicts many rows at a time.
 
-    ``X`` has shape (n, d), n of at least 1. It is a ``scipy.sparse.csr_matrix`` when all rows of the batch are sparse vectors,
-    else a float64 ndarray, which may be a read-only view of Spark's memory. Null vectors are left out, and answered with null.
-    The answer holds numbers, of shape (n,) or (n, k): one vector of width 1 or k for each row. A SciPy matrix gives sparse
-    vectors. Each row has to be answered by itself: how rows are put together to batches is Spark's affair.
+    ``X`` has shape (n, d) with n ≥ 1. It is a ``scipy.sparse.csr_matrix`` when all rows of the batch are sparse vectors, else a
+    float64 ndarray, which may be a read-only view of Spark's memory. Null vectors are not part of it; their prediction is null.
+    The function returns numbers of shape (n,) or (n, k): a vector of width 1 or k for each row; a SciPy matrix gives sparse
+    vectors. A prediction must not depend on the other rows of its batch, because Spark chooses the batches.
 
-    :param load: ``load(model_dir)`` answers the model; it is called once in each Python worker. By default what
+    Outside of a registration, print how to register the script, and do nothing.
+
+    :param load: ``load(model_dir)`` returns the model. It is called once in each Python worker. By default it loads what
         ``mlsql_model`` saved.
-    :param sparse: True for X as CSR always, False for X as an ndarray always.
-    :raises TypeError: when one of the functions cannot be called like that.
-
-    Outside of a registration it says how to register the script, and does nothing.
+    :param sparse: True for X as a CSR matrix always, False for X as an ndarray always.
+    :raises TypeError: when one of the functions cannot be called with these arguments.
     """
     _check(predict_batch, "batch_udf", "predict_batch(X, model)", 2)
     _check(load, "batch_udf", "load(model_dir)", 1)
@@ -45,15 +45,15 @@ def batch_udf(
 
 
 def udf(predict: Callable[[int, Iterator[bytes]], list[Any]]) -> None:
-    """Register ``predict(index, s)``, which answers one row at a time, as in MLSQL. :func:`batch_udf` is many times faster.
+    """Register ``predict(index, s)``, which predicts one row at a time, as in MLSQL. :func:`batch_udf` is many times faster.
 
     ``index`` is the number of the Spark partition. ``s`` yields the pickled serialised vector, then the pickled
     ``[model_dir]``, then, when the registration asks for them, the pickled training parameters. It returns a list with
     one serialised vector: ``[VectorUDT().serialize(Vectors.dense(y))]``.
 
-    Outside of a registration it says how to register the script, and does nothing.
+    Outside of a registration, print how to register the script, and do nothing.
 
-    :raises TypeError: when it cannot be called with two arguments.
+    :raises TypeError: when the function cannot be called with two arguments.
     """
     _check(predict, "udf", "predict(index, s)", 2)
     _hand_over("row", predict, "python_fun.udf")
@@ -67,14 +67,14 @@ def _check(function: object, call: str, usage: str, arguments: int) -> None:
 
 
 def _hand_over(contract: Literal["row", "batch"], function: object, call: str) -> None:
-    """Leave the pickled function where the registration looks for it, and beside it the contract that it follows."""
+    """Write the pickled function where the registration reads it, and beside it the contract that it follows."""
     job = current_input()
     if job is None or job.function_file is None:
         print(registration_hint(call))
         return
     from pyspark import cloudpickle
 
-    for module in list(sys.modules.values()):  # the script's own modules are not on the executors: they travel by value
+    for module in list(sys.modules.values()):  # executors do not have the script's own modules: they are pickled by value
         file = getattr(module, "__file__", None)
         if file and os.path.abspath(file).startswith(os.getcwd() + os.sep) and module.__name__ != "__main__":
             cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]

@@ -18,7 +18,8 @@ from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
 from mlsql_runtime.plan import Predict
-from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, needs_of_script, run_preflight
+from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
@@ -74,7 +75,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     verify_files(version_dir, files)
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
-    hosts = run_preflight(context, needs_of_script(bundle, statement.python), stage)
+    hosts = run_preflight(context, HostNeeds.of_script(bundle, statement.python), stage)
     fit = manifest.fit(alg_index)
     warn_of_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [hosts.versions])
     log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
@@ -112,7 +113,7 @@ def _run_partition(task: _PartitionTask, batches: Iterator[pa.RecordBatch]) -> I
     partition = task_context.partitionId() if task_context else 0
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-predict-{partition}-", dir=scratch_dir()))
     try:
-        check_this_host(task.hosts)
+        task.hosts.check_this_host()
         rows = _write_lines(batches, folder / "data.json")
         if rows:
             _run_script(task, partition, folder)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.plan import Preflight
-from mlsql_runtime.preflight.hosts import check_hosts, needs_of_function, needs_of_script
+from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import PreflightResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.storage.location import Location
@@ -24,10 +25,11 @@ _NO_SCRIPT = ScriptBundle("script.py", {"script.py": b""})
 def preflight(statement: Preflight, context: RunContext) -> PreflightResult:
     """Return what every host has and lacks. Problems are part of the result here, not an error."""
     bundle = _NO_SCRIPT if statement.script_path is None else read_bundle(statement.script_path, statement.runs)
-    wanted = needs_of_function(bundle) if statement.runs == "register" else needs_of_script(bundle, statement.python)
-    wanted = replace(wanted, paths=tuple(Location.of(path).path for path in statement.paths))
+    is_function = statement.runs == "register"
+    needs = HostNeeds.of_function(bundle) if is_function else HostNeeds.of_script(bundle, statement.python)
+    needs = replace(needs, paths=tuple(Location.of(path).path for path in statement.paths))
     with ExitStack() as cleanup:
         if statement.model_path is not None:
             stage = cleanup.enter_context(open_staging(open_model_path(statement.model_path), context.job_id, "preflight"))
-            wanted = replace(wanted, seen=(stage.folder / layout.CLAIM).uri)
-        return check_hosts(context, wanted)
+            needs = replace(needs, seen=(stage.folder / layout.CLAIM).uri)
+        return check_hosts(context, needs)

@@ -17,7 +17,8 @@ from mlsql_runtime.handlers.function_trial import find_samples, try_function
 from mlsql_runtime.handlers.gates import Candidate, check_gates
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import PythonEnv, Register
-from mlsql_runtime.preflight.hosts import check_function_hosts
+from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
@@ -147,7 +148,8 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     """Write the function's package and try it; nothing points to it yet."""
     statement, root = registration.statement, registration.root
     bundle = read_bundle(statement.script_path, statement.tag)
-    check_function_hosts(context, bundle)
+    if not context.is_local:  # locally the script itself fails with what it lacks
+        check_hosts(context, HostNeeds.of_function(bundle)).raise_for_problems()
     if registration.packages:
         warn_of_other_versions(f"function {statement.function}", registration.packages, find_installed_versions(context))
     pickled, contract = _run_predict_script(statement, bundle)

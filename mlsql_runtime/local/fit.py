@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlsql_runtime.errors import DataError, InputError, PreflightFailed
+from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.local.data_source import DataSource, check_exists, check_options, find_files
 from mlsql_runtime.local.request import FitReport, FitRequest, ModelFile, Seconds
 from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
-from mlsql_runtime.script.bundle import ScriptBundle, check_syntax, read_bundle
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.environments import provided_interpreter
-from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
+from mlsql_runtime.script.source_code import check_syntax, required_modules
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import check_columns, feature_column
 from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, run_group
@@ -119,11 +119,9 @@ def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, log: Log) -> Non
     """Raise when the interpreter lacks a module. The one of this command is not checked: the script's own error says it."""
     if is_default_interpreter(python) and not python.flags and python.requirements is None:
         return
-    modules, host = required_modules(bundle, NO_FEED), socket.gethostname()
+    modules, host = required_modules(bundle), socket.gethostname()
     with provided_interpreter(python, log) as path:
-        inspected = inspect_interpreter(python, host, modules, path)
-    if inspected.missing:
-        raise PreflightFailed(describe_missing(inspected, modules, host, python), host=host)
+        inspect_interpreter(python, host, modules, path).raise_for_missing(modules, host, python)
 
 
 def _check_source(source: DataSource, with_spark: bool) -> None:

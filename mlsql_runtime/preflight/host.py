@@ -1,4 +1,4 @@
-"""One host, looked at by a process on it: all that keeps a script from running there."""
+"""Check one host, from a process on it, for everything that keeps a script from running there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Literal
 from mlsql_runtime.errors import EnvironmentBuildError, InterpreterError, MLSQLError, PythonVersionError
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.result import HostProblem, HostReport
+from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.environments import provided_interpreter
-from mlsql_runtime.script.imports import describe_missing
 from mlsql_runtime.script.interpreter import InterpreterReport, inspect_interpreter
 from mlsql_runtime.script.process import scratch_dir
+from mlsql_runtime.script.source_code import required_modules
 from mlsql_runtime.storage.location import Location
 
 ENOUGH = 256 << 20  # bytes that have to be free for a script's folder
@@ -31,10 +32,11 @@ _KINDS: Mapping[type[InterpreterError], Literal["interpreter", "version", "envir
 
 @dataclass(frozen=True, kw_only=True)
 class HostNeeds:
-    """What a host must have. Travels inside Spark tasks.
+    """What a host must have, as it travels inside Spark tasks.
 
-    ``modules`` are those of the script's interpreter, and who needs them; for a function that interpreter is the executors' own.
-    ``seen`` is the URI of a file that the driver has written, ``paths`` are local ones.
+    ``modules`` are required of the script's interpreter, with what needs them. A registered function (``is_function``) runs in
+    the executors' own interpreter. ``seen`` is the URI of a file that the driver has written, and hosts have to see; ``paths``
+    are local paths that have to exist. ``enough`` is the number of bytes that have to be free for scripts' folders.
     """
 
     python: PythonEnv = field(default_factory=PythonEnv)
@@ -44,12 +46,22 @@ class HostNeeds:
     is_function: bool = False
     enough: int = ENOUGH
 
+    @classmethod
+    def of_script(cls, bundle: ScriptBundle, python: PythonEnv, has_vectors: bool = False, is_kafka: bool = False) -> HostNeeds:
+        """Return the needs of a training or batch script; see :func:`required_modules`."""
+        return cls(python=python, modules=required_modules(bundle, has_vectors=has_vectors, is_kafka=is_kafka))
+
+    @classmethod
+    def of_function(cls, bundle: ScriptBundle) -> HostNeeds:
+        """Return the needs of the function that a predict script registers."""
+        return cls(modules=required_modules(bundle), is_function=True)
+
 
 def check_host(needs: HostNeeds, host: str, executor: str, log: Log) -> HostReport:
-    """Everything that is wrong with this host; nothing is raised.
+    """Return a report with all problems of this host; nothing is raised for them.
 
-    :param host: what the host is called in messages.
-    :param log: called with what there is to see while an environment is built.
+    :param host: the name of the host in messages.
+    :param log: called with the lines that describe the build of an environment.
     """
     problems: list[HostProblem] = []
     found = _interpreter(needs, host, log, problems)
@@ -67,7 +79,7 @@ def check_host(needs: HostNeeds, host: str, executor: str, log: Log) -> HostRepo
 
 
 def _interpreter(needs: HostNeeds, host: str, log: Log, problems: list[HostProblem]) -> InterpreterReport | None:
-    """The interpreter that the script would have."""
+    """Inspect the interpreter that the script would run with; None when it cannot run."""
     try:
         with provided_interpreter(needs.python, log, host) as path:
             found = inspect_interpreter(needs.python, host, needs.modules, path)
@@ -75,26 +87,26 @@ def _interpreter(needs: HostNeeds, host: str, log: Log, problems: list[HostProbl
         problems.append(HostProblem(kind=_KINDS[type(error)], message=error.message))
         return None
     if found.missing:
-        message = describe_missing(found, needs.modules, host, needs.python, needs.is_function)
+        message = found.describe_missing(needs.modules, host, needs.python, needs.is_function)
         problems.append(HostProblem(kind="packages", message=message))
     return found
 
 
 def _scratch(needs: HostNeeds, host: str, problems: list[HostProblem]) -> tuple[str, int | None]:
-    """Where scripts have their folders, and how much is free there."""
+    """Return the folder for scripts' folders, and how many bytes are free there; None when it cannot be written."""
     folder = scratch_dir()
-    mend = "make room there, or set SPARK_LOCAL_DIRS (or MLSQL_SCRATCH) of the executors to a folder on another disk"
+    remedy = "make room there, or set SPARK_LOCAL_DIRS (or MLSQL_SCRATCH) of the executors to a folder on another disk"
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
         free = shutil.disk_usage(folder).free
     except OSError as error:
         problems.append(
-            HostProblem(kind="scratch", message=f"{folder} on {host}, for scripts' folders, cannot be written: {error}; {mend}")
+            HostProblem(kind="scratch", message=f"{folder} on {host}, for scripts' folders, cannot be written: {error}; {remedy}")
         )
         return folder, None
     if free < needs.enough:
-        message = f"{folder} on {host}, for scripts' folders, has {free >> 20} MiB free, less than {needs.enough >> 20}; {mend}"
+        message = f"{folder} on {host}, for scripts' folders, has {free >> 20} MiB free, less than {needs.enough >> 20}; {remedy}"
         problems.append(HostProblem(kind="scratch", message=message))
     return folder, free
 
@@ -113,7 +125,7 @@ def _storage(needs: HostNeeds, host: str, problems: list[HostProblem]) -> None:
 
 
 def _unseen(uri: str) -> str | None:
-    """Why a file cannot be seen here, None when it can."""
+    """Return a remark on why a file is not visible here; None when it is."""
     try:
         return None if Location.of(uri).exists() else ""
     except MLSQLError as error:

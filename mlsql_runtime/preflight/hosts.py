@@ -1,4 +1,4 @@
-"""Before any data move: what executors need to run a script, on all their hosts, in one error."""
+"""Check all hosts of an application before any data move, and report all problems in one error."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
 from mlsql_runtime.events import log
-from mlsql_runtime.plan import Plan, PythonEnv
+from mlsql_runtime.plan import Plan
 from mlsql_runtime.preflight.executors import Executor, run_on_every_executor, this_executor
 from mlsql_runtime.preflight.host import HostNeeds, check_host
 from mlsql_runtime.preflight.python_diagnosis import diagnose_python
 from mlsql_runtime.result import HostReport, PreflightResult
-from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.imports import NO_FEED, Feed, required_modules
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
-    from pyspark.sql import DataFrame
 
     from mlsql_runtime.run_context import RunContext
 
@@ -32,81 +29,61 @@ LABEL = "preflight"
 
 @dataclass(frozen=True)
 class PreflightOutcome:
-    """What was asked of the hosts, which were looked at, and the versions that the script will find."""
+    """A preflight without problems: what was checked, on which hosts, and the versions that the script will find there."""
 
-    wanted: HostNeeds
+    needs: HostNeeds
     hosts: tuple[str, ...]
     versions: Mapping[str, str]
 
+    def check_this_host(self) -> None:
+        """Check the host of this task, if it joined after the preflight.
 
-def run_preflight(context: RunContext, wanted: HostNeeds, staging: Location) -> PreflightOutcome:
-    """Look at every host.
+        :raises PreflightFailed: with all problems of this host.
+        """
+        executor = this_executor()
+        if executor.host not in self.hosts:
+            report = check_host(self.needs, executor.host, executor.id, log)
+            PreflightResult(hosts=(report,), silent=()).raise_for_problems()
+
+
+def run_preflight(context: RunContext, needs: HostNeeds, staging: Location) -> PreflightOutcome:
+    """Check every host, and log where their packages differ.
 
     :param staging: a folder below the model path, which executors have to see.
-    :raises PreflightFailed: with everything that is wrong, of all hosts.
+    :raises PreflightFailed: with all problems of all hosts.
     """
-    paths = (
-        ()
-        if context.is_local
-        else local_input_paths(context.plan, context.index, _default_file_system(context.spark.sparkContext))
-    )
-    wanted = replace(wanted, seen=(staging / layout.CLAIM).uri, paths=paths)
-    found = check_hosts(context, wanted)
-    found.raise_for_problems()
-    _tell_differences(found.hosts)
-    versions = found.hosts[0].versions if found.hosts else {}
-    return PreflightOutcome(wanted, tuple({report.host: None for report in found.hosts}), versions)
-
-
-def needs_of_script(bundle: ScriptBundle, python: PythonEnv, feed: Feed = NO_FEED) -> HostNeeds:
-    """What a training or batch script needs, which runs with ``python``."""
-    return HostNeeds(python=python, modules=required_modules(bundle, feed))
-
-
-def needs_of_function(bundle: ScriptBundle) -> HostNeeds:
-    """What the function needs that a predict script makes: the executors' own Python runs it."""
-    return HostNeeds(modules=required_modules(bundle, NO_FEED), is_function=True)
-
-
-def feed_of(table: DataFrame | None, is_kafka: bool) -> Feed:
-    """What a table is like for the script that reads it; None when nobody has looked at it yet."""
-    from pyspark.ml.linalg import VectorUDT
-
-    fields = table.schema.fields if table is not None else []
-    return Feed(has_vectors=any(isinstance(each.dataType, VectorUDT) for each in fields), is_kafka=is_kafka)
-
-
-def check_function_hosts(context: RunContext, bundle: ScriptBundle) -> None:
-    """That the function of a predict script runs on all executors. Locally the script itself will tell.
-
-    :raises PreflightFailed: with everything that is wrong, of all hosts.
-    """
+    paths: tuple[str, ...] = ()
     if not context.is_local:
-        check_hosts(context, needs_of_function(bundle)).raise_for_problems()
+        paths = local_input_paths(context.plan, context.index, _default_file_system(context.spark.sparkContext))
+    needs = replace(needs, seen=(staging / layout.CLAIM).uri, paths=paths)
+    found = check_hosts(context, needs)
+    found.raise_for_problems()
+    _log_differences(found.hosts)
+    versions = found.hosts[0].versions if found.hosts else {}
+    return PreflightOutcome(needs, tuple({report.host: None for report in found.hosts}), versions)
 
 
-def check_hosts(context: RunContext, wanted: HostNeeds) -> PreflightResult:
-    """What there is on every host. Locally, which is this machine, without asking Spark."""
+def check_hosts(context: RunContext, needs: HostNeeds) -> PreflightResult:
+    """Return a report on every executor; with a local master on this machine, without a Spark job."""
     if context.is_local:
-        report = check_host(wanted, socket.gethostname(), "driver", lambda line: log(line, LABEL))
+        report = check_host(needs, socket.gethostname(), "driver", lambda line: log(line, LABEL))
         return PreflightResult(hosts=(report,), silent=())
-    with EventServer(context.driver_host, context.bind_address) as live:
-        address = live.address
+    spark_context = context.spark.sparkContext
+    with EventServer(context.driver_host, context.bind_address) as events:
+        address = events.address
         try:
-            answers, silent = run_on_every_executor(
-                context.spark.sparkContext, lambda executor: _check(wanted, executor, address)
-            )
+            reports, silent = run_on_every_executor(spark_context, lambda executor: _check(needs, executor, address))
         except Exception as error:  # the executors' own Python does not run our tasks: find out where, and why
-            return _diagnosed(context.spark.sparkContext, error)
+            return _diagnose(spark_context, error)
     for host in silent:
-        log(f"an executor on {host} did not answer", LABEL)
+        log(f"an executor on {host} did not respond", LABEL)
     return PreflightResult(
-        hosts=tuple(sorted(answers.values(), key=lambda report: (report.host, report.executor))), silent=silent
+        hosts=tuple(sorted(reports.values(), key=lambda report: (report.host, report.executor))), silent=silent
     )
 
 
-def _diagnosed(context: SparkContext, error: Exception) -> PreflightResult:
-    """Why tasks failed, if it is their Python; else ``error``."""
+def _diagnose(context: SparkContext, error: Exception) -> PreflightResult:
+    """Return reports on the executors' own Python if it has problems; else raise ``error``."""
     hosts: tuple[HostReport, ...] = ()
     with contextlib.suppress(Exception):  # the job may be about to be cancelled
         hosts = diagnose_python(context)
@@ -115,44 +92,31 @@ def _diagnosed(context: SparkContext, error: Exception) -> PreflightResult:
     return PreflightResult(hosts=hosts, silent=())
 
 
-def _check(wanted: HostNeeds, executor: Executor, live: EventAddress) -> HostReport:
-    client = EventClient(live, LABEL)
-    try:
-        return check_host(wanted, executor.host, executor.id, client.log)
-    finally:
-        client.close()
+def _check(needs: HostNeeds, executor: Executor, events: EventAddress) -> HostReport:
+    with contextlib.closing(EventClient(events, LABEL)) as client:
+        return check_host(needs, executor.host, executor.id, client.log)
 
 
-def check_this_host(flight: PreflightOutcome) -> None:
-    """In a task, before its work: a host that came after the preflight is looked at now.
-
-    :raises PreflightFailed: with what is wrong here.
-    """
-    executor = this_executor()
-    if executor.host not in flight.hosts:
-        report = check_host(flight.wanted, executor.host, executor.id, log)
-        PreflightResult(hosts=(report,), silent=()).raise_for_problems()
-
-
-def _tell_differences(hosts: Sequence[HostReport]) -> None:
-    """Groups that run with other packages than others give models that cannot be compared."""
+def _log_differences(hosts: Sequence[HostReport]) -> None:
+    """Log packages whose versions differ between hosts: models that were trained with different ones cannot be compared."""
     for name in sorted({name for report in hosts for name in report.versions}):
-        by_version: dict[str, list[str]] = {}
+        by_version: dict[str, str] = {}
         for report in hosts:
-            by_version.setdefault(report.versions.get(name, "none"), []).append(report.host)
+            by_version.setdefault(report.versions.get(name, "none"), report.host)
         if len(by_version) > 1:
-            told = ", ".join(f"{version} on {hosts[0]}" for version, hosts in sorted(by_version.items()))
-            log(f"hosts differ in {name}: {told}", LABEL)
+            found = ", ".join(f"{version} on {host}" for version, host in sorted(by_version.items()))
+            log(f"hosts differ in {name}: {found}", LABEL)
 
 
 def _default_file_system(context: SparkContext) -> str:
-    """Where paths without a scheme lead, such as ``file:///`` or ``hdfs://name``."""
+    """Return the file system of paths without a scheme, such as ``file:///`` or ``hdfs://name``."""
     return str(context._jsc.hadoopConfiguration().get("fs.defaultFS", "file:///"))
 
 
 def local_input_paths(plan: Plan, upto: int, default: str = "file:///") -> tuple[str, ...]:
-    """Paths of data on local disks that statements before read, and no statement has written.
+    """Return the local paths that earlier statements read, and that no statement writes.
 
+    :param upto: the number of statements that are earlier.
     :param default: the file system of paths without a scheme.
     """
     schemes = ("file:", "/") if default.startswith("file:") else ("file:",)

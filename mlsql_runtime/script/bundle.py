@@ -1,8 +1,7 @@
-"""A user's script as bytes, so that it travels with the Spark tasks and every group gets its own copy."""
+"""A user's script with its project, in memory: it travels with Spark's tasks, and every group writes its own copy."""
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,15 +18,17 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import ScriptFacts
 
 MAX_BYTES = 64 << 20
-_COPIES = tuple(f"{name}.py" for name in HELPERS)  # MLSQL's modules, as projects carried them along: ours are meant
-ENTRY_SCRIPTS = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}  # of a folder, by statement
-_OTHERS = frozenset(("__pycache__", ".git", ".DS_Store"))  # that travel with no job
+_COPIES = tuple(f"{name}.py" for name in HELPERS)  # of MLSQL's modules in old projects; scripts are to import ours
+# The scripts of a project without MLproject, by statement.
+ENTRY_SCRIPTS = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}
+_OTHERS = frozenset(("__pycache__", ".git", ".DS_Store"))  # never part of a bundle
 
 
 @dataclass(frozen=True)
 class ScriptBundle:
-    """``files`` maps relative paths to contents; ``entry`` is the one to run. ``point`` is what an MLproject says about it,
-    ``notes`` what its author should know; ``name`` is what people call a script that has no file of theirs.
+    """A script: ``files`` maps relative paths to contents, and ``entry`` is the one to run.
+
+    ``point`` is its entry point in an MLproject, ``notes`` are remarks for its author. ``name`` is the name of a built-in one.
     """
 
     entry: str
@@ -37,15 +38,15 @@ class ScriptBundle:
     name: str | None = None
 
     def fill(self, given: Mapping[str, str], where: str) -> dict[str, str]:
-        """The parameters given, with the MLproject's defaults.
+        """Return the given parameters, with the MLproject's defaults for others.
 
-        :param where: what they are called in errors, such as ``fitParam.0``.
-        :raises InputError: when one is missing, or is not of its type.
+        :param where: the name of the parameters in errors, such as ``fitParam.0``.
+        :raises InputError: when a parameter is missing, or is not of its type.
         """
         return dict(given) if self.point is None else self.point.fill(given, where)
 
     def command_line(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
-        """What follows the script on its command line."""
+        """Return the arguments of the script."""
         return () if self.point is None else self.point.command_line(parameters)
 
     @property
@@ -57,7 +58,7 @@ class ScriptBundle:
         return ScriptFacts(name=self.name or self.entry, sha256=digest.hexdigest())
 
     def write_to(self, folder: Path) -> Path:
-        """Lay the files out; returns the path of the entry."""
+        """Write the files, and return the path of the entry."""
         for name, content in self.files.items():
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -66,12 +67,12 @@ class ScriptBundle:
 
 
 def read_bundle(script_path: str, statement: str) -> ScriptBundle:
-    """Read a ``.py`` file; or a folder or a zip, a project, with all its files but copies of the modules that jobs bring along.
+    """Read a ``.py`` file, or a project: all files of a folder or a zip, without copies of MLSQL's modules.
 
-    A project's ``MLproject`` names the script for the kind of ``statement``; without one it is called as in :data:`ENTRIES`.
-
-    :raises ScriptNotFound: when there is nothing there, or the project has no such script.
-    :raises InputError: when a project is larger than 64 MiB, its MLproject or zip cannot be read, or the script is no .py file.
+    :param statement: ``train``, ``register`` or ``predict``. The project's ``MLproject`` names the script of each; without an
+        MLproject it has the name in :data:`ENTRY_SCRIPTS`.
+    :raises ScriptNotFound: when the path does not exist, or the project has no such script.
+    :raises InputError: when a project is larger than 64 MiB, its MLproject or zip cannot be read, or the file is not a .py file.
     """
     if (builtin := get_builtin_name(script_path)) is not None:
         return _read_builtin(builtin, ENTRY_SCRIPTS[statement])
@@ -79,26 +80,26 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
     if not place.is_file():
         if not place.is_dir():
             raise ScriptNotFound(f"there is no script at {script_path}; check pythonScriptPath", path=script_path)
-        return _project(_read_folder(place, script_path), script_path, statement)
+        return _bundle_project(_read_folder(place, script_path), script_path, statement)
     if place.name.endswith(".zip"):
         files = read_zip(place.read(), script_path, MAX_BYTES)
-        return _project({name: files[name] for name in _carried(files)}, script_path, statement)
+        return _bundle_project({name: files[name] for name in _select_files(files)}, script_path, statement)
     if not place.name.endswith(".py"):
         raise InputError(
-            f"pythonScriptPath {script_path} is no .py file; expected a Python script, or a project (folder or zip) with "
+            f"pythonScriptPath {script_path} is not a .py file; expected a Python script, or a project (folder or zip) with "
             f"{ENTRY_SCRIPTS[statement]}"
         )
     return ScriptBundle(place.name, {place.name: place.read()})
 
 
-def _carried(names: Iterable[str]) -> list[str]:
-    """The files of a project that travel."""
+def _select_files(names: Iterable[str]) -> list[str]:
+    """Return the files of a project that are part of a bundle."""
     return [name for name in names if _OTHERS.isdisjoint(name.split("/")) and name not in _COPIES]
 
 
 def _read_folder(place: Location, script_path: str) -> dict[str, bytes]:
     sizes = place.list_files()
-    names = _carried(sizes)
+    names = _select_files(sizes)
     size = sum(sizes[name] for name in names)
     if size > MAX_BYTES:
         raise InputError(
@@ -109,8 +110,8 @@ def _read_folder(place: Location, script_path: str) -> dict[str, bytes]:
     return {name: (place / name).read() for name in names}
 
 
-def _project(files: Mapping[str, bytes], script_path: str, statement: str) -> ScriptBundle:
-    """The script for the statement, with the whole project."""
+def _bundle_project(files: Mapping[str, bytes], script_path: str, statement: str) -> ScriptBundle:
+    """Return the bundle of a project, with the script of the statement as its entry."""
     project = read_project(files[MLPROJECT], f"{script_path}/{MLPROJECT}") if MLPROJECT in files else Project({}, ())
     point, entry = project.points.get(ENTRY_POINTS[statement]), ENTRY_SCRIPTS[statement]
     if point is None and entry not in files:
@@ -125,7 +126,7 @@ def _project(files: Mapping[str, bytes], script_path: str, statement: str) -> Sc
 
 
 def _no_entry(files: Mapping[str, bytes], project: Project, script_path: str, statement: str) -> str:
-    """What there is instead."""
+    """Return the error message for a project that lacks the script of the statement."""
     scripts = sorted(name for name in files if name.endswith(".py") and "/" not in name)
     found = f"its scripts are {', '.join(scripts[:10])}" if scripts else "there are no scripts in it"
     if MLPROJECT in files:
@@ -137,39 +138,9 @@ def _no_entry(files: Mapping[str, bytes], project: Project, script_path: str, st
 
 
 def _read_builtin(name: str, entry: str) -> ScriptBundle:
-    """The scripts of a ready-made algorithm, out of this package, wherever it was installed or shipped to."""
+    """Read the scripts of a built-in algorithm from this package, which may be in a zip."""
     folder = resources.files(mlsql_runtime) / "builtin" / name
     files = {file.name: file.read_bytes() for file in folder.iterdir() if file.name.endswith(".py")} if folder.is_dir() else {}
     if entry not in files:
-        raise ScriptNotFound(f"the built-in algorithm {name!r} has no {entry}; name a script of your own", path=name)
+        raise ScriptNotFound(f"the built-in algorithm {name!r} has no {entry}; set pythonScriptPath to a script", path=name)
     return ScriptBundle(entry, files, name=to_builtin_path(name))
-
-
-def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
-    """Compile the entry, without running it.
-
-    :raises InputError: with file and line, and a hint when the script looks like Python 2.
-    """
-    source = bundle.files[bundle.entry]
-    try:
-        compile(source, script_path, "exec", dont_inherit=True)
-    except ValueError as error:  # null bytes, before Python 3.11.4
-        raise InputError(f"{script_path} is no Python source: {error}", path=script_path) from error
-    except SyntaxError as error:
-        hint = (
-            "; this looks like Python 2, port it to Python 3"
-            if "print" in str(error.msg) or b"except Exception," in source
-            else ""
-        )
-        raise InputError(f"{script_path}:{error.lineno}: {error.msg}{hint}", path=script_path, line=error.lineno) from error
-
-
-def used_helpers(bundle: ScriptBundle, module: str) -> set[str]:
-    """Which names of a helper module the entry uses: ``mlsql.all_data``, ``from mlsql import all_data``; read, not run."""
-    try:
-        tree = ast.parse(bundle.files[bundle.entry])
-    except (SyntaxError, ValueError):
-        return set()  # for another interpreter, perhaps
-    used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == module}
-    imported = [node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == module]
-    return used | {alias.name for names in imported for alias in names}

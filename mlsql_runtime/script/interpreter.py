@@ -1,4 +1,4 @@
-"""The Python that runs a script: which one, whether it is there, and what it brings."""
+"""The Python that runs a script: its path, its version, its packages."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from mlsql_runtime.errors import InterpreterError, PythonVersionError
+from mlsql_runtime.errors import InterpreterError, PreflightFailed, PythonVersionError
 from mlsql_runtime.plan import PythonEnv
 
 MINIMUM = (3, 10)
-SECONDS = 60  # that an interpreter gets to say what it is
+SECONDS = 60  # within which an interpreter has to print its version and packages
 _PACKAGES = (
     "numpy",
     "scipy",
@@ -33,7 +33,8 @@ _PACKAGES = (
     "xgboost",
     "lightgbm",
 )
-# Of the Spark worker's own environment: none of the script's business, and some of it secret.
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "PyYAML", "kafka": "kafka-python"}
+# Variables of the Spark worker's own environment, which scripts do not need; some are secret.
 _PRIVATE = (
     "PYTHON_WORKER_FACTORY_",
     "PYSPARK_GATEWAY_",
@@ -70,17 +71,50 @@ print(json.dumps(dict(found=found, missing=missing)))
 
 @dataclass(frozen=True)
 class InterpreterReport:
-    """``versions`` of Python (``python``) and of well-known packages; ``missing`` are the modules asked for that it has not."""
+    """What an interpreter has: ``versions`` of Python (``python``) and of well-known packages. ``missing`` are those of the
+    modules asked for that it lacks.
+    """
 
     path: str
     versions: Mapping[str, str]
     missing: tuple[str, ...]
 
+    def raise_for_missing(self, reasons: Mapping[str, str], host: str, python: PythonEnv, is_function: bool = False) -> None:
+        """Raise an error if modules are missing; see :meth:`describe_missing`.
+
+        :raises PreflightFailed: with the missing modules, and what to do.
+        """
+        if self.missing:
+            raise PreflightFailed(self.describe_missing(reasons, host, python, is_function), host=host)
+
+    def describe_missing(self, reasons: Mapping[str, str], host: str, python: PythonEnv, is_function: bool = False) -> str:
+        """Return a sentence about the missing modules, with what to do.
+
+        :param reasons: for each module what needs it, as in ``train.py imports``.
+        :param is_function: whether the modules are those of a registered function, which runs in the executors' own Python.
+        """
+        modules = "; ".join(f"{_name_module(module)}, which {reasons[module]}" for module in self.missing)
+        names = " ".join(_DISTRIBUTIONS.get(module, module) for module in self.missing)
+        if is_function:
+            remedy = f"install {names} there, or set spark.pyspark.python to an interpreter that has them"
+        elif python.requirements is not None:
+            remedy = f"add {names} to requirements"
+        elif python.is_unpacked:
+            remedy = f"install {names} into the environment, and pack it again"
+        else:
+            remedy = f"install {names} there, or bring them with requirements, archives or pythonPath"
+        return f"{self.path} on {host} lacks {modules}; {remedy}"
+
+
+def _name_module(module: str) -> str:
+    name = _DISTRIBUTIONS.get(module, module)
+    return module if name == module else f"{module} (package {name})"
+
 
 def interpreter_path(python: PythonEnv) -> str:
-    """The path of the interpreter; MLSQL's bare ``python`` means the job's own.
+    """Return the path of the interpreter; MLSQL's bare ``python`` means the job's own.
 
-    A relative path is looked for where Spark has unpacked the job's archives, then from the working directory.
+    A relative path is looked up where Spark has unpacked the job's archives, then from the working directory.
     """
     if is_default_interpreter(python):
         return sys.executable
@@ -92,7 +126,7 @@ def interpreter_path(python: PythonEnv) -> str:
 
 
 def _spark_files() -> str:
-    """Where Spark lays files and archives of this job; the working directory outside of one."""
+    """Return the folder of this job's files and archives; outside of a job the working directory."""
     if "pyspark" not in sys.modules:
         return ""
     from pyspark import SparkContext, SparkFiles
@@ -102,19 +136,20 @@ def _spark_files() -> str:
 
 
 def is_default_interpreter(python: PythonEnv) -> bool:
-    """Whether scripts run with the job's own interpreter, perhaps with other packages."""
+    """Return whether scripts run with the job's own interpreter, perhaps with other packages."""
     return python.path in (None, "", "python")
 
 
 def inherited_variables(python: PythonEnv) -> dict[str, str]:
-    """The environment variables of the script's process that are not of our making."""
+    """Return the environment variables that a script's process inherits, and those of ``envs``."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)} | dict(python.envs)
 
 
 def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (), path: str | None = None) -> InterpreterReport:
-    """What the interpreter has. Another one than this process's is started once, as for a script.
+    """Return what the interpreter has. One that is not this process's is started once, as for a script.
 
-    :param path: the interpreter, if it is another one than :func:`executable` says.
+    :param modules: top-level modules to look for.
+    :param path: the interpreter, if it is not the one of :func:`interpreter_path`.
     :raises InterpreterError: when it is missing, does not run, or has another version than ``python.version``.
     """
     named = path or interpreter_path(python)
@@ -131,13 +166,13 @@ def inspect_interpreter(python: PythonEnv, host: str, modules: Iterable[str] = (
 
 
 def _is_own(python: PythonEnv, path: str | None) -> bool:
-    """Whether this process runs with it, and as the script would: then it need not be started."""
+    """Return whether this process runs with it, and as the script would, so that it need not be started."""
     changed = python.flags or any(name.startswith("PYTHON") for name in python.envs)
     return path in (None, sys.executable) and is_default_interpreter(python) and not changed
 
 
 def _own(modules: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """What :data:`_PROBE` prints, of this process's interpreter."""
+    """Return what :data:`_PROBE` prints, for this process's interpreter."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -153,9 +188,9 @@ def _is_here(module: str) -> bool:
 
 
 def _why_not(path: str) -> str:
-    """What is there instead."""
+    """Return what is in its place, as a remark in parentheses."""
     if os.path.islink(path) and not os.path.exists(path):
-        return f" (it is a link to {os.readlink(path)}, which is not there)"
+        return f" (it is a link to {os.readlink(path)}, which does not exist)"
     return " (it may not be executed)" if os.path.isfile(path) else ""
 
 
@@ -167,7 +202,7 @@ def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tup
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InterpreterError(
-            f"{path} on {host} does not run: {error}; install it anew or correct pythonPath", path=path, host=host
+            f"{path} on {host} does not run: {error}; reinstall it or correct pythonPath", path=path, host=host
         ) from error
     try:
         answer = json.loads(probe.stdout.splitlines()[-1])
@@ -176,7 +211,7 @@ def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tup
     except (ValueError, TypeError, KeyError, IndexError):
         said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
         raise InterpreterError(
-            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}; install it anew or correct pythonPath",
+            f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}; reinstall it or correct pythonPath",
             path=path,
             host=host,
         ) from None

@@ -1,4 +1,4 @@
-"""What the helper packages say to somebody who runs a script by itself: how to run it in a job. Standard library only."""
+"""How to run a script in a job: messages of the helper packages when somebody starts one directly. Standard library only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import sys
 
 
 def script_name(default: str) -> str:
-    """The script that runs, as it was called, or ``default`` in a notebook or an interpreter."""
+    """Return the path of the script as it was started, or ``default`` in a notebook or an interpreter."""
     name = sys.argv[0] if sys.argv else ""
     return name if name.endswith(".py") and os.path.basename(name) != "ipykernel_launcher.py" else default
 
 
 def job_required_error(lacks: str) -> RuntimeError:
-    """The error of a call that needs a training job.
+    """Return the error of a call that needs a training job.
 
-    :param lacks: what there is none of, as in ``mlsql has no data``.
+    :param lacks: what the call lacks, as in ``mlsql has no data``.
     """
     script = script_name("train.py")
     return RuntimeError(
@@ -27,9 +27,9 @@ def job_required_error(lacks: str) -> RuntimeError:
 
 
 def registration_hint(call: str) -> str:
-    """What a predict script says that registers nothing.
+    """Return the message of a predict script that runs outside of a registration.
 
-    :param call: by which it tried, ``python_fun.udf``.
+    :param call: the call that would register its function: ``python_fun.udf``.
     """
     script = script_name("predict.py")
     return (

@@ -1,6 +1,6 @@
-"""What a project's ``MLproject`` says: which script runs for which statement, with which arguments and parameters.
+"""The ``MLproject`` of a project: the script of each statement, with its arguments and parameters.
 
-MLflow's format. Entry points stand below ``entry_points``, or as MLSQL has them below ``entry_points.main``.
+The format is MLflow's. Entry points are below ``entry_points``, or as in MLSQL below ``entry_points.main``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of an entry point; ``default`` None: it has to be given."""
+    """A parameter of an entry point; one whose ``default`` is None is required."""
 
     type: str
     default: str | None
@@ -39,9 +39,9 @@ class EntryPoint:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
     def fill(self, given: Mapping[str, str], where: str) -> dict[str, str]:
-        """The parameters given, with defaults for those that are not.
+        """Return the given parameters, with defaults for the others.
 
-        :param where: what the parameters are called in errors, such as ``fitParam.0``.
+        :param where: the name of the parameters in errors, such as ``fitParam.0``.
         :raises InputError: when one without a default is missing, or is not of its type.
         """
         for name, parameter in self.parameters.items():
@@ -51,33 +51,33 @@ class EntryPoint:
                     f"{where}.{name} is missing: {MLPROJECT} has no default for it; give one of type {parameter.type}"
                 )
             if not _is_of(value, parameter.type):
-                raise InputError(f"{where}.{name} is {value!r}; {MLPROJECT} wants a value of type {parameter.type}")
+                raise InputError(f"{where}.{name} is {value!r}; {MLPROJECT} declares it with type {parameter.type}")
         defaults = {name: parameter.default for name, parameter in self.parameters.items() if parameter.default is not None}
         return {**defaults, **given}
 
     def command_line(self, parameters: Mapping[str, str]) -> tuple[str, ...]:
-        """The arguments, with the values of parameters."""
+        """Return the arguments of the script, with the values of parameters filled in."""
         return tuple(_PLACE.sub(lambda match: str(parameters.get(match[1], match[0])), text) for text in self.arguments)
 
 
 @dataclass(frozen=True)
 class Project:
-    """``points`` by name; ``notes`` are what its author should know."""
+    """The entry points of a project by name; ``notes`` are remarks for its author."""
 
     points: Mapping[str, EntryPoint]
     notes: tuple[str, ...]
 
 
 def read_project(text: bytes, where: str) -> Project:
-    """An ``MLproject``.
+    """Parse an ``MLproject``.
 
     :param where: its path, for errors.
-    :raises InputError: when it is no YAML, or not what MLflow and MLSQL understand by an MLproject; or PyYAML is missing.
+    :raises InputError: when it is not YAML, has not the fields of an MLproject, or PyYAML is missing.
     """
     document = _load(text, where)
     for name in document:
         if name not in _FIELDS:
-            raise InputError(f"{where}: there is no field '{name}' in an {MLPROJECT}{did_you_mean(str(name), _FIELDS)}")
+            raise InputError(f"{where}: unknown field '{name}'{did_you_mean(str(name), _FIELDS)}")
     points = _mapping(document.get("entry_points"), f"{where}: entry_points")
     main = points.get("main")
     if isinstance(main, Mapping) and "command" not in main:  # as MLSQL has it
@@ -99,8 +99,8 @@ def _load(text: bytes, where: str) -> Mapping[str, Any]:
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        told = " ".join(str(error).split())
-        raise InputError(f"{where} is no YAML: {told}") from error
+        message = " ".join(str(error).split())
+        raise InputError(f"{where} is not YAML: {message}") from error
     return _mapping(document, where)
 
 
@@ -120,7 +120,7 @@ def _point(value: Any, where: str) -> EntryPoint:
     parameters = {str(name): _parameter(given, f"{where}: parameter {name}") for name, given in _parameters(point, where).items()}
     for place in (name for word in words[2:] for name in _PLACE.findall(word)):
         if place not in parameters:
-            raise InputError(f"{where}: the command has {{{place}}}, which is no parameter{did_you_mean(place, parameters)}")
+            raise InputError(f"{where}: the command has {{{place}}}, which is not a parameter{did_you_mean(place, parameters)}")
     return EntryPoint(posixpath.normpath(words[1]), tuple(words[2:]), parameters)
 
 
@@ -137,14 +137,14 @@ def _words(command: str) -> list[str]:
 
 
 def _parameter(given: Any, where: str) -> Parameter:
-    """``float``, or ``{type: float, default: 0.5}``."""
+    """Read ``float``, or ``{type: float, default: 0.5}``."""
     kind = given.get("type", "string") if isinstance(given, Mapping) else given
     default = given.get("default") if isinstance(given, Mapping) else None
     if kind not in _TYPES:
         raise InputError(f"{where}: the type is {kind!r}; expected {', '.join(_TYPES)}")
     text = None if default is None else str(default)
     if text is not None and not _is_of(text, kind):
-        raise InputError(f"{where}: the default {text!r} is no {kind}")
+        raise InputError(f"{where}: the default {text!r} is not a {kind}")
     return Parameter(kind, text)
 
 

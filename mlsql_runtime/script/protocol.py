@@ -1,8 +1,8 @@
-"""What a script is told, and the lines by which it answers.
+"""The protocol between a job and its script: the script's input, and the lines by which it reports results.
 
-In: one JSON document (:class:`ScriptInput`), its path in the environment variable MLSQL_SCRIPT_INPUT.
-Out: lines on standard output that begin with one of the marks below; every other line is the script's own.
-Standard library only: the modules that scripts import read it in whatever interpreter the user chose.
+Input: one JSON document (:class:`ScriptInput`), whose path is in the environment variable MLSQL_SCRIPT_INPUT.
+Output: lines on standard output that begin with one of the marks below; every other line is the script's own.
+Standard library only: the modules that scripts import read it in the interpreter that the user chose.
 """
 
 from __future__ import annotations
@@ -31,10 +31,13 @@ _SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptInput:
-    """``params`` is what ``mlsql.params()`` returns. ``function_file`` is where ``python_fun`` writes the pickled function,
+    """The input of a script.
+
+    ``params`` is what ``mlsql.params()`` returns. ``function_file`` is where ``python_fun`` writes the pickled function,
     and beside it, in :func:`handover_file`, what it is. ``packages_file`` is where ``mlsql`` writes the names and versions of
     imported packages. ``data_request`` is the request file of :mod:`mlsql_runtime.script.data_request`; None when the files of
-    ``tempDataLocalPath`` exist already, or there are none."""
+    ``tempDataLocalPath`` exist already, or there are none.
+    """
 
     protocol_version: int
     role: Literal["train", "register", "predict"]
@@ -45,21 +48,27 @@ class ScriptInput:
     packages_file: str | None = None
     data_request: str | None = None
 
+    @property
+    def seed(self) -> int | None:
+        """``systemParam.seed``."""
+        seed = self.params.get("systemParam", {}).get("seed")
+        return None if seed is None else int(seed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Handover:
-    """Which contract the function follows that a predict script handed over."""
+    """The contract of the function that a predict script registers."""
 
     contract: Contract
 
 
 def handover_file(function_file: str) -> str:
-    """Where the :class:`Handover` of a function stands."""
+    """Return the path of the :class:`Handover` of a function."""
     return function_file + ".json"
 
 
 def current_input() -> ScriptInput | None:
-    """The input of the job this process runs for, or None outside of one."""
+    """Return the input of the job that this process runs for; None outside of a job."""
     path = os.environ.get(INPUT_VARIABLE)
     if path is None:
         return None
@@ -68,8 +77,8 @@ def current_input() -> ScriptInput | None:
 
 
 @dataclass
-class ScriptAnswers:
-    """Reads a script's lines and keeps what they say. ``score`` is the last one printed, None when that was no number."""
+class ScriptReport:
+    """The results in a script's lines, as they are read. ``score`` is the last one printed; None when that was not a number."""
 
     score: float | None = None
     metrics: dict[str, float | None] | None = None
@@ -77,7 +86,7 @@ class ScriptAnswers:
     warning: str | None = None
 
     def read(self, line: str) -> ScriptEvent:
-        """Take in one line, and return the event that it stands for."""
+        """Read one line, and return its event."""
         if match := _SCORE.match(line):
             self._read_score(match[1])
         elif line.startswith(REPORT_MARK):

@@ -1,13 +1,13 @@
-"""Runs one command and leaves nothing behind, whatever the command does.
+"""Run one command under a supervisor process, and leave nothing behind, whatever the command does.
 
-``main([STATUS_FILE, TIMEOUT, COMMAND, …])`` in a process of its own starts the command and waits. It ends every
-process that the command started, detached ones too, when the command ends, when TIMEOUT seconds (0: none) have passed,
-or when standard input closes, which happens when the parent dies however it dies. Then it writes ``{"ended",
-"exit_code", "left"}`` to STATUS_FILE, as JSON. Asked to end by a signal, it ends them too, and writes nothing. Standard output is
-the command's own.
+:func:`run_supervised` starts ``main([STATUS_FILE, TIMEOUT, COMMAND, …])`` in a process of its own, which runs the command.
+It ends every process that the command started, detached ones too, when the command ends, when TIMEOUT seconds (0: none) have
+passed, or when standard input closes, which happens when the parent dies however it dies. Then it writes ``{"ended",
+"exit_code", "left"}`` to STATUS_FILE, as JSON. If a signal asks it to end, it ends the processes, too, and writes nothing.
+Standard output is the command's own.
 
-On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking
-twice or by a new session. Standard library only: it runs before any package of the user's environment is looked at.
+On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking twice or by
+a new session. Standard library only, no psutil: it runs before any package of the user's environment is looked at.
 """
 
 from __future__ import annotations
@@ -21,12 +21,56 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
+import mlsql_runtime
+
+PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
+
+# Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
+SUPERVISE = """
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+from mlsql_runtime.script.supervisor import main
+sys.exit(main(sys.argv[1:]))
+"""
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # that ask a process to end
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LINGER = 0.5  # seconds that helpers of the command, such as joblib's resource tracker, get to end by themselves
+
+
+@contextlib.contextmanager
+def run_supervised(
+    command: Sequence[str], status_file: Path, timeout: float | None, folder: Path, env: Mapping[str, str]
+) -> Iterator[IO[bytes]]:
+    """Start a command; the block reads its output and errors as they come. At its end no process of the command is left.
+
+    :param status_file: receives how the command ended; missing when the supervisor was killed, or could not start it.
+    :param timeout: seconds after which the command is ended; None for never.
+    :param folder: its working directory.
+    :param env: with a PYTHONPATH that has the runtime.
+    """
+    supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(timeout or 0)]
+    child = subprocess.Popen(
+        [*supervisor, *command],
+        cwd=folder,
+        env=env,
+        stdin=subprocess.PIPE,  # open as long as this process lives, which is how the supervisor knows that it does
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert child.stdout is not None
+    assert child.stdin is not None
+    try:
+        yield child.stdout
+    finally:
+        child.stdin.close()  # on an exception, the supervisor ends the command
+        child.stdout.close()
+        child.wait()
 
 
 def _prctl(option: int, value: int) -> None:
@@ -39,7 +83,7 @@ def _die_with_supervisor() -> None:
 
 
 def _parents() -> dict[int, int]:
-    """pid to parent's pid, of every live process."""
+    """Return the parent of every live process, by pid."""
     if os.path.isdir("/proc/self"):
         table = {}
         for name in os.listdir("/proc"):
@@ -57,7 +101,7 @@ def _parents() -> dict[int, int]:
 
 
 def descendants(root: int) -> list[int]:
-    """Every live process below ``root``, parents first."""
+    """Return every live process below ``root``, parents first."""
     children: dict[int, list[int]] = {}
     for pid, parent in _parents().items():
         children.setdefault(parent, []).append(pid)
@@ -74,7 +118,7 @@ def _command_of(pid: int) -> str:
 
 
 def _reap() -> None:
-    """Collect what ended, except the command itself, which subprocess collects."""
+    """Collect processes that ended, except the command itself, which subprocess collects."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -87,7 +131,7 @@ def _signal_all(pids: list[int], number: int) -> None:
 
 
 def end_descendants() -> None:
-    """SIGTERM to all, SIGKILL after a grace to what is left, until nothing is."""
+    """Send SIGTERM to all, and after GRACE seconds SIGKILL to those that are left, until none is."""
     me = os.getpid()
     _signal_all(descendants(me), signal.SIGTERM)
     deadline = time.monotonic() + GRACE
@@ -99,7 +143,7 @@ def end_descendants() -> None:
 
 
 def _listen() -> int:
-    """A descriptor that can be read once a signal has asked this process to end.
+    """Return a descriptor that can be read once a signal has asked this process to end.
 
     No handler raises: a second signal would keep this process from ending the others.
     """
@@ -112,7 +156,7 @@ def _listen() -> int:
 
 
 def _wait(command: subprocess.Popen[bytes], timeout: float, signalled: int) -> str:
-    """``exited``, ``timeout``, ``parent gone`` or ``interrupted``, whichever is first."""
+    """Return ``exited``, ``timeout``, ``parent gone`` or ``interrupted``, whichever happens first."""
     deadline = time.monotonic() + timeout if timeout else None
     pidfd = os.pidfd_open(command.pid) if hasattr(os, "pidfd_open") else None
     watched = [sys.stdin.fileno(), signalled] + ([] if pidfd is None else [pidfd])

@@ -1,4 +1,4 @@
-"""A project in a zip: its files, and none that would be written anywhere but in the project's folder."""
+"""Read a project from a zip, without files that would be written outside of the project's folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: zips made on systems that know 
 
 
 def read_zip(data: bytes, where: str, limit: int) -> dict[str, bytes]:
-    """Relative path to content; a single folder around everything is left out.
+    """Return the content of each file by its relative path; a single folder around all files is left out.
 
     :param where: the zip's path, for errors.
     :param limit: bytes that all files together may have.
-    :raises InputError: when it is no zip, is damaged or encrypted, is too large unpacked, or has links or paths that lead out.
+    :raises InputError: when it is not a zip, is damaged, encrypted or too large, or has links or paths out of the project.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -33,9 +33,9 @@ def read_zip(data: bytes, where: str, limit: int) -> dict[str, bytes]:
                 )
             files = {info.filename: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"{where} cannot be unpacked: {error}; make the zip anew", path=where) from error
+        raise InputError(f"{where} cannot be unpacked: {error}; create the zip again", path=where) from error
     if len(files) < len(infos) or _overlap(files):
-        raise InputError(f"{where} has two entries for one path; make the zip anew", path=where)
+        raise InputError(f"{where} has two entries for one path; create the zip again", path=where)
     return _without_top(files)
 
 
@@ -43,7 +43,7 @@ def _check(info: zipfile.ZipInfo, where: str) -> None:
     parts = info.filename.split("/")
     if "\\" in info.filename or ":" in parts[0] or any(part in ("", ".", "..") for part in parts):
         raise InputError(
-            f"{where} has the entry {info.filename!r}, which leads out of the project or is no plain path; make the zip anew, "
+            f"{where} has the entry {info.filename!r}, which leads out of the project or is not a plain path; create the zip "
             "from inside the project's folder",
             path=where,
         )
@@ -52,17 +52,17 @@ def _check(info: zipfile.ZipInfo, where: str) -> None:
             f"{where} has the entry {info.filename!r}, which is a link; put the file itself into the zip", path=where
         )
     if info.flag_bits & 0x1:
-        raise InputError(f"{where} is encrypted; make the zip anew, without a password", path=where)
+        raise InputError(f"{where} is encrypted; create the zip without a password", path=where)
 
 
 def _overlap(files: dict[str, bytes]) -> bool:
-    """Whether something is a file and a folder at once."""
+    """Return whether a path is both a file and a folder."""
     folders = {name[:at] for name in files for at, letter in enumerate(name) if letter == "/"}
     return not folders.isdisjoint(files)
 
 
 def _without_top(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Zips of a folder have its name before every path."""
+    """Leave out the name of the folder that a zip was made of, which precedes every path."""
     files = {name: content for name, content in files.items() if not name.startswith("__MACOSX/")}
     tops = {name.partition("/")[0] for name in files}
     if len(tops) == 1 and all("/" in name for name in files):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mlsql_runtime.events import Event, decode_message
-from mlsql_runtime.script.thread_limits import is_startup_notice
+from mlsql_runtime.script.output import is_startup_notice
 
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
 _STACK = re.compile(r"at [\w.$/<>]+\(.*\)$|\.\.\. \d+ (more|common frames omitted)$")

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
 
-from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed, StorageError
+from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings
 from mlsql_runtime.plan import Outline, Plan, ScriptUse, Secrets, Statement, TopicUse, check_property
-from mlsql_runtime.script.bundle import check_syntax, read_bundle
-from mlsql_runtime.script.imports import NO_FEED, describe_missing, required_modules
+from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
+from mlsql_runtime.script.source_code import check_syntax, required_modules
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
@@ -117,10 +117,8 @@ def _check_script(script: ScriptUse, is_local: bool) -> None:
     if is_default_interpreter(python):
         check_syntax(bundle, script.path)
     if is_local and not python.is_unpacked and python.requirements is None:
-        modules, host = required_modules(bundle, NO_FEED), socket.gethostname()
-        found = inspect_interpreter(python, host, modules)
-        if found.missing:
-            raise PreflightFailed(describe_missing(found, modules, host, python, script.is_function), host=host)
+        modules, host = required_modules(bundle), socket.gethostname()
+        inspect_interpreter(python, host, modules).raise_for_missing(modules, host, python, script.is_function)
     for archive in python.archives:
         _check_archive(archive)
 

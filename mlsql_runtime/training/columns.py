@@ -6,7 +6,8 @@ from collections.abc import Container, Sequence
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.plan import KafkaFeed, Train
-from mlsql_runtime.script.bundle import ScriptBundle, used_helpers
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.source_code import used_helpers
 
 _SUPERVISED = {"sklearn_all_data", "sklearn_batch_data"}
 # fit parameter that names a column, its default, and the functions that cannot do without it

@@ -21,7 +21,7 @@ from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
 from mlsql_runtime.plan import RESOURCE, PythonEnv
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.process import Outcome, run_script, scratch_dir
+from mlsql_runtime.script.process import ScriptOutcome, run_script, scratch_dir
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -109,8 +109,8 @@ def run_group(
     record = FitRecord(
         alg_index=group.alg_index,
         status=status,
-        score=outcome.answers.score if status == "success" else None,
-        metrics=outcome.answers.metrics or {},
+        score=outcome.report.score if status == "success" else None,
+        metrics=outcome.report.metrics or {},
         message=message,
         params=dict(group.fit_params),
         started=started,
@@ -168,14 +168,14 @@ def _download_resources(group: Group, folder: Path) -> dict[str, str]:
     return resources
 
 
-def _assess(outcome: Outcome, model: Path) -> tuple[FitStatus, str | None]:
+def _assess(outcome: ScriptOutcome, model: Path) -> tuple[FitStatus, str | None]:
     """Return the group's status, and one sentence about it if there is something to know."""
     notes = [outcome.problem] if outcome.problem else []
     status: FitStatus = "timeout" if outcome.timed_out else "failed" if outcome.problem else "success"
     if status == "success" and not any(path.is_file() for path in model.rglob("*")):
         status = "failed"
         notes.append("it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)")
-    if status == "success" and outcome.answers.score_lines == 0:
+    if status == "success" and outcome.report.score_lines == 0:
         notes.append("it printed no mlsql_validation_score, so it has no score")
     notes.extend(outcome.notes)
     return status, "; ".join(notes) or None

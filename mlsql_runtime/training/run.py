@@ -13,7 +13,8 @@ from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
-from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, feed_of, needs_of_script, run_preflight
+from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import errors_for_driver, translate
 from mlsql_runtime.storage.location import Location
@@ -88,9 +89,16 @@ class TrainingRun:
             check_columns(self.statement, self.bundle, self.context.table(self.statement.table).columns)
 
     def _check_hosts(self, stage: Staging) -> PreflightOutcome:
+        from pyspark.ml.linalg import VectorUDT
+
         table = None if self.statement.table is None else self.context.table(self.statement.table)
-        traits = feed_of(table, self.statement.outline.topic is not None)
-        return run_preflight(self.context, needs_of_script(self.bundle, self.statement.python, traits), stage.folder)
+        needs = HostNeeds.of_script(
+            self.bundle,
+            self.statement.python,
+            has_vectors=table is not None and any(isinstance(field.dataType, VectorUDT) for field in table.schema.fields),
+            is_kafka=self.statement.outline.topic is not None,
+        )
+        return run_preflight(self.context, needs, stage.folder)
 
     def _fit_groups(
         self, stage: Staging, data: TrainingData, finished: Mapping[int, GroupResult], hosts: PreflightOutcome
@@ -217,7 +225,7 @@ def _run_tasks(
 
         task_context = TaskContext.get()
         with errors_for_driver():
-            check_this_host(hosts)
+            hosts.check_this_host()
             for task in partition:
                 yield run_group_task(task, broadcast.value, task_context.taskAttemptId() if task_context else 0)
 

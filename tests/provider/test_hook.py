@@ -198,7 +198,7 @@ def bad(statement: type[Statement], **arguments: object) -> Callable[[Path], tup
     [
         (bad(Train, script_path="{tmp}/none.py"), "ScriptNotFound", "there is no script at {tmp}/none.py"),
         (bad(Train, script_path="{tmp}"), "ScriptNotFound", "has no train.py"),
-        (bad(Train, script_path=SAMPLE), "InputError", "is no .py file"),
+        (bad(Train, script_path=SAMPLE), "InputError", "is not a .py file"),
         (bad(Train, script_path="{tmp}/old.py"), "InputError", "{tmp}/old.py:1: Missing parentheses"),
         (bad(Train, model_path="{tmp}/old.py"), "InputError", "the model path {tmp}/old.py is a file"),
         (bad(Train, model_path="nope://x/m"), "InputError", "install the fsspec backend"),

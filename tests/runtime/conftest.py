@@ -20,7 +20,7 @@ from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.process import Outcome, run_script
+from mlsql_runtime.script.process import ScriptOutcome, run_script
 from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
@@ -195,7 +195,7 @@ def package() -> Callable[..., FunctionRecord]:
 class Ran:
     """A script that has ended. ``lines`` are those shown while it ran; ``folder`` is its task folder."""
 
-    outcome: Outcome
+    outcome: ScriptOutcome
     lines: list[str]
     folder: Path
     log_file: Path

@@ -134,7 +134,7 @@ def test_each_host_is_looked_at_and_a_packed_environment_trains_on_both(
     assert "special-python on 127.0.0.2" in message
     assert isinstance(lacking, PreflightResult)
     assert [problem.kind for problem in lacking.problems] == ["packages", "packages"]
-    assert all("install scikit-learn into the environment, and pack it anew" in each.message for each in lacking.problems)
+    assert all("install scikit-learn into the environment, and pack it again" in each.message for each in lacking.problems)
     assert told(fine) == []
     assert isinstance(trained, TrainResult)
     assert [(fit.status, dict(fit.metrics)) for fit in trained.fits] == [("success", {"packed": 1.0, "width": 692.0})] * 2

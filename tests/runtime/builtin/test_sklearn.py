@@ -188,7 +188,7 @@ def test_an_estimator_learns_all_at_once(train: Run, named_classes: TableFiles) 
     ran = train("sklearn.linear_model.LogisticRegression", named_classes, named_classes, C="0.5")
     model = model_of(ran)
     assert (model.predict(X) == type(model)(C=0.5).fit(X, NAMES).predict(X)).all()
-    assert ran.outcome.answers.score == pytest.approx(model.score(X, NAMES))
+    assert ran.outcome.report.score == pytest.approx(model.score(X, NAMES))
     assert ran.lines[0].endswith("learns on all data at once: LogisticRegression(C=0.5)")
     assert ran.lines[-1] == "classes: 0 is ham, 1 is spam"
 
@@ -203,13 +203,13 @@ def test_one_with_partial_fit_learns_batch_by_batch(train: Run, named_classes: T
             wanted.partial_fit(X[start : start + 25], NAMES[start : start + 25], classes=["ham", "spam"])
     assert np.array_equal(model.coef_, wanted.coef_)
     assert [line for line in ran.lines if line.startswith("progress")][-1] == "progress: 3 of 3 (100%)"
-    assert ran.outcome.answers.metrics == {"score": ran.outcome.answers.score}
+    assert ran.outcome.report.metrics == {"score": ran.outcome.report.score}
 
 
 def test_fitting_at_once_can_be_asked_for(train: Run, named_classes: TableFiles) -> None:
     ran = train("sklearn.naive_bayes.GaussianNB", named_classes, incremental="false")
     assert "on all data at once" in ran.lines[0]
-    assert (ran.outcome.answers.score_lines, ran.outcome.answers.score) == (0, None)
+    assert (ran.outcome.report.score_lines, ran.outcome.report.score) == (0, None)
 
 
 @pytest.mark.parametrize(

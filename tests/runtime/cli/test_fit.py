@@ -179,7 +179,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no estimator": (["--builtin", "sklearn", "--data", "rows.json"], "fitParam.0.moduleName is not given"),
     "seed": (["good.py", "--data", "rows.json", "--seed", "-1"], "expected a whole number from 0 to 4294967295"),
     "no script": (["nowhere.py", "--data", "rows.json"], "there is no script at nowhere.py"),
-    "no Python file": (["rows.json", "--data", "rows.json"], "is no .py file"),
+    "no Python file": (["rows.json", "--data", "rows.json"], "is not a .py file"),
     "no train.py in the folder": (["tmp", "--data", "rows.json"], "has no train.py"),
     "Python 2": (["two.py", "--data", "nowhere.json"], "two.py:1: Missing parentheses"),
     "no interpreter": (

@@ -12,7 +12,7 @@ import pytest
 from mlsql_runtime.errors import PreflightFailed
 from mlsql_runtime.plan import Load, Plan, PythonEnv, Save
 from mlsql_runtime.preflight.host import HostNeeds, check_host
-from mlsql_runtime.preflight.hosts import PreflightOutcome, check_this_host, local_input_paths
+from mlsql_runtime.preflight.hosts import PreflightOutcome, local_input_paths
 from mlsql_runtime.result import HostReport, PreflightResult
 from mlsql_runtime.storage.location import Location
 
@@ -95,8 +95,8 @@ def test_problems_of_many_executors_are_one_error() -> None:
 def test_a_host_that_comes_late_is_looked_at_before_its_first_task() -> None:
     wanted = HostNeeds(python=PythonEnv(path="/no/python"))
     with pytest.raises(PreflightFailed, match=f"no Python interpreter /no/python on {socket.gethostname()}"):
-        check_this_host(PreflightOutcome(wanted, ("another-host",), {}))
-    check_this_host(PreflightOutcome(wanted, (socket.gethostname(),), {}))
+        PreflightOutcome(wanted, ("another-host",), {}).check_this_host()
+    PreflightOutcome(wanted, (socket.gethostname(),), {}).check_this_host()
 
 
 def test_local_data_that_are_read_have_to_be_visible() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.errors import InputError, ScriptNotFound
-from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, check_syntax, read_bundle, used_helpers
+from mlsql_runtime.script.bundle import MAX_BYTES, ScriptBundle, read_bundle
+from mlsql_runtime.script.source_code import check_syntax
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission.runtime_zip import write_runtime
 
@@ -116,42 +117,3 @@ def test_facts_change_with_every_name_and_byte() -> None:
     assert len(digests) == 6
     assert ScriptBundle("a", dict(reversed(files.items()))).facts == ScriptBundle("a", files).facts
     assert ScriptBundle("a", files).facts.name == "a"
-
-
-@pytest.mark.parametrize("source", [b"", b"print(1)", "name = 'größer'".encode(), b"raise SystemExit(1)"])
-def test_good_syntax_is_accepted_and_not_run(source: bytes) -> None:
-    check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
-
-
-@pytest.mark.parametrize(
-    ("source", "line", "told"),
-    [
-        (b"x = 1\ndef f(:\n", 2, "/s/train.py:2: "),
-        (b"\nprint 'hello'\n", 2, "Python 2"),
-        (b"try:\n    pass\nexcept Exception, e:\n    pass\n", 3, "Python 2"),
-    ],
-)
-def test_wrong_syntax_is_refused_with_its_line(source: bytes, line: int, told: str) -> None:
-    with pytest.raises(InputError) as caught:
-        check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
-    assert told in caught.value.message
-    assert caught.value.facts == {"path": "/s/train.py", "line": line}
-
-
-@pytest.mark.parametrize("source", [b"x = '\xff'\n", b"x = 1\0\n", b"# -*- coding: no-such-codec -*-\n"])
-def test_bytes_that_are_no_python_source_are_refused(source: bytes) -> None:
-    with pytest.raises(InputError, match=r"/s/train\.py"):
-        check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
-
-
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("import mlsql\nfor X, y in mlsql.read_batches(3): print(mlsql.fit_param)", {"read_batches", "fit_param"}),
-        ("from mlsql import all_data as whole\nwhole()", {"all_data"}),
-        ("import other\nother.all_data()\n# mlsql.all_data()\nprint('mlsql.read_data()')", set()),
-        ("print 'Python 2', mlsql.all_data()", set()),
-    ],
-)
-def test_the_helpers_a_script_uses_are_read_without_running_it(source: str, names: set[str]) -> None:
-    assert used_helpers(ScriptBundle("train.py", {"train.py": source.encode()}), "mlsql") == names

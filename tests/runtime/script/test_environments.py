@@ -165,7 +165,7 @@ def test_a_folder_that_others_could_change_is_not_trusted(tmp_path: Path, monkey
     (tmp_path / f"mlsql-environments-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     with (
-        pytest.raises(InterpreterError, match="is no folder of this user's"),
+        pytest.raises(InterpreterError, match="is not a folder of this user"),
         provided_interpreter(PythonEnv(requirements="numpy"), print),
     ):
         pass

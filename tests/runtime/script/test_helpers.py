@@ -282,7 +282,7 @@ mlsql.report(auc=float("nan"))
 """
     ran = run(source)
     assert (ran.outcome.problem, ran.lines) == (None, ["step 3: loss=0.5", "progress: 1 of 2 (50%)", "auc=nan"])
-    assert ran.outcome.answers.metrics == {"loss": 0.5, "auc": None}
+    assert ran.outcome.report.metrics == {"loss": 0.5, "auc": None}
 
 
 def test_a_model_is_saved_and_loaded_once(run: Run) -> None:

@@ -50,7 +50,7 @@ def test_modules_are_looked_for_where_the_script_will_look(tmp_path: Path) -> No
 
 def test_a_link_that_leads_nowhere_is_said(tmp_path: Path) -> None:
     (tmp_path / "python").symlink_to("/opt/gone/python3")
-    with pytest.raises(InterpreterError, match="it is a link to /opt/gone/python3, which is not there"):
+    with pytest.raises(InterpreterError, match="it is a link to /opt/gone/python3, which does not exist"):
         inspect_interpreter(PythonEnv(path=str(tmp_path / "python")), "node-1")
 
 

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from mlsql_runtime.plan import PythonEnv
-from mlsql_runtime.script import thread_limits as libraries
-from mlsql_runtime.script.process import TAIL_LINES, CappedLog
+from mlsql_runtime.script import thread_limits
+from mlsql_runtime.script.output import TAIL_LINES, CappedLog
 
 pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting
 Run = Callable[..., Any]
@@ -176,16 +176,16 @@ mlsql.progress(3, 4)
 print("  mlsql_validation_score: 0.75")
 """
     ran = run(source)
-    assert ran.outcome.answers.score == 0.75
-    assert ran.outcome.answers.score_lines == 2
-    assert ran.outcome.answers.metrics == {"loss": 0.125, "auc": 0.75}
+    assert ran.outcome.report.score == 0.75
+    assert ran.outcome.report.score_lines == 2
+    assert ran.outcome.report.metrics == {"loss": 0.125, "auc": 0.75}
     assert ran.lines[1:4] == ["step 1: loss=0.5, auc=0.75", "loss=0.125", "progress: 3 of 4 (75%)"]
     assert ran.outcome.notes == ()
 
 
 def test_a_score_that_is_no_number_is_noted(run: Run) -> None:
     outcome = run("print('mlsql_validation_score:0.5')\nprint('mlsql_validation_score:nan')").outcome
-    assert (outcome.problem, outcome.answers.score) == (None, None)
+    assert (outcome.problem, outcome.report.score) == (None, None)
     assert "nan" in outcome.notes[0]
 
 
@@ -277,12 +277,12 @@ def test_libraries_keep_to_the_task_s_cores_and_to_themselves(
     run: Run, monkeypatch: pytest.MonkeyPatch, name: str, inherited: str | None, envs: str | None, expected: str | None
 ) -> None:
     """Unless the environment says otherwise, or ``envs``."""
-    for variable in (*libraries.THREADS, *libraries.QUIET):
+    for variable in (*thread_limits.THREADS, *thread_limits.QUIET):
         monkeypatch.delenv(variable, raising=False)
     if inherited:
         monkeypatch.setenv(name, inherited)
     found = environment_of(run, python=PythonEnv(envs={name: envs} if envs else {}), task_cpus=3)
-    ours = dict.fromkeys(libraries.THREADS, "3") | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    ours = dict.fromkeys(thread_limits.THREADS, "3") | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     assert {variable: found[variable] for variable in ours} == (ours | {name: expected} if expected else ours)
 
 

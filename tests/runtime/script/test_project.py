@@ -120,7 +120,7 @@ def test_the_script_of_a_command_has_to_be_there(write: Write) -> None:
     ("text", "told"),
     [
         ("", "expected names and values, got nothing"),
-        ("a: [1", r"no YAML.*line 1"),
+        ("a: [1", r"not YAML.*line 1"),
         ("- a", "got list"),
         ("name: p", "entry_points: expected"),
         ("entry_points: {train: python train.py}", "train: expected names"),
@@ -131,7 +131,7 @@ def test_the_script_of_a_command_has_to_be_there(write: Write) -> None:
         ("entry_points: {train: {command: 'python train.py {alpha}', parameters: {alfa: float}}}", "did you mean 'alfa'"),
         ("entry_points: {train: {command: python train.py, parameters: [alpha]}}", "train: parameters: expected names.*got list"),
         ("entry_points: {train: {command: python train.py, parameters: {alpha: number}}}", "type is 'number'"),
-        ("entry_points: {train: {command: python train.py, parameters: {alpha: {type: float, default: x}}}}", "'x' is no float"),
+        ("entry_points: {train: {command: python train.py, parameters: {a: {type: float, default: x}}}}", "'x' is not a float"),
     ],
 )
 def test_an_mlproject_that_is_none_is_refused_with_its_place(text: str, told: str) -> None:

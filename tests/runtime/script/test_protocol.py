@@ -11,7 +11,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptAnswers, ScriptInput, current_input
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptInput, ScriptReport, current_input
 
 TOLD = ScriptInput(
     protocol_version=PROTOCOL_VERSION,
@@ -39,7 +39,7 @@ TOLD = ScriptInput(
     ],
 )
 def test_a_score_line(line: str, score: float | None) -> None:
-    answers = ScriptAnswers()
+    answers = ScriptReport()
     assert answers.read(line) == LogLine(line)
     assert (answers.score, answers.score_lines) == (score, 1)
     assert (answers.warning is None) == (score is not None)
@@ -52,23 +52,23 @@ def test_a_score_line(line: str, score: float | None) -> None:
     ["", "score 0.5", "the mlsql_validation_score:0.5", "mlsql_validation_score", "mlsql_validation_score:", "mlsql_score:1"],
 )
 def test_a_line_that_is_no_score(line: str) -> None:
-    answers = ScriptAnswers()
+    answers = ScriptReport()
     assert answers.read(line) == LogLine(line)
-    assert answers == ScriptAnswers()
+    assert answers == ScriptReport()
 
 
 @pytest.mark.parametrize(
     ("scores", "last", "warned"), [(["0.9", "0.1"], 0.1, False), (["nan", "0.1"], 0.1, False), (["0.9", "nan"], None, True)]
 )
 def test_the_last_score_counts(scores: list[str], last: float | None, warned: bool) -> None:
-    answers = ScriptAnswers()
+    answers = ScriptReport()
     for score in scores:
         answers.read(f"mlsql_validation_score:{score}")
     assert (answers.score, answers.score_lines, answers.warning is not None) == (last, 2, warned)
 
 
 def test_reported_metrics_are_kept_and_shown() -> None:
-    answers = ScriptAnswers()
+    answers = ScriptReport()
     assert answers.metrics is None
     assert answers.read('mlsql_report:{"step": 0, "metrics": {"loss": 0.5, "auc": NaN}}') == Metrics(
         step=0, values={"loss": 0.5, "auc": None}, text="step 0: loss=0.5, auc=nan"
@@ -90,7 +90,7 @@ def test_reported_metrics_are_kept_and_shown() -> None:
     ],
 )
 def test_progress_is_read(document: Any, event: ScriptEvent) -> None:
-    assert ScriptAnswers().read("mlsql_progress:" + json.dumps(document)) == event
+    assert ScriptReport().read("mlsql_progress:" + json.dumps(document)) == event
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_progress_is_read(document: Any, event: ScriptEvent) -> None:
     ],
 )
 def test_a_line_that_only_looks_like_an_answer_is_shown_as_it_is(line: str) -> None:
-    answers = ScriptAnswers()
+    answers = ScriptReport()
     assert answers.read(line) == LogLine(line)
-    assert answers == ScriptAnswers()
+    assert answers == ScriptReport()
 
 
 def test_a_script_reads_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

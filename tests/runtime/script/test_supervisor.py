@@ -13,8 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mlsql_runtime.script.child_process import PACKAGE, SUPERVISE
-from mlsql_runtime.script.supervisor import descendants
+from mlsql_runtime.script.supervisor import PACKAGE, SUPERVISE, descendants
 
 pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting
 Processes = Callable[[str], list[psutil.Process]]
