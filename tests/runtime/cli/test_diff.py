@@ -61,7 +61,7 @@ def test_equal_versions_differ_in_nothing(root: Location, two_versions: Make, ca
     assert capsys.readouterr().out.splitlines()[-1].startswith("nothing else differs")
 
 
-def test_everything_that_can_differ_is_told(
+def test_everything_that_can_differ_is_listed(
     root: Location, two_versions: Make, fit_record: Callable[..., FitRecord], capsys: Capture
 ) -> None:
     changed = replace(

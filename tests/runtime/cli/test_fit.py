@@ -71,12 +71,12 @@ def test_a_script_is_trained_and_validated_and_its_model_kept(shell: Shell) -> N
     lines = done.stdout.splitlines()
     assert " rows as parquet files, " in lines[0]
     assert "[fit 0] step 30: batch_accuracy=1" in lines
-    told = {line[:8].strip(): line[9:] for line in lines[lines.index("") + 1 :]}
-    assert told["status"] == "success"
-    assert float(told["score"]) > 0.9
-    assert told["metrics"] == "batch_accuracy 1"
-    assert told["model"].startswith("model.pickle  2")
-    assert told[""] == f"in {shell.folder}/a/model"
+    facts = {line[:8].strip(): line[9:] for line in lines[lines.index("") + 1 :]}
+    assert facts["status"] == "success"
+    assert float(facts["score"]) > 0.9
+    assert facts["metrics"] == "batch_accuracy 1"
+    assert facts["model"].startswith("model.pickle  2")
+    assert facts[""] == f"in {shell.folder}/a/model"
     assert (shell.folder / "a/model/model.pickle").stat().st_size > 20_000
     assert shell.left == []
 
@@ -112,13 +112,13 @@ def test_a_built_in_algorithm_needs_no_script(shell: Shell) -> None:
 
 
 def test_a_seed(shell: Shell) -> None:
-    script = shell.write(GOOD + "\nimport random; print('told', mlsql.seed(), random.random())")
+    script = shell.write(GOOD + "\nimport random; print('drawn', mlsql.seed(), random.random())")
     first, second = (shell(script, "--data", "rows.json", "--seed", "7").stdout for _ in range(2))
-    (line,) = [line for line in first.splitlines() if "told 7 0." in line]
+    (line,) = [line for line in first.splitlines() if "drawn 7 0." in line]
     assert line in second
 
 
-def test_what_a_script_is_told(shell: Shell) -> None:
+def test_the_parameters_of_a_script(shell: Shell) -> None:
     shell.write("words", "words.txt")
     shell.write("1", "many/deep/x.txt")
     source = f"""
@@ -126,7 +126,7 @@ import json, mlsql, os, sys
 import helper
 p = mlsql.params()
 words = p["internalSystemParam"]["resource"]
-print("told:" + json.dumps([p["fitParam"], p["kafkaParam"], p["systemParam"], p["internalSystemParam"]["algIndex"],
+print("found:" + json.dumps([p["fitParam"], p["kafkaParam"], p["systemParam"], p["internalSystemParam"]["algIndex"],
     open(words["words"]).read(), os.listdir(words["many"] + "/deep"), os.environ["COLOUR"], sys.flags.dev_mode,
     os.environ["OMP_NUM_THREADS"], sorted(os.listdir(mlsql.internal_system_param["tempDataLocalPath"])), helper.X]))
 {GOOD}
@@ -136,10 +136,10 @@ print("told:" + json.dumps([p["fitParam"], p["kafkaParam"], p["systemParam"], p[
     arguments = ["--fit-param", "a=1=2", "--fit-param", "resource.words=words.txt", "--fit-param", "resource.many=many"]
     done = shell("script", "--data", "rows.json", *arguments, "--env", "COLOUR=red", "--python-param", "-X dev")
     assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if "told:" in line]
+    (line,) = [line for line in done.stdout.splitlines() if "found:" in line]
     system = {"pythonParam": "-X dev", "envs": "COLOUR"}
-    told = json.loads(line.partition("told:")[2])
-    assert told == [{"a": "1=2"}, {}, system, "0", "words", ["x.txt"], "red", True, "1", ["part-00000.json"], 7]
+    found = json.loads(line.partition("found:")[2])
+    assert found == [{"a": "1=2"}, {}, system, "0", "words", ["x.txt"], "red", True, "1", ["part-00000.json"], 7]
 
 
 SCRIPTS = {

@@ -25,7 +25,7 @@ from mlsql_runtime.store.rollback import choose_rollback, roll_back
 from mlsql_runtime.store.versions import read_manifest
 
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
-WHO = f"{getpass.getuser()}@{socket.gethostname()}"
+USER = f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def register(root: Location, name: str, version: int, score: float | None = 0.5) -> FunctionRecord:
@@ -187,11 +187,13 @@ def test_the_history_tells_refusals_and_rollbacks_and_why(registered: Location, 
     refuse(registered, "jack", 1)
     capsys.readouterr()
     document = from_json(capsys, "functions", registered.uri, "jack")
-    told = [(e["happened"], e["function_version"], e["version"], e["job_id"], e["by"], e["reason"]) for e in document["history"]]
-    assert told[2:] == [
+    entries = [
+        (e["happened"], e["function_version"], e["version"], e["job_id"], e["by"], e["reason"]) for e in document["history"]
+    ]
+    assert entries[2:] == [
         ("registered", 3, 3, "job-2", "ann", "score 0.75 is at least 0"),
         ("refused", None, 3, "job-3", "bob", "version 3 is worse"),
-        ("rolled back", 2, 2, None, WHO, "too slow"),
+        ("rolled back", 2, 2, None, USER, "too slow"),
         ("refused", None, 1, "job-3", "bob", "version 1 is worse"),
     ]
     assert [(e["current"], e["available"]) for e in document["history"][3:]] == [(False, False), (True, True), (False, False)]
@@ -203,10 +205,12 @@ def test_the_history_tells_refusals_and_rollbacks_and_why(registered: Location, 
     assert "rolled back, current" in lines[2]
     assert lines[2].endswith("too slow")
     (jack,) = from_json(capsys, "functions", registered.uri)["functions"]
-    assert (jack["function_version"], jack["by"], jack["reason"], jack["job_id"]) == (2, WHO, "too slow", None)
+    assert (jack["function_version"], jack["by"], jack["reason"], jack["job_id"]) == (2, USER, "too slow", None)
 
 
-def test_a_name_that_was_refused_each_time_is_no_function_but_is_told(root: Location, publish: Publish, capsys: Capture) -> None:
+def test_a_name_that_was_refused_each_time_is_listed_below_the_functions(
+    root: Location, publish: Publish, capsys: Capture
+) -> None:
     publish(root)
     publish(root)
     refuse(root, "jack", 1)
@@ -226,13 +230,13 @@ def test_a_name_that_was_refused_each_time_is_no_function_but_is_told(root: Loca
 
 @pytest.mark.parametrize("command", ["functions", "rollback"])
 @pytest.mark.parametrize(
-    ("name", "told"), [("jcak", "did you mean 'jack'?"), ("x", "known are jack"), ("../jack", "no function")]
+    ("name", "message"), [("jcak", "did you mean 'jack'?"), ("x", "known are jack"), ("../jack", "no function")]
 )
-def test_an_unknown_function_is_answered_with_the_known(
-    on_disk: Location, command: str, name: str, told: str, capsys: Capture
+def test_an_error_about_an_unknown_function_names_the_known_ones(
+    on_disk: Location, command: str, name: str, message: str, capsys: Capture
 ) -> None:
     assert main([command, on_disk.uri, name]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 # -- rollback
@@ -248,7 +252,7 @@ def test_a_rollback_points_to_the_package_before(registered: Location, capsys: C
     pointer = read_pointer(registered, "jack")
     assert pointer is not None
     assert [(move.happened, move.job_id) for move in pointer.history] == [("registered", "job-2")] * 3 + [("rolled back", None)]
-    assert (pointer.current.score, pointer.current.by, pointer.current.reason) == (0.5, WHO, None)
+    assert (pointer.current.score, pointer.current.by, pointer.current.reason) == (0.5, USER, None)
 
 
 def test_rolling_back_again_goes_further_until_nothing_is_before(registered: Location, capsys: Capture) -> None:
@@ -283,7 +287,7 @@ def test_a_dry_run_changes_nothing(registered: Location, capsys: Capture) -> Non
         "model_path": registered.uri,
         "function": "jack",
         "dry_run": True,
-        "by": WHO,
+        "by": USER,
         "reason": None,
         "before": {"function_version": 3, "version": 3, "alg_index": 0, "score": 0.75},
         "after": {"function_version": 2, "version": 2, "alg_index": 0, "score": 0.5},
@@ -291,12 +295,12 @@ def test_a_dry_run_changes_nothing(registered: Location, capsys: Capture) -> Non
 
 
 @pytest.mark.parametrize(
-    ("to", "told"),
+    ("to", "message"),
     [("3", "version 3 of function jack of {} is already current"), ("7", "never pointed to version 7; its history has 1, 2, 3")],
 )
-def test_a_number_must_be_one_it_meant_before(on_disk: Location, to: str, told: str, capsys: Capture) -> None:
+def test_a_number_must_be_one_it_meant_before(on_disk: Location, to: str, message: str, capsys: Capture) -> None:
     assert main(["rollback", on_disk.uri, "jack", "--to", to]) == 2
-    assert told.format(on_disk.uri) in capsys.readouterr().err
+    assert message.format(on_disk.uri) in capsys.readouterr().err
     assert moves(on_disk) == [1, 2, 3]
 
 
@@ -324,7 +328,7 @@ def test_a_version_rolled_back_to_is_not_pruned(registered: Location) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "change", "code", "told"),
+    ("file", "change", "code", "message"),
     [
         ("_functions/jack/2/function.json", None, 2, "holds no version 2 of function 'jack'"),
         ("_functions/jack/2/function.json", b"{", 2, "_functions/jack/2/function.json: this is not JSON"),
@@ -336,11 +340,11 @@ def test_a_version_rolled_back_to_is_not_pruned(registered: Location) -> None:
     ],
 )
 def test_what_is_gone_or_changed_is_refused(
-    registered: Location, file: str, change: bytes | None, code: int, told: str, capsys: Capture
+    registered: Location, file: str, change: bytes | None, code: int, message: str, capsys: Capture
 ) -> None:
     (registered / file).remove() if change is None else (registered / file).write(change)
     assert main(["rollback", registered.uri, "jack"]) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert moves(registered) == [1, 2, 3]
     assert main(["rollback", registered.uri, "jack", "--to", "1"]) == 0
 

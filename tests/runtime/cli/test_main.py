@@ -81,7 +81,7 @@ def test_the_version_is_the_packages(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "message"),
     [
         (["modles"], "Did you mean 'models'?"),
         (["rolback", "/m", "jack"], "Did you mean 'rollback'?"),
@@ -94,10 +94,10 @@ def test_the_version_is_the_packages(capsys: Capture) -> None:
         (["--nonsense"], "No such option"),
     ],
 )
-def test_a_wrong_command_line_ends_with_2_and_names_the_nearest(argv: list[str], told: str, capsys: Capture) -> None:
+def test_a_wrong_command_line_ends_with_2_and_names_the_nearest(argv: list[str], message: str, capsys: Capture) -> None:
     assert main(argv) == 2
     out, err = capsys.readouterr()
-    assert told in err
+    assert message in err
     assert out == ""
 
 
@@ -170,8 +170,8 @@ def stored(local_root: Location, publish: Callable[..., object], package: Callab
     return local_root.uri
 
 
-def answers(shell: str, line: str) -> list[str]:
-    """What the command tells a shell that asks to complete the line's last word; without the descriptions."""
+def complete(shell: str, line: str) -> list[str]:
+    """Return the completions of the last word of a line, without their descriptions."""
     words = line.split(" ")
     word = words[-1] if shell == "fish" else str(len(words) - 1)
     done = mlsql(COMP_WORDS=line, COMP_CWORD=word, _MLSQL_COMPLETE=f"{shell}_complete")
@@ -183,20 +183,20 @@ def answers(shell: str, line: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_are_answered(shell: str, stored: str) -> None:
-    assert answers(shell, "mlsql mo") == ["plain,models"]
-    assert answers(shell, "mlsql models s") == ["plain,show"]
-    assert answers(shell, "mlsql models /mod") == ["dir,/mod"]
-    assert answers(shell, "mlsql models show /mod") == ["dir,/mod"]
-    assert answers(shell, f"mlsql models {stored} --lim") == ["plain,--limit"]
-    assert answers(shell, f"mlsql models show {stored} ") == ["plain,2", "plain,1"]
-    assert answers(shell, f"mlsql functions {stored} ja") == ["plain,jack"]
-    assert answers(shell, f"mlsql rollback {stored} j") == ["plain,jack", "plain,jill"]
-    assert answers(shell, "mlsql rollback s3://nowhere/models j") == []
-    assert answers(shell, "mlsql functions /does/not/exist j") == []
-    assert answers(shell, "mlsql completion f") == ["plain,fish"]
+def test_shells_complete_words(shell: str, stored: str) -> None:
+    assert complete(shell, "mlsql mo") == ["plain,models"]
+    assert complete(shell, "mlsql models s") == ["plain,show"]
+    assert complete(shell, "mlsql models /mod") == ["dir,/mod"]
+    assert complete(shell, "mlsql models show /mod") == ["dir,/mod"]
+    assert complete(shell, f"mlsql models {stored} --lim") == ["plain,--limit"]
+    assert complete(shell, f"mlsql models show {stored} ") == ["plain,2", "plain,1"]
+    assert complete(shell, f"mlsql functions {stored} ja") == ["plain,jack"]
+    assert complete(shell, f"mlsql rollback {stored} j") == ["plain,jack", "plain,jill"]
+    assert complete(shell, "mlsql rollback s3://nowhere/models j") == []
+    assert complete(shell, "mlsql functions /does/not/exist j") == []
+    assert complete(shell, "mlsql completion f") == ["plain,fish"]
     for command in ("check", "run", "fit", "run --var-file", "fit --model-dir"):
-        assert answers(shell, f"mlsql {command} jo") == ["file,jo"]
+        assert complete(shell, f"mlsql {command} jo") == ["file,jo"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

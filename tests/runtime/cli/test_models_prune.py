@@ -21,8 +21,8 @@ def test_a_dry_run_removes_nothing_and_says_the_same(root: Location, publish: Pu
         functions.set_current(root, package(root, name, 2))
     before = root.list_files()
     assert main(["models", "prune", root.uri, "--keep", "2", "--dry-run"]) == 0
-    told = capsys.readouterr().out
-    assert told == "would remove 2 versions: 3, 1\nwould keep version 2: jack, jill point to it\n"
+    printed = capsys.readouterr().out
+    assert printed == "would remove 2 versions: 3, 1\nwould keep version 2: jack, jill point to it\n"
     dry = from_json(capsys, "models", "prune", root.uri, "--keep", "2", "--dry-run")
     assert root.list_files() == before
     real = from_json(capsys, "models", "prune", root.uri, "--keep", "2")

@@ -16,7 +16,7 @@ def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail
     functions.set_current(root, package(root, "jack", 1))
     assert main(["models", "show", root.uri]) == 0
     out = capsys.readouterr().out
-    for told in (
+    for text in (
         "version          1\n",
         "state            complete\n",
         "published (UTC)  2024-05-01 12:00\n",
@@ -34,7 +34,7 @@ def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail
         "\n2 files, 18 B\n",
         "  model/1/model.bin   9 B\n",
     ):
-        assert told in out
+        assert text in out
 
 
 def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publish, fail: Fail, capsys: Capture) -> None:

@@ -26,7 +26,7 @@ def test_an_intact_version_is_verified(root: Location, publish: Publish, package
     ]
 
 
-def test_everything_wrong_is_told_not_the_first_only(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
+def test_every_problem_is_reported(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     publish(root, 0.5, 0.6, 0.7)
     functions.set_current(root, package(root, "jack", 1))
     (root / "_model_1/model/0/model.bin").write(b"weighty 0")
@@ -83,7 +83,7 @@ def test_a_damaged_manifest_fails_its_version_only(local_root: Location, publish
     assert main(["models", "verify", local_root.uri]) == 1
 
 
-def test_a_function_for_other_files_or_another_path_is_told(
+def test_a_function_for_other_files_or_another_path_is_reported(
     local_root: Location, tmp_path: Path, publish: Publish, package: Package, capsys: Capture
 ) -> None:
     manifest = publish(local_root)

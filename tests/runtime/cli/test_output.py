@@ -21,7 +21,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def on_terminal(columns: int, *table: Any) -> list[str]:
-    """What ``print_table(*table)`` prints on a terminal that wide; without bold type."""
+    """Return the lines that ``print_table(*table)`` prints on a terminal of that width, without bold type."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     code = f"from mlsql_runtime.cli.output import print_table; print_table(*{table!r})"
