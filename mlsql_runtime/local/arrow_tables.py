@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import is_vector
-from mlsql_runtime.feed.files.json_writer import write_json_lines
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, encode_schema, one_width
 from mlsql_runtime.local.csv_files import read_csv
@@ -84,6 +83,8 @@ def write_table(table: pa.Table, folder: Path, format: str | None) -> TableFiles
     path.mkdir()
     place = path / f"part-00000.{format or 'parquet'}"
     if format == "json":
+        from mlsql_runtime.feed.files.json_writer import write_json_lines  # imports pandas
+
         with place.open("wb") as file:
             for batch in table.to_batches(max_chunksize=_LINES):
                 write_json_lines(batch, file)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.files.json_writer import is_json_exact
 from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import TableFacts, TableObservation, arrow_schema
@@ -116,6 +115,8 @@ def format_and_options(feed: FileFeed, has_lazy_json: bool) -> tuple[str, Mappin
 def can_write_json_later(df: DataFrame, feed: FileFeed) -> bool:
     """Return whether the feed leaves the format open, and Parquet holds all that Spark's JSON would say of the table."""
     from pyspark.errors import PySparkException
+
+    from mlsql_runtime.feed.files.json_writer import is_json_exact  # which makes Arrow scalars, and so imports pandas
 
     if feed.format is not None or feed.options:
         return False
