@@ -1,4 +1,4 @@
-"""What runs Spark applications in cluster mode, and how an application there is followed and ended."""
+"""The protocol of clusters that run Spark applications, and functions that follow and end an application."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Status:
 
 
 class Cluster(Protocol):
-    """Where applications run. Calls block, and raise ``ClusterUnavailable`` when the cluster does not respond."""
+    """A cluster. Its calls block, and raise ``ClusterUnavailable`` when it does not respond."""
 
     name: ClassVar[str]
 

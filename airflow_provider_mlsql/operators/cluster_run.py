@@ -1,7 +1,7 @@
 """One task's plan in cluster mode, as a job that a retry finds again by the state that Airflow keeps for the task.
 
-That state survives a clear of the task, so its key contains the job: a cleared task is another job, and runs again. What is kept
-is the application and, once that has succeeded, its result: a worker may be lost after it has read that.
+That state survives a clear of the task, so its key contains the job: a cleared task is another job, and runs again. The state
+holds the application and, once that has succeeded, its result, because a worker may be lost after it has read the result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """What is kept of an application, as JSON."""
+    """The state of a task, as JSON."""
 
     application: Application
     result: RunResult | None = None
@@ -37,7 +37,7 @@ class _State:
 class ClusterRun:
     """An operator's run of a plan on a cluster.
 
-    :param deferrable: leave the worker once the application is submitted; ``operator.execute_complete`` goes on then.
+    :param deferrable: leave the worker once the application is submitted; ``operator.execute_complete`` continues.
     """
 
     def __init__(self, operator: MLSQLOperator, context: Context, job: ClusterJob, *, job_id: str, deferrable: bool) -> None:

@@ -1,4 +1,4 @@
-"""What of a task in a DAG run a job needs to know."""
+"""The identity of a task in a DAG run, from which its job gets its own."""
 
 from __future__ import annotations
 

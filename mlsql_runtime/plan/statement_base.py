@@ -54,7 +54,7 @@ class TopicUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """What a statement reads, writes and needs. The defaults are those of a statement that has nothing of the kind.
+    """An outline of a statement: what it reads, writes and needs. Defaults mean that it has nothing of the kind.
 
     :param title: what the statement does, in short, without its options: they may be secrets.
     :param defines: the table that it makes for those after it.
@@ -93,13 +93,13 @@ class Outline:
 
 
 class StatementBase:
-    """What all statements have. Nothing but the engine asks of what type a statement is; its outline says the rest."""
+    """The base of all statements. Only the engine needs the type of a statement; everything else reads its outline."""
 
     tag: ClassVar[str]
 
     @property
     def outline(self) -> Outline:
-        """What the statement reads, writes and needs."""
+        """The outline of the statement."""
         raise NotImplementedError
 
     def with_script(self: S, path: str) -> S:

@@ -90,7 +90,25 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
     process: subprocess.Popen[str] | None = None
     last = ""
     try:
-        process = subprocess.Popen(
+        process = _start(command, env)
+        assert process.stdout is not None
+        for line in process.stdout:
+            for shown in read_output(line.rstrip("\r\n"), env.get(EVENTS_VARIABLE, "")):
+                last = shown.text.strip() if shown.level is not None else last
+                on_line(shown)
+        process.wait()
+    finally:
+        end_marked(env[MARK])
+        if process is not None and process.stdout is not None:
+            process.wait()
+            process.stdout.close()
+    if process.returncode != 0:
+        raise SparkSubmitFailed(f"spark-submit ended with exit code {process.returncode}{': ' + last if last else ''}")
+
+
+def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+    try:
+        return subprocess.Popen(
             command,
             env=dict(env),
             stdin=subprocess.DEVNULL,
@@ -100,20 +118,7 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
             errors="replace",
             start_new_session=True,  # Ctrl-C is for this process, which ends the job
         )
-        assert process.stdout is not None
-        for line in process.stdout:
-            for shown in read_output(line.rstrip("\r\n"), env.get(EVENTS_VARIABLE, "")):
-                last = shown.text.strip() if shown.level is not None else last
-                on_line(shown)
-        process.wait()
     except FileNotFoundError as error:
         raise InputError("there is no spark-submit; install pyspark, or set SPARK_HOME") from error
     except OSError as error:
         raise SparkSubmitFailed(f"spark-submit cannot be run: {error}") from error
-    finally:
-        end_marked(env[MARK])
-        if process is not None and process.stdout is not None:
-            process.wait()
-            process.stdout.close()
-    if process.returncode != 0:
-        raise SparkSubmitFailed(f"spark-submit ended with exit code {process.returncode}{': ' + last if last else ''}")
