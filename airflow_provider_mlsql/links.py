@@ -1,4 +1,4 @@
-"""Links on the page of a task: to Spark's UI, and to the manifests of the model versions that the task's XCom names."""
+"""Links on the page of a task: to Spark's UI, and to the manifests of the model versions in the task's XCom."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class SparkUILink(BaseOperatorLink):
         return getattr(operator, _HISTORY, None) or ""
 
     def show(self, context: Context, operator: BaseOperator, started: ApplicationStarted) -> None:
-        """Put the link to an application that has started, and remember where it leads afterwards."""
+        """Store the link to an application that has started, and remember its history server."""
         setattr(operator, _HISTORY, started.history)
-        if started.ui and not _is_of_this_machine_only(started.ui):
+        if started.ui and not _is_local_only(started.ui):
             context["ti"].xcom_push(self.xcom_key, started.ui)
 
 
 class ManifestLink(BaseOperatorLink):
-    """The manifests of the versions that the task's XCom names; no link when it names none."""
+    """The manifests of the versions in the task's XCom; no link if there are none."""
 
     name = "Model manifest"
 
@@ -51,7 +51,7 @@ class ManifestLink(BaseOperatorLink):
 
 
 def manifest_url(ti_key: Any) -> str:
-    """The page's address, without the host, so that it holds by whichever name the API server is reached."""
+    """Return the path of the page, without a host, so that it works for every name of the API server."""
     parts = (quote(part, safe="") for part in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
     path = "{}{}/dags/{}/runs/{}/tasks/{}/manifest".format(root_path(), PAGES, *parts)
     mapped = ti_key.map_index is not None and ti_key.map_index >= 0
@@ -59,12 +59,12 @@ def manifest_url(ti_key: Any) -> str:
 
 
 def root_path() -> str:
-    """The path below which Airflow's API server is reached."""
+    """Return the path below which Airflow's API server is mounted."""
     return urlsplit(_base_url()).path.rstrip("/")
 
 
-def _is_of_this_machine_only(url: str) -> bool:
-    """Whether a browser reaches the UI on the worker's machine only, though Airflow is reached from others."""
+def _is_local_only(url: str) -> bool:
+    """Return whether only browsers on the worker's machine reach the UI, though others reach Airflow."""
     return _is_loopback(url) and not _is_loopback(_base_url())
 
 

@@ -10,7 +10,7 @@ from airflow_provider_mlsql.links import PAGES
 
 
 class Pages:
-    """The pages' application, made at the first request: every part of Airflow loads plugins, one of them shows pages."""
+    """The pages as an ASGI application, created at the first request: all parts of Airflow load plugins, one shows pages."""
 
     def __init__(self) -> None:
         self._app: Any = None
@@ -24,7 +24,7 @@ class Pages:
 
 
 class MLSQLPlugin(AirflowPlugin):
-    """What the provider adds to Airflow's API server."""
+    """The provider's pages in Airflow's API server."""
 
     name = "mlsql"
     fastapi_apps = [{"name": "MLSQL", "url_prefix": PAGES, "app": Pages()}]

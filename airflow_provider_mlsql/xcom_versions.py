@@ -1,4 +1,4 @@
-"""Which model versions the XCom of a task names: those it trained, awaited, registered or predicted with."""
+"""The model versions in the XCom of a task: those that it trained, awaited, registered or predicted with."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class ModelVersion:
 
 
 def find_versions(xcom: Any) -> tuple[ModelVersion, ...]:
-    """The versions that the XCom of an operator or sensor of this provider names, each once; none in any other value."""
-    return tuple(dict.fromkeys(_named(xcom)))
+    """Return the versions in the XCom of an operator or sensor of this provider, each once; none for any other value."""
+    return tuple(dict.fromkeys(_find(xcom)))
 
 
-def _named(xcom: Any) -> Iterator[ModelVersion]:
+def _find(xcom: Any) -> Iterator[ModelVersion]:
     if not isinstance(xcom, Mapping):
         return
     path, version = xcom.get("model_path"), xcom.get("version")
@@ -29,7 +29,7 @@ def _named(xcom: Any) -> Iterator[ModelVersion]:
     for part in ("train", "register"):  # of a script
         statements = xcom.get(part)
         for statement in statements if isinstance(statements, list) else ():
-            yield from _named(statement)
+            yield from _find(statement)
     functions = xcom.get("functions")  # of a prediction
     for use in functions.values() if isinstance(functions, Mapping) else ():
-        yield from _named(use)
+        yield from _find(use)

@@ -1,1 +1,1 @@
-"""Pages of the API server: the manifests of the model versions that a task names."""
+"""Pages of the API server: the manifests of the model versions in a task's XCom."""

@@ -1,4 +1,4 @@
-"""The routes, for whoever may read the XComs of the DAG; HTML for browsers, JSON for programs that ask for it."""
+"""The routes, for users who may read the XComs of the DAG: HTML for browsers, JSON for programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PRIVATE = {
 
 
 def make_app() -> FastAPI:
-    """The application, to be mounted below Airflow's own."""
+    """Create the application, which Airflow mounts below its own."""
     app = FastAPI(title="MLSQL", description="Manifests of the model versions that tasks trained.", openapi_url=None)
     app.add_api_route(
         "/dags/{dag_id}/runs/{run_id:path}/tasks/{task_id}/manifest",
@@ -35,7 +35,7 @@ def make_app() -> FastAPI:
         dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.XCOM))],
         response_model=None,
     )
-    app.add_exception_handler(StarletteHTTPException, _tell)
+    app.add_exception_handler(StarletteHTTPException, _respond_with_error)
     return app
 
 
@@ -47,12 +47,12 @@ def show_manifests(
     task_id: str,
     map_index: Annotated[int, Query(ge=-1)] = -1,
 ) -> Response:
-    """The manifests of the versions that a task's XCom names."""
+    """Show the manifests of the versions in a task's XCom."""
     task = TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
     try:
         models = read_named_versions(task, session)
-    except NoVersions as nothing:
-        raise HTTPException(404, str(nothing)) from nothing
+    except NoVersions as error:
+        raise HTTPException(404, str(error)) from error
     found = [look_up_manifest(model) for model in models]
     status = 200 if any(one.manifest for one in found) else found[0].status
     if _wants_json(request):
@@ -65,8 +65,8 @@ def _as_json(found: ManifestLookup) -> dict[str, object]:
     return {"model_path": found.model_path, "version": found.version, "manifest": manifest, "problem": found.problem}
 
 
-def _tell(request: Request, error: Exception) -> Response:
-    """What went wrong, as the caller wants it; who is not logged in gets the way to do so."""
+def _respond_with_error(request: Request, error: Exception) -> Response:
+    """Respond with an error, as HTML or JSON; a page for status 401 has a link to log in."""
     assert isinstance(error, StarletteHTTPException)
     headers = {**(error.headers or {}), **_PRIVATE}
     if _wants_json(request):
@@ -81,7 +81,7 @@ def _wants_json(request: Request) -> bool:
 
 
 def _task_url(task: TaskKey) -> str:
-    """The task's page in Airflow."""
+    """Return the URL of the task's page in Airflow."""
     dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
     mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
     return f"{root_path()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}"

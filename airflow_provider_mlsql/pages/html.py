@@ -1,4 +1,4 @@
-"""Pages as HTML, from templates that escape whatever they are given."""
+"""Render pages as HTML, from templates that escape all values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def render_manifests(task: TaskKey, found: Sequence[ManifestLookup], task_url: str) -> str:
-    """The manifests of a task's versions; ``task_url`` leads back to the task."""
+    """Render the manifests of a task's versions; ``task_url`` leads back to the task."""
     return _templates().get_template("manifest.html").render(task=task, found=found, task_url=task_url)
 
 
 def render_message(status: int, message: str, login_url: str) -> str:
-    """An error; with the way to log in for who is not."""
+    """Render an error, with a link to the login page for status 401."""
     title = HTTPStatus(status).phrase
     page = _templates().get_template("message.html")
     return page.render(title=title, message=message, login_url=login_url if status == HTTPStatus.UNAUTHORIZED else None)
@@ -34,20 +34,20 @@ def _templates() -> Environment:
     made = Environment(
         loader=PackageLoader("airflow_provider_mlsql.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {"number": number, "moment": moment, "pairs": pairs}
+    made.filters |= {"number": format_number, "moment": format_time, "pairs": format_pairs}
     return made
 
 
-def number(value: float | None) -> str:
-    """A score or metric as people read it; a dash for none."""
+def format_number(value: float | None) -> str:
+    """Return a score or metric with six digits; a dash for none."""
     return "–" if value is None else f"{value:.6g}"  # noqa: RUF001, the typographic dash
 
 
-def moment(value: datetime) -> str:
-    """A time to the second, in UTC."""
+def format_time(value: datetime) -> str:
+    """Return a time to the second, in UTC."""
     return value.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def pairs(values: Mapping[str, float | None]) -> str:
-    """Metrics on one line."""
-    return ", ".join(f"{name} {number(value)}" for name, value in values.items())
+def format_pairs(values: Mapping[str, float | None]) -> str:
+    """Return metrics on one line."""
+    return ", ".join(f"{name} {format_number(value)}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""What there is to show of a version: its manifest, or why there is none."""
+"""Read the manifest of a version for a page, or explain why there is none."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.versions import open_model_path, read_manifest
 
-NOT_SEEN, REMOVED, UNREADABLE = 404, 410, 500  # statuses of answers
-# An XCom must not have the API server ask other hosts.
+NOT_SEEN, REMOVED, UNREADABLE = 404, 410, 500  # HTTP statuses
+# An XCom must not make the API server send requests to other hosts.
 _STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hdfs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ManifestLookup:
-    """A version and its manifest. Without one, ``problem`` is a sentence that says why, and ``status`` is of the answer."""
+    """A version and its manifest. Without a manifest ``problem`` says why; ``status`` is that of the response."""
 
-    model_path: str  # as people may read it
+    model_path: str  # without a password
     version: int
     manifest: Manifest | None = None
     problem: str | None = None
@@ -29,13 +29,13 @@ class ManifestLookup:
 
 
 def look_up_manifest(model: ModelVersion) -> ManifestLookup:
-    """Read the version's manifest, and nothing else but what explains that there is none."""
+    """Read the version's manifest. If there is none, read what explains that, and nothing else."""
     shown = without_password(model.model_path)
     try:
         if urlsplit(model.model_path).scheme.lower() not in _STORAGE:
             status, problem = (
                 NOT_SEEN,
-                f"{shown} is no storage that this page reads; it reads paths and {', '.join(_STORAGE[1:])}",
+                f"this page does not read {shown}; it reads paths and {', '.join(_STORAGE[1:])}",
             )
         else:
             root = open_model_path(model.model_path)
@@ -47,17 +47,17 @@ def look_up_manifest(model: ModelVersion) -> ManifestLookup:
         cause = type(error.__cause__ or error).__name__
         status, problem = UNREADABLE, f"the API server cannot read {shown}: {cause}; see its log"
     except MLSQLError as error:
-        told = error.message.replace(model.model_path, shown)
-        status, problem = UNREADABLE, f"the API server cannot read the manifest: {told}"
+        message = error.message.replace(model.model_path, shown)
+        status, problem = UNREADABLE, f"the API server cannot read the manifest: {message}"
     except Exception as error:  # of a storage's own client; its text may hold anything
         status, problem = UNREADABLE, f"the API server cannot read {shown}: {type(error).__name__}; see its log"
     return ManifestLookup(model_path=shown, version=model.version, problem=problem, status=status)
 
 
 def _missing(root: Location, version: int, shown: str) -> tuple[int, str]:
-    """Why a version that a task has named is not there."""
+    """Return the status and the reason for a version that a task has made and that does not exist."""
     if layout.list_claimed_versions(root):
-        return REMOVED, f"{shown} no longer holds version {version}: a later training has removed it, as keep_versions told it to"
+        return REMOVED, f"{shown} no longer holds version {version}: a later training removed it because of keep_versions"
     if root.is_local:
         return NOT_SEEN, (
             f"{shown} holds no model on the API server's machine; it is a path of the worker's machine, or was removed. "
@@ -67,7 +67,7 @@ def _missing(root: Location, version: int, shown: str) -> tuple[int, str]:
 
 
 def without_password(uri: str) -> str:
-    """A URI without the user and password in it."""
+    """Return a URI without its user and password."""
     scheme, separator, rest = uri.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if separator else uri

@@ -1,4 +1,4 @@
-"""What the database knows of a task that a page is about."""
+"""The task of a page, read from Airflow's database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskKey:
-    """Which task instance: ``map_index`` is -1 for one that is not mapped."""
+    """A task instance; ``map_index`` is -1 if it is not mapped."""
 
     dag_id: str
     run_id: str
@@ -27,13 +27,13 @@ class TaskKey:
 
 
 class NoVersions(Exception):
-    """There is no such task, or it has named no model version."""
+    """The task does not exist, or its XCom has no model version."""
 
 
 def read_named_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, ...]:
-    """The model versions that the task's XCom names.
+    """Return the model versions in the task's XCom.
 
-    :raises NoVersions: with a sentence that says why.
+    :raises NoVersions: when the task does not exist, or has none.
     """
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
@@ -42,7 +42,7 @@ def read_named_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, 
     conditions = [TaskInstance.dag_id == task.dag_id, TaskInstance.run_id == task.run_id, TaskInstance.task_id == task.task_id]
     states = dict(session.execute(select(TaskInstance.map_index, TaskInstance.state).where(*conditions)).tuples().all())
     if task.map_index not in states:
-        raise NoVersions(_no_such_task(task, sorted(states)))
+        raise NoVersions(_explain_missing_task(task, sorted(states)))
     stored = session.scalar(
         select(XComModel.value).where(
             XComModel.dag_id == task.dag_id,
@@ -52,15 +52,15 @@ def read_named_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, 
             XComModel.key == "return_value",
         )
     )
-    named = find_versions(_decoded(stored))
-    if not named:
+    versions = find_versions(_decode(stored))
+    if not versions:
         state = states[task.map_index] or "not scheduled yet"
-        raise NoVersions(f"{task.label} has named no model version in run {task.run_id}; its state is: {state}")
-    return named
+        raise NoVersions(f"{task.label} has no model version in its XCom of run {task.run_id}; its state is: {state}")
+    return versions
 
 
-def _decoded(stored: Any) -> Any:
-    """An XCom's value; Airflow stores what a task sends as JSON text. A reference of another XCom backend names no version."""
+def _decode(stored: Any) -> Any:
+    """Decode an XCom's value, which Airflow stores as JSON text. A reference of another XCom backend has no version."""
     import json
 
     if not isinstance(stored, str):
@@ -71,8 +71,8 @@ def _decoded(stored: Any) -> Any:
         return None
 
 
-def _no_such_task(task: TaskKey, indexes: list[int]) -> str:
+def _explain_missing_task(task: TaskKey, indexes: list[int]) -> str:
     if not indexes:
-        return f"there is no task {task.task_id} in run {task.run_id} of DAG {task.dag_id}; the run may have been deleted"
+        return f"run {task.run_id} of DAG {task.dag_id} has no task {task.task_id}; the run may have been deleted"
     there = f"0 to {indexes[-1]}" if indexes[-1] > 0 else ", ".join(str(index) for index in indexes)
-    return f"{task.dag_id}.{task.task_id} has no map index {task.map_index} in run {task.run_id}; there is {there}"
+    return f"{task.dag_id}.{task.task_id} has no map index {task.map_index} in run {task.run_id}; it has {there}"

@@ -42,10 +42,10 @@ _CONDITIONS = (
 
 
 class MLSQLModelSensor(BaseSensorOperator):
-    """Wait for a complete version: its manifest is written last, so its files and score are there.
+    """Wait for a complete version: one with a manifest, which is written after its files and has its score.
 
     The XCom is that of the train operator, in every mode. A recorded failure of the awaited training fails the sensor at once,
-    with the training's own message. Conditions hold together; with none, any complete version will do.
+    with the training's own message. All conditions must hold; with none, any complete version will do.
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param min_version: wait for a version of at least this number.
@@ -55,14 +55,14 @@ class MLSQLModelSensor(BaseSensorOperator):
     :param external_dag_id: wait for a version that this DAG trained; with ``run_id``, in that run of it.
     :param min_score: wait for a score at least this good.
     :param metric: compare this metric of the best group with ``min_score``, instead of the score. The best group is the one
-        with the best score all the same: it is the one that is registered.
-    :param greater_is_better: False for a metric such as a loss; what holds for the version's score by default.
-    :param on_low_score: what to do about a version whose score is not good enough: ``"wait"`` for a better one, ``"skip"`` or
+        with the best score anyway: it is the one that is registered.
+    :param greater_is_better: False for a metric such as a loss; the direction of the version's score by default.
+    :param on_low_score: what to do if the score of a version is not good enough: ``"wait"`` for a better one, ``"skip"`` or
         ``"fail"``.
     :param check_files: compare every file with the digest in the manifest before succeeding, on the worker.
     :param deferrable: wait in the triggerer, without a worker: one listing per poll interval for all sensors that wait in one
-        model path. ``[operators] default_deferrable`` by default. It looks once before. ``execution_timeout`` counts the time
-        in the triggerer too. With ``silent_fail`` it does not defer, since that is to look again after an error.
+        model path. ``[operators] default_deferrable`` by default. The worker looks once before it defers. ``execution_timeout``
+        includes the time in the triggerer. With ``silent_fail`` the sensor does not defer: it has to look again after errors.
     """
 
     template_fields = ("model_path", *_CONDITIONS, "check_files")
@@ -105,11 +105,11 @@ class MLSQLModelSensor(BaseSensorOperator):
         if not self.deferrable or self.silent_fail:
             return super().execute(context)
         deadline = datetime.now(timezone.utc) + timedelta(seconds=min(self._limits()))
-        with self._forgiving():
+        with self._soften_failures():
             seen = self.poke(context)
             trigger = self._trigger(deadline)
         if not seen.is_done:
-            # the trigger keeps both limits; Airflow keeps this one besides, should the triggerer be away
+            # the trigger keeps both limits; Airflow also keeps this one, in case no triggerer runs
             self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
         return seen.xcom_value
 
@@ -126,18 +126,18 @@ class MLSQLModelSensor(BaseSensorOperator):
         return PokeReturnValue(is_done=True, xcom_value=self._conclude(answer))
 
     def execute_complete(self, context: Context, event: FinalAnswer) -> dict[str, Any]:
-        """Go on with what the trigger has found."""
-        with self._forgiving():
+        """Continue with the answer of the trigger."""
+        with self._soften_failures():
             return self._conclude(event)
 
     def _conclude(self, answer: FinalAnswer) -> dict[str, Any]:
-        """The XCom, or the exception, that an answer means: in every mode the same."""
+        """Return the XCom, or raise the exception, of an answer; the same in every mode."""
         if answer["status"] == "failed":
             raise errors.from_json(answer["error"])
         if answer["status"] == "skipped":
             raise AirflowSkipException(answer["message"])
         if answer["status"] == "timeout":
-            raise self._timed_out()
+            raise self._make_timeout()
         result = answer["result"]
         if BOOLEAN.parse(self.check_files, "check_files"):
             self._check_files(result["version"])
@@ -170,20 +170,20 @@ class MLSQLModelSensor(BaseSensorOperator):
         verify_files(layout.version_dir(root, version), read_manifest(root, version).files)
 
     def _limits(self) -> tuple[float, float]:
-        """Seconds until the sensor, and until the execution, times out."""
+        """Return the seconds until the sensor, and until the execution, times out."""
         execution = float("inf") if self.execution_timeout is None else self.execution_timeout.total_seconds()
         return self.timeout, execution
 
-    def _timed_out(self) -> BaseException:
-        """What Airflow raises for the limit that comes first: a task that times out is tried again, a sensor is not."""
+    def _make_timeout(self) -> BaseException:
+        """Return Airflow's exception for the limit that comes first: a task that times out is retried, a sensor is not."""
         waiting, execution = self._limits()
         if execution < waiting:
             return AirflowTaskTimeout(f"no such version in {self.model_path} after {execution:g} s, the execution_timeout")
         return AirflowSensorTimeout(f"Sensor has timed out; no such version in {self.model_path} after {waiting:g} s")
 
     @contextlib.contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        """``soft_fail`` and ``never_fail``, as Airflow has them for a sensor that pokes."""
+    def _soften_failures(self) -> Iterator[None]:
+        """Apply ``soft_fail`` and ``never_fail``, as Airflow does for a sensor that pokes."""
         try:
             yield
         except AirflowSkipException:

@@ -1,4 +1,4 @@
-"""What is waited for, from arguments as people give them."""
+"""Arguments of sensor and triggers, parsed from the text of templates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ON_LOW_SCORE = choice("wait", "skip", "fail")
 
 
 def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
-    """The conditions among these arguments, by their names; text as templates render it is fine."""
+    """Return the condition that these arguments describe, given by their names; text as rendered by templates is parsed."""
 
     def text(name: str) -> str | None:
         return None if given.get(name) in _NOTHING else str(given[name])
@@ -37,13 +37,13 @@ def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
 
 
 def parse_interval(value: Any) -> float:
-    """``poke_interval`` as people give it. One that is no number would stop all who wait in the same path."""
+    """Return ``poke_interval`` in seconds. Text that is not a number would stop all who wait in the same path."""
     seconds: float = NOT_NEGATIVE.parse(value, "poke_interval")
     return seconds
 
 
 def parse_time(value: datetime | str | None, what: str) -> datetime | None:
-    """A time, UTC if it names no zone."""
+    """Return a time, in UTC if it has no zone."""
     if value in _NOTHING:
         return None
     try:
@@ -54,7 +54,7 @@ def parse_time(value: datetime | str | None, what: str) -> datetime | None:
 
 
 def refuse_password(model_path: str) -> None:
-    """Arguments of triggers are kept in Airflow's database and shown in its logs, so they are no place for secrets.
+    """Refuse a URI with a password: Airflow keeps the arguments of triggers in its database and shows them in logs.
 
     :raises InputError: without the password in it.
     """

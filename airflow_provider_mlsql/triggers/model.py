@@ -26,14 +26,14 @@ FIRST_LOOK = 60.0  # seconds that the first look may take, whatever the deadline
 
 
 class MLSQLModelTrigger(BaseTrigger):
-    """Wait for a complete version, once: fires what :class:`MLSQLModelSensor` answers or fails with, and ends.
+    """Wait for a complete version: fire the result or the error of :class:`MLSQLModelSensor` once, and end.
 
-    All triggers of a triggerer that wait in one model path share one listing per poll interval, the shortest of theirs. An
-    error of the storage is fired when three looks in a row have met it; one that cannot be helped by a retry, at once.
+    All triggers of a triggerer that wait in one model path share one listing per poll interval, the shortest of theirs. A
+    storage error is fired if three looks in a row fail; an error that a retry cannot help is fired at once.
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param poke_interval: seconds between two looks.
-    :param deadline: when to give up, as ISO 8601 text; it looks once in any case, if storage answers within a minute.
+    :param deadline: when to give up, as ISO 8601 text. There is always a first look, if storage responds within a minute.
 
     The other arguments are those of :class:`MLSQLModelSensor`.
     """
@@ -120,18 +120,18 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
     """Fire for every version that lands in a model path: the trigger of an ``AssetWatcher``.
 
     ``Asset("churn", watchers=[AssetWatcher(name="new", trigger=MLSQLModelEventTrigger(model_path="/models/churn"))])``. The
-    event's payload is the XCom of the train operator, whoever trained the version. Versions that are there when the watcher
-    runs for the first time are no news. Of several that land between two looks each fires, the oldest first.
+    event's payload is the XCom of the train operator, also for versions that other tools trained. Versions that exist when the
+    watcher first runs do not fire. If several versions land between two looks, each fires, the oldest first.
 
-    How far it has come is kept in Airflow's state store of the asset (Airflow 3.3 and later), one poll after the events, so
-    that none is lost when the triggerer ends in between; that poll's events are repeated then. Without such a store, before
-    Airflow 3.3 or when one trigger watches for several assets, what lands while no triggerer runs is missed.
+    A checkpoint is saved in Airflow's state store of the asset (Airflow 3.3 and later), one poll after the events: if the
+    triggerer ends in between, the events of that poll are repeated and none is lost. Without such a store, before Airflow 3.3 or
+    if one trigger watches for several assets, versions that land while no triggerer runs are missed.
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param poke_interval: seconds between two looks.
-    :param min_score: pass over versions with a score that is not as good.
+    :param min_score: skip versions whose score is worse.
     :param metric: a metric of the best group to compare with ``min_score``, instead of the score.
-    :param greater_is_better: False for a metric such as a loss; what holds for the version's score by default.
+    :param greater_is_better: False for a metric such as a loss; the direction of the version's score by default.
     """
 
     def __init__(
@@ -214,5 +214,5 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
 
     @property
     def _key(self) -> str:
-        """The key in the asset's store: of the path only, so that a trigger with other conditions goes on from there."""
+        """The key in the asset's store: by path only, so that a trigger with other conditions continues from there."""
         return f"mlsql-{hashlib.sha256(self.model_path.encode()).hexdigest()[:16]}"

@@ -49,7 +49,7 @@ class Poller:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T | MLSQLError] = loop.create_future()
-        # not asyncio.wait_for: up to Python 3.11 it loses a cancellation that comes together with the answer
+        # not asyncio.wait_for: up to Python 3.11 it loses a cancellation that arrives together with the answer
         limit = None if within is None else loop.call_later(within, _settle, answer, asyncio.TimeoutError())
         self._waiting[answer] = (ask, interval)
         try:
@@ -107,7 +107,7 @@ def _settle(answer: asyncio.Future[Any], found: Any) -> None:
 
 
 def _look(watch: VersionWatch, asks: list[Ask[Any]]) -> list[Any]:
-    """Look once, and answer all questions; in a thread. An error of one question is the answer to that one only."""
+    """Look once and answer all questions, in a thread. The error of one question does not affect the others."""
     try:
         watch.refresh()
     except MLSQLError as error:

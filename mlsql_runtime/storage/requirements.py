@@ -18,6 +18,6 @@ def read_requirements(path: str) -> str:
     except (StorageError, ValueError) as error:  # not UTF-8, or not a path
         raise InputError(f"{path} cannot be read as a requirements file: {error}; check requirements", path=path) from error
     if text is None:
-        raise InputError(f"there is no requirements file at {path}; check requirements", path=path)
+        raise InputError(f"requirements file {path} does not exist; check requirements", path=path)
     parse_requirements(text)
     return text

@@ -1,4 +1,4 @@
-"""What differs between two versions: their scores, scripts, parameters, data, groups and packages."""
+"""Compare two versions: their scores, scripts, parameters, data, groups and packages."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ComparedVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One thing that differs. ``about`` is ``best``, ``script``, ``parameters``, ``data``, ``columns``, ``packages`` or
-    ``group <i>``; a value is None where the version has no such thing.
+    """A difference. ``about`` is ``best``, ``script``, ``parameters``, ``data``, ``columns``, ``packages`` or
+    ``group <i>``; a value is None where a version has none.
     """
 
     about: str
@@ -50,7 +50,7 @@ class Comparison:
 def compare_versions(root: Location, before: int, after: int) -> Comparison:
     """Compare two complete versions, the one that is called the earlier first.
 
-    :raises VersionNotFound: naming those there are.
+    :raises VersionNotFound: naming the versions that exist.
     """
     manifests = read_manifest(root, before), read_manifest(root, after)
     old, new = (dict(_facts(manifest)) for manifest in manifests)
@@ -67,7 +67,7 @@ def _compared(manifest: Manifest) -> ComparedVersion:
 
 
 def _differences(old: _Facts, new: _Facts) -> Iterator[Difference]:
-    """What belongs together stays together, also what only the new version has."""
+    """Yield the differences grouped by ``about``, also those of facts that only the new version has."""
     order = list(dict.fromkeys(about for about, _ in (*old, *new)))
     for key in sorted(dict.fromkeys((*old, *new)), key=lambda key: order.index(key[0])):
         if old.get(key) != new.get(key):
@@ -102,7 +102,7 @@ def _each(about: str, values: Mapping[str, Value], kind: str = "") -> Iterator[t
 
 
 def _imported(manifest: Manifest) -> Mapping[str, str]:
-    """Of all groups; versions that differ among them, on different hosts, one after the other."""
+    """Return the packages that any group imported. Groups on different hosts may have different versions: all are named."""
     found: dict[str, set[str]] = {}
     for fit in manifest.fits:
         for name, version in fit.packages.items():

@@ -9,7 +9,7 @@ from typing import Literal
 
 from mlsql_runtime.store.manifest import FileEntry, ScriptFacts
 
-Contract = Literal["row", "batch"]  # of a function: what it is called with; see python_fun
+Contract = Literal["row", "batch"]  # what a function is called with: a row or a batch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,19 +1,19 @@
-"""Where things lie under a model path. Names begin with ``_`` so that Spark's readers pass them over.
+"""The layout of a model path. Names begin with ``_`` so that Spark's readers skip them.
 
 ::
 
-    <model path>/_model_<n>/claim.json          number n is taken, by this job
-                           /model/<algIndex>/   what the script left in tempModelLocalPath
+    <model path>/_model_<n>/claim.json          the number n is taken by this job
+                           /model/<algIndex>/   the files that the script wrote to tempModelLocalPath
                            /meta/…              parquet: one row per group, parameters, sample rows
                            /logs/<algIndex>.log
                            /manifest.json       last: with it, version n is complete
-                           /failure.json        instead of it: no group was good enough
+                           /failure.json        instead of the manifest: the training failed
     <model path>/_functions/<name>/<m>/…        function packages; function.json last
-                           /current.json        which package the name means
-                           /refusals.json       which registrations it was refused to
+                           /current.json        the pointer: the package that the name points to
+                           /refusals.json       the registrations that were refused
     <model path>/_staging/<job>-<random>/…      exchange between driver and executors, removed at the end of the job
-                           /claim.json          its attempt is the job's latest
-                           /progress.json       the groups have their data: with it, the next attempt may go on from here
+                           /claim.json          its attempt is the latest of the job
+                           /progress.json       the groups have their data: with it, the next attempt may resume from here
                            /fit-<i>-<attempt>/finished.json    last: the group's output is complete
 """
 
@@ -41,35 +41,35 @@ _VERSION = re.compile(r"_model_(\d+)")
 
 
 def version_dir(root: Location, version: int) -> Location:
-    """The folder of a version."""
+    """Return the folder of a version."""
     return root / f"_model_{version}"
 
 
 def version_file(version: int, name: str) -> str:
-    """A file in a version's folder, relative to the model path."""
+    """Return the path of a file in a version's folder, relative to the model path."""
     return f"_model_{version}/{name}"
 
 
 def model_dir(alg_index: int) -> str:
-    """A fit group's model, relative to the version's folder."""
+    """Return the folder of a fit group's model, relative to the version's folder."""
     return f"model/{alg_index}"
 
 
 def log_file(alg_index: int) -> str:
-    """A fit group's log, relative to the version's folder."""
+    """Return the path of a fit group's log, relative to the version's folder."""
     return f"logs/{alg_index}.log"
 
 
 def list_claimed_versions(root: Location) -> list[int]:
-    """All version numbers that were ever claimed, oldest first, complete or not: one listing."""
+    """List all version numbers that were ever claimed, oldest first, complete or not: one listing."""
     return parse_version_numbers(root.list_names())
 
 
 def parse_version_numbers(names: Iterable[str]) -> list[int]:
-    """The numbers of the version folders among names, smallest first."""
+    """Return the numbers of the version folders among names, smallest first."""
     return sorted(int(match[1]) for name in names if (match := _VERSION.fullmatch(name)))
 
 
 def list_numbered(folder: Location) -> list[int]:
-    """The sub-folders named by a number, smallest first."""
+    """List the subfolders named by a number, smallest first."""
     return sorted(int(name) for name in folder.list_names() if name.isdecimal())

@@ -1,4 +1,4 @@
-"""Folders where driver and executors of one job exchange files, and what earlier attempts of the job left in theirs."""
+"""Staging folders, where driver and executors of a job exchange files and its next attempt finds what is finished."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from mlsql_runtime.store import layout
 
 @dataclass(frozen=True)
 class Staging:
-    """An attempt's own ``folder``. ``earlier`` are those of attempts that were interrupted; they go when this one ends."""
+    """The staging folder of an attempt. ``earlier`` are the folders of interrupted attempts, removed when this one ends."""
 
     folder: Location
     earlier: tuple[Location, ...]
 
     def check(self) -> None:
-        """That no later attempt of the job has taken over, as it does when this one is thought dead.
+        """Check that no later attempt has taken over, which it does if it believes this one dead.
 
-        :raises JobFailed: when one has.
+        :raises JobFailed: when one has taken over.
         """
         if not (self.folder / layout.CLAIM).exists():
             raise JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
 
 
 def is_final(error: Exception) -> bool:
-    """Whether an error is bad input or a script's own failure, and no interruption. Hosts can be mended."""
+    """Return whether a run failed because of its input or its script, so that a retry has nothing to resume.
+
+    A failed preflight is not final: hosts can be repaired.
+    """
     return isinstance(error, (InputError, ScriptFailed)) and not isinstance(error, PreflightFailed)
 
 
@@ -44,13 +47,15 @@ def open_staging(
     job_id: str,
     purpose: str = "",
     attempt: Attempt = SINGLE_ATTEMPT,
-    ends: Callable[[Exception], bool] = is_final,
+    judge: Callable[[Exception], bool] = is_final,
 ) -> Iterator[Staging]:
-    """A folder under the model path that driver and executors all see, gone at the end; so is the path if it is still new.
+    """Create a folder under the model path that driver and executors all see, and remove it at the end.
 
-    :param purpose: what tells several folders of one job apart, the same in all its attempts.
-    :param attempt: if another one may come, what was interrupted stays for it.
-    :param ends: whether an error is no interruption.
+    A model path that did not exist before is removed too, if it holds no version.
+
+    :param purpose: tells several folders of one job apart; the same in all attempts.
+    :param attempt: if it is not the job's last one, an interruption leaves the folder to the next attempt.
+    :param judge: returns whether an error is final, and not an interruption.
     """
     made_root = not root.exists()
     prefix = f"{_prefix(job_id)}{purpose[:8]}-"
@@ -61,11 +66,11 @@ def open_staging(
         (folder / layout.CLAIM).write(datetime.now(timezone.utc).isoformat().encode())
         yield Staging(folder, earlier)
     except Exception as error:
-        keep = not attempt.is_last and not ends(error)
+        keep = not attempt.is_last and not judge(error)
         raise
     finally:
         if keep:
-            log(f"what is finished stays in {folder.uri} for the next attempt")
+            log(f"the next attempt will resume from {folder.uri}")
         else:
             _remove_all((folder, *earlier))
             if made_root and not layout.list_claimed_versions(root):
@@ -74,12 +79,12 @@ def open_staging(
 
 
 def remove_staging_folders(root: Location, job_id: str) -> None:
-    """Remove what a killed job left; only when no process of it is alive. That it fails is told."""
+    """Remove the folders of a killed job, of which no process may be alive. A failure to remove is only logged."""
     _remove_all(tuple(_stagings(root, _prefix(job_id))))
 
 
 def _take_over(root: Location, prefix: str) -> Iterator[Location]:
-    """The folders of earlier attempts; should one be alive still, it will publish nothing."""
+    """Take the claims away from the folders of earlier attempts: one that is still alive will publish nothing."""
     for folder in _stagings(root, prefix):
         (folder / layout.CLAIM).remove_file()
         yield folder
@@ -92,7 +97,7 @@ def _stagings(root: Location, prefix: str) -> Iterator[Location]:
 
 
 def _remove_all(folders: tuple[Location, ...]) -> None:
-    """First what says that there is something to go on from: folders that are half removed count for nothing."""
+    """Remove the progress files first, so that no attempt resumes from a folder that is half removed."""
     removals = [(folder / layout.PROGRESS).remove_file for folder in folders] + [folder.remove for folder in folders]
     for remove in removals:
         try:

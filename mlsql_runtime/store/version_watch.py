@@ -61,7 +61,7 @@ class VersionWatch:
     """A model path that is looked at again and again, for many searches.
 
     Each :meth:`refresh` is one listing. Records are read when a search needs them, and kept, since a version never changes. Only
-    the newest one is read again: it differs if the store was removed and begun again with version 1.
+    the newest one is read again: it differs if the store was removed and a new one started at version 1.
 
     :ivar numbers: all version numbers that were ever claimed, oldest first.
     :ivar generation: changes whenever numbers have gone, so that searches have to start again.
@@ -111,7 +111,7 @@ class VersionWatch:
 
 
 class VersionSearch:
-    """A search for one version. Each answer goes on from the one before, so that it reads only what is new."""
+    """A search for one version. Each call reads only the records that are new since the call before."""
 
     def __init__(self, condition: VersionCondition) -> None:
         self.condition = condition
@@ -182,8 +182,8 @@ class Checkpoint:
 
     :param newest: numbers up to this one are done, except the ``unfinished``: of two trainings the one that claimed its number
         first may publish last.
-    :param published: the latest time of publication so far. If a store is begun again with version 1, it tells new versions
-        from those that were already there.
+    :param published: the latest time of publication so far. If a new store starts at version 1, this tells new versions from
+        old ones.
     """
 
     newest: int = 0
@@ -203,7 +203,7 @@ def find_new_versions(watch: VersionWatch, condition: VersionCondition, checkpoi
     """Return the versions since ``checkpoint``; without one, none, and the checkpoint to begin with."""
     last = checkpoint or Checkpoint()
     if not watch.numbers:
-        return NewVersions((), last)  # unmounted storage looks empty for a moment; that does not begin the store again
+        return NewVersions((), last)  # unmounted storage looks empty for a moment; that is not a new store
     newest = watch.numbers[-1]
     is_everything_new = checkpoint is None or newest < last.newest
     numbers = [n for n in watch.numbers if is_everything_new or n > last.newest or n in last.unfinished]

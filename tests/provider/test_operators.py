@@ -328,7 +328,7 @@ def test_predict_with_a_batch_script() -> None:
         (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
         (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
         (train, {"envs": "[1]"}, "envs is '[1]'; expected a JSON object"),
-        (train, {"requirements": "/no/requirements.txt"}, "there is no requirements file at /no/requirements.txt"),
+        (train, {"requirements": "/no/requirements.txt"}, "requirements file /no/requirements.txt does not exist"),
         (train, {"requirements": ["-r other.txt"]}, "expected packages only"),
         (train, {"requirements": 3}, "expected the path of a requirements file, or a list of packages"),
         (train, {"archives": "/env"}, "with a path that ends in .tar.gz"),

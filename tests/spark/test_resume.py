@@ -108,7 +108,7 @@ def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: p
     assert lost.error is not None
     assert lost.error["kind"] == "JobFailed"
     assert read_states(bench.root) == {}
-    assert "what is finished stays in" in capsys.readouterr().out
+    assert "the next attempt will resume from" in capsys.readouterr().out
     step = trained(bench.attempt(LAST))
     assert bench.groups().count("0") == 1
     assert bench.groups().count("1") == 2

@@ -78,8 +78,8 @@ def test_what_cannot_be_shown_is_explained(running: Standalone, named: Named, tm
         (410, "no longer holds version 1: a later training has removed it"),
         (404, "/of/the/worker holds no model on the API server&#39;s machine"),
         (500, "this is not JSON"),
-        (404, "http://127.0.0.1:1/m is no storage that this page reads"),
-        (404, "s4://host/m is no storage that this page reads"),
+        (404, "this page does not read http://127.0.0.1:1/m"),
+        (404, "this page does not read s4://host/m"),
     ]
     for index, (status, text) in enumerate(expected):
         page = running.page(f"{tasks}/mapped/manifest?map_index={index}", **HTML)
@@ -91,8 +91,8 @@ def test_what_cannot_be_shown_is_explained(running: Standalone, named: Named, tm
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("one/manifest", "names_models.one has named no model version in run"),
-        ("two/manifest", "there is no task two in run"),
+        ("one/manifest", "names_models.one has no model version in its XCom of run"),
+        ("two/manifest", "has no task two"),
         ("one/manifest?map_index=3", "names_models.one has no map index 3 in run"),
     ],
 )

@@ -74,6 +74,6 @@ def test_what_is_no_master_is_refused() -> None:
 
 def test_requirements_and_archives_are_checked_as_a_statement_s(tmp_path: Path) -> None:
     done = doctor("--requirements", str(tmp_path / "gone.txt"))
-    assert (done.returncode, "there is no requirements file at" in done.stderr) == (2, True)
+    assert (done.returncode, "does not exist; check requirements" in done.stderr) == (2, True)
     done = doctor("--archive", "/env#env")
     assert (done.returncode, "with a path that ends in .tar.gz" in done.stderr) == (2, True)
