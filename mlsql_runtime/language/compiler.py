@@ -183,7 +183,7 @@ class _Compiler:
         if isinstance(node, syntax.IncludeNode):
             self._include(node, including)
             return
-        statement = _compile(node, source, self._scope)
+        statement = _compile_node(node, source, self._scope)
         if statement is not None:
             self._scope.statements.append(statement)
             self._scope.origins.append(source.origin(start_of(first)))
@@ -220,7 +220,7 @@ class _Compiler:
                 scope.define(name)
 
 
-def _compile(node: syntax.Node, source: SourceText, scope: Scope) -> Statement | None:
+def _compile_node(node: syntax.Node, source: SourceText, scope: Scope) -> Statement | None:
     """The statement of the plan, if it is one."""
     match node:
         case syntax.LoadNode():
