@@ -95,10 +95,10 @@ class MLSQLRegisterOperator(MLSQLOperator):
         return done
 
     def _end_refused(self, context: Context, result: dict[str, Any], on_refused: str) -> NoReturn:
-        """Skip or fail, after leaving the XCom: of a task that does not succeed Airflow keeps no answer."""
+        """Skip or fail after pushing the XCom: Airflow does not keep the return value of a task that does not succeed."""
         if self.do_xcom_push:
             context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, result)
-        said = f"{result['function']} is left as it is: {result['reason']}"
+        said = f"{result['function']} is unchanged: {result['reason']}"
         if on_refused == "skip":
             raise AirflowSkipException(said)
         raise Refused(said, **select_facts(result, REGISTERED))

@@ -30,10 +30,10 @@ _ROWS = whole(0, MAX_SHOWN)
 class MLSQLScriptOperator(MLSQLOperator):
     """Run a script in MLSQL as one Spark application.
 
-    Everything that can be known to be wrong without data is told before Spark starts, with file, line and column. The XCom is
+    Errors that show without data are reported before Spark starts, with file, line and column. The XCom is
     ``{"train": […], "register": […], "save": […], "table": {"table", "columns", "rows", "more"}}``: the results of the
     script's statements as those of the other operators, and the first rows of the last table that the script makes. The events
-    of assets in ``outlets`` have ``train`` and ``register``, lists of what the other operators tell assets, when it does that.
+    of assets in ``outlets`` have ``train`` and ``register``: lists of what the other operators add to events.
 
     :param script: the text, or the name of an ``.mlsql`` file, which starts at the DAG file. Airflow renders either as a
         template. Scripts, data and included files with relative paths are looked for in the script's folder.
@@ -74,7 +74,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
 
     def resolve_template_files(self) -> None:
-        """Read the script's file. No other field names files: the values of variables stay what they are, whatever their ends."""
+        """Read the script's file. Values of variables are not files, even if they end like the name of one."""
         folder = self._found_in(self._file) if self._file is not None else None
         if folder is not None:
             self.script = Path(folder, str(self._file)).read_text(encoding="utf-8-sig")
@@ -129,9 +129,9 @@ class MLSQLScriptOperator(MLSQLOperator):
         return self._read
 
     def _text(self) -> str:
-        """The script.
+        """Return the text of the script.
 
-        :raises InputError: when there is none.
+        :raises InputError: without a script.
         """
         if self.script is None or not str(self.script).strip():
             raise InputError("script is empty; give MLSQL text, or the name of an .mlsql file")
@@ -146,7 +146,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         return text
 
     def _folder(self) -> str | None:
-        """The folder of the script's file, or of the DAG's for text."""
+        """Return the folder of the script's file, or for text that of the DAG."""
         dag = self.get_dag()
         if dag is None or self._file is None:
             return dag.folder if dag is not None else None
@@ -156,6 +156,6 @@ class MLSQLScriptOperator(MLSQLOperator):
         return next((folder for folder in self._searched() if os.path.isfile(os.path.join(folder, file))), None)
 
     def _searched(self) -> list[str]:
-        """Where files of templates are, as Airflow has it."""
+        """Return the folders in which Airflow looks for files of templates."""
         dag = self.get_dag()
         return [dag.folder, *(dag.template_searchpath or ())] if dag is not None else []

@@ -42,8 +42,8 @@ class MLSQLTrainOperator(MLSQLOperator):
         the rows to hold out, such as ``0.2``. ``sql`` is not applied to it.
     :param enable_data_local: Whether rows reach the script as files, and options of Kafka are ignored; otherwise rows go through
         Kafka.
-    :param data_local_format: Spark writer format of the script's data files; by default JSON, or Parquet if the script reads its
-        data only with functions of ``mlsql``.
+    :param data_local_format: Spark writer format of the script's data files; by default Parquet, and JSON for a script that reads
+        the files itself.
     :param data_local_file_num: Number of the script's data files.
     :param data_local_options: Options of the Spark writer.
     :param kafka_conn_id: The Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` holds all settings.

@@ -15,17 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import FILE, conf_option, json_option, master_option, pairs_option
+from mlsql_runtime.cli.options import (
+    FILE,
+    CommandArguments,
+    conf_option,
+    declared_option,
+    json_option,
+    master_option,
+    pairs_option,
+)
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json
 from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT, handle_signals
 from mlsql_runtime.cli.progress import JobProgress
 from mlsql_runtime.errors import InputError, MLSQLError, to_json
+from mlsql_runtime.plan import Preflight, PythonEnv
+from mlsql_runtime.plan.options import own_options, read_options
 
 if TYPE_CHECKING:
-    from mlsql_runtime.plan import Preflight
     from mlsql_runtime.result import HostReport, PreflightResult
 
 JAVA_SECONDS = 30
+_PYTHON = own_options(PythonEnv)
 
 
 @dataclass(frozen=True)
@@ -47,11 +57,11 @@ class MachineReport:
     show_default=True,
     help="The kind of statement that runs the script.",
 )
-@click.option("--python", "python_path", metavar="PATH", help="The interpreter for scripts on the hosts.")
-@click.option("--python-ver", "version", metavar="VERSION", help="The version it must have, such as 3.11.")
-@click.option("--requirements", type=FILE, metavar="FILE", help="Packages from which hosts build an environment.")
-@click.option("--archive", "archives", multiple=True, metavar="PATH#NAME", help="A packed environment to ship to the hosts.")
-@pairs_option("--env", "envs", help="An environment variable of the script.")
+@declared_option("--python", _PYTHON["path"], metavar="PATH")
+@declared_option("--python-ver", _PYTHON["version"], metavar="VERSION")
+@declared_option("--requirements", _PYTHON["requirements"], type=FILE, metavar="FILE")
+@declared_option("--archive", _PYTHON["archives"], multiple=True, metavar="PATH#NAME")
+@pairs_option("--env", "envs", help=_PYTHON["envs"].doc)
 @click.option("--model-path", metavar="PATH", help="A model path that all hosts must be able to use.")
 @click.option("--path", "paths", multiple=True, metavar="PATH", help="A path of local data that all hosts must have.")
 @json_option
@@ -84,34 +94,15 @@ def doctor(master: str, conf: dict[str, str], runs: str, model_path: str | None,
     return WRONG_INPUT if machine.problems or (hosts is not None and hosts.problems) else OK
 
 
-def _make_statement(
-    *,
-    runs: str,
-    model_path: str | None,
-    script: str | None,
-    python_path: str | None,
-    version: str | None,
-    requirements: str | None,
-    archives: tuple[str, ...],
-    envs: dict[str, str],
-    paths: tuple[str, ...],
-) -> Preflight:
+def _make_statement(*, runs: str, model_path: str | None, script: str | None, paths: tuple[str, ...], **given: Any) -> Preflight:
     """Return the options as a statement, which checks them."""
-    from mlsql_runtime.plan import Preflight, PythonEnv
-    from mlsql_runtime.storage.requirements import read_requirements
-
+    arguments = CommandArguments(given)
     return Preflight(
         script_path=script,
         runs=runs,  # type: ignore[arg-type]
         model_path=model_path,
         paths=tuple(path if ":" in path else os.path.abspath(path) for path in paths),
-        python=PythonEnv(
-            path=python_path,
-            version=version,
-            envs=envs,
-            requirements=None if requirements is None else read_requirements(requirements),
-            archives=archives,
-        ),
+        python=PythonEnv(**read_options(PythonEnv, arguments)),
     )
 
 

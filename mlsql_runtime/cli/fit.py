@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import FILE, KeyValue, json_option, to_dict
+from mlsql_runtime.cli.options import FILE, CommandArguments, KeyValue, declared_option, json_option, to_dict
 from mlsql_runtime.cli.output import format_size, format_value, print_json
 from mlsql_runtime.cli.process import FAILED, OK, handle_signals
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import FileFeed, PythonEnv, Train
+from mlsql_runtime.plan.options import own_options, read_options
 
 if TYPE_CHECKING:
     from mlsql_runtime.events import ScriptEvent
     from mlsql_runtime.local.request import FitReport, FitRequest
 
+_TRAIN, _PYTHON = own_options(Train), own_options(PythonEnv)
 _HELP = """\b
 Train one script on this machine, as a job would, and print its score.
 
@@ -31,26 +33,22 @@ Example:
 
 
 @click.command(help=_HELP, short_help="Try a training script in seconds, without Spark.")
-@click.argument("script", type=FILE, required=False)
-@click.option("--builtin", metavar="NAME", help="A ready-made algorithm instead of SCRIPT: sklearn.")
+@click.argument("python_script_path", type=FILE, required=False, metavar="[SCRIPT]")
+@declared_option("--builtin", _TRAIN["builtin"], metavar="NAME")
 @click.option("--data", required=True, metavar="REF", help="format.`path` as in MLSQL, or a path with a known ending.")
 @click.option("--option", "options", type=KeyValue(), multiple=True, help="Spark's reader option, such as header=true.")
 @click.option("--fit-param", "fit_params", type=KeyValue(), multiple=True, help="A fit parameter; resource.x=PATH too.")
 @click.option("--validate", "fraction", type=float, metavar="FRACTION", help="Hold this part of the rows out.")
 @click.option("--validate-data", metavar="REF", help="Validate with these data instead.")
-@click.option(
-    "--data-format",
-    type=click.Choice(["json", "parquet", "csv"]),
-    help="What the script finds in tempDataLocalPath. Without it, as in a job: json, or parquet where it cannot tell.",
-)
-@click.option("--python", "python_path", type=FILE, metavar="PATH", help="The interpreter that runs the script.")
-@click.option("--requirements", type=FILE, metavar="FILE", help="Packages of which its environment is built, and kept.")
-@click.option("--python-param", "flags", multiple=True, metavar="FLAGS", help="Its flags, such as '-X dev'.")
-@click.option("--env", "envs", type=KeyValue(), multiple=True, help="An environment variable of the script.")
-@click.option("--seed", type=int, metavar="N", help="Of hashes, random and NumPy in the script.")
-@click.option("--timeout", type=float, metavar="SECONDS", help="End the script after that long.")
+@declared_option("--data-format", own_options(FileFeed)["format"], type=click.Choice(["json", "parquet", "csv"]))
+@declared_option("--python", _PYTHON["path"], type=FILE, metavar="PATH")
+@declared_option("--requirements", _PYTHON["requirements"], type=FILE, metavar="FILE")
+@declared_option("--python-param", _PYTHON["flags"], multiple=True, metavar="FLAGS")
+@declared_option("--env", _PYTHON["envs"], type=KeyValue(), multiple=True)
+@declared_option("--seed", _PYTHON["seed"], metavar="N")
+@declared_option("--timeout", replace(_PYTHON["timeout"], argument="fit_timeout"), metavar="SECONDS")
 @click.option("--model-dir", type=FILE, metavar="DIR", help="Keep the model there; a new or empty folder.")
-@click.option("--keep-local-directory", is_flag=True, help="Keep data, model and log of the run.")
+@declared_option("--keep-local-directory", _TRAIN["keep_local_directory"], is_flag=True)
 @click.option("--spark", "use_spark", is_flag=True, help="Load and write the data with a local Spark.")
 @json_option
 def fit(as_json: bool, **given: Any) -> int:
@@ -63,7 +61,7 @@ def fit(as_json: bool, **given: Any) -> int:
     def show(event: ScriptEvent) -> None:
         click.echo(f"[fit 0] {event.text}", err=as_json)
 
-    request = _request(**given)
+    request = _make_request(**given)
     with handle_signals():
         report = fit_locally(request, log, show)
     if as_json:
@@ -75,50 +73,36 @@ def fit(as_json: bool, **given: Any) -> int:
     return OK if report.result.is_successful else FAILED
 
 
-def _request(
+def _make_request(
     *,
-    script: str | None,
-    builtin: str | None,
     data: str,
     options: tuple[tuple[str, str], ...],
-    fit_params: tuple[tuple[str, str], ...],
     fraction: float | None,
     validate_data: str | None,
-    data_format: str | None,
-    python_path: str | None,
-    requirements: str | None,
-    flags: tuple[str, ...],
-    envs: tuple[tuple[str, str], ...],
-    seed: int | None,
-    timeout: float | None,
     model_dir: str | None,
-    keep_local_directory: bool,
     use_spark: bool,
+    **given: Any,
 ) -> FitRequest:
-    """The arguments, checked as a statement of MLSQL is."""
+    """Return the parameters of the command as a statement, which checks them, and its data."""
     from mlsql_runtime.local.data_source import parse_data_source
     from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
-    from mlsql_runtime.plan import FileFeed, PythonEnv, Train, choose_script
     from mlsql_runtime.storage.location import Location
-    from mlsql_runtime.storage.requirements import read_requirements
 
+    arguments = CommandArguments(
+        {
+            **given,
+            "fit_params": to_dict(given["fit_params"], "--fit-param"),
+            "python_param": " ".join(given["python_param"]),
+            "envs": to_dict(given["envs"], "--env"),
+        }
+    )
+    fields = read_options(Train, arguments)
+    del fields["enable_data_local"]
     statement = Train(
+        **{**fields, "validate_table": VALIDATION if validate_data else None, "validate_fraction": fraction},
         table=TABLE,
         model_path=model_dir or "none",
-        script_path=choose_script(script, builtin, "SCRIPT"),
-        fit_params=(to_dict(fit_params, "--fit-param"),),
-        validate_table=VALIDATION if validate_data else None,
-        validate_fraction=fraction,
-        feed=FileFeed(format=data_format),
-        python=PythonEnv(
-            path=python_path,
-            flags=tuple(flag for text in flags for flag in _flags(text)),
-            envs=to_dict(envs, "--env"),
-            timeout=timeout,
-            seed=seed,
-            requirements=None if requirements is None else read_requirements(requirements),
-        ),
-        keep_local_directory=keep_local_directory,
+        feed=FileFeed(**read_options(FileFeed, arguments)),
     )
     reader_options = to_dict(options, "--option")
     source = parse_data_source(data, "--data", reader_options)
@@ -134,13 +118,6 @@ def _request(
         model_dir=Location.of(model_dir) if model_dir else None,
         use_spark=use_spark,
     )
-
-
-def _flags(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise InputError(f"--python-param is {text!r}; expected flags as on a command line ({error})") from None
 
 
 def _list_facts(report: FitReport) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.options import ArgumentReader, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,6 +74,43 @@ class JsonFile(click.Path):
         if not isinstance(values, dict) or not all(isinstance(each, (str, int, float)) for each in values.values()):
             raise InputError(f"{option} {value}: expected a JSON object of names to texts, numbers, true or false", path=value)
         return values
+
+
+def declared_option(flag: str, option: Option, **more: Any) -> Callable[[F], F]:
+    """Return a click option for a declared option of a statement, with its sentence as the help.
+
+    The parameter has the name of the operator's argument, and its value is read by :class:`CommandArguments`.
+    """
+    return click.option(flag, str(option.argument), help=option.doc.replace("``", ""), **more)
+
+
+class CommandArguments(ArgumentReader):
+    """The parameters of the current command, as the source of a statement's options.
+
+    :param values: the parameters; repeated pairs are dicts, repeated flags one text. None of them names a table.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        params = click.get_current_context().command.params
+        flags = {
+            str(each.name): each.opts[0] if isinstance(each, click.Option) else each.human_readable_name.strip("[]")
+            for each in params
+        }
+        super().__init__(values, self, lambda option: flags.get(str(option.argument), option.name))
+
+    def find_table(self, value: Any, name: str) -> str:
+        """Return the value: commands load the data themselves."""
+        return str(value)
+
+    def resolve_path(self, path: str) -> str:
+        """Return the path; a relative one starts at the working directory."""
+        return path
+
+    def read_requirements(self, path: str) -> str:
+        """Return the text of a requirements file."""
+        from mlsql_runtime.storage.requirements import read_requirements
+
+        return read_requirements(path)
 
 
 class Master(click.ParamType[str]):

@@ -11,7 +11,7 @@ from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import SourceText
-from mlsql_runtime.language.unsupported import algorithm_problem
+from mlsql_runtime.language.unsupported import explain_algorithm
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, FileFeed, FunctionRef, KafkaFeed, Predict, Register, Train
 from mlsql_runtime.plan.options import read_options
 
@@ -40,7 +40,7 @@ def compile_train(node: syntax.TrainNode, source: SourceText, scope: Scope) -> T
     options.finish("train", Train)
     if result is not None:
         scope.define(result)
-    model_path = scope.kept_path(source, node.ref.path, scope.path(node.ref.path, "the model path"))
+    model_path = scope.check_output_path(source, node.ref.path, scope.path(node.ref.path, "the model path"))
     return Train(**fields, table=table, model_path=model_path, feed=feed, result=result)
 
 
@@ -81,7 +81,7 @@ def compile_predict(node: syntax.PredictNode, source: SourceText, scope: Scope) 
 
 def _open_options(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], source: SourceText, scope: Scope) -> Options:
     """Return the options of a supported algorithm, without the obsolete ones, which get a warning each."""
-    problem = algorithm_problem(scope.format(ref))
+    problem = explain_algorithm(scope.format(ref))
     if problem:
         refuse(ref.format[0], problem)
     options = scope.options(given, ref.path)

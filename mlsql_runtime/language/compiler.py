@@ -1,4 +1,4 @@
-"""MLSQL text to the statements of a plan, or to all that is wrong with it."""
+"""The compiler: MLSQL text to the statements of a plan, or to all of its errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MAX_INCLUDES = 256
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledScript:
-    """What a script does. ``origins`` says where each statement comes from; ``conf`` are Spark properties for the job."""
+    """The statements of a script, with their positions in it, and Spark properties for the job."""
 
     statements: tuple[Statement, ...]
     origins: tuple[Origin, ...]
@@ -34,9 +34,9 @@ class CompiledScript:
     warnings: tuple[str, ...] = ()
 
     def with_preview(self, rows: int) -> tuple[Statement, ...]:
-        """The statements, and one that shows the first rows of the last table they make; none for 0 rows.
+        """Return the statements, and for ``rows`` above 0 one that shows the first rows of the last table.
 
-        :raises InputError: when there is nothing to run.
+        :raises InputError: without a statement to run.
         """
         if not self.statements:
             raise InputError("the script has no statement that does anything; write one, such as select 1 as x as t;")
@@ -54,7 +54,7 @@ class CompiledScript:
         return error.with_origin(self.origins[number]) if number < len(self.origins) else error
 
     def _last_table(self) -> tuple[int, str] | None:
-        """The number of the last statement that makes a table, and the table's name."""
+        """Return the number of the last statement that makes a table, and the table's name."""
         for number in reversed(range(len(self.statements))):
             name = self.statements[number].outline.defines
             if name is not None:
@@ -71,14 +71,14 @@ def compile_script(
     functions: Iterable[FunctionRef] = (),
     kafka_settings: KafkaSource | None = None,
 ) -> CompiledScript:
-    """The statements of a script.
+    """Compile a script.
 
-    :param name: what errors call the script.
-    :param folder: where relative paths of scripts and included files begin.
-    :param variables: values for ``${name}``, taken as they are.
+    :param name: the name of the script in errors.
+    :param folder: the folder at which relative paths of scripts and included files start.
+    :param variables: values for ``${name}``, inserted unchanged.
     :param functions: registered functions that queries may call besides those the script registers.
-    :param kafka_settings: makes a client's settings of ``kafkaParam``, with those of a connection perhaps.
-    :raises InputError: with all that is wrong with the script, as ``file:line:column: message``.
+    :param kafka_settings: makes the settings of a client from ``kafkaParam``, and perhaps from a connection.
+    :raises InputError: with all errors of the script, as ``file:line:column: message``.
     """
     compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
     compiler.run(SourceText(name, text), ())
@@ -102,7 +102,7 @@ def check_script(
     return tuple(compiler.errors)
 
 
-def _by_name(functions: Iterable[FunctionRef]) -> dict[str, FunctionRef]:
+def _index_by_name(functions: Iterable[FunctionRef]) -> dict[str, FunctionRef]:
     found: dict[str, FunctionRef] = {}
     for function in functions:
         if found.setdefault(function.name.lower(), function) is not function:
@@ -115,7 +115,7 @@ def _kafka_settings(client: Mapping[str, str]) -> KafkaSettings:
 
 
 class _Compiler:
-    """Goes through a script and what it includes, one statement after the other; an error ends its statement only."""
+    """Compiles a script and the files that it includes, statement by statement; an error ends only its statement."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class _Compiler:
         self._scope = Scope(
             variables=Variables(values),
             folder=None if folder is None else Path(folder),
-            functions=_by_name(functions),
+            functions=_index_by_name(functions),
             kafka_settings=kafka_settings,
         )
 
@@ -154,7 +154,7 @@ class _Compiler:
         )
 
     def run(self, source: SourceText, including: tuple[Path, ...]) -> None:
-        """All statements of a source. ``including`` are the files that are being read."""
+        """Compile all statements of a source. ``including`` are the files that are open."""
         pieces = list(split(source.text))
         outer, self._scope.variables.later = self._scope.variables.later, _set_later(pieces, source)
         for piece in pieces:
@@ -178,7 +178,7 @@ class _Compiler:
             return
         first = piece.tokens[0]
         if piece.word not in (*STATEMENTS, *QUERIES):
-            refuse(first, unsupported.statement_problem(piece.word))
+            refuse(first, unsupported.explain_statement(piece.word))
         node = queries.parse_query(piece, source.text) if piece.word in QUERIES else parse(piece)
         if isinstance(node, syntax.IncludeNode):
             self._include(node, including)
@@ -191,7 +191,7 @@ class _Compiler:
     def _include(self, node: syntax.IncludeNode, including: tuple[Path, ...]) -> None:
         kind = None if node.kind is None else self._scope.variables.text(node.kind)
         if node.kind is not None and kind not in KINDS:
-            refuse(node.kind, f"include from '{kind}' is not here; put the file beside the script: include local.`file.mlsql`")
+            refuse(node.kind, f"include from '{kind}' is not supported; write include local.`file.mlsql`")
         path = self._scope.variables.text(node.path)
         self._includes += 1
         try:
@@ -206,10 +206,10 @@ class _Compiler:
         self.run(source, (*including, found))
 
     def _assume(self, piece: Piece) -> None:
-        """Take a wrong statement for made, so that it is not reported again wherever its name is used."""
+        """Define the name of a wrong statement, so that its uses are not reported as well."""
         scope = self._scope
         if piece.word == "include":
-            self._stopped = True  # whatever the file holds would be missed from here on
+            self._stopped = True  # names that the file defines would be reported as missing
         elif piece.word == "set" and len(piece.tokens) > 1:
             scope.variables.values.setdefault(_set_name(piece), "")
         elif len(piece.tokens) > 2 and piece.tokens[-2].type == "AS":
@@ -221,7 +221,7 @@ class _Compiler:
 
 
 def _compile_node(node: syntax.Node, source: SourceText, scope: Scope) -> Statement | None:
-    """The statement of the plan, if it is one."""
+    """Return the statement of the plan that a node gives; None when it gives none."""
     match node:
         case syntax.LoadNode():
             return tables.compile_load(node, scope)
@@ -252,7 +252,7 @@ def _set_name(piece: Piece) -> str:
 
 
 def _set_later(pieces: Iterable[Piece], source: SourceText) -> dict[str, int]:
-    """The first line in which each variable is set."""
+    """Return the first line in which each variable is set."""
     found: dict[str, int] = {}
     for piece in pieces:
         if piece.word == "set":

@@ -1,4 +1,4 @@
-"""A statement's tokens to its syntax, with ``mlsql.lark``; and what to say when they do not fit."""
+"""The parser of statements, with the grammar ``mlsql.lark``, and its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MODES = ("overwrite", "append", "errorIfExists", "ignore")
 
 
 class _Tokens(Lexer):
-    """Tokens as the scanner made them."""
+    """Passes on the tokens of the scanner."""
 
     def __init__(self, lexer_conf: object) -> None:
         del lexer_conf
@@ -40,7 +40,7 @@ class _Tokens(Lexer):
 
 @v_args(inline=True)
 class _Nodes(Transformer[Token, Any]):
-    """Makes the syntax while the parser goes along; rules are called with what they matched."""
+    """Makes nodes while the parser runs; each method gets the matches of the rule with its name."""
 
     def load(self, _: Token, ref: syntax.TableNode, *rest: Any) -> syntax.LoadNode:
         return syntax.LoadNode(ref, _options(rest), rest[-1])
@@ -105,7 +105,7 @@ def _parser() -> Lark:
 
 
 def parse(piece: Piece) -> syntax.Node:
-    """The syntax of a statement of :data:`~mlsql_runtime.language.scanner.STATEMENTS`.
+    """Return the node of a statement of :data:`~mlsql_runtime.language.scanner.STATEMENTS`.
 
     :raises CompileError: at the token that does not fit.
     """
@@ -127,12 +127,12 @@ def _unexpected(piece: Piece, error: UnexpectedToken) -> Diagnostic:
 
 
 def _shown(token: Token) -> str:
-    """A token in a message; values may be secret."""
+    """Return a token for a message, without values, which may be secret."""
     return "a value in quotes" if token.type in ("STRING", "BLOCK", "RAW") else shorten(str(token))
 
 
 def _spoken(accepted: set[str]) -> set[str]:
-    """Terminals as people call them; where any word is a name, keywords are."""
+    """Return the names of terminals for a message. Where any word is a name, keywords are not listed."""
     if "LOAD" in accepted and "NAME" in accepted:
         accepted = accepted - {word.upper() for word in (*STATEMENTS, "where", "options", *_MODES)}
     return {_SPOKEN.get(kind, f"'{kind.lower()}'") for kind in accepted}

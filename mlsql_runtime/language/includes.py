@@ -1,4 +1,4 @@
-"""Files that a script includes: beside it or below, nowhere else."""
+"""Included files, which have to be in the folder of the script or below it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MAX_BYTES = 4 << 20
 
 
 def find_included(folder: Path | None, path: str) -> Path:
-    """The file that ``path`` names, symbolic links followed.
+    """Return the file that ``path`` names, with symbolic links resolved.
 
     :raises InputError: when it is not a readable file below ``folder``.
     """
     if folder is None:
         raise InputError("this script has no folder, so it cannot include files; give its folder, or put all into one script")
     if not path.strip() or "\0" in path:
-        raise InputError(f"include of {shorten(path)}, which is no path; name a file beside the script")
+        raise InputError(f"include of {shorten(path)}, which is not a path; name a file beside the script")
     if Path(path).is_absolute() or ".." in Path(path).parts or "://" in path:
         raise InputError(f"include of {shorten(path)}, which leads out of the script's folder; put the file there")
     try:
@@ -36,9 +36,9 @@ def find_included(folder: Path | None, path: str) -> Path:
 
 
 def read_included(found: Path, path: str) -> str:
-    """Its text.
+    """Return the text of an included file.
 
-    :raises InputError: when it cannot be read, is too large, or no UTF-8.
+    :raises InputError: when it cannot be read, is too large, or is not UTF-8.
     """
     try:
         if found.stat().st_size > MAX_BYTES:

@@ -15,11 +15,11 @@ _LITERALS = ("STRING", "RAW", "OTHER", "DOT", "COMMA", "EQUAL")
 
 
 def parse_query(piece: Piece, text: str) -> syntax.SelectNode:
-    """The query and the table's name.
+    """Return the query and the table's name.
 
-    :raises CompileError: when there is no name, or another statement begins inside.
+    :raises CompileError: without a name, and when another statement begins inside.
     """
-    _refuse_two(piece.tokens, text)
+    _refuse_two_statements(piece.tokens, text)
     *query, before, last = (Token("OTHER", ""), Token("OTHER", ""), *piece.tokens)
     if before.type != "AS" or last.type in _LITERALS:
         message = "a query ends with the name of its table: select … as name"
@@ -27,8 +27,8 @@ def parse_query(piece: Piece, text: str) -> syntax.SelectNode:
     return syntax.SelectNode(tuple(query[2:]), last)
 
 
-def _refuse_two(tokens: tuple[Token, ...], text: str) -> None:
-    """A line that begins like a statement, behind ``as name`` and outside of parentheses, is no part of a query."""
+def _refuse_two_statements(tokens: tuple[Token, ...], text: str) -> None:
+    """Raise CompileError for a line that begins like a statement, after ``as name`` and outside of parentheses."""
     depth = 0
     for before, name, word in zip(tokens, tokens[1:], tokens[2:], strict=False):
         depth += (before == "(") - (before == ")")
@@ -43,7 +43,7 @@ def _refuse_two(tokens: tuple[Token, ...], text: str) -> None:
 
 
 def compile_select(node: syntax.SelectNode, source: SourceText, scope: Scope) -> Select:
-    """The query, variables replaced, and the registered functions it calls."""
+    """Return the query with its variables replaced, and with the registered functions that it calls."""
     table = scope.name(node.table, "the name of the table")
     begin, end = start_of(node.query[0]), end_of(node.query[-1])
     sql = source.text[begin:end]

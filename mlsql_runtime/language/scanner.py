@@ -1,7 +1,7 @@
-"""Text to tokens, and tokens to statements: the one place that knows where strings and comments begin and end.
+"""The scanner: text to tokens, and tokens to statements. No other module knows where strings and comments end.
 
 Statements of MLSQL have triple-quoted strings; a query is Spark SQL, in which ``''''`` is a string of one quote and
-``r'\\'`` one of one backslash. Which of the two a statement is, its first word says. Every pattern here takes time
+``r'\\'`` one of one backslash. The first word of a statement decides between the two. Every pattern here takes time
 linear in the text.
 """
 
@@ -55,7 +55,7 @@ class Piece:
 
 
 def split(text: str) -> Iterator[Piece]:
-    """The statements of a script."""
+    """Yield the statements of a script."""
     start = 0
     while start < len(text):
         piece = _next_piece(text, start)
@@ -82,7 +82,7 @@ def _next_piece(text: str, start: int) -> Piece:
 
 
 def sql_tokens(text: str) -> Iterator[Token]:
-    """The tokens of Spark SQL, space and comments as well; a quote that is never closed is the last."""
+    """Yield the tokens of Spark SQL, with space and comments; an unclosed quote is the last."""
     position = 0
     while position < len(text):
         token = _token(_IN_SQL, text, position)
@@ -102,12 +102,12 @@ def _token(pattern: re.Pattern[str], text: str, position: int) -> Token:
 
 
 def start_of(token: Token) -> int:
-    """The offset at which a token begins."""
+    """Return the offset at which a token begins."""
     assert token.start_pos is not None
     return token.start_pos
 
 
 def end_of(token: Token) -> int:
-    """The offset behind a token."""
+    """Return the offset after a token."""
     assert token.end_pos is not None
     return token.end_pos

@@ -1,4 +1,4 @@
-"""What is known while a script is compiled: variables, tables, connections, functions; and what has been made so far."""
+"""The state of a compilation: variables, tables, connections, functions, and the statements so far."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 @dataclass
 class Scope:
-    """Grows statement by statement. Names of tables and functions are in lower case, as Spark does not tell them apart."""
+    """The state of a compilation. Keys of tables and functions are in lower case, because Spark ignores the case."""
 
     variables: Variables
     folder: Path | None
@@ -47,9 +47,9 @@ class Scope:
         return Options(nodes, self.variables, self, fallback)
 
     def name(self, token: Token, what: str) -> str:
-        """A name that can stand in SQL.
+        """Return a name that can stand in SQL.
 
-        :raises CompileError: when it cannot.
+        :raises CompileError: for any other name.
         """
         name = self.variables.text(token)
         if not is_identifier(name):
@@ -109,25 +109,25 @@ class Scope:
         """Return the text of a requirements file, which the plan carries."""
         return read_requirements(self.resolve_path(path))
 
-    def kept_path(self, source: SourceText, token: Token, path: str) -> str:
-        """The path of what stays when the job is over."""
+    def check_output_path(self, source: SourceText, token: Token, path: str) -> str:
+        """Return the path of output; warn of a relative one."""
         if path and not os.path.isabs(path) and not _SCHEME.match(path):
             self.warn(
                 source,
                 start_of(token),
-                f"path {shorten(path)} is relative, to wherever the job runs; write it from / on, or a URI",
+                f"path {shorten(path)} is relative to the working directory of the job; write an absolute path or a URI",
             )
         return path
 
     def define(self, table: str) -> None:
-        """There is a table from here on."""
+        """Make a table known to the statements that follow."""
         self.tables[table.lower()] = table
 
     def warn(self, source: SourceText, offset: int, message: str) -> None:
         self.warnings.append(f"{source.origin(offset)}: {message}")
 
     def keep_secrets(self, private: Mapping[str, str]) -> str:
-        """The name under which passwords and certificates are kept beside the plan; equal ones are kept once."""
+        """Keep passwords and certificates beside the plan, equal ones once, and return their name there."""
         name, number = SECRETS, 1
         while name in self.kafka_secrets and self.kafka_secrets[name] != private:
             number += 1
@@ -138,7 +138,7 @@ class Scope:
 
 
 def _exists(path: str) -> bool:
-    """Whether there is a file or folder, or something that a glob names."""
+    """Return whether a path is a file or folder, or a pattern with a match."""
     try:
         return os.path.exists(path) or bool(glob.glob(path))
     except ValueError:  # a null byte
@@ -146,5 +146,5 @@ def _exists(path: str) -> bool:
 
 
 def refuse(token: Token, message: str) -> NoReturn:
-    """Say what is wrong with a token."""
+    """Raise CompileError with a problem of a token."""
     raise CompileError(Diagnostic(message, start_of(token), end_of(token)))

@@ -30,7 +30,7 @@ _LISTED = 20  # names that a message lists when none is similar
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """What is wrong, and from where to where in the text (offsets)."""
+    """A problem of a script, with the offsets at which its place begins and ends."""
 
     message: str
     start: int
@@ -38,7 +38,7 @@ class Diagnostic:
 
 
 class CompileError(Exception):
-    """A statement cannot be compiled: never leaves this package, :meth:`SourceText.error` makes an InputError of each problem."""
+    """A statement cannot be compiled. It stays in this package: :meth:`SourceText.error` makes an InputError of each problem."""
 
     def __init__(self, *problems: Diagnostic) -> None:
         super().__init__(problems[0].message)
@@ -59,7 +59,7 @@ class SourceText:
         object.__setattr__(self, "_line_starts", starts)
 
     def origin(self, offset: int) -> Origin:
-        """The place of an offset."""
+        """Return the position of an offset."""
         line = bisect.bisect_right(self._line_starts, offset)
         return Origin(self.name, line, offset - self._line_starts[line - 1] + 1)
 
@@ -90,12 +90,12 @@ class SourceText:
 
 
 def _width(character: str) -> int:
-    """Columns on a terminal: Chinese characters take two."""
+    """Return the columns of a character on a terminal: Chinese characters take two."""
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def shorten(text: str) -> str:
-    """Text in quotes for a message, shortened when it is long."""
+    """Return text in quotes for a message, cut when it is long."""
     return repr(text if len(text) <= _WORD else text[: _WORD - 3] + "...")
 
 

@@ -1,4 +1,4 @@
-"""Statements as they were written: the values of names and strings are not known yet. Leaves are tokens of the scanner."""
+"""The syntax tree. Its leaves are tokens of the scanner: variables in names and strings are not replaced yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""load, connect, save and set: what they add to the plan and to what is known."""
+"""load, connect, save and set."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SET_TYPES = ("", "conf", "defaultparam")
 
 
 def compile_load(node: syntax.LoadNode, scope: Scope) -> Load:
-    """The table is known from here on."""
+    """Return the statement, and make its table known."""
     table_format = scope.format(node.ref)
-    problem = unsupported.load_problem(table_format)
+    problem = unsupported.explain_format(table_format)
     if problem:
         refuse(node.ref.format[0], problem)
     options = scope.options(node.options)
@@ -42,7 +42,7 @@ def compile_load(node: syntax.LoadNode, scope: Scope) -> Load:
 
 
 def _load_text(node: syntax.LoadNode, table: str, options: Options, scope: Scope) -> Load:
-    """The path names a variable that holds the data."""
+    """Return the statement for data that a variable holds, which the path names."""
     table_format = _TEXTS[scope.format(node.ref).lower()]
     if table_format == "csv":
         options.refuse(
@@ -63,7 +63,7 @@ def _load_text(node: syntax.LoadNode, table: str, options: Options, scope: Scope
 
 
 def compile_save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Save:
-    """Any table that is known."""
+    """Return the statement."""
     options = scope.options(node.options)
     table_format = scope.format(node.ref)
     table = ""
@@ -72,7 +72,7 @@ def compile_save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Sav
     file_num = options.read(own_options(Save)["file_num"])
     path, given = _stored(table_format, node.ref, options, scope, unsupported.SAVE_OPTIONS)
     if path is not None and table_format.lower() in FILE_FORMATS:
-        path = scope.kept_path(source, node.ref.path, os.path.expanduser(path))
+        path = scope.check_output_path(source, node.ref.path, os.path.expanduser(path))
         scope.saved.add(path.rstrip("/"))
     return Save(
         table=table,
@@ -88,7 +88,7 @@ def compile_save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Sav
 def _stored(
     table_format: str, ref: syntax.TableNode, options: Options, scope: Scope, refused: dict[str, str]
 ) -> tuple[str | None, dict[str, str]]:
-    """Path and options of a stored table; a table of a connection has no path."""
+    """Return path and options of a stored table; a table of a connection has no path."""
     for name, message in refused.items():
         options.refuse([name], message)
     given = options.take_all()
@@ -104,7 +104,7 @@ def _stored(
 
 
 def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope) -> dict[str, str]:
-    """Spark's jdbc options for ``alias.table``, or for a table with its ``url``."""
+    """Return Spark's jdbc options for ``alias.table``, or for a table with its ``url``."""
     alias, dot, table = path.partition(".")
     names = {name.lower() for name in given}
     if dot and alias in scope.connections:
@@ -115,7 +115,7 @@ def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope)
         advice = suggest(alias, scope.connections) if dot else ""
         refuse(
             token,
-            f"jdbc: {scope.variables.shown(token)} is no `alias.table` of a connect before this{advice or '; connect first'}",
+            f"jdbc: {scope.variables.shown(token)} is not an `alias.table` of a connect before this{advice or '; connect first'}",
         )
     if table and not names & {"dbtable", "query"}:
         given = {**given, "dbtable": table}
@@ -123,12 +123,10 @@ def _of_connection(path: str, token: Token, given: dict[str, str], scope: Scope)
 
 
 def define_connection(node: syntax.ConnectNode, scope: Scope) -> None:
-    """The alias stands for these options from here on."""
+    """Make an alias for the options known."""
     kind = scope.variables.text(node.format)
     if kind.lower() != "jdbc":
-        refuse(
-            node.format, f"connect is here for jdbc only, not for {shorten(kind)}; give the options to load and save themselves"
-        )
+        refuse(node.format, f"connect supports jdbc only, not {shorten(kind)}; write the options in load and save")
     options = scope.options(node.options)
     given = options.take_all()
     options.finish("connect")
@@ -138,7 +136,7 @@ def define_connection(node: syntax.ConnectNode, scope: Scope) -> None:
 
 
 def set_variable(node: syntax.SetVariableNode, source: SourceText, scope: Scope) -> None:
-    """A variable, or a Spark property with ``type="conf"``."""
+    """Set a variable, or a Spark property with ``type="conf"``."""
     name = ".".join(scope.variables.text(part) for part in node.name)
     options = scope.options(node.options)
     value = ""

@@ -1,7 +1,7 @@
-"""Tokens to the text they mean: quotes and escapes taken away, ``${name}`` replaced.
+"""The text of tokens, without quotes and escapes, and with ``${name}`` replaced.
 
 In ``"…"`` and ``'…'`` a backslash makes the quote, itself and ``${`` plain; before anything else it stays, as in ``"\\t"``.
-Everywhere else (triple quotes, back-quotes, queries) it does so before ``${`` only. What is put in is not read again.
+Everywhere else (triple quotes, back-quotes, queries) it does so before ``${`` only. An inserted value is not read again.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ _PLAIN = re.compile(r"\\(?P<plain>\$)(?=\{)" + _VARIABLE)
 
 
 def is_variable_name(name: str) -> bool:
-    """Whether ``${name}`` can be written."""
+    """Return whether ``${name}`` can be written."""
     return _NAME.fullmatch(name) is not None
 
 
 @dataclass
 class Variables:
-    """What is set. ``later`` are names that the script sets, with their lines: to say so when one is used before."""
+    """The variables that are set.
+
+    :param later: the first line in which the script sets each of its variables, for an error about one that is used before.
+    """
 
     values: dict[str, str]
     later: Mapping[str, int] = field(default_factory=dict)
@@ -42,9 +45,9 @@ class Variables:
     _unknown: int = field(default=0, init=False)
 
     def text(self, token: Token) -> str:
-        """What a token of MLSQL means.
+        """Return the text of a token of MLSQL.
 
-        :raises CompileError: for a variable that is not set, at its place; and for what cannot be written to a file.
+        :raises CompileError: for a variable that is not set, and for characters that UTF-8 cannot encode.
         """
         quote, raw = token[:1], str(token)
         if token.type == "BLOCK":
@@ -57,11 +60,11 @@ class Variables:
         return text
 
     def shown(self, token: Token) -> str:
-        """A token's text for a message: a variable by its name, for its value may be secret."""
+        """Return a token's text for a message, with variables by name: their values may be secret."""
         return shorten(str(token).strip("\"'`")) if "${" in token else shorten(self.text(token))
 
     def sql(self, token: Token) -> str:
-        """A token of a query, which keeps its quotes."""
+        """Return a token of a query, with its quotes."""
         return self._replaced(_PLAIN, token, 0, str(token))
 
     def _replaced(self, pattern: re.Pattern[str], token: Token, skipped: int, raw: str) -> str:
@@ -93,7 +96,7 @@ class Variables:
                 )
             return self.values[name]
         if not is_variable_name(name):
-            message = f"${{{name[:40]}}} is no variable; only ${{name}} is replaced, without expressions: set a variable instead"
+            message = f"${{{name[:40]}}} is not a variable; expressions are not replaced, so set a variable and write ${{name}}"
         elif name in self.later:
             message = (
                 f"variable '{name}' is used before it is set, in line {self.later[name]}; set it first, to something without it"
@@ -106,9 +109,9 @@ class Variables:
 
 
 def refuse_halves(text: str, start: int, end: int) -> None:
-    """Plans and paths are UTF-8: what stands for a byte or half a character in Python has no place in them.
+    """Refuse surrogates, which stand for a byte or half a character in Python: plans and paths are UTF-8.
 
-    :raises CompileError: when there is such a character.
+    :raises CompileError: for such a character.
     """
     half = None if text.isascii() else HALF.search(text)
     if half is not None:
@@ -117,5 +120,5 @@ def refuse_halves(text: str, start: int, end: int) -> None:
 
 
 def _without_line_ends(text: str) -> str:
-    """A block whose quotes stand on lines of their own is what is between them."""
+    """Return a block without its first and last line end, when its quotes stand on lines of their own."""
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] == "\n" else text

@@ -1,4 +1,4 @@
-"""What a job does, as data: one frozen dataclass per statement, and strict versioned JSON both ways. Imports no pyspark."""
+"""Plans: one frozen dataclass for each statement of a job, as strict versioned JSON. This package does not import pyspark."""
 
 from mlsql_runtime.plan.builtin import BUILTINS, choose_script, find_estimator_problems, get_builtin_name, to_builtin_path
 from mlsql_runtime.plan.document import PLAN_VERSION, SINGLE_ATTEMPT, Attempt, Plan, dump_plan, load_plan, with_author

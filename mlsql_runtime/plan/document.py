@@ -1,4 +1,4 @@
-"""A plan is a job id and its statements. To change a statement's fields, raise PLAN_VERSION."""
+"""A plan: a job id and its statements. To change a statement's fields, raise PLAN_VERSION."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ PLAN_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """Which try of its job a plan is. ``earlier_since`` is when the first one began at the earliest, None when there was none;
-    ``is_last`` that none comes after this one, so that what it leaves unfinished is of no use.
+    """The attempt of its job to which a plan belongs.
+
+    :param earlier_since: the earliest time at which the first attempt can have begun; None for the first attempt.
+    :param is_last: no attempt follows, so nobody will go on with what this one leaves unfinished.
     """
 
     earlier_since: datetime | None = None
@@ -36,21 +38,24 @@ class Plan:
     plan_version: int = PLAN_VERSION
 
     def digest(self, index: int) -> str:
-        """What statement ``index`` does, those before it included, as 64 hex digits; attempts do not differ in it.
+        """Return 64 hex digits that identify statement ``index`` and those before it. All attempts of a job have the same digest.
 
-        By scrypt, with the job as salt: statements may hold passwords, which nobody shall find out by trying.
+        It is computed by scrypt with the job as salt: statements may hold passwords, which must not be found by brute force.
         """
         upto = codec.dumps(self.statements[: index + 1]).encode()
         return hashlib.scrypt(upto, salt=self.job_id.encode(), n=1 << 14, r=8, p=1, dklen=32).hex()
 
 
 def dump_plan(plan: Plan) -> str:
-    """The plan as JSON text. It may hold secrets (``envs``, reader options): keep it in a file of mode 0600."""
+    """Return the plan as JSON text. It may hold secrets (``envs``, reader options): keep it in a file of mode 0600."""
     return codec.dumps(plan)
 
 
 def load_plan(text: str | bytes, where: str = "plan.json") -> Plan:
-    """The plan in JSON text; FormatError names what is unknown, missing or of the wrong type, and where."""
+    """Return the plan in JSON text.
+
+    :raises FormatError: with the place of what is unknown, missing or of the wrong type.
+    """
     return codec.loads(Plan, text, where, version=("plan_version", PLAN_VERSION))
 
 

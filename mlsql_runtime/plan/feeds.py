@@ -1,4 +1,4 @@
-"""How the rows of a table reach the training scripts."""
+"""The ways in which the rows of a table reach the training scripts."""
 
 from __future__ import annotations
 
@@ -47,8 +47,7 @@ class FileFeed:
             "Spark format", "the name of a Spark format, such as json or parquet", _to_format, lambda value: bool(value.strip())
         ),
         None,
-        "Spark writer format of the script's data files; by default JSON, or Parquet if the script reads its data only with "
-        "functions of ``mlsql``.",
+        "Spark writer format of the script's data files; by default Parquet, and JSON for a script that reads the files itself.",
     )
     file_num: int | None = option("dataLocalFileNum", whole(1), None, "Number of the script's data files.", unit="files")
     options: Mapping[str, str] = option(

@@ -51,12 +51,12 @@ class Option:
 
     @property
     def is_grouped(self) -> bool:
-        """Whether the names hold the number of a fit group."""
+        """Return whether the names hold the number of a fit group."""
         return self.name.startswith("fitParam.")
 
     @property
     def is_optional(self) -> bool:
-        """Whether an argument that holds nothing, as a template may render it, means the default."""
+        """Return whether an argument that holds nothing, as a template may render it, means the default."""
         return not isinstance(self.default, (bool, str))
 
 

@@ -18,7 +18,7 @@ NOTHING = ("", "None", "null")  # texts that templates render for a value that i
 
 
 class Resolver(Protocol):
-    """What a front door knows of the files and tables that values name."""
+    """A finder of the files and tables that values name, implemented by each front door."""
 
     def find_table(self, value: Any, name: str) -> str:
         """Return the name of the table that the value of the option ``name`` means.
@@ -52,7 +52,7 @@ Converter = Callable[[Any, str, Resolver], Any]
 
 @dataclass(frozen=True)
 class Parser:
-    """How values of an option are read.
+    """A reader of the values of an option.
 
     :param type: the type, for the reference page.
     :param expected: the end of the sentence "expected …".

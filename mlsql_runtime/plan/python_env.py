@@ -1,4 +1,4 @@
-"""The Python that a script runs with: an interpreter, packages for it, archives that bring it along."""
+"""The Python of a script: an interpreter, packages for it, archives that contain it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.options import check_options, option
 from mlsql_runtime.plan.parsers import FLAGS, MAPPING, POSITIVE, Parser, Resolver, parse_json, whole
 
-#: What to tell somebody who asks for another Python for a function.
+#: The end of errors about another Python for a function.
 FUNCTION_PYTHON_HELP = (
     "a registered function runs in the executors' own Python; set Spark's property spark.pyspark.python to the one that it needs "
     "(and spark.archives to bring it along), of the driver's minor version"
@@ -74,7 +74,7 @@ _ARCHIVES = Parser(
 
 @dataclass(frozen=True, kw_only=True)
 class PythonEnv:
-    """How a script's interpreter is started: the options ``systemParam.…``.
+    """The interpreter of a script and its environment: the options ``systemParam.…``.
 
     ``requirements`` is the text of a requirements file: the script runs in an environment of these packages, which each node
     builds with the interpreter and keeps.
@@ -132,7 +132,7 @@ class PythonEnv:
 
     @property
     def is_unpacked(self) -> bool:
-        """Whether the interpreter is in an archive, so that it is there only once Spark has unpacked that."""
+        """Return whether the interpreter is in an archive, so that it exists only after Spark has unpacked it."""
         first, _, rest = (self.path or "").removeprefix("./").partition("/")
         return bool(rest) and first in map(get_archive_name, self.archives)
 
@@ -161,9 +161,9 @@ def _digest(text: str) -> str:
 
 
 def parse_requirements(requirements: str) -> tuple[str, ...]:
-    """The packages of a requirements file's text, one as each line, without comments.
+    """Return the packages of a requirements file's text, one for each line, without comments.
 
-    :raises InputError: when there are none, or a line means something on this machine only, or chooses where packages come from.
+    :raises InputError: without packages, and for a line that is an option or a local path.
     """
     lines = _CONTINUED.sub(" ", requirements).splitlines()
     found = tuple(line for line in (re.sub(r"(^|\s)#.*", "", line).strip() for line in lines) if line)
@@ -174,19 +174,19 @@ def parse_requirements(requirements: str) -> tuple[str, ...]:
                 "nodes read no other files, and take packages from where their own configuration of pip or uv says"
             )
     if not found:
-        raise InputError("requirements names no package; leave it out, or name one")
+        raise InputError("requirements names no package; name one, or leave it out")
     return found
 
 
 def hide_passwords(text: str) -> str:
-    """A text to show, without what stands before the host in its URLs."""
+    """Return a text to show, with stars for users and passwords in its URLs."""
     return _PASSWORD.sub("//***@", text)
 
 
 def get_archive_name(archive: str) -> str:
-    """The folder in which Spark unpacks an archive, below the working directory of tasks.
+    """Return the folder in which Spark unpacks an archive, below the working directory of tasks.
 
-    :raises InputError: when Spark would not unpack it, or the name is no name.
+    :raises InputError: when Spark would not unpack it, or the name is not one of a folder.
     """
     path, _, name = archive.partition("#")
     if _PASSWORD.search(archive):

@@ -1,4 +1,4 @@
-"""What a job needs and a plan must not hold."""
+"""Secrets of a job, which its plan does not hold."""
 
 from __future__ import annotations
 

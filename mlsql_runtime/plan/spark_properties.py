@@ -1,4 +1,4 @@
-"""Spark properties that people may set for a job."""
+"""Checks of the Spark properties that users set for a job."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ _ABOUT_SECRETS = re.compile(  # names, files and switches, which spark-submit it
 )
 
 _ELSEWHERE = {
-    "spark.master": "where Spark runs is the connection's matter, or --master's",
-    "spark.submit.pyFiles": "the runtime travels there; let scripts bring what they need in their folder",
-    "spark.app.name": "the application is called like the job",
+    "spark.master": "the Spark connection, or --master, decides where Spark runs",
+    "spark.submit.pyFiles": "it carries the runtime; put what scripts need into their folder",
+    "spark.app.name": "the application has the name of the job",
 }
 
 
 def is_secret(name: str) -> bool:
-    """Whether a property of this name holds a secret, which no process list and no page may show."""
+    """Return whether a property of this name holds a secret, which process lists and pages must not show."""
     return bool(_SECRET.search(name)) and not _ABOUT_SECRETS.search(name)
 
 
 def check_property(name: str, value: str) -> None:
-    """Refuse what would be passed over or would break the job.
+    """Check a property of a job.
 
-    :raises InputError: naming the property.
+    :raises InputError: for a property that Spark would ignore, or that would break the job.
     """
     if not name.startswith("spark."):
-        raise InputError(f"{name!r} is no property of Spark; their names begin with spark.", property=name)
+        raise InputError(f"{name!r} is not a Spark property; expected a name that begins with spark.", property=name)
     if name in _ELSEWHERE:
         raise InputError(f"{name} cannot be set for a job: {_ELSEWHERE[name]}", property=name)
     if name == "spark.submit.deployMode" and value != "client":

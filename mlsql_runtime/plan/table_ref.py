@@ -1,4 +1,4 @@
-"""How people name stored tables: ``"libsvm.`/data/x`"`` as in MLSQL, or ``{"format", "path", "options"}``."""
+"""References to stored tables: ``"libsvm.`/data/x`"`` as in MLSQL, or ``{"format", "path", "options"}``."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ class TableRef:
 
 
 def parse_table_ref(value: str | Mapping[str, Any], what: str, extra: tuple[str, ...] = ()) -> TableRef:
-    """Read either notation. ``what`` is the argument's name in errors; ``extra`` are further keys the caller reads itself.
+    """Return the table that a reference in either notation names.
 
+    :param what: the argument's name, for errors.
+    :param extra: further keys, which the caller reads itself.
     :raises InputError: for any other text, unknown keys or a missing format.
     """
     if isinstance(value, str):
@@ -52,5 +54,5 @@ def parse_table_ref(value: str | Mapping[str, Any], what: str, extra: tuple[str,
 
 
 def format_option(value: Any) -> str:
-    """An option's value as Spark and MLSQL read it: booleans in lower case, everything else as ``str`` gives it."""
+    """Return an option's value as text that Spark and MLSQL read: booleans in lower case, anything else by ``str``."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -145,7 +145,7 @@ class Train(StatementBase):
             for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
         if self.validate_table is not None and self.validate_fraction is not None:
-            raise InputError("both a validation table and a held-out fraction are given; give one of them")
+            raise InputError("both a validation table and a held-out fraction are given; expected one of them")
         if self.validate_fraction is not None and not 0 < self.validate_fraction < 1:
             raise InputError(f"the held-out fraction is {self.validate_fraction}; expected a number between 0 and 1")
 
@@ -154,7 +154,7 @@ class Train(StatementBase):
             require_identifier(self.table or "", "the table to train on")
             return
         if self.table is not None:
-            raise InputError(f"topic '{self.feed.topic}' is reused, so there is no table to send; leave out '{self.table}'")
+            raise InputError(f"topic '{self.feed.topic}' is reused, so no table is sent; leave out '{self.table}'")
         if self.validate_fraction is not None:
             raise InputError(f"topic '{self.feed.topic}' is reused, so no rows can be held out; name a validation table")
 

@@ -47,7 +47,7 @@ def test_a_refusal_skips_or_fails_when_asked_to_and_says_why(airflow: Airflow, t
     assert {name: (answer["function"], answer["registered"], answer["reason"]) for name, answer in answers.items()} == {
         name: (name, False, reason) for name in ("skip", "fail")
     }
-    assert f"Refused: fail is left as it is: {reason}" in log
+    assert f"Refused: fail is unchanged: {reason}" in log
     assert asset_events(airflow, "refused") == {}
 
 

@@ -112,7 +112,7 @@ def test_json(here: Path, capsys: Capture) -> None:
         (["run", "ok.mlsql", "--conf", "spark"], "'spark' is not a pair"),
         (["check", ""], "the name of a script is empty"),
         (["run", "ok.mlsql", "--master", "locl"], "'locl'; expected local[*], spark://host:7077, yarn"),
-        (["run", "ok.mlsql", "--conf", "executor.memory=4g"], "'executor.memory' is no property of Spark"),
+        (["run", "ok.mlsql", "--conf", "executor.memory=4g"], "'executor.memory' is not a Spark property"),
         (["run", "ok.mlsql", "--conf", "spark.submit.deployMode=cluster"], "jobs run in client mode"),
         (["run", "ok.mlsql", "--conf-file", "list.json"], "--conf-file list.json: expected a JSON object"),
         (["run", "nothing.mlsql"], "the script has no statement that does anything"),

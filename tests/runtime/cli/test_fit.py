@@ -212,7 +212,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
         ["good.py", "--data", "rows.json", "--fit-param", "resource.a=nowhere"],
         "resource.a=nowhere: there is nothing there",
     ),
-    "timeout": (["good.py", "--data", "rows.json", "--timeout", "0"], "expected more than 0"),
+    "timeout": (["good.py", "--data", "rows.json", "--timeout", "0"], "--timeout is 0.0; expected a number over 0"),
     "widths": (["good.py", "--data", "widths.json"], "vectors of different widths, from 1 to 2"),
 }
 

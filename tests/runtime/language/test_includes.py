@@ -121,8 +121,8 @@ def test_what_cannot_be_read(folder: Path) -> None:
         ("circle", "include of 'circle'"),
         ("large", "larger than 4 MiB"),
         ("x" * 5000, "cannot be read"),
-        ("a\0b", "is no path"),
-        (" ", "is no path"),
+        ("a\0b", "is not a path"),
+        (" ", "is not a path"),
     ]:
         assert message in refused(f"include `{path}`;", folder).message
 
@@ -137,6 +137,6 @@ def test_without_a_folder() -> None:
 
 def test_other_places() -> None:
     error = refused("include hdfs.`/a.mlsql`;", Path("/nowhere"))
-    assert "include from 'hdfs' is not here" in error.message
+    assert "include from 'hdfs' is not supported" in error.message
     assert error.origin is not None
     assert error.origin.column == 9

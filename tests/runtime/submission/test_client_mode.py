@@ -79,7 +79,7 @@ def test_an_error_before_spark_starts_is_raised_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("executor.memory", "4g", "'executor.memory' is no property of Spark; their names begin with spark."),
+        ("executor.memory", "4g", "'executor.memory' is not a Spark property; expected a name that begins with spark."),
         ("spark.master", "yarn", "spark.master cannot be set for a job: where Spark runs is the connection's matter"),
         ("spark.submit.pyFiles", "a.zip", "the runtime travels there"),
         ("spark.submit.deployMode", "cluster", "jobs run in client mode"),
