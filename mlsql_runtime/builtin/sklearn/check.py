@@ -1,4 +1,4 @@
-"""Look at the estimators and scores of all fit groups, before any data move: a line for each group that could not be trained."""
+"""Check the estimators and scorers of all fit groups before any data move; print a line for each group that cannot be trained."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ WORDS = {True: "max", False: "min"}
 
 
 def problem(params: Mapping[str, str], greater_is_better: bool) -> str | None:
-    """Why a group cannot be trained, or not be compared with the others."""
+    """Return why a group cannot be trained, or not be compared with the others; None when it can."""
     try:
         score = make_score(params, make_estimator(params))
     except ValueError as error:
@@ -28,7 +28,7 @@ def problem(params: Mapping[str, str], greater_is_better: bool) -> str | None:
 
 
 def main() -> int:
-    """0 when there is nothing to say."""
+    """Print the problems, and return the exit code: 0 without problems."""
     problems = 0
     for index, params in enumerate(json.loads(mlsql.fit_param["groups"])):
         found = problem(params, mlsql.fit_param["scoreMode"] == WORDS[True])

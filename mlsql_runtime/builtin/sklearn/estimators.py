@@ -1,4 +1,4 @@
-"""The estimator that fit parameters name: found, checked, made."""
+"""Find, check and create the estimator that fit parameters name."""
 
 import difflib
 import importlib
@@ -21,9 +21,9 @@ OWN = ("moduleName", "className", "inputCol", "label", "incremental", "batchSize
 
 
 def make_estimator(params: Mapping[str, str]) -> Any:
-    """The estimator, with its hyperparameters; with the job's seed as ``random_state``, unless it has one.
+    """Return the estimator with its hyperparameters, and with the job's seed as ``random_state``, unless it has one.
 
-    :raises ValueError: saying what there is instead.
+    :raises ValueError: with the names that exist, when one does not.
     """
     cls = find_class(params["moduleName"], params["className"])
     name = f"{params['moduleName']}.{params['className']}"
@@ -44,7 +44,7 @@ def make_estimator(params: Mapping[str, str]) -> Any:
 
 
 def find_class(module_name: str, class_name: str) -> type:
-    """A class of scikit-learn's kind, of whatever package."""
+    """Return a class that follows scikit-learn's conventions, from any package."""
     module = find_module(module_name)
     found = getattr(module, class_name, None)
     name = f"{module_name}.{class_name}"
@@ -54,7 +54,7 @@ def find_class(module_name: str, class_name: str) -> type:
         raise ValueError(f"{name} is a {type(found).__name__}, not a class{near(class_name, estimators_of(module))}")
     if not issubclass(found, BaseEstimator):
         bases = ", ".join(base.__name__ for base in found.__mro__[1:])
-        raise ValueError(f"{name} is no estimator: its bases are {bases}, and scikit-learn's BaseEstimator is not among them")
+        raise ValueError(f"{name} is not an estimator: its bases are {bases}, and scikit-learn's BaseEstimator is not among them")
     if inspect.isabstract(found):
         concrete = [other for other in estimators_of(module) if other != class_name]
         raise ValueError(f"{name} is abstract, a base of others only{near(class_name, concrete)}")
@@ -62,7 +62,7 @@ def find_class(module_name: str, class_name: str) -> type:
 
 
 def find_module(name: str) -> ModuleType:
-    """A module, imported."""
+    """Import a module."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -77,7 +77,7 @@ def find_module(name: str) -> ModuleType:
 
 
 def check_use(estimator: Any, name: str) -> None:
-    """Whether it learns from vectors, and can be asked about others afterwards."""
+    """Raise an error unless the estimator learns from vectors, and can predict or transform others."""
     takes = get_tags(estimator).input_tags
     if not hasattr(estimator, "fit") or not (takes.two_d_array or takes.one_d_array):
         raise ValueError(f"{name} does not learn from feature vectors; write a training script")
@@ -86,28 +86,28 @@ def check_use(estimator: Any, name: str) -> None:
 
 
 def takes_any(cls: type) -> bool:
-    """Whether it takes parameters that it does not name, as LightGBM's and XGBoost's do."""
+    """Return whether it takes parameters that it does not name, as LightGBM's and XGBoost's estimators do."""
     return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in inspect.signature(cls).parameters.values())
 
 
 def needs_labels(estimator: Any) -> bool:
-    """Whether it learns with labels."""
+    """Return whether it learns with labels."""
     return bool(get_tags(estimator).target_tags.required or is_classifier(estimator) or is_regressor(estimator))
 
 
 def takes_sparse(estimator: Any) -> bool:
-    """Whether it takes SciPy's sparse matrices."""
+    """Return whether it takes SciPy's sparse matrices."""
     return bool(get_tags(estimator).input_tags.sparse)
 
 
 def estimators_of(module: ModuleType) -> list[str]:
-    """The public estimators of a module, by name."""
+    """Return the public estimators of a module by name."""
     found = {name: value for name, value in vars(module).items() if inspect.isclass(value) and not name.startswith("_")}
     return [name for name, value in found.items() if issubclass(value, BaseEstimator)]
 
 
 def modules_of(package: str) -> list[str]:
-    """The public modules of a package, by name."""
+    """Return the names of the public modules of a package."""
     import pkgutil
 
     path = getattr(sys.modules[package], "__path__", ())
@@ -115,7 +115,7 @@ def modules_of(package: str) -> list[str]:
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'SVC'?``, or nothing."""
+    """Return ``; did you mean 'SVC'?``, or an empty text."""
     plain = {name.lower().replace("_", ""): name for name in known}
     found = difflib.get_close_matches(word.lower().replace("_", ""), plain, n=1)
     return f"; did you mean '{plain[found[0]]}'?" if found else ""

@@ -1,4 +1,4 @@
-"""Predict with a model of scikit-learn's kind: vectors in, vectors out. docs/builtin.md says what they mean."""
+"""Predict with a model that follows scikit-learn's conventions: vectors in, vectors out; docs/builtin.md describes them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,22 +21,22 @@ if method is not None and method not in METHODS:
 
 
 def predict(X: Any, model: Any) -> Any:
-    """What the model answers to (n, d), as numbers of shape (n,) or (n, k)."""
+    """Return the predictions for X of shape (n, d), as numbers of shape (n,) or (n, k)."""
     called = method or ("predict" if hasattr(model, "predict") else "transform")
     if not hasattr(model, called):
         raise AttributeError(f"{type(model).__name__}, as it was trained, has no {called}")
-    answers = [getattr(model, called)(rows) for rows in pieces(X, takes_sparse(model))]
-    if issparse(answers[0]):
-        return vstack(answers, format="csr")
-    answer = np.concatenate(answers)
-    if answer.dtype.kind not in "OUS":
-        return answer
-    order = np.argsort(model.classes_)  # a vector holds numbers: a class with a name is answered by its place in classes_
-    return order[np.searchsorted(model.classes_, answer, sorter=order)]
+    parts = [getattr(model, called)(rows) for rows in pieces(X, takes_sparse(model))]
+    if issparse(parts[0]):
+        return vstack(parts, format="csr")
+    predicted = np.concatenate(parts)
+    if predicted.dtype.kind not in "OUS":
+        return predicted
+    order = np.argsort(model.classes_)  # a vector holds numbers: a class with a name is its position in classes_
+    return order[np.searchsorted(model.classes_, predicted, sorter=order)]
 
 
 def pieces(X: Any, sparse: bool) -> Iterator[Any]:
-    """The rows as they are; or, for a model that takes no sparse matrix, as dense ones of a bounded size."""
+    """Yield the rows as they are; or, for a model that takes no sparse matrix, as dense matrices of bounded size."""
     if sparse or not issparse(X):
         yield X
         return

@@ -1,4 +1,4 @@
-"""How a model is scored: by the estimator's own score, or as one of scikit-learn's scorers does."""
+"""Score a model: with the estimator's own score, or with one of scikit-learn's scorers."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sklearn.metrics import get_scorer, get_scorer_names
 
 @dataclass(frozen=True)
 class Score:
-    """``of(X, y)`` is a number; ``name`` is what people call it."""
+    """A score: ``of(X, y)`` is its value, ``name`` its name."""
 
     name: str
     greater_is_better: bool
@@ -18,10 +18,10 @@ class Score:
 
 
 def make_score(params: Mapping[str, str], estimator: Any) -> Score | None:
-    """The score that the parameter ``scorer`` names. A loss, such as ``mean_squared_error``, which scikit-learn has as
+    """Return the score that the parameter ``scorer`` names. A loss, such as ``mean_squared_error``, which scikit-learn has as
     ``neg_mean_squared_error`` only, is what that is the negative of. None for an estimator that has no score of its own.
 
-    :raises ValueError: when there is no such scorer.
+    :raises ValueError: when scikit-learn has no such scorer.
     """
     name = params.get("scorer")
     if name is None:
@@ -38,7 +38,7 @@ def make_score(params: Mapping[str, str], estimator: Any) -> Score | None:
 
 
 def own_score(estimator: Any) -> Score | None:
-    """Accuracy of a classifier, R² of a regressor; of others whatever they call their score."""
+    """Return accuracy for a classifier, R² for a regressor, and the own score of other estimators."""
     if not hasattr(estimator, "score"):
         return None
     name = f"{type(estimator).__name__}.score"

@@ -16,7 +16,7 @@ params = mlsql.fit_param
 
 
 def count(name: str, default: int) -> int:
-    """A parameter that is a whole number of at least 1."""
+    """Return a parameter that has to be a whole number of at least 1."""
     text = str(mlsql.get_param(params, name, default))
     if not text.isdecimal() or int(text) < 1:
         raise ValueError(f"{name} is {text!r}; expected a whole number of at least 1")
@@ -24,7 +24,7 @@ def count(name: str, default: int) -> int:
 
 
 def is_incremental(estimator: Any) -> bool:
-    """Whether it is to learn batch by batch, which the parameter ``incremental`` decides, or else what it can do."""
+    """Return whether to train batch by batch: as the parameter ``incremental`` says, else if the estimator can."""
     able = hasattr(estimator, "partial_fit")
     asked = mlsql.get_param(params, "incremental", str(able)).strip().lower()
     if asked not in ("true", "false"):
@@ -37,13 +37,13 @@ def is_incremental(estimator: Any) -> bool:
 
 
 def check_labels(estimator: Any, y: Any) -> None:
-    """Whether what it has to learn is there."""
+    """Raise an error if the estimator needs labels and the table has none."""
     if needs_labels(estimator) and y is None:
         raise ValueError(f"{type(estimator).__name__} needs labels, and the table has no column 'label'; name one as label")
 
 
 def all_labels(batch_size: int) -> Any:
-    """The classes: 0 to ``labelSize`` - 1; without that parameter, what one pass over the data finds."""
+    """Return the classes: 0 to ``labelSize`` - 1; without that parameter, those that one pass over the data finds."""
     if "labelSize" in params:
         return np.arange(count("labelSize", 2))
     found = [np.unique(y) for _, y in mlsql.read_batches(batch_size) if y is not None]
@@ -81,7 +81,7 @@ def tell_score(score: Score | None, X_test: Any, y_test: Any) -> None:
 
 
 def tell_classes(estimator: Any) -> None:
-    """Print which number a function answers for which class, where classes have names."""
+    """Print the number that a function returns for each class, if classes have names."""
     classes = np.asarray(getattr(estimator, "classes_", ()))
     if classes.dtype.kind in "OUS":
         print("classes: " + ", ".join(f"{place} is {name}" for place, name in enumerate(classes)))

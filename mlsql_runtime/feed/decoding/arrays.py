@@ -1,7 +1,7 @@
-"""Columns of an Arrow table as what estimators take: a feature matrix and a label array.
+"""Convert columns of an Arrow table to what estimators take: a feature matrix and a label array.
 
-A column comes in pieces, as it was read. Each piece is decoded by itself, into its place in the whole; the column as such is
-never copied into one piece.
+A column consists of pieces, as it was read. Each piece is decoded into its place in the result; the column is never copied into
+one piece.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Matrix = Any  # an ndarray or a csr_matrix
 
 
 def check_column(name: str, columns: Sequence[str], option: str) -> None:
-    """Whether there is such a column.
+    """Raise an error if the table has no such column.
 
     :param option: the fit parameter that names the column, for the error.
-    :raises DataError: when there is not, naming those there are.
+    :raises DataError: with the columns of the table.
     """
     if name not in columns:
         raise DataError(
@@ -34,9 +34,9 @@ def check_column(name: str, columns: Sequence[str], option: str) -> None:
 
 
 def complete_column(table: pa.Table, name: str, option: str) -> pa.ChunkedArray:
-    """One column, without nulls.
+    """Return a column without nulls.
 
-    :raises DataError: when there is no such column, or it holds nulls.
+    :raises DataError: when the table has no such column, or it holds nulls.
     """
     check_column(name, table.column_names, option)
     found = table.column(name)
@@ -48,7 +48,10 @@ def complete_column(table: pa.Table, name: str, option: str) -> pa.ChunkedArray:
 
 
 def feature_matrix(table: pa.Table, name: str, sparse: bool | None = None) -> Matrix:
-    """Shape (n, d): a vector column as CSR or dense (see :func:`to_matrix`), a list column as dense, a number as (n, 1)."""
+    """Return a matrix of shape (n, d): vectors as CSR or dense (see :func:`to_matrix`), lists as dense, numbers as (n, 1).
+
+    :raises DataError: when the column has another type, or no common width.
+    """
     found = complete_column(table, name, "inputCol")
     what = f"column '{name}'"
     if is_vector(found.type):
@@ -61,14 +64,14 @@ def feature_matrix(table: pa.Table, name: str, sparse: bool | None = None) -> Ma
 
 
 def label_array(table: pa.Table, name: str) -> np.ndarray[Any, Any]:
-    """Shape (n,): numbers as they are, text as objects."""
+    """Return labels of shape (n,): numbers as they are, text as objects."""
     found = complete_column(table, name, "label")
     decoded = _floats if pa.types.is_decimal(found.type) else to_numpy
     return _joined([decoded(piece) for piece in _pieces(found)])
 
 
 def _pieces(found: pa.ChunkedArray) -> list[pa.Array]:
-    """Those that hold rows; one without any when none does."""
+    """Return the pieces that hold rows; an empty one when none does."""
     return [piece for piece in found.chunks if len(piece)] or [pa.nulls(0, found.type)]
 
 

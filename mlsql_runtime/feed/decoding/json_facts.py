@@ -1,4 +1,4 @@
-"""What JSON objects have in common, chunk by chunk: columns, types, the width of feature vectors."""
+"""Collect the facts of a table of JSON objects, chunk by chunk: columns, types, the width of feature vectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VECTOR_FIELDS = {"type", "size", "indices", "values"}
 
 
 class JsonFacts:
-    """Adds up the facts of texts, one JSON object each. ``feature_column`` is that whose vectors have one width."""
+    """The facts of texts, one JSON object each. The vectors of ``feature_column`` must have one width."""
 
     def __init__(self, feature_column: str) -> None:
         self.rows = 0
@@ -22,9 +22,10 @@ class JsonFacts:
         self._widths: set[int] = set()
 
     def add(self, texts: list[bytes], what: str) -> None:
-        """Take in a chunk. ``what`` says where it is from.
+        """Add a chunk.
 
-        :raises DataError: when a text is no JSON object, or a column has other types than before.
+        :param what: the origin of the texts, for errors.
+        :raises DataError: when a text is not a JSON object, or a column has other types than before.
         """
         table = _parsed(texts, what)
         self.rows += table.num_rows
@@ -37,7 +38,7 @@ class JsonFacts:
             self._widths |= _widths(table.column(self._feature).combine_chunks())
 
     def facts(self) -> TableFacts:
-        """All of it.
+        """Return the facts of all chunks.
 
         :raises DataError: when vectors differ in width.
         """
@@ -64,7 +65,7 @@ def _parsed(texts: list[bytes], what: str) -> pa.Table:
 
 
 def _lasting(kind: pa.DataType) -> pa.DataType:
-    """The type to read as: text that happens to look like a time is text, for the next one may not."""
+    """Return the type to read a column as: text that looks like a time stays text, because other records may not look so."""
     if pa.types.is_temporal(kind):
         return pa.string()
     if pa.types.is_list(kind):
@@ -75,13 +76,13 @@ def _lasting(kind: pa.DataType) -> pa.DataType:
 
 
 def looks_like_vector(kind: pa.DataType) -> bool:
-    """Whether a type inferred from JSON is that of vectors, whichever of their fields the objects have."""
+    """Return whether a type inferred from JSON is that of vectors, which may lack fields that no record has."""
     names = {field.name for field in kind} if pa.types.is_struct(kind) else set()
     return {"type", "values"} <= names <= _VECTOR_FIELDS
 
 
 def _spark_field(field: pa.Field) -> pa.Field:
-    """Objects that look like Spark's JSON of a vector are vectors, whichever of their fields records have."""
+    """Return the field with a vector's type if its objects look like Spark's JSON of vectors."""
     return field.with_type(VECTOR_TYPE) if looks_like_vector(field.type) else field
 
 

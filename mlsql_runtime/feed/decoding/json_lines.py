@@ -1,4 +1,4 @@
-"""Read the JSON lines that Spark writes: by column with Arrow, and by row where Arrow cannot."""
+"""Read the JSON lines that Spark writes: by column with Arrow, or by row where Arrow cannot."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ Source = Callable[[], pa.NativeFile]
 
 
 def read_json_file(path: str, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """All rows of a file; compressed files by their ending.
+    """Yield all rows of a file, which may be compressed; its name tells how.
 
-    :param schema: of the whole table. Batches have ``columns``, or those of them that rows have, and perhaps others.
-    :raises DataError: for text that is not JSON lines.
+    Batches have ``columns``, or those of them that rows have, and perhaps others.
+
+    :param schema: of the whole table.
+    :raises DataError: when the text is not JSON lines.
     """
     limit = os.path.getsize(path) * 2000  # gzip's best ratio is near 1000
     return _read(lambda: pa.input_stream(path, compression="detect"), limit, schema, columns, path)
 
 
 def read_json_text(text: bytes, schema: pa.Schema, columns: Sequence[str], what: str) -> Iterator[pa.RecordBatch]:
-    """The same of JSON lines in memory. ``what`` names them in errors."""
+    """Yield all rows of JSON lines in memory; ``what`` names them in errors."""
     return _read(lambda: pa.BufferReader(text), len(text), schema, columns, what)
 
 
 def _read(open_stream: Source, limit: int, schema: pa.Schema, columns: Sequence[str], what: str) -> Iterator[pa.RecordBatch]:
-    """By column. NaN and infinities are text in Spark's JSON: once there are some, by column with their quotes taken off,
-    and where there is text that reads the same, by row."""
+    """Read by column. NaN and infinities are text in Spark's JSON: at the first of them, go on by column without their quotes,
+    and where other text looks like them, by row."""
     plain = _parse_options(schema, columns)
     ways: tuple[Callable[[int], Iterator[pa.RecordBatch]], ...] = (
         lambda skip: _by_column(open_stream, limit, plain, skip),
@@ -62,7 +64,7 @@ def _read(open_stream: Source, limit: int, schema: pa.Schema, columns: Sequence[
 
 
 def _parse_options(schema: pa.Schema, columns: Sequence[str]) -> arrow_json.ParseOptions:
-    """Other columns are not even looked at, if no type has to be inferred."""
+    """Return options that skip other columns, if no type has to be inferred."""
     wanted = pa.schema([schema.field(name) for name in columns])
     if all(_is_plain(field.type) for field in wanted):
         return arrow_json.ParseOptions(pa.schema(map(_read_as, wanted)), unexpected_field_behavior="ignore")
@@ -90,7 +92,7 @@ def _by_column(open_stream: Source, limit: int, parse: arrow_json.ParseOptions, 
 
 
 class _Unquoted(io.RawIOBase):
-    """JSON lines with NaN and infinities as Arrow takes them for numbers."""
+    """A stream of JSON lines in which NaN and infinities have no quotes, so that Arrow reads them as numbers."""
 
     def __init__(self, stream: pa.NativeFile) -> None:
         self._lines = io.BufferedReader(stream)
@@ -112,12 +114,12 @@ def _unquoted(stream: pa.NativeFile) -> pa.NativeFile:
 
 
 def _read_as(field: pa.Field) -> pa.Field:
-    """A null vector has no ``type``, which Spark's own type of a vector demands."""
+    """Return the field with the type to read it as: a null vector has no ``type``, which Spark's own type requires."""
     return pa.field(field.name, VECTOR_TYPE if is_vector(field.type) else field.type)
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    """Types that JSON text gives back as they were; the others are left to inference and cast afterwards."""
+    """Return whether JSON text gives values of this type back; others are inferred, and cast afterwards."""
     if pa.types.is_list(kind):
         return _is_plain(kind.value_type)
     is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
@@ -125,7 +127,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _decode_binary(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Spark writes binary columns as base64."""
+    """Decode binary columns, which Spark writes as base64."""
     for position, name in enumerate(batch.schema.names):
         if name in schema.names and pa.types.is_binary(schema.field(name).type):
             texts = batch.column(position).to_pylist()
@@ -145,7 +147,7 @@ def _by_row(open_stream: Source, schema: pa.Schema, columns: Sequence[str], skip
 
 
 def _number(value: Any, kind: pa.DataType | None) -> Any:
-    """A JSON value with text turned into a float wherever its type wants one."""
+    """Return a JSON value with text converted to a float where its type is one."""
     if kind is None:
         return value
     if isinstance(value, str) and pa.types.is_floating(kind):

@@ -15,7 +15,7 @@ _BLOCK = 8 << 20  # bytes that are read at a time
 
 
 def join_lines(column: pa.StringArray) -> bytes | pa.Buffer:
-    """Strings without nulls, a line each, in UTF-8."""
+    """Return strings without nulls as lines, in UTF-8."""
     if len(column) == 0:
         return b""
     last = pa.array([""], column.type)  # joined with a newline before it, so the line before ends with one
@@ -24,10 +24,10 @@ def join_lines(column: pa.StringArray) -> bytes | pa.Buffer:
 
 
 def read_lines(file: IO[bytes], what: str) -> Iterator[pa.StringArray]:
-    """The lines that are not blank, without the white space around them, some megabytes at a time.
+    """Yield the lines that are not blank, without the white space around them, some megabytes at a time.
 
     :param what: the file, for the error.
-    :raises DataError: when it is no UTF-8.
+    :raises DataError: when it is not UTF-8.
     """
     rest = b""
     while block := file.read(_BLOCK):
@@ -39,14 +39,14 @@ def read_lines(file: IO[bytes], what: str) -> Iterator[pa.StringArray]:
 
 
 def _split(text: bytes, what: str) -> Iterator[pa.StringArray]:
-    """Lines of a text that ends with a newline."""
+    """Yield the lines of a text that ends with a newline."""
     starts = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n")).astype(np.int32) + 1
     offsets = np.concatenate(([0], starts), dtype=np.int32)
     lines = pa.StringArray.from_buffers(len(starts), pa.py_buffer(offsets), pa.py_buffer(text))
     try:
         lines.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise DataError(f"{what} is no UTF-8 ({error}); write text with encoding='utf-8'") from error
+        raise DataError(f"{what} is not UTF-8 ({error}); write text with encoding='utf-8'") from error
     trimmed = pc.utf8_trim_whitespace(lines)
     kept = trimmed.filter(pc.not_equal(trimmed, ""))
     if len(kept):

@@ -1,4 +1,4 @@
-"""A table as ``(X, y)``, as estimators take it: batch by batch, or all of it. No other column is decoded."""
+"""Read a table as ``(X, y)`` for estimators: batch by batch, or all of it. No other column is decoded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ FEATURES, LABEL = "features", "label"  # columns, where the fit parameters input
 
 
 def read_matrix(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sparse: bool | None) -> tuple[Any, Any]:
-    """``X`` of shape (n, d), CSR when all vectors are sparse or as ``sparse`` says; ``y`` of shape (n,), None without labels.
+    """Return ``X`` of shape (n, d) and ``y`` of shape (n,), which is None without labels.
 
-    :raises DataError: when the table has no such columns, or they are no matrix and no labels.
+    :param sparse: True for a CSR matrix, False for an ndarray, None for CSR if all vectors are sparse.
+    :raises DataError: when the table has no such columns, or they are not a matrix and labels.
     """
     columns = _columns(table, fit_param)
     return _split(pa.Table.from_batches(read_arrow(table, columns.names)), columns, sparse)
@@ -28,7 +29,7 @@ def read_matrix(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sp
 def read_matrix_batches(
     table: TableFiles | TableTopic, fit_param: Mapping[str, str], max_records: int, sparse: bool | None
 ) -> Iterator[tuple[Any, Any]]:
-    """The same of ``max_records`` rows after the other; memory holds one batch."""
+    """Yield ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch."""
     columns = _columns(table, fit_param)
     for each in rebatch(read_arrow(table, columns.names), max_records):
         yield _split(each, columns, sparse)
@@ -36,7 +37,7 @@ def read_matrix_batches(
 
 @dataclass(frozen=True)
 class _Columns:
-    """``label`` is None when there is none and none was asked for."""
+    """The columns to read; ``label`` is None when the table has none and the fit parameters name none."""
 
     features: str
     label: str | None

@@ -1,4 +1,4 @@
-"""An Arrow table as rows, for scripts written to MLSQL's row protocol."""
+"""Convert an Arrow table to rows, for scripts that use MLSQL's row protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlsql_runtime.feed.decoding.vectors import SPARSE, is_vector, iter_serializ
 
 
 def to_rows(table: pa.Table) -> list[dict[str, Any]]:
-    """One dict per row; vector columns as ``pyspark.ml.linalg`` vectors.
+    """Return a dict for each row, with vectors of ``pyspark.ml.linalg``.
 
     :raises InputError: when there are vectors and the interpreter has no pyspark.
     """

@@ -1,8 +1,8 @@
-"""Spark's vectors as Arrow structs, and back.
+"""Convert Spark's vectors from and to Arrow structs.
 
 A ``VectorUDT`` column is ``struct<type: int8, size: int32, indices: list<int32>, values: list<float64>>``: type 0 is
-sparse with all four, type 1 dense with ``values`` only (``pyspark.ml.linalg.VectorUDT``). Nothing here loops over rows
-in Python but :func:`serialized`, whose contract is rows.
+sparse with all four, type 1 dense with ``values`` only (``pyspark.ml.linalg.VectorUDT``). Only
+:func:`iter_serialized`, whose contract is rows, loops over rows in Python.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VECTOR_TYPE = pa.struct(
     {"type": pa.int8(), "size": pa.int32(), "indices": pa.list_(pa.int32()), "values": pa.list_(pa.float64())}
 )
-# … and to the letter as Spark declares it, so that Spark takes our arrays without casting them.
+# … and exactly as Spark declares it, so that Spark takes our arrays without casting them.
 SPARK_VECTOR_TYPE = pa.struct(
     [
         pa.field("type", pa.int8(), nullable=False),
@@ -38,12 +38,12 @@ SerializedVector = tuple[int, "int | None", "list[int] | None", "list[float]"]
 
 
 def is_vector(kind: pa.DataType) -> bool:
-    """Whether an Arrow type is that of a Spark vector column."""
+    """Return whether an Arrow type is that of a Spark vector column."""
     return pa.types.is_struct(kind) and {field.name for field in kind} == {"type", "size", "indices", "values"}
 
 
 def vector_widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The length of each vector, shape (n,), int64; -1 for null."""
+    """Return the width of each vector, shape (n,), int64; -1 for null."""
     kinds = _kinds(vectors)
     found = np.where(kinds == DENSE, _lengths(_field(vectors, "values")), _with_nulls(_field(vectors, "size")))
     found[kinds == _NULL] = _NULL
@@ -51,9 +51,9 @@ def vector_widths(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]
 
 
 def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> int:
-    """The one width of all vectors that are not null; ``expected`` or 0 when all are.
+    """Return the common width of all vectors that are not null; ``expected`` or 0 when all are null.
 
-    :raises DataError: when they differ among each other or from ``expected``, naming both widths.
+    :raises DataError: with both widths, when they differ from each other or from ``expected``.
     """
     found = np.unique(vector_widths(vectors))
     found = found[found >= 0]
@@ -67,27 +67,27 @@ def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> in
 
 
 def all_sparse(vectors: pa.StructArray) -> bool:
-    """Whether every vector is sparse, and there is one."""
+    """Return whether every vector is sparse, and there is at least one."""
     return len(vectors) > 0 and bool((_kinds(vectors) != DENSE).all())
 
 
 def has_sparse(vectors: pa.StructArray) -> bool:
-    """Whether any vector is sparse."""
+    """Return whether any vector is sparse."""
     return bool((_kinds(vectors) == SPARSE).any())
 
 
 def _field(vectors: pa.StructArray, name: str) -> pa.Array:
-    """A field of each vector; null where the vector is."""
+    """Return a field of each vector; null where the vector is."""
     return pc.struct_field(vectors, name) if vectors.null_count else vectors.field(name)
 
 
 def _kinds(vectors: pa.StructArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """SPARSE, DENSE or _NULL of each vector, shape (n,)."""
+    """Return SPARSE, DENSE or _NULL for each vector, shape (n,)."""
     return _with_nulls(_field(vectors, "type"))
 
 
 def _with_nulls(array: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Integers as a copy, int64, with _NULL for null."""
+    """Copy integers to int64, with _NULL for null."""
     if not array.null_count:
         return np.from_dlpack(array).astype(np.int64)
     known = np.from_dlpack(pc.cast(array.is_valid(), pa.uint8())).view(np.bool_)
@@ -97,7 +97,7 @@ def _with_nulls(array: pa.Array) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
-    """Numbers without nulls as a view of Arrow's memory; others as Arrow's own ``to_numpy``, which imports pandas."""
+    """Return numbers without nulls as a view of Arrow's memory, others by Arrow's own ``to_numpy``, which imports pandas."""
     kind = array.type
     if array.null_count or not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return np.asarray(array.to_numpy(zero_copy_only=False))
@@ -105,19 +105,19 @@ def to_numpy(array: pa.Array) -> np.ndarray[Any, Any]:
 
 
 def _flat(lists: pa.ListArray) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The values of all lists without gaps, and where each begins, shape (n + 1,); a null list is an empty one."""
+    """Return the values of all lists without gaps, and where each list begins, shape (n + 1,); a null list is empty."""
     return to_numpy(lists.flatten()), np.concatenate(([0], np.cumsum(_lengths(lists).clip(min=0))))
 
 
 def _lengths(lists: pa.ListArray) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The length of each list, shape (n,); _NULL for null."""
+    """Return the length of each list, shape (n,); _NULL for null."""
     if lists.null_count:
         return _with_nulls(pc.list_value_length(lists))
     return np.diff(np.from_dlpack(lists.offsets)).astype(np.int64)
 
 
 def _csr_matrix() -> type[csr_matrix]:
-    """SciPy's class.
+    """Return SciPy's class.
 
     :raises InputError: when a script's interpreter has no SciPy.
     """
@@ -132,7 +132,7 @@ def _csr_matrix() -> type[csr_matrix]:
 
 
 def to_csr(vectors: pa.StructArray, width: int) -> csr_matrix:
-    """Sparse vectors as a CSR matrix of shape (n, width), float64; the values are not copied."""
+    """Return sparse vectors as a CSR matrix of shape (n, width), float64; the values are not copied."""
     csr_matrix = _csr_matrix()
     values, offsets = _flat(_field(vectors, "values"))
     indices, _ = _flat(_field(vectors, "indices"))
@@ -140,7 +140,7 @@ def to_csr(vectors: pa.StructArray, width: int) -> csr_matrix:
 
 
 def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Vectors of either kind as an array of shape (n, width), float64. All dense: a view of Arrow's memory."""
+    """Return vectors of either kind as an array of shape (n, width), float64; a view of Arrow's memory if all are dense."""
     if (_kinds(vectors) == DENSE).all():
         return to_numpy(_field(vectors, "values").flatten()).reshape(len(vectors), width)
     dense = np.zeros((len(vectors), width))
@@ -149,7 +149,7 @@ def to_dense(vectors: pa.StructArray, width: int) -> np.ndarray[Any, np.dtype[np
 
 
 def fill_dense(dense: np.ndarray[Any, np.dtype[np.float64]], vectors: pa.StructArray) -> None:
-    """Write vectors of either kind into an array of zeros, shape (n, width), contiguous; null leaves its row as it is."""
+    """Write vectors of either kind into a contiguous array of zeros, shape (n, width); the row of a null vector stays zero."""
     kinds, width = _kinds(vectors), dense.shape[1]
     values, starts = _flat(_field(vectors, "values"))
     if (kinds == DENSE).all():
@@ -167,7 +167,7 @@ def fill_dense(dense: np.ndarray[Any, np.dtype[np.float64]], vectors: pa.StructA
 
 
 def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -> Any:
-    """CSR or dense, shape (n, width): as asked, and when not asked CSR if every vector is sparse."""
+    """Return a CSR matrix or an ndarray of shape (n, width), as ``sparse`` says; None: CSR if every vector is sparse."""
     if sparse is None:
         sparse = all_sparse(vectors)
     if not sparse:
@@ -180,7 +180,7 @@ def to_matrix(vectors: pa.StructArray, width: int, sparse: bool | None = None) -
 
 
 def iter_serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None]:
-    """Row by row what ``VectorUDT().serialize`` gives: ``(0, size, indices, values)`` or ``(1, None, None, values)``."""
+    """Yield each row as ``VectorUDT().serialize`` returns it: ``(0, size, indices, values)`` or ``(1, None, None, values)``."""
     kinds = pc.struct_field(vectors, "type").to_pylist()
     sizes = pc.struct_field(vectors, "size").to_pylist()
     indices, at = _flat(_field(vectors, "indices"))
@@ -196,7 +196,7 @@ def iter_serialized(vectors: pa.StructArray) -> Iterator[SerializedVector | None
 
 
 def from_serialized(rows: Sequence[SerializedVector | None]) -> pa.StructArray:
-    """The Arrow struct array, in Spark's own type, of rows as :func:`serialized` yields them; null for None."""
+    """Return the Arrow struct array, in Spark's own type, of rows as :func:`iter_serialized` yields them; null for None."""
     kinds = pa.array([SPARSE if row is None else row[0] for row in rows], pa.int8())
     others = [
         pa.array([None if row is None else row[position] for row in rows], SPARK_VECTOR_TYPE.field(position).type)
@@ -207,7 +207,7 @@ def from_serialized(rows: Sequence[SerializedVector | None]) -> pa.StructArray:
 
 
 class VectorColumns(NamedTuple):
-    """A column of n vectors as flat arrays: what is stored, of all rows in one piece; null rows store nothing."""
+    """A column of n vectors as flat arrays of the stored values of all rows; null rows store nothing."""
 
     sparse: np.ndarray[Any, np.dtype[np.bool_]]  # (n,)
     null: np.ndarray[Any, np.dtype[np.bool_]]  # (n,)
@@ -218,12 +218,12 @@ class VectorColumns(NamedTuple):
 
     @property
     def counts(self) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """How many values each row stores, shape (n,)."""
+        """The number of values that each row stores, shape (n,)."""
         return np.diff(self.starts)
 
 
 def split_vectors(vectors: pa.StructArray) -> VectorColumns:
-    """Vectors of any kinds and widths, taken apart. Values are not copied."""
+    """Split vectors of any kinds and widths into flat arrays; values are not copied."""
     width = vector_widths(vectors)
     null = width < 0
     sparse = pc.fill_null(pc.equal(pc.struct_field(vectors, "type"), SPARSE), False).to_numpy(zero_copy_only=False)
@@ -236,13 +236,13 @@ def split_vectors(vectors: pa.StructArray) -> VectorColumns:
 
 
 def positions_in_rows(starts: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """``0, 1, 2, …`` anew for each row, shape (starts[-1],)."""
+    """Return ``0, 1, 2, …`` for the values of each row, shape (starts[-1],)."""
     counted: np.ndarray[Any, np.dtype[np.int64]] = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
     return counted
 
 
 def join_vectors(given: VectorColumns) -> pa.StructArray:
-    """The Arrow struct array, in Spark's own type, of :class:`Parts`; the columns of dense rows are not looked at.
+    """Return the Arrow struct array, in Spark's own type, of flat arrays; the columns of dense rows are ignored.
 
     ``widths`` count for sparse rows only: a dense row is as wide as it stores values.
     """
@@ -260,12 +260,12 @@ def join_vectors(given: VectorColumns) -> pa.StructArray:
 def list_array(
     starts: np.ndarray[Any, Any], values: np.ndarray[Any, Any], null: pa.BooleanArray | None, kind: pa.ListType
 ) -> pa.ListArray:
-    """A list column from where each row begins, shape (n + 1,), and all its values in one piece, which are not copied."""
+    """Return a list column; ``starts`` says where each row begins, shape (n + 1,). The values are not copied."""
     return pa.ListArray.from_arrays(pa.array(starts.astype(np.int32)), pa.array(values), type=kind, mask=null)
 
 
 def to_lists(vectors: pa.StructArray) -> pa.ListArray:
-    """Every vector as a list of all its numbers, zeros included, of whatever widths; null for null."""
+    """Return every vector as a list of all its numbers, zeros included; null for null. Widths may differ."""
     known = split_vectors(vectors)
     starts = np.concatenate(([0], np.cumsum(known.widths)))
     values = known.values

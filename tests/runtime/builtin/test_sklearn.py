@@ -53,15 +53,15 @@ REFUSED = {
     "nowhere.inside.SVC": "there is no package 'nowhere' in ",
     "sklearn.linear_model.LogisticRegresion": "has no class 'LogisticRegresion'; did you mean 'LogisticRegression'?",
     "sklearn.svm.l1_min_c": "sklearn.svm.l1_min_c is a function, not a class",
-    "sklearn.metrics.ConfusionMatrixDisplay": "is no estimator: its bases are object, and scikit-learn's BaseEstimator is not",
-    "sklearn.base.ClassifierMixin": "is no estimator",
+    "sklearn.metrics.ConfusionMatrixDisplay": "is not an estimator: its bases are object, and scikit-learn's BaseEstimator is",
+    "sklearn.base.ClassifierMixin": "is not an estimator",
     "sklearn.ensemble.BaseEnsemble": "sklearn.ensemble.BaseEnsemble is abstract",
     "sklearn.base.BaseEstimator": "does not learn from feature vectors",
     "sklearn.cluster.DBSCAN": "neither predict nor transform",
     "sklearn.model_selection.GridSearchCV": "cannot be made from parameters that are text",
     "sklearn.feature_extraction.text.CountVectorizer": "does not learn from feature vectors",
     "sklearn.preprocessing.LabelEncoder": "does not learn from feature vectors",
-    "collections.OrderedDict": "is no estimator: its bases are dict, object",
+    "collections.OrderedDict": "is not an estimator: its bases are dict, object",
 }
 
 
