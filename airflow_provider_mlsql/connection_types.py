@@ -8,7 +8,7 @@ from mlsql_runtime.kafka.settings import MECHANISMS, PROTOCOLS
 
 
 def kafka() -> dict[str, Any]:
-    """The connection of :class:`~airflow_provider_mlsql.hooks.kafka.KafkaHook`."""
+    """Return the form of the connection of :class:`~airflow_provider_mlsql.hooks.kafka.KafkaHook`."""
     return {
         "connection-type": "mlsql_kafka",
         "hook-class-name": "airflow_provider_mlsql.hooks.kafka.KafkaHook",
@@ -30,24 +30,24 @@ def kafka() -> dict[str, Any]:
         "conn-fields": {
             "security_protocol": {
                 "label": "Security protocol",
-                "description": "What the port speaks.",
+                "description": "Protocol of the brokers' port.",
                 "schema": {"type": "string", "enum": list(PROTOCOLS), "default": PROTOCOLS[0]},
             },
             "sasl_mechanism": {
                 "label": "SASL mechanism",
-                "description": "How to log in, for SASL_PLAINTEXT and SASL_SSL.",
+                "description": "Login mechanism, for SASL_PLAINTEXT and SASL_SSL.",
                 "schema": {"type": ["string", "null"], "enum": [None, *MECHANISMS]},
             },
             "ssl_cafile": _file("CA certificate", "PEM file of the authority that signed the brokers' certificates."),
-            "ssl_certfile": _file("Client certificate", "PEM file, where brokers want one."),
-            "ssl_keyfile": _file("Client key", "PEM file of the certificate's key."),
+            "ssl_certfile": _file("Client certificate", "PEM file, for brokers that require a certificate."),
+            "ssl_keyfile": _file("Client key", "PEM file with the key of the certificate."),
             "ssl_password": {
                 "label": "Password of the client key",
                 "schema": {"type": ["string", "null"], "format": "password"},
             },
             "ssl_check_hostname": {
                 "label": "Check the broker's name",
-                "description": "Whether its certificate must be for the name that it is reached by.",
+                "description": "Whether the broker's certificate must be for the host name of the connection.",
                 "schema": {"type": "boolean", "default": True},
             },
         },
@@ -55,5 +55,5 @@ def kafka() -> dict[str, Any]:
 
 
 def _file(label: str, description: str) -> dict[str, Any]:
-    told = f"{description} Read where the connection is used, on a worker."
-    return {"label": label, "description": told, "schema": {"type": ["string", "null"]}}
+    text = f"{description} It is read on the worker that uses the connection."
+    return {"label": label, "description": text, "schema": {"type": ["string", "null"]}}

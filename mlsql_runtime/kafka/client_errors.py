@@ -1,4 +1,4 @@
-"""Convert errors of kafka-python to ours: what was tried, on which brokers, what they answered, and what to do."""
+"""Convert errors of kafka-python to ours: what was tried, on which brokers, what they responded, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlsql_runtime.kafka.settings import KafkaSettings
 
 
 class Cause(IntEnum):
-    """Why a connection failed. Of several causes of one failure, the greatest says most."""
+    """Why a connection failed. Of several causes of one failure, the greatest is the most specific."""
 
     UNKNOWN = 0
     DROPPED = 1
@@ -37,7 +37,7 @@ class Cause(IntEnum):
 class LostAtLogin(Exception):
     """A broker closed a connection after it had sent its version.
 
-    kafka-python drops an answer that arrives together with the end of the connection, such as the one to a wrong password.
+    kafka-python drops a response that arrives together with the end of the connection, such as the one to a wrong password.
     """
 
 
@@ -85,7 +85,7 @@ def wrap_errors(settings: KafkaSettings, doing: str) -> Iterator[None]:
 
 
 def convert_code(code: int, message: str | None, settings: KafkaSettings, doing: str) -> MLSQLError | None:
-    """Return the error for one item of a broker's answer, given its code and the broker's message; None for success."""
+    """Return the error for one item of a broker's response, given its code and the broker's message; None for success."""
     from kafka.errors import for_code
 
     return convert_error(for_code(code)(message or ""), settings, doing) if code else None
@@ -122,7 +122,7 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
 
 
 def convert_error(error: Exception, settings: KafkaSettings, doing: str, seen: Iterable[Exception] = ()) -> MLSQLError:
-    """Return ``error`` as one of ours. Of it and of the errors ``seen`` before, the message names the one that says most."""
+    """Return ``error`` as one of ours. Of it and of the errors ``seen`` before, the message names the most specific one."""
     from kafka import errors
 
     where = f"{doing} on {settings.servers}"

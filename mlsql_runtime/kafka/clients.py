@@ -37,7 +37,7 @@ class Admin:
 def open_admin(settings: KafkaSettings, seconds: float = CONNECT_SECONDS) -> Iterator[Admin]:
     """Open a client for topics, groups and cluster.
 
-    :param seconds: how long to wait for a connection and, unless the settings say otherwise, for each answer.
+    :param seconds: how long to wait for a connection and, unless the settings contain another timeout, for each response.
     :raises KafkaUnavailable: when no broker answers in time.
     :raises KafkaRefused: when a broker rejects the credentials, or TLS fails.
     """
@@ -130,6 +130,6 @@ def _check_advertised(client: KafkaAdminClient, network: Any, settings: KafkaSet
         raise ours from failure
     addresses = ", ".join(sorted(f"{broker.host}:{broker.port}" for broker in network.cluster.brokers()))
     raise KafkaUnavailable(
-        f"connect on {settings.servers}: it answers, but no broker can be reached at its advertised address ({addresses}); "
+        f"connect on {settings.servers}: it responds, but no broker can be reached at its advertised address ({addresses}); "
         "check advertised.listeners of the brokers, and this machine's network"
     ) from failure

@@ -113,7 +113,7 @@ class ConnectionAttempt(logging.Handler):
 
 @contextmanager
 def _watch_log(seconds: float) -> Iterator[ConnectionAttempt]:
-    """Hand the records of kafka-python's log to an attempt while the block runs, and to nobody else."""
+    """Pass the records of kafka-python's log to an attempt while the block runs, and to no other handler."""
     with _LOGGER_LOCK:
         _LOGGER.addHandler(_NO_OUTPUT)  # else a process that does not configure logging prints every reconnection
         if _LOGGER.level == logging.NOTSET:

@@ -27,7 +27,7 @@ Offsets: TypeAlias = dict[TopicAndPartition, int]
 ResetTarget: TypeAlias = (
     Literal["earliest", "latest"] | datetime | int | Mapping[TopicAndPartition, int] | Mapping[str, Mapping[int, int]]
 )
-Answer = TypeVar("Answer")
+Response = TypeVar("Response")
 
 
 def list_groups(admin: Admin) -> tuple[Group, ...]:
@@ -146,14 +146,16 @@ def delete_groups(admin: Admin, names: str | Iterable[str]) -> tuple[str, ...]:
     wanted = to_names(names)
     if not wanted:
         return ()
-    answer = _ask_coordinator(admin, f"delete groups {', '.join(wanted)}", lambda: admin.client.delete_groups(wanted))
-    deleted = tuple(group for group in wanted if answer[group] == "OK")
-    existing = [group for group in wanted if answer[group] != "GroupIdNotFoundError"]
-    raise_all((convert_text(answer[group], admin.settings, f"delete group {group}") for group in existing), deleted=list(deleted))
+    response = _ask_coordinator(admin, f"delete groups {', '.join(wanted)}", lambda: admin.client.delete_groups(wanted))
+    deleted = tuple(group for group in wanted if response[group] == "OK")
+    existing = [group for group in wanted if response[group] != "GroupIdNotFoundError"]
+    raise_all(
+        (convert_text(response[group], admin.settings, f"delete group {group}") for group in existing), deleted=list(deleted)
+    )
     return deleted
 
 
-def _ask_coordinator(admin: Admin, doing: str, ask: Callable[[], Answer]) -> Answer:
+def _ask_coordinator(admin: Admin, doing: str, ask: Callable[[], Response]) -> Response:
     """Return what ``ask`` returns, and repeat it for up to 15 s while the group has no coordinator.
 
     A cluster that never had a group first creates its topic of offsets.
@@ -271,12 +273,12 @@ def _commit(admin: Admin, group: str, offsets: Offsets, doing: str) -> None:
     _raise_refusals(admin, _ask_coordinator(admin, doing, lambda: admin.client.alter_group_offsets(group, wanted)), doing)
 
 
-def _raise_refusals(admin: Admin, answer: Mapping[Any, type[Exception]], doing: str) -> None:
-    """Raise the errors of an answer as one; kafka-python returns a class of error for each partition."""
+def _raise_refusals(admin: Admin, response: Mapping[Any, type[Exception]], doing: str) -> None:
+    """Raise the errors of a response as one; kafka-python returns a class of error for each partition."""
     from kafka.errors import NoError
 
     refused: dict[tuple[str, type[Exception]], list[int]] = {}
-    for pair, kind in sorted(answer.items()):
+    for pair, kind in sorted(response.items()):
         if kind is not NoError:
             refused.setdefault((pair.topic, kind), []).append(pair.partition)
     raise_all(

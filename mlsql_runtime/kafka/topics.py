@@ -45,8 +45,8 @@ def create_topic(
         _check_settings(admin, name, wanted)
         return False
     with admin.wrap_errors(doing):
-        answer = admin.client.create_topics({name: wanted}, validate_only=validate_only, raise_errors=False)
-    (item,) = answer["topics"]
+        response = admin.client.create_topics({name: wanted}, validate_only=validate_only, raise_errors=False)
+    (item,) = response["topics"]
     if exist_ok and item["error_code"] == _TOPIC_EXISTS:  # another client has created it since the list was read
         _check_settings(admin, name, wanted)
         return False
@@ -65,8 +65,8 @@ def delete_topics(admin: Admin, names: str | Iterable[str]) -> tuple[str, ...]:
     if not wanted:
         return ()
     with admin.wrap_errors(f"delete topics {', '.join(wanted)}"):
-        answer = admin.client.delete_topics(wanted, raise_errors=False)
-    items = {item["name"]: item for item in answer["topics"]}
+        response = admin.client.delete_topics(wanted, raise_errors=False)
+    items = {item["name"]: item for item in response["topics"]}
     deleted = tuple(name for name in wanted if items[name]["error_code"] == 0)
     errors = (
         convert_code(item["error_code"], item.get("error_message"), admin.settings, f"delete topic {name}")
@@ -111,8 +111,8 @@ def alter_configs(admin: Admin, name: str, configs: Mapping[str, Any], *, valida
     doing = f"alter the configs of topic {name}"
     resource = ConfigResource("TOPIC", name, to_text(configs))
     with admin.wrap_errors(doing):
-        answer = admin.client.alter_configs([resource], validate_only=validate_only, raise_on_unknown=False)
-    raise_all([convert_text(answer["topic"][name], admin.settings, doing)])
+        response = admin.client.alter_configs([resource], validate_only=validate_only, raise_on_unknown=False)
+    raise_all([convert_text(response["topic"][name], admin.settings, doing)])
 
 
 def reset_configs(admin: Admin, name: str, keys: str | Iterable[str] = ()) -> tuple[str, ...]:
@@ -133,8 +133,8 @@ def reset_configs(admin: Admin, name: str, keys: str | Iterable[str] = ()) -> tu
     changed = tuple(key for key in wanted if not known[key].is_default)
     if changed:
         with admin.wrap_errors(doing):
-            answer = admin.client.reset_configs([ConfigResource("TOPIC", name, list(changed))], raise_on_unknown=False)
-        raise_all([convert_text(answer["topic"][name], admin.settings, doing)])
+            response = admin.client.reset_configs([ConfigResource("TOPIC", name, list(changed))], raise_on_unknown=False)
+        raise_all([convert_text(response["topic"][name], admin.settings, doing)])
     return changed
 
 
@@ -147,8 +147,8 @@ def add_partitions(admin: Admin, name: str, total: int, *, validate_only: bool =
     """
     doing = f"add partitions to topic {name}"
     with admin.wrap_errors(doing):
-        answer = admin.client.create_partitions({name: total}, validate_only=validate_only, raise_errors=False)
-    raise_all(convert_code(item.error_code, item.error_message, admin.settings, doing) for item in answer.results)
+        response = admin.client.create_partitions({name: total}, validate_only=validate_only, raise_errors=False)
+    raise_all(convert_code(item.error_code, item.error_message, admin.settings, doing) for item in response.results)
     if not validate_only:
         wait_for_leaders(admin, name, LEADER_SECONDS, partitions=total)
 
@@ -213,8 +213,8 @@ def fetch_configs(admin: Admin, name: str) -> dict[str, Config]:
 
     doing = f"describe the configs of topic {name}"
     with admin.wrap_errors(doing):
-        answer = admin.client.describe_configs([ConfigResource("TOPIC", name)], config_filter="all")
-    given = answer.get("topic", {}).get(name)
+        response = admin.client.describe_configs([ConfigResource("TOPIC", name)], config_filter="all")
+    given = response.get("topic", {}).get(name)
     if not given:
         who = client_name(admin.settings)
         raise KafkaRefused(f"{doing} on {admin.settings.servers}: {who} receives none; ask for an ACL DescribeConfigs")

@@ -303,7 +303,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
         (
             "import python_fun\ndef predict(index, s): return [(1, 2, 3, 'x')]\npython_fun.udf(predict)",
             "ScriptFailed",
-            "answered",
+            "returned",
         ),
         (
             "import os, python_fun\ndef predict(i, s): return [(1, None, None, [os.getpid() * 1.0])]\npython_fun.udf(predict)",

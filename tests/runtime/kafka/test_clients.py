@@ -187,7 +187,7 @@ def test_a_port_that_wants_a_client_certificate(broker: Broker, key_pair: tuple[
 
 def test_an_advertised_address_that_cannot_be_reached(broker: Broker) -> None:
     settings = parse_settings({"bootstrap.servers": advertising(broker, 9)}, "here")
-    expected = pytest.raises(KafkaUnavailable, match=r"it answers, but no broker.+ \(127.0.0.1:9\); check advertised.listeners")
+    expected = pytest.raises(KafkaUnavailable, match=r"it responds, but no broker.+ \(127.0.0.1:9\); check advertised.listeners")
     with expected, open_admin(settings, seconds=2):
         pytest.fail("it connects")
 
