@@ -47,7 +47,7 @@ bench: peers ## Benchmarks against peers; writes benchmarks/results
 reference: setup ## Write docs/reference/options.md from the declarations of the options
 	@$(BIN)/python scripts/reference.py
 
-constraints: setup ## Resolve constraints.txt anew, for every supported Python
+constraints: setup ## Resolve constraints.txt again, for every supported Python
 	@printf 'pyspark==4.2.0\npyspark-client==4.2.0\nuv\n' > .work/pins.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --extra dev --no-header --no-annotate \
 		--constraint .work/pins.txt pyproject.toml .work/pins.txt --output-file .work/constraints.txt

@@ -42,7 +42,7 @@ FORMATS = ("json", "parquet")
 
 @dataclass(frozen=True)
 class Exported:
-    """One table as Spark has written it in each format."""
+    """One table, as Spark writes it in each format."""
 
     name: str
     files: dict[str, TableFiles]
@@ -66,7 +66,7 @@ class Exported:
         return res, labels
 
     def ways(self) -> dict[str, Callable[[Any], object]]:
-        """By name."""
+        """Return the ways by name."""
         made: dict[str, Callable[[Any], object]] = {"manual": lambda _: self.by_the_manual()}
         for format, files in self.files.items():
             made[f"all_data, {format}"] = lambda _, files=files: read_matrix(files, {}, None)
@@ -77,7 +77,7 @@ class Exported:
         return made
 
     def check(self) -> None:
-        """That all ways answer the same."""
+        """Check that all ways return the same rows."""
         res, labels = self.by_the_manual()
         expected = np.array(res)
         for files in self.files.values():
@@ -89,7 +89,7 @@ class Exported:
 
 
 def exported(folder: Path) -> list[Exported]:
-    """The tables, written by Spark as a job writes them."""
+    """Return the tables, written by Spark as a job writes them."""
     from pyspark.sql import SparkSession
 
     os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
@@ -111,7 +111,7 @@ def _exported(folder: Path, name: str, df: DataFrame) -> Exported:
 
 
 def _tables(spark: SparkSession) -> dict[str, DataFrame]:
-    """Sparse rows 692 wide, with 150 values from 0 to 255 as the sample that comes with Spark has; dense ones 100 wide."""
+    """Return sparse rows 692 wide with 150 values from 0 to 255, like Spark's sample data, or dense rows 100 wide."""
     from pyspark.ml.linalg import DenseVector, SparseVector
 
     random = np.random.default_rng(0)
@@ -131,7 +131,7 @@ def _tables(spark: SparkSession) -> dict[str, DataFrame]:
 
 
 def verdict(ratio: tuple[float, float, float], goal: float) -> str:
-    """A ratio beside its goal."""
+    """Return a ratio beside its goal."""
     return f"at least {goal}x: {'reached' if ratio[0] >= goal else 'not reached'}"
 
 
@@ -146,7 +146,7 @@ def _file_lines(each: Exported, took: dict[str, Timed]) -> list[list[str]]:
 
 
 def _kafka() -> tuple[list[list[str]], list[list[str]]]:
-    """Lines of the comparison, and of where the time goes."""
+    """Return the lines of the comparison, and of the time that each step takes."""
     from broker import Broker
 
     lines, split = [], []

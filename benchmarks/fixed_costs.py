@@ -35,7 +35,7 @@ def _ms(timed: Timed) -> str:
 
 
 def import_page() -> str:
-    """Operators beside ``airflow.sdk``, and DAG files beside plain ones."""
+    """Measure the import of operators beside ``airflow.sdk``, and DAG files beside plain ones."""
     taken, split = imports.imports()
     alone, ours = taken.values()
     ratios = [more / less for more, less in zip(ours.seconds, alone.seconds, strict=True)]
@@ -57,7 +57,7 @@ The example DAGs beside DAGs of as many `SparkSubmitOperator` tasks, in millisec
 
 
 def start_page() -> str:
-    """From a task's start to the first line of the script."""
+    """Measure the time from a task's start to the first line of the script."""
     taken = start.measure(ROUNDS)
     rows = [
         [f"{part}: {what}", *(_spread([each[part] for each in taken[way]]) for way in start.WAYS)]
@@ -72,7 +72,7 @@ the least: a session, the same table written as JSON, one task that runs the sam
 
 
 def statement_page() -> str:
-    """Register and select."""
+    """Measure register and select statements."""
     taken = statements.measure(ROUNDS)
     rows = [[part, _spread([each[part] for each in taken])] for part in taken[0]]
     return f"""## Statements
@@ -83,13 +83,13 @@ Seconds of statements in an application that has trained a model already; 100 ro
 
 
 def _slope(taken: Mapping[str, Mapping[str, Timed]], look: str) -> float:
-    """Milliseconds for each version more, from the fewest to the most."""
+    """Return milliseconds for each additional version."""
     few, many = store.VERSIONS[0], store.VERSIONS[-1]
     return (taken[f"{many:,}"][look].median - taken[f"{few:,}"][look].median) * 1000 / (many - few)
 
 
 def store_page() -> str:
-    """Looks into a model path, on a disk and on S3."""
+    """Measure reads of a model path, on a disk and on S3."""
     taken, sent = store.on_disk(), store.on_s3()
     counts, sizes = [f"{count:,}" for count in store.VERSIONS], list(store.SIZES)
     looks = [*store.LOOKS, store.AGAIN]
@@ -125,13 +125,13 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 
 def _sections(page: str) -> dict[str, str]:
-    """The parts of a page by their titles; what stands before the first has none."""
+    """Return the parts of a page by their titles; the text before the first title has none."""
     parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)
     return {part.partition("\n")[0] if number else "": part.strip() for number, part in enumerate(parts)}
 
 
 def main(parts: Sequence[str]) -> None:
-    """Measure, print, and write the results; only of the parts that are named, when some are."""
+    """Measure, print, and write the results, of the named parts or of all."""
     head = f"""# Fixed costs
 
 {machine("apache-airflow", "pyspark", "fsspec", "s3fs", "numpy", "pyarrow")}.

@@ -38,7 +38,7 @@ PICKLED_ROWS = 10_000  # of the table; by then it is known how slow that is
 
 
 def sparse_rows(count: int) -> pa.Table:
-    """692 wide with 150 values from 0 to 255, like the sample that comes with Spark."""
+    """Return rows 692 wide with 150 values from 0 to 255, like Spark's sample data."""
     random = np.random.default_rng(0)
     indices = [np.sort(random.choice(692, 150, replace=False)).tolist() for _ in range(1000)]
     values = random.integers(0, 256, (1000, 150)).astype(float).tolist()
@@ -47,7 +47,7 @@ def sparse_rows(count: int) -> pa.Table:
 
 
 def dense_rows(count: int) -> pa.Table:
-    """20 wide."""
+    """Return rows 20 wide."""
     numbers = np.random.default_rng(0).random((count, 20)).tolist()
     return pa.table({"label": np.arange(count) % 2.0, "features": from_serialized([(1, None, None, row) for row in numbers])})
 
@@ -78,7 +78,7 @@ class Bench:
         return topic
 
     def send_ours(self, topic: str) -> list[SentPartition]:
-        """Encoding included."""
+        """Send with our code; encoding is included."""
         target = SendTarget(self.settings, topic, PARTITIONS, 8 << 20, "run")
         parts = []
         for partition in range(PARTITIONS):
@@ -88,7 +88,7 @@ class Bench:
         return parts
 
     def send_raw(self, topic: str) -> None:
-        """The same records, made before: send all, then flush."""
+        """Send the same records, encoded before the clock starts: send all, then flush."""
         with open_producer(self.settings) as producer:
             for number, record in enumerate(self.records):
                 producer.send(topic, record, partition=number % PARTITIONS)
@@ -101,7 +101,7 @@ class Bench:
             producer.flush()
 
     def read_records(self, topic: str, take: Callable[[Any], object]) -> None:
-        """Raw kafka-python with its own settings."""
+        """Read with kafka-python alone, with its own settings."""
         from kafka import TopicPartition
 
         span = current_range(self.settings, topic)
@@ -116,18 +116,18 @@ class Bench:
                         take(record.value)
 
     def read_ours(self, topic: str, parts: list[SentPartition]) -> None:
-        """Arrow batches."""
+        """Read Arrow batches."""
         rows = sum(batch.num_rows for batch in receive(self.settings, current_range(self.settings, topic), "readers_0", parts))
         assert rows == self.table.num_rows
 
     def matrices_ours(self, topic: str, parts: list[SentPartition]) -> None:
-        """What ``mlsql.read_batches`` gives."""
+        """Read matrices, as ``mlsql.read_batches`` returns them."""
         for each in rebatch(receive(self.settings, current_range(self.settings, topic), "readers_0", parts), BATCH):
             feature_matrix(each, "features")
             label_array(each, "label")
 
     def matrices_pickled(self, topic: str) -> None:
-        """As PythonAlg's manual has it: a pickled row in each record, lists of arrays for each batch."""
+        """Read as in PythonAlg's manual: a pickled row in each record, lists of arrays for each batch."""
         rows: list[Any] = []
 
         def take(content: bytes) -> None:
@@ -140,7 +140,7 @@ class Bench:
         self.read_records(topic, take)
 
     def idle(self, topic: str, parts: list[SentPartition]) -> float:
-        """Seconds between the last row and the end."""
+        """Return seconds between the last row and the end."""
         last = time.perf_counter()
         for _ in receive(self.settings, current_range(self.settings, topic), "readers_0", parts):
             last = time.perf_counter()
@@ -148,14 +148,14 @@ class Bench:
 
 
 def sending(bench: Bench) -> dict[str, Timed]:
-    """Each run into a new topic."""
+    """Measure sending; each run has a new topic."""
     ways = {"ours": bench.send_ours, "raw": bench.send_raw, "pickled": bench.send_pickled}
     took = interleaved(ways, prepare=bench.new_topic)
     return took | {"pickled": _of_all(bench, took["pickled"])}
 
 
 def reading(bench: Bench) -> tuple[dict[str, Timed], float]:
-    """Each run from the same topics; and how long the end of a feed takes."""
+    """Measure reading, each run from the same topics, and how long the end of a feed takes."""
     topic, raw_topic, pickled_topic = bench.new_topic(), f"{bench.name}-raw", f"{bench.name}-pickled"
     with open_admin(bench.settings) as admin:
         for name in (raw_topic, pickled_topic):
@@ -194,7 +194,7 @@ def read_parts(bench: Bench) -> dict[str, float]:
 
 
 def _of_all(bench: Bench, some: Timed) -> Timed:
-    """The time for all rows, from that of the first ones."""
+    """Return the time for all rows, estimated from that of the first ones."""
     rows = bench.table.num_rows
     return Timed(tuple(each * rows / min(PICKLED_ROWS, rows) for each in some.seconds))
 

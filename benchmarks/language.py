@@ -36,7 +36,7 @@ DATA = "load csv.`/data` as data;\n"
 
 
 def _repeated(part: str, begin: str = "", end: str = "") -> Callable[[int], str]:
-    """A script that is ``part`` again and again; ``{n}`` in it counts."""
+    """Return a script that repeats ``part``; ``{n}`` in it counts."""
 
     def script(size: int) -> str:
         return begin + "".join(_up_to(part, size - len(begin) - len(end))) + end
@@ -125,7 +125,7 @@ def seconds_of(text: str) -> float:
 
 
 def megabytes(text: str) -> float:
-    """As a file."""
+    """Write the script to a file."""
     return len(text.encode()) / (1 << 20)
 
 

@@ -60,7 +60,7 @@ def session(folder: str) -> Iterator[SparkSession]:
 
 
 def original(case: Case, model_path: str, stack: ExitStack) -> list[Way]:
-    """The row functions as they were registered, called by the original's protocol."""
+    """Return the registered row functions, called by the original's protocol."""
     workers = stack.enter_context(row_protocol.workers(CORES))
     directory = ours.model_dir(model_path)
     rows = [cases.block(case, number)["features"] for number in range(case.few_rows // cases.BLOCK)]
@@ -79,7 +79,7 @@ def original(case: Case, model_path: str, stack: ExitStack) -> list[Way]:
 
 
 def ways(spark: SparkSession, case: Case, table: DataFrame, model_path: str, stack: ExitStack) -> list[Way]:
-    """Who takes part in a case."""
+    """Return the ways that take part in a case."""
     directory = ours.model_dir(model_path)
     found = [
         ours.way(ours.BATCH, table, "batch"),
@@ -102,7 +102,7 @@ def ways(spark: SparkSession, case: Case, table: DataFrame, model_path: str, sta
 
 
 def compare(spark: SparkSession, case: Case, folder: str) -> page.Measured:
-    """Check that all ways give the same answers, then time them."""
+    """Check that all ways return the same results, then time them."""
     print(f"--- {case.name}", flush=True)
     model_path = f"{folder}/{case.model}-{case.width}"
     with ExitStack() as stack:
@@ -118,7 +118,7 @@ def compare(spark: SparkSession, case: Case, folder: str) -> page.Measured:
 
 
 def grow(spark: SparkSession, case: Case, folder: str) -> dict[int, tuple[Timed, Timed]]:
-    """Ours and the function that does nothing, by number of rows."""
+    """Time our function and the one that does nothing, by number of rows."""
     tables = {rows: cases.table(spark, case, rows) for rows in GROWTH}
     ours.train(spark, case, tables[GROWTH[0]], f"{folder}/growth-{case.model}-{case.width}")
     named = {rows: (f"ours, {rows}", f"nothing, {rows}") for rows in GROWTH}
@@ -184,7 +184,7 @@ vectors.
 
 
 def page_notes() -> str:
-    """Who is who."""
+    """Return the text that describes the ways."""
     return f"""## Who takes part
 
 - {ours.BATCH}: `python_fun.batch_udf`; {ours.ROW}: `python_fun.udf`, the model loaded once per worker. Trained and registered

@@ -1,4 +1,4 @@
-"""Manifests of versions that nobody trained, for benchmarks of whoever reads them."""
+"""Manifests of versions that were never trained, for benchmarks of their readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NOW = datetime.now(timezone.utc)
 
 
 def manifest(version: int, files: tuple[FileEntry, ...] = ()) -> Manifest:
-    """Of a version that one group was trained for."""
+    """Return the manifest of a version with one fit group."""
     fit = FitRecord(
         alg_index=0,
         status="success",

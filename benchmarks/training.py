@@ -62,7 +62,7 @@ class Statement:
 
 
 class Bench:
-    """One session, one table in memory, a folder for scripts and models."""
+    """One session, one table in memory, and a folder for scripts and models."""
 
     def __init__(self, spark: SparkSession, df: DataFrame, folder: Path) -> None:
         self._spark, self._df, self._folder = spark, df, folder
@@ -73,13 +73,13 @@ class Bench:
         return str(self._folder / f"{self._count}")
 
     def write(self, format: str) -> float:
-        """Spark alone."""
+        """Time Spark alone."""
         begun = time.perf_counter()
         self._df.write.format(format).save(self._next())
         return time.perf_counter() - begun
 
     def train(self, source: str, groups: int, format: str) -> Statement:
-        """The statement as a job runs it."""
+        """Time the statement as a job runs it."""
         script = Path(f"{self._next()}.py")
         script.write_text(source)
         model = self._next()
@@ -122,7 +122,7 @@ def bare(source: str, folder: Path) -> float:
 
 
 def _computing() -> str:
-    """A script that computes for about WORK seconds."""
+    """Return a script that computes for about WORK seconds."""
     known: dict[str, object] = {}
     exec(START, known)  # noqa: S102 - our own text
     begun = time.perf_counter()

@@ -37,7 +37,7 @@ if __name__ != "__main__":
     from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
 
     class Alone(BaseTrigger):
-        """The same wait, each by itself: one listing per trigger and interval, in a thread."""
+        """Wait for the same, each trigger by itself: one listing per trigger and interval, in a thread."""
 
         def __init__(self, *, model_path: str, poke_interval: float, job_id: str) -> None:
             super().__init__()

@@ -1,6 +1,6 @@
-"""Register a model version as soon as it lands, whoever trained it: another DAG, ``mlsql run``, a notebook.
+"""Register a model version as soon as it is published, by another DAG, ``mlsql run`` or a notebook.
 
-The asset's watcher looks into the model path from the triggerer. The version is the event's, so the DAG has nothing to search.
+The asset's watcher reads the model path in the triggerer. The event contains the version, so the DAG does not search for it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ with DAG(
 
     @task
     def landed_version(triggering_asset_events: Any = None) -> int | None:
-        """The newest of the versions that started the run: several may have landed before it began. By hand, the newest."""
+        """Return the newest of the versions that triggered the run; in a manual run, the newest version of all."""
         events = [event for of_asset in triggering_asset_events.values() for event in of_asset]
         return max((event.extra["payload"]["version"] for event in events), default=None)
 

@@ -1,6 +1,6 @@
 """Compare estimators of scikit-learn without a script: each fit group names one, and the best becomes two functions in SQL.
 
-``jack`` answers the class, ``jack_chances`` the probability of each class.
+``jack`` returns the class, ``jack_chances`` the probability of each class.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One model for each segment of the data, as many as the params name: train and register are mapped over them.
+"""Train one model for each segment of the data that the params name: train and register are mapped over the segments.
 
-Each segment has a model path and a function of its own, and each mapped task is a Spark application of its own; two at a time
-here. The last task says which segment has the best model.
+Each segment has a model path and a function of its own, and each mapped task is a Spark application of its own; two run at a
+time. The last task reports which segment has the best model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WITH_INK = "select label, features, aggregate(vec_array(features), 0D, (sum, val
 
 
 def registration(trained: dict[str, Any]) -> dict[str, Any]:
-    """What a mapped registration differs in, from the XCom of the training with the same map index."""
+    """Return the arguments of a mapped registration, from the XCom of the training with the same map index."""
     return {
         "model_path": trained["model_path"],
         "model_version": trained["version"],
@@ -77,7 +77,7 @@ with DAG(
 
     @task
     def segments(params: dict[str, Any]) -> list[dict[str, Any]]:
-        """What each mapped training differs in."""
+        """Return the arguments of each mapped training."""
         return [
             {
                 "model_path": f"{params['model_path']}/{segment['name']}",
@@ -107,7 +107,7 @@ with DAG(
 
     @task
     def summary(registered: Iterable[dict[str, Any]]) -> dict[str, Any]:
-        """The functions with their scores, and the one with the best; a model without a score is the last."""
+        """Return the functions with their scores, and the best of them; a model without a score is last."""
         scores = {each["function"]: each["score"] for each in registered}
         best = max(scores, key=lambda name: float("-inf") if scores[name] is None else scores[name])
         return {"best": best, "scores": scores}

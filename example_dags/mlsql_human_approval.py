@@ -1,7 +1,7 @@
-"""Train, then ask somebody before the model becomes the function: Approve or Reject, in the UI under Required Actions.
+"""Train, then ask a person before the model becomes the function: Approve or Reject, in the UI under Required Actions.
 
-The question shows the new model beside the one in use. What is approved is this version and this fit group, whatever is trained
-while the question waits. After a rejection, or when nobody answers within two days, the function stays what it was.
+The question shows the new model beside the one in use. The approval is for this version and this fit group, even if other
+versions are trained in the meantime. After a rejection, or without a response within two days, the function does not change.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SAMPLE = os.path.join(PYSPARK, "data", "mllib", "sample_libsvm_data.txt")  # 100
 
 with DAG(
     "mlsql_human_approval",
-    description="Somebody approves a model before it becomes a function",
+    description="A person approves a model before it becomes a function",
     schedule=None,
     catchup=False,
     max_active_runs=1,  # one question at a time, so that the model it names as the one in use is that
@@ -65,7 +65,7 @@ with DAG(
 
     @task
     def compare(trained: dict[str, Any], params: dict[str, Any]) -> str:
-        """The new model beside the one in use, as a table in Markdown."""
+        """Return the new model beside the one in use, as a table in Markdown."""
         from mlsql_runtime.storage.location import Location
         from mlsql_runtime.store.functions import read_pointer
 
@@ -103,7 +103,7 @@ with DAG(
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def decision(trained: dict[str, Any], params: dict[str, Any], ti: Any = None) -> str:
-        """What was decided; after a rejection too, which skips only what depends on the question itself."""
+        """Return what was decided. A rejection skips only tasks that depend on the question itself, so this one runs as well."""
         answer = ti.xcom_pull(task_ids="approve")  # none after a rejection: the operator skips then, and answers nothing
         name, version = params["function_name"], trained["version"]
         if answer is None:

@@ -1,4 +1,4 @@
-"""Prepare a Kafka topic and a consumer group, look at both, and remove them again, whatever happens in between.
+"""Create a Kafka topic and a consumer group, describe both, and remove them again, even if a task in between fails.
 
 It needs a connection of type ``mlsql_kafka``; ``make kafka`` runs a broker to try it on, and prints a connection to it.
 """
@@ -32,7 +32,7 @@ with DAG(
             type="string",
             pattern="^[A-Za-z0-9._-]{1,249}$",
             title="Topic",
-            description="It is created, and removed at the end.",
+            description="The DAG creates it, and removes it at the end.",
             section="Kafka",
         ),
         "partitions": Param(
@@ -40,7 +40,7 @@ with DAG(
             type="integer",
             minimum=1,
             title="Partitions",
-            description="A topic that is there already must have as many.",
+            description="A topic that exists already must have this number.",
             section="Kafka",
         ),
         "retention_hours": Param(
@@ -55,7 +55,7 @@ with DAG(
             "mlsql-example-readers",
             type="string",
             title="Consumer group",
-            description="It is set to the beginning of the topic, and removed at the end.",
+            description="The DAG sets it to the beginning of the topic, and removes it at the end.",
             section="Kafka",
         ),
     },
@@ -63,7 +63,7 @@ with DAG(
 
     @task
     def prepare(params: dict[str, Any]) -> dict[str, Any]:
-        """Make the topic unless it is there as asked, and have the group begin at its beginning."""
+        """Create the topic unless it exists with these settings, and set the group to its beginning."""
         retention = {"retention.ms": str(int(params["retention_hours"] * 3_600_000))}
         with KafkaHook(params["kafka_conn_id"]) as kafka:
             created = kafka.create_topic(params["topic"], partitions=params["partitions"], configs=retention, exist_ok=True)
@@ -72,13 +72,13 @@ with DAG(
 
     @task
     def inspect(params: dict[str, Any]) -> dict[str, Any]:
-        """What the topic is: partitions with leaders and offsets, and the configs that were set."""
+        """Return the topic's partitions with leaders and offsets, and the configs that were set."""
         found = KafkaHook(params["kafka_conn_id"]).describe_topic(params["topic"])
         return {"records": found.records, "changed": found.changed, "partitions": plain(found.partitions)}
 
     @task
     def show_lag(params: dict[str, Any]) -> dict[str, Any]:
-        """How far the group is behind."""
+        """Return the lag of the group."""
         lag = KafkaHook(params["kafka_conn_id"]).group_lag(params["group"])
         return plain(lag) | {"total": lag.total}
 

@@ -1,15 +1,15 @@
-"""Every night: train on the day that ended, register the model if it is better than the one in use, predict with what is in use.
+"""Every night: train on the previous day, register the model if it is better than the current one, predict with the current one.
 
-A worse model is refused and a training that fails changes nothing: `jack` stays what it was, and the predictions go on. Who
-registered what when, and why not, is told by `mlsql functions <model path> jack`.
+A worse model is refused, and a training that fails changes nothing: `jack` keeps its model, and the predictions continue.
+`mlsql functions <model path> jack` shows who registered which version, when, and why others were refused.
 
 Each day's training data are a libsvm file or folder named after the day, such as `/tmp/mlsql/days/2026-01-31`. All models are
 scored on one table that never changes, so that their scores can be compared.
 
 Several days may run at the same time, in a backfill for instance. Each run has the data, the version and the predictions of its
-own day. Registrations wait for one another, so each is compared with what is really in use, and the best model wins in whatever
-order the days end; predictions are made with what is in use at that moment. Let `keep_versions` be twice the number of runs that
-may be active: a version that waits to be registered is removed like any other. Try it with
+own day. Registrations run one after the other, so each is compared with the current model of that moment, and the best model
+wins in any order of the days. Predictions use the model that is current at that moment. Set `keep_versions` to twice the number
+of runs that may be active: a version that waits to be registered is removed like any other. Try it with
 
     mkdir -p /tmp/mlsql/days
     cp .venv/lib/python3*/site-packages/pyspark/data/mllib/sample_libsvm_data.txt /tmp/mlsql/days/2026-01-31
@@ -37,7 +37,7 @@ DAY = "{{ data_interval_start | ds }}"
 
 with DAG(
     "mlsql_scheduled_retraining",
-    description="A model that is trained anew each day, and used while nothing better comes",
+    description="A model that is trained every day, and used until a better one is registered",
     schedule=CronDataIntervalTimetable("@daily", timezone="UTC"),  # a plain "@daily" run has no interval: it begins where it ends
     start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
     catchup=False,
@@ -118,7 +118,7 @@ with DAG(
     predict = MLSQLPredictOperator(
         task_id="predict",
         data={"format": "libsvm", "path": "{{ params.predict_path }}", "options": OPTIONS},
-        functions={"jack": "{{ params.model_path }}"},  # what is current, whatever became of this training
+        functions={"jack": "{{ params.model_path }}"},  # the current version, even if this training failed
         sql="select label, jack(features) as prediction from data",
         output={"format": "parquet", "path": f"{{{{ params.output_path }}}}/day={DAY}"},
         trigger_rule="all_done",
@@ -126,7 +126,7 @@ with DAG(
 
     @task
     def decision(registered: dict[str, Any]) -> str:
-        """Say what was decided. A last task of the run, so that a training that failed fails it, though predictions went on."""
+        """Report the decision; as the last task, it fails the run if the training failed, although predictions continued."""
         if registered["registered"]:
             return f"{registered['function']} is version {registered['version']} now"
         return f"{registered['function']} is left as it is: {registered['reason']}"

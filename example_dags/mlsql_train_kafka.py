@@ -1,7 +1,7 @@
 """Train naive Bayes with ``partial_fit`` on rows that come through Kafka, then register the better group as ``judge``.
 
 The script is the one that trains from files in the other example. It needs the connection ``mlsql_kafka_default``:
-``make kafka`` runs a broker and prints the connection. The run's topic and groups are gone when the task ends.
+``make kafka`` runs a broker and prints the connection. The task removes the run's topic and groups at its end.
 """
 
 from __future__ import annotations

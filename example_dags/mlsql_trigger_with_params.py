@@ -1,8 +1,8 @@
-"""Train, register and predict as somebody fills in a form: trigger the DAG in the Airflow UI, and every field is there.
+"""Train, register and predict with the values of a form: trigger the DAG in the Airflow UI to see a field for every option.
 
-A value that its field does not allow starts no run: the form and the API refuse it with the sentence of the field's JSON schema.
-What fields are left as they are trains on Spark's sample data. A field that may be empty gives None, which the operators read as
-"not set": templates are rendered to values, not to text (``render_template_as_native_obj``).
+A value that its field does not allow does not start a run: the form and the API refuse it with the message of the field's JSON
+schema. The default values train on Spark's sample data. An empty field gives None, which the operators read as "not set":
+templates are rendered to values, not to text (``render_template_as_native_obj``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An Airflow of this checkout's own, below ``.work``: SQLite, the example DAGs, nothing of the machine's."""
+"""An Airflow of this checkout's own, below ``.work``: SQLite, the example DAGs, and no settings of the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AIRFLOW = str(Path(sys.executable).parent / "airflow")
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of an Airflow command."""
+    """Return the environment of an Airflow command."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return own | {
         "AIRFLOW_HOME": str(home),
@@ -26,7 +26,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def migrate(home: Path) -> None:
-    """Make or upgrade the database, when this environment has not done so before."""
+    """Create or upgrade the database, unless this environment has done so before."""
     stamp, setup = home / "migrated.stamp", WORK / "setup.stamp"
     wanted = setup.read_text() if setup.exists() else ""
     if stamp.exists() and stamp.read_text() == wanted:

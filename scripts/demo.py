@@ -1,4 +1,4 @@
-"""Run the example DAG with ``airflow dags test`` and show what came of it."""
+"""Run the example DAG with ``airflow dags test``, and show the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ERROR = re.compile(r"^(mlsql_runtime\.errors\.\w+: .*)")
 
 
 def run_dag(conf: dict[str, str]) -> bool:
-    """Run the DAG, show its progress, keep its whole log; whether it succeeded."""
+    """Run the DAG, show its progress, keep its log, and return whether it succeeded."""
     home = WORK / "airflow"
     migrate(home)
     command = [AIRFLOW, "dags", "test", DAG, "--conf", json.dumps(conf)]
@@ -43,7 +43,7 @@ def run_dag(conf: dict[str, str]) -> bool:
 
 
 def report(model_path: str, predictions: str) -> str:
-    """Print what a person wants to see; answers the last line."""
+    """Print the interesting lines of the log, and return the last line."""
     root = open_model_path(model_path)
     record = read_function(root, "jack")
     manifest = read_manifest(root)
@@ -59,7 +59,7 @@ def report(model_path: str, predictions: str) -> str:
 
 
 def main() -> int:
-    """Run and report; the exit code says whether all went well."""
+    """Run and report; return 0 for success."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     model_path, predictions = str(FOLDER / "pa_model"), str(FOLDER / "predictions")
     print(f"airflow dags test {DAG} (whole log: {FOLDER / 'airflow.log'})", flush=True)

@@ -13,7 +13,7 @@ install() { printf 'setup: installing %s\n' "$*"; { apt-get update && DEBIAN_FRO
 
 if [ "${1:-}" = browser ]; then
   if [ -n "${CHROMIUM:-}" ]; then
-    command -v "$CHROMIUM" >/dev/null || fail "CHROMIUM is $CHROMIUM, which is no program; point it to a Chromium or Chrome, or unset it"
+    command -v "$CHROMIUM" >/dev/null || fail "CHROMIUM is $CHROMIUM, which is not a program; point it to a Chromium or Chrome, or unset it"
   elif ! command -v chromium chromium-browser google-chrome >/dev/null; then
     may_install || fail "the tests of Airflow's UI need Chromium, and there is none; install it (on Debian: apt-get install chromium) or set CHROMIUM to the program"
     install chromium
@@ -52,7 +52,7 @@ java_version() { # the major version of a java command, 0 when it does not run
 find_java() { [ -n "${JAVA_HOME:-}" ] && echo "$JAVA_HOME/bin/java" || command -v java || true; }
 java=$(find_java)
 if [ -z "$java" ] || [ "$(java_version "$java")" -lt 17 ]; then
-  [ -n "${JAVA_HOME:-}" ] && fail "JAVA_HOME is $JAVA_HOME, which is no Java 17 or newer; point it to one, or unset it"
+  [ -n "${JAVA_HOME:-}" ] && fail "JAVA_HOME is $JAVA_HOME, which is not Java 17 or newer; point it to one, or unset it"
   may_install || fail "Spark needs Java 17 or newer, and there is none; install one (on Debian: apt-get install openjdk-17-jre-headless; on macOS: brew install openjdk@17) or set JAVA_HOME"
   install openjdk-17-jre-headless
 fi
@@ -78,6 +78,6 @@ rm -rf .venv
   rm -rf .venv && "$python" -m venv .venv
 }
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-# CI keeps no cache of uv: registries without ETags would fill it anew at every run (PySpark alone is 1.4 GiB).
+# CI keeps no cache of uv: registries without ETags would fill it again in every run (PySpark alone is 1.4 GiB).
 UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet ${CI:+--no-cache} --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
 echo "$stamp" >.work/setup.stamp

@@ -1,4 +1,4 @@
-"""What most of the tests' Spark applications do, so that its JVM loads the classes that theirs will; see setup.sh."""
+"""Do what most of the tests' Spark applications do, so that this JVM loads the classes that theirs need; see setup.sh."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ SAMPLE = Path(os.environ["SPARK_HOME"]) / "data" / "mllib" / "sample_libsvm_data
 
 
 def same(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-    """The vectors as they are."""
+    """Return the vectors unchanged."""
     yield from batches
 
 
 def main(folder: Path) -> None:
-    """Read, query, cache, write; tasks in Python, and a function over vectors."""
+    """Read, query, cache and write tables; run tasks in Python and a function over vectors."""
     from pyspark.ml.linalg import VectorUDT
     from pyspark.sql import Observation, SparkSession
     from pyspark.sql import functions as F

@@ -8,7 +8,7 @@ from airflow_home import AIRFLOW, WORK, environment, migrate
 
 
 def main() -> None:
-    """Become ``airflow standalone``."""
+    """Replace this process by ``airflow standalone``."""
     home = WORK / "airflow"
     migrate(home)
     print("Airflow's UI will be at http://127.0.0.1:8080 in about half a minute; Ctrl-C ends it.", flush=True)

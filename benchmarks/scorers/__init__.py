@@ -1,1 +1,1 @@
-"""Who takes part in ``scoring.py``, with what data, and the page that comes of it."""
+"""The ways that ``scoring.py`` compares, their data, and the page of results."""

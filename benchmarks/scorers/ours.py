@@ -1,4 +1,4 @@
-"""Our own contracts, by the way that every job takes: train, register, call the function."""
+"""Our own contracts, used as every job uses them: train, register, call the function."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def train(spark: SparkSession, case: Case, table: DataFrame, model_path: str) ->
 
 
 def model_dir(model_path: str) -> str:
-    """Where the trained model is."""
+    """Return the folder of the trained model."""
     return f"{model_path}/_model_1/model/0"
 
 
 def record(model_path: str, function: str) -> FunctionRecord:
-    """What the store keeps of a registered function."""
+    """Return the record of a registered function."""
     return read_function(Location.of(model_path), function)
 
 
 def pickled(model_path: str, function: str) -> bytes:
-    """A registered function as it is kept."""
+    """Return the pickle of a registered function."""
     known = record(model_path, function)
     place = function_dir(Location.of(model_path), function) / str(known.function_version)
     return (place / FUNCTION_PICKLE).read()

@@ -1,4 +1,4 @@
-"""What was measured as a page of Markdown, and a plot."""
+"""The results as a page of Markdown, and a plot."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _reason(here: Measured, way: str, peer: str) -> str:
 
 
 def where(measured: Sequence[Measured]) -> str:
-    """What a row takes, step by step."""
+    """Return the time of a row, step by step."""
     lines = []
     for each in measured:
         split = each.split
@@ -106,7 +106,7 @@ def where(measured: Sequence[Measured]) -> str:
 
 
 def ways(measured: Measured) -> str:
-    """A line for each way, the fastest first."""
+    """Return a line for each way, the fastest first."""
     batch = measured.took[ours.BATCH]
     lines = [
         [

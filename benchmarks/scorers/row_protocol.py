@@ -35,7 +35,7 @@ def _read(stream: BinaryIO) -> bytes:
 
 
 class Worker:
-    """A process that answers row by row."""
+    """A process that scores row by row."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

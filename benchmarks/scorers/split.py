@@ -66,7 +66,7 @@ def split(case: Case, record: FunctionRecord, model: object) -> Split:
 
 
 def profile(case: Case, record: FunctionRecord) -> None:
-    """Print which functions the scorer spends its time in."""
+    """Print the functions in which the scorer spends its time."""
     function, vectors = load_function(record), batch(case)
     function.score(0, vectors)
     profiler = cProfile.Profile()

@@ -1,4 +1,4 @@
-"""An Apache Kafka broker on 127.0.0.1, for the demo, the tests and playing with. ``make kafka`` runs one until Ctrl-C."""
+"""An Apache Kafka broker on 127.0.0.1, for the demo, the tests and experiments. ``make kafka`` runs one until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from types import TracebackType
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / ".work"
 READY_SECONDS = 60.0
-PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin may do everything, guest nothing
+PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin is allowed everything, guest nothing
 STORE_PASSWORD = "not-a-secret"  # of a key that is made for this broker
 CLUSTER_ID = "mlsqlmlsqlmlsqlmlsqlml"
-# The broker ends with whoever started it: when that process dies, the pipe to its standard input closes.
+# The broker ends with the process that started it: when that process ends, the pipe to its standard input closes.
 _UNTIL_STDIN_ENDS = (
     'exec 3<&0; "$@" <&- 3<&- & pid=$!; echo $pid; (cat <&3 >/dev/null; kill $pid 2>/dev/null) >/dev/null & wait $pid'
 )
@@ -62,7 +62,7 @@ super.users=User:ANONYMOUS;User:admin
 class Broker:
     """One broker with its data in ``folder``: a plain listener, and one with SASL/SCRAM-SHA-512 over TLS.
 
-    ``kill`` and ``start`` again: same ports, same data. Everybody may do everything on the plain listener.
+    After ``kill`` and ``start`` it has the same ports and data. On the plain listener, everything is allowed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,7 +84,7 @@ class Broker:
         self.stop()
 
     def start(self) -> None:
-        """Start the broker and wait until it answers; on the first start make its certificate, users and storage."""
+        """Start the broker and wait until it responds. The first start creates its certificate, users and storage."""
         if not self.cafile.exists():
             self._make_certificate()
             scram = [f"SCRAM-SHA-512=[name={name},password={word}]" for name, word in PASSWORDS.items()]
@@ -105,7 +105,7 @@ class Broker:
         self._wait_until_ready()
 
     def kill(self) -> None:
-        """End it as a power cut does."""
+        """End it without a chance to shut down, as a power cut does."""
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -163,7 +163,7 @@ def _command(*command: object) -> list[str]:
 
 
 def jars() -> Path:
-    """The broker's jars: from Maven Central, once, by the Ivy that is among Spark's jars."""
+    """Return the folder of the broker's jars, fetched once from Maven Central by the Ivy that is among Spark's jars."""
     import pyspark
 
     wanted = WORK / f"kafka-{_digest(HERE / 'ivy.xml')}"
@@ -181,7 +181,7 @@ def jars() -> Path:
         raise SystemExit(
             f"setup: Apache Kafka could not be fetched from Maven Central:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )
-    with contextlib.suppress(OSError):  # somebody else was first
+    with contextlib.suppress(OSError):  # another process was first
         partial.rename(wanted)
     shutil.rmtree(partial, ignore_errors=True)
     return wanted

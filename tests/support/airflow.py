@@ -1,4 +1,4 @@
-"""A real Airflow on SQLite, called by its command line."""
+"""A real Airflow on SQLite, called through its command line."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ EXAMPLE_DAGS = TESTS.parent / "example_dags"
 
 @dataclass(frozen=True)
 class Airflow:
-    """Commands run on a database of the tests' own, by the command's path, as without an activated environment."""
+    """Airflow's command, called by its path on a database of the tests' own, as without an activated environment."""
 
     home: Path
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command that has to succeed."""
+        """Run a command that has to succeed."""
         done = self._run(arguments, EXAMPLE_DAGS, {})
         assert done.returncode == 0, done.stderr
         return done
@@ -39,17 +39,17 @@ class Airflow:
         return subprocess.run(command, env=env | environment, capture_output=True, text=True, check=False)
 
     def test(self, dag: str, conf: Mapping[str, Any] | None = None, dags: Path = EXAMPLE_DAGS, **environment: str) -> str:
-        """Run a DAG to its end; its log. Its tasks may fail."""
+        """Run a DAG to its end and return its log. Its tasks may fail."""
         return self._run(("dags", "test", dag, "--conf", json.dumps(conf or {})), dags, environment).stdout
 
     def succeed(self, dag: str, conf: Mapping[str, Any] | None = None, dags: Path = EXAMPLE_DAGS, **environment: str) -> str:
-        """:meth:`test`, and nothing may fail."""
+        """Do :meth:`test`; nothing may fail."""
         log = self.test(dag, conf, dags, **environment)
         assert "DagRun failed" not in log, log[-5000:]
         return log
 
     def xcoms(self, dag: str, key: str = "return_value", map_index: int = -1) -> dict[str, Any]:
-        """The return value of every task of the DAG's newest run, or its XCom of another key; of mapped tasks, one of them."""
+        """Return the XCom of every task of the DAG's newest run; of a mapped task, that of one instance."""
         query = "select task_id, value from xcom where key = ? and dag_id = ? and map_index = ? order by dag_run_id"
         with sqlite3.connect(self.home / "airflow.db") as database:
             rows = database.execute(query, [key, dag, map_index]).fetchall()

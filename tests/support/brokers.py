@@ -1,4 +1,4 @@
-"""What the Kafka tests share: settings for the secure listener, a forwarder that advertises another port."""
+"""Helpers of the Kafka tests: settings for the secure listener, a forwarder that advertises another port."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlsql_runtime.kafka.settings import KafkaSettings, merge_options, parse_set
 
 
 def secure_options(broker: Broker, user: str = "admin") -> dict[str, Any]:
-    """The secure listener's settings in the dotted notation."""
+    """Return the secure listener's settings in the dotted notation."""
     return {
         "bootstrap.servers": broker.secure_bootstrap,
         "security.protocol": "SASL_SSL",
@@ -24,12 +24,12 @@ def secure_options(broker: Broker, user: str = "admin") -> dict[str, Any]:
 
 
 def secure(broker: Broker, user: str = "admin", **changes: Any) -> KafkaSettings:
-    """Checked settings for the secure listener; a change to None takes a setting away."""
+    """Return checked settings for the secure listener; a change to None removes a setting."""
     return parse_settings(merge_options(secure_options(broker, user), changes), "the test broker")
 
 
 def advertising(broker: Broker, port: int) -> str:
-    """A server that forwards to the plain listener, with ``port`` in the broker's answers where its own port was."""
+    """Start a server that forwards to the plain listener but advertises ``port``; return its address."""
     target = int(broker.bootstrap.rpartition(":")[2])
     listener = socket.create_server(("127.0.0.1", 0))
 

@@ -1,4 +1,4 @@
-"""A whole Airflow on SQLite: API server, scheduler, DAG processor, tasks in processes of their own; asked by its public API."""
+"""A complete Airflow on SQLite, used through its public API: API server, scheduler, DAG processor and tasks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PARTS = (("api-server", "--workers", "1"), ("dag-processor",), ("scheduler", "--
 
 @dataclass(frozen=True)
 class Deployment:
-    """It knows the example DAGs, and what tests put into ``dags``; all of them are paused."""
+    """A running Airflow with the example DAGs and those that tests put into ``dags``; all DAGs are paused."""
 
     home: Path
     port: int
@@ -36,7 +36,7 @@ class Deployment:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What every process of it runs with."""
+        """The environment of all of its processes."""
         at = f"http://127.0.0.1:{self.port}"
         return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
             "AIRFLOW_HOME": str(self.home),
@@ -55,7 +55,7 @@ class Deployment:
         }
 
     def command(self, *arguments: str) -> str:
-        """A command of Airflow that has to succeed; what it prints."""
+        """Run a command of Airflow that has to succeed, and return its output."""
         done = subprocess.run(
             [_AIRFLOW, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
@@ -63,32 +63,32 @@ class Deployment:
         return done.stdout
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        """One request, whatever comes of it."""
+        """Send a request and return the response, of any status."""
         return httpx.request(method, f"http://127.0.0.1:{self.port}/api/v2/{path}", json=body, timeout=60)
 
     def answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """One request that has to succeed; its answer."""
+        """Send a request that has to succeed, and return the response's JSON."""
         response = self.ask(method, path, body)
         assert response.is_success, response.text
         return response.json()
 
     def start(self, dag: str, conf: Mapping[str, Any] | None = None) -> httpx.Response:
-        """Unpause a DAG and trigger it, as the form does."""
+        """Unpause a DAG and trigger it, as the form in the UI does."""
         self.unpause(dag)
         return self.ask("POST", f"dags/{dag}/dagRuns", {"logical_date": None, "conf": dict(conf or {})})
 
     def unpause(self, dag: str) -> None:
-        """Let the scheduler run a DAG, as soon as Airflow knows it."""
+        """Unpause a DAG as soon as Airflow knows it."""
         self.until(lambda: self.ask("PATCH", f"dags/{dag}", {"is_paused": False}).is_success, f"DAG {dag}")
 
     def run(self, dag: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Trigger a DAG and wait for its end, which has to be a good one; the run's id."""
+        """Trigger a DAG, wait for its successful end, and return the run's id."""
         run = str(self.start(dag, conf).raise_for_status().json()["dag_run_id"])
         self.ended(dag, run)
         return run
 
     def ended(self, dag: str, run: str, state: str = "success") -> None:
-        """Wait until a run has ended, as it should."""
+        """Wait until a run has ended, and check its state."""
         found = self.until(lambda: self._state(dag, run), f"the end of {dag} {run}")
         assert found == state, self.logs(dag, run)
 
@@ -97,21 +97,21 @@ class Deployment:
         return state if state in ENDED else None
 
     def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
-        """The task instances of a run."""
+        """Return the task instances of a run."""
         found: list[dict[str, Any]] = self.answer("GET", f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
         return found
 
     def xcom(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
-        """What a task answered."""
+        """Return the XCom that a task returned."""
         path = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value?map_index={map_index}"
         return self.answer("GET", path)["value"]
 
     def scheduler_log(self) -> str:
-        """What the scheduler has said so far."""
+        """Return the scheduler's log so far."""
         return (self.home / "scheduler.log").read_text(encoding="utf-8", errors="replace")
 
     def logs(self, dag: str, run: str) -> str:
-        """The ends of the logs of a run's tasks, for messages."""
+        """Return the ends of the logs of a run's tasks, for messages."""
         files = sorted((self.home / "logs" / f"dag_id={dag}" / f"run_id={run}").rglob("*.log"))
         return "\n".join(f"--- {file}\n{file.read_text()[-3000:]}" for file in files)
 
@@ -126,7 +126,7 @@ _AIRFLOW = str(Path(sys.executable).parent / "airflow")
 
 @contextmanager
 def deployed(home: Path, kind: Callable[[Path, int], D] = Deployment) -> Iterator[D]:
-    """Start one below ``home``, and end all of it."""
+    """Start an Airflow below ``home``, and end all of its processes after the block."""
     deployment = kind(home, _free_port())
     shutil.copytree(EXAMPLE_DAGS, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"))
     deployment.command("db", "migrate")

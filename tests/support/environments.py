@@ -1,4 +1,4 @@
-"""Virtual environments with chosen packages only, in a moment: the packages are links to those of this interpreter."""
+"""Virtual environments with chosen packages only, made quickly: the packages are links to those of this interpreter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ARRAYS = ("numpy", "pyarrow", "scipy")  # what the array functions need
 
 
 def make_venv(folder: Path, *packages: str) -> Path:
-    """An environment that has these packages and no others; the path of its Python."""
+    """Create an environment with these packages and no others, and return the path of its Python."""
     venv.create(folder, symlinks=True, with_pip=False)
     packages_folder = folder / "linked"
     packages_folder.mkdir()
@@ -29,7 +29,7 @@ def make_venv(folder: Path, *packages: str) -> Path:
 
 
 def pack(environment: Path, archive: Path) -> Path:
-    """The environment as venv-pack and conda-pack leave it: without a folder around it."""
+    """Pack the environment as venv-pack and conda-pack do, without a folder around it."""
     with tarfile.open(archive, "w:gz") as file:
         for place in sorted(environment.iterdir()):
             file.add(place, place.name)

@@ -1,4 +1,4 @@
-"""What Airflow told about assets."""
+"""Events of assets, as Airflow keeps them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.airflow import Airflow
 
 
 def asset_events(airflow: Airflow, dag: str) -> dict[str, list[dict[str, Any]]]:
-    """What the events of a DAG's assets carry, oldest first, by the assets' names."""
+    """Return the payloads of the events of a DAG's assets, oldest first, by the assets' names."""
     query = (
         "select asset.name, asset_event.extra from asset_event join asset on asset.id = asset_event.asset_id "
         "where source_dag_id = ? order by asset_event.id"
@@ -25,7 +25,7 @@ def asset_events(airflow: Airflow, dag: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def task_states(airflow: Airflow, dag: str) -> dict[str, str | None]:
-    """The states of the tasks of a DAG's newest run."""
+    """Return the states of the tasks of a DAG's newest run."""
     query = (
         "select task_id, state from task_instance where dag_id = ? "
         "and run_id = (select run_id from dag_run where dag_id = ? order by id desc limit 1)"

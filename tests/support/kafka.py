@@ -1,4 +1,4 @@
-"""What tests ask of a broker beside the code under test."""
+"""Look at a broker, independently of the code under test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def names_with(settings: KafkaSettings, prefix: str) -> list[str]:
-    """Topics and groups whose names begin so."""
+    """Return the topics and groups whose names begin with ``prefix``."""
     with open_admin(settings) as admin:
         groups = [group.group for group in list_groups(admin) if group.group.startswith(prefix)]
         return [*list_topics(admin, prefix), *groups]

@@ -1,4 +1,4 @@
-"""What tests of the commands on a model store share."""
+"""Helpers of the tests of commands on a model store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages to install, and the only index that pip and uv are told of: a folder."""
+"""Packages to install, and a folder that is the only index for pip and uv."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_wheel(folder: Path, name: str, version: str) -> None:
-    """A package with one module, and a console script, into a folder that is an index."""
+    """Write a package with one module and a console script into a folder that is an index."""
     folder.mkdir(exist_ok=True)
     info = f"{name}-{version}.dist-info"
     files = {
@@ -27,5 +27,5 @@ def write_wheel(folder: Path, name: str, version: str) -> None:
 
 
 def index_settings(folder: Path) -> dict[str, str]:
-    """Environment variables by which pip and uv know no other index than the folder."""
+    """Return environment variables that make the folder the only index of pip and uv."""
     return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "UV_OFFLINE": "1", "UV_FIND_LINKS": str(folder)}

@@ -1,4 +1,4 @@
-"""A stand-in for Kubernetes: spark-submit as Spark has it there, the API of pods, and real applications behind both."""
+"""A stand-in for Kubernetes: spark-submit as it behaves there, the API of pods, and real applications behind both."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ sys.exit(submit(Path(__file__).parents[1], sys.argv[1:]))
 
 
 class Pods(Yarn):
-    """The cluster; its applications are drivers' pods."""
+    """The cluster. Its applications are the pods of drivers."""
 
     @property
     def connection(self) -> str:
@@ -33,7 +33,7 @@ class Pods(Yarn):
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a worker needs to submit here by the connection ``k8s``."""
+        """The variables with which a worker submits here by the connection ``k8s``."""
         config = self.folder / "kubeconfig"
         named = {"name": "it", "context": {"cluster": "it", "user": "it", "namespace": NAMESPACE}}
         document = {
@@ -53,7 +53,7 @@ class Pods(Yarn):
         }
 
     def pod(self, name: str) -> dict[str, Any]:
-        """The pod as the API tells it."""
+        """Return the pod as the API describes it."""
         told = self.state(name)
         phase = {"ACCEPTED": "Pending", "RUNNING": "Running", "FAILED": "Failed", "KILLED": "Failed"}.get(told["state"])
         if phase is None:
@@ -78,7 +78,7 @@ class Pods(Yarn):
 
 @contextlib.contextmanager
 def pods_cluster(folder: Path) -> Iterator[Pods]:
-    """A cluster, until all its applications are ended."""
+    """Provide a cluster, and end all of its applications after the block."""
     cluster = Pods(folder)
     with serving(cluster, _handler(cluster), _CLIENT):
         yield cluster
@@ -113,7 +113,7 @@ def _handler(cluster: Pods) -> type[JsonHandler]:
 
 
 def submit(folder: Path, arguments: list[str]) -> int:
-    """What Spark's client does: make the driver's pod, say so, end."""
+    """Do what Spark's client does: create the driver's pod, print its name, and return."""
     given = Submitted.of(arguments)
     if not given.options["--master"].startswith("k8s://"):
         call_the_real_one(arguments)

@@ -1,4 +1,4 @@
-"""A whole Airflow that people log in to, and that tells which processes its tasks have started."""
+"""A complete Airflow with a login, which finds the processes that its tasks have started."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OWN = "MLSQL_TEST_AIRFLOW"  # in the environment of every process of it, and of
 
 @dataclass(frozen=True)
 class Standalone(Deployment):
-    """An Airflow in which nobody is anybody without the password of ``admin``."""
+    """An Airflow that requires the password of ``admin``."""
 
     password: str = field(default_factory=lambda: uuid.uuid4().hex)
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -47,25 +47,25 @@ class Standalone(Deployment):
 
     @cached_property
     def login(self) -> dict[str, str]:
-        """The header of requests of somebody who has logged in."""
+        """The header of the requests of a user who has logged in."""
         answer = httpx.post(f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=60)
         return {"Authorization": f"Bearer {answer.raise_for_status().json()['access_token']}"}
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        """One request to the API, logged in, whatever comes of it."""
+        """Send a request to the API, logged in, and return the response, of any status."""
         return httpx.request(method, f"{self.url}/api/v2/{path}", json=body, headers=self.login, timeout=60)
 
     def page(self, path: str, **headers: str) -> httpx.Response:
-        """Any page, logged in."""
+        """Return any page, logged in."""
         return httpx.get(f"{self.url}{path}", headers=self.login | headers, timeout=60)
 
     def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
-        """The links on the page of a task; None where there is nothing to show."""
+        """Return the links on the page of a task; None for a link without a target."""
         links: dict[str, str | None] = self.answer("GET", f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/links")["extra_links"]
         return links
 
     def job_processes(self) -> list[psutil.Process]:
-        """The live processes of Spark applications that its tasks have started."""
+        """Return the live processes of the Spark applications that its tasks have started."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
@@ -78,7 +78,7 @@ class Standalone(Deployment):
 
 @contextmanager
 def standalone(home: Path, dags: Path) -> Iterator[Standalone]:
-    """Start one below ``home``, with the example DAGs and those in ``dags``."""
+    """Start an Airflow below ``home``, with the example DAGs and those in ``dags``."""
     with deployed(home, Standalone) as running:
         shutil.copytree(dags, running.dags, dirs_exist_ok=True)
         yield running

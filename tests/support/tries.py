@@ -1,4 +1,4 @@
-"""Tries of one task outside a scheduler: what a worker hands to an operator, kept in a file so that a worker may be killed."""
+"""Tries of one task outside a scheduler. Their state is in a file, so that a worker may be killed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class State:
 
 @dataclass(frozen=True)
 class Task:
-    """A train task, and its tries. ``arguments`` are those of the operator, but for ``task_id``."""
+    """A train task and its tries. ``arguments`` are those of the operator, without ``task_id``."""
 
     folder: Path
     arguments: Mapping[str, Any]
@@ -80,7 +80,7 @@ class Task:
 
     @contextmanager
     def worker(self, try_number: int = 1) -> Iterator[subprocess.Popen[str]]:
-        """A process that executes the task; it is killed in the end."""
+        """Start a process that executes the task, and kill it after the block."""
         source = _WORKER.format(
             tests=str(Path(__file__).parents[1]),
             folder=str(self.folder),
@@ -95,7 +95,7 @@ class Task:
 
 
 def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
-    """Arguments of a train task."""
+    """Return the arguments of a train task."""
     return {
         "spark_conn_id": conn_id,
         "model_path": str(model),
@@ -105,5 +105,5 @@ def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """What is left of jobs below a folder."""
+    """Return the paths that jobs have left below a folder."""
     return [str(path) for path in folder.rglob("*") if path.name.startswith("app-") or path.parent.name == "_staging"]

@@ -23,7 +23,7 @@ Script = Callable[..., str]
 
 
 def processes_with(text: str) -> list[str]:
-    """Command lines of live processes that contain ``text``."""
+    """Return the command lines of live processes that contain ``text``."""
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = " ".join(process.info["cmdline"] or [])

@@ -42,8 +42,8 @@ sys.exit(submit(Path(__file__).parents[1], sys.argv[1:]))
 
 @dataclass
 class Yarn:
-    """The cluster. ``hold`` keeps new applications from being started; ``away`` makes the REST API answer with an error;
-    ``asked`` counts questions about an application.
+    """The cluster. ``hold`` keeps new applications from starting; ``away`` makes the REST API respond with an error;
+    ``asked`` counts requests about an application.
     """
 
     folder: Path
@@ -60,7 +60,7 @@ class Yarn:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a worker needs to submit here by the connection ``yarn``."""
+        """The variables with which a worker submits here by the connection ``yarn``."""
         return {"AIRFLOW_CONN_YARN": self.connection, "SPARK_HOME": str(self.folder), "YARN_CONF_DIR": str(self.folder)}
 
     @property
@@ -69,12 +69,12 @@ class Yarn:
         return sorted(path.name for path in (self.folder / "apps").iterdir() if (path / "facts.json").exists())
 
     def facts(self, application: str) -> dict[str, Any]:
-        """What was submitted: ``args``, ``conf``, ``app_args`` and the like."""
+        """Return what was submitted: ``args``, ``conf``, ``app_args`` and the like."""
         found: dict[str, Any] = json.loads((self.folder / "apps" / application / "facts.json").read_text())
         return found
 
     def log(self, application: str) -> str:
-        """What the driver has printed."""
+        """Return what the driver has printed."""
         file = self.folder / "apps" / application / "log"
         return file.read_text() if file.exists() else ""
 
@@ -85,12 +85,12 @@ class Yarn:
         (self.folder / "hold").unlink()
 
     def pid(self, application: str) -> int | None:
-        """The first process of the application, once it has been started."""
+        """Return the first process of the application, once it has been started."""
         file = self.folder / "apps" / application / "pid"
         return int(file.read_text()) if file.exists() and file.read_text() else None
 
     def processes(self, application: str) -> list[psutil.Process]:
-        """The live processes that YARN would end with the application: those of its session."""
+        """Return the live processes that YARN would end with the application: those of its session."""
         leader = self.pid(application)
         found = []
         for process in psutil.process_iter():
@@ -106,7 +106,7 @@ class Yarn:
                 process.kill()
 
     def kill(self, application: str) -> None:
-        """As YARN: ask, and soon after insist."""
+        """End the application as YARN does: with SIGTERM and, soon after, SIGKILL."""
         self.killed.append(application)
         (self.folder / "apps" / application / "killed").touch()
         for sent in (signal.SIGTERM, signal.SIGKILL):
@@ -116,7 +116,7 @@ class Yarn:
             time.sleep(0.25)  # YARN's own default between both
 
     def state(self, application: str) -> dict[str, Any]:
-        """The application as the REST API tells it."""
+        """Return the application as the REST API describes it."""
         folder, facts = self.folder / "apps" / application, self.facts(application)
         state, final, told = "ACCEPTED", "UNDEFINED", ""
         if (folder / "killed").exists():
@@ -146,14 +146,14 @@ class Yarn:
 
 @contextlib.contextmanager
 def yarn_cluster(folder: Path) -> Iterator[Yarn]:
-    """A cluster, until all its applications are ended."""
+    """Provide a cluster, and end all of its applications after the block."""
     cluster = Yarn(folder)
     with serving(cluster, _handler(cluster), _CLIENT):
         yield cluster
 
 
 class JsonHandler(BaseHTTPRequestHandler):
-    """Answers in JSON, and says nothing."""
+    """A handler that responds in JSON, and logs nothing."""
 
     def answer(self, code: int, body: Any) -> None:
         text = json.dumps(body).encode()
@@ -169,7 +169,7 @@ class JsonHandler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(cluster: Yarn, handler: type[JsonHandler], client: str) -> Iterator[None]:
-    """The cluster's API and its spark-submit, until all its applications are ended."""
+    """Provide the cluster's API and its spark-submit, and end all of its applications after the block."""
     (cluster.folder / "bin").mkdir(parents=True)
     (cluster.folder / "apps").mkdir()
     program = cluster.folder / "bin" / "spark-submit"
@@ -220,7 +220,7 @@ def _handler(cluster: Yarn) -> type[JsonHandler]:
 
 @dataclass(frozen=True)
 class Submitted:
-    """What spark-submit was called with."""
+    """The arguments of a call of spark-submit."""
 
     arguments: list[str]
     options: dict[str, str]
@@ -243,7 +243,7 @@ class Submitted:
 
 
 def start(folder: Path, name: str, given: Submitted) -> None:
-    """Take an application over, with its files, and start it once nothing holds it."""
+    """Copy an application's files, and start it once nothing holds it."""
     app = folder / "apps" / name
     app.mkdir()
     files = []
@@ -257,13 +257,13 @@ def start(folder: Path, name: str, given: Submitted) -> None:
 
 
 def call_the_real_one(arguments: list[str]) -> None:
-    """What is not for the cluster."""
+    """Replace this process by Spark's own spark-submit, for a submission to another master."""
     os.environ["SPARK_HOME"] = str(SPARK_HOME)
     os.execv(SPARK_HOME / "bin" / "spark-submit", ["spark-submit", *arguments])
 
 
 def submit(folder: Path, arguments: list[str]) -> int:
-    """What the client does: take the submission over, start it, say so, end."""
+    """Do what YARN's client does: accept the submission, start it, print its id, and return."""
     if "yarn" not in arguments:
         call_the_real_one(arguments)
     given = Submitted.of(arguments)
@@ -285,7 +285,7 @@ def submit(folder: Path, arguments: list[str]) -> int:
 
 
 def _start(folder: Path, app: Path, conf: dict[str, str], archives: list[str], app_args: list[str]) -> None:
-    """The application in a session of its own, once nothing holds it; with an environment that is not the worker's."""
+    """Start the application in a session of its own, once nothing holds it, with an environment that is not the worker's."""
     kept = ("HOME", "LANG", "JAVA_HOME", "TMPDIR", "AWS_")
     env = {key: value for key, value in os.environ.items() if key.startswith(kept)}
     env["PATH"] = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != str(folder / "bin"))
