@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from mlsql_runtime.errors import InterpreterError, PreflightFailed, PythonVersionError
+from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import PythonEnv
 
 MINIMUM = (3, 10)
@@ -45,6 +46,7 @@ _PRIVATE = (
     "_SPARK_AUTH",
     "AIRFLOW",
     "_AIRFLOW",
+    EVENTS_VARIABLE,
 )
 # For any Python, however old. Modules are looked for, not imported: that would take seconds of some.
 _PROBE = f"""

@@ -258,6 +258,7 @@ def test_private_variables_of_spark_and_airflow_do_not_reach_the_script(run: Run
     private = [
         "PYTHON_WORKER_FACTORY_SECRET",
         "PYTHON_WORKER_FACTORY_PORT",
+        "MLSQL_EVENTS",
         "PYSPARK_GATEWAY_SECRET",
         "PYSPARK_GATEWAY_PORT",
         "PYSPARK_PYTHON",
