@@ -1,4 +1,4 @@
-"""What is learnt of a table in the same Spark job that moves it: rows, columns, the width of its feature vectors."""
+"""Facts about a table, measured by the Spark job that moves it: rows, columns, the width of its feature vectors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import DataError
 
-_UNHASHABLE = ("map<", "variant")  # types in which Spark does not say what is equal
-_PRIME = (1 << 31) - 1  # so that four milliards of rows cannot overflow a sum
-HOLD_OUT_SEED = 20170707  # of the draw of rows that are held out to validate with: the same ones in every run
+_UNHASHABLE = ("map<", "variant")  # types that Spark cannot hash
+_PRIME = (1 << 31) - 1  # four billion rows cannot overflow a sum of these
+HOLD_OUT_SEED = 20170707  # the same rows are held out in every run
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TableFacts:
-    """``schema`` is Arrow's IPC schema message in base64, ``columns`` are Spark's types, ``width`` that of a vector column."""
+    """``schema`` is Arrow's IPC schema message in base64; ``columns`` maps names to Spark's types; ``width`` is the length of the
+    feature vectors, None without any.
+    """
 
     rows: int
     schema: str
@@ -29,14 +31,15 @@ class TableFacts:
 
 
 def quote_column(column: str) -> str:
-    """A column's name as SQL takes it, whatever is in it."""
+    """Return a column's name quoted for SQL."""
     return "`" + column.replace("`", "``") + "`"
 
 
 class TableObservation:
-    """Watches a table while one Spark job reads ``table``; afterwards there are its facts.
+    """An observation of ``df`` by the Spark job that reads ``table``; its facts are available afterwards.
 
-    :param with_content: sum up the rows, too, so that equal tables can be told from others whatever their order.
+    :param feature_column: the column whose vectors are measured, if the table has it.
+    :param with_content: also sum hashes of the rows, which are equal for equal tables in any order.
     """
 
     def __init__(self, df: DataFrame, feature_column: str | None, with_content: bool = False) -> None:
@@ -55,35 +58,35 @@ class TableObservation:
         self._has_content = with_content and not any(kind in df.schema.simpleString() for kind in _UNHASHABLE)
         if self._has_content:
             columns = [F.col(quote_column(name)) for name in df.columns]
-            rows = F.xxhash64(*columns, *[column.isNull() for column in columns])  # by itself it passes over nulls
+            rows = F.xxhash64(*columns, *[column.isNull() for column in columns])  # the hash itself ignores nulls
             facts.append(F.sum(F.pmod(rows, F.lit(_PRIME))).alias("content"))
         self._df = df
         self._observation = Observation()
         self.table = df.observe(self._observation, *facts)
 
     def facts(self) -> TableFacts:
-        """Once the job is done.
+        """Return the facts, once the job is done.
 
         :raises DataError: when vectors differ in width.
         """
-        seen: dict[str, Any] = self._observation.get
+        observed: dict[str, Any] = self._observation.get
         return TableFacts(
-            rows=seen["rows"],
+            rows=observed["rows"],
             schema=encode_schema(arrow_schema(self._df)),
             columns={field.name: field.dataType.simpleString() for field in self._df.schema},
-            width=one_width(self._column, seen["narrowest"], seen["widest"]) if self._has_vectors else None,
+            width=one_width(self._column, observed["narrowest"], observed["widest"]) if self._has_vectors else None,
         )
 
     def content(self) -> str | None:
-        """Once the job is done, what tells the table from others; None when it holds what Spark cannot hash."""
+        """Return text that is equal for equal tables, once the job is done; None when the table holds what Spark cannot hash."""
         if not self._has_content:
             return None
-        seen: dict[str, Any] = self._observation.get
-        return f"{seen['rows']} {seen['content'] or 0:x} {self._df.schema.json()}"
+        observed: dict[str, Any] = self._observation.get
+        return f"{observed['rows']} {observed['content'] or 0:x} {self._df.schema.json()}"
 
 
 def arrow_schema(df: DataFrame) -> pa.Schema:
-    """A table's columns as Arrow has them, times in the session's zone.
+    """Return a table's columns as Arrow fields, times in the session's zone.
 
     :raises PySparkException: when Arrow has no type for one.
     """
@@ -93,7 +96,7 @@ def arrow_schema(df: DataFrame) -> pa.Schema:
 
 
 def encode_schema(schema: Any) -> str:
-    """An Arrow schema as text."""
+    """Return an Arrow schema as text."""
     return base64.b64encode(schema.serialize().to_pybytes()).decode()
 
 
@@ -105,7 +108,7 @@ def decode_schema(text: str) -> pa.Schema:
 
 
 def one_width(column: str | None, narrowest: int, widest: int) -> int:
-    """The width of all vectors of a column.
+    """Return the width of all vectors of a column.
 
     :raises DataError: when they differ.
     """

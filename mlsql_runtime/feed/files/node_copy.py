@@ -1,4 +1,4 @@
-"""Files of a table for the groups of one node: all read the same ones, brought there once if they are in remote storage."""
+"""Files of a table on a node: all its groups read the same ones, downloaded once if they are in remote storage."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mlsql_runtime.errors import StorageError
 from mlsql_runtime.feed.files.table import data_files
 from mlsql_runtime.storage.location import Location
 
-# Where Spark keeps what belongs to the application on this node, and goes with it: standalone, YARN, all others.
+# Folders that Spark removes with the application: standalone, YARN, all others.
 _FOLDERS = ("SPARK_EXECUTOR_DIRS", "LOCAL_DIRS", "SPARK_LOCAL_DIRS")
 
 
 def application_dir() -> Path:
-    """A folder that the tasks of this Spark application on this node share; the system's temporary one outside of Spark."""
+    """Return the folder that the tasks of this Spark application share on this node; outside of Spark the temporary one."""
     for name in _FOLDERS:
         first = os.environ.get(name, "").replace(":", ",").split(",")[0]
         if first and os.access(first, os.W_OK):
@@ -29,9 +29,9 @@ def application_dir() -> Path:
 
 
 def bring_files(place: Location, folder: Path, lasting: bool) -> None:
-    """Have the data files of ``place`` in a folder of one's own.
+    """Link or copy the data files of ``place`` into ``folder``.
 
-    :param lasting: whether the folder may outlive the files; else it has links wherever they are.
+    :param lasting: whether the folder may outlive ``place``; if not, symbolic links will do.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if place.is_local:
@@ -56,11 +56,11 @@ def _link(source: Path, folder: Path, lasting: bool) -> None:
 
 @contextlib.contextmanager
 def node_copy(place: Location, application: Path) -> Iterator[Path]:
-    """A copy of ``place`` on this node, for as long as the block runs: whoever comes first brings it, others wait for it.
+    """Provide a copy of ``place`` on this node while the block runs: the first task downloads it, others wait for it.
 
-    Spark removes it with the application. Until then the next training of the application does, so that there is one at a time.
+    Spark removes the copy with the application, and the next training of the application before that: only one is kept.
 
-    :raises StorageError: when somebody else made the folder for it.
+    :raises StorageError: when the folder for copies belongs to another user.
     """
     root = application / "mlsql-tables"
     root.mkdir(mode=0o700, exist_ok=True)
@@ -76,9 +76,9 @@ def node_copy(place: Location, application: Path) -> Iterator[Path]:
 
 
 def _download(place: Location, folder: Path) -> None:
-    """All or nothing."""
+    """Download to a temporary name first: ``folder`` is complete or absent."""
     part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)  # of a task that was killed
+    shutil.rmtree(part, ignore_errors=True)  # left by a task that was killed
     part.mkdir(parents=True)
     try:
         place.download(part)

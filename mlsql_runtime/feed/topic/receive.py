@@ -1,4 +1,4 @@
-"""Read a table's records from its topic as Arrow batches, inside the script's process: each row exactly once, or an error."""
+"""Read a table's records from its topic as Arrow batches, in the script's process: each row exactly once, or an error."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JSON_RECORDS = 1000
 
 @dataclass(frozen=True)
 class TopicRange:
-    """Records of a topic: from ``starts`` up to, not including, ``ends``, offsets by partition number."""
+    """Records of a topic from ``starts`` up to, but without, ``ends``: offsets by partition number."""
 
     topic: str
     starts: dict[int, int]
@@ -44,7 +44,7 @@ class TopicRange:
 
 
 def current_range(settings: KafkaSettings, topic: str) -> TopicRange:
-    """All that a topic holds now.
+    """Return the range of all records that a topic holds now.
 
     :raises InputError: when there is no such topic.
     """
@@ -77,34 +77,34 @@ def read_topic(table: TableTopic, schema: pa.Schema, columns: Sequence[str]) -> 
 def receive(
     settings: KafkaSettings, span: TopicRange, group: str, parts: Sequence[SentPartition], columns: Sequence[int] | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """All rows of our own records, in a fixed order: topic partition by partition, each in the order of its offsets.
+    """Yield all rows of records that :mod:`send` sent: one topic partition after the other, each in the order of its offsets.
 
-    :param columns: the places of those to decode, ascending; None for all.
-    :raises IntegrityError: when the records of an attempt that counts are not all there, or not the rows it sent.
+    :param columns: the indices of the columns to decode, ascending; None for all.
+    :raises IntegrityError: when records or rows of an attempt that counts are missing.
     :raises KafkaUnavailable: when nothing arrives for ``delivery.timeout.ms``.
     """
     missing = {(part.run, part.partition, part.attempt): (part.records, part.rows) for part in parts}
     seen: set[tuple[str, int, int, int]] = set()
     for record in records_of(settings, span, group):
-        stamp = messages.read_origin(record.headers)
-        if stamp is None:
+        origin = messages.read_origin(record.headers)
+        if origin is None:
             continue
-        sender = (stamp.run, stamp.partition, stamp.attempt)
-        mark = (*sender, stamp.sequence)
-        if sender not in missing or mark in seen:  # of a task that failed or ran twice; or sent twice by a retrying producer
+        sender = (origin.run, origin.partition, origin.attempt)
+        key = (*sender, origin.sequence)
+        if sender not in missing or key in seen:  # a task failed or ran twice; or a producer has sent the record again
             continue
-        seen.add(mark)
+        seen.add(key)
         batch = messages.decode(record.value, columns)
-        if batch.num_rows != stamp.rows:
-            raise IntegrityError(f"{place(record)} holds {batch.num_rows} rows, its header says {stamp.rows}")
+        if batch.num_rows != origin.rows:
+            raise IntegrityError(f"{describe_record(record)} holds {batch.num_rows} rows, its header says {origin.rows}")
         records, rows = missing[sender]
-        missing[sender] = (records - 1, rows - stamp.rows)
+        missing[sender] = (records - 1, rows - origin.rows)
         yield batch
     lost = {sender: left for sender, left in missing.items() if left != (0, 0)}
     if lost:
         (_, partition, _), (records, rows) = next(iter(lost.items()))
         raise IntegrityError(
-            f"topic {span.topic} does not hold what was sent: of {len(lost)} of {len(missing)} partitions records are missing "
+            f"topic {span.topic} lacks records of {len(lost)} of {len(missing)} partitions "
             f"(of partition {partition}: {records} records, {rows} rows); was the topic deleted, or is its retention too short?"
         )
 
@@ -112,10 +112,10 @@ def receive(
 def receive_json(
     settings: KafkaSettings, span: TopicRange, group: str, rows: int, schema: pa.Schema, columns: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of another producer's records, one JSON object each; records without a value are passed over.
+    """Yield the rows of another producer's records, one JSON object each; records without a value are skipped.
 
-    :raises IntegrityError: when there are other than ``rows`` rows.
-    :raises DataError: for a record that is no JSON object, or of other types than ``schema``.
+    :raises IntegrityError: when the number of rows is not ``rows``.
+    :raises DataError: for a record that is not a JSON object, or has other types than ``schema``.
     """
     found = 0
     for texts, what in json_texts(records_of(settings, span, group)):
@@ -127,9 +127,9 @@ def receive_json(
 
 
 def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes], str]]:
-    """Values of records, about ``JSON_BYTES`` at a time, and where they are from.
+    """Yield the values of records, about ``JSON_BYTES`` at a time, with a description of where they are from.
 
-    :raises DataError: for a value that is no JSON object by its looks.
+    :raises DataError: for a value without the braces of a JSON object.
     """
     texts: list[bytes] = []
     size = 0
@@ -140,41 +140,41 @@ def json_texts(records: Iterator[ConsumerRecord]) -> Iterator[tuple[list[bytes],
         text = record.value.strip().replace(b"\n", b" ")
         if text[:1] != b"{" or text[-1:] != b"}":
             shown = text[:40].decode(errors="replace")
-            raise DataError(f"{place(record)}: expected a JSON object, got {shown!r}", offset=record.offset)
+            raise DataError(f"{describe_record(record)}: expected a JSON object, got {shown!r}", offset=record.offset)
         first, last = first or record, record
         texts.append(text)
         size += len(text)
         if size >= JSON_BYTES or len(texts) >= JSON_RECORDS:
-            yield texts, f"{place(first)} to {last.partition}:{last.offset}"
+            yield texts, f"{describe_record(first)} to {last.partition}:{last.offset}"
             texts, size, first = [], 0, None
     if first is not None and last is not None:
-        yield texts, f"{place(first)} to {last.partition}:{last.offset}"
+        yield texts, f"{describe_record(first)} to {last.partition}:{last.offset}"
 
 
 def records_of(settings: KafkaSettings, span: TopicRange, group: str | None) -> Iterator[ConsumerRecord]:
-    """Every record of the span, one topic partition after the other; ``group`` shows how far that is."""
+    """Yield every record of the range, one topic partition after the other; ``group`` commits how far the reader is."""
     fetch = {"fetch_max_bytes": 2 * FETCH_BYTES, "max_partition_fetch_bytes": FETCH_BYTES} | settings.consumer_arguments()
     if "retry_backoff_ms" not in settings.values:
         fetch["retry_backoff_ms"] = BACKOFF_MS
     with (
         open_consumer(settings, group_id=group, isolation_level="read_committed", **fetch) as consumer,
         wrap_errors(settings, f"read topic {span.topic}"),
-        _complete(span.topic),
+        _require_records(span.topic),
     ):
         commits = _Commits(consumer) if group is not None else None
         for number, end in sorted(span.ends.items()):
             for records in _polled(consumer, settings, span.topic, number, span.starts[number], end):
                 yield from records
                 if commits is not None:
-                    commits.now_and_then()
+                    commits.commit_sometimes()
             if commits is not None:
-                commits.at_end()
+                commits.commit_end()
 
 
 def _polled(
     consumer: KafkaConsumer, settings: KafkaSettings, topic: str, number: int, start: int, end: int
 ) -> Iterator[Sequence[ConsumerRecord]]:
-    """One partition's records up to ``end``, as polls bring them. Only time without any counts as standing still."""
+    """Yield one partition's records up to ``end``, poll by poll. Only time without any progress counts as a stall."""
     from kafka import TopicPartition
 
     partition = TopicPartition(topic, number)
@@ -183,9 +183,9 @@ def _polled(
     position, still_since = start, time.monotonic()
     while position < end:
         records = consumer.poll(timeout_ms=POLL_MS).get(partition, [])
-        now_at = consumer.position(partition, timeout_ms=POLL_MS)  # also past records that are for brokers only
-        if now_at is not None and now_at > position:
-            position = now_at
+        new_position = consumer.position(partition, timeout_ms=POLL_MS)  # also past records that are for brokers only
+        if new_position is not None and new_position > position:
+            position = new_position
             yield records if position <= end else [record for record in records if record.offset < end]
             still_since = time.monotonic()
         elif time.monotonic() - still_since > settings.stall_seconds:
@@ -196,32 +196,32 @@ def _polled(
 
 
 @contextmanager
-def _complete(topic: str) -> Iterator[None]:
-    """Records that were there and are gone are no refusal of the broker's."""
+def _require_records(topic: str) -> Iterator[None]:
+    """Turn the broker's error for records that no longer exist into an IntegrityError."""
     from kafka.errors import OffsetOutOfRangeError
 
     try:
         yield
     except OffsetOutOfRangeError as error:
         raise IntegrityError(
-            f"topic {topic} does not hold what it held: records were deleted, or its retention is too short"
+            f"topic {topic} has lost records since the job began: they were deleted, or its retention is too short"
         ) from error
 
 
 class _Commits:
-    """Commits how far the reader is, so that its lag can be seen. That is all it is for: a refusal is told once."""
+    """Commits how far the reader is, only to make its lag visible: the first failure is printed, and ends the commits."""
 
     def __init__(self, consumer: KafkaConsumer) -> None:
         self._consumer = consumer
         self._last = time.monotonic()
         self._works = True
 
-    def now_and_then(self) -> None:
+    def commit_sometimes(self) -> None:
         if self._works and time.monotonic() - self._last > COMMIT_SECONDS:
             self._last = time.monotonic()
-            self._consumer.commit_async(callback=self._answered)
+            self._consumer.commit_async(callback=self._on_response)
 
-    def at_end(self) -> None:
+    def commit_end(self) -> None:
         """Commit the end of a partition, waiting for a moment."""
         from kafka.errors import KafkaError
 
@@ -229,14 +229,14 @@ class _Commits:
             try:
                 self._consumer.commit(timeout_ms=LAST_COMMIT_MS)
             except KafkaError as error:
-                self._answered({}, error)
+                self._on_response({}, error)
 
-    def _answered(self, _: Any, answer: Any) -> None:
-        if isinstance(answer, Exception) and self._works:
+    def _on_response(self, _: Any, response: Any) -> None:
+        if isinstance(response, Exception) and self._works:
             self._works = False
-            print(f"mlsql: the group's lag cannot be shown: {type(answer).__name__}", file=sys.stderr)
+            print(f"mlsql: the group's lag cannot be shown: {type(response).__name__}", file=sys.stderr)
 
 
-def place(record: ConsumerRecord) -> str:
-    """A record as people find it."""
+def describe_record(record: ConsumerRecord) -> str:
+    """Return topic, partition and offset as text."""
     return f"topic {record.topic}, partition {record.partition}, offset {record.offset}"

@@ -1,4 +1,4 @@
-"""One Kafka record for each Arrow batch: its bytes, and the headers that tell where it belongs."""
+"""Kafka records of a feed: an Arrow batch each, with headers that say which task attempt sent it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 import pyarrow as pa
 
 RECORD_BYTES = 512 << 10
-# Several times as fast as brokers are, and features compress well: sparse ones to a third. Arrow leaves alone what does not.
+# LZ4 is several times as fast as brokers, and sparse features shrink to a third. Arrow stores what does not shrink as it is.
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
 _PREFIX = "mlsql."
 _MANIFEST = _PREFIX + "manifest"
@@ -16,7 +16,7 @@ _MANIFEST = _PREFIX + "manifest"
 
 @dataclass(frozen=True)
 class RecordOrigin:
-    """Which run a record belongs to, which Spark partition and task attempt sent it, its number among theirs, its rows."""
+    """The run, Spark partition and task attempt that a record is from, its number among theirs, and its number of rows."""
 
     run: str
     partition: int
@@ -32,7 +32,7 @@ _FIELDS = tuple(RecordOrigin.__dataclass_fields__)
 
 
 def read_origin(headers: Sequence[tuple[str, bytes]]) -> RecordOrigin | None:
-    """The stamp of a record that this transport sent, None for any other record."""
+    """Return the origin of a record that :mod:`send` sent, None for any other record."""
     found = dict(headers)
     try:
         run, *numbers = (found[_PREFIX + name] for name in _FIELDS)
@@ -42,18 +42,18 @@ def read_origin(headers: Sequence[tuple[str, bytes]]) -> RecordOrigin | None:
 
 
 def manifest_headers() -> list[tuple[str, bytes]]:
-    """Headers of the record that ends a feed: its manifest."""
+    """Return the headers of the last record of a feed, its manifest."""
     return [(_MANIFEST, b"1")]
 
 
 def is_manifest(headers: Sequence[tuple[str, bytes]]) -> bool:
-    """Whether a record has them."""
+    """Return whether a record is the manifest of a feed."""
     return any(name == _MANIFEST for name, _ in headers)
 
 
 def encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int]]:
-    """The batch as (Arrow IPC stream, rows) of at most ``limit`` bytes each; a single row that is larger goes alone."""
-    room = limit * 15 // 16  # Arrow's own bytes take the rest
+    """Yield the batch as (Arrow IPC stream, rows) of at most ``limit`` bytes each; a single larger row is a record of its own."""
+    room = limit * 15 // 16  # the rest is for Arrow's own bytes
     step = batch.num_rows if batch.nbytes <= room else max(1, batch.num_rows * room // batch.nbytes)
     for offset in range(0, batch.num_rows, step or 1):
         yield from _encode(batch.slice(offset, step), limit)
@@ -73,10 +73,10 @@ def _encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int
 
 
 def decode(message: bytes, columns: Sequence[int] | None = None) -> pa.RecordBatch:
-    """The batch; what could not be compressed stays on the message's own memory.
+    """Return the batch of a record. Buffers that were not compressed are views of the message's memory.
 
-    :param columns: the places of those to decode, ascending; None for all.
-    :raises pa.ArrowInvalid: when the bytes are not such a stream.
+    :param columns: the indices of the columns to decode, ascending; None for all.
+    :raises pa.ArrowInvalid: when the bytes are not an Arrow IPC stream.
     """
     options = pa.ipc.IpcReadOptions(included_fields=None if columns is None else list(columns))
     return pa.ipc.open_stream(message, options=options).read_next_batch()

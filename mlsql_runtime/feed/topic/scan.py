@@ -1,4 +1,4 @@
-"""Look through a topic that is to be trained from as it is: what it holds up to its end offsets of now."""
+"""Scan a topic that holds the table already, up to its current end offsets."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ if TYPE_CHECKING:
 
 
 def scan_topic(settings: KafkaSettings, topic: str, group: str, feature_column: str) -> SentTable:
-    """Read the topic once, to count its rows and to learn their columns; the groups will read the same span.
+    """Read the topic once, to count its rows and infer their columns; the groups will read the same range.
 
-    Records of this transport need their feed's manifest, so the topic has to be of a run that was kept; any other record
-    is one JSON object. Memory holds a few megabytes of them.
+    The topic is that of a run that was kept, with its manifest, or every record is one JSON object of another producer. Memory
+    holds a few megabytes of records.
 
-    :raises DataError: when there is nothing to train on, or a record is not as the others are.
+    :raises InputError: when the topic holds records of both kinds, or several runs.
+    :raises DataError: when there is nothing to train on, or a record differs from the others.
     :raises IntegrityError: when a feed in the topic was never finished.
     """
     span = current_range(settings, topic)
-    ours, others = _Ours(), JsonFacts(feature_column)
-    for texts, what in json_texts(ours.taken_from(records_of(settings, span, group=None))):
+    own, others = _OwnRecords(), JsonFacts(feature_column)
+    for texts, what in json_texts(own.take_from(records_of(settings, span, group=None))):
         others.add(texts, what)
     where = f"topic {topic} on {settings.servers}"
-    manifest = ours.manifest(where)
+    manifest = own.manifest(where)
     if manifest is not None and others.rows:
-        raise InputError(f"{where} holds both records of this transport and {others.rows} of others; train from one kind")
+        raise InputError(f"{where} holds records of a kept run and {others.rows} other records; train from a topic with one kind")
     facts = others.facts() if manifest is None else manifest.facts
     if facts.rows == 0:
         raise DataError(f"{where} is empty: there is nothing to train on", topic=topic)
@@ -47,30 +48,30 @@ def scan_topic(settings: KafkaSettings, topic: str, group: str, feature_column: 
     )
 
 
-class _Ours:
-    """What this transport left in a topic."""
+class _OwnRecords:
+    """The runs whose records and manifests a topic holds."""
 
     def __init__(self) -> None:
         self._manifests: dict[str, FeedManifest] = {}
         self._runs: set[str] = set()
 
-    def taken_from(self, records: Iterator[ConsumerRecord]) -> Iterator[ConsumerRecord]:
-        """Take note of our own records, and pass on the others."""
+    def take_from(self, records: Iterator[ConsumerRecord]) -> Iterator[ConsumerRecord]:
+        """Note the records of runs, and yield the others."""
         for record in records:
             if messages.is_manifest(record.headers):
                 where = f"the manifest in topic {record.topic}"
                 manifest = codec.loads(FeedManifest, record.value, where, version=("feed_version", FEED_VERSION))
                 self._manifests[manifest.run] = manifest
-            elif (stamp := messages.read_origin(record.headers)) is not None:
-                self._runs.add(stamp.run)
+            elif (origin := messages.read_origin(record.headers)) is not None:
+                self._runs.add(origin.run)
             else:
                 yield record
 
     def manifest(self, where: str) -> FeedManifest | None:
-        """The one that there is."""
+        """Return the only manifest, or None for a topic without runs."""
         unfinished = self._runs - self._manifests.keys()
         if unfinished:
-            raise IntegrityError(f"{where} holds run {min(unfinished)}, which was never sent to its end")
+            raise IntegrityError(f"{where} holds run {min(unfinished)}, which was never finished")
         if len(self._manifests) > 1:
             raise InputError(f"{where} holds {len(self._manifests)} runs; train from a topic with one")
         return next(iter(self._manifests.values()), None)

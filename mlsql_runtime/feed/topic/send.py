@@ -1,8 +1,7 @@
 """Send a Spark table to a topic: one task for each partition of the table, and a manifest of what counts.
 
-Exactly once, without transactions: every record carries its task's attempt, each task that succeeds answers what it
-sent, and readers pass over the records of every other attempt. Whatever failed, was repeated or ran twice leaves records
-that nobody reads.
+Rows arrive exactly once, without transactions: every record carries its task's attempt, each task that succeeds reports what it
+sent, and readers skip the records of all other attempts. Tasks that failed or ran twice leave records that no reader uses.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ FEED_VERSION = 1  # of records, their headers and the manifest: raise it when on
 OVERHEAD = 1024  # of Kafka's own bytes around a record, its headers included, at most
 REQUEST_MS = 30_000
 BACKOFF_MS = 20  # kafka-python waits that long for what a new connection learns first
-IN_FLIGHT = 16  # records of a task that wait for the broker's word
-BATCH_BYTES = 1 << 20  # of records that wait, sent together
-_ANSWER = pa.schema(
+IN_FLIGHT = 16  # records of a task that wait for the broker's acknowledgement
+BATCH_BYTES = 1 << 20  # of waiting records that are sent together
+_REPORT = pa.schema(
     [
         ("partition", pa.int32()),
         ("attempt", pa.int64()),
@@ -54,7 +53,7 @@ _ANSWER = pa.schema(
 
 @dataclass(frozen=True)
 class FeedManifest:
-    """What the last record of a feed says: every part that counts. It stays in topics that are kept."""
+    """The content of a feed's last record: the parts that count. It stays in topics that are kept."""
 
     run: str
     facts: TableFacts
@@ -64,7 +63,7 @@ class FeedManifest:
 
 @dataclass(frozen=True)
 class SendTarget:
-    """Where tasks send to. ``max_bytes`` is the largest record that the topic takes."""
+    """The topic that tasks send to. ``max_bytes`` is the size of the largest record that it accepts."""
 
     settings: KafkaSettings
     topic: str
@@ -74,7 +73,7 @@ class SendTarget:
 
     @property
     def record_bytes(self) -> int:
-        """How large records are made."""
+        """The size that records are filled up to."""
         return min(RECORD_BYTES, self.max_bytes - OVERHEAD)
 
 
@@ -82,7 +81,7 @@ class SendTarget:
 class SentTable:
     """A table in a topic, for the groups to read. ``parts`` is None for JSON records of another producer.
 
-    ``content`` is equal for equal tables, and None when that cannot be told.
+    ``content`` is equal for equal tables, and None when that cannot be known.
     """
 
     settings: KafkaSettings
@@ -129,29 +128,29 @@ def send(df: DataFrame, target: SendTarget, group: str, feature_column: str | No
             yield from send_partition(batches, target)
 
     _check_names(df.columns)
-    watch = TableObservation(df, feature_column, with_content=True)
-    plain = watch.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow takes names for expressions
+    observation = TableObservation(df, feature_column, with_content=True)
+    plain = observation.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow reads names as expressions
     with _small_batches(df):
-        answers = [answer for answer in plain.mapInArrow(task, from_arrow_schema(_ANSWER)).collect() if answer.records]
-    facts = watch.facts()
-    sent = sum(answer.rows for answer in answers)
+        reports = [report for report in plain.mapInArrow(task, from_arrow_schema(_REPORT)).collect() if report.records]
+    facts = observation.facts()
+    sent = sum(report.rows for report in reports)
     if sent != facts.rows:
         raise IntegrityError(f"the table has {facts.rows} rows, {sent} were sent to topic {target.topic}; nothing was trained")
     parts = tuple(
         SentPartition(run=target.run, partition=each.partition, attempt=each.attempt, records=each.records, rows=each.rows)
-        for each in sorted(answers)
+        for each in sorted(reports)
     )
     ends: dict[int, int] = {}
-    for answer in answers:
-        ends[answer.topic_partition] = max(ends.get(answer.topic_partition, 0), answer.end)
+    for report in reports:
+        ends[report.topic_partition] = max(ends.get(report.topic_partition, 0), report.end)
     send_manifest(target, FeedManifest(target.run, facts, parts))
     return SentTable(
-        target.settings, group, TopicRange(target.topic, dict.fromkeys(ends, 0), ends), parts, facts, watch.content()
+        target.settings, group, TopicRange(target.topic, dict.fromkeys(ends, 0), ends), parts, facts, observation.content()
     )
 
 
 def send_partition(batches: Iterable[pa.RecordBatch], target: SendTarget) -> Iterator[pa.RecordBatch]:
-    """On an executor: send one partition's batches; yields one row of facts (``_ANSWER``)."""
+    """Send one partition's batches, on an executor, and yield one row of ``_REPORT``."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
@@ -159,43 +158,43 @@ def send_partition(batches: Iterable[pa.RecordBatch], target: SendTarget) -> Ite
     partition, attempt = context.partitionId(), context.taskAttemptId()
     topic_partition = partition % target.partitions
     records = rows = end = 0
-    for offset, stamp in deliver(batches, target, partition, attempt, topic_partition):
-        records, rows, end = records + 1, rows + stamp.rows, max(end, offset + 1)
+    for offset, origin in deliver(batches, target, partition, attempt, topic_partition):
+        records, rows, end = records + 1, rows + origin.rows, max(end, offset + 1)
     values = (partition, attempt, records, rows, topic_partition, end)
-    yield pa.RecordBatch.from_arrays([pa.array([v], f.type) for v, f in zip(values, _ANSWER, strict=True)], schema=_ANSWER)
+    yield pa.RecordBatch.from_arrays([pa.array([v], f.type) for v, f in zip(values, _REPORT, strict=True)], schema=_REPORT)
 
 
 def deliver(
     batches: Iterable[pa.RecordBatch], target: SendTarget, partition: int, attempt: int, topic_partition: int
 ) -> Iterator[tuple[int, RecordOrigin]]:
-    """Send one partition's batches, and yield (offset, stamp) of each record once the broker has it.
+    """Send one partition's batches, and yield (offset, origin) of each record once the broker has acknowledged it.
 
-    :raises KafkaRefused: for a row that is larger than the topic takes.
+    :raises KafkaRefused: for a row that is larger than the topic accepts.
     """
     encoded = (message for batch in batches for message in messages.encode(batch, target.record_bytes))
     first = next(encoded, None)
     if first is None:
-        return  # an empty partition asks no broker
-    under_way: deque[tuple[Future[Any], RecordOrigin]] = deque()
+        return  # an empty partition needs no connection
+    in_flight: deque[tuple[Future[Any], RecordOrigin]] = deque()
     settings = target.settings
     with _producer(target) as producer, wrap_errors(settings, f"send to topic {target.topic}"):
         for sequence, (content, rows) in enumerate(chain([first], encoded)):
             if len(content) > target.max_bytes - OVERHEAD:
                 raise KafkaRefused(
-                    f"a row of the table takes {len(content)} bytes, topic {target.topic} on {settings.servers} takes at most "
+                    f"a row of the table takes {len(content)} bytes, topic {target.topic} on {settings.servers} accepts at most "
                     f"{target.max_bytes}; raise topic.max.message.bytes (kafka_config), select fewer columns, or use files"
                 )
-            stamp = RecordOrigin(target.run, partition, attempt, sequence, rows)
-            future = producer.send(target.topic, content, partition=topic_partition, headers=stamp.headers())
-            under_way.append((future, stamp))
-            if len(under_way) >= IN_FLIGHT:
-                yield _wait(under_way, settings)
-        while under_way:
-            yield _wait(under_way, settings)
+            origin = RecordOrigin(target.run, partition, attempt, sequence, rows)
+            future = producer.send(target.topic, content, partition=topic_partition, headers=origin.headers())
+            in_flight.append((future, origin))
+            if len(in_flight) >= IN_FLIGHT:
+                yield _wait(in_flight, settings)
+        while in_flight:
+            yield _wait(in_flight, settings)
 
 
 def send_manifest(target: SendTarget, manifest: FeedManifest) -> None:
-    """End the feed: say which of its records count."""
+    """Send the last record of the feed, which lists the records that count."""
     content = codec.dumps(manifest).encode()
     with _producer(target) as producer, wrap_errors(target.settings, f"send the manifest to topic {target.topic}"):
         future = producer.send(target.topic, content, partition=0, headers=messages.manifest_headers())
@@ -203,29 +202,32 @@ def send_manifest(target: SendTarget, manifest: FeedManifest) -> None:
 
 
 def _producer(target: SendTarget) -> AbstractContextManager[KafkaProducer]:
-    """One patience for all that can take time; whatever the settings say of batches."""
-    patience = int(target.settings.stall_seconds * 1000)
-    ours = {"request_timeout_ms": min(REQUEST_MS, patience), "retry_backoff_ms": BACKOFF_MS}
+    """Open a producer with one time limit, ``stall_seconds``, for everything that can take time."""
+    limit_ms = int(target.settings.stall_seconds * 1000)
+    ours = {"request_timeout_ms": min(REQUEST_MS, limit_ms), "retry_backoff_ms": BACKOFF_MS}
     request = {name: value for name, value in ours.items() if name not in target.settings.values}
     return open_producer(
         target.settings,
         acks="all",
-        enable_idempotence=False,  # readers drop what is sent twice, and old brokers want a permission more for it
+        enable_idempotence=False,  # readers drop what is sent twice, and old brokers require one more permission for it
         batch_size=min(BATCH_BYTES, target.max_bytes - OVERHEAD),
         max_request_size=target.max_bytes + OVERHEAD,
-        delivery_timeout_ms=patience,
-        max_block_ms=patience,
+        delivery_timeout_ms=limit_ms,
+        max_block_ms=limit_ms,
         **request,
     )
 
 
-def _wait(under_way: deque[tuple[Any, RecordOrigin]], settings: KafkaSettings) -> tuple[int, RecordOrigin]:
-    future, stamp = under_way.popleft()
-    return future.get(timeout=settings.stall_seconds + 5).offset, stamp
+def _wait(in_flight: deque[tuple[Any, RecordOrigin]], settings: KafkaSettings) -> tuple[int, RecordOrigin]:
+    future, origin = in_flight.popleft()
+    return future.get(timeout=settings.stall_seconds + 5).offset, origin
 
 
 def _check_names(columns: Sequence[str]) -> None:
-    """Files refuse this too."""
+    """Refuse names that differ only in case, as Spark's file writers do.
+
+    :raises DataError: for the first such name.
+    """
     names = [name.lower() for name in columns]
     for name in columns:
         if names.count(name.lower()) > 1:
@@ -234,7 +236,7 @@ def _check_names(columns: Sequence[str]) -> None:
 
 @contextmanager
 def _small_batches(df: DataFrame) -> Iterator[None]:
-    """Have Spark hand over batches of about one record's size in the job that runs inside."""
+    """Let Spark make batches of about one record's size in the job that runs inside the block."""
     option, conf = "spark.sql.execution.arrow.maxBytesPerBatch", df.sparkSession.conf
     before = conf.get(option) or ""
     conf.set(option, str(RECORD_BYTES - (32 << 10)))
