@@ -1,1 +1,1 @@
-"""How a Spark table reaches a training script: as files today; another transport is another way to make batches."""
+"""Tables on their way to scripts: the interface, its two implementations (files, topic), and the decoding of what arrives."""

@@ -35,7 +35,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
 def _prune(root: Location, keep: int | None, spare: int) -> None:
     try:
         removed = prune(root, keep, spare)
-    except Exception as error:  # the new version is published: that old ones stay is no reason to train again
+    except Exception as error:  # the new version is published; old versions that stay are no reason to train again
         log(f"train: older versions could not be removed: {error}")
     else:
         if removed:

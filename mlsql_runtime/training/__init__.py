@@ -1,1 +1,1 @@
-"""Train: run the fit groups of a train statement and publish what they made."""
+"""The training run of a train statement: resume, feed, fit the groups, publish a version."""

@@ -1,4 +1,4 @@
-"""Which columns of the table a training script reads, as far as its calls of ``mlsql`` tell."""
+"""The columns of the table that a training script reads, as far as its calls of ``mlsql`` show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.source_code import used_helpers
 
 _SUPERVISED = {"sklearn_all_data", "sklearn_batch_data"}
-# fit parameter that names a column, its default, and the functions that cannot do without it
+# a fit parameter that names a column, its default, and the functions that need the column
 _COLUMNS_READ = (("inputCol", "features", {"read_batches", "all_data", *_SUPERVISED}), ("label", "label", _SUPERVISED))
 
 
@@ -26,17 +26,17 @@ def feature_column(statement: Train, columns: Container[str]) -> str | None:
 
 
 def check_columns(statement: Train, bundle: ScriptBundle, columns: Sequence[str]) -> None:
-    """Before any data move.
+    """Check that the table has the columns that the script reads, before any data are moved.
 
-    :raises DataError: naming the missing column, the call that reads it, and the columns there are.
+    :raises DataError: for a missing column, with the call that reads it and the columns that exist.
     """
     calls = used_helpers(bundle, "mlsql")
     for index, params in enumerate(statement.fit_params):
         for option, default, readers in _COLUMNS_READ:
-            name, used = params.get(option, default), sorted(calls & readers)
-            if used and name not in columns:
+            name, readers_used = params.get(option, default), sorted(calls & readers)
+            if readers_used and name not in columns:
                 raise DataError(
-                    f"{_source(statement)} has no column '{name}', which mlsql.{used[0]} in {bundle.entry} reads; "
+                    f"{_source(statement)} has no column '{name}', which mlsql.{readers_used[0]} in {bundle.entry} reads; "
                     f"its columns are {', '.join(columns)}: name one with fitParam.{index}.{option}, or call it '{name}' in SQL",
                     column=name,
                     columns=list(columns),

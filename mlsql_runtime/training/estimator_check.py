@@ -1,4 +1,4 @@
-"""Built-in algorithms before any data move: the interpreter that will train looks at what the fit groups name."""
+"""A check of the fit groups of built-in algorithms, by the interpreter that will train them, before any data are moved."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class _Check:
     system_params: dict[str, str]
 
 
-def check_algorithms(statement: Train, bundle: ScriptBundle, context: RunContext) -> None:
-    """Nothing to do for a script of the user's.
+def check_builtin_algorithm(statement: Train, bundle: ScriptBundle, context: RunContext) -> None:
+    """Check the fit groups of a built-in algorithm; a script of the user's own is not checked.
 
-    :raises InputError: with what is wrong with all groups, such as a class that is no estimator.
+    :raises InputError: with the problems of all groups, such as a class that is not an estimator.
     """
     if get_builtin_name(statement.script_path) is None:
         return
     check = _Check(statement, replace(bundle, entry=CHECK), statement.python.system_params)
     if context.is_local:
-        problems = _problems(check)
+        problems = _find_problems(check)
     else:
         problems = context.spark.sparkContext.parallelize([check], 1).mapPartitions(_run).collect()[0]
     if problems:
@@ -47,11 +47,11 @@ def check_algorithms(statement: Train, bundle: ScriptBundle, context: RunContext
 def _run(checks: Iterable[_Check]) -> Iterator[list[str]]:
     with errors_for_driver():
         for check in checks:
-            yield _problems(check)
+            yield _find_problems(check)
 
 
-def _problems(check: _Check) -> list[str]:
-    """One sentence for each group that cannot be trained."""
+def _find_problems(check: _Check) -> list[str]:
+    """Return one sentence for each group that cannot be trained."""
     groups = [
         {name: value for name, value in params.items() if not name.startswith(RESOURCE)} for params in check.statement.fit_params
     ]

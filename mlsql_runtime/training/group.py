@@ -44,7 +44,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupResult:
-    """The outcome of a group. ``tail`` is the last output of its script.
+    """The result of a group. ``tail`` is the last output of its script.
 
     ``output`` is the folder of the Spark task attempt, with ``model``, ``log`` and perhaps ``samples``; None in ``mlsql fit``.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...]) -> None:
-    """``meta/0``: one row per group. ``meta/1``: the system parameters, and the parameters of the train statement."""
+    """Write ``meta/0``, one row per group, and ``meta/1``, the parameters of system and groups."""
     import pyarrow as pa
 
     _write(groups_table(statement.script_path, fits), version / "meta/0/part-0.parquet")
@@ -28,7 +28,7 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
 
 
 def groups_table(script_path: str, fits: tuple[FitRecord, ...]) -> pa.Table:
-    """One row per group, under MLSQL's names."""
+    """Return one row per group, with MLSQL's column names."""
     import pyarrow as pa
 
     text = pa.string()

@@ -25,7 +25,7 @@ from mlsql_runtime.store.staging import Staging, is_final, open_staging
 from mlsql_runtime.store.versions import open_model_path
 from mlsql_runtime.training.columns import check_columns
 from mlsql_runtime.training.data import TrainingData, prepare_data
-from mlsql_runtime.training.estimator_check import check_algorithms
+from mlsql_runtime.training.estimator_check import check_builtin_algorithm
 from mlsql_runtime.training.group import LOG, MODEL, SAMPLES, GroupResult, GroupTask, run_group_task
 from mlsql_runtime.training.mlsql_meta_tables import write_meta
 from mlsql_runtime.training.resume import find_earlier, write_progress
@@ -74,7 +74,7 @@ class TrainingRun:
             self.root, self.context.job_id, self.training, attempt, lambda error: is_final(translate(error))
         ) as stage:
             hosts = self._check_hosts(stage)
-            check_algorithms(self.statement, self.bundle, self.context)
+            check_builtin_algorithm(self.statement, self.bundle, self.context)
             earlier = find_earlier(stage, self.training, hosts.versions)
             with prepare_data(self.statement, self.context, stage.folder, earlier.data) as data:
                 if self.statement.table is None:  # the columns of a topic are known only now

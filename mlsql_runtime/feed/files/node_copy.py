@@ -97,7 +97,7 @@ def _remove_others(root: Path, training: Path) -> None:
 
 @contextlib.contextmanager
 def _lock(training: Path, operation: int) -> Iterator[None]:
-    """Locks go with their processes, however these end. The file stays: who removes one may pull it from under another's lock."""
+    """Hold a lock, which the system releases when the process ends. The file stays: another process may wait for its lock."""
     with training.with_suffix(".lock").open("w") as file:
         fcntl.flock(file, operation)
         yield
