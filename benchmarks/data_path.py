@@ -105,7 +105,7 @@ def exported(folder: Path) -> list[Exported]:
 def _exported(folder: Path, name: str, df: DataFrame) -> Exported:
     def files(format: str) -> TableFiles:
         place = Location.of(str(folder / f"{name}-{format}"))
-        return export(df, place, FileFeed(format=format), "features").bring_to(folder / f"{name}-{format}-brought", is_kept=False)
+        return export(df, place, FileFeed(format=format), "features").open(folder / f"{name}-{format}-brought", is_kept=False)
 
     return Exported(name, {format: files(format) for format in FORMATS})
 

@@ -47,12 +47,12 @@ class PreparedTable(Protocol):
     def describe(self) -> str:
         """Return how the table reaches scripts, for the task log: ``as parquet files``."""
 
-    def open(self, folder: Path, private: Path, alg_index: int, is_kept: bool) -> ScriptTable:
-        """Make the table readable on this node.
+    def open(self, folder: Path, is_kept: bool, private: Path, alg_index: int) -> ScriptTable:
+        """Make the table readable on this node, for one fit group.
 
-        :param folder: for the files of the table.
-        :param private: for files with secrets; it is always removed after the script.
+        :param folder: for the files of the table; scripts know it as ``tempDataLocalPath``.
         :param is_kept: whether ``folder`` may outlive the prepared table.
+        :param private: for files with secrets; it is always removed after the script.
         """
 
 

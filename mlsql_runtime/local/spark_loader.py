@@ -43,9 +43,9 @@ def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, sta
                 load(_to_statement(VALIDATION, request.validate), context)
             check_columns(request.statement, bundle, context.table(TABLE).columns)
             with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:
-                validate = None if data.validate is None else data.validate.bring_to(folder / VALIDATE, is_kept=True)
+                validate = None if data.validate is None else data.validate.open(folder / VALIDATE, is_kept=True)
                 assert isinstance(data.table, ExportedTable)
-                return data.table.bring_to(folder / DATA, is_kept=True), validate
+                return data.table.open(folder / DATA, is_kept=True), validate
     except Exception as error:
         translated = translate(error)
         raise translated from (None if translated is error else error)

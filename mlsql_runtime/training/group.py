@@ -131,8 +131,8 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle, attempt: int) -> Group
     output = task.staging / f"fit-{task.alg_index}-{attempt}"
     events = EventClient(task.events, f"fit {task.alg_index}")
     try:
-        data = task.data.open(folder / DATA, private, task.alg_index, task.keep_local_directory)
-        validate = None if task.validate is None else task.validate.bring_to(folder / VALIDATE, task.keep_local_directory)
+        data = task.data.open(folder / DATA, task.keep_local_directory, private, task.alg_index)
+        validate = None if task.validate is None else task.validate.open(folder / VALIDATE, task.keep_local_directory)
         result = replace(run_group(task, bundle, folder, data, validate, events.send), output=output.uri)
         if result.is_successful:
             (output / MODEL).upload(folder / MODEL)

@@ -32,6 +32,7 @@ from mlsql_runtime.training.resume import find_earlier, write_progress
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.sql import DataFrame
 
     from mlsql_runtime.run_context import RunContext
 
@@ -68,37 +69,34 @@ class TrainingRun:
         :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
         :raises DataError: when the table is empty or cannot be prepared; nothing is left.
         """
-        self._check_table()
+        table = None if self.statement.table is None else self.context.table(self.statement.table)
+        if table is not None:
+            check_columns(self.statement, self.bundle, table.columns)
+        needs = self._find_needs(table)
         attempt = self.context.plan.attempt
         with open_staging(
             self.root, self.context.job_id, self.training, attempt, lambda error: is_final(translate(error))
         ) as stage:
-            hosts = self._check_hosts(stage)
+            hosts = run_preflight(self.context, needs, stage.folder)
             check_builtin_algorithm(self.statement, self.bundle, self.context)
             earlier = find_earlier(stage, self.training, hosts.versions)
             with prepare_data(self.statement, self.context, stage.folder, earlier.data) as data:
-                if self.statement.table is None:  # the columns of a topic are known only now
+                if table is None:  # the columns of a topic are known only now
                     check_columns(self.statement, self.bundle, list(data.table.facts.columns))
                 write_progress(stage, self.training, data.staged, hosts.versions)
                 results = self._fit_groups(stage, data, earlier.results_on(data.staged), hosts)
             stage.check()
             return self.find_published() or self._publish(results, data, hosts.versions)
 
-    def _check_table(self) -> None:
-        if self.statement.table is not None:
-            check_columns(self.statement, self.bundle, self.context.table(self.statement.table).columns)
-
-    def _check_hosts(self, stage: Staging) -> PreflightOutcome:
+    def _find_needs(self, table: DataFrame | None) -> HostNeeds:
         from pyspark.ml.linalg import VectorUDT
 
-        table = None if self.statement.table is None else self.context.table(self.statement.table)
-        needs = HostNeeds.of_script(
+        return HostNeeds.of_script(
             self.bundle,
             self.statement.python,
             has_vectors=table is not None and any(isinstance(field.dataType, VectorUDT) for field in table.schema.fields),
             is_kafka=self.statement.outline.topic is not None,
         )
-        return run_preflight(self.context, needs, stage.folder)
 
     def _fit_groups(
         self, stage: Staging, data: TrainingData, finished: Mapping[int, GroupResult], hosts: PreflightOutcome

@@ -47,7 +47,7 @@ def test_the_runtime_runs_without_airflow() -> None:
 import sys
 sys.modules["airflow"] = None  # importing it raises ImportError
 import mlsql_runtime.app, mlsql_runtime.engine, mlsql_runtime.submission.precheck
-import mlsql_runtime.store.version_watch, mlsql_runtime.training.group_task
+import mlsql_runtime.store.version_watch, mlsql_runtime.training.group
 """
     assert "mlsql_runtime" in loaded_by(code)
 

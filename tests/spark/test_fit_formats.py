@@ -56,7 +56,7 @@ class Both:
     def by_spark(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         df = self.spark.read.format(format).options(**options).load(path)
         exported = export(df, Location.of(str(self.folder / "exported")), FileFeed(format=feed), None)
-        return exported.bring_to(self.folder / "by_spark", is_kept=False)
+        return exported.open(self.folder / "by_spark", is_kept=False)
 
     def without(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         table = read_table(DataSource("--data", format, path, options))
@@ -102,7 +102,7 @@ def lazy_rows(both: Both, format: str, path: str, options: Mapping[str, str]) ->
     """What a script finds in a job that names no format: the JSON files written on its request."""
     df = both.spark.read.format(format).options(**options).load(path)
     exported = export(df, Location.of(str(both.folder / "lazy")), FileFeed(), None)
-    files = exported.bring_to(both.folder / "lazily" / "data", is_kept=False)
+    files = exported.open(both.folder / "lazily" / "data", is_kept=False)
     if files.json_path is not None:
         assert files.format == "parquet"
         write_json_files(files, lambda: False)

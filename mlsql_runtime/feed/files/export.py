@@ -56,10 +56,7 @@ class ExportedTable:
     def describe(self) -> str:
         return f"as {self.format} files"
 
-    def open(self, folder: Path, private: Path, alg_index: int, is_kept: bool) -> TableFiles:
-        return self.bring_to(folder, is_kept)
-
-    def bring_to(self, folder: Path, is_kept: bool) -> TableFiles:
+    def open(self, folder: Path, is_kept: bool, private: Path | None = None, alg_index: int = 0) -> TableFiles:
         """Link or copy the files into a local folder.
 
         :param folder: the folder that scripts know as ``tempDataLocalPath``. If its JSON files are written later, the table's

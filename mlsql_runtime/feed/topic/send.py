@@ -98,7 +98,7 @@ class SentTable:
     def describe(self) -> str:
         return f"through topic {self.span.topic} on {self.settings.servers}"
 
-    def open(self, folder: Path, private: Path, alg_index: int, is_kept: bool) -> TableTopic:
+    def open(self, folder: Path, is_kept: bool, private: Path, alg_index: int) -> TableTopic:
         file = private / "settings.json"
         file.touch(mode=0o600)
         file.write_text(codec.dumps(self.settings), encoding="utf-8")

@@ -108,7 +108,7 @@ def test_the_documented_permissions_are_enough_to_reuse_a_topic(
         allow("run-events", topic="read")
         allow("run-readers", group="read delete")
         sent = scan_topic(settings, "run-events", group_prefix(feed, JOB), "features")
-        assert [batch.num_rows for batch in read_arrow(sent.open(tmp_path, tmp_path, 0, is_kept=False))] == [1]
+        assert [batch.num_rows for batch in read_arrow(sent.open(tmp_path, False, tmp_path, 0))] == [1]
         assert names_with(kafka_settings, "run-readers") == [f"{group_prefix(feed, JOB)}_0"]
         remove_run(feed, settings, JOB)
         assert names_with(kafka_settings, "run-") == ["run-events"]

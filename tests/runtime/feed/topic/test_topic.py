@@ -143,7 +143,7 @@ def test_what_a_script_is_told_reads_the_same(target: SendTarget, tmp_path: Path
     part = attempt(target, 1, 1, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
     sent = SentTable(target.settings, target.topic, current_range(target.settings, target.topic), (part,), facts, None)
-    table = sent.open(tmp_path, tmp_path, 0, is_kept=False)
+    table = sent.open(tmp_path, False, tmp_path, 0)
     assert Path(table.settings).stat().st_mode & 0o777 == 0o600
     assert [b.to_pydict()["id"] for b in read_arrow(table)] == [list(range(10))]
 
@@ -165,7 +165,7 @@ def put(kafka_settings: KafkaSettings, topic: str) -> Callable[..., None]:
 
 
 def rows_in(sent: SentTable, folder: Path) -> list[dict[str, Any]]:
-    return [row for part in read_arrow(sent.open(folder, folder, 0, is_kept=False)) for row in part.to_pylist()]
+    return [row for part in read_arrow(sent.open(folder, False, folder, 0)) for row in part.to_pylist()]
 
 
 def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
@@ -284,5 +284,5 @@ def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target
 def test_a_vector_column_keeps_its_type(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put(*[{"features": {"type": 1, "values": [float(i)]}} for i in range(3)])
     sent = scan_topic(kafka_settings, topic, topic, "features")
-    [got] = read_arrow(sent.open(tmp_path, tmp_path, 0, is_kept=False))
+    [got] = read_arrow(sent.open(tmp_path, False, tmp_path, 0))
     assert got.column("features").type == VECTOR_TYPE
