@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.plan import KafkaFeed, Train
+from mlsql_runtime.plan import Train
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.source_code import used_helpers
 
@@ -44,6 +44,5 @@ def check_columns(statement: Train, bundle: ScriptBundle, columns: Sequence[str]
 
 
 def _source(statement: Train) -> str:
-    if statement.table is None and isinstance(statement.feed, KafkaFeed):
-        return f"topic '{statement.feed.topic}'"
-    return f"the table '{statement.table}'"
+    topic = statement.outline.topic
+    return f"topic '{topic.feed.topic}'" if topic and statement.table is None else f"the table '{statement.table}'"
