@@ -157,8 +157,9 @@ def _float_text(array: pa.Array) -> Text:
 
 def _timestamp_text(array: pa.Array) -> Text:
     """Local time in milliseconds, and for instants the offset of the column's zone in hours and minutes, ``Z`` for none."""
-    instants = pc.floor_temporal(pc.cast(array, pa.timestamp("us", array.type.tz)), unit="millisecond")
-    local = pc.local_timestamp(instants) if array.type.tz else instants
+    utc = pc.cast(array, pa.timestamp("us", "UTC" if array.type.tz else None))
+    instants = pc.floor_temporal(utc, unit="millisecond")  # in UTC: local times may be ambiguous
+    local = pc.local_timestamp(pc.cast(instants, pa.timestamp("us", array.type.tz))) if array.type.tz else instants
     text = pc.replace_substring(pc.cast(pc.cast(local, pa.timestamp("ms")), pa.string()), " ", "T")
     if not array.type.tz:
         return _concat('"', text, '"')
