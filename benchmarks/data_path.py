@@ -48,7 +48,7 @@ class Exported:
     files: dict[str, TableFiles]
 
     def by_the_manual(self) -> tuple[list[Any], list[float]]:
-        """The loop of the training script in MLSQL's manual; with a second arm for dense vectors, which it does not know."""
+        """Read with the loop of the training script in MLSQL's manual, and a second branch for dense vectors, which it lacks."""
         from pyspark.ml.linalg import Vectors
 
         res, labels = [], []

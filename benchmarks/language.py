@@ -145,7 +145,7 @@ def measure(shape: Callable[[int], str]) -> tuple[list[float], float]:
 
 
 def measure_all() -> tuple[list[list[str]], list[str]]:
-    """The lines of the table, and the names of shapes that take longer than they should."""
+    """Return the lines of the table, and the names of shapes that take longer than they should."""
     lines, slow = [], []
     for name, shape in SHAPES.items():
         rates, grown = measure(shape)

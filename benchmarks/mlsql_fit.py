@@ -27,7 +27,7 @@ Parts = dict[str, float]
 
 
 def sample() -> Path:
-    """100 rows of libsvm, 692 wide, that come with Spark."""
+    """Return the path of 100 rows of libsvm, 692 wide, that come with Spark."""
     found = find_spec("pyspark")
     assert found is not None
     assert found.origin is not None

@@ -107,7 +107,7 @@ def _statement(begun: float, ended: float, said: str, fits: Sequence[FitRecord])
 
 
 def bare(source: str, folder: Path) -> float:
-    """The same scripts as plain processes, two at a time: no statement can be faster."""
+    """Run the same scripts as plain processes, two at a time: no statement can be faster."""
     script = folder / "bare.py"
     script.write_text(source)
     env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

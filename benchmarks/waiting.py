@@ -113,7 +113,7 @@ class Counted:
 
 @contextmanager
 def counting(way: str) -> Iterator[tuple[Counted, Counted]]:
-    """What lists, and what looks: a listing with the answers to all who ask."""
+    """Count listings, and looks: a listing with the responses to all triggers that wait for it."""
     from airflow.providers.standard.triggers import file
     from fsspec.implementations.local import LocalFileSystem
 

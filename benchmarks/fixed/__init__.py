@@ -1,1 +1,1 @@
-"""The parts of ``fixed_costs.py``: what a task, a statement or a look into the store costs, however small the work."""
+"""The parts of ``fixed_costs.py``: the costs of a task, a statement and a read of the store that do not depend on the work."""

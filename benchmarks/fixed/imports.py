@@ -1,4 +1,4 @@
-"""What the provider costs whoever reads DAG files: its imports, and the example DAGs beside DAGs of plain Spark tasks."""
+"""The costs of the provider when Airflow reads DAG files: its imports, and the example DAGs beside DAGs of plain Spark tasks."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Home:
         self._env = own | {"AIRFLOW_HOME": str(folder), "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
 
     def run(self, *arguments: str) -> str:
-        """What a new interpreter prints."""
+        """Return the output of a new interpreter."""
         done = subprocess.run([sys.executable, *arguments], env=self._env, capture_output=True, text=True, check=True)
         return done.stdout + done.stderr
 
 
 def imports() -> tuple[dict[str, Timed], dict[str, float]]:
-    """Seconds of a process that only imports, and of the second one the milliseconds of each package's own modules."""
+    """Return seconds of a process that only imports and, of the second one, milliseconds of each package's own modules."""
     with tempfile.TemporaryDirectory() as name:
         home = Home(Path(name))
         home.run("-c", SDK)  # Airflow makes its home

@@ -75,7 +75,7 @@ spark.stop()
 
 
 def sample() -> str:
-    """100 rows of libsvm, 692 wide, that come with Spark."""
+    """Return the path of 100 rows of libsvm, 692 wide, that come with Spark."""
     found = find_spec("pyspark")
     assert found is not None
     assert found.origin is not None
@@ -83,7 +83,7 @@ def sample() -> str:
 
 
 class Log:
-    """Notes when lines come that say how far a run is."""
+    """Note when lines arrive that show the progress of a run."""
 
     def __init__(self, marks: Mapping[str, str]) -> None:
         self._marks = marks
@@ -105,13 +105,13 @@ class Log:
 
 
 def _driver() -> int:
-    """The process of the Python driver below this one."""
+    """Return the process of the Python driver below this one."""
     below = psutil.Process().children(recursive=True)
     return next(p.pid for p in below if p.name().startswith("python") and p.cmdline()[-1:] and ".py" in " ".join(p.cmdline()))
 
 
 def _begun(pid: int) -> float:
-    """When a process began, to a hundredth of a second."""
+    """Return when a process began, to a hundredth of a second."""
     ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
@@ -130,7 +130,7 @@ def _conf(folder: Path) -> dict[str, str]:
 
 
 def _context_began(folder: Path) -> float:
-    """When Spark's context took its first step, by its event log."""
+    """Return when Spark's context took its first step, by its event log."""
     for file in (folder / "events").iterdir():
         for line in file.read_text().splitlines():
             event = json.loads(line)
@@ -140,7 +140,7 @@ def _context_began(folder: Path) -> float:
 
 
 def run_mlsql(folder: Path) -> dict[str, float]:
-    """A training of one group, as :class:`MLSQLHook` submits it."""
+    """Run a training of one group, as :class:`MLSQLHook` submits it."""
     begun = time.time()
     from mlsql_runtime.plan import Load, Plan, Secrets, Train
     from mlsql_runtime.submission.client_mode import ClientJob
@@ -164,7 +164,7 @@ def run_mlsql(folder: Path) -> dict[str, float]:
 
 
 def run_plain(folder: Path) -> dict[str, float]:
-    """The least that a PySpark application would do to train the same script."""
+    """Run the smallest PySpark application that trains the same script."""
     begun = time.time()
     script, application = folder / "train.py", folder / "application.py"
     script.write_text(SCRIPT)
@@ -208,7 +208,7 @@ def _parts(begun: float, log: Log, folder: Path, script: float) -> dict[str, flo
 
 
 def cold(way: str) -> dict[str, float]:
-    """One run in a process of its own."""
+    """Do one run in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         answer = Path(name) / "answer.json"
         code = "import sys; from fixed import start; start.main(*sys.argv[1:])"
@@ -221,13 +221,13 @@ def cold(way: str) -> dict[str, float]:
 
 
 def main(way: str, folder: str, answer: str) -> None:
-    """One run; its parts go to the file ``answer``."""
+    """Do one run, and write its parts to the file ``answer``."""
     run = run_mlsql if way == "mlsql" else run_plain
     Path(answer).write_text(json.dumps(run(Path(folder))))
 
 
 def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Cold runs of each way in turn, after one of warm-up."""
+    """Do cold runs of each way in turn, after one of warm-up."""
     taken: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way in WAYS:

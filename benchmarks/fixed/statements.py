@@ -1,4 +1,4 @@
-"""What registering and calling a function cost beside the script and the model: one application, its statements by the log."""
+"""The costs of registering and calling a function, without those of the script and the model, from one application's log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NUMBERED = re.compile(r"\[mlsql\] \((\d+)/\d+\) ")
 
 
 def _calls(root: str) -> tuple[Statement, ...]:
-    """The same rows without the function and with it, each twice: the first call starts Python workers."""
+    """Select the same rows without and with the function, each twice: the first call starts Python workers."""
     without = Select(table="without", sql="select features from data")
     ref = FunctionRef(name="f", model_path=root, function="f")
     called = Select(table="called", sql="select f(features) as answer from data", functions=(ref,))
@@ -45,7 +45,7 @@ def _calls(root: str) -> tuple[Statement, ...]:
 
 
 def run(folder: Path) -> dict[str, float]:
-    """Seconds of each measured statement."""
+    """Return the seconds of each measured statement."""
     for name, source in {"train.py": TRAIN, "predict.py": PREDICT}.items():
         (folder / name).write_text(source)
     root, begun, script = str(folder / "m"), {}, 0.0
@@ -83,7 +83,7 @@ def run(folder: Path) -> dict[str, float]:
 
 
 def measure(rounds: int) -> list[dict[str, float]]:
-    """Applications one after the other, after one of warm-up."""
+    """Run applications one after the other, after one of warm-up."""
     taken = []
     for _ in range(rounds + 1):
         with tempfile.TemporaryDirectory() as name:

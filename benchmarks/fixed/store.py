@@ -1,4 +1,4 @@
-"""What looks into a model path cost, by the number of its versions and the size of its models; S3 is counted in requests."""
+"""The costs of reading a model path, by the number of its versions and the size of its models; on S3, the number of requests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _first_look(root: Location) -> object:
 
 
 def _publish(root: Location) -> object:
-    """What a training does in the store, and the end of it: the version goes again, so that each round finds the same."""
+    """Do what a training does in the store, then remove the version, so that each round finds the same."""
     with open_staging(root, "job") as stage:
         stage.check()
         with claim_version(root, "job") as draft:
@@ -62,14 +62,14 @@ AGAIN = "a later look of a sensor, for a training that does not come"
 
 
 def contents(number: int) -> Iterator[tuple[str, bytes]]:
-    """The files of a version, relative to the model path, without its model."""
+    """Return the files of a version, relative to the model path, without its model."""
     for name in OTHERS:
         yield layout.version_file(number, name), b"{}"
     yield layout.version_file(number, layout.MANIFEST), codec.dumps(manifest(number)).encode()
 
 
 def fill(folder: Path, count: int, size: int) -> None:
-    """That many versions, each with a model of so many bytes, which take no room on a disk that keeps no zeros."""
+    """Write that many versions, each with a model of that many zero bytes, which take no room on a disk with sparse files."""
     for number in range(1, count + 1):
         for name, content in contents(number):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def fill(folder: Path, count: int, size: int) -> None:
 
 
 def seconds(root: Location) -> dict[str, Timed]:
-    """Of each look, by rounds."""
+    """Return the times of each read, by rounds."""
     watch, search = VersionWatch(root), VersionSearch(VersionCondition(job_id="another"))
     watch.refresh()
     search.answer(watch)
@@ -94,7 +94,7 @@ def seconds(root: Location) -> dict[str, Timed]:
 
 
 def on_disk() -> dict[str, dict[str, Timed]]:
-    """Seconds by number of versions, and by size of the models of a hundred versions."""
+    """Return seconds by number of versions, and by size of the models of a hundred versions."""
     taken = {}
     with tempfile.TemporaryDirectory() as name:
         for count in VERSIONS:
@@ -108,7 +108,7 @@ def on_disk() -> dict[str, dict[str, Timed]]:
 
 @contextmanager
 def s3() -> Iterator[Callable[[str, int], Location]]:
-    """An S3 server in this process; answers what makes a model path with so many versions."""
+    """Run an S3 server in this process, and provide a function that writes a model path with that many versions."""
     from moto.s3.models import s3_backends
     from moto.server import ThreadedMotoServer
 
@@ -133,7 +133,7 @@ def s3() -> Iterator[Callable[[str, int], Location]]:
 
 
 def on_s3() -> dict[str, dict[str, int]]:
-    """Requests by number of versions."""
+    """Return the requests by number of versions."""
     counted = {}
     with s3() as make:
         for count in VERSIONS:

@@ -76,7 +76,7 @@ def matrix(case: Case, start: int, end: int) -> Any:
 
 
 def table(spark: SparkSession, case: Case, rows: int) -> DataFrame:
-    """The first rows, in the memory of Spark, a partition for each core."""
+    """Return the first rows, in the memory of Spark, with a partition for each core."""
     from pyspark.ml.linalg import VectorUDT
     from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 

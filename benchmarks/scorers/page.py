@@ -29,7 +29,7 @@ class Measured:
     split: Split
 
     def fastest(self, peer: str) -> str:
-        """The name of a way: ``peer`` itself, or the fastest of its kinds, as in "MLflow spark_udf, array"."""
+        """Return the name of a way: ``peer`` itself, or the fastest of its kinds, as in "MLflow spark_udf, array"."""
         kinds = [peer] if peer in self.took else [name for name in self.took if name.startswith(f"{peer}, ")]
         return min(kinds, key=lambda name: self.took[name].median)
 
@@ -55,7 +55,7 @@ GOALS = (
 
 
 def goals(measured: Sequence[Measured]) -> str:
-    """A line for each goal; and for each that was not reached, what the split says."""
+    """Return a line for each goal and, for each that was not reached, the times of the split."""
     known = {each.case: each for each in measured}
     lines, reasons = [], []
     for goal in GOALS:

@@ -33,13 +33,13 @@ BATCH_SIZE = 10_000  # as many rows as Spark puts into an Arrow batch
 
 @functools.lru_cache(maxsize=1)
 def model_of(model_dir: str) -> Any:
-    """The model, loaded once per process."""
+    """Return the model, loaded once per process."""
     with open(f"{model_dir}/model.pickle", "rb") as file:
         return pickle.load(file)
 
 
 def features() -> "Column":
-    """The vectors as arrays."""
+    """Return the vectors as arrays."""
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql.functions import col
 
@@ -61,7 +61,7 @@ def nothing(table: "DataFrame", name: str = NOTHING) -> Way:
 
 
 def nothing_measured(table: "DataFrame") -> Way:
-    """The same, in batches that Spark measures after every row, as it does by itself (``scoring/arrow_batching.py``)."""
+    """Do the same in batches that Spark measures after every row, as is its default (``scoring/arrow_batching.py``)."""
     way, conf = nothing(table, MEASURED), table.sparkSession.conf
 
     def run() -> None:

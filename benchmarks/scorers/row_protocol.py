@@ -65,13 +65,13 @@ def workers(count: int) -> Iterator[list[Worker]]:
 
 
 def requests(function: bytes, vectors: Sequence[bytes], model_dir: str) -> list[bytes]:
-    """What goes over the wire, for each of the pickled vectors."""
+    """Return the bytes that go over the socket, for each of the pickled vectors."""
     constants = _framed(pickle.dumps([model_dir])) + _framed(pickle.dumps({}))
     return [_framed(function) + _framed(vector) + constants for vector in vectors]
 
 
 def score(among: Sequence[Worker], asked: Sequence[bytes]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """The answers to all requests, each worker with an equal share of them."""
+    """Return the responses to all requests, with an equal share of them for each worker."""
     share = -(-len(asked) // len(among))
     parts = [asked[start : start + share] for start in range(0, len(asked), share)]
     with ThreadPoolExecutor(len(among)) as threads:

@@ -38,7 +38,7 @@ class Split:
 
 
 def batch(case: Case) -> pa.StructArray:
-    """The first rows, as many as Spark sends at a time."""
+    """Return the first rows, as many as Spark sends at a time."""
     parts = [block(case, number)["features"] for number in range(BATCH_SIZE // BLOCK)]
     return pa.concat_arrays(parts)
 

@@ -27,7 +27,7 @@ class Way:
 
 
 def in_spark(name: str, table: DataFrame, column: Column, *, is_vector: bool = False, is_checked: bool = True) -> Way:
-    """A column of Spark over ``table``, which has an id; its answers are numbers, or vectors of one number each."""
+    """Return a way that scores a column of ``table``, which has an id; its results are numbers, or vectors of one number each."""
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql.functions import col
 
