@@ -13,6 +13,8 @@ from pathlib import Path
 import pyspark
 import pytest
 
+from support.reaper import CLUSTER, ending_processes
+
 SPARK_HOME = str(Path(pyspark.__file__).parent)
 
 
@@ -31,6 +33,7 @@ def standalone_cluster(
     port = _free_port()
     url = f"spark://127.0.0.1:{port}"
     with contextlib.ExitStack() as stack:
+        stack.enter_context(ending_processes(CLUSTER, str(folder)))
         ports = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
         stack.enter_context(_spark_process(folder, "org.apache.spark.deploy.master.Master", *ports, ready="New state: ALIVE"))
         for number, host in enumerate(hosts):
@@ -56,7 +59,14 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str, str] = {}) -> Iterator[None]:
     """A Spark daemon in the foreground, from the line that says it is ready until it is ended by its process."""
-    env = {**os.environ, **extra, "SPARK_HOME": SPARK_HOME, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    env = {
+        **os.environ,
+        **extra,
+        CLUSTER: str(folder),
+        "SPARK_HOME": SPARK_HOME,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+    }
     command = [f"{SPARK_HOME}/bin/spark-class", *arguments]
     with subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as daemon:
         try:

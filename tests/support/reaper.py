@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import psutil
 
+CLUSTER = "MLSQL_TEST_CLUSTER"  # in the environment of all processes of a cluster: its folder
 GRACE_SECONDS = 10.0
 
 

@@ -26,11 +26,10 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pyspark
 
-from support.reaper import ending_processes
+from support.reaper import CLUSTER, ending_processes
 
 SPARK_HOME = Path(pyspark.__file__).parent
 APPS = "/ws/v1/cluster/apps"
-CLUSTER = "MLSQL_TEST_CLUSTER"  # in the environment of the processes of all applications: the folder of their cluster
 _CLIENT = """#!{python}
 import sys
 sys.path[:0] = [{tests!r}]
