@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import FILE, CommandArguments, KeyValue, declared_option, json_option, to_dict
+from mlsql_runtime.cli.options import FILE, CommandArguments, declared_option, json_option, pairs_option
 from mlsql_runtime.cli.output import format_size, format_value, print_json
 from mlsql_runtime.cli.process import FAILED, OK, handle_signals
 from mlsql_runtime.plan import FileFeed, PythonEnv, Train
@@ -36,15 +36,15 @@ Example:
 @click.argument("python_script_path", type=FILE, required=False, metavar="[SCRIPT]")
 @declared_option("--builtin", _TRAIN["builtin"], metavar="NAME")
 @click.option("--data", required=True, metavar="REF", help="format.`path` as in MLSQL, or a path with a known ending.")
-@click.option("--option", "options", type=KeyValue(), multiple=True, help="Spark's reader option, such as header=true.")
-@click.option("--fit-param", "fit_params", type=KeyValue(), multiple=True, help="A fit parameter; resource.x=PATH too.")
+@pairs_option("--option", "options", help="Spark's reader option, such as header=true.")
+@pairs_option("--fit-param", "fit_params", help="A fit parameter; resource.x=PATH too.")
 @click.option("--validate", "fraction", type=float, metavar="FRACTION", help="Hold this part of the rows out.")
 @click.option("--validate-data", metavar="REF", help="Validate with these data instead.")
 @declared_option("--data-format", own_options(FileFeed)["format"], type=click.Choice(["json", "parquet", "csv"]))
 @declared_option("--python", _PYTHON["path"], type=FILE, metavar="PATH")
 @declared_option("--requirements", _PYTHON["requirements"], type=FILE, metavar="FILE")
 @declared_option("--python-param", _PYTHON["flags"], multiple=True, metavar="FLAGS")
-@declared_option("--env", _PYTHON["envs"], type=KeyValue(), multiple=True)
+@pairs_option("--env", "envs", help=_PYTHON["envs"].doc)
 @declared_option("--seed", _PYTHON["seed"], metavar="N")
 @declared_option("--timeout", replace(_PYTHON["timeout"], argument="fit_timeout"), metavar="SECONDS")
 @click.option("--model-dir", type=FILE, metavar="DIR", help="Keep the model there; a new or empty folder.")
@@ -76,7 +76,7 @@ def fit(as_json: bool, **given: Any) -> int:
 def _make_request(
     *,
     data: str,
-    options: tuple[tuple[str, str], ...],
+    options: dict[str, str],
     fraction: float | None,
     validate_data: str | None,
     model_dir: str | None,
@@ -88,14 +88,7 @@ def _make_request(
     from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
     from mlsql_runtime.storage.location import Location
 
-    arguments = CommandArguments(
-        {
-            **given,
-            "fit_params": to_dict(given["fit_params"], "--fit-param"),
-            "python_param": " ".join(given["python_param"]),
-            "envs": to_dict(given["envs"], "--env"),
-        }
-    )
+    arguments = CommandArguments({**given, "python_param": " ".join(given["python_param"])})
     fields = read_options(Train, arguments)
     del fields["enable_data_local"]
     statement = Train(
@@ -104,13 +97,12 @@ def _make_request(
         model_path=model_dir or "none",
         feed=FileFeed(**read_options(FileFeed, arguments)),
     )
-    reader_options = to_dict(options, "--option")
-    source = parse_data_source(data, "--data", reader_options)
+    source = parse_data_source(data, "--data", options)
     validate = None
     if validate_data:
         validate = parse_data_source(validate_data, "--validate-data", {})
         if validate.format == source.format:
-            validate = parse_data_source(validate_data, "--validate-data", reader_options)
+            validate = parse_data_source(validate_data, "--validate-data", options)
     return FitRequest(
         statement=statement,
         data=source,

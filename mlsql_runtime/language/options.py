@@ -31,7 +31,7 @@ class ScriptFolder(Resolver, Protocol):
 
 
 class Options:
-    """What a statement's options say. Problems are collected, so that :meth:`finish` reports all of them.
+    """The options of a statement. Problems are collected, so that :meth:`finish` reports all of them.
 
     :param fallback: where problems stand that are about an option that is not given.
     """
@@ -113,7 +113,7 @@ class Options:
 
     @property
     def has_problems(self) -> bool:
-        """Whether :meth:`finish` will raise."""
+        """Return whether :meth:`finish` will raise."""
         return bool(self._diagnostics)
 
     def node(self, name: str) -> syntax.OptionNode | None:

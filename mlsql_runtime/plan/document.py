@@ -18,7 +18,7 @@ class Attempt:
     """The attempt of its job to which a plan belongs.
 
     :param earlier_since: the earliest time at which the first attempt can have begun; None for the first attempt.
-    :param is_last: no attempt follows, so nobody will go on with what this one leaves unfinished.
+    :param is_last: no attempt follows that could resume what this one leaves unfinished.
     """
 
     earlier_since: datetime | None = None
