@@ -133,7 +133,7 @@ def test_an_application_that_is_lost_fails_the_task_and_is_submitted_again(
     number = f"{time.monotonic_ns()}"
     wait = f"import os, subprocess\nif not os.path.exists('{tmp_path}/go'): subprocess.run(['sleep', '{number}'])\n"
     trains = task(source=wait + SAVE)
-    failed = threading.Thread(target=_lose_once_it_trains, args=(yarn, number))
+    failed = threading.Thread(target=_lose_once_it_trains, args=(yarn, number), daemon=True)
     failed.start()
     with pytest.raises(JobFailed, match=r"ended without a result, FAILED: AM Container .* yarn logs -applicationId application_"):
         trains.execute()
@@ -166,7 +166,7 @@ def test_a_killed_task_ends_its_application(yarn: Yarn, task: Callable[..., Task
         except JobFailed as error:
             raised.append(error)
 
-    running = threading.Thread(target=execute)
+    running = threading.Thread(target=execute, daemon=True)
     running.start()
     wait_until(lambda: processes_with(number))
     operator.on_kill()

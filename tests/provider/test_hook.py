@@ -57,7 +57,11 @@ class _Running:
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(plan(DATA, train),))
         self._thread.start()
-        wait_until(lambda: processes_with(self.number), seconds=120)
+        try:
+            wait_until(lambda: processes_with(self.number), seconds=120)
+        except BaseException:
+            self.hook.on_kill()  # or the thread would keep this process
+            raise
 
     def _run(self, slow: Plan) -> None:
         try:

@@ -64,7 +64,7 @@ def test_a_killed_task_deletes_its_driver_and_a_lost_driver_fails_the_task(
             raised.append(str(error))
 
     for end in (operator.on_kill, lambda: pods.lose(pods.submitted[-1])):
-        running = threading.Thread(target=execute)
+        running = threading.Thread(target=execute, daemon=True)
         running.start()
         wait_until(lambda: processes_with(number))
         end()
