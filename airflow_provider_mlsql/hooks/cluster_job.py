@@ -127,7 +127,7 @@ class ClusterJob:
                 f"{': ' + status.message if status.message else ''}; see {hint}, and retry",
                 application=application.id,
             )
-        if attempt.earlier_since is not None and (result.is_successful or attempt.is_last):
+        if attempt.is_retry and (result.is_successful or attempt.is_last):
             remove_staged(self._plan)
         if keep is not None:
             keep(result)

@@ -24,6 +24,10 @@ class Attempt:
     earlier_since: datetime | None = None
     is_last: bool = True
 
+    @property
+    def is_retry(self) -> bool:
+        return self.earlier_since is not None
+
 
 SINGLE_ATTEMPT = Attempt()
 

@@ -59,7 +59,7 @@ def open_staging(
     """
     made_root = not root.exists()
     prefix = f"{_prefix(job_id)}{purpose[:8]}-"
-    earlier = tuple(_take_over(root, prefix)) if attempt.earlier_since is not None else ()
+    earlier = tuple(_take_over(root, prefix)) if attempt.is_retry else ()
     folder = root / layout.STAGING / f"{prefix}{uuid.uuid4().hex[:8]}"
     keep = False
     try:

@@ -53,7 +53,7 @@ class ClientJob:
         :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
             Spark starts, if they can be known; JobFailed when the application ended without a result.
         """
-        is_retry = self._plan.attempt.earlier_since is not None
+        is_retry = self._plan.attempt.is_retry
         check_job(self._plan, self._secrets, self._conf, is_local=self._is_local)
         if is_retry and (orphans := end_orphans(self._plan.job_id)):
             _log.info("Ended %d processes of an earlier attempt", orphans)

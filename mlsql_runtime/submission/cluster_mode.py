@@ -152,8 +152,9 @@ class RunFolder:
         self.location.remove()
         if job_folder.list_names() in ([], [_SCRIPTS]):
             job_folder.remove()
-        for path in owner.staging_paths if owner is not None else ():
-            remove_staging_folders(open_model_path(path), owner.job_id if owner else "")
+        if owner is not None:
+            for path in owner.staging_paths:
+                remove_staging_folders(open_model_path(path), owner.job_id)
         if job_folder.parent.name == layout.STAGING:  # below a model path, which may be new and hold nothing else
             job_folder.parent.remove_if_empty()
             job_folder.parent.parent.remove_if_empty()
