@@ -1,8 +1,8 @@
 """Files of a script's table that are written only when the script asks where they are. Standard library only.
 
-The script's process, or a child of it with any interpreter, creates the request file and waits for the answer file. The process
-that runs the script watches for the request, writes the table's files, then the answer: an error message, or nothing. Files
-serve where a pipe would not: a child may have closed every inherited descriptor, or have another standard output.
+The script's process, or a child of it with any interpreter, creates the request file and waits for the reply file. The process
+that runs the script watches for the request, writes the table's files, then the reply: an error message, or an empty text. Files
+work where a pipe would not: a child may have closed every inherited descriptor, or have another standard output.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ def await_data_files(request: str) -> None:
 
     :raises DataError: when the table cannot be written.
     """
-    answer = Path(_answer(request))
+    reply = Path(_reply_file(request))
     Path(request).touch()
-    while not answer.exists():
+    while not reply.exists():
         time.sleep(PAUSE)
-    if message := answer.read_text(encoding="utf-8"):
+        if not os.path.exists(request) and not reply.exists():
+            raise DataError("the files of tempDataLocalPath cannot be written, nor the reason; look for room on the disk")
+    if message := reply.read_text(encoding="utf-8"):
         raise DataError(f"the files of tempDataLocalPath cannot be written: {message}")
 
 
@@ -39,7 +41,7 @@ def await_data_files(request: str) -> None:
 def answering_requests(request: Path, write: WriteFiles) -> Iterator[None]:
     """Write the table's files as soon as they are asked for, in a thread, while the block runs.
 
-    :param write: writes them. It is called with a function that returns True once nobody waits for the files any more.
+    :param write: writes them. Its argument is a function that returns True once the script has ended.
     """
     over = threading.Event()
 
@@ -52,10 +54,13 @@ def answering_requests(request: Path, write: WriteFiles) -> Iterator[None]:
             message = ""
         except Exception as error:  # the script raises it
             message = error.message if isinstance(error, MLSQLError) else f"{type(error).__name__}: {error}"
-        with contextlib.suppress(OSError):  # the folder may be gone, and the script with it
-            incomplete = Path(f"{_answer(request)}.incomplete")
+        try:
+            incomplete = Path(f"{_reply_file(request)}.incomplete")
             incomplete.write_text(message, encoding="utf-8")
-            os.replace(incomplete, _answer(request))
+            os.replace(incomplete, _reply_file(request))
+        except OSError:  # the disk is full: a script must not wait for ever
+            while not over.wait(PAUSE):
+                request.unlink(missing_ok=True)
 
     thread = threading.Thread(target=watch, name="mlsql-data-files", daemon=True)
     thread.start()
@@ -66,5 +71,5 @@ def answering_requests(request: Path, write: WriteFiles) -> Iterator[None]:
         thread.join()
 
 
-def _answer(request: str | Path) -> str:
-    return f"{request}.answer"
+def _reply_file(request: str | Path) -> str:
+    return f"{request}.reply"

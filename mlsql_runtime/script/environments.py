@@ -70,8 +70,8 @@ class _Environment:
 
     @contextlib.contextmanager
     def use(self) -> Iterator[Path]:
-        """Build the environment unless it is complete; nobody removes it while the block runs."""
-        begun = time.time()
+        """Build the environment unless it is complete; no other task removes it while the block runs."""
+        started = time.time()
         place = self._folder() / self._key()
         with contextlib.ExitStack() as stack:
             try:
@@ -82,7 +82,7 @@ class _Environment:
             while not _is_complete(place):  # in a loop: it may be removed while the kind of the lock changes
                 self._acquire(lock, place, shared=False)
                 if not _is_complete(place):
-                    self._raise_failure_since(begun, place)
+                    self._raise_failure_since(started, place)
                     self._build(place)
                     _remove_oldest(place.parent, place.name)
                 self._acquire(lock, place, shared=True)
@@ -133,16 +133,16 @@ class _Environment:
                 f"{place}.lock cannot be locked ({error})", f"set {VARIABLE} there to a folder on a disk of its own"
             ) from error
 
-    def _raise_failure_since(self, begun: float, place: Path) -> None:
+    def _raise_failure_since(self, started: float, place: Path) -> None:
         """Raise the error of the build that this task waited for: another try would fail, too."""
         failure = Path(f"{place}.failed")
-        if failure.exists() and failure.stat().st_mtime >= begun:
+        if failure.exists() and failure.stat().st_mtime >= started:
             raise EnvironmentBuildError(failure.read_text(encoding="utf-8"), host=self.host)
 
     def _build(self, place: Path) -> None:
         """Build the environment in its own place, since its files contain their path; ``complete.json`` is written last."""
         shutil.rmtree(place, ignore_errors=True)  # left by a process that was killed
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             with tempfile.TemporaryDirectory(prefix="mlsql-build-") as name:
                 file = Path(name) / "requirements.txt"
@@ -155,7 +155,7 @@ class _Environment:
                 "packages": [hide_passwords(line) for line in self.packages],
                 "interpreter": self.base,
                 "files": _count_files(place),
-                "seconds": round(time.monotonic() - begun, 1),
+                "seconds": round(time.monotonic() - started, 1),
             }
             (place / f"{_COMPLETE}.tmp").write_text(json.dumps(facts), encoding="utf-8")
             (place / f"{_COMPLETE}.tmp").replace(place / _COMPLETE)
@@ -236,7 +236,7 @@ def _remove_oldest(folder: Path, but: str) -> None:
         if place not in kept:
             with contextlib.suppress(OSError), FileLock(f"{place}.lock") as lock:
                 if lock.try_acquire():
-                    (place / _COMPLETE).unlink(missing_ok=True)  # first, so that nobody uses what is left of it
+                    (place / _COMPLETE).unlink(missing_ok=True)  # first, so that no task uses an incomplete environment
                     shutil.rmtree(place, ignore_errors=True)
 
 

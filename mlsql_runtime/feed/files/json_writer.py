@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -52,14 +53,17 @@ def write_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
     folder, schema = Path(table.json_path), decode_schema(table.schema)
     incomplete = folder.with_name(f"{folder.name}.incomplete")
     incomplete.mkdir()
-    for number, path in enumerate(data_files(table.path)):
-        with open(incomplete / f"part-{number:05}.json", "wb") as file:
-            for batch in read_parquet(path, schema.names):
-                if is_cancelled():
-                    return
-                columns = [batch.column(field.name).cast(field.type) for field in schema]
-                write_json_lines(pa.RecordBatch.from_arrays(columns, schema=schema), file)
-    os.rename(incomplete, folder)
+    try:
+        for number, path in enumerate(data_files(table.path)):
+            with open(incomplete / f"part-{number:05}.json", "wb") as file:
+                for batch in read_parquet(path, schema.names):
+                    if is_cancelled():
+                        return
+                    columns = [batch.column(field.name).cast(field.type) for field in schema]
+                    write_json_lines(pa.RecordBatch.from_arrays(columns, schema=schema), file)
+        os.rename(incomplete, folder)
+    finally:
+        shutil.rmtree(incomplete, ignore_errors=True)  # makes room for the message, if the disk is full
 
 
 def write_json_lines(batch: pa.RecordBatch, file: IO[bytes]) -> None:
@@ -138,7 +142,7 @@ def _string_text(array: Text) -> Text:
 
 
 def _float_text(array: pa.Array) -> Text:
-    """The shortest digits that give the same number; with ``.0`` where there would be no sign that it is not an integer."""
+    """Return the shortest digits that give the same number, with ``.0`` where they would read as an integer."""
     numbers = to_numpy(pc.fill_null(array, pa.scalar(0, array.type)))
     whole = (np.rint(numbers) == numbers) & (np.abs(numbers) < _EXACT_INTEGERS[array.type])
     if whole.all() and not np.signbit(numbers[numbers == 0]).any():
@@ -156,7 +160,7 @@ def _float_text(array: pa.Array) -> Text:
 
 
 def _timestamp_text(array: pa.Array) -> Text:
-    """Local time in milliseconds, and for instants the offset of the column's zone in hours and minutes, ``Z`` for none."""
+    """Return local time in milliseconds, and for instants the offset of the column's zone in hours and minutes, or ``Z``."""
     utc = pc.cast(array, pa.timestamp("us", "UTC" if array.type.tz else None))
     instants = pc.floor_temporal(utc, unit="millisecond")  # in UTC: local times may be ambiguous
     local = pc.local_timestamp(pc.cast(instants, pa.timestamp("us", array.type.tz))) if array.type.tz else instants

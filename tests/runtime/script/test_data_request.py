@@ -12,6 +12,7 @@ import pytest
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.script.data_request import answering_requests, await_data_files
 
 pytestmark = pytest.mark.timeout(60)
 Run = Callable[..., Any]
@@ -102,6 +103,15 @@ for _ in range(2):
 """
     ran = run(source, data_path=str(tmp_path / "data"), write_data=write)
     assert ran.lines == ["DataError the files of tempDataLocalPath cannot be written: no room"] * 2
+
+
+def test_a_script_does_not_wait_when_not_even_the_error_can_be_written(tmp_path: Path) -> None:
+    request = tmp_path / "data.request"
+    (tmp_path / "data.request.reply.incomplete").mkdir()
+    with answering_requests(request, lambda _: None):
+        for _ in range(2):
+            with pytest.raises(DataError, match="nor the reason; look for room on the disk"):
+                await_data_files(str(request))
 
 
 def test_writing_is_cancelled_when_the_script_ends(run: Run, tmp_path: Path) -> None:
