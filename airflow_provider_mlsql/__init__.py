@@ -11,7 +11,7 @@ __all__ = ["__version__", "get_provider_info"]
 
 
 def get_provider_info() -> dict[str, Any]:
-    """What Airflow's providers manager asks for."""
+    """Return the description of the provider for Airflow's providers manager."""
     name = "MLSQL"
     return {
         "package-name": "airflow-provider-mlsql",
