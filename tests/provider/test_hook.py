@@ -210,7 +210,7 @@ def bad(statement: type[Statement], **arguments: object) -> Callable[[Path], tup
         (bad(Train, validate_table="valid"), "InputError", "there is no table 'valid'"),
         (bad(Train, python=PythonEnv(path="/no/python")), "InterpreterError", "there is no Python interpreter /no/python"),
         (bad(Train, python=PythonEnv(path="/bin/ls")), "InterpreterError", "does not run as a Python 3 interpreter"),
-        (bad(Train, python=PythonEnv(version="3.9.1")), "InterpreterError", "pythonVer asks for Python 3.9.1, but"),
+        (bad(Train, python=PythonEnv(version="3.9.1")), "PythonVersionError", "pythonVer asks for Python 3.9.1, but"),
         (bad(Load, path="/no/such/data.json"), "InputError", "there is nothing at /no/such/data.json"),
         (bad(Register), "VersionNotFound", "{tmp}/m holds no complete model version; no training has published one"),
         (bad(Register, model_version=7), "VersionNotFound", "holds no complete version 7"),

@@ -80,8 +80,12 @@ def test_an_error_before_spark_starts_is_raised_as_it_is() -> None:
     ("name", "value", "message"),
     [
         ("executor.memory", "4g", "'executor.memory' is not a Spark property; expected a name that begins with spark."),
-        ("spark.master", "yarn", "spark.master cannot be set for a job: where Spark runs is the connection's matter"),
-        ("spark.submit.pyFiles", "a.zip", "the runtime travels there"),
+        (
+            "spark.master",
+            "yarn",
+            "spark.master cannot be set for a job: the Spark connection, or --master, decides where Spark runs",
+        ),
+        ("spark.submit.pyFiles", "a.zip", "it carries the runtime"),
         ("spark.submit.deployMode", "cluster", "jobs run in client mode"),
     ],
 )
