@@ -21,7 +21,7 @@ import numpy as np
 from kafka_transport import Bench, dense_rows, read_parts, reading, sparse_rows
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed.decoding.matrices import read_matrix, read_matrix_batches
+from mlsql_runtime.feed.decoding.features_and_labels import read_matrix, read_matrix_batches
 from mlsql_runtime.feed.files.export import export
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.kafka.settings import parse_settings

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed.decoding.arrays import feature_matrix, label_array
+from mlsql_runtime.feed.decoding.matrices import feature_matrix, label_array
 from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.reader import rebatch

@@ -254,7 +254,7 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
     :raises RuntimeError: outside of a training job.
     :raises DataError: when there is no such column, it holds nulls, or its values have no common width.
     """
-    from mlsql_runtime.feed.decoding.matrices import read_matrix_batches
+    from mlsql_runtime.feed.decoding.features_and_labels import read_matrix_batches
 
     yield from read_matrix_batches(_data(), fit_param, _at_least_one(max_records), sparse)
 
@@ -267,7 +267,7 @@ def all_data(sparse: Literal[True]) -> tuple[csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Dense | csr_matrix, Labels]: ...
 def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     """Return the whole table as ``(X, y)``; see :func:`read_batches`."""
-    from mlsql_runtime.feed.decoding.matrices import read_matrix
+    from mlsql_runtime.feed.decoding.features_and_labels import read_matrix
 
     return read_matrix(_data(), fit_param, sparse)
 
@@ -276,7 +276,7 @@ def get_validate_data() -> tuple[Dense, NDArray[Any]]:
     """Return the validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
     import numpy as np
 
-    from mlsql_runtime.feed.decoding.matrices import read_matrix
+    from mlsql_runtime.feed.decoding.features_and_labels import read_matrix
 
     validate = _job().validate
     if validate is None or validate.rows == 0:

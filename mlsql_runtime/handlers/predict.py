@@ -18,7 +18,7 @@ from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
 from mlsql_runtime.plan import Predict
-from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model

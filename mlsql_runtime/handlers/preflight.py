@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.plan import Preflight
-from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import PreflightResult
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle

@@ -17,7 +17,7 @@ from mlsql_runtime.handlers.function_trial import find_samples, try_function
 from mlsql_runtime.handlers.gates import Candidate, check_gates
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import PythonEnv, Register
-from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.udf import register_function

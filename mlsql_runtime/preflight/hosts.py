@@ -12,7 +12,7 @@ from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Plan
 from mlsql_runtime.preflight.executors import Executor, run_on_every_executor, this_executor
-from mlsql_runtime.preflight.host import HostNeeds, check_host
+from mlsql_runtime.preflight.host_check import HostNeeds, check_host
 from mlsql_runtime.preflight.python_diagnosis import diagnose_python
 from mlsql_runtime.result import HostReport, PreflightResult
 from mlsql_runtime.spark_errors import translate

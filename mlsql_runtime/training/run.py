@@ -13,7 +13,7 @@ from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
-from mlsql_runtime.preflight.host import HostNeeds
+from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.spark_errors import errors_for_driver, translate

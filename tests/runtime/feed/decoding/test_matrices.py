@@ -1,57 +1,122 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from scipy.sparse import issparse
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.decoding.matrices import read_matrix, read_matrix_batches
-from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.decoding.matrices import complete_column, feature_matrix, label_array
+from mlsql_runtime.feed.decoding.rows import to_rows
 
-Describe = Callable[..., TableFiles]
-SCHEMA = pa.schema([("features", pa.list_(pa.float64())), ("label", pa.int64()), ("name", pa.string())])
-ODD = ["of no type that the schema has"]
-LINES = [json.dumps({"features": [n + 0.5, 2], "label": n % 2, "name": ODD}) + "\n" for n in range(10)]
+AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 
 
-@pytest.fixture
-def table(tmp_path: Path, describe_table: Describe) -> TableFiles:
-    (tmp_path / "part-0.json").write_text("".join(LINES[:4]))
-    (tmp_path / "part-1.json").write_text("".join(LINES[4:]))
-    return describe_table(tmp_path, "json", SCHEMA, len(LINES))
+def table_of(array: pa.Array | pa.ChunkedArray, name: str = "x") -> pa.Table:
+    return pa.table({name: array})
 
 
-def test_x_and_y_of_all_files_without_a_look_at_other_columns(table: TableFiles) -> None:
-    X, y = read_matrix(table, {}, None)
-    assert X.tolist() == [[n + 0.5, 2] for n in range(10)]
-    assert y.tolist() == [0, 1] * 5
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([1, 2, 3], pa.int32(), [[1], [2], [3]]),
+        ([0.5, -1.5], pa.float32(), [[0.5], [-1.5]]),
+        ([[1, 2], [3, 4]], pa.list_(pa.int64()), [[1, 2], [3, 4]]),
+        ([[1.5], [2.5]], pa.large_list(pa.float32()), [[1.5], [2.5]]),
+        ([[], []], pa.list_(pa.float64()), [[], []]),
+    ],
+)
+def test_numbers_and_lists_become_a_matrix(values: list[Any], kind: pa.DataType, expected: list[list[float]]) -> None:
+    X = feature_matrix(table_of(pa.array(values, kind)), "x")
+    assert (X.dtype, X.shape) == (np.float64, (len(expected), len(expected[0])))
+    assert X.tolist() == expected
 
 
-@pytest.mark.parametrize("size", [1, 3, 4, 10, 11])
-def test_batches_are_the_same_rows(table: TableFiles, size: int) -> None:
-    parts = list(read_matrix_batches(table, {}, size, None))
-    assert [len(y) for _, y in parts[:-1]] == [size] * (len(parts) - 1)
-    assert [row for X, _ in parts for row in X.tolist()] == read_matrix(table, {}, None)[0].tolist()
-    assert [label for _, y in parts for label in y.tolist()] == [0, 1] * 5
+@pytest.mark.parametrize("kind", [pa.int32(), pa.float64(), pa.list_(pa.float64()), pa.large_list(pa.int32())])
+def test_an_empty_column_becomes_a_matrix_without_rows(kind: pa.DataType) -> None:
+    X = feature_matrix(table_of(pa.array([], kind)), "x")
+    assert (X.ndim, X.shape[0]) == (2, 0)
 
 
-def test_one_column_may_be_both(table: TableFiles) -> None:
-    X, y = read_matrix(table, {"inputCol": "label"}, None)
-    assert X.tolist() == [[label] for label in y.tolist()]
+def test_vectors_become_a_matrix_across_chunks_and_slices(as_vectors: AsVectors) -> None:
+    chunks = [as_vectors([[9, 9], [1, 2]]).slice(1), as_vectors([(2, {1: 4}), [5, 6], [7, 8]]).slice(0, 2)]
+    X = feature_matrix(pa.table({"x": pa.chunked_array(chunks)}), "x")
+    assert X.tolist() == [[1, 2], [0, 4], [5, 6]]
+    assert issparse(feature_matrix(pa.table({"x": pa.chunked_array(chunks)}), "x", sparse=True))
 
 
-def test_without_a_label_there_is_none_unless_it_is_asked_for(tmp_path: Path, describe_table: Describe) -> None:
-    (tmp_path / "part-0.json").write_text('{"features":[1]}\n')
-    table = describe_table(tmp_path, "json", pa.schema([SCHEMA.field("features")]), 1)
-    assert read_matrix(table, {}, None)[1] is None
-    with pytest.raises(DataError, match=r"no column 'label'.*fitParam\.<i>\.label"):
-        read_matrix(table, {"label": "label"}, None)
+@pytest.mark.parametrize("sparse", [None, True, False])
+@pytest.mark.parametrize("kinds", ["dense", "sparse", "mixed"])
+def test_pieces_make_the_same_matrix_wherever_they_are_cut(as_vectors: AsVectors, kinds: str, sparse: bool | None) -> None:
+    rows: dict[str, list[Any]] = {"dense": [[1, 2, 0], [0, 0, 3]] * 2, "sparse": [(3, {1: 4}), (3, {}), (3, {0: 1, 2: 5})]}
+    vectors = as_vectors(rows["dense"] + rows["sparse"] if kinds == "mixed" else rows[kinds])
+    expected = feature_matrix(table_of(vectors), "x", sparse)
+    for cut in range(len(vectors) + 1):
+        found = feature_matrix(table_of(pa.chunked_array([vectors.slice(0, cut), vectors.slice(cut)])), "x", sparse)
+        assert issparse(found) == issparse(expected)
+        assert (found != expected).sum() == 0
 
 
-def test_a_missing_column_is_named_before_any_file_is_opened(tmp_path: Path, describe_table: Describe) -> None:
+def test_lists_become_a_matrix_across_chunks_and_slices() -> None:
+    chunks = [pa.array([[9, 9, 9], [1, 2]]).slice(1), pa.array([[3, 4], [9]]).slice(0, 1)]
+    assert feature_matrix(pa.table({"x": pa.chunked_array(chunks)}), "x").tolist() == [[1, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("array", "told"),
+    [
+        (pa.array([1, None, 3]), "1 nulls in 3 rows"),
+        (pa.array([[1, 2], [3]]), "lengths 1 and 2"),
+        (pa.array(["a", "b"]), "string"),
+        (pa.array([["a"], ["b"]]), "string"),
+        (pa.array([{"a": 1}]), "struct"),
+    ],
+)
+def test_a_column_that_is_no_matrix_is_refused(array: pa.Array, told: str) -> None:
+    with pytest.raises(DataError, match="column 'x'") as caught:
+        feature_matrix(table_of(array), "x")
+    assert told in caught.value.message
+
+
+def test_vectors_of_several_widths_are_refused(as_vectors: AsVectors) -> None:
     with pytest.raises(DataError) as caught:
-        read_matrix(describe_table(tmp_path / "nothing", "json", SCHEMA, 1), {"inputCol": "feature"}, None)
-    assert caught.value.facts == {"column": "feature", "columns": ["features", "label", "name"]}
+        feature_matrix(table_of(as_vectors([[1, 2], [1, 2, 3]])), "x")
+    assert caught.value.facts == {"expected": 2, "found": 3}
+
+
+def test_a_column_that_is_not_there_names_the_nearest_and_the_option() -> None:
+    with pytest.raises(DataError, match="did you mean 'features'") as caught:
+        complete_column(table_of(pa.array([1]), "features"), "feature", "inputCol")
+    assert caught.value.facts == {"column": "feature", "columns": ["features"]}
+    assert "inputCol" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "dtype"),
+    [
+        ([1, 2], pa.int32(), np.int32),
+        ([0.5, 1.0], pa.float64(), np.float64),
+        (["a", "b"], pa.string(), np.object_),
+        ([], pa.int64(), np.int64),
+    ],
+)
+def test_labels_keep_their_type(values: list[Any], kind: pa.DataType, dtype: type) -> None:
+    y = label_array(table_of(pa.array(values, kind), "label"), "label")
+    assert (y.dtype, y.shape, y.tolist()) == (dtype, (len(values),), values)
+
+
+def test_labels_with_nulls_are_refused() -> None:
+    with pytest.raises(DataError, match="2 nulls in 3 rows"):
+        label_array(table_of(pa.array([None, 1.0, None]), "label"), "label")
+
+
+def test_rows_hold_spark_s_vectors_and_plain_values(as_vectors: AsVectors) -> None:
+    linalg = pytest.importorskip("pyspark.ml.linalg")
+    chunked = pa.chunked_array([as_vectors([[1, 2]]), as_vectors([(3, {1: 4}), None])])
+    rows = to_rows(pa.table({"x": chunked, "name": ["a", None, "c"], "n": [1, 2, None]}))
+    assert [row["x"] for row in rows] == [linalg.Vectors.dense([1, 2]), linalg.Vectors.sparse(3, {1: 4.0}), None]
+    assert [(row["name"], row["n"]) for row in rows] == [("a", 1), (None, 2), ("c", None)]
+    assert to_rows(pa.table({"x": chunked}).slice(0, 0)) == []

@@ -28,7 +28,7 @@ ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}  # as a fit group has it
 PROGRAM = """
 import json, sys
 from mlsql_runtime import codec
-from mlsql_runtime.feed.decoding.matrices import read_matrix_batches
+from mlsql_runtime.feed.decoding.features_and_labels import read_matrix_batches
 from mlsql_runtime.feed.files.table import TableFiles
 
 def peak():  # in megabytes; ru_maxrss would begin with what the parent had

@@ -11,7 +11,7 @@ import pytest
 
 from mlsql_runtime.errors import PreflightFailed
 from mlsql_runtime.plan import Load, Plan, PythonEnv, Save
-from mlsql_runtime.preflight.host import HostNeeds, check_host
+from mlsql_runtime.preflight.host_check import HostNeeds, check_host
 from mlsql_runtime.preflight.hosts import PreflightOutcome, local_input_paths
 from mlsql_runtime.result import HostReport, PreflightResult
 from mlsql_runtime.storage.location import Location
