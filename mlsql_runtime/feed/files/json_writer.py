@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.feed.decoding.vectors import to_numpy
-from mlsql_runtime.feed.files.formats import read_parquet
+from mlsql_runtime.feed.files.formats import READ_BYTES, read_parquet
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.feed.table_facts import decode_schema
 
@@ -67,14 +67,14 @@ def write_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
 
 
 def write_json_lines(batch: pa.RecordBatch, file: IO[bytes]) -> None:
-    """Write one line for each row of a batch, in UTF-8."""
-    if batch.num_rows == 0:
-        return
-    texts = [json_text(column) for column in batch.columns]
-    lines = _objects(batch.schema.names, texts, batch.num_rows, "}\n")
-    _, offsets, data = lines.buffers()
-    ends = np.frombuffer(offsets, np.int32)[[lines.offset, lines.offset + len(lines)]]
-    file.write(memoryview(data)[ends[0] : ends[1]])
+    """Write one line for each row of a batch, in UTF-8. Text is made of about ``READ_BYTES`` of the batch at a time."""
+    step = max(1, batch.num_rows * READ_BYTES // max(batch.nbytes, 1))
+    for start in range(0, batch.num_rows, step):
+        rows = batch.slice(start, step)
+        lines = _objects(rows.schema.names, [json_text(column) for column in rows.columns], rows.num_rows, "}\n")
+        _, offsets, data = lines.buffers()
+        ends = np.frombuffer(offsets, np.int32)[[lines.offset, lines.offset + len(lines)]]
+        file.write(memoryview(data)[ends[0] : ends[1]])
 
 
 def json_text(array: pa.Array) -> Text:

@@ -93,6 +93,24 @@ def test_maps_keep_null_values() -> None:
     assert json_text(maps).to_pylist() == ['{"1":"x","2":null}', "{}", None]
 
 
+def test_wide_rows_are_written_a_few_megabytes_at_a_time() -> None:
+    rows, width = 64, 50_000
+    values = pa.array(np.arange(rows * width) % 7 + 0.5)
+    vectors = pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * width), values)
+
+    class Recorder(io.BytesIO):
+        sizes: list[int] = []
+
+        def write(self, text: Any) -> int:
+            self.sizes.append(len(text))
+            return super().write(text)
+
+    file = Recorder()
+    write_json_lines(pa.record_batch({"features": vectors}), file)
+    assert max(file.sizes) < 8 << 20
+    assert [json.loads(line)["features"] for line in file.getvalue().splitlines()] == vectors.to_pylist()
+
+
 def test_files_appear_together_one_for_each_that_spark_wrote(tmp_path: Path) -> None:
     schema = pa.schema([("x", pa.int64())])
     (tmp_path / "data.parquet").mkdir()
