@@ -23,9 +23,9 @@ WriteFiles = Callable[[Callable[[], bool]], None]
 def await_data_files(request: str) -> None:
     """Ask for the files of the table, and return when they are complete.
 
-    No timeout is needed: if the process that writes them ends, it ends the script, too.
+    No timeout is needed: if the process that writes them ends, it ends the script, too, and leaves a reply to later requests.
 
-    :raises DataError: when the table cannot be written.
+    :raises DataError: when the table cannot be written, or its job has ended.
     """
     reply = Path(_reply_file(request))
     Path(request).touch()
@@ -46,10 +46,11 @@ def answering_requests(request: Path, write: WriteFiles) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        while not request.exists():
-            if over.wait(PAUSE):
-                return
+        while not request.exists() and not over.wait(PAUSE):
+            pass
         try:
+            if not request.exists():  # a reply all the same: the folder may be kept, and the script run again in it
+                raise DataError("the job that would write them has ended")
             write(over.is_set)
             message = ""
         except Exception as error:  # the script raises it

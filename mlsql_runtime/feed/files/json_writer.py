@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import to_numpy
 from mlsql_runtime.feed.files.formats import READ_BYTES, read_parquet
 from mlsql_runtime.feed.files.table import TableFiles, data_files
@@ -48,9 +49,10 @@ def write_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
     The folder appears only when all files are complete.
 
     :param is_cancelled: asked between batches; once it returns True nothing more is written.
+    :raises DataError: when the files hold another number of rows than Spark wrote, or writing is cancelled.
     """
     assert table.json_path is not None
-    folder, schema = Path(table.json_path), decode_schema(table.schema)
+    folder, schema, rows = Path(table.json_path), decode_schema(table.schema), 0
     incomplete = folder.with_name(f"{folder.name}.incomplete")
     incomplete.mkdir()
     try:
@@ -58,9 +60,14 @@ def write_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
             with open(incomplete / f"part-{number:05}.json", "wb") as file:
                 for batch in read_parquet(path, schema.names):
                     if is_cancelled():
-                        return
+                        raise DataError("the script ended while its files were written")
+                    rows += batch.num_rows
                     columns = [batch.column(field.name).cast(field.type) for field in schema]
                     write_json_lines(pa.RecordBatch.from_arrays(columns, schema=schema), file)
+        if rows != table.rows:
+            raise DataError(
+                f"{table.path}: Spark wrote {table.rows} rows, its files hold {rows}", expected=table.rows, found=rows
+            )
         os.rename(incomplete, folder)
     finally:
         shutil.rmtree(incomplete, ignore_errors=True)  # makes room for the message, if the disk is full

@@ -114,6 +114,15 @@ def test_a_script_does_not_wait_when_not_even_the_error_can_be_written(tmp_path:
                 await_data_files(str(request))
 
 
+def test_a_script_that_runs_again_after_its_job_does_not_wait(tmp_path: Path) -> None:
+    write = Writer(tmp_path / "data")
+    with answering_requests(tmp_path / "data.request", write):
+        pass
+    with pytest.raises(DataError, match="cannot be written: the job that would write them has ended"):
+        await_data_files(str(tmp_path / "data.request"))
+    assert write.calls == 0
+
+
 def test_writing_is_cancelled_when_the_script_ends(run: Run, tmp_path: Path) -> None:
     cancelled = []
 

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.feed.files.json_writer import is_json_exact, json_text, write_json_files, write_json_lines
 from mlsql_runtime.feed.files.table import TableFiles
@@ -137,7 +138,19 @@ def test_a_cancelled_run_leaves_no_folder(tmp_path: Path) -> None:
     table = TableFiles(
         path=str(tmp_path), format="parquet", options={}, rows=1, schema=encode_schema(schema), json_path=str(tmp_path / "data")
     )
-    write_json_files(table, lambda: True)
+    with pytest.raises(DataError, match="the script ended while its files were written"):
+        write_json_files(table, lambda: True)
+    assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
+
+
+def test_rows_that_are_missing_are_an_error(tmp_path: Path) -> None:
+    schema = pa.schema([("x", pa.int64())])
+    pq.write_table(pa.table({"x": [1]}, schema), tmp_path / "part.parquet")
+    table = TableFiles(
+        path=str(tmp_path), format="parquet", options={}, rows=2, schema=encode_schema(schema), json_path=str(tmp_path / "data")
+    )
+    with pytest.raises(DataError, match="Spark wrote 2 rows, its files hold 1"):
+        write_json_files(table, lambda: False)
     assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
 
 
