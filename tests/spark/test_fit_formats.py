@@ -237,6 +237,27 @@ def test_json_files_some_empty(both: Both, tmp_path: Path) -> None:
     assert_same(both, "json", folder)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("spark.sql.jsonGenerator.ignoreNullFields", "false", '{"x":null,"at":"1970-01-01T01:00:00.000+01:00"}'),
+        ("spark.sql.session.timeZone", "GMT+03:00", '{"at":"1970-01-01T03:00:00.000+03:00"}'),  # unknown to Arrow
+    ],
+)
+def test_spark_writes_json_of_sessions_in_which_it_has_its_own_way(both: Both, option: str, value: str, text: str) -> None:
+    before = both.spark.conf.get(option)
+    assert before is not None
+    both.spark.conf.set(option, value)
+    try:
+        df = both.spark.sql("select cast(null as int) as x, timestamp_seconds(0) as at")
+        exported = export(df, Location.of(str(both.folder / "exported")), FileFeed(), None)
+        files = exported.open(both.folder / "data", is_kept=False)
+    finally:
+        both.spark.conf.set(option, before)
+    assert (files.format, files.json_path) == ("json", None)
+    assert raw_rows(files) == [json.dumps(json.loads(text), sort_keys=True)]
+
+
 def test_vectors_in_json_are_vectors_where_spark_has_objects(both: Both, tmp_path: Path) -> None:
     rows = ['{"f":{"type":1,"values":[1.0,2]},"y":1}', '{"f":{"type":0,"size":2,"indices":[0],"values":[1]},"y":0}', '{"y":2}']
     (tmp_path / "x.json").write_text("\n".join(rows))

@@ -110,12 +110,13 @@ def format_and_options(feed: FileFeed, has_lazy_json: bool) -> tuple[str, Mappin
 
 
 def can_write_json_later(df: DataFrame, feed: FileFeed) -> bool:
-    """Return whether the feed leaves the format open, and Parquet holds all that Spark's JSON would say of the table."""
+    """Return whether the feed leaves the format open, and JSON made of Parquet files is that of Spark in this session."""
     from pyspark.errors import PySparkException
 
     from mlsql_runtime.feed.files.json_writer import is_json_exact  # which makes Arrow scalars, and so imports pandas
 
-    if feed.format is not None or feed.options:
+    ignores_nulls = df.sparkSession.conf.get("spark.sql.jsonGenerator.ignoreNullFields")
+    if feed.format is not None or feed.options or ignores_nulls != "true":
         return False
     try:
         return all(is_json_exact(field.type) for field in arrow_schema(df))

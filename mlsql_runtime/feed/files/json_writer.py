@@ -40,7 +40,18 @@ def is_json_exact(kind: pa.DataType) -> bool:
         return any(test(kind.key_type) for test in keys) and is_json_exact(kind.item_type)
     if pa.types.is_struct(kind):  # Parquet has no structs without fields; Spark marks a variant's struct by metadata
         return kind.num_fields > 0 and all(is_json_exact(field.type) and not field.metadata for field in kind)
+    if pa.types.is_timestamp(kind) and kind.tz:
+        return _is_known_zone(kind)
     return any(test(kind) for test, _ in _SCALARS) and not pa.types.is_float16(kind)
+
+
+def _is_known_zone(kind: pa.DataType) -> bool:
+    """Return whether Arrow knows the time zone: Java has others, too, such as ``GMT+03:00`` and ``PST``."""
+    try:
+        pc.local_timestamp(pa.scalar(0, kind))
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def write_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> None:
