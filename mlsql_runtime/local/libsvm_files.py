@@ -59,6 +59,8 @@ def _parse_numbers(text: bytes) -> Floats | None:
     """Return all numbers of a text, shape (n,); None when a word is not one."""
     from pyarrow import csv
 
+    if not text:
+        return np.empty(0)
     unsigned = re.sub(rb"(?<![\d.+])\+", b"", text) if b"+" in text else text
     words = unsigned.translate(_WORD_ENDS)  # one to a line: Arrow's CSV reader is the fastest parser
     convert = csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
@@ -82,9 +84,10 @@ def _find_error(files: list[DataFile]) -> DataError:
 def _describe_problem(line: bytes) -> str | None:
     if not _ROW.fullmatch(line):
         return f"expected 'label index:value index:value …', got {_shorten(line)}"
-    for word in line.replace(b":", b" ").split():
-        if _parse_numbers(word) is None:
-            return f"expected a number, got {_shorten(word)}"
+    words = line.replace(b":", b" ").split()
+    if _parse_numbers(b" ".join(words)) is None:  # all at once: a call for each word would take minutes for large files
+        word = next(word for word in words if _parse_numbers(word) is None)
+        return f"expected a number, got {_shorten(word)}"
     before = 0.0
     for entry in line.split()[1:]:
         index = float(entry.partition(b":")[0])

@@ -26,3 +26,9 @@ def test_held_out_rows_and_the_others_are_all_rows(tmp_path: Path) -> None:
     left, held = hold_out(read_table(DataSource("--data", "libsvm", str(tmp_path / "a"))), 0.25)
     assert 200 < held.num_rows < 300
     assert sorted(left.column("label").to_pylist() + held.column("label").to_pylist()) == list(map(float, range(1000)))
+
+
+def test_libsvm_files_without_rows_are_an_empty_table(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    (tmp_path / "b").write_text("# a comment\n\n")
+    assert read_table(DataSource("--data", "libsvm", str(tmp_path))).num_rows == 0
