@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE, is_vector
+from mlsql_runtime.feed.table_facts import decode_schema
 
 if TYPE_CHECKING:
     from mlsql_runtime.feed.interface import ScriptTable
-from mlsql_runtime.feed.table_facts import decode_schema
 
 
 def table_schema(table: ScriptTable) -> pa.Schema:

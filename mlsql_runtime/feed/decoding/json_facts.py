@@ -30,7 +30,7 @@ class JsonFacts:
         table = _parsed(texts, what)
         self.rows += table.num_rows
         try:
-            schema = pa.schema([field.with_type(_lasting(field.type)) for field in table.schema])
+            schema = pa.schema([field.with_type(_to_column_type(field.type)) for field in table.schema])
             self._schema = pa.unify_schemas([self._schema, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(f"{what}: a column has other types than in the records before: {error}") from error
@@ -64,14 +64,14 @@ def _parsed(texts: list[bytes], what: str) -> pa.Table:
     return table
 
 
-def _lasting(kind: pa.DataType) -> pa.DataType:
+def _to_column_type(kind: pa.DataType) -> pa.DataType:
     """Return the type to read a column as: text that looks like a time stays text, because other records may not look so."""
     if pa.types.is_temporal(kind):
         return pa.string()
     if pa.types.is_list(kind):
-        return pa.list_(_lasting(kind.value_type))
+        return pa.list_(_to_column_type(kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_lasting(field.type)) for field in kind])
+        return pa.struct([field.with_type(_to_column_type(field.type)) for field in kind])
     return kind
 
 

@@ -1,4 +1,4 @@
-"""Files of a table as Arrow batches, by format. Memory holds a few megabytes of a file, however large that is."""
+"""Read the files of a table as Arrow batches, by format. Memory holds a few megabytes of a file of any size."""
 
 from __future__ import annotations
 
@@ -15,12 +15,7 @@ BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
 def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """All rows, in order. Batches have ``columns``, and perhaps others too, but none that a file lacks.
-
-    :param schema: of the whole table.
-    :raises InputError: for a format that only the script itself can read.
-    :raises DataError: for files that do not hold the table, or another number of rows than Spark wrote.
-    """
+    """Yield all rows of a table; see :meth:`TableFiles.read`."""
     readers: dict[str, Callable[[str], Iterator[pa.RecordBatch]]] = {
         "json": lambda path: read_json_file(path, schema, columns),
         "parquet": lambda path: read_parquet(path, columns),
@@ -44,7 +39,7 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
 
 
 def _has_content(path: str) -> bool:
-    """Whether there is a byte in it: Spark writes an empty file, compressed perhaps, for an empty partition."""
+    """Return whether a file has any content: Spark writes an empty one, perhaps compressed, for an empty partition."""
     with pa.input_stream(path, compression="detect") as stream:
         return bool(stream.read(1))
 
@@ -65,9 +60,9 @@ def _read_orc(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     from pyarrow import orc
 
     file = orc.ORCFile(path)
-    there = [name for name in columns if name in file.schema.names]
+    names = [name for name in columns if name in file.schema.names]
     for stripe in range(file.nstripes):
-        yield file.read_stripe(stripe, there or None)  # without any column it would tell no rows
+        yield file.read_stripe(stripe, names or None)  # a batch without columns would have no rows
 
 
 def _read_csv(path: str, schema: pa.Schema, columns: Sequence[str], given: Mapping[str, str]) -> Iterator[pa.RecordBatch]:

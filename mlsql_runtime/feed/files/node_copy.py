@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from mlsql_runtime.errors import StorageError
 from mlsql_runtime.feed.files.table import data_files
+from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.storage.location import Location
 
 # Folders that Spark removes with the application: standalone, YARN, all others.
@@ -28,27 +28,27 @@ def application_dir() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def bring_files(place: Location, folder: Path, lasting: bool) -> None:
+def bring_files(place: Location, folder: Path, is_kept: bool) -> None:
     """Link or copy the data files of ``place`` into ``folder``.
 
-    :param lasting: whether the folder may outlive ``place``; if not, symbolic links will do.
+    :param is_kept: whether the folder may outlive ``place``; if not, it may have symbolic links.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if place.is_local:
-        _link(Path(place.path), folder, lasting)
+        _link(Path(place.path), folder, is_kept)
     else:
         with node_copy(place, application_dir()) as copy:
-            _link(copy, folder, lasting=True)  # a later training removes the copy
+            _link(copy, folder, is_kept=True)  # a later training removes the copy
 
 
-def _link(source: Path, folder: Path, lasting: bool) -> None:
+def _link(source: Path, folder: Path, is_kept: bool) -> None:
     for path in data_files(str(source)):
         target = folder / os.path.relpath(path, source)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(path, target)
         except OSError:  # another disk, or one without hard links
-            if lasting:
+            if is_kept:
                 shutil.copyfile(path, target)
             else:
                 target.symlink_to(os.path.abspath(path))
@@ -67,7 +67,8 @@ def node_copy(place: Location, application: Path) -> Iterator[Path]:
     if root.stat().st_uid != os.getuid():
         raise StorageError(f"{root} belongs to another user, who could change the tables in it; have it removed", path=str(root))
     training = root / hashlib.sha256(place.uri.rpartition("/")[0].encode()).hexdigest()[:16]
-    with _lock(training, fcntl.LOCK_EX):
+    with FileLock(training.with_suffix(".lock")) as lock:
+        lock.acquire()
         folder = training / place.name
         if not folder.exists():
             _remove_others(root, training)
@@ -88,16 +89,9 @@ def _download(place: Location, folder: Path) -> None:
 
 
 def _remove_others(root: Path, training: Path) -> None:
-    for lock in root.glob("*.lock"):
-        other = lock.with_suffix("")
+    for file in root.glob("*.lock"):
+        other = file.with_suffix("")
         if other != training:
-            with contextlib.suppress(BlockingIOError), _lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                shutil.rmtree(other, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _lock(training: Path, operation: int) -> Iterator[None]:
-    """Hold a lock, which the system releases when the process ends. The file stays: another process may wait for its lock."""
-    with training.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, operation)
-        yield
+            with FileLock(file) as lock:
+                if lock.try_acquire():
+                    shutil.rmtree(other, ignore_errors=True)

@@ -39,31 +39,31 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-def test_local_files_are_linked_without_spark_s_own(tmp_path: Path, lasting: bool) -> None:
-    bring_files(filled(Location.of(str(tmp_path / "table"))), tmp_path / "group", lasting)
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_local_files_are_linked_without_spark_s_own(tmp_path: Path, is_kept: bool) -> None:
+    bring_files(filled(Location.of(str(tmp_path / "table"))), tmp_path / "group", is_kept)
     assert contents(tmp_path / "group") == DATA
     assert (tmp_path / "group/part-0.json").stat().st_ino == (tmp_path / "table/part-0.json").stat().st_ino
 
 
-@pytest.mark.parametrize("lasting", [False, True])
-def test_files_on_another_disk_are_pointed_to_unless_they_have_to_last(tmp_path: Path, lasting: bool) -> None:
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_files_on_another_disk_are_pointed_to_unless_they_have_to_last(tmp_path: Path, is_kept: bool) -> None:
     folder = Path("/dev/shm") / f"mlsql-test-{uuid.uuid4().hex}"
     assert folder.parent.stat().st_dev != tmp_path.stat().st_dev
     place = filled(Location.of(str(folder)))
     try:
-        bring_files(place, tmp_path / "group", lasting)
+        bring_files(place, tmp_path / "group", is_kept)
         assert contents(tmp_path / "group") == DATA
-        assert (tmp_path / "group/part-0.json").is_symlink() is not lasting
+        assert (tmp_path / "group/part-0.json").is_symlink() is not is_kept
     finally:
         place.remove()
-    assert contents(tmp_path / "group") == (DATA if lasting else {})
+    assert contents(tmp_path / "group") == (DATA if is_kept else {})
 
 
 def test_remote_files_are_brought_once_for_all_groups(tmp_path: Path, remote: Location, application: Path) -> None:
-    bring_files(remote, tmp_path / "first", lasting=False)
+    bring_files(remote, tmp_path / "first", is_kept=False)
     remote.remove()
-    bring_files(remote, tmp_path / "second", lasting=False)
+    bring_files(remote, tmp_path / "second", is_kept=False)
     assert contents(tmp_path / "first") == contents(tmp_path / "second") == DATA
     assert (tmp_path / "first/part-0.json").stat().st_ino == (tmp_path / "second/part-0.json").stat().st_ino
 
@@ -73,7 +73,7 @@ import sys
 from pathlib import Path
 from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.storage.location import Location
-bring_files(Location.of(sys.argv[1]), Path(sys.argv[2]), lasting=False)
+bring_files(Location.of(sys.argv[1]), Path(sys.argv[2]), is_kept=False)
 """
 
 
