@@ -129,7 +129,10 @@ def _decode_scalar(expected: Any, value: Any, where: str) -> Any:
         except (TypeError, ValueError) as error:
             raise _wrong(where, "an ISO 8601 time", value) from error
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise _wrong(where, "float", value) from error
     kind = type(None) if expected is None else expected
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _wrong(where, "null" if kind is type(None) else kind.__name__, value)
@@ -142,7 +145,7 @@ def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     tagged = {choice.tag: choice for choice in choices if hasattr(choice, "tag")}
     if tagged:
         tag = value.get(TAG) if isinstance(value, dict) else None
-        if tag not in tagged:
+        if not isinstance(tag, str) or tag not in tagged:
             raise FormatError(f"{where}: {TAG} is {tag!r}{did_you_mean(str(tag), tagged)}")
         return _decode(tagged[tag], value, where)
     present = [choice for choice in choices if choice is not type(None)]

@@ -92,6 +92,8 @@ EVENT = encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN))
         encode_message(Message(event=LogLine("x"), label=OURS, token="größe")),
         encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN, protocol_version=2)),
         EVENT.replace("log_line", "invented_later"),
+        EVENT.replace('"log_line"', '["log_line"]'),
+        encode_message(Message(event=Progress(1, 2), label=OURS, token=TOKEN)).replace("2", "9" * 400),
         EVENT.replace('"text"', '"test"'),
         EVENT[:-1],
         f"[fit 0] {EVENT}",
