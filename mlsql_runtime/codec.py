@@ -29,6 +29,8 @@ def encode(value: Any) -> Any:
 
     :raises FormatError: for NaN and infinities.
     """
+    if value is None or isinstance(value, (str, int)):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         document = {field.name: encode(getattr(value, field.name)) for field in dataclasses.fields(value)}
         tag = getattr(value, "tag", None)
@@ -87,8 +89,14 @@ def _refuse_constant(name: str) -> Any:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _field_types(cls: type) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@functools.cache
+def _by_tag(choices: tuple[Any, ...]) -> Mapping[str, Any]:
+    return {choice.tag: choice for choice in choices if hasattr(choice, "tag")}
 
 
 def _wrong(where: str, expected: str, got: Any) -> FormatError:
@@ -97,7 +105,7 @@ def _wrong(where: str, expected: str, got: Any) -> FormatError:
 
 
 def _decode(expected: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(expected)
+    origin = None if type(expected) is type else typing.get_origin(expected)  # which is slow
     if expected is Any:
         return value
     if origin in (typing.Union, types.UnionType):
@@ -142,7 +150,7 @@ def _decode_scalar(expected: Any, value: Any, where: str) -> Any:
 def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in choices:
         return None
-    tagged = {choice.tag: choice for choice in choices if hasattr(choice, "tag")}
+    tagged = _by_tag(choices)
     if tagged:
         tag = value.get(TAG) if isinstance(value, dict) else None
         if not isinstance(tag, str) or tag not in tagged:
@@ -162,7 +170,7 @@ def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
 def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, f"an object ({cls.__name__})", value)
-    fields = [field.name for field in dataclasses.fields(cls)]
+    fields = _field_types(cls)
     given = {key: item for key, item in value.items() if key != TAG or not hasattr(cls, "tag")}
     for key in given:
         if key not in fields:
@@ -170,5 +178,4 @@ def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
     missing = [name for name in fields if name not in given]
     if missing:
         raise FormatError(f"{where}: {cls.__name__} lacks the field '{missing[0]}'", field=missing[0])
-    hints = _hints(cls)
-    return cls(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in given.items()})
+    return cls(**{name: _decode(fields[name], item, f"{where}.{name}") for name, item in given.items()})
