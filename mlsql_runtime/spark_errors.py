@@ -79,12 +79,15 @@ def translate(error: BaseException) -> MLSQLError:
 
 
 def _task_error(text: str) -> MLSQLError | None:
-    """Return the error in the last :class:`TaskError` of a traceback; None if there is none."""
+    """Return the error in the last :class:`TaskError` of a traceback; None if there is none, or only a part of one."""
     _, found, rest = text.rpartition(_TASK_ERROR)
     if not found:
         return None
-    document, _ = json.JSONDecoder().raw_decode(rest)
-    return errors.from_json(document)
+    try:
+        document, _ = json.JSONDecoder().raw_decode(rest)
+        return errors.from_json(document)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _text_of(error: BaseException) -> str:

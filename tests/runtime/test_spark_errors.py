@@ -76,6 +76,12 @@ def test_other_errors_of_a_task_stay_what_they_are() -> None:
     assert type(translate(RuntimeError(text))) is JobFailed
 
 
+@pytest.mark.parametrize("rest", ["", "not JSON", '{"kind": "DataError", "mess', "{}", "[]"])
+def test_a_task_error_that_is_not_whole_is_a_failed_job(rest: str) -> None:
+    text = f"Traceback (most recent call last):\nmlsql_runtime.spark_errors.TaskError: {rest}"
+    assert type(translate(RuntimeError(text))) is JobFailed
+
+
 def test_ours_stay_what_they_are() -> None:
     error = DataError("two widths")
     assert translate(error) is error
