@@ -7,6 +7,8 @@ import subprocess
 import sys
 import uuid
 
+from support.workbench import leave_process
+
 from mlsql_runtime.submission.processes import MARK, end_marked, end_orphans, marked, new_mark
 
 
@@ -33,13 +35,8 @@ def test_unmarked_processes_are_left_alone() -> None:
 def test_only_processes_whose_submitter_is_gone_are_orphans() -> None:
     job = uuid.uuid4().hex
     ours = {**os.environ, MARK: new_mark(job)}
-    leave = (
-        "import os, subprocess, sys\nfrom mlsql_runtime.submission.processes import MARK, new_mark\n"
-        f"os.environ[MARK] = new_mark({job!r})\nprint(os.environ[MARK])\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], stdout=-3, stderr=-3)"
-    )
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=ours) as watched:
-        lost = subprocess.run([sys.executable, "-c", leave], capture_output=True, text=True, check=True).stdout.strip()
+        lost = leave_process(job)
         assert len(marked(lost)) == 1
         assert end_orphans(uuid.uuid4().hex) == 0
         assert end_orphans(job) == 1
