@@ -63,8 +63,7 @@ class ClusterJob:
         :raises MLSQLError: what ended the plan.
         """
         application = self.submit()
-        self.wait(application)
-        return self.conclude(application)
+        return self.conclude(application, self.wait(application))
 
     def submit(self) -> Application:
         """Submit the plan once no other application of the task runs. An application of the same job that does the same is
@@ -108,9 +107,12 @@ class ClusterJob:
             self._pause()
         return status
 
-    def conclude(self, application: Application, keep: Callable[[RunResult], None] | None = None) -> RunResult:
+    def conclude(
+        self, application: Application, status: Status | None = None, keep: Callable[[RunResult], None] | None = None
+    ) -> RunResult:
         """Return the result of an application that is over, and remove all that it left.
 
+        :param status: its last one, if that is known: the cluster may forget the application.
         :param keep: called with the result before its file is removed.
         :raises MLSQLError: what ended the plan; JobFailed when the application ended without a result, with what the cluster says
             about that.
@@ -120,7 +122,7 @@ class ClusterJob:
         remove_topics(self._plan, self._secrets)
         self._log.info("The driver's log: %s", hint)
         if result is None:
-            status = self.status(application)
+            status = status or self.status(application)
             application.folder.remove(with_staged=attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
-from airflow_provider_mlsql.hooks.cluster import Application
+from airflow_provider_mlsql.hooks.cluster import Application, Status
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime import codec, errors
 from mlsql_runtime.result import RunResult
@@ -61,8 +61,7 @@ class ClusterRun:
             status = self._job.poll(application)
             if status is None or not status.is_over:
                 self._defer(application)
-        self._job.wait(application)
-        return self._conclude(application)
+        return self._conclude(application, self._job.wait(application))
 
     def complete(self, event: Mapping[str, Any]) -> RunResult:
         """Go on with the trigger's event.
@@ -87,14 +86,14 @@ class ClusterRun:
         application.folder.remove(with_staged=False)
         return None
 
-    def _conclude(self, application: Application) -> RunResult:
+    def _conclude(self, application: Application, status: Status | None = None) -> RunResult:
         """Return the result of an application that is over, and keep it."""
 
         def keep(result: RunResult) -> None:
             if result.is_successful:
                 self._save(_State(application=application, result=result))
 
-        return self._job.conclude(application, keep)
+        return self._job.conclude(application, status, keep)
 
     def _load(self) -> _State | None:
         kept = None if self._store is None else self._store.get(self._key)
