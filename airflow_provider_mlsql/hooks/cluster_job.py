@@ -19,7 +19,7 @@ from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
 from mlsql_runtime.submission.cluster_mode import RunFolder, RunOwner, open_job_folder
 from mlsql_runtime.submission.precheck import check_job
-from mlsql_runtime.submission.processes import end_marked, new_mark
+from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
 from mlsql_runtime.submission.spark_submit import build_environment, build_submission
 
 _SLICE_SECONDS = 0.5  # after which a pause ends when the job is cancelled
@@ -72,6 +72,8 @@ class ClusterJob:
         :raises MLSQLError: what can be known to be wrong before; JobFailed when the application cannot be submitted.
         """
         check_job(self._plan, self._secrets, self._conf, is_local=False)
+        if self._plan.attempt.is_retry and (orphans := end_orphans(self._plan.job_id)):  # they could still submit
+            self._log.info("Ended %d processes of an earlier attempt", orphans)
         self._application = self._poller = None
         self._raise_if_cancelled()
         self._application = application = self._take_over() or self._submit()

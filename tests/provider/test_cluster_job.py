@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from support.workbench import leave_process
 
 from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
-from mlsql_runtime.plan import NO_SECRETS, Plan, Select
+from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select
 from mlsql_runtime.submission.cluster_mode import RunFolder
 from mlsql_runtime.submission.output import OutputLine
+from mlsql_runtime.submission.processes import marked
 from mlsql_runtime.submission.spark_submit import Submission
 
 LOG = logging.getLogger("test.cluster")
@@ -63,3 +68,12 @@ def test_a_failure_says_how_the_application_ended_even_if_the_cluster_forgets_it
     with pytest.raises(JobFailed, match=message) as caught:
         job(cluster, tmp_path, PLAN).run()
     assert type(caught.value) is JobFailed
+
+
+def test_a_retry_ends_what_still_submits_an_earlier_attempt(tmp_path: Path) -> None:
+    attempt = Attempt(earlier_since=datetime(2026, 1, 1, tzinfo=timezone.utc), is_last=False)
+    plan = replace(PLAN, job_id=uuid.uuid4().hex, attempt=attempt)
+    lost = leave_process(plan.job_id)
+    assert len(marked(lost)) == 1
+    job(OneApplication(), tmp_path, plan).submit()
+    assert marked(lost) == []
