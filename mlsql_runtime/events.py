@@ -25,6 +25,7 @@ from mlsql_runtime.errors import FormatError
 
 PROTOCOL_VERSION = 1
 EVENTS_VARIABLE = "MLSQL_EVENTS"
+MESSAGE_START = '{"protocol_version": '
 OURS = "mlsql"
 _STDOUT = threading.Lock()  # unbuffered, it would mix long lines of several threads
 

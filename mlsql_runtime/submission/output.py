@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mlsql_runtime.events import Event, decode_message
+from mlsql_runtime.events import MESSAGE_START, Event, decode_message
 from mlsql_runtime.script.output import is_startup_notice
 
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
@@ -42,13 +42,15 @@ def read_output(line: str, token: str) -> Iterator[OutputLine]:
 
     :param token: of this reader of events; empty: the application was not asked for events.
     """
-    message = decode_message(line, token) if token and line.startswith("{") else None
+    start = line.find(MESSAGE_START) if token else -1  # above 0 after output without a line end, such as a function's
+    message = decode_message(line[start:], token) if start >= 0 else None
+    output = line if message is None else line[:start]
+    if output or message is None:
+        yield OutputLine(output, _choose_level(output.strip()))
     if message is not None:
         first, *others = message.text.split("\n")
         yield OutputLine(first, event=message.event)
         yield from map(OutputLine, others)
-    else:
-        yield OutputLine(line, _choose_level(line.strip()))
 
 
 def _choose_level(line: str) -> int | None:

@@ -46,6 +46,11 @@ def test_an_event_is_shown_as_its_text() -> None:
     assert list(read_output(encode(started, "mlsql"), TOKEN)) == [OutputLine("[mlsql] (2/3) train /m", event=started)]
 
 
+def test_an_event_after_output_without_a_line_end_is_one() -> None:
+    event = LogLine("x")
+    assert list(read_output("..." + encode(event, "mlsql"), TOKEN)) == [OutputLine("..."), OutputLine("[mlsql] x", event=event)]
+
+
 def test_each_line_of_an_event_is_a_line() -> None:
     event = LogLine("one\rtwo")
     assert list(read_output(encode(event, "fit 0"), TOKEN)) == [OutputLine("[fit 0] one", event=event), OutputLine("[fit 0] two")]
