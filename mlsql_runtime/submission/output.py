@@ -15,8 +15,6 @@ _STACK = re.compile(r"at [\w.$/<>]+\(.*\)$|\.\.\. \d+ (more|common frames omitte
 _LEVELS = {"WARN": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.ERROR}
 _USUAL_LOGGERS = {"NativeCodeLoader", "LibSVMFileFormat", "FileStreamSink", "SimpleFunctionRegistry"}  # they warn on every run
 _CHATTER = (
-    "Spark-Submit cmd:",
-    "Could not load connection string",
     "WARNING: Using incubator modules",
     "Using Spark's default log4j profile",
     "Setting default log level",

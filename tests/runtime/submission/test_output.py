@@ -28,7 +28,6 @@ TOKEN = "0123456789abcdef"
         ("at org.apache.spark.sql.Dataset$.ofRows(Dataset.scala:112)", None),
         ("... 12 more", None),
         ("I0000 00:00:1795393083.500147    8497 port.cc:153] oneDNN custom operations are on.", None),
-        ("Spark-Submit cmd: spark-submit --master local", None),
         ("", None),
     ],
 )
