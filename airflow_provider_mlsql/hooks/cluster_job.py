@@ -69,7 +69,7 @@ class ClusterJob:
         """Submit the plan once no other application of the task runs. An application of the same job that does the same is
         followed instead.
 
-        :raises MLSQLError: what can be known to be wrong before; JobFailed when the application cannot be submitted.
+        :raises MLSQLError: an error that shows before the submission; JobFailed when the application cannot be submitted.
         """
         check_job(self._plan, self._secrets, self._conf, is_local=False)
         if self._plan.attempt.is_retry and (orphans := end_orphans(self._plan.job_id)):  # they could still submit
@@ -140,8 +140,8 @@ class ClusterJob:
         return result
 
     def cancel(self, application: Application | None = None) -> int:
-        """End the application and what submits it, and submit none any more. What it has finished stays for the next attempt,
-        if one may come.
+        """End the application and the processes that submit it, and submit no other. Finished work is kept if another attempt
+        may follow.
 
         :param application: the one to end; None: the one that is followed, or all of the task when none is.
         :returns: how many processes were submitting it.

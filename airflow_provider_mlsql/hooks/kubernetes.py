@@ -102,7 +102,7 @@ def _call(call: Callable[[], Any], *, missing_ok: bool = False) -> Any:
     try:
         return call()
     except ConfigException as error:
-        raise InputError(f"Airflow's section [kubernetes_executor] leads to no Kubernetes: {error}") from error
+        raise InputError(f"Airflow's section [kubernetes_executor] does not lead to a Kubernetes cluster: {error}") from error
     except ApiException as error:
         if missing_ok and error.status == 404:
             return None

@@ -63,8 +63,8 @@ class MLSQLHook(BaseHook):
         cluster does not respond.
 
         :param secrets: what the plan needs and does not hold; Spark's are taken from ``conf``.
-        :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
-            Spark starts, if they can be known; JobFailed when the application ended without a result.
+        :raises MLSQLError: the error that ended the plan, of the same class as in the application; an error that shows before
+            Spark starts; JobFailed when the application ended without a result.
         """
         if self.is_cluster_mode:
             return self.open_cluster_job(plan, secrets, task=plan.job_id).run()

@@ -1,1 +1,1 @@
-"""Operators turn their arguments into a plan, run it, and answer with a small dict."""
+"""Operators turn their arguments into a plan, run it, and return a small dict."""

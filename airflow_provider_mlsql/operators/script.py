@@ -41,7 +41,7 @@ class MLSQLScriptOperator(MLSQLOperator):
     :param functions: registered functions that queries may call besides those the script registers: names to model paths, or
         XComs of register tasks.
     :param kafka_conn_id: a Kafka connection for ``train`` with ``enableDataLocal="false"``; ``kafkaParam`` comes over it.
-    :param show_rows: rows of the last table in the XCom, 1000 at most; 0 for none, when computing them again is too dear.
+    :param show_rows: rows of the last table in the XCom, 1000 at most; 0 for none, when computing them again takes too long.
     """
 
     template_fields: Sequence[str] = (

@@ -1,1 +1,1 @@
-"""Start a plan as a Spark application, from wherever: its files, its environment, its processes, its result."""
+"""Run a plan as a Spark application, for Airflow and for the command line: its files, environment, processes and result."""

@@ -50,8 +50,8 @@ class ClientJob:
         """Run the plan to its end and return its result. No process of the job is left when this returns or raises.
 
         :param submit: runs spark-submit with a submission until it ends.
-        :raises MLSQLError: what ended the plan, as the class it had in the application; InputError and its kind before
-            Spark starts, if they can be known; JobFailed when the application ended without a result.
+        :raises MLSQLError: the error that ended the plan, of the same class as in the application; an error that shows before
+            Spark starts; JobFailed when the application ended without a result.
         """
         is_retry = self._plan.attempt.is_retry
         check_job(self._plan, self._secrets, self._conf, is_local=self._is_local)
@@ -86,7 +86,7 @@ class ClientJob:
     def cancel(self) -> int:
         """End every process of the job and let none start any more; return how many there were.
 
-        What is finished stays for the next attempt, if one may come: a worker that is taken away cancels its job, too.
+        Finished work is kept if another attempt may follow, because a worker that is shut down cancels its job, too.
         """
         self._is_cancelled = True
         if not self._is_running:

@@ -67,7 +67,7 @@ def open_job_folder(plan: Plan, job_path: str | None) -> Location:
     if "://" in base and urlsplit(base).password is not None:
         raise InputError(
             "the folder for the job's files holds a password in its URI, which command lines would show; set job_path to one "
-            "without, and give the password by the means of the storage"
+            "without, and configure the password for the storage, such as in environment variables"
         )
     root = Location.of(base) if job_path else open_model_path(base) / layout.STAGING
     return root / f"app-{hashlib.sha256(plan.job_id.encode()).hexdigest()[:16]}"
@@ -93,7 +93,7 @@ class RunFolder:
     def of_key(cls, job_folder: Location, key: str) -> RunFolder:
         """Return the folder whose :attr:`key` this is: a run of the job, or of one with a folder beside the job's.
 
-        A text that is no key gives a folder that does not exist.
+        A text that is not a key gives a folder that does not exist.
         """
         match = _KEY.fullmatch(key)
         job, run = match.groups() if match else ("unknown", "unknown")

@@ -56,7 +56,7 @@ def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[M
 
 @dataclass
 class _Made:
-    """What statements so far make for the ones after them: tables, models, functions (model path and name), and files."""
+    """The tables, models, functions (model path and name) and files that the statements so far make."""
 
     tables: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)

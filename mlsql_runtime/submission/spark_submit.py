@@ -1,4 +1,4 @@
-"""spark-submit as a child process: what it is given, and its output line by line."""
+"""spark-submit as a child process: its input, and its output line by line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What spark-submit is given. ``conf`` holds no secret; ``env`` holds the mark by which the job's processes are found."""
+    """The input of spark-submit. ``conf`` holds no secret; ``env`` holds the mark by which the job's processes are found."""
 
     name: str
     conf: Mapping[str, str]
@@ -37,7 +37,7 @@ Submit = Callable[[Submission], object]  # runs spark-submit until it ends
 
 
 class SparkSubmitFailed(Exception):
-    """spark-submit ended with an exit code other than 0. The message has the last line that it printed."""
+    """spark-submit could not be started, or its exit code was not 0; the message has the last line that it printed."""
 
 
 def build_submission(
@@ -84,8 +84,8 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
     """Run spark-submit until it ends. When this returns or raises, no process with the mark of ``env`` is left.
 
     :param on_line: called with each line of its output, as it comes.
-    :raises SparkSubmitFailed: when it failed.
-    :raises InputError: when there is no spark-submit on the PATH of ``env``.
+    :raises SparkSubmitFailed: when it cannot be started, or fails.
+    :raises InputError: when spark-submit is not on the PATH of ``env``.
     """
     process: subprocess.Popen[str] | None = None
     last = ""
