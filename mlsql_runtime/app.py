@@ -27,12 +27,12 @@ from mlsql_runtime.plan import Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _HEAVY = ("mlsql_runtime.engine", "pyspark.ml.linalg")  # NumPy, Arrow, pandas and SciPy come with them
-FOLDER_PREFIX = "mlsql-job-"  # of a job's own folder
 PARENT_CHECK_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
 CANCEL_SECONDS = 4.0  # for cleaning up, once cancelled: less than the submitter waits before it kills
@@ -78,7 +78,7 @@ class _Cancellation:
 
     def remove_orphaned_folder(self) -> None:
         """Remove the job's folder if its submitter is gone."""
-        if self._is_orphan and self._folder.name.startswith(FOLDER_PREFIX):
+        if self._is_orphan and self._folder.name.startswith(JOB_FOLDER_PREFIX):
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _exit(self) -> None:

@@ -1,1 +1,3 @@
 """Run a plan as a Spark application, for Airflow and for the command line: its files, environment, processes and result."""
+
+JOB_FOLDER_PREFIX = "mlsql-job-"  # of the folder with a job's files on the submitter's machine

@@ -16,6 +16,7 @@ from mlsql_runtime.errors import JobFailed
 from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, Secrets, dump_plan, is_secret
 from mlsql_runtime.result import RunResult, load_result
+from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
@@ -57,7 +58,7 @@ class ClientJob:
         check_job(self._plan, self._secrets, self._conf, is_local=self._is_local)
         if is_retry and (orphans := end_orphans(self._plan.job_id)):
             _log.info("Ended %d processes of an earlier attempt", orphans)
-        with tempfile.TemporaryDirectory(prefix="mlsql-job-") as name:
+        with tempfile.TemporaryDirectory(prefix=JOB_FOLDER_PREFIX) as name:
             folder = Path(name)
             result_file = folder / "result.json"
             submission = self._write_files(folder, result_file)
