@@ -81,8 +81,12 @@ class Poller:
             self._schedule(due)
             return
         asked = list(self._waiting)
+        try:
+            look = loop.run_in_executor(self._threads, _look, self._watch, [ask for ask, _ in self._waiting.values()])
+        except RuntimeError as error:  # no thread can be started
+            look = loop.create_future()
+            look.set_exception(error)
         self._is_looking = True
-        look = loop.run_in_executor(self._threads, _look, self._watch, [ask for ask, _ in self._waiting.values()])
         look.add_done_callback(lambda done: self._deliver(asked, done))
 
     def _deliver(self, asked: list[asyncio.Future[Any]], look: asyncio.Future[list[Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,21 @@ def test_a_poller_ends_with_its_last_member_also_when_somebody_asks_in_the_same_
 
     asyncio.run(run())
     assert len(looks) == 1
+
+
+def test_a_look_that_gets_no_thread_is_an_error_and_the_next_one_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def run() -> Any:
+        async with open_poller(str(tmp_path)) as poller:
+            with monkeypatch.context() as patched:
+                patched.setattr(ThreadPoolExecutor, "submit", fail)
+                with pytest.raises(RuntimeError, match="new thread"):
+                    await poller.poll(nothing, 0, within=10)
+            return await poller.poll(nothing, 0, within=10)
+
+    assert asyncio.run(run()) == "asked"
 
 
 def test_triggers_that_are_cancelled_when_their_answer_comes_end(tmp_path: Path) -> None:
