@@ -184,7 +184,8 @@ def _explain_unavailable(error: Exception) -> str:
         case Cause.UNKNOWN_HOST:
             return "the broker's host name is unknown (DNS); check the address"
         case Cause.NOT_LISTENING:
-            return "the connection was refused; check the address and that the broker runs"
+            failure = "the connection was refused" if "ECONNREFUSED" in str(error) else "the broker's host cannot be reached"
+            return f"{failure}; check the address and that the broker runs"
         case Cause.DROPPED:
             return "the broker closed the connection; check that security_protocol is the one of the port"
     return f"no answer in time ({error}); check the address and that the broker runs"

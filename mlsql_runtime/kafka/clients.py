@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ def open_admin(settings: KafkaSettings, seconds: float = CONNECT_SECONDS) -> Ite
     """
     kafka = _import_kafka()
     timeout = {} if "request_timeout_ms" in settings.values else {"request_timeout_ms": int(seconds * 1000)}
+    deadline = time.monotonic() + seconds
     client, network = connect(settings, seconds, kafka.KafkaAdminClient, timeout)
     try:
-        _check_advertised(client, network, settings, seconds)
+        _check_advertised(client, network, settings, deadline)
         yield Admin(client, settings)
     finally:
         client.close()
@@ -113,11 +115,14 @@ def _import_kafka() -> Any:
     return kafka
 
 
-def _check_advertised(client: KafkaAdminClient, network: Any, settings: KafkaSettings, seconds: float) -> None:
-    """Send a request to the brokers at the addresses that they advertise, which may differ from those of the settings."""
+def _check_advertised(client: KafkaAdminClient, network: Any, settings: KafkaSettings, deadline: float) -> None:
+    """Send a request to the brokers at the addresses that they advertise, which may differ from those of the settings.
+
+    :param deadline: no request is sent after it but the first, by ``time.monotonic``.
+    """
     from kafka.errors import KafkaError
 
-    for _ in ticks(seconds):
+    for _ in ticks(deadline - time.monotonic()):
         try:
             client.describe_cluster()
             return
