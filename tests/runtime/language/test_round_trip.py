@@ -31,6 +31,7 @@ from mlsql_runtime.plan import (
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "T")  # which is t
 _ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"'`\\${};"), max_size=12)
 _TEXT = _ANY.filter(lambda text: bool(text.strip()))
+_PATHS = _TEXT.filter(lambda text: not text.startswith("~"))  # which is a home folder
 _NUMBERS = st.none() | st.integers(0, 10**9)
 _COUNTS = st.none() | st.integers(1, 10**9)
 _SCORES = st.none() | st.floats(0, 1e6)
@@ -57,14 +58,14 @@ _KAFKA = st.builds(
 )
 _GROUPS = st.just([{}]) | st.lists(st.dictionaries(_TEXT, _ANY, min_size=1, max_size=3), min_size=1, max_size=3)
 _STATEMENTS = st.one_of(
-    st.builds(Load, table=_NAMES, format=st.sampled_from(["csv", "a.b.C"]), path=_TEXT, options=_OPTIONS),
+    st.builds(Load, table=_NAMES, format=st.sampled_from(["csv", "a.b.C"]), path=_PATHS, options=_OPTIONS),
     st.builds(Load, table=_NAMES, format=st.sampled_from(["json", "csv"]), text=_ANY, options=_OPTIONS),
     st.builds(Select, table=_NAMES, sql=_ANY.map(lambda text: f"select {json.dumps(text)} as a -- ;\n from t")),
     st.builds(
         Save,
         table=st.just("t"),
         format=st.just("orc"),
-        path=_TEXT,
+        path=_PATHS,
         mode=st.sampled_from(["overwrite", "append", "errorIfExists", "ignore"]),
         options=_OPTIONS,
         partition_by=st.lists(_TEXT, max_size=2).map(tuple),
