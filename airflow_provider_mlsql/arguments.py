@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlsql_runtime.errors import InputError, OptionError, did_you_mean
 from mlsql_runtime.plan import FunctionRef, Load, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader, all_arguments
-from mlsql_runtime.plan.parsers import NOTHING, Parser, parse_json
+from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json
 from mlsql_runtime.storage.requirements import read_requirements
 
 if TYPE_CHECKING:
@@ -61,9 +61,7 @@ def parse_optional(parser: Parser, value: Any, name: str) -> Any:
 
     :raises OptionError: for any other value.
     """
-    if value is None or (isinstance(value, str) and value in NOTHING):
-        return None
-    return parser.parse(value, name)
+    return None if is_nothing(value) else parser.parse(value, name)
 
 
 def parse_document(value: Any, name: str) -> Any:

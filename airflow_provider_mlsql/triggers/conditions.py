@@ -9,29 +9,27 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mlsql.arguments import parse_optional
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.parsers import BOOLEAN, NOT_NEGATIVE, NUMBER, choice, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, NOT_NEGATIVE, NUMBER, TEXT, Parser, choice, is_nothing, whole
 from mlsql_runtime.store.version_condition import VersionCondition
 
-_NOTHING = (None, "", "None")
 _ON_LOW_SCORE = choice("wait", "skip", "fail")
 
 
 def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
     """Return the condition that these arguments describe, given by their names; text as rendered by templates is parsed."""
 
-    def text(name: str) -> str | None:
-        return None if given.get(name) in _NOTHING else str(given[name])
+    def parse(parser: Parser, name: str) -> Any:
+        return parse_optional(parser, given.get(name), name)
 
-    direction = given.get("greater_is_better")
     return VersionCondition(
-        min_version=parse_optional(whole(0), given.get("min_version"), "min_version"),
+        min_version=parse(whole(0), "min_version"),
         published_after=parse_time(given.get("published_after"), "published_after"),
-        job_id=text("job_id"),
-        external_dag_id=text("external_dag_id"),
-        run_id=text("run_id"),
-        min_score=parse_optional(NUMBER, given.get("min_score"), "min_score"),
-        metric=text("metric"),
-        greater_is_better=None if direction in _NOTHING else BOOLEAN.parse(direction, "greater_is_better"),
+        job_id=parse(TEXT, "job_id"),
+        external_dag_id=parse(TEXT, "external_dag_id"),
+        run_id=parse(TEXT, "run_id"),
+        min_score=parse(NUMBER, "min_score"),
+        metric=parse(TEXT, "metric"),
+        greater_is_better=parse(BOOLEAN, "greater_is_better"),
         on_low_score=_ON_LOW_SCORE.parse(given.get("on_low_score", "wait"), "on_low_score"),
     )
 
@@ -44,7 +42,7 @@ def parse_interval(value: Any) -> float:
 
 def parse_time(value: datetime | str | None, what: str) -> datetime | None:
     """Return a time, in UTC if it has no zone."""
-    if value in _NOTHING:
+    if is_nothing(value):
         return None
     try:
         time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))

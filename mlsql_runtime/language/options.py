@@ -80,12 +80,14 @@ class Options:
         """Return what messages call an option."""
         return option.name
 
-    def report(self, name: str, message: str) -> None:
+    def report(self, name: str, message: str, at_value: bool = False) -> None:
         """Collect a problem at an option; without that option, at the fallback, unless an option could not be read."""
         if name in self._reported:
             return
         node = self._nodes.get(name)
-        if node is not None:
+        if node is not None and at_value:
+            self.report_value(name, message)
+        elif node is not None:
             self._reported.add(name)
             self.report_node(node, message)
         elif isinstance(self.fallback, syntax.OptionNode) and not self.is_incomplete:

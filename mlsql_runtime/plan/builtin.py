@@ -64,7 +64,7 @@ def combine_script(cls: type, values: dict[str, Any], reader: OptionReader) -> N
         values["script_path"] = choose_script(path, builtin, reader.name(known["script_path"]), "builtin" in known)
     except InputError as error:
         values["script_path"] = ""
-        reader.report("builtin" if builtin else "pythonScriptPath", error.message)
+        reader.report("pythonScriptPath" if path and not builtin else "builtin", error.message)
 
 
 def find_estimator_problems(groups: Sequence[Mapping[str, str]]) -> Iterator[tuple[int, str, str]]:

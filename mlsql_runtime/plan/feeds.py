@@ -20,20 +20,20 @@ def _to_format(value: Any, name: str, resolver: Resolver) -> str:
     return str(value).lower()  # Spark takes JSON for json
 
 
-def _is_kafka_name(name: str) -> bool:
+def _is_kafka_name(name: str | None) -> bool:
     """Return whether topics or groups can have a name: 200 characters of Kafka's 249, because the run's own suffix follows."""
-    return re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) is not None and name not in (".", "..")
+    return name is None or (re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) is not None and name not in (".", ".."))
 
 
 _KAFKA_NAME = Parser(
     "name",
     "up to 200 letters, digits, dots, underscores and hyphens",
-    lambda value, name, resolver: str(value),
+    lambda value, name, resolver: str(value) or None,
     _is_kafka_name,
 )
-
-
-_FORMAT = Parser("Spark format", "the name of a Spark format, such as json", _to_format, lambda value: bool(value.strip()))
+_FORMAT = Parser(
+    "Spark format", "the name of a Spark format, such as json or parquet", _to_format, lambda value: bool(value.strip())
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +43,7 @@ class FileFeed:
     tag: ClassVar[str] = "files"
     format: str | None = option(
         "dataLocalFormat",
-        Parser(
-            "Spark format", "the name of a Spark format, such as json or parquet", _to_format, lambda value: bool(value.strip())
-        ),
+        _FORMAT,
         None,
         "Spark writer format of the script's data files; by default Parquet, and JSON for a script that reads the files itself.",
     )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.parsers import NOTHING, Parser, Resolver, to_texts
+from mlsql_runtime.plan.parsers import Parser, Resolver, is_nothing, to_texts
 
 REQUIRED = dataclasses.MISSING  # as a default: the field has none
 _PLACEHOLDER = re.compile(r"<\w+>")
@@ -143,8 +143,8 @@ class OptionReader(Protocol):
     def name(self, option: Option) -> str:
         """Return what the caller calls the option."""
 
-    def report(self, name: str, message: str) -> None:
-        """Report, or raise as an InputError, a problem of the option ``name`` (in MLSQL) together with others."""
+    def report(self, name: str, message: str, at_value: bool = False) -> None:
+        """Report, or raise as an InputError, a problem of the option ``name`` (in MLSQL), or of its value."""
 
 
 def read_options(cls: type, reader: OptionReader, arguments: Nested | None = None) -> dict[str, Any]:
@@ -185,7 +185,7 @@ class ArgumentReader:
         if option.argument is None or option.argument not in self._values:
             return option.default
         value = self._values[option.argument] if option.key is None else self._read_key(option.argument, option.key)
-        if option.is_optional and (value is None or (isinstance(value, str) and value in NOTHING)):
+        if option.is_optional and is_nothing(value):
             return option.default
         return (option.argument_parser or option.parser).parse(value, self.name(option), self._resolver)
 
@@ -194,7 +194,7 @@ class ArgumentReader:
             return self._label(option)
         return option.key or option.argument or option.name
 
-    def report(self, name: str, message: str) -> None:
+    def report(self, name: str, message: str, at_value: bool = False) -> None:
         raise InputError(message, option=name)
 
     def _read_key(self, argument: str, key: str) -> Any:

@@ -14,7 +14,12 @@ from typing import Any, Protocol
 from mlsql_runtime.errors import InputError, OptionError
 from mlsql_runtime.plan.table_ref import format_option
 
-NOTHING = ("", "None", "null")  # texts that templates render for a value that is not there
+_NOTHING = ("", "None", "null")  # texts that templates render for a value that is not there
+
+
+def is_nothing(value: Any) -> bool:
+    """Return whether a value is None, or text that templates render for it."""
+    return value is None or (isinstance(value, str) and value in _NOTHING)
 
 
 class Resolver(Protocol):
@@ -89,7 +94,7 @@ class Parser:
         return value
 
     def _error(self, value: Any, name: str, expected: str) -> OptionError:
-        got = repr(value) if isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+        got = repr(value) if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
         return OptionError(name=name, got=got, expected=expected)
 
 
@@ -119,6 +124,10 @@ def _to_float(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError
     return number
+
+
+def _to_path(path: str, resolver: Resolver) -> str | None:
+    return resolver.resolve_path(path) if path.strip() else None  # a blank one would become the folder that it is in
 
 
 def whole(at_least: int, at_most: int | None = None) -> Parser:
@@ -158,7 +167,7 @@ NUMBER = Parser("number", "a number", _simple(_to_float))
 NOT_NEGATIVE = Parser("number, at least 0", "a number of at least 0", _simple(_to_float), lambda value: value >= 0)
 POSITIVE = Parser("number over 0", "a number over 0", _simple(_to_float), lambda value: value > 0)
 TEXT = Parser("text", "text", _simple(str))
-PATH = Parser("path or URI", "a path or URI", lambda value, name, resolver: resolver.resolve_path(str(value)))
+PATH = Parser("path or URI", "a path or URI", lambda value, name, resolver: _to_path(str(value), resolver))
 TABLE = Parser("table", "a table", lambda value, name, resolver: resolver.find_table(value, name))
 
 
@@ -194,10 +203,15 @@ def _to_groups(value: Any) -> tuple[dict[str, str], ...]:
     groups = [given] if isinstance(given, Mapping) else given
     if not isinstance(groups, Sequence) or isinstance(groups, str):
         raise ValueError
-    for index, group in enumerate(groups):
-        if not isinstance(group, Mapping):
-            raise ValueError(f"element {index} is a {type(group).__name__}")
-    return tuple(map(_to_mapping, groups))
+    return tuple(_to_group(group, index) for index, group in enumerate(groups))
+
+
+def _to_group(value: Any, index: int) -> dict[str, str]:
+    """Return the parameters of one group: templates may render each element of a list as text, also as that of nothing."""
+    try:
+        return {} if is_nothing(value) else _to_mapping(value)
+    except ValueError:
+        raise ValueError(f"element {index} is a {type(value).__name__}") from None
 
 
 FLAGS = Parser("flags", "flags as on a command line", _simple(_to_flags))
@@ -210,7 +224,7 @@ def to_texts(value: Any, name: str) -> dict[str, str]:
 
     :raises OptionError: for anything else.
     """
-    if value is None or (isinstance(value, str) and value in NOTHING):
+    if is_nothing(value):
         return {}
     converted: dict[str, str] = MAPPING.parse(value, name)
     return converted

@@ -113,7 +113,7 @@ class Train(StatementBase):
         combine_script(cls, values, reader)
         if get_builtin_name(values["script_path"]) is not None:
             for index, name, problem in find_estimator_problems(values["fit_params"]):
-                reader.report(f"fitParam.{index}.{name}", problem)
+                reader.report(f"fitParam.{index}.{name}", problem, at_value=True)
         evaluate, validate = values.pop("evaluate_table"), values["validate_table"]
         if evaluate is not None and validate not in (None, evaluate):
             reader.report("evaluateTable", "validateTable and evaluateTable mean the same and name two tables; give one of them")

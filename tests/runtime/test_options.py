@@ -22,7 +22,8 @@ from mlsql_runtime.plan.parsers import BOOLEAN, FLAGS, GROUPS, MAPPING, NO_FILES
         (choice(max=True, min=False), ["min"], False),
         (FLAGS, [("-X", "dev"), ["-X", "dev"], "-X dev"], ("-X", "dev")),
         (MAPPING, [{"a": True, "b": None}, '{"a": true, "b": null}', "{'a': True}"], {"a": "true"}),
-        (GROUPS, [[{"a": 1}], {"a": 1}, '[{"a": 1}]'], ({"a": "1"},)),
+        (GROUPS, [[{"a": 1}], {"a": 1}, '[{"a": 1}]', ['{"a": 1}'], ["{'a': 1}"]], ({"a": "1"},)),
+        (GROUPS, [[{}, {}], [None, "None"], ["", "{}"]], ({}, {})),
     ],
 )
 def test_text_and_values_give_the_same(parser: Parser, values: list[Any], expected: object) -> None:
@@ -33,6 +34,8 @@ def test_text_and_values_give_the_same(parser: Parser, values: list[Any], expect
     ("parser", "value", "message"),
     [
         (BOOLEAN, "yes", "x is 'yes'; expected true or false"),
+        (BOOLEAN, None, "x is None; expected true or false"),
+        (GROUPS, [{}, 3], "x is a list; expected a list of dicts, one for each fit group (element 1 is a int)"),
         (whole(1), "1_0", "x is '1_0'; expected a whole number of at least 1"),
         (whole(0, 9), 10, "x is 10; expected a whole number from 0 to 9"),
         (NUMBER, "nan", "x is 'nan'; expected a number"),

@@ -38,10 +38,10 @@ def test_a_script_needs_no_python() -> None:
         ),
         (train('builtin="sklearn"').replace("`/m`", "»`/m`"), "fitParam.0.moduleName is not given"),
         (
-            train(f'builtin="sklearn" and {SVC.replace("SVC", "not a class").replace("`fitParam.0.c", "»`fitParam.0.c")}'),
+            train(f'builtin="sklearn" and {SVC.replace(chr(34) + "SVC", "»" + chr(34) + "not a class")}'),
             "expected a name such as",
         ),
-        (train(f'builtin="sklearn" and »{SVC.replace("sklearn.svm", "sklearn.svm._base")}'), "private"),
+        (train(f'builtin="sklearn" and {SVC.replace(chr(34) + "sklearn.svm", "»" + chr(34) + "sklearn.svm._base")}'), "private"),
         (train(f'builtin="sklearn" and {SVC} and »`fitParam.2.C`="1"'), "there is no fitParam.1"),
         (train(f'builtin="sklearn" and {SVC} and systemParam.seed=»"-1"'), "a whole number from 0 to 4294967295"),
         (
@@ -66,6 +66,12 @@ def test_mistakes_have_places(text: str, told: str) -> None:
     assert [error for error in errors if told in error.message and error.message.startswith(f"job.mlsql:{line}:{column}: ")], [
         error.message for error in errors
     ]
+
+
+@pytest.mark.parametrize("text", [train(f'builtin="sklaern" and {SVC}'), "register PythonAlg.`/m` as f where builtin='x';"])
+def test_an_unknown_algorithm_is_the_only_problem(text: str) -> None:
+    (error,) = check_script(text)
+    assert "there is no built-in algorithm" in error.message
 
 
 def test_each_group_without_an_estimator_is_named_at_once() -> None:

@@ -25,6 +25,8 @@ def kafka(options: str) -> str:
 
 
 WRONG = [
+    (f'{DATA}train data as PythonAlg.»`/m` where pythonScriptPath="";', "no script is given"),
+    (f'{DATA}train data as PythonAlg.»`/m` where pythonScriptPath=" ";', "no script is given"),
     # statements
     ("»slect 1 as t;", "there is no statement 'slect'; did you mean 'select'?"),
     ("»!show tables;", "commands such as !show are not supported"),

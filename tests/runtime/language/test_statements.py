@@ -229,6 +229,12 @@ def test_kafka() -> None:
     assert made.feed == KafkaFeed(topic="orders", group="readers", partitions=4, settings={"bootstrap_servers": "b:9092"})
 
 
+def test_an_empty_group_is_none() -> None:
+    made = train(KAFKA + "and kafkaParam.group_id=''")
+    assert isinstance(made, Train)
+    assert made.feed == KafkaFeed(topic="orders", settings={"bootstrap_servers": "b:9092"})
+
+
 def test_a_reused_topic_needs_no_table() -> None:
     text = f'train nothing as PythonAlg.`/m` where pythonScriptPath="/t.py" {KAFKA} and kafkaParam.reuse="true";'
     made = compile_script(text)
