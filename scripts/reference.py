@@ -18,16 +18,16 @@ _STATEMENTS = (
 )
 _HEAD = """# Options
 
-`make reference` writes this page from the declarations of the options in `mlsql_runtime/plan/`. Values in MLSQL are text in
-quotes; operators take the types below, and text as templates render it. More about them: [training](../training.md),
-[Kafka](../kafka.md), [environments](../environments.md), [functions](../functions.md).
+`make reference` writes this page from the declarations of the options in `mlsql_runtime/plan/`. In MLSQL each value is
+text in quotes. Operators take values of the types below, or their text, as templates render it. More about the options:
+[training](../training.md), [Kafka](../kafka.md), [environments](../environments.md), [functions](../functions.md).
 """
 
 
 def render() -> str:
     """Return the text of the page."""
     tables = (
-        f"## {title}\n\n| MLSQL | `{operator}` | type | default | unit | |\n|---|---|---|---|---|---|\n"
+        f"## {title}\n\n| MLSQL | `{operator}` | type | default | unit | description |\n|---|---|---|---|---|---|\n"
         + "".join(f"{_render_row(option)}\n" for option in all_options(statement))
         for title, statement, operator in _STATEMENTS
     )
@@ -38,7 +38,7 @@ def _render_row(option: Option) -> str:
     argument = "none" if option.argument is None else f"`{option.argument}`"
     if option.key and not option.key.endswith("."):
         argument = f'`{option.argument}["{option.key}"]`'
-    kind = option.parser.type
+    kind = f"text; operator: {option.parser.type}" if option.prefix else option.parser.type
     if option.argument_parser is not None:
         kind = f"{kind}; operator: {option.argument_parser.type}"
     default = "none" if option.is_optional else f"`{option.parser.format(option.default)}`"

@@ -46,17 +46,18 @@ class MLSQLPredictOperator(MLSQLOperator):
     :param model_version: The version; by default the newest complete one.
     :param alg_index: The fit group; by default the best one.
     :param script_params: Parameters of the batch script, its ``mlsql.fit_param``.
-    :param python_path: Interpreter of the script on the executors; the job's own by default. ``<name>/bin/python`` is the one in
-        the archive ``<name>``.
+    :param python_path: Interpreter that runs the script; that of the job by default. ``<name>/bin/python`` is the one in the
+        archive ``<name>``.
     :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
-    :param python_param: Flags of the interpreter.
-    :param requirements: A requirements file, or a list of packages: each node builds an environment of them for the script, and
-        keeps it.
+    :param python_param: Flags of the interpreter, such as ``-X dev``.
+    :param requirements: A requirements file, or a list of packages. Each node builds an environment with them for the script, and
+        keeps it for later jobs.
     :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.
     :param envs: Environment variables of the script.
-    :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; random by default.
+    :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; without it they are
+        random.
     :param script_timeout: Seconds after which a run of the script is ended.
-    :param same_rows: Whether the batch script has to write as many rows as it got.
+    :param same_rows: Whether the batch script must write as many rows as it reads.
     """
 
     template_fields: Sequence[str] = (

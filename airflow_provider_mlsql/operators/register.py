@@ -36,17 +36,19 @@ class MLSQLRegisterOperator(MLSQLOperator):
     :param function_name: Name of the function in SQL.
     :param python_script_path: The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.
         Relative paths start at the DAG file.
-    :param builtin: The built-in predict script for models of scikit-learn's kind; see docs/builtin.md.
+    :param builtin: A built-in predict script instead of one of your own, for models with scikit-learn's methods; see
+        docs/builtin.md.
     :param script_params: Parameters of the predict script, its ``mlsql.fit_param``.
     :param model_version: The version; by default the newest complete one.
     :param alg_index: The fit group; by default the best one.
-    :param enable_copy_train_params_to_python: Pass the training parameters of the group to the predict function.
+    :param enable_copy_train_params_to_python: Pass the training parameters of the fit group to the predict function.
     :param min_score: Refuse a model with a worse score.
     :param only_if_better: Refuse a model whose score is not better than that of the current function by at least this much.
     :param on_refused: ``"succeed"``; ``"skip"``: this task and those after it are skipped; ``"fail"``: with
         :class:`~mlsql_runtime.errors.Refused`, which no retry can help. The XCom exists in each case, an asset's event only when
         the task succeeds.
-    :param sample_data: Table on whose first rows the function is tried; by default rows that are kept with the version.
+    :param sample_data: Table on whose first rows the function is tried; by default, rows of the training data that are kept with
+        the version.
     """
 
     template_fields: Sequence[str] = (

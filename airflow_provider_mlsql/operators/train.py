@@ -32,44 +32,48 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param model_path: Path or URI that holds all versions of the model.
     :param python_script_path: The training script; or a project, a folder or a zip, with an ``MLproject`` or ``train.py``.
         Relative paths start at the DAG file.
-    :param builtin: A built-in algorithm instead of a script; the fit parameters ``moduleName`` and ``className`` name its
-        estimator, see docs/builtin.md.
+    :param builtin: A built-in algorithm instead of a script. The fit parameters ``moduleName`` and ``className`` name its
+        estimator; see docs/builtin.md.
     :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
     :param sql: A query over ``data`` whose result is trained on, instead of all of it.
     :param fit_params: Parameters of each fit group; ``resource.<name>`` names a file or folder to bring along. One dict for each
         group.
-    :param validate_data: Table to validate with, which has the columns that the script reads; operators also take the fraction of
-        the rows to hold out, such as ``0.2``. ``sql`` is not applied to it.
-    :param enable_data_local: Whether rows reach the script as files, and options of Kafka are ignored; otherwise rows go through
-        Kafka.
-    :param data_local_format: Spark writer format of the script's data files; by default Parquet, and JSON for a script that reads
-        the files itself.
-    :param data_local_file_num: Number of the script's data files.
-    :param data_local_options: Options of the Spark writer.
+    :param validate_data: Table to validate with, which must have the columns that the script reads. For operators also the
+        fraction of the rows to hold out, such as ``0.2``. ``sql`` is not applied to it.
+    :param enable_data_local: True: rows reach the script as files, and the options of Kafka are ignored. False: rows reach it
+        through Kafka.
+    :param data_local_format: Format in which Spark writes the script's data files; by default Parquet, and JSON for a script that
+        reads the files itself.
+    :param data_local_file_num: Number of the script's data files; Spark decides by default.
+    :param data_local_options: Options of Spark's writer for these files.
     :param kafka_conn_id: The Kafka connection, of type ``mlsql_kafka``; None when ``kafka_config`` holds all settings.
-    :param kafka_topic: Topic after which the topic of the run is named; the run deletes its own topic.
+    :param kafka_topic: Prefix of the name of the run's own topic, which the run deletes at its end; with ``kafkaParam.reuse``,
+        the topic to read.
     :param kafka_group_id: Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has
-        read; the run deletes them.
-    :param kafka_reuse: Train from what the topic holds when the job begins, without a table.
-    :param kafka_keep: Keep the topic of the run instead of deleting it.
+        read. The run deletes them at its end; the prefix is the topic by default.
+    :param kafka_reuse: Train on the records that the topic holds when the job begins, instead of a table.
+    :param kafka_keep: Keep the run's topic instead of deleting it.
     :param kafka_config: Settings of the Kafka client, over those of the connection, and of the run's topic: ``topic.partitions``,
         ``topic.replication.factor``, ``topic.retention.ms`` and any other as ``topic.<name>``. No secrets.
-    :param python_path: Interpreter of the script on the executors; the job's own by default. ``<name>/bin/python`` is the one in
-        the archive ``<name>``.
-    :param requirements: A requirements file, or a list of packages: each node builds an environment of them for the script, and
-        keeps it.
+    :param python_path: Interpreter that runs the script; that of the job by default. ``<name>/bin/python`` is the one in the
+        archive ``<name>``.
+    :param requirements: A requirements file, or a list of packages. Each node builds an environment with them for the script, and
+        keeps it for later jobs.
     :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.
     :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
-    :param python_param: Flags of the interpreter.
+    :param python_param: Flags of the interpreter, such as ``-X dev``.
     :param envs: Environment variables of the script.
-    :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; random by default.
+    :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; without it they are
+        random.
     :param fit_timeout: Seconds after which a run of the script is ended.
-    :param keep_version: False removes older versions once the new one is readable, as ``keepVersions`` 1 does.
-    :param keep_versions: Number of newest versions to keep, besides those that a function needs; all by default.
-    :param greater_is_better: Whether higher scores are better; ``min``, for operators False, for scores such as losses.
-    :param fail_on: ``all``: training fails when all fit groups failed; ``any``: when one failed.
-    :param keep_local_directory: Keep the folders of the scripts on the executors, and log where they are.
-    :param description: Text about the training, which the manifest of the version keeps.
+    :param keep_version: False: older versions are removed after the new one is published, as with ``keepVersions`` 1.
+    :param keep_versions: Number of the newest versions to keep; older ones are removed, except those that a function uses. By
+        default all are kept.
+    :param greater_is_better: Whether the higher score is better (``max``; operators: True) or the lower one (``min``; operators:
+        False), as for losses.
+    :param fail_on: ``all``: the training fails if all fit groups failed; ``any``: it fails if one of them failed.
+    :param keep_local_directory: Keep the working folder of each script, and log where it is.
+    :param description: Text about the training, kept in the version's manifest.
     """
 
     template_fields: Sequence[str] = (

@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.options import REQUIRED, OptionReader, check_options, option
-from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, Parser, Resolver, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, Parser, whole
 
 LEAST_BYTES = 64 << 10  # of a topic's largest record: one holds many rows
 _LARGEST = "max.message.bytes"
-
-
-def _to_format(value: Any, name: str, resolver: Resolver) -> str:
-    if not str(value).strip():
-        raise ValueError
-    return str(value).lower()  # Spark takes JSON for json
 
 
 def _is_kafka_name(name: str | None) -> bool:
@@ -32,7 +26,10 @@ _KAFKA_NAME = Parser(
     _is_kafka_name,
 )
 _FORMAT = Parser(
-    "Spark format", "the name of a Spark format, such as json or parquet", _to_format, lambda value: bool(value.strip())
+    "Spark format",
+    "the name of a Spark format, such as json or parquet",
+    lambda value, name, resolver: str(value).lower(),  # Spark takes JSON for json
+    lambda value: bool(value.strip()),
 )
 
 
@@ -45,11 +42,14 @@ class FileFeed:
         "dataLocalFormat",
         _FORMAT,
         None,
-        "Spark writer format of the script's data files; by default Parquet, and JSON for a script that reads the files itself.",
+        "Format in which Spark writes the script's data files; by default Parquet, and JSON for a script that reads the files "
+        "itself.",
     )
-    file_num: int | None = option("dataLocalFileNum", whole(1), None, "Number of the script's data files.", unit="files")
+    file_num: int | None = option(
+        "dataLocalFileNum", whole(1), None, "Number of the script's data files; Spark decides by default.", unit="files"
+    )
     options: Mapping[str, str] = option(
-        "dataLocal.option.<name>", MAPPING, {}, "Options of the Spark writer.", argument="data_local_options"
+        "dataLocal.option.<name>", MAPPING, {}, "Options of Spark's writer for these files.", argument="data_local_options"
     )
 
     def __post_init__(self) -> None:
@@ -70,32 +70,31 @@ class KafkaFeed:
         "kafkaParam.topic",
         _KAFKA_NAME,
         REQUIRED,
-        "Topic after which the topic of the run is named; the run deletes its own topic.",
+        "Prefix of the name of the run's own topic, which the run deletes at its end; with ``kafkaParam.reuse``, the topic to "
+        "read.",
         argument="kafka_topic",
     )
     group: str | None = option(
         "kafkaParam.group_id",
         _KAFKA_NAME,
         None,
-        "Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has read; the run "
-        "deletes them.",
+        "Prefix of the consumer groups ``<group>_<job>_<alg_index>``, whose offsets show how far each script has read. The run "
+        "deletes them at its end; the prefix is the topic by default.",
         argument="kafka_group_id",
     )
     reuse: bool = option(
         "kafkaParam.reuse",
         BOOLEAN,
         False,
-        "Train from what the topic holds when the job begins, without a table.",
+        "Train on the records that the topic holds when the job begins, instead of a table.",
         argument="kafka_reuse",
     )
-    keep: bool = option(
-        "kafkaParam.keep", BOOLEAN, False, "Keep the topic of the run instead of deleting it.", argument="kafka_keep"
-    )
+    keep: bool = option("kafkaParam.keep", BOOLEAN, False, "Keep the run's topic instead of deleting it.", argument="kafka_keep")
     partitions: int | None = option(
         "kafkaParam.topic.partitions",
         whole(1),
         None,
-        "Partitions of the run's topic; the broker's default otherwise.",
+        "Number of partitions of the run's topic; by default Spark's default parallelism, 12 at most.",
         argument="kafka_config",
         key="topic.partitions",
     )
@@ -103,7 +102,7 @@ class KafkaFeed:
         "kafkaParam.topic.replication.factor",
         whole(1),
         None,
-        "Replicas of each partition; the broker's default otherwise.",
+        "Number of replicas of each partition; the broker's default otherwise.",
         argument="kafka_config",
         key="topic.replication.factor",
     )

@@ -215,7 +215,7 @@ def _to_group(value: Any, index: int) -> dict[str, str]:
 
 
 FLAGS = Parser("flags", "flags as on a command line", _simple(_to_flags))
-MAPPING = Parser("dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping))
+MAPPING = Parser("JSON object or dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping))
 GROUPS = Parser("list of dicts", "a list of dicts, one for each fit group", _simple(_to_groups))
 
 

@@ -34,7 +34,7 @@ class Predict(StatementBase):
         "fitParam.0.<name>", MAPPING, {}, "Parameters of the batch script, its ``mlsql.fit_param``.", argument="script_params"
     )
     python: PythonEnv = field(default_factory=PythonEnv, metadata=nested(PythonEnv, timeout="script_timeout"))
-    same_rows: bool = option("sameRows", BOOLEAN, True, "Whether the batch script has to write as many rows as it got.")
+    same_rows: bool = option("sameRows", BOOLEAN, True, "Whether the batch script must write as many rows as it reads.")
 
     @classmethod
     def combine(cls, values: dict[str, Any], reader: OptionReader) -> None:

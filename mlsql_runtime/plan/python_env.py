@@ -84,7 +84,7 @@ class PythonEnv:
         "systemParam.pythonPath",
         Parser("path", "a path", _or_none),
         None,
-        "Interpreter of the script on the executors; the job's own by default. "
+        "Interpreter that runs the script; that of the job by default. "
         "``<name>/bin/python`` is the one in the archive ``<name>``.",
         argument="python_path",
     )
@@ -95,7 +95,9 @@ class PythonEnv:
         "Version prefix that the interpreter must have, such as ``3.11``.",
         argument="python_ver",
     )
-    flags: tuple[str, ...] = option("systemParam.pythonParam", FLAGS, (), "Flags of the interpreter.", argument="python_param")
+    flags: tuple[str, ...] = option(
+        "systemParam.pythonParam", FLAGS, (), "Flags of the interpreter, such as ``-X dev``.", argument="python_param"
+    )
     envs: Mapping[str, str] = option("systemParam.envs", MAPPING, {}, "Environment variables of the script.", argument="envs")
     timeout: float | None = option(
         "systemParam.timeout", POSITIVE, None, "Seconds after which a run of the script is ended.", argument="timeout", unit="s"
@@ -104,14 +106,15 @@ class PythonEnv:
         "systemParam.seed",
         whole(0, MAX_SEED),
         None,
-        "Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; random by default.",
+        "Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; without it they are random.",
         argument="seed",
     )
     requirements: str | None = option(
         "systemParam.requirements",
         _REQUIREMENTS,
         None,
-        "A requirements file, or a list of packages: each node builds an environment of them for the script, and keeps it.",
+        "A requirements file, or a list of packages. Each node builds an environment with them for the script, and keeps it for "
+        "later jobs.",
         argument="requirements",
     )
     archives: tuple[str, ...] = option(

@@ -29,7 +29,7 @@ class Register(StatementBase):
     model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
     alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
     copy_train_params: bool = option(
-        "enableCopyTrainParamsToPython", BOOLEAN, False, "Pass the training parameters of the group to the predict function."
+        "enableCopyTrainParamsToPython", BOOLEAN, False, "Pass the training parameters of the fit group to the predict function."
     )
     min_score: float | None = option("minScore", NUMBER, None, "Refuse a model with a worse score.")
     only_if_better: float | None = option(
@@ -42,7 +42,7 @@ class Register(StatementBase):
         "sampleTable",
         TABLE,
         None,
-        "Table on whose first rows the function is tried; by default rows that are kept with the version.",
+        "Table on whose first rows the function is tried; by default, rows of the training data that are kept with the version.",
         argument="sample_data",
     )
     params: Mapping[str, str] = option(
@@ -55,7 +55,7 @@ class Register(StatementBase):
             "builtin",
             BUILTIN,
             None,
-            "The built-in predict script for models of scikit-learn's kind; see docs/builtin.md.",
+            "A built-in predict script instead of one of your own, for models with scikit-learn's methods; see docs/builtin.md.",
         )
     }
 

@@ -104,7 +104,7 @@ class Save(StatementBase):
         "fileNum",
         whole(1),
         None,
-        "Number of files, per partition at most; Spark decides by default.",
+        "Number of files; if the output is partitioned, the most for each partition. Spark decides by default.",
         argument="output",
         key="file_num",
         unit="files",

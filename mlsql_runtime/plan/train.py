@@ -53,8 +53,8 @@ class Train(StatementBase):
         "validateTable",
         TABLE,
         None,
-        "Table to validate with, which has the columns that the script reads; operators also take the fraction of the rows to "
-        "hold out, such as ``0.2``.",
+        "Table to validate with, which must have the columns that the script reads. For operators also the fraction of the rows "
+        "to hold out, such as ``0.2``.",
         argument="validate_data",
         argument_parser=Parser("table or fraction", "a table or a number between 0 and 1", _to_table_or_fraction),
     )
@@ -65,26 +65,29 @@ class Train(StatementBase):
         "keepVersions",
         whole(1),
         None,
-        "Number of newest versions to keep, besides those that a function needs; all by default.",
+        "Number of the newest versions to keep; older ones are removed, except those that a function uses. By default all are "
+        "kept.",
         unit="versions",
     )
     greater_is_better: bool = option(
         "scoreMode",
         choice(max=True, min=False),
         True,
-        "Whether higher scores are better; ``min``, for operators False, for scores such as losses.",
+        "Whether the higher score is better (``max``; operators: True) or the lower one (``min``; operators: False), as for "
+        "losses.",
         argument="greater_is_better",
         argument_parser=BOOLEAN,
     )
     fail_on: Literal["all", "any"] = option(
-        "failOn", choice("all", "any"), "all", "``all``: training fails when all fit groups failed; ``any``: when one failed."
+        "failOn",
+        choice("all", "any"),
+        "all",
+        "``all``: the training fails if all fit groups failed; ``any``: it fails if one of them failed.",
     )
     keep_local_directory: bool = option(
-        "keepLocalDirectory", BOOLEAN, False, "Keep the folders of the scripts on the executors, and log where they are."
+        "keepLocalDirectory", BOOLEAN, False, "Keep the working folder of each script, and log where it is."
     )
-    description: str | None = option(
-        "description", TEXT, None, "Text about the training, which the manifest of the version keeps."
-    )
+    description: str | None = option("description", TEXT, None, "Text about the training, kept in the version's manifest.")
     result: str | None = None
 
     inputs: ClassVar[Mapping[str, Option]] = {
@@ -92,18 +95,21 @@ class Train(StatementBase):
             "builtin",
             BUILTIN,
             None,
-            "A built-in algorithm instead of a script; the fit parameters ``moduleName`` and ``className`` name its estimator, "
+            "A built-in algorithm instead of a script. The fit parameters ``moduleName`` and ``className`` name its estimator; "
             "see docs/builtin.md.",
         ),
-        "evaluate_table": declare("evaluateTable", TABLE, None, "Another name of ``validateTable``.", argument=None),
+        "evaluate_table": declare("evaluateTable", TABLE, None, "Another name for ``validateTable``.", argument=None),
         "enable_data_local": declare(
             "enableDataLocal",
             BOOLEAN,
             True,
-            "Whether rows reach the script as files, and options of Kafka are ignored; otherwise rows go through Kafka.",
+            "True: rows reach the script as files, and the options of Kafka are ignored. False: rows reach it through Kafka.",
         ),
         "keep_version": declare(
-            "keepVersion", BOOLEAN, True, "False removes older versions once the new one is readable, as ``keepVersions`` 1 does."
+            "keepVersion",
+            BOOLEAN,
+            True,
+            "False: older versions are removed after the new one is published, as with ``keepVersions`` 1.",
         ),
     }
 
