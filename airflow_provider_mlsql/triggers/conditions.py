@@ -16,7 +16,10 @@ _ON_LOW_SCORE = choice("wait", "skip", "fail")
 
 
 def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
-    """Return the condition that these arguments describe, given by their names; text as rendered by templates is parsed."""
+    """Return the condition that these arguments describe. Text as rendered by templates is parsed.
+
+    :param given: arguments by name; those that are not conditions are ignored.
+    """
 
     def parse(parser: Parser, name: str) -> Any:
         return parse_optional(parser, given.get(name), name)

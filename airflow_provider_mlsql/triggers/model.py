@@ -54,25 +54,13 @@ class MLSQLModelTrigger(BaseTrigger):
         greater_is_better: bool | None = None,
         on_low_score: str = "wait",
     ) -> None:
+        self.condition = parse_conditions(locals())
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
         self.poke_interval = parse_interval(poke_interval)
         limit = parse_time(deadline, "deadline")
         self.deadline = None if limit is None else limit.isoformat()
-        self.condition = parse_conditions(
-            {
-                "min_version": min_version,
-                "published_after": published_after,
-                "job_id": job_id,
-                "external_dag_id": external_dag_id,
-                "run_id": run_id,
-                "min_score": min_score,
-                "metric": metric,
-                "greater_is_better": greater_is_better,
-                "on_low_score": on_low_score,
-            }
-        )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         own = {"model_path": self.model_path, "poke_interval": self.poke_interval, "deadline": self.deadline}
