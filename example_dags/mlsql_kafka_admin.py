@@ -10,7 +10,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from mlsql_runtime.kafka.descriptions import plain
+from mlsql_runtime.codec import encode
 
 with DAG(
     "mlsql_kafka_admin",
@@ -68,25 +68,28 @@ with DAG(
         with KafkaHook(params["kafka_conn_id"]) as kafka:
             created = kafka.create_topic(params["topic"], partitions=params["partitions"], configs=retention, exist_ok=True)
             moved = kafka.reset_offsets(params["group"], "earliest", topics=params["topic"])
-        return {"created": created, "offsets": plain(moved)}
+        return {"created": created, "offsets": encode(moved)}
 
     @task
     def inspect(params: dict[str, Any]) -> dict[str, Any]:
         """Return the topic's partitions with leaders and offsets, and the configs that were set."""
         found = KafkaHook(params["kafka_conn_id"]).describe_topic(params["topic"])
-        return {"records": found.records, "changed": found.changed, "partitions": plain(found.partitions)}
+        return {"records": found.records, "changed": found.changed, "partitions": encode(found.partitions)}
 
     @task
     def show_lag(params: dict[str, Any]) -> dict[str, Any]:
         """Return the lag of the group."""
         lag = KafkaHook(params["kafka_conn_id"]).group_lag(params["group"])
-        return plain(lag) | {"total": lag.total}
+        return encode(lag) | {"total": lag.total}
 
     @task
     def remove(params: dict[str, Any]) -> dict[str, Any]:
         """Remove the group and the topic."""
         with KafkaHook(params["kafka_conn_id"]) as kafka:
-            return {"groups": plain(kafka.delete_groups(params["group"])), "topics": plain(kafka.delete_topics(params["topic"]))}
+            return {
+                "groups": encode(kafka.delete_groups(params["group"])),
+                "topics": encode(kafka.delete_topics(params["topic"])),
+            }
 
     prepared = prepare()
     prepared >> inspect() >> show_lag() >> remove().as_teardown(setups=prepared)

@@ -1,24 +1,14 @@
 """Descriptions of a cluster, its topics and its consumer groups, as immutable values.
 
-:func:`plain` turns each of them into JSON values, for an XCom for example.
+:func:`mlsql_runtime.codec.encode` turns each of them into JSON values, for an XCom for example.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from mlsql_runtime.kafka.clients import Admin
-
-
-def plain(fact: Any) -> Any:
-    """Return a description, or several, as lists, dicts, strings and numbers."""
-    if is_dataclass(fact) and not isinstance(fact, type):
-        return plain(asdict(fact))
-    if isinstance(fact, Mapping):
-        return {name: plain(value) for name, value in fact.items()}
-    return [plain(each) for each in fact] if isinstance(fact, (tuple, list)) else fact
 
 
 @dataclass(frozen=True)

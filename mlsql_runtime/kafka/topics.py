@@ -11,6 +11,7 @@ from mlsql_runtime.kafka.client_errors import client_name, convert_code, convert
 from mlsql_runtime.kafka.clients import Admin
 from mlsql_runtime.kafka.connection import ticks
 from mlsql_runtime.kafka.descriptions import Config, Partition, TopicDescription
+from mlsql_runtime.plan import format_option
 
 LEADER_SECONDS = 30.0
 DELETION_SECONDS = 5.0
@@ -40,7 +41,7 @@ def create_topic(
     :raises KafkaUnavailable: when no broker answers, or a partition has no leader in time.
     """
     doing = f"create topic {name}"
-    wanted = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": to_text(configs or {})}
+    wanted = {"num_partitions": partitions, "replication_factor": replication_factor, "configs": _to_texts(configs or {})}
     if exist_ok and name in list_topics(admin):
         _check_settings(admin, name, wanted)
         return False
@@ -109,7 +110,7 @@ def alter_configs(admin: Admin, name: str, configs: Mapping[str, Any], *, valida
     if not configs:
         return
     doing = f"alter the configs of topic {name}"
-    resource = ConfigResource("TOPIC", name, to_text(configs))
+    resource = ConfigResource("TOPIC", name, _to_texts(configs))
     with admin.wrap_errors(doing):
         response = admin.client.alter_configs([resource], validate_only=validate_only, raise_on_unknown=False)
     raise_all([convert_text(response["topic"][name], admin.settings, doing)])
@@ -254,9 +255,8 @@ def to_names(names: str | Iterable[str]) -> list[str]:
     return [names] if isinstance(names, str) else sorted(set(names))
 
 
-def to_text(configs: Mapping[str, Any]) -> dict[str, str]:
-    """Return config values as Kafka takes them: ``true`` instead of Python's True."""
-    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in configs.items()}
+def _to_texts(configs: Mapping[str, Any]) -> dict[str, str]:
+    return {key: format_option(value) for key, value in configs.items()}
 
 
 def _check_settings(admin: Admin, name: str, wanted: Mapping[str, Any]) -> None:

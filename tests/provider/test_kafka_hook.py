@@ -22,8 +22,8 @@ from support.brokers import secure_options
 
 from airflow_provider_mlsql import get_provider_info
 from airflow_provider_mlsql.hooks.kafka import TEST_SECONDS, KafkaHook
+from mlsql_runtime.codec import encode
 from mlsql_runtime.errors import InputError, KafkaUnavailable
-from mlsql_runtime.kafka.descriptions import plain
 
 Connect = Callable[..., str]
 
@@ -78,7 +78,7 @@ def test_results_become_plain_json_values(hook: KafkaHook) -> None:
     hook.create_topic(name)
     hook.reset_offsets(name, "latest", topics=name)
     for found in (hook.describe_topic(name), hook.describe_group(name), hook.group_lag(name), hook.describe_cluster()):
-        assert json.loads(json.dumps(plain(found))) == plain(found)
+        assert json.loads(json.dumps(encode(found))) == encode(found)
     hook.delete_groups(name)
     hook.delete_topics(name)
 
