@@ -262,9 +262,10 @@ def _to_texts(configs: Mapping[str, Any]) -> dict[str, str]:
 def _check_settings(admin: Admin, name: str, wanted: Mapping[str, Any]) -> None:
     """Raise an error that lists where an existing topic differs from the arguments of its creation."""
     raw = fetch_metadata(admin, name)
+    replicas = sorted({len(each["replica_nodes"]) for each in raw["partitions"]})
     found: dict[str, Any] = {
         "partitions": len(raw["partitions"]),
-        "replication_factor": max((len(each["replica_nodes"]) for each in raw["partitions"]), default=0),
+        "replication_factor": replicas[0] if len(replicas) == 1 else replicas,
     }
     expected = {"partitions": wanted["num_partitions"], "replication_factor": wanted["replication_factor"]}
     if wanted["configs"]:
