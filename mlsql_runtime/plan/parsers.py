@@ -65,6 +65,7 @@ class Parser:
         door's resolver. It raises ValueError, with a detail perhaps, for what it cannot convert.
     :param accepts: whether a converted value is one that the option takes.
     :param format: makes text of a converted value.
+    :param hides_value: whether errors leave the value out, because it may hold secrets.
     """
 
     type: str
@@ -72,6 +73,7 @@ class Parser:
     convert: Converter
     accepts: Callable[[Any], bool] = lambda value: True
     format: Callable[[Any], str] = format_option
+    hides_value: bool = False
 
     def parse(self, value: Any, name: str, resolver: Resolver = NO_FILES) -> Any:
         """Return the value that a statement holds.
@@ -94,7 +96,8 @@ class Parser:
         return value
 
     def _error(self, value: Any, name: str, expected: str) -> OptionError:
-        got = repr(value) if value is None or isinstance(value, (str, int, float)) else f"a {type(value).__name__}"
+        is_shown = not self.hides_value and (value is None or isinstance(value, (str, int, float)))
+        got = repr(value) if is_shown else f"a {type(value).__name__}"
         return OptionError(name=name, got=got, expected=expected)
 
 
@@ -215,7 +218,9 @@ def _to_group(value: Any, index: int) -> dict[str, str]:
 
 
 FLAGS = Parser("flags", "flags as on a command line", _simple(_to_flags))
-MAPPING = Parser("JSON object or dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping))
+MAPPING = Parser(
+    "JSON object or dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping), hides_value=True
+)
 GROUPS = Parser("list of dicts", "a list of dicts, one for each fit group", _simple(_to_groups))
 
 

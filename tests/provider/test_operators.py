@@ -327,7 +327,7 @@ def test_predict_with_a_batch_script() -> None:
         (train, KAFKA | {"kafka_config": BROKER | {"compresion.type": "gzip"}}, "did you mean 'compression_type'"),
         (train, {"greater_is_better": "often"}, "greater_is_better is 'often'; expected true or false"),
         (train, {"keep_version": "false", "keep_versions": 5}, "give one of them"),
-        (train, {"envs": "[1]"}, "envs is '[1]'; expected a JSON object"),
+        (train, {"envs": "hush"}, "envs is a str; expected a JSON object"),
         (train, {"requirements": "/no/requirements.txt"}, "requirements file /no/requirements.txt does not exist"),
         (train, {"requirements": ["-r other.txt"]}, "expected packages only"),
         (train, {"requirements": 3}, "expected the path of a requirements file, or a list of packages"),

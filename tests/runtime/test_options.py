@@ -41,6 +41,7 @@ def test_text_and_values_give_the_same(parser: Parser, values: list[Any], expect
         (NUMBER, "nan", "x is 'nan'; expected a number"),
         (POSITIVE, 0, "x is 0.0; expected a number over 0"),
         (choice("a", "b", "c"), "d", "x is 'd'; expected a, b or c"),
+        (MAPPING, "secret", 'x is a str; expected a JSON object, such as {"NAME": "value"}, or a dict'),
         (MAPPING, [1], 'x is a list; expected a JSON object, such as {"NAME": "value"}, or a dict'),
     ],
 )
