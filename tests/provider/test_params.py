@@ -68,6 +68,6 @@ def test_the_defaults_run_at_once_and_empty_fields_mean_not_set(airflow: Airflow
     airflow.succeed(DAG, paths | changed)
     second = airflow.xcoms(DAG)
     assert (second["train"]["version"], len(second["train"]["fits"])) == (2, 1)
-    assert "not better by at least 1.0" in second["register"]["reason"]
+    assert "expected better by at least 1.0 than 1.0" in second["register"]["reason"]
     assert task_states(airflow, DAG) == {"train": "success", "register": "skipped", "predict": "skipped"}
     assert read_function(Location.of(str(tmp_path / "m")), "jack").version == 1

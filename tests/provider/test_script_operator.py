@@ -93,7 +93,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         ({"script": "load csv.`/d` as t", "functions": 3}, "functions is 3"),
         ({"script": "load csv.`/d` as t", "show_rows": "many"}, "show_rows is 'many'"),
         ({"script": "load csv.`/d` as t", "show_rows": -1}, "show_rows is -1"),
-        ({"script": "load csv.`/d` as t", "show_rows": 1001}, "show_rows is 1001; expected 0 to 1000"),
+        ({"script": "load csv.`/d` as t", "show_rows": 1001}, "show_rows is 1001; expected a whole number from 0 to 1000"),
         ({"script": "load csv.`/d` as t;\nselect * from t as;"}, r"job:2:19: a query ends with the name of its table"),
     ],
 )

@@ -10,7 +10,7 @@ from support.workbench import Run, Script, processes_with
 
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import TrainResult
-from mlsql_runtime.script.process import LOG_CHARACTERS
+from mlsql_runtime.script.output import LOG_CHARACTERS
 
 SCRIPT = """
 import os, shutil, signal, subprocess, sys, threading, time
