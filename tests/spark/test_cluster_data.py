@@ -25,7 +25,7 @@ master, uri = sys.argv[1:]
 
 def group(_):
     folder = Path(tempfile.mkdtemp(dir=application_dir()))
-    bring_files(Location.of(uri), folder, lasting=False)
+    bring_files(Location.of(uri), folder, is_kept=False)
     file = folder / "part-0.json"
     yield file.read_text(), file.stat().st_ino, str(application_dir())
 
