@@ -59,7 +59,7 @@ def test_the_readmes_script_and_commands(spark: SparkSession, here: Path, capsys
     shown = capsys.readouterr().out
     assert "and 22 to validate with" in shown
     assert "jack (current)" in shown
-    assert "jack is pointed from function version 2" in shown
+    assert "jack moved from function version 2" in shown
 
 
 def test_the_readmes_dag_does_what_it_says(spark: SparkSession, here: Path) -> None:
