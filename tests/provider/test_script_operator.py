@@ -162,7 +162,7 @@ def test_the_script_of_the_documentation(airflow: Airflow, tmp_path: Path, broke
     (dags / "sample_libsvm_data.txt").write_bytes(Path(SAMPLE).read_bytes())
     (dags / "seed.py").write_text(DAGS.format(seed=SEED, examples=TESTS.parent / "example_dags/scripts"))
     log = airflow.succeed("seed", dags=dags)
-    assert "100 rows as parquet files" in log
+    assert "100 rows as json files" in log
     assert "100 rows through topic test_" in log
     done = airflow.xcoms("seed")
     for version, task in enumerate(("files", "kafka"), start=1):
