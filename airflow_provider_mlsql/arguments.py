@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, OptionError, did_you_mean
 from mlsql_runtime.plan import FunctionRef, Load, TableRef, choose_script, parse_table_ref
-from mlsql_runtime.plan.options import ArgumentReader, all_arguments
+from mlsql_runtime.plan.options import ArgumentReader
 from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json
 from mlsql_runtime.storage.requirements import read_requirements
 
@@ -47,12 +47,12 @@ class OperatorArguments(ArgumentReader):
         return read_requirements(self.resolve_path(path))
 
 
-def set_arguments(operator: BaseOperator, statement: type, given: Mapping[str, Any]) -> None:
-    """Set the arguments for the options of a statement as attributes of the operator.
+def set_arguments(operator: BaseOperator, names: Iterable[str], given: Mapping[str, Any]) -> None:
+    """Set arguments as attributes of the operator.
 
     :param given: the arguments of ``__init__`` (``locals()``).
     """
-    for name in all_arguments(statement):
+    for name in names:
         setattr(operator, name, given[name])
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from mlsql_runtime.errors import ClusterUnavailable
-from mlsql_runtime.submission.cluster_mode import RunFolder
 from mlsql_runtime.submission.output import OutputLine
+from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import Submission
 
 END_SECONDS = 20.0  # for an application to end, once that was asked for

@@ -16,10 +16,10 @@ from mlsql_runtime.errors import JobFailed, MLSQLError
 from mlsql_runtime.events import ApplicationStarted
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
-from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
-from mlsql_runtime.submission.cluster_mode import RunFolder, RunOwner, open_job_folder
+from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
+from mlsql_runtime.submission.run_folder import RunFolder, RunOwner, open_job_folder
 from mlsql_runtime.submission.spark_submit import build_environment, build_submission
 
 _SLICE_SECONDS = 0.5  # after which a pause ends when the job is cancelled
@@ -132,7 +132,7 @@ class ClusterJob:
                 application=application.id,
             )
         if attempt.is_retry and (result.is_successful or attempt.is_last):
-            remove_staged(self._plan)
+            remove_staged(self._plan.job_id, staging_paths(self._plan))
         if keep is not None:
             keep(result)
         application.folder.remove(with_staged=False)
@@ -181,7 +181,7 @@ class ClusterJob:
             self._log.info("%s is a local path: the cluster has to have it mounted, too", self._folder.uri)
         run = RunFolder.new(self._folder)
         try:
-            run.write(self._plan, self._secrets, self._conf)
+            run.write_for_cluster(self._plan, self._secrets, self._conf)
             with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as folder:
                 conf = self._cluster.properties(self._task, run, self._conf)
                 env = build_environment(self.mark)

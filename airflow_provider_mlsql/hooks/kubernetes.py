@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
-from mlsql_runtime.submission.cluster_mode import RunFolder
 from mlsql_runtime.submission.output import OutputLine
-from mlsql_runtime.submission.spark_submit import Submission
+from mlsql_runtime.submission.run_folder import RunFolder
+from mlsql_runtime.submission.spark_submit import Submission, run_spark_submit
 
 if TYPE_CHECKING:
     from kubernetes.client import CoreV1Api
@@ -52,7 +52,7 @@ class KubernetesCluster:
         return {_UPLOAD: _to_hadoop_uri(run.uri), **conf, _WAIT: "false", **labels}
 
     def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
-        self._connection.submit_application(submission, on_line)
+        run_spark_submit(self._connection.build_command(submission), submission.env, on_line)
         run = submission.conf[f"{_LABEL}{_RUN}"]
         pods = self._list_pods(f"{_RUN}={run}")  # what spark-submit prints of a pod differs from version to version
         if not pods:

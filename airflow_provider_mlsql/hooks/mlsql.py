@@ -76,7 +76,7 @@ class MLSQLHook(BaseHook):
             self.log.info("Spark runs on %s, inside this worker: connection %s names no other master", LOCAL, self.spark_conn_id)
         job = ClientJob(plan, secrets, connection.master, self.conf)
         self._register(job)
-        return job.run(lambda submission: connection.submit_application(submission, output.write))
+        return job.run(connection.build_command, output.write)
 
     def preflight(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -12,8 +11,7 @@ from airflow.sdk import Connection
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.submission.client_mode import LOCAL
-from mlsql_runtime.submission.output import OutputLine
-from mlsql_runtime.submission.spark_submit import Submission, run_spark_submit
+from mlsql_runtime.submission.spark_submit import Submission
 
 _LOG = logging.getLogger(f"{__name__}.airflow")
 _LOG.setLevel(logging.WARNING)  # the Spark provider's hook would log the whole command line
@@ -66,10 +64,8 @@ class SparkConnection(SparkSubmitHook):
         except (ValueError, RuntimeError) as error:
             raise InputError(f"connection {self.conn_id}: {error}") from None
 
-    def submit_application(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> None:
-        """Run spark-submit with the connection's options, see
-        :func:`~mlsql_runtime.submission.spark_submit.run_spark_submit`.
-        """
+    def build_command(self, submission: Submission) -> list[str]:
+        """Return the command line of spark-submit with the connection's options."""
         hook = SparkConnection(
             self.conn_id,
             conf=dict(submission.conf),
@@ -77,7 +73,8 @@ class SparkConnection(SparkSubmitHook):
             py_files=submission.py_files,
             application_args=list(submission.arguments),
         )
-        run_spark_submit(hook._build_spark_submit_command(submission.application), submission.env, on_line)
+        command: list[str] = hook._build_spark_submit_command(submission.application)
+        return command
 
     @property
     def log(self) -> Any:

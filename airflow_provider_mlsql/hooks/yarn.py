@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
-from mlsql_runtime.submission.cluster_mode import RunFolder
 from mlsql_runtime.submission.output import OutputLine
-from mlsql_runtime.submission.spark_submit import Submission
+from mlsql_runtime.submission.run_folder import RunFolder
+from mlsql_runtime.submission.spark_submit import Submission, run_spark_submit
 
 _TAGS, _ATTEMPTS, _WAIT = "spark.yarn.tags", "spark.yarn.maxAppAttempts", "spark.yarn.submit.waitAppCompletion"
 _LIVE = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING")
@@ -52,7 +52,7 @@ class YarnCluster:
             found.extend(_APPLICATION.findall(line.text))
             on_line(line)
 
-        self._connection.submit_application(submission, read)
+        run_spark_submit(self._connection.build_command(submission), submission.env, read)
         if not found:
             raise JobFailed("spark-submit has printed no ID of an application on YARN")
         return found[-1]

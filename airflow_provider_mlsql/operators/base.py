@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Plan, Secrets, Statement, is_secret, with_author
+from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, is_secret, with_author
 from mlsql_runtime.plan.parsers import to_texts
 
 if TYPE_CHECKING:
@@ -28,13 +28,19 @@ TRAINED = ("model_path", "version", "score")  # of a training's XCom, in events 
 REGISTERED = ("function", "registered", "reason", "model_path", "version", "score")  # of a registration's
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class JobSpec:
-    """A task's statements, the secrets that they need and a plan must not hold, and Spark properties."""
+    """What a task runs.
+
+    :param secrets: what the statements need and a plan must not hold.
+    :param conf: Spark properties, which replace those of the operator.
+    :param warnings: texts for the task log.
+    """
 
     statements: tuple[Statement, ...]
-    secrets: Secrets
-    conf: Mapping[str, str]
+    secrets: Secrets = NO_SECRETS
+    conf: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 class MLSQLOperator(BaseOperator):
@@ -74,32 +80,9 @@ class MLSQLOperator(BaseOperator):
         self.deferrable = deferrable
         self._hook: MLSQLHook | None = None
 
-    def statements(self) -> tuple[Statement, ...]:
-        """Return the plan's statements, from the rendered arguments."""
-        raise NotImplementedError
-
-    def secrets(self) -> Secrets:
-        """Return what the statements need and a plan must not hold."""
-        return Secrets()
-
     def build_job(self) -> JobSpec:
         """Return what the task runs, from the rendered arguments."""
-        return JobSpec(statements=self.statements(), secrets=self.secrets(), conf=to_texts(self.conf, "conf"))
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        try:
-            result = self._run(context)
-        except MLSQLError as error:
-            raise self.locate(error) from error.__cause__
-        return self.finish(context, result)
-
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Go on when the application that the task has waited for is over."""
-        try:
-            result = self._run(context, event)
-        except MLSQLError as error:
-            raise self.locate(error) from error.__cause__
-        return self.finish(context, result)
+        raise NotImplementedError
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         """Return the task's XCom, and do what else follows a plan that has run."""
@@ -109,14 +92,33 @@ class MLSQLOperator(BaseOperator):
         """Return the error that ended the plan, with its place in a script if there is one."""
         return error
 
-    def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> RunResult:
-        """Run the plan, or go on with it after the event of a trigger."""
-        job, task = self.build_job(), TaskRun.of(context)
-        for values in (job.conf, *(statement.outline.secret_values for statement in job.statements)):
+    def execute(self, context: Context) -> dict[str, Any]:
+        return self._run(context)
+
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Go on when the application that the task has waited for is over."""
+        return self._run(context, event)
+
+    def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Run the plan, or go on with it after the event of a trigger; return the task's XCom."""
+        try:
+            result = self._run_job(self.build_job(), context, event)
+        except MLSQLError as error:
+            raise self.locate(error) from error.__cause__
+        return self.finish(context, result)
+
+    def _run_job(self, job: JobSpec, context: Context, event: Mapping[str, Any] | None) -> RunResult:
+        for warning in job.warnings if event is None else ():
+            self.log.warning("%s", warning)
+        conf = {**to_texts(self.conf, "conf"), **job.conf}
+        for values in (conf, *(statement.outline.secret_values for statement in job.statements)):
             mask_secret(dict(values))  # those whose names say that they are secrets
+        for private in job.secrets.kafka.values():
+            mask_secret(list(private.values()))
+        task = TaskRun.of(context)
         plan = Plan(job_id=task.job_id, statements=with_author(job.statements, task.started_by), attempt=task.attempt)
         show = partial(SparkUILink().show, context, self)
-        self._hook = hook = MLSQLHook(self.spark_conn_id, job.conf, show, self.job_path, self.poll_interval)
+        self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, self.job_path, self.poll_interval)
         if hook.is_cluster_mode or event is not None:
             from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 

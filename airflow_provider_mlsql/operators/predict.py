@@ -13,7 +13,7 @@ from airflow_provider_mlsql.arguments import (
     parse_table,
     set_arguments,
 )
-from airflow_provider_mlsql.operators.base import MLSQLOperator
+from airflow_provider_mlsql.operators.base import JobSpec, MLSQLOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Predict, PythonEnv, Save, Select, Statement
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
@@ -98,7 +98,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         self.functions = functions
         self.model_path = model_path
         self.python_script_path = python_script_path
-        set_arguments(self, Predict, locals())
+        set_arguments(self, all_arguments(Predict), locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         steps = result.steps
@@ -106,7 +106,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         used = [to_xcom(use) for step in steps if isinstance(step, SelectResult) for use in step.functions]
         return {"rows": saved.rows, "output": saved.output, "functions": {use.pop("name"): use for use in used}}
 
-    def statements(self) -> tuple[Statement, ...]:
+    def build_job(self) -> JobSpec:
         data = parse_table(self.data, "data")
         statements: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
         functions = parse_functions(self.functions)
@@ -124,7 +124,7 @@ class MLSQLPredictOperator(MLSQLOperator):
             table = "predicted"
         else:
             self._refuse_without_script()
-        return (*statements, self._save(table))
+        return JobSpec((*statements, self._save(table)))
 
     def _refuse_without_script(self) -> None:
         """Raise InputError for arguments of a batch script, and when there is nothing to predict with."""

@@ -9,9 +9,9 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, set_arguments
-from airflow_provider_mlsql.operators.base import REGISTERED, MLSQLOperator, select_facts
+from airflow_provider_mlsql.operators.base import REGISTERED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, Refused
-from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register, Statement
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register
 from mlsql_runtime.plan.options import all_arguments, read_options
 from mlsql_runtime.plan.parsers import choice
 from mlsql_runtime.result import to_xcom
@@ -83,11 +83,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         self.model_path = model_path
         self.function_name = function_name
         self.on_refused = on_refused
-        set_arguments(self, Register, locals())
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        _ON_REFUSED.parse(self.on_refused, "on_refused")  # before Spark starts
-        return super().execute(context)
+        set_arguments(self, all_arguments(Register), locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         done = to_xcom(result.steps[-1])
@@ -105,7 +101,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
             raise AirflowSkipException(said)
         raise Refused(said, **select_facts(result, REGISTERED))
 
-    def statements(self) -> tuple[Statement, ...]:
+    def build_job(self) -> JobSpec:
+        _ON_REFUSED.parse(self.on_refused, "on_refused")  # before Spark starts
         arguments = OperatorArguments(self)
-        fields = read_options(Register, arguments)
-        return (*arguments.loads, Register(**fields, model_path=str(self.model_path), function=self.function_name))
+        register = Register(**read_options(Register, arguments), model_path=str(self.model_path), function=self.function_name)
+        return JobSpec((*arguments.loads, register))

@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.log import mask_secret
-
 from airflow_provider_mlsql.arguments import parse_document, parse_functions, parse_optional
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import MAX_SHOWN, Secrets, Statement
-from mlsql_runtime.plan.parsers import to_texts, whole
+from mlsql_runtime.plan import MAX_SHOWN
+from mlsql_runtime.plan.parsers import whole
 from mlsql_runtime.result import script_to_xcom
 
 if TYPE_CHECKING:
@@ -70,7 +68,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         self.functions = functions
         self.kafka_conn_id = kafka_conn_id
         self.show_rows = show_rows
-        self._read: CompiledScript | None = None
+        self._compiled: CompiledScript | None = None
         self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
 
     def resolve_template_files(self) -> None:
@@ -81,17 +79,24 @@ class MLSQLScriptOperator(MLSQLOperator):
         super().resolve_template_files()
 
     def build_job(self) -> JobSpec:
-        compiled = self._compiled()
-        for warning in compiled.warnings:
-            self.log.warning("%s", warning)
-        for settings in compiled.secrets.kafka.values():
-            for value in settings.values():
-                mask_secret(value)
-        conf = {**to_texts(self.conf, "conf"), **compiled.conf}
-        return JobSpec(statements=self._showing(compiled), secrets=compiled.secrets, conf=conf)
+        from mlsql_runtime.language import compile_script  # with it comes a parser that no other operator needs
+
+        variables = parse_document(self.variables or {}, "variables")
+        if not isinstance(variables, Mapping):
+            raise InputError(f"variables is {variables!r}; expected a dict of names to values")
+        self._compiled = compiled = compile_script(
+            self._text(),
+            name=self._file or self.task_id,
+            folder=self._folder(),
+            variables=variables,
+            functions=parse_functions(self.functions),
+            kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
+        )
+        statements = compiled.with_preview(parse_optional(_ROWS, self.show_rows, "show_rows") or 0)
+        return JobSpec(statements, compiled.secrets, compiled.conf, compiled.warnings)
 
     def locate(self, error: MLSQLError) -> MLSQLError:
-        return error if self._read is None else self._read.locate(error)
+        return error if self._compiled is None else self._compiled.locate(error)
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         done = script_to_xcom(result)
@@ -101,32 +106,6 @@ class MLSQLScriptOperator(MLSQLOperator):
         }
         self.extend_asset_events(context, {kind: each for kind, each in facts.items() if each})
         return done
-
-    def statements(self) -> tuple[Statement, ...]:
-        return self._showing(self._compiled())
-
-    def secrets(self) -> Secrets:
-        return self._compiled().secrets
-
-    def _showing(self, compiled: CompiledScript) -> tuple[Statement, ...]:
-        rows = parse_optional(_ROWS, self.show_rows, "show_rows") or 0
-        return compiled.with_preview(rows)
-
-    def _compiled(self) -> CompiledScript:
-        from mlsql_runtime.language import compile_script  # with it comes a parser that no other operator needs
-
-        variables = parse_document(self.variables or {}, "variables")
-        if not isinstance(variables, Mapping):
-            raise InputError(f"variables is {variables!r}; expected a dict of names to values")
-        self._read = compile_script(
-            self._text(),
-            name=self._file or self.task_id,
-            folder=self._folder(),
-            variables=variables,
-            functions=parse_functions(self.functions),
-            kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
-        )
-        return self._read
 
     def _text(self) -> str:
         """Return the text of the script.

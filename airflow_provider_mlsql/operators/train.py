@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_table, set_arguments
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
-from airflow_provider_mlsql.operators.base import TRAINED, MLSQLOperator, select_facts
+from airflow_provider_mlsql.operators.base import TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.feed_options import SECRETS, make_kafka_feed
 from mlsql_runtime.kafka.settings import is_private
-from mlsql_runtime.plan import FileFeed, KafkaFeed, Load, Secrets, Select, Statement, Train
+from mlsql_runtime.plan import NO_SECRETS, FileFeed, KafkaFeed, Load, Secrets, Select, Train
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
 from mlsql_runtime.result import to_xcom
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from mlsql_runtime.kafka.settings import KafkaSettings
     from mlsql_runtime.result import RunResult
 
 
@@ -126,31 +125,30 @@ class MLSQLTrainOperator(MLSQLOperator):
         self.data = data
         self.sql = sql
         self.kafka_conn_id = kafka_conn_id
-        set_arguments(self, Train, locals())
+        set_arguments(self, all_arguments(Train), locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         trained = to_xcom(result.steps[-1])
         self.extend_asset_events(context, select_facts(trained, TRAINED))
         return trained
 
-    def statements(self) -> tuple[Statement, ...]:
+    def build_job(self) -> JobSpec:
         arguments = OperatorArguments(self)
         fields = read_options(Train, arguments)
-        is_local = fields.pop("enable_data_local")
-        feed = self._read_files(arguments) if is_local else make_kafka_feed(*self._read_kafka(arguments), SECRETS)
-        loads = self._load_data(feed)
+        feed: FileFeed | KafkaFeed
+        if fields.pop("enable_data_local"):
+            feed, secrets, is_reused = self._read_files(arguments), NO_SECRETS, False
+        else:
+            feed, secrets = self._read_kafka(arguments)
+            is_reused = feed.reuse
+        loads = self._load_data(is_reused)
         table = loads[-1].table if loads else None
-        return (*loads, *arguments.loads, Train(**fields, table=table, model_path=str(self.model_path), feed=feed))
+        train = Train(**fields, table=table, model_path=str(self.model_path), feed=feed)
+        return JobSpec((*loads, *arguments.loads, train), secrets)
 
-    def secrets(self) -> Secrets:
-        arguments = OperatorArguments(self)
-        if arguments.read(own_options(Train)["enable_data_local"]):
-            return Secrets()
-        return Secrets(kafka={SECRETS: self._read_kafka(arguments)[1].private})
-
-    def _load_data(self, feed: FileFeed | KafkaFeed) -> tuple[Load | Select, ...]:
-        """Return the statements that make the table to train on; none when a topic is trained from as it is."""
-        if isinstance(feed, KafkaFeed) and feed.reuse:
+    def _load_data(self, is_reused: bool) -> tuple[Load | Select, ...]:
+        """Return the statements that make the table to train on; none when a topic is reused."""
+        if is_reused:
             if self.data or self.sql:
                 raise InputError("kafka_reuse trains from what the topic holds; leave out data and sql, or set it to False")
             return ()
@@ -166,10 +164,11 @@ class MLSQLTrainOperator(MLSQLOperator):
             raise InputError("kafka_reuse trains from a topic, but enable_data_local is True; set that to False")
         return FileFeed(**read_options(FileFeed, arguments))
 
-    def _read_kafka(self, arguments: OperatorArguments) -> tuple[dict[str, Any], KafkaSettings]:
-        """Read the options of a feed through Kafka, and the settings of its client, over those of the connection."""
+    def _read_kafka(self, arguments: OperatorArguments) -> tuple[KafkaFeed, Secrets]:
+        """Read the options of a feed through Kafka; settings of the client replace those of the connection."""
         options = read_options(KafkaFeed, arguments)
         secret = [name for name in options["settings"] if is_private(name)]
         if secret:
             raise InputError(f"kafka_config has {', '.join(secret)}, which everybody can read there; put it into the connection")
-        return options, KafkaHook(self.kafka_conn_id, config=options["settings"]).settings
+        settings = KafkaHook(self.kafka_conn_id, config=options["settings"]).settings
+        return make_kafka_feed(options, settings, SECRETS), Secrets(kafka={SECRETS: settings.private})

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_mlsql.arguments import refuse_unknown
+from airflow_provider_mlsql.arguments import refuse_unknown, set_arguments
 from airflow_provider_mlsql.links import ManifestLink
 from mlsql_runtime import errors
 from mlsql_runtime.plan.parsers import BOOLEAN
@@ -89,17 +89,9 @@ class MLSQLModelSensor(BaseSensorOperator):
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.model_path = model_path
-        self.min_version = min_version
-        self.published_after = published_after
-        self.job_id = job_id
-        self.external_dag_id = external_dag_id
-        self.run_id = run_id
-        self.min_score = min_score
-        self.metric = metric
-        self.greater_is_better = greater_is_better
-        self.on_low_score = on_low_score
         self.check_files = check_files
         self.deferrable = deferrable
+        set_arguments(self, _CONDITIONS, locals())
 
     def execute(self, context: Context) -> Any:
         if not self.deferrable or self.silent_fail:

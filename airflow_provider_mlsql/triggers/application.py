@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_mlsql.hooks.cluster import Application, Cluster, StatusPoller, end_application
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from mlsql_runtime.errors import MLSQLError, to_json
-
-if TYPE_CHECKING:
-    from airflow_provider_mlsql.hooks.cluster import StatusPoller
 
 
 class MLSQLApplicationTrigger(BaseTrigger):
@@ -60,7 +58,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
         await asyncio.to_thread(self._end)
 
     async def _wait(self) -> dict[str, Any]:
-        poller = await asyncio.to_thread(self._poller)
+        poller = StatusPoller(await asyncio.to_thread(self._open_cluster), self._application, self.log)
         while True:
             status = await asyncio.to_thread(poller.poll)
             if status is not None and status.is_over:
@@ -75,14 +73,12 @@ class MLSQLApplicationTrigger(BaseTrigger):
             return float("inf")
         return (datetime.fromisoformat(self.deadline) - datetime.now(timezone.utc)).total_seconds()
 
-    def _poller(self) -> StatusPoller:
-        from airflow_provider_mlsql.hooks.cluster import Application, StatusPoller
+    @property
+    def _application(self) -> Application:
+        return Application(id=self.application, run=self.run_folder)
 
-        cluster = MLSQLHook(self.spark_conn_id).open_cluster()
-        return StatusPoller(cluster, Application(id=self.application, run=self.run_folder), self.log)
+    def _open_cluster(self) -> Cluster:
+        return MLSQLHook(self.spark_conn_id).open_cluster()
 
     def _end(self) -> None:
-        from airflow_provider_mlsql.hooks.cluster import Application, end_application
-
-        cluster = MLSQLHook(self.spark_conn_id).open_cluster()
-        end_application(cluster, Application(id=self.application, run=self.run_folder), self.log)
+        end_application(self._open_cluster(), self._application, self.log)

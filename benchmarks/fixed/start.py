@@ -144,13 +144,13 @@ def run_mlsql(folder: Path) -> dict[str, float]:
     begun = time.time()
     from mlsql_runtime.plan import Load, Plan, Secrets, Train
     from mlsql_runtime.submission.client_mode import ClientJob
-    from mlsql_runtime.submission.spark_submit import Submission, submit_to
+    from mlsql_runtime.submission.spark_submit import Submission, build_command
 
     log = Log({"] Spark ": "session", "] (2/2) ": "loaded", "train: 1 fit group": "written"})
 
-    def submit(submission: Submission) -> None:
+    def begin(submission: Submission) -> list[str]:
         log.seen["submit"] = time.time()
-        submit_to(MASTER, submission, log)
+        return build_command(MASTER, submission)
 
     script = folder / "train.py"
     script.write_text(SCRIPT)
@@ -159,7 +159,7 @@ def run_mlsql(folder: Path) -> dict[str, float]:
         Train(table="data", model_path=str(folder / "m"), script_path=str(script)),
     )
     job = ClientJob(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, _conf(folder))
-    job.run(submit)
+    job.run(begin, log)
     return _parts(begun, log, folder, log.script["parent"])
 
 

@@ -6,12 +6,13 @@ import json
 import re
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from fixed.start import MASTER, sample
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Register, Save, Secrets, Select, Statement, Train
 from mlsql_runtime.submission.client_mode import ClientJob
-from mlsql_runtime.submission.spark_submit import submit_to
+from mlsql_runtime.submission.spark_submit import build_command
 
 TRAIN = """
 import os, mlsql
@@ -66,7 +67,7 @@ def run(folder: Path) -> dict[str, float]:
             begun[len(statements) + 1] = time.time()
 
     job = ClientJob(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, {})
-    job.run(lambda submission: submit_to(MASTER, submission, line))
+    job.run(partial(build_command, MASTER), line)
 
     def seconds(number: int) -> float:
         return begun[number + 1] - begun[number]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlsql_runtime.cli.job import run_job
 from mlsql_runtime.cli.options import (
     FILE,
     CommandArguments,
@@ -25,10 +26,9 @@ from mlsql_runtime.cli.options import (
     pairs_option,
 )
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json
-from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT, handle_signals
-from mlsql_runtime.cli.progress import JobProgress
+from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT
 from mlsql_runtime.errors import InputError, MLSQLError, to_json
-from mlsql_runtime.plan import Preflight, PythonEnv
+from mlsql_runtime.plan import NO_SECRETS, Plan, Preflight, PythonEnv
 from mlsql_runtime.plan.options import own_options, read_options
 
 if TYPE_CHECKING:
@@ -138,15 +138,10 @@ def _find_java(problems: list[str]) -> str | None:
 
 
 def _inspect_hosts(statement: Preflight, master: str, conf: dict[str, str]) -> PreflightResult:
-    from mlsql_runtime.plan import Plan, Secrets
     from mlsql_runtime.result import PreflightResult
-    from mlsql_runtime.submission.client_mode import ClientJob
-    from mlsql_runtime.submission.spark_submit import submit_to
 
     plan = Plan(job_id=f"doctor/{secrets.token_hex(4)}", statements=(statement,))
-    with handle_signals(), JobProgress() as progress:
-        job = ClientJob(plan, Secrets(), master, conf)
-        [result] = job.run(lambda submission: submit_to(master, submission, progress.show)).steps
+    [result] = run_job(plan, NO_SECRETS, master, conf).steps
     assert isinstance(result, PreflightResult)
     return result
 

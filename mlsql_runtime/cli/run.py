@@ -8,21 +8,17 @@ import shutil
 import sys
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from mlsql_runtime.cli.job import run_job
 from mlsql_runtime.cli.options import FILE, JsonFile, conf_option, json_option, master_option
 from mlsql_runtime.cli.output import format_value, print_json, print_table
-from mlsql_runtime.cli.process import current_user, handle_signals
-from mlsql_runtime.cli.progress import JobProgress
-from mlsql_runtime.cli.scripts import Script, read_script, script_options
+from mlsql_runtime.cli.process import current_user
+from mlsql_runtime.cli.scripts import read_script, script_options
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.plan import format_option
-
-if TYPE_CHECKING:
-    from mlsql_runtime.language import CompiledScript
-    from mlsql_runtime.result import RunResult
+from mlsql_runtime.plan import Plan, format_option, with_author
 
 _COLUMN_WIDTH = 10  # characters of a terminal for each column
 
@@ -69,8 +65,12 @@ def run(
     compiled = compile_script(source.text, name=source.name, folder=source.folder, **arguments)
     for warning in compiled.warnings:
         click.echo(f"{warning} (warning)", err=True)
+    plan = Plan(job_id=_make_job_id(source.name), statements=with_author(compiled.with_preview(rows), current_user()))
     started = time.monotonic()
-    result = _run(source, compiled, rows, master, properties | dict(compiled.conf))
+    try:
+        result = run_job(plan, compiled.secrets, master, {**properties, **compiled.conf})
+    except MLSQLError as error:
+        raise compiled.locate(error) from error
     click.echo(f"done in {time.monotonic() - started:.0f} s", err=True)
     document = script_to_xcom(result)
     if as_json:
@@ -79,23 +79,9 @@ def run(
         _print_table(document["table"])
 
 
-def _run(source: Script, compiled: CompiledScript, rows: int, master: str, conf: dict[str, str]) -> RunResult:
-    from mlsql_runtime.plan import Plan, with_author
-    from mlsql_runtime.submission.client_mode import ClientJob
-    from mlsql_runtime.submission.spark_submit import submit_to
-
-    plan = Plan(job_id=_job_id(source), statements=with_author(compiled.with_preview(rows), current_user()))
-    with handle_signals(), JobProgress() as progress:
-        try:
-            job = ClientJob(plan, compiled.secrets, master, conf)
-            return job.run(lambda submission: submit_to(master, submission, progress.show))
-        except MLSQLError as error:
-            raise compiled.locate(error) from error
-
-
-def _job_id(source: Script) -> str:
+def _make_job_id(name: str) -> str:
     """Return an id that no other run has."""
-    return f"{source.name}/{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(2)}"
+    return f"{name}/{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}-{secrets.token_hex(2)}"
 
 
 def _print_table(table: dict[str, Any]) -> None:

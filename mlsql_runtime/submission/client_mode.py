@@ -6,26 +6,26 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 
-from mlsql_runtime import codec
 from mlsql_runtime.errors import JobFailed
 from mlsql_runtime.events import EVENTS_VARIABLE
-from mlsql_runtime.plan import Plan, Secrets, dump_plan, is_secret
-from mlsql_runtime.result import RunResult, load_result
+from mlsql_runtime.plan import Plan, Secrets
+from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
-from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
+from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
+from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
+from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import (
     SparkSubmitFailed,
     Submission,
-    Submit,
     build_environment,
     build_submission,
+    run_spark_submit,
 )
 
 LOCAL = "local[*]"
@@ -47,10 +47,11 @@ class ClientJob:
         self.mark = new_mark(plan.job_id)
         self._is_cancelled = self._is_running = False
 
-    def run(self, submit: Submit) -> RunResult:
+    def run(self, build_command: Callable[[Submission], Sequence[str]], on_line: Callable[[OutputLine], None]) -> RunResult:
         """Run the plan to its end and return its result. No process of the job is left when this returns or raises.
 
-        :param submit: runs spark-submit with a submission until it ends.
+        :param build_command: returns the command line of spark-submit.
+        :param on_line: called with each line of its output, as it comes.
         :raises MLSQLError: the error that ended the plan, of the same class as in the application; an error that shows before
             Spark starts; JobFailed when the application ended without a result.
         """
@@ -59,28 +60,28 @@ class ClientJob:
         if is_retry and (orphans := end_orphans(self._plan.job_id)):
             _log.info("Ended %d processes of an earlier attempt", orphans)
         with tempfile.TemporaryDirectory(prefix=JOB_FOLDER_PREFIX) as name:
-            folder = Path(name)
-            result_file = folder / "result.json"
-            submission = self._write_files(folder, result_file)
+            folder = RunFolder.at(name)
+            folder.write(self._plan, self._secrets, self._conf)
+            submission = self._build_submission(folder)
             failure: SparkSubmitFailed | None = None
             self._is_running = True
             try:
                 if self._is_cancelled:
                     raise JobFailed("the job was cancelled before Spark started")
-                submit(submission)
-            except SparkSubmitFailed as error:  # the result file says what happened, if there is one
+                run_spark_submit(build_command(submission), submission.env, on_line)
+            except SparkSubmitFailed as error:  # the result says what happened, if there is one
                 failure = error
             finally:
                 remove_topics(self._plan, self._secrets)
                 self._is_running = False
-                if self._plan.attempt.is_last and not result_file.exists():
-                    remove_staged(self._plan)
-            if not result_file.exists():
-                reason = failure or "spark-submit ended without an error"
-                raise JobFailed(f"the Spark application ended without a result ({reason}); see the log above, and retry")
-            result = load_result(result_file.read_bytes())
+                result = folder.read_result()
+                if self._plan.attempt.is_last and result is None:
+                    self._remove_staged()
+        if result is None:
+            reason = failure or "spark-submit ended without an error"
+            raise JobFailed(f"the Spark application ended without a result ({reason}); see the log above, and retry")
         if result.is_successful and is_retry:
-            remove_staged(self._plan)  # of attempts that ran another script, too
+            self._remove_staged()  # of attempts that ran another script, too
         result.raise_for_error()
         return result
 
@@ -95,14 +96,14 @@ class ClientJob:
         ended = end_marked(self.mark)
         remove_topics(self._plan, self._secrets)
         if self._plan.attempt.is_last:
-            remove_staged(self._plan)
+            self._remove_staged()
         return ended
 
-    def _write_files(self, folder: Path, result_file: Path) -> Submission:
-        """Write what the application reads, and return what starts it."""
-        secret = {name: value for name, value in self._conf.items() if is_secret(name)}
-        plan_file = _write_private(folder / "plan.json", dump_plan(self._plan))
-        secrets_file = _write_private(folder / "secrets.json", codec.dumps(replace(self._secrets, spark=secret)))
+    def _remove_staged(self) -> None:
+        remove_staged(self._plan.job_id, staging_paths(self._plan))
+
+    def _build_submission(self, run: RunFolder) -> Submission:
+        folder = Path(run.uri)
         conf, env = {"spark.pyspark.driver.python": sys.executable}, build_environment(self.mark)
         env[EVENTS_VARIABLE] = token_hex(16)
         if self._is_local or self._master.startswith("spark://"):
@@ -111,12 +112,5 @@ class ClientJob:
             conf["spark.sql.warehouse.dir"] = (folder / "warehouse").as_uri()  # not in the working directory
             env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # removed with the folder
-        arguments = ["--plan", str(plan_file), "--result", str(result_file)]
-        arguments += ["--secrets", str(secrets_file), "--parent", str(os.getpid())]
+        arguments = (*run.arguments, "--parent", str(os.getpid()))
         return build_submission(self._plan, conf | self._conf, folder, arguments, env)
-
-
-def _write_private(path: Path, text: str) -> Path:
-    path.touch(mode=0o600)
-    path.write_text(text, encoding="utf-8")
-    return path

@@ -33,9 +33,6 @@ class Submission:
     env: Mapping[str, str]
 
 
-Submit = Callable[[Submission], object]  # runs spark-submit until it ends
-
-
 class SparkSubmitFailed(Exception):
     """spark-submit could not be started, or its exit code was not 0; the message has the last line that it printed."""
 
@@ -72,12 +69,12 @@ def build_environment(mark: str) -> dict[str, str]:
     return QUIET_ENVIRONMENT | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 
-def submit_to(master: str, submission: Submission, on_line: Callable[[OutputLine], None]) -> None:
-    """Run spark-submit for a master, see :func:`run_spark_submit`."""
+def build_command(master: str, submission: Submission) -> list[str]:
+    """Return the command line of spark-submit for a master."""
     command = ["spark-submit", "--master", master, "--name", submission.name, "--py-files", submission.py_files]
     for name, value in submission.conf.items():
         command += ["--conf", f"{name}={value}"]
-    run_spark_submit([*command, submission.application, *submission.arguments], submission.env, on_line)
+    return [*command, submission.application, *submission.arguments]
 
 
 def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Callable[[OutputLine], None]) -> None:

@@ -18,9 +18,9 @@ from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select
-from mlsql_runtime.submission.cluster_mode import RunFolder
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked
+from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import Submission
 
 LOG = logging.getLogger("test.cluster")

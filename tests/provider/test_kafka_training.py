@@ -85,7 +85,7 @@ def train(folder: Path, script_path: str, conn_id: str, **arguments: object) -> 
 
 
 def plan_of(operator: MLSQLTrainOperator) -> Plan:
-    return Plan(job_id="kafka", statements=operator.statements())
+    return Plan(job_id="kafka", statements=operator.build_job().statements)
 
 
 class _Running:
@@ -101,7 +101,7 @@ class _Running:
 
     def _run(self, operator: MLSQLTrainOperator) -> None:
         try:
-            self.xcom = to_xcom(self.hook.run(plan_of(operator), operator.secrets()).steps[-1])
+            self.xcom = to_xcom(self.hook.run(plan_of(operator), operator.build_job().secrets).steps[-1])
         except BaseException as error:
             self.error = error
 
@@ -163,7 +163,7 @@ def refused(operator: MLSQLTrainOperator) -> Exception:
     """What is said before Spark starts."""
     hook = MLSQLHook()
     with pytest.raises((InputError, KafkaUnavailable)) as caught:
-        hook.run(plan_of(operator), operator.secrets())
+        hook.run(plan_of(operator), operator.build_job().secrets)
     return caught.value
 
 

@@ -141,11 +141,15 @@ def plan_json(statements: tuple[Statement, ...]) -> str:
     return dump_plan(Plan(job_id="golden", statements=statements))
 
 
+def plan_of(operator: MLSQLOperator) -> str:
+    return plan_json(operator.build_job().statements)
+
+
 @pytest.mark.parametrize("name", PAIRS)
 def test_a_script_and_an_operator(name: str) -> None:
     script, operator, arguments = PAIRS[name]
     made, scripted = operator(task_id="t", **arguments), MLSQLScriptOperator(task_id="s", script=script, show_rows=0)
-    assert plan_json(compile_script(script).statements) == plan_json(made.statements()) == plan_json(scripted.statements())
+    assert plan_json(compile_script(script).statements) == plan_of(made) == plan_of(scripted)
 
 
 def test_through_kafka_by_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,9 +170,9 @@ def test_through_kafka_by_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
         kafka_topic="test",
         kafka_config={"client.id": "us"},
     )
-    assert plan_json(scripted.statements()) == plan_json(operator.statements())
-    assert scripted.secrets() == operator.secrets()
-    assert "hush" not in plan_json(scripted.statements())
+    assert plan_of(scripted) == plan_of(operator)
+    assert scripted.build_job().secrets == operator.build_job().secrets
+    assert "hush" not in plan_of(scripted)
 
 
 @pytest.mark.parametrize("enable_data_local", [True, False])
@@ -193,17 +197,17 @@ def test_the_script_of_the_documentation_and_the_operators(enable_data_local: bo
         kafka_config={"bootstrap.servers": "127.0.0.1:9092"},
         python_path="python",
         python_ver="3",
-    ).statements()
+    )
     registered = MLSQLRegisterOperator(
         task_id="register", model_path="/tmp/pa_model", function_name="jack", python_script_path="/s/predict.py"
-    ).statements()
+    )
     predicted = MLSQLPredictOperator(
         task_id="predict",
         data="libsvm.`sample_libsvm_data.txt`",
         functions={"jack": "/tmp/pa_model"},
         sql="select jack(features) from data",
         output="parquet.`/o`",
-    ).statements()
+    )
 
     # Names differ where operators give them: the script validates on the table it trains on, and calls its result newdata.
     assert isinstance(train, Train)
@@ -211,4 +215,5 @@ def test_the_script_of_the_documentation_and_the_operators(enable_data_local: bo
     assert train.validate_table == "data"
     assert select.table == "newdata"
     script_plan = (load, replace(train, validate_table=None), register, replace(select, table="selected"))
-    assert plan_json(script_plan) == plan_json((*trained, *registered, predicted[1]))
+    made = [operator.build_job().statements for operator in (trained, registered, predicted)]
+    assert plan_json(script_plan) == plan_json((*made[0], *made[1], made[2][1]))

@@ -59,17 +59,19 @@ def predict(**arguments: Any) -> MLSQLPredictOperator:
 
 
 def test_train_with_defaults() -> None:
-    assert train().statements() == (LOAD, Train(table="data", model_path="/m", script_path="/t.py"))
+    assert train().build_job().statements == (LOAD, Train(table="data", model_path="/m", script_path="/t.py"))
 
 
 SVC = {"moduleName": "sklearn.svm", "className": "SVC"}
 
 
 def test_a_built_in_algorithm_needs_no_script() -> None:
-    _, statement = train(python_script_path=None, builtin="sklearn", fit_params=[SVC], seed="7").statements()
+    _, statement = train(python_script_path=None, builtin="sklearn", fit_params=[SVC], seed="7").build_job().statements
     wanted = Train(table="data", model_path="/m", script_path="builtin:sklearn", fit_params=(SVC,), python=PythonEnv(seed=7))
     assert statement == wanted
-    (statement,) = register(python_script_path=None, builtin="sklearn", script_params='{"method": "predict_proba"}').statements()
+    (statement,) = (
+        register(python_script_path=None, builtin="sklearn", script_params='{"method": "predict_proba"}').build_job().statements
+    )
     assert statement == Register(
         model_path="/m", function="jack", script_path="builtin:sklearn", params={"method": "predict_proba"}
     )
@@ -93,12 +95,12 @@ def test_either_may_come_of_a_template() -> None:
     train(python_script_path="{{ params.script }}")
     train(python_script_path="{{ params.script }}", builtin="sklearn")
     operator.python_script_path, operator.builtin = "", "sklearn"  # as rendered
-    assert operator.statements()[-1].script_path == "builtin:sklearn"
+    assert operator.build_job().statements[-1].script_path == "builtin:sklearn"
     operator.python_script_path, operator.builtin = "/t.py", "None"
-    assert operator.statements()[-1].script_path == "/t.py"
+    assert operator.build_job().statements[-1].script_path == "/t.py"
     operator.python_script_path, operator.builtin = None, None
     with pytest.raises(InputError, match="no script is given"):
-        operator.statements()
+        operator.build_job()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_either_may_come_of_a_template() -> None:
 )
 def test_a_built_in_algorithm_needs_an_estimator(params: Any, told: str) -> None:
     with pytest.raises(InputError, match=told):
-        train(python_script_path=None, builtin="sklearn", fit_params=params).statements()
+        train(python_script_path=None, builtin="sklearn", fit_params=params).build_job()
 
 
 def test_train_through_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +134,7 @@ def test_train_through_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
             "topic.retention.ms": 60000,
         },
     )
-    *_, statement = operator.statements()
+    *_, statement = operator.build_job().statements
     assert isinstance(statement, Train)
     assert statement.feed == KafkaFeed(
         topic="orders",
@@ -150,11 +152,11 @@ def test_train_through_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
         replication_factor=3,
         topic_configs={"retention.ms": "60000"},
     )
-    assert operator.secrets().kafka == {"kafka": {"sasl_plain_password": "hush"}}
+    assert operator.build_job().secrets.kafka == {"kafka": {"sasl_plain_password": "hush"}}
 
 
 def test_train_from_a_topic_as_it_is() -> None:
-    [statement] = train(**KAFKA | {"data": None, "kafka_reuse": True}).statements()
+    [statement] = train(**KAFKA | {"data": None, "kafka_reuse": True}).build_job().statements
     assert isinstance(statement, Train)
     assert statement.table is None
     assert statement.feed == KafkaFeed(topic="orders", settings={"bootstrap_servers": "b:9092"}, reuse=True)
@@ -179,7 +181,7 @@ def test_train_with_everything() -> None:
         fail_on="any",
         keep_local_directory=True,
     )
-    assert operator.statements() == (
+    assert operator.build_job().statements == (
         Load(table="data", format="csv", path="/d", options={"header": "true", "n": "3"}),
         Select(table="selected", sql="select * from data where x > 0"),
         Load(table="validate", format="parquet", path="/v"),
@@ -218,11 +220,11 @@ def test_train_with_everything() -> None:
     ],
 )
 def test_arguments_may_come_as_templates_render_them(arguments: dict[str, Any], field: str, value: object) -> None:
-    assert getattr(train(**arguments).statements()[-1], field) == value
+    assert getattr(train(**arguments).build_job().statements[-1], field) == value
 
 
 def test_register() -> None:
-    assert register().statements() == (Register(model_path="/m", function="jack", script_path="/p.py"),)
+    assert register().build_job().statements == (Register(model_path="/m", function="jack", script_path="/p.py"),)
     operator = register(
         model_version="3",
         alg_index="1",
@@ -231,7 +233,7 @@ def test_register() -> None:
         only_if_better=0.01,
         sample_data="json.`/s`",
     )
-    assert operator.statements() == (
+    assert operator.build_job().statements == (
         Load(table="sample", format="json", path="/s"),
         Register(
             model_path="/m",
@@ -265,7 +267,7 @@ JILL = FunctionRef(name="jill", model_path="/n", function="jill")
     ],
 )
 def test_predict_takes_functions_by_path_and_from_register_tasks(functions: Any, refs: tuple[FunctionRef, ...]) -> None:
-    assert predict(functions=functions, sql="select 1").statements() == (
+    assert predict(functions=functions, sql="select 1").build_job().statements == (
         LOAD,
         Select(table="selected", sql="select 1", functions=refs),
         Save(table="selected", format="parquet", path="/o", mode="overwrite"),
@@ -283,7 +285,7 @@ def test_predict_with_a_batch_script() -> None:
         same_rows=False,
         output=output,
     )
-    assert operator.statements() == (
+    assert operator.build_job().statements == (
         LOAD,
         Predict(
             table="data",
@@ -350,7 +352,7 @@ def test_predict_with_a_batch_script() -> None:
 )
 def test_what_cannot_be_is_said_before_anything_runs(make: Any, arguments: dict[str, Any], part: str) -> None:
     with pytest.raises(InputError) as caught:
-        make(**arguments).statements()
+        make(**arguments).build_job()
     assert part in caught.value.message
 
 
@@ -366,8 +368,8 @@ def test_a_relative_script_is_looked_for_next_to_the_dag_file(tmp_path: Path) ->
     (tmp_path / "scripts/train.py").touch()
     with DAG("d", schedule=None) as dag:
         dag.fileloc = str(tmp_path / "dag.py")
-        beside = train(python_script_path="scripts/train.py").statements()[-1]
-        elsewhere = train(task_id="other", python_script_path="scripts/other.py").statements()[-1]
+        beside = train(python_script_path="scripts/train.py").build_job().statements[-1]
+        elsewhere = train(task_id="other", python_script_path="scripts/other.py").build_job().statements[-1]
     assert isinstance(beside, Train)
     assert isinstance(elsewhere, Train)
     assert beside.script_path == str(tmp_path / "scripts/train.py")
@@ -380,9 +382,9 @@ def test_environments_of_scripts_are_found_next_to_the_dag_file(tmp_path: Path) 
     batch = {"python_script_path": "/b.py", "model_path": "/m", "archives": "env.tar.gz#env, s3://b/other.zip"}
     with DAG("d", schedule=None) as dag:
         dag.fileloc = str(tmp_path / "dag.py")
-        trained = train(requirements="requirements.txt").statements()[-1]
-        listed = train(task_id="l", requirements=["numpy", "scipy"], archives=["/e.zip"]).statements()[-1]
-        predicted = predict(**batch).statements()[1]
+        trained = train(requirements="requirements.txt").build_job().statements[-1]
+        listed = train(task_id="l", requirements=["numpy", "scipy"], archives=["/e.zip"]).build_job().statements[-1]
+        predicted = predict(**batch).build_job().statements[1]
     assert isinstance(trained, Train)
     assert isinstance(listed, Train)
     assert isinstance(predicted, Predict)
@@ -395,7 +397,7 @@ def test_a_function_has_no_python_of_its_own() -> None:
     with pytest.raises(InputError, match=r"has no argument 'requirements': a registered function runs in the executors' own"):
         register(requirements="requirements.txt")
     with pytest.raises(InputError, match=r"archives is for a batch script.* runs in the executors' own Python"):
-        predict(sql="select 1", archives="/e.zip").statements()
+        predict(sql="select 1", archives="/e.zip").build_job()
 
 
 def test_what_to_do_when_refused_is_said_before_anything_runs() -> None:
@@ -427,7 +429,7 @@ def test_who_started_a_run(user: str | None, run_type: str, by: str | None) -> N
 
 
 def test_statements_are_signed_for_the_history_of_functions_only() -> None:
-    made = register(sample_data="json.`/s`").statements()
+    made = register(sample_data="json.`/s`").build_job().statements
     assert with_author(made, "ann") == (made[0], replace(made[1], author="ann"))  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ from airflow.sdk import DAG
 from broker import Broker
 from support.airflow import Airflow
 from support.events import asset_events
-from support.workbench import SAMPLE, SEED, TESTS
+from support.workbench import EXAMPLES, SAMPLE, SEED, TESTS
 
 from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
-from mlsql_runtime.errors import InputError, ScriptNotFound
+from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed, ScriptNotFound, to_json
 from mlsql_runtime.plan import Load, Register, Show
 
 
@@ -23,11 +24,11 @@ def scripted(script: str, **arguments: Any) -> MLSQLScriptOperator:
 
 def test_text() -> None:
     operator = scripted("load csv.`${path}` as t;", variables={"path": "/d"}, show_rows="3")
-    assert operator.statements() == (Load(table="t", format="csv", path="/d"), Show(table="t", rows=3))
+    assert operator.build_job().statements == (Load(table="t", format="csv", path="/d"), Show(table="t", rows=3))
 
 
 def test_variables_as_json_text() -> None:
-    assert scripted("load csv.`/${a.b}` as t;", variables='{"a.b": 1}', show_rows=0).statements()[0].path == "/1"  # type: ignore[union-attr]
+    assert scripted("load csv.`/${a.b}` as t;", variables='{"a.b": 1}', show_rows=0).build_job().statements[0].path == "/1"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("place", ["dags/jobs", "templates/jobs"])
@@ -43,7 +44,7 @@ def test_a_file_and_what_lies_beside_it(tmp_path: Path, place: str) -> None:
     dag.fileloc = str(tmp_path / "dags/dag.py")
     operator = scripted("jobs/job.mlsql", dag=dag, show_rows=0)
     operator.resolve_template_files()
-    load, register = operator.statements()
+    load, register = operator.build_job().statements
     assert isinstance(load, Load)
     assert isinstance(register, Register)
     assert (load.path, register.script_path) == (str(tmp_path / place / "d.csv"), str(tmp_path / place / "p.py"))
@@ -57,7 +58,7 @@ def test_variables_that_end_like_files_stay_what_they_are(tmp_path: Path) -> Non
     operator = scripted("job.mlsql", dag=dag, variables={"x": "lib.mlsql"}, show_rows=0)
     operator.resolve_template_files()
     operator.render_template_fields({})  # type: ignore[arg-type]
-    assert operator.statements() == (Load(table="t", format="csv", path="/lib.mlsql"),)
+    assert operator.build_job().statements == (Load(table="t", format="csv", path="/lib.mlsql"),)
 
 
 def test_a_mapped_task_reads_its_file_too(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_mapped_task_reads_its_file_too(tmp_path: Path) -> None:
     dag = DAG("d", schedule=None)
     dag.fileloc = str(tmp_path / "dag.py")
     operator = scripted("job.mlsql", dag=dag, variables={"x": "d"}, show_rows=0)  # nobody calls resolve_template_files for those
-    assert operator.statements() == (Load(table="t", format="csv", path="/d"),)
+    assert operator.build_job().statements == (Load(table="t", format="csv", path="/d"),)
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
@@ -75,11 +76,11 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     operator.resolve_template_files()
     operator.render_template_fields({})  # type: ignore[arg-type]
     with pytest.raises(InputError, match=rf"there is no script jobs/none\.mlsql in {tmp_path} or /templates; put it there"):
-        operator.statements()
+        operator.build_job()
     rendered = scripted("{{ file }}")
     rendered.render_template_fields({"file": "job.mlsql"})  # type: ignore[typeddict-unknown-key]
     with pytest.raises(InputError, match=r"script is 'job\.mlsql', which a template gave"):
-        rendered.statements()
+        rendered.build_job()
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 )
 def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        MLSQLScriptOperator(task_id="job", **arguments).statements()
+        MLSQLScriptOperator(task_id="job", **arguments).build_job()
 
 
 def test_an_unknown_argument() -> None:
@@ -117,6 +118,24 @@ train data as PythonAlg.`{tmp_path}/m` where pythonScriptPath="{tmp_path}/none.p
         operator.execute(context)
     assert caught.value.origin is not None
     assert (caught.value.origin.line, caught.value.origin.column) == (2, 1)
+
+
+def test_a_deferred_task_logs_the_warnings_of_its_script_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extra = {"deploy-mode": "cluster", "yarn_resourcemanager_webapp_address": "http://127.0.0.1:1"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWAY", json.dumps({"conn_type": "spark", "host": "yarn", "extra": extra}))
+    text = f"""load libsvm.`{SAMPLE}` as data;
+train data as PythonAlg.`{tmp_path}/m` where pythonScriptPath="{EXAMPLES}/train_bayes.py" and useThread="true";"""
+    operator = scripted(text, spark_conn_id="away")
+    context: Any = {"ti": _TaskInstance()}
+    with pytest.raises(ClusterUnavailable):
+        operator.execute(context)
+    assert capsys.readouterr().out.count("option 'useThread' is obsolete") == 1
+    event = {"status": "failed", "id": "application_1_1", "run": str(tmp_path / "run"), "error": to_json(JobFailed("lost"))}
+    with pytest.raises(JobFailed, match="lost"):
+        operator.execute_complete(context, event)
+    assert "useThread" not in capsys.readouterr().out
 
 
 class _TaskInstance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from support.environments import ARRAYS, make_venv, pack
@@ -10,7 +11,7 @@ from support.workbench import DATA, Script
 from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Train
 from mlsql_runtime.result import PreflightResult, TrainResult
 from mlsql_runtime.submission.client_mode import ClientJob
-from mlsql_runtime.submission.spark_submit import submit_to
+from mlsql_runtime.submission.spark_submit import build_command
 
 TRAIN = """
 import sys, mlsql, mlsql_model
@@ -38,7 +39,7 @@ def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Scrip
         Predict(table="data", model_path=model, script_path=script(PREDICT, "batch.py"), result="p", python=python),
     )
     job = ClientJob(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
-    found, trained = job.run(lambda submission: submit_to("local[1]", submission, lambda line: print(line.text))).steps
+    found, trained = job.run(partial(build_command, "local[1]"), lambda line: print(line.text)).steps
     assert isinstance(found, PreflightResult)
     assert found.problems == ()
     assert str(found.hosts[0].interpreter).endswith("/env/bin/python")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from mlsql_runtime.errors import InputError, MLSQLError, PreflightFailed
 from mlsql_runtime.plan import Plan, Preflight, PythonEnv, Register, Secrets, Statement, Train
 from mlsql_runtime.result import PreflightResult, RunResult, TrainResult
 from mlsql_runtime.submission.client_mode import ClientJob
-from mlsql_runtime.submission.spark_submit import submit_to
+from mlsql_runtime.submission.spark_submit import build_command
 
 GOOD, BAD = "127.0.0.1", "127.0.0.2"
 TRAIN = "import only_here, mlsql, mlsql_model\nfor X, y in mlsql.read_batches(): pass\nmlsql_model.sk_save_model(1)"
@@ -84,7 +85,7 @@ def run(master: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run_statements(*statements: Statement, conf: Mapping[str, str] = NO_CONF) -> RunResult:
         plan = Plan(job_id="preflight", statements=statements)
         job = ClientJob(plan, Secrets(), master, {"spark.executor.memory": "600m", **conf})
-        return job.run(lambda submission: submit_to(master, submission, lambda line: print(line.text)))
+        return job.run(partial(build_command, master), lambda line: print(line.text))
 
     return run_statements
 

@@ -79,17 +79,17 @@ def test_the_readmes_dag_does_what_it_says(spark: SparkSession, here: Path) -> N
     train, register, predict = tasks["train"], tasks["register"], tasks["predict"]
     assert register.downstream_task_ids == {"predict"}
 
-    (trained,) = run(train.statements())
+    (trained,) = run(train.build_job().statements)
     assert isinstance(trained, TrainResult)
     assert trained.score is not None
     assert trained.score >= 0.9
     tasks["wait"].min_version = trained.version
     assert tasks["wait"].poke({}).xcom_value == to_xcom(trained)
-    (registered,) = run(register.statements())
+    (registered,) = run(register.build_job().statements)
     assert isinstance(registered, RegisterResult)
     assert registered.registered
     predict.functions = to_xcom(registered)
-    saved = run(predict.statements())[-1]
+    saved = run(predict.build_job().statements)[-1]
     assert isinstance(saved, SaveResult)
     assert saved.rows == 100
     assert spark.read.parquet(str(here / "data/predictions")).columns == ["id", "prediction"]

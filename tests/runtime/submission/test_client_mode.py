@@ -8,7 +8,6 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,13 @@ from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked, new_mark
-from mlsql_runtime.submission.spark_submit import SparkSubmitFailed, Submission, build_environment, run_spark_submit, submit_to
+from mlsql_runtime.submission.spark_submit import SparkSubmitFailed, Submission, build_environment, run_spark_submit
 
 PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
 
 
 class Looks:
-    """Instead of running spark-submit, looks at what it would be given."""
+    """Instead of returning a command, looks at what spark-submit would be given."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error or SparkSubmitFailed("it did not start")
@@ -34,7 +33,7 @@ class Looks:
         self.modes: dict[str, int] = {}
         self.texts: dict[str, str] = {}
 
-    def __call__(self, submission: Submission) -> None:
+    def __call__(self, submission: Submission) -> list[str]:
         self.submission = submission
         for name, value in zip(submission.arguments[::2], submission.arguments[1::2], strict=True):
             if os.path.isfile(value):
@@ -59,7 +58,7 @@ def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.Monkey
         PLAN, Secrets(kafka={"kafka": {"sasl_plain_password": "hush-7"}}), "local[1]", {**SECRET, "spark.ui.enabled": "false"}
     )
     with pytest.raises(JobFailed, match=r"ended without a result \(it did not start\)"):
-        job.run(looks)
+        job.run(looks, print)
     assert looks.modes == {"--plan": 0o600, "--secrets": 0o600}
     assert json.loads(looks.texts["--secrets"]) == {"spark": SECRET, "kafka": {"kafka": {"sasl_plain_password": "hush-7"}}}
     submission = looks.submission
@@ -73,7 +72,7 @@ def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.Monkey
 def test_an_error_before_spark_starts_is_raised_as_it_is() -> None:
     looks = Looks(InputError("there is no spark-submit"))
     with pytest.raises(InputError, match=r"^there is no spark-submit$"):
-        ClientJob(PLAN, Secrets(), "local[1]", {}).run(looks)
+        ClientJob(PLAN, Secrets(), "local[1]", {}).run(looks, print)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_an_error_before_spark_starts_is_raised_as_it_is() -> None:
 def test_properties_that_spark_would_ignore_are_refused(name: str, value: str, message: str) -> None:
     looks = Looks()
     with pytest.raises(InputError, match=message):
-        ClientJob(PLAN, Secrets(), "local[1]", {name: value}).run(looks)
+        ClientJob(PLAN, Secrets(), "local[1]", {name: value}).run(looks, print)
     assert looks.submission is None
 
 
@@ -101,17 +100,17 @@ def test_a_cancelled_job_does_not_start() -> None:
     job = ClientJob(PLAN, Secrets(), "local[1]", {})
     assert job.cancel() == 0
     with pytest.raises(JobFailed, match="cancelled before Spark started"):
-        job.run(looks)
+        job.run(looks, print)
     assert looks.submission is None
 
 
 class Interrupted:
-    """Instead of running spark-submit, leaves a staging folder and is interrupted."""
+    """Instead of returning a command, leaves a staging folder and is interrupted."""
 
     def __init__(self, root: Location, meanwhile: Callable[[], object] = lambda: None) -> None:
         self._root, self._meanwhile = root, meanwhile
 
-    def __call__(self, submission: Submission) -> None:
+    def __call__(self, submission: Submission) -> list[str]:
         with contextlib.suppress(JobFailed), open_staging(self._root, submission.name, "training", Attempt(is_last=False)):
             raise JobFailed("the cluster is gone")
         self._meanwhile()
@@ -131,7 +130,7 @@ def test_staged_files_stay_only_when_another_attempt_follows(
     plan = Plan(job_id="job", statements=(*PLAN.statements, train), attempt=Attempt(is_last=is_last))
     job = ClientJob(plan, Secrets(), "local[1]", {})
     with pytest.raises(JobFailed):
-        job.run(Interrupted(root, job.cancel if is_cancelled else lambda: None))
+        job.run(Interrupted(root, job.cancel if is_cancelled else lambda: None), print)
     assert bool(root.list_files()) is stays
     assert job.cancel() == 0  # as Airflow does after a timeout: what is kept is not touched
     assert bool(root.list_files()) is stays
@@ -147,7 +146,7 @@ def test_archives_of_scripts_are_added_to_those_of_the_job(tmp_path: Path) -> No
     plan = Plan(job_id="job", statements=(*PLAN.statements, train, Preflight(python=python)))
     looks = Looks()
     with pytest.raises(JobFailed):
-        ClientJob(plan, Secrets(), "local[1]", {"spark.archives": "s3a://b/words.zip"}).run(looks)
+        ClientJob(plan, Secrets(), "local[1]", {"spark.archives": "s3a://b/words.zip"}).run(looks, print)
     assert looks.submission is not None
     assert looks.submission.conf["spark.archives"] == f"s3a://b/words.zip,{archive}#env"
 
@@ -162,7 +161,7 @@ def test_a_broken_archive_is_refused_before_spark_starts(tmp_path: Path, content
         train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"), python=python)
         looks = Looks()
         with pytest.raises(InputError, match=name):
-            ClientJob(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+            ClientJob(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks, print)
         assert looks.submission is None
 
 
@@ -171,7 +170,7 @@ def test_missing_packages_are_an_error_before_spark_starts(tmp_path: Path) -> No
     train = Train(table="t", model_path=str(tmp_path / "m"), script_path=str(tmp_path / "train.py"))
     looks = Looks()
     with pytest.raises(PreflightFailed, match=r"lacks no_such_module_4711, which train\.py imports"):
-        ClientJob(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks)
+        ClientJob(Plan(job_id="job", statements=(*PLAN.statements, train)), Secrets(), "local[1]", {}).run(looks, print)
     assert looks.submission is None
 
 
@@ -192,8 +191,6 @@ def test_a_reader_that_fails_ends_spark_submit() -> None:
 
 
 def test_there_is_no_spark_submit(tmp_path: Path) -> None:
-    job = ClientJob(PLAN, Secrets(), "local[1]", {})
+    env = {**build_environment(new_mark("test")), "PATH": str(tmp_path)}
     with pytest.raises(InputError, match="there is no spark-submit; install pyspark, or set SPARK_HOME"):
-        job.run(
-            lambda submission: submit_to("local[1]", replace(submission, env={**submission.env, "PATH": str(tmp_path)}), print)
-        )
+        run_spark_submit(["spark-submit"], env, print)

@@ -10,7 +10,7 @@ import pytest
 
 from mlsql_runtime.plan import Plan, Preflight, Secrets, Train, load_plan
 from mlsql_runtime.script.bundle import read_bundle
-from mlsql_runtime.submission.cluster_mode import RunFolder
+from mlsql_runtime.submission.run_folder import RunFolder
 
 FILES = {
     "MLproject": "entry_points: {train: {command: python src/learn.py}}",
@@ -29,7 +29,7 @@ def test_a_project_is_copied_unchanged(tmp_path: Path, kind: str) -> None:
     path = {"folder": "project", "zip": "project.zip", "script": "project/src/learn.py"}[kind]
     train = Train(table="t", model_path="s3://models/m", script_path=str(tmp_path / path))
     run = RunFolder.at(str(tmp_path / "job/run"))
-    run.write(Plan(job_id="j", statements=(train, Preflight(script_path=train.script_path))), Secrets(), {})
+    run.write_for_cluster(Plan(job_id="j", statements=(train, Preflight(script_path=train.script_path))), Secrets(), {})
     carried = load_plan((run.location / "plan.json").read()).statements
     for each in carried:
         assert isinstance(each, (Train, Preflight))

@@ -1,6 +1,7 @@
-"""The files of one plan as one Spark application in cluster mode, where the driver runs on a machine of the cluster.
+"""The files through which one application gets its plan and returns its result.
 
-They lie in storage that this machine and the cluster reach: a folder for each job, and in it
+In client mode they are in a temporary folder. In cluster mode, where the driver runs on a machine of the cluster, they are in
+storage that this machine and the cluster reach: a folder for each job, and in it
 
 ::
 
@@ -27,9 +28,8 @@ from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.staging import remove_staging_folders
 from mlsql_runtime.store.versions import open_model_path
-from mlsql_runtime.submission.cleanup import staging_paths
+from mlsql_runtime.submission.cleanup import remove_staged, staging_paths
 
 _PLAN, _SECRETS, _RESULT, _OWNER = "plan.json", "secrets.json", "result.json", "job.json"
 _SCRIPTS = "scripts"
@@ -75,7 +75,7 @@ def open_job_folder(plan: Plan, job_path: str | None) -> Location:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run of a job, below the job's."""
+    """The folder of one run of a job; in cluster mode it is below the job's."""
 
     location: Location
 
@@ -115,17 +115,24 @@ class RunFolder:
         return tuple(part for option, name in places.items() for part in (option, (self.location / name).uri))
 
     def write(self, plan: Plan, secrets: Secrets, conf: Mapping[str, str]) -> None:
-        """Write what the application needs, and the scripts beside the folder.
+        """Write what the application reads.
 
         :param conf: Spark properties, of which those that hold secrets are written.
         :raises StorageError: when that cannot be written.
         """
+        secret = {name: value for name, value in conf.items() if is_secret(name)}
+        (self.location / _SECRETS).write_private(codec.dumps(replace(secrets, spark=secret)).encode())
+        (self.location / _PLAN).write_private(dump_plan(plan).encode())
+
+    def write_for_cluster(self, plan: Plan, secrets: Secrets, conf: Mapping[str, str]) -> None:
+        """Write what the application reads on a machine of the cluster, and whose run it is; see :meth:`write`.
+
+        The scripts go beside the folder.
+        """
         scripts = self.location.parent / _SCRIPTS
         statements = tuple(_copy_script(each, scripts / str(index)) for index, each in enumerate(plan.statements))
-        secret = {name: value for name, value in conf.items() if is_secret(name)}
         (self.location / _OWNER).write_private(codec.dumps(RunOwner.of(plan)).encode())
-        (self.location / _SECRETS).write_private(codec.dumps(replace(secrets, spark=secret)).encode())
-        (self.location / _PLAN).write_private(dump_plan(replace(plan, statements=statements)).encode())
+        self.write(replace(plan, statements=statements), secrets, conf)
 
     def read_result(self) -> RunResult | None:
         """Return what the application has written; None when it has written nothing."""
@@ -153,8 +160,7 @@ class RunFolder:
         if job_folder.list_names() in ([], [_SCRIPTS]):
             job_folder.remove()
         if owner is not None:
-            for path in owner.staging_paths:
-                remove_staging_folders(open_model_path(path), owner.job_id)
+            remove_staged(owner.job_id, owner.staging_paths)
         if job_folder.parent.name == layout.STAGING:  # below a model path, which may be new and hold nothing else
             job_folder.parent.remove_if_empty()
             job_folder.parent.parent.remove_if_empty()

@@ -1,21 +1,39 @@
-"""The output of a running job on standard error: on a terminal with a progress bar below it."""
+"""Run a job; show its output on standard error, on a terminal with a progress bar below it."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 import click
 
+from mlsql_runtime.cli.process import handle_signals
 from mlsql_runtime.events import StatementStarted
+from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.submission.output import OutputLine
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from mlsql_runtime.result import RunResult
+
 _STYLES = {logging.WARNING: "yellow", logging.ERROR: "red"}
+
+
+def run_job(plan: Plan, secrets: Secrets, master: str, conf: Mapping[str, str]) -> RunResult:
+    """Run a plan as a Spark application, and return its result. A signal ends all its processes.
+
+    :raises MLSQLError: what ended the plan.
+    """
+    from mlsql_runtime.submission.client_mode import ClientJob
+    from mlsql_runtime.submission.spark_submit import build_command
+
+    with handle_signals(), JobProgress() as progress:
+        return ClientJob(plan, secrets, master, conf).run(partial(build_command, master), progress.show)
 
 
 class JobProgress:
