@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,6 @@ def read_named_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, 
 
 def _decode(stored: Any) -> Any:
     """Decode an XCom's value, which Airflow stores as JSON text. A reference of another XCom backend has no version."""
-    import json
-
     if not isinstance(stored, str):
         return stored
     try:

@@ -40,15 +40,31 @@ Example:
 @pairs_option("--fit-param", "fit_params", help="A fit parameter; resource.x=PATH too.")
 @click.option("--validate", "fraction", type=float, metavar="FRACTION", help="Hold this part of the rows out.")
 @click.option("--validate-data", metavar="REF", help="Validate with these data instead.")
-@declared_option("--data-format", own_options(FileFeed)["format"], type=click.Choice(["json", "parquet", "csv"]))
-@declared_option("--python", _PYTHON["path"], type=FILE, metavar="PATH")
-@declared_option("--requirements", _PYTHON["requirements"], type=FILE, metavar="FILE")
+@declared_option(
+    "--data-format",
+    own_options(FileFeed)["format"],
+    type=click.Choice(["json", "parquet", "csv"]),
+    help="Format of the script's data files; by default Parquet, and JSON for a script that reads the files itself.",
+)
+@declared_option("--python", _PYTHON["path"], type=FILE, metavar="PATH", help="Interpreter of the script; mlsql's by default.")
+@declared_option(
+    "--requirements",
+    _PYTHON["requirements"],
+    type=FILE,
+    metavar="FILE",
+    help="A requirements file. The script runs in an environment with these packages, which is kept for the next time.",
+)
 @declared_option("--python-param", _PYTHON["flags"], multiple=True, metavar="FLAGS")
 @pairs_option("--env", "envs", help=_PYTHON["envs"].doc)
 @declared_option("--seed", _PYTHON["seed"], metavar="N")
 @declared_option("--timeout", replace(_PYTHON["timeout"], argument="fit_timeout"), metavar="SECONDS")
 @click.option("--model-dir", type=FILE, metavar="DIR", help="Keep the model there; a new or empty folder.")
-@declared_option("--keep-local-directory", _TRAIN["keep_local_directory"], is_flag=True)
+@declared_option(
+    "--keep-local-directory",
+    _TRAIN["keep_local_directory"],
+    is_flag=True,
+    help="Keep the script's folder, and print where it is.",
+)
 @click.option("--spark", "use_spark", is_flag=True, help="Load and write the data with a local Spark.")
 @json_option
 def fit(as_json: bool, **given: Any) -> int:
@@ -91,11 +107,12 @@ def _make_request(
     arguments = CommandArguments({**given, "python_param": " ".join(given["python_param"])})
     fields = read_options(Train, arguments)
     del fields["enable_data_local"]
+    feed = FileFeed(**read_options(FileFeed, arguments))
     statement = Train(
         **{**fields, "validate_table": VALIDATION if validate_data else None, "validate_fraction": fraction},
         table=TABLE,
         model_path=model_dir or "none",
-        feed=FileFeed(**read_options(FileFeed, arguments)),
+        feed=feed,
     )
     source = parse_data_source(data, "--data", options)
     validate = None
@@ -107,6 +124,7 @@ def _make_request(
         statement=statement,
         data=source,
         validate=validate,
+        data_format=feed.format,
         model_dir=Location.of(model_dir) if model_dir else None,
         use_spark=use_spark,
     )

@@ -77,11 +77,11 @@ class JsonFile(click.Path):
 
 
 def declared_option(flag: str, option: Option, **more: Any) -> Callable[[F], F]:
-    """Return a click option for a declared option of a statement, with its sentence as the help.
+    """Return a click option for a declared option of a statement, with its sentence as the help unless ``more`` has another.
 
     The parameter has the name of the operator's argument, and its value is read by :class:`CommandArguments`.
     """
-    return click.option(flag, str(option.argument), help=option.doc.replace("``", ""), **more)
+    return click.option(flag, str(option.argument), **{"help": option.doc.replace("``", "")} | more)
 
 
 class CommandArguments(ArgumentReader):

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from mlsql_runtime.errors import DataError, InputError
@@ -17,7 +17,7 @@ from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.local.data_source import DataSource, check_exists, check_options, find_files
 from mlsql_runtime.local.request import FitReport, FitRequest, ModelFile, Seconds
-from mlsql_runtime.plan import RESOURCE, FileFeed, PythonEnv, Train
+from mlsql_runtime.plan import RESOURCE, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
@@ -27,16 +27,6 @@ from mlsql_runtime.training.columns import check_columns, feature_column
 from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, run_group
 
 Log = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class _LoadedData:
-    table: TableFiles
-    validate: TableFiles | None
-
-    @property
-    def validate_rows(self) -> int:
-        return self.validate.rows if self.validate else 0
 
 
 def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) -> FitReport:
@@ -53,12 +43,12 @@ def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) 
     statement = replace(request.statement, fit_params=(bundle.fill(request.statement.fit_params[0], "fitParam.0"),))
     request = replace(request, statement=statement)
     with _group_folder(statement.keep_local_directory) as folder:
-        data = _load_data(request, bundle, folder, log)
+        table, validate = _load_data(request, bundle, folder, log)
         data_seconds = time.monotonic() - started
-        held_out = f", {data.validate_rows} to validate with" if data.validate else ""
-        log(f"{data.table.rows} rows as {data.table.format} files{held_out} ({data_seconds:.1f} s)")
+        held_out = f", {validate.rows} to validate with" if validate else ""
+        log(f"{table.rows} rows as {table.format} files{held_out} ({data_seconds:.1f} s)")
         group = Group(alg_index=0, fit_params=statement.fit_params[0], python=statement.python)
-        result = run_group(group, bundle, folder, data.table, data.validate, on_event)
+        result = run_group(group, bundle, folder, table, validate, on_event)
         files = _list_files(folder / MODEL) if result.is_successful else ()
         if result.is_successful and request.model_dir is not None:
             request.model_dir.upload(folder / MODEL)
@@ -68,8 +58,8 @@ def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) 
     total = time.monotonic() - started
     return FitReport(
         result=result,
-        rows=data.table.rows,
-        validate_rows=data.validate_rows,
+        rows=table.rows,
+        validate_rows=validate.rows if validate else 0,
         files=files,
         model_dir=model_dir if result.is_successful else None,
         folder=str(folder) if is_kept else None,
@@ -146,9 +136,10 @@ def _check_resources(statement: Train) -> None:
 # -- data
 
 
-def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> _LoadedData:
+def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> tuple[TableFiles, TableFiles | None]:
+    """Return the training and the validation data, as files in ``folder``."""
     if not request.loads_with_spark:
-        return _load_without_spark(request, bundle, folder, log)
+        return _load_without_spark(request, bundle, folder)
     from mlsql_runtime.local.spark_loader import load_with_spark
 
     for need in request.list_spark_needs()[:1]:
@@ -156,12 +147,12 @@ def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log
     stage = Path(tempfile.mkdtemp(prefix="mlsql-spark-"))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # a job's own steps print there; our standard output may be a document
-            return _LoadedData(*load_with_spark(request, bundle, folder, stage))
+            return load_with_spark(request, bundle, folder, stage)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> _LoadedData:
+def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path) -> tuple[TableFiles, TableFiles | None]:
     from mlsql_runtime.local.arrow_tables import check_width, hold_out, read_table, write_table
 
     statement = request.statement
@@ -176,8 +167,7 @@ def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path,
         table, validate = hold_out(table, statement.validate_fraction)
         if table.num_rows == 0:
             raise DataError(f"{request.data.path}: all its {rows} rows are held out: there is nothing to train on")
-    assert isinstance(statement.feed, FileFeed)
-    return _LoadedData(
-        write_table(table, folder / DATA, statement.feed.format),
+    return (
+        write_table(table, folder / DATA, request.data_format),
         None if validate is None else write_table(validate, folder / VALIDATE, "parquet"),
     )

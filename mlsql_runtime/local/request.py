@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.local.data_source import DataSource
-from mlsql_runtime.plan import FileFeed, Train
+from mlsql_runtime.plan import Train
 from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
@@ -19,12 +19,14 @@ TABLE, VALIDATION = "data", "validate"  # the names of the tables in the stateme
 class FitRequest:
     """A training to try. ``statement`` is that of a job; its model path is not used.
 
-    ``model_dir`` is where the model is kept, None for nowhere. ``use_spark`` loads the data with a local Spark in any case.
+    ``data_format`` is the format of the script's data files, None for the default. ``model_dir`` is where the model is kept, None
+    for nowhere. ``use_spark`` loads the data with a local Spark in any case.
     """
 
     statement: Train
     data: DataSource
     validate: DataSource | None
+    data_format: str | None
     model_dir: Location | None
     use_spark: bool
 
@@ -32,8 +34,7 @@ class FitRequest:
         """Return what of the request only Spark can do."""
         sources = [self.data] if self.validate is None else [self.data, self.validate]
         needs = [source.format for source in sources if source.needs_spark]
-        feed = self.statement.feed
-        return needs + (["--data-format csv"] if isinstance(feed, FileFeed) and feed.format == "csv" else [])
+        return needs + (["--data-format csv"] if self.data_format == "csv" else [])
 
     @property
     def loads_with_spark(self) -> bool:
