@@ -18,6 +18,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_mlsql.arguments import refuse_unknown, set_arguments
 from airflow_provider_mlsql.links import ManifestLink
+from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
 from mlsql_runtime import errors
 from mlsql_runtime.plan.parsers import BOOLEAN
 
@@ -27,18 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
     from mlsql_runtime.store.version_condition import VersionCondition
     from mlsql_runtime.store.version_watch import FinalAnswer
-
-_CONDITIONS = (
-    "min_version",
-    "published_after",
-    "job_id",
-    "external_dag_id",
-    "run_id",
-    "min_score",
-    "metric",
-    "greater_is_better",
-    "on_low_score",
-)
 
 
 class MLSQLModelSensor(BaseSensorOperator):
@@ -65,7 +54,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         includes the time in the triggerer. With ``silent_fail`` the sensor does not defer: it has to look again after errors.
     """
 
-    template_fields = ("model_path", *_CONDITIONS, "check_files")
+    template_fields = ("model_path", *CONDITIONS, "check_files")
     operator_extra_links = (ManifestLink(),)
     ui_color = "#e6f1f2"
 
@@ -91,7 +80,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         self.model_path = model_path
         self.check_files = check_files
         self.deferrable = deferrable
-        set_arguments(self, _CONDITIONS, locals())
+        set_arguments(self, CONDITIONS, locals())
 
     def execute(self, context: Context) -> Any:
         if not self.deferrable or self.silent_fail:
@@ -138,9 +127,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         return result
 
     def _condition(self) -> VersionCondition:
-        from airflow_provider_mlsql.triggers.conditions import parse_conditions
-
-        return parse_conditions({name: getattr(self, name) for name in _CONDITIONS})
+        return parse_conditions(vars(self))
 
     def _trigger(self, deadline: datetime) -> MLSQLModelTrigger:
         from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -9,10 +10,18 @@ from urllib.parse import urlsplit
 
 from airflow_provider_mlsql.arguments import parse_optional
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.parsers import BOOLEAN, NOT_NEGATIVE, NUMBER, TEXT, Parser, choice, is_nothing, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, NOT_NEGATIVE, NUMBER, TEXT, choice, is_nothing, whole
 from mlsql_runtime.store.version_condition import VersionCondition
 
+#: The arguments that are conditions.
+CONDITIONS = tuple(field.name for field in dataclasses.fields(VersionCondition))
 _ON_LOW_SCORE = choice("wait", "skip", "fail")
+_PARSERS = {
+    **dict.fromkeys(("job_id", "external_dag_id", "run_id", "metric"), TEXT),
+    "min_version": whole(0),
+    "min_score": NUMBER,
+    "greater_is_better": BOOLEAN,
+}
 
 
 def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
@@ -20,19 +29,9 @@ def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
 
     :param given: arguments by name; those that are not conditions are ignored.
     """
-
-    def parse(parser: Parser, name: str) -> Any:
-        return parse_optional(parser, given.get(name), name)
-
     return VersionCondition(
-        min_version=parse(whole(0), "min_version"),
+        **{name: parse_optional(parser, given.get(name), name) for name, parser in _PARSERS.items()},
         published_after=parse_time(given.get("published_after"), "published_after"),
-        job_id=parse(TEXT, "job_id"),
-        external_dag_id=parse(TEXT, "external_dag_id"),
-        run_id=parse(TEXT, "run_id"),
-        min_score=parse(NUMBER, "min_score"),
-        metric=parse(TEXT, "metric"),
-        greater_is_better=parse(BOOLEAN, "greater_is_better"),
         on_low_score=_ON_LOW_SCORE.parse(given.get("on_low_score", "wait"), "on_low_score"),
     )
 
