@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import FunctionName, json_option, path_argument
+from mlsql_runtime.cli.options import function_argument, json_option, path_argument
 from mlsql_runtime.cli.output import format_value, print_json, print_table
 from mlsql_runtime.cli.process import OK, UNAVAILABLE, current_user
 
@@ -20,7 +20,7 @@ _NUMBERS = ("function version", "model version", "group", "score")
 
 @click.command(short_help="Functions registered under a model path.")
 @path_argument
-@click.argument("name", type=FunctionName(), required=False, metavar="[NAME]")
+@function_argument("name", required=False, metavar="[NAME]")
 @json_option
 def functions(path: str, name: str | None, as_json: bool) -> int:
     """List the functions registered under a model path.
@@ -81,7 +81,7 @@ def _describe_entry(entry: HistoryEntry) -> str:
 
 @click.command(short_help="Point a function to an earlier package.")
 @path_argument
-@click.argument("name", type=FunctionName(), metavar="NAME")
+@function_argument("name", metavar="NAME")
 @click.option("--to", "to", type=click.IntRange(min=1), metavar="N", help="A function version of its history to point to.")
 @click.option("--reason", metavar="TEXT", help="The reason, which the function's history keeps.")
 @click.option("--dry-run", is_flag=True, help="Check, and print what would change; change nothing.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,63 +17,48 @@ from mlsql_runtime.plan.options import ArgumentReader, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+#: A path that a shell completes; the command checks what is there.
+FILE = click.Path()
 _MASTER = re.compile(r"local(-cluster)?(\[.+\])?|(spark|k8s)://.+|yarn")
 
 
-class KeyValue(click.ParamType[tuple[str, str]]):
-    """``name=value``, as a pair."""
-
-    name = "name=value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        """Split the text at its first equals sign."""
-        if isinstance(value, tuple):
-            return value
-        key, equals, text = str(value).partition("=")
-        if not equals or not key.strip():
-            self.fail(f"{value!r} is not a pair; expected name=value", param, ctx)
-        return key.strip(), text
-
-
-def to_dict(pairs: Iterable[tuple[str, str]], option: str) -> dict[str, str]:
-    """Return the pairs of a repeated option as a dict.
-
-    :raises click.BadParameter: when a name is given twice.
-    """
-    values: dict[str, str] = {}
-    for key, value in pairs:
-        if key in values:
-            raise click.BadParameter(f"{key} is given twice; leave one of them out", param_hint=option)
-        values[key] = value
-    return values
-
-
-def pairs_option(*names: str, **options: Any) -> Callable[[F], F]:
+def pairs_option(*names: str, metavar: str = "NAME=VALUE", **options: Any) -> Callable[[F], F]:
     """Return a repeatable option of pairs, which the command gets as a dict; see :func:`click.option`."""
 
-    def collect(ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
-        return to_dict(pairs, names[0])
-
-    return click.option(*names, type=KeyValue(), multiple=True, callback=collect, **options)
-
-
-class JsonFile(click.Path):
-    """A file with a JSON object of names to texts, numbers, true or false; an empty path is an empty object."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the object."""
-        if not value or isinstance(value, dict):
-            return value or {}
-        option = param.opts[0] if param else "the file"
-        try:
-            values = json.loads(Path(value).read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"not JSON ({error})"
-            expected = 'expected a JSON object such as {"day": "2024-05-01"}'
-            raise InputError(f"{option} {value}: {reason}; {expected}", path=value) from None
-        if not isinstance(values, dict) or not all(isinstance(each, (str, int, float)) for each in values.values()):
-            raise InputError(f"{option} {value}: expected a JSON object of names to texts, numbers, true or false", path=value)
+    def collect(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> dict[str, str]:
+        values: dict[str, str] = {}
+        for text in texts:
+            name, equals, value = text.partition("=")
+            name = name.strip()
+            if not equals or not name:
+                raise click.BadParameter(f"{text!r} is not a pair; expected name=value")
+            if name in values:
+                raise click.BadParameter(f"{name} is given twice; leave one of them out")
+            values[name] = value
         return values
+
+    return click.option(*names, multiple=True, metavar=metavar, callback=collect, **options)
+
+
+def json_file_option(*names: str, **options: Any) -> Callable[[F], F]:
+    """Return an option for a file with a JSON object, which the command gets as a dict; see :func:`click.option`."""
+    return click.option(*names, type=FILE, default="", metavar="FILE", callback=_read_json_file, **options)
+
+
+def _read_json_file(ctx: click.Context, param: click.Parameter, path: str) -> dict[str, Any]:
+    """Return the names and their texts, numbers, true or false; none for an empty path."""
+    if not path:
+        return {}
+    where = f"{param.opts[0]} {path}"
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not JSON ({error})"
+        expected = 'expected a JSON object such as {"day": "2024-05-01"}'
+        raise InputError(f"{where}: {reason}; {expected}", path=path) from None
+    if not isinstance(values, dict) or not all(isinstance(each, (str, int, float)) for each in values.values()):
+        raise InputError(f"{where}: expected a JSON object of names to texts, numbers, true or false", path=path)
+    return values
 
 
 def declared_option(flag: str, option: Option, **more: Any) -> Callable[[F], F]:
@@ -113,57 +98,26 @@ class CommandArguments(ArgumentReader):
         return read_requirements(path)
 
 
-class Master(click.ParamType[str]):
-    """The URL of a Spark master."""
+def version_argument(name: str, **options: Any) -> Callable[[F], F]:
+    """Return an argument for the number of a version; a shell completes those of a local model path, newest first."""
 
-    name = "master"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the form of the URL."""
-        if not _MASTER.fullmatch(value):
-            self.fail(f"{value!r}; expected local[*], spark://host:7077, yarn or k8s://…", param, ctx)
-        return str(value)
-
-
-class ModelPath(click.ParamType[str]):
-    """A folder or URI, unchanged; a shell completes folders."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Refuse an empty text."""
-        if not str(value).strip():
-            self.fail("the model path is empty", param, ctx)
-        return str(value)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Let the shell complete folders."""
-        return [CompletionItem(incomplete, type="dir")]
-
-
-class VersionNumber(click.IntRange):
-    """The number of a version; a shell completes those of a local model path."""
-
-    def __init__(self) -> None:
-        super().__init__(min=1)
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the numbers under the model path on the command line, newest first."""
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         from mlsql_runtime.store import layout
 
         numbers = reversed(layout.parse_version_numbers(_list_folder(ctx.params.get("path"))))
-        return [CompletionItem(str(number)) for number in numbers if str(number).startswith(incomplete)]
+        return [str(number) for number in numbers if str(number).startswith(incomplete)]
+
+    return click.argument(name, type=click.IntRange(min=1), shell_complete=complete, **options)
 
 
-class FunctionName(click.ParamType[str]):
-    """The name of a registered function; a shell completes those of a local model path."""
+def function_argument(name: str, **options: Any) -> Callable[[F], F]:
+    """Return an argument for the name of a registered function; a shell completes those of a local model path."""
 
-    name = "name"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names under the model path on the command line."""
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         names = sorted(_list_folder(ctx.params.get("path"), "_functions"))
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        return [each for each in names if each.startswith(incomplete)]
+
+    return click.argument(name, shell_complete=complete, **options)
 
 
 def _list_folder(path: str | None, below: str = "") -> Sequence[str]:
@@ -177,13 +131,26 @@ def _list_folder(path: str | None, below: str = "") -> Sequence[str]:
         return ()
 
 
-#: A path that a shell completes; the command checks what is there.
-FILE = click.Path()
-path_argument = click.argument("path", type=ModelPath(), metavar="PATH")
+def _check_path(ctx: click.Context, param: click.Parameter, path: str) -> str:
+    if not path.strip():
+        raise click.BadParameter("the model path is empty")
+    return path
+
+
+def _check_master(ctx: click.Context, param: click.Parameter, master: str) -> str:
+    if not _MASTER.fullmatch(master):
+        raise click.BadParameter(f"{master!r}; expected local[*], spark://host:7077, yarn or k8s://…")
+    return master
+
+
+#: A folder or URI; a shell completes folders.
+path_argument = click.argument(
+    "path", metavar="PATH", callback=_check_path, shell_complete=lambda ctx, param, word: [CompletionItem(word, type="dir")]
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 master_option = click.option(
     "--master",
-    type=Master(),
+    callback=_check_master,
     metavar="MASTER",
     default="local[*]",
     show_default=True,

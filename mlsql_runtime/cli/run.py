@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mlsql_runtime.cli.job import run_job
-from mlsql_runtime.cli.options import FILE, JsonFile, conf_option, json_option, master_option
+from mlsql_runtime.cli.options import FILE, conf_option, json_file_option, json_option, master_option
 from mlsql_runtime.cli.output import format_value, print_json, print_table
 from mlsql_runtime.cli.process import current_user
 from mlsql_runtime.cli.scripts import read_script, script_options
@@ -28,12 +28,9 @@ _COLUMN_WIDTH = 10  # characters of a terminal for each column
 @script_options
 @master_option
 @conf_option
-@click.option(
+@json_file_option(
     "--conf-file",
     "conf_values",
-    type=JsonFile(),
-    default="",
-    metavar="FILE",
     help="Spark properties in a JSON object, such as secret keys. --conf takes precedence, and the script's own over both.",
 )
 @click.option("--rows", type=click.IntRange(0, 1000), default=20, show_default=True, help="Rows of the last table to show.")

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
-from mlsql_runtime.cli.options import JsonFile, pairs_option
+from mlsql_runtime.cli.options import json_file_option, pairs_option
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FunctionRef
 
@@ -45,13 +43,10 @@ def read_script(path: str) -> Script:
 def script_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--var``, ``--var-file`` and ``--function``; the command gets them in ``arguments``, as the compiler takes them."""
 
-    @pairs_option("--var", "variables", metavar="NAME=VALUE", help="A value for ${NAME}; repeatable.")
-    @click.option(
+    @pairs_option("--var", "variables", help="A value for ${NAME}; repeatable.")
+    @json_file_option(
         "--var-file",
         "values",
-        type=JsonFile(),
-        default="",
-        metavar="FILE",
         help="A JSON object of values, such as passwords, which others may read on a command line. --var takes precedence.",
     )
     @pairs_option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mlsql_runtime.cli.options import VersionNumber, json_option, path_argument
+from mlsql_runtime.cli.options import json_option, path_argument, version_argument
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_json
 from mlsql_runtime.cli.process import FAILED, OK, UNAVAILABLE
 from mlsql_runtime.errors import StorageError, to_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Compare files with their digests.")
 @path_argument
-@click.argument("version", type=VersionNumber(), required=False, metavar="[VERSION]")
+@version_argument("version", required=False, metavar="[VERSION]")
 @click.option("--all", "every", is_flag=True, help="Verify every complete version.")
 @json_option
 def verify(path: str, version: int | None, every: bool, as_json: bool) -> int:

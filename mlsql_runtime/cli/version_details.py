@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlsql_runtime.cli.options import VersionNumber, json_option, path_argument
+from mlsql_runtime.cli.options import json_option, path_argument, version_argument
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Details of one version.")
 @path_argument
-@click.argument("version", type=VersionNumber(), required=False, metavar="[VERSION]")
+@version_argument("version", required=False, metavar="[VERSION]")
 @click.option("--log", "log", type=click.IntRange(min=0), metavar="GROUP", help="Print the kept log of a group instead.")
 @json_option
 def show(path: str, version: int | None, log: int | None, as_json: bool) -> None:
@@ -116,8 +116,8 @@ def describe_functions(pointers: Sequence[FunctionPackage]) -> list[str]:
 
 @click.command(short_help="Differences between two versions.")
 @path_argument
-@click.argument("before", type=VersionNumber(), metavar="VERSION")
-@click.argument("after", type=VersionNumber(), metavar="VERSION")
+@version_argument("before", metavar="VERSION")
+@version_argument("after", metavar="VERSION")
 @json_option
 def diff(path: str, before: int, after: int, as_json: bool) -> None:
     """Compare two versions: scores, script, parameters, data, groups, and
