@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,12 +18,14 @@ import pytest
 from support import waiting
 from support.stores import make_failure, make_fit_record, make_manifest
 
+from mlsql_runtime import codec
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import ScriptOutcome, run_script
-from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.script.startup import prepare_process
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -205,6 +209,48 @@ class Ran:
         return self.log_file.read_text(encoding="utf-8")
 
 
+def make_script_input(
+    folder: Path,
+    *,
+    data_path: str | None = None,
+    fit_param: Mapping[str, str] | None = None,
+    system_param: Mapping[str, str] | None = None,
+    role: str = "train",
+    **fields: Any,
+) -> ScriptInput:
+    """Return the input of a script whose task folder is ``folder``; ``fields`` are other fields of it."""
+    internal = {"tempModelLocalPath": str(folder / "model"), "resource": {}}
+    params = {
+        "fitParam": dict(fit_param or {}),
+        "kafkaParam": {},
+        "internalSystemParam": internal | ({} if data_path is None else {"tempDataLocalPath": data_path}),
+        "systemParam": dict(system_param or {"pythonVer": "3"}),
+    }
+    return ScriptInput(protocol_version=PROTOCOL_VERSION, role=role, params=params, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def import_mlsql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """``import_mlsql(data=…, fit_param=…)`` imports ``mlsql`` as a script of such a job does, but in this process.
+
+    The job is also that of ``mlsql_model`` and ``python_fun`` until the test ends. Its task folder is ``tmp_path``.
+    """
+    before = sys.modules.get("mlsql")
+
+    def import_in_job(**given: Any) -> Any:
+        (tmp_path / "input.json").write_text(codec.dumps(make_script_input(tmp_path, **given)), encoding="utf-8")
+        monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
+        prepare_process.cache_clear()
+        sys.modules.pop("mlsql", None)
+        return importlib.import_module("mlsql")
+
+    yield import_in_job
+    prepare_process.cache_clear()
+    sys.modules.pop("mlsql", None)
+    if before is not None:
+        sys.modules["mlsql"] = before
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
     """``run(source, …)`` runs a script in a real child process to its end."""
@@ -232,17 +278,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         else:
             contents = {entry: source if isinstance(source, bytes) else source.encode()}
             bundle = ScriptBundle(entry, contents | {name: text.encode() for name, text in (files or {}).items()})
-        internal = {"tempModelLocalPath": str(folder / "model"), "resource": {}}
-        params = {
-            "fitParam": dict(fit_param or {}),
-            "kafkaParam": {},
-            "internalSystemParam": internal | ({} if data_path is None else {"tempDataLocalPath": data_path}),
-            "systemParam": dict(system_param or {"pythonVer": "3"}),
-        }
-        script_input = ScriptInput(
-            protocol_version=PROTOCOL_VERSION,
-            role=role,  # type: ignore[arg-type]
-            params=params,
+        script_input = make_script_input(
+            folder,
+            data_path=data_path,
+            fit_param=fit_param,
+            system_param=system_param,
+            role=role,
             data=data,
             validate=validate,
             function_file=function_file,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -44,6 +46,7 @@ ASKS = {
 READ = (
     "import copy, json, mlsql, os, pickle, subprocess, sys\npath = {}\nprint(open(os.path.join(path, 'part-00000.json')).read())"
 )
+IN_CHILDREN = ("item", "params as JSON", "child")
 
 
 class Writer:
@@ -57,16 +60,26 @@ class Writer:
         incomplete = self.folder.with_name("incomplete")
         incomplete.mkdir()
         (incomplete / "part-00000.json").write_text("complete")
-        time.sleep(0.1)
+        time.sleep(0.05)  # longer than the pause between two looks for the reply
         incomplete.rename(self.folder)
 
 
-@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
-def test_files_are_complete_when_the_script_has_their_path(run: Run, tmp_path: Path, ask: str) -> None:
+@pytest.mark.parametrize("way", IN_CHILDREN)
+def test_files_are_complete_when_the_script_has_their_path(run: Run, tmp_path: Path, way: str) -> None:
     write = Writer(tmp_path / "data")
-    ran = run(READ.format(ask), data_path=str(tmp_path / "data"), write_data=write)
+    ran = run(READ.format(ASKS[way]), data_path=str(tmp_path / "data"), write_data=write)
     assert ran.outcome.problem is None, ran.lines
     assert (ran.lines, write.calls) == (["complete"], 1)
+
+
+@pytest.mark.parametrize("way", [way for way in ASKS if way not in IN_CHILDREN])
+def test_files_are_complete_in_whichever_way_a_script_asks(import_mlsql: Run, tmp_path: Path, way: str) -> None:
+    request, write = tmp_path / "data.request", Writer(tmp_path / "data")
+    names = {"mlsql": import_mlsql(data_path=str(tmp_path / "data"), data_request=str(request))}
+    with answering_requests(request, write):
+        path = eval(ASKS[way], {**names, "copy": copy, "json": json, "pickle": pickle})
+        assert (Path(path) / "part-00000.json").read_text() == "complete"
+    assert write.calls == 1
 
 
 def test_whatever_asks_again_finds_the_same_files(run: Run, tmp_path: Path) -> None:
@@ -135,8 +148,3 @@ def test_writing_is_cancelled_when_the_script_ends(run: Run, tmp_path: Path) -> 
     ran = run(READ.format(ASKS["item"]), data_path=str(tmp_path / "data"), write_data=write, python=python)
     assert ran.outcome.timed_out
     assert cancelled == [True]
-
-
-def test_other_parameters_are_plain_dicts(run: Run) -> None:
-    source = "import json, mlsql\nprint(json.dumps([type(each) is dict for each in mlsql.params().values()]))"
-    assert json.loads(run(source).lines[0]) == [True] * 4

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import mlsql_model
 import numpy as np
 import pytest
 
@@ -148,19 +151,38 @@ def test_tensorflows_greetings_are_in_the_log_alone(ran: Any) -> None:
         ("mlsql_model.keras_save_model(0)", "keras", "keras"),
         ("mlsql_model.tf_save_model(0)", "tensorflow", "tensorflow"),
         ("mlsql_model.load('keras')", "keras", "keras"),
-        ("mlsql_model.load('keras')", "tensorflow", "keras"),
         ("mlsql_model.load('tensorflow')", "tensorflow", "tensorflow"),
     ],
 )
-def test_a_framework_that_is_not_installed_is_named_with_its_extra(run: Run, call: str, missing: str, extra: str) -> None:
-    source = f"import sys\nsys.modules[{missing!r}] = None  # as if it were not there\nimport mlsql_model\n{call}"
-    problem = run(source, files={"keras/model.keras": "", "tensorflow/saved_model/saved_model.pb": ""}).outcome.problem
-    assert f"needs {missing}, which {sys.executable} on " in problem
-    assert f"pip install 'airflow-provider-mlsql[{extra}]'" in problem
+def test_a_framework_that_is_not_installed_is_named_with_its_extra(
+    import_mlsql: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, missing: str, extra: str
+) -> None:
+    import_mlsql()
+    monkeypatch.setitem(sys.modules, missing, None)  # as if it were not there
+    monkeypatch.chdir(tmp_path)
+    write_empty(tmp_path, "keras/model.keras", "tensorflow/saved_model/saved_model.pb")
+    with pytest.raises(ModuleNotFoundError, match=f"needs {missing}, which {re.escape(sys.executable)} on ") as caught:
+        eval(call, {"mlsql_model": mlsql_model})
+    assert f"pip install 'airflow-provider-mlsql[{extra}]'" in str(caught.value)
 
 
-def test_of_two_models_none_is_guessed(run: Run) -> None:
-    files = {"both/model.pickle": "", "both/model.keras": ""}
-    problem = run("import mlsql_model; mlsql_model.load('both')", files=files).outcome.problem
-    assert "ValueError: both holds model.pickle and model.keras; expected one model" in problem
-    assert "python_fun.batch_udf(predict, load=load)" in problem
+def test_a_package_that_keras_lacks_is_named_with_the_extra(run: Run) -> None:
+    source = (
+        "import sys\nsys.modules['tensorflow'] = None  # as if it were not there\nimport mlsql_model\nmlsql_model.load('keras')"
+    )
+    problem = run(source, files={"keras/model.keras": ""}).outcome.problem
+    assert f"needs tensorflow, which {sys.executable} on " in problem
+    assert "pip install 'airflow-provider-mlsql[keras]'" in problem
+
+
+def test_of_two_models_none_is_guessed(tmp_path: Path) -> None:
+    write_empty(tmp_path, "both/model.pickle", "both/model.keras")
+    with pytest.raises(ValueError, match=r"both holds model\.pickle and model\.keras; expected one model") as caught:
+        mlsql_model.load(str(tmp_path / "both"))
+    assert "python_fun.batch_udf(predict, load=load)" in str(caught.value)
+
+
+def write_empty(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()

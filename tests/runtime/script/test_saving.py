@@ -1,10 +1,14 @@
-"""How much memory it takes to save a model, in a process of its own."""
+"""Models that a script saves and loads, and how much memory it takes to save a large one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import mlsql_model
+import pytest
 
 SAVE = """
 import json
@@ -20,7 +24,7 @@ class Model:
     pass
 
 model = Model()
-model.weights = np.ones((4096, 8192))  # 256 MiB
+model.weights = np.ones((4096, 4096))  # 128 MiB
 model.columns = np.asfortranarray(model.weights[:, :512])
 before = most()
 mlsql_model.sk_save_model(model)
@@ -34,5 +38,26 @@ def test_large_arrays_are_saved_without_a_second_copy(run: Callable[..., Any]) -
     ran = run(SAVE)
     assert ran.outcome.problem is None, ran.lines
     saving, a_copy = json.loads(ran.lines[-1])
-    assert a_copy > 200  # MiB: so a copy would have been seen
+    assert a_copy > 100  # MiB: so a copy would have been seen
     assert saving < 20
+
+
+def test_a_model_is_saved_and_loaded_once(run: Callable[..., Any]) -> None:
+    source = """
+import json, mlsql, mlsql_model
+path = mlsql_model.sk_save_model({"weights": [1, 2]})
+folder = mlsql.internal_system_param["tempModelLocalPath"]
+print(json.dumps([
+    path == folder + "/model.pickle", mlsql_model.load(folder), mlsql_model.load(folder) is mlsql_model.load(folder)
+]))
+"""
+    ran = run(source)
+    assert ran.outcome.problem is None, ran.lines
+    assert json.loads(ran.lines[0]) == [True, {"weights": [1, 2]}, True]
+
+
+def test_a_folder_without_a_model_names_what_it_holds(import_mlsql: Callable[..., Any]) -> None:
+    import_mlsql()
+    (Path(mlsql_model.model_dir()) / "weights.bin").touch()
+    with pytest.raises(FileNotFoundError, match=r"weights\.bin"):
+        mlsql_model.load(mlsql_model.model_dir())
