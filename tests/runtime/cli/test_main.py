@@ -53,10 +53,16 @@ def test_a_group_without_arguments_teaches(capsys: Capture) -> None:
     assert "Usage: mlsql models [OPTIONS] PATH | COMMAND [ARGS]...\n" in capsys.readouterr().out
 
 
+def test_help_is_printed_however_it_is_asked_for(capsys: Capture) -> None:
+    for argv in (["--help"], ["-h"], ["models", "-h"]):
+        assert main(argv) == 0
+        out, err = capsys.readouterr()
+        assert (err, out[:12]) == ("", "Usage: mlsql"), argv
+
+
 def test_help_is_printed_by_the_console_script() -> None:
-    for argv in ([], ["--help"], ["-h"], ["models", "-h"]):
-        done = mlsql(*argv)
-        assert (done.returncode, done.stderr, done.stdout[:12]) == (0, "", "Usage: mlsql"), argv
+    done = mlsql()
+    assert (done.returncode, done.stderr, done.stdout[:12]) == (0, "", "Usage: mlsql")
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
@@ -170,20 +176,38 @@ def stored(local_root: Location, publish: Callable[..., object], package: Callab
     return local_root.uri
 
 
-def complete(shell: str, line: str) -> list[str]:
+@pytest.fixture
+def complete(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Callable[[str, str], list[str]]:
     """Return the completions of the last word of a line, without their descriptions."""
+
+    def words_for(shell: str, line: str) -> list[str]:
+        for name, value in completion_variables(shell, line).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit):
+            main([])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return parse_completions(shell, out)
+
+    return words_for
+
+
+def completion_variables(shell: str, line: str) -> dict[str, str]:
+    """Return the environment by which a shell asks for completions of the last word of a line."""
     words = line.split(" ")
     word = words[-1] if shell == "fish" else str(len(words) - 1)
-    done = mlsql(COMP_WORDS=line, COMP_CWORD=word, _MLSQL_COMPLETE=f"{shell}_complete")
-    assert done.stderr == ""
-    lines = done.stdout.strip("\n").splitlines()
+    return {"COMP_WORDS": line, "COMP_CWORD": word, "_MLSQL_COMPLETE": f"{shell}_complete"}
+
+
+def parse_completions(shell: str, out: str) -> list[str]:
+    lines = out.strip("\n").splitlines()
     if shell == "zsh":
         return [f"{kind},{value}" for kind, value in zip(lines[::3], lines[1::3], strict=True)]
     return [line.partition("\t")[0] for line in lines]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_complete_words(shell: str, stored: str) -> None:
+def test_shells_complete_words(shell: str, stored: str, complete: Callable[[str, str], list[str]]) -> None:
     assert complete(shell, "mlsql mo") == ["plain,models"]
     assert complete(shell, "mlsql models s") == ["plain,show"]
     assert complete(shell, "mlsql models /mod") == ["dir,/mod"]
@@ -200,11 +224,22 @@ def test_shells_complete_words(shell: str, stored: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_completion_script_names_the_command_and_its_variable(shell: str) -> None:
-    done = mlsql("completion", shell)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"_MLSQL_COMPLETE={shell}_complete" in done.stdout
-    assert {"bash": "complete ", "zsh": "#compdef mlsql", "fish": "complete --no-files --command mlsql"}[shell] in done.stdout
+def test_the_console_script_completes_words(shell: str, stored: str) -> None:
+    for line, expected in {
+        f"mlsql rollback {stored} j": ["plain,jack", "plain,jill"],
+        "mlsql rollback s3://nowhere/models j": [],
+    }.items():
+        done = mlsql(**completion_variables(shell, line))
+        assert (done.stderr, parse_completions(shell, done.stdout)) == ("", expected)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_completion_script_names_the_command_and_its_variable(shell: str, capsys: Capture) -> None:
+    assert main(["completion", shell]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert f"_MLSQL_COMPLETE={shell}_complete" in out
+    assert {"bash": "complete ", "zsh": "#compdef mlsql", "fish": "complete --no-files --command mlsql"}[shell] in out
 
 
 def test_the_bash_script_completes_in_a_real_bash(tmp_path: Path, stored: str) -> None:

@@ -1,0 +1,35 @@
+"""A command in a folder of its own, and model stores with functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.fit_command import FitCommand
+from support.model_commands import Publish
+from support.registrations import register
+
+from mlsql_runtime.storage.location import Location
+
+
+@pytest.fixture
+def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> FitCommand:
+    return FitCommand(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def registered(root: Location, publish: Publish) -> Location:
+    """Three versions; jack was registered for each of them in turn."""
+    for version in (1, 2, 3):
+        publish(root, version / 4)
+        register(root, "jack", version, version / 4)
+    return root
+
+
+@pytest.fixture
+def on_disk(local_root: Location, publish: Publish) -> Location:
+    """The same, on the disk."""
+    for version in (1, 2, 3):
+        publish(local_root, version / 4)
+        register(local_root, "jack", version, version / 4)
+    return local_root
