@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from pathlib import Path
 
@@ -30,11 +31,10 @@ def test_an_error_of_a_jvm_that_is_gone_is_a_failed_job() -> None:
 def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
     root = Location.of(str(tmp_path / "m"))
     first = Attempt(earlier_since=None, is_last=False)
-    kept = open_staging(root, "job", "train", first, lambda error: is_final(translate(error)))
-    stage = kept.__enter__()
-    (stage.folder / "finished").write(b"group 0")
-    error = Speechless()
-    assert not kept.__exit__(Speechless, error, None)
+    staging = open_staging(root, "job", "train", first, lambda error: is_final(translate(error)))
+    with contextlib.suppress(Speechless), staging as stage:
+        (stage.folder / "finished").write(b"group 0")
+        raise Speechless
     assert (stage.folder / "finished").read() == b"group 0"
 
 

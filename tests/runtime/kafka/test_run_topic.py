@@ -24,7 +24,7 @@ from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics, describe_topic
 from mlsql_runtime.plan import KafkaFeed, Secrets
 
-JOB = Owner("job", "/m", 1)
+JOB, ANOTHER = Owner("job", "/m", 1), Owner("another job", "/m", 1)
 
 
 def feed_of(settings: KafkaSettings, topic: str, **fields: Any) -> KafkaFeed:
@@ -42,10 +42,8 @@ def test_the_topic_is_as_asked_while_the_run_lasts(kafka_settings: KafkaSettings
 
 def test_a_retry_removes_what_a_lost_worker_left_and_other_runs_keep_theirs(kafka_settings: KafkaSettings) -> None:
     feed = feed_of(kafka_settings, "run-b")
-    lost = run_topic(feed, kafka_settings, JOB, 1)
-    left = lost.__enter__()  # and nobody to leave it
-    with run_topic(feed, kafka_settings, Owner("another job", "/m", 1), 1) as other:
-        with run_topic(feed, kafka_settings, JOB, 1) as again:
+    with run_topic(feed, kafka_settings, JOB, 1) as left, run_topic(feed, kafka_settings, ANOTHER, 1) as other:
+        with run_topic(feed, kafka_settings, JOB, 1) as again:  # while the first one's worker has not noticed that it is lost
             assert sorted(names_with(kafka_settings, "run-b")) == sorted([again.name, other.name])
             assert left.name not in (again.name, other.name)
         assert names_with(kafka_settings, "run-b") == [other.name]

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -140,23 +141,25 @@ def test_a_later_attempt_finds_what_an_earlier_one_has_published(root: Location,
 
 
 def test_a_later_attempt_removes_what_an_earlier_one_left_half_written(root: Location) -> None:
-    killed = [claim_version(root, *names) for names in [("job-1", "training"), ("job-1", "another"), ("job-2", "training")]]
-    for draft in [each.__enter__() for each in killed]:
-        (draft.folder / "model/0/a").write(b"1")
-    assert find_published_version(root, "job-1", "training", BEFORE) is None
-    assert list(read_states(root)) == [3, 2]
+    with ExitStack() as killed:
+        for names in [("job-1", "training"), ("job-1", "another"), ("job-2", "training")]:
+            draft = killed.enter_context(claim_version(root, *names))
+            (draft.folder / "model/0/a").write(b"1")
+        assert find_published_version(root, "job-1", "training", BEFORE) is None
+        assert list(read_states(root)) == [3, 2]
 
 
 def test_an_attempt_that_was_thought_dead_publishes_nothing_and_removes_nothing(root: Location, publish: Publish) -> None:
     publish(root)
     manifest = read_manifest(root, 1)
-    zombie = claim_version(root, "job-1", "training")
-    draft = zombie.__enter__()
-    (draft.folder / "model/0/model.bin").write(b"1")
-    assert find_published_version(root, "job-1", "training", BEFORE) is None  # removes what it takes for a dead attempt's
-    with pytest.raises(JobFailed, match="another attempt of this job has taken over"):
-        draft.publish(replace(manifest, version=draft.version))
-    with claim_version(root, "job-1", "training") as retry:
+    with ExitStack() as attempts:
+        zombie = attempts.enter_context(ExitStack())
+        draft = zombie.enter_context(claim_version(root, "job-1", "training"))
+        (draft.folder / "model/0/model.bin").write(b"1")
+        assert find_published_version(root, "job-1", "training", BEFORE) is None  # removes what it takes for a dead attempt's
+        with pytest.raises(JobFailed, match="another attempt of this job has taken over"):
+            draft.publish(replace(manifest, version=draft.version))
+        retry = attempts.enter_context(claim_version(root, "job-1", "training"))
         assert retry.version == draft.version
         (retry.folder / "model/0/model.bin").write(b"2")
         assert not zombie.__exit__(ValueError, ValueError("storage"), None)  # it raises, and leaves what is not its own

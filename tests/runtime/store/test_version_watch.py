@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.stores import T0, fail, finish, publish
@@ -29,14 +29,14 @@ QUESTIONS = [
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_path: Path) -> None:
+def test_a_watch_that_goes_on_finds_what_a_new_one_finds(seed: int, tmp_path: Path) -> None:
     chance = random.Random(seed)
     root = Location.of(str(tmp_path / "m"))
     watch = VersionWatch(root)
     searches = [VersionSearch(question) for question in QUESTIONS]
-    under_way: list[tuple[Any, VersionDraft]] = []
+    under_way: list[VersionDraft] = []
 
-    def happen(day: int) -> None:
+    def happen(day: int, trainings: ExitStack) -> None:
         what = chance.choice(["publish", "fail", "begin", "begin", "finish", "prune", "nothing"])
         job, score = chance.choice("abc"), round(chance.random(), 2)
         if what == "publish":
@@ -44,24 +44,23 @@ def test_going_on_from_what_was_seen_is_as_good_as_looking_anew(seed: int, tmp_p
         elif what == "fail":
             fail(root.uri, f"broken on day {day}", job=job, created=day)
         elif what == "begin":
-            training = claim_version(root, job)
-            under_way.append((training, training.__enter__()))
+            under_way.append(trainings.enter_context(claim_version(root, job)))
         elif what == "finish" and under_way:
-            training, draft = under_way.pop(chance.randrange(len(under_way)))
+            draft = under_way.pop(chance.randrange(len(under_way)))
             if draft.is_ours:  # not removed meanwhile
                 finish(draft, score, job=job, created=day)
-            training.__exit__(None, None, None)
         elif what == "prune" and chance.random() < 0.3:
             (root / chance.choice(root.list_names() or ["nothing"])).remove()
 
-    for day in range(30):
-        happen(day)
-        watch.refresh()
-        anew = VersionWatch(root)
-        anew.refresh()
-        for search in searches:
-            if chance.random() < 0.7:  # not everybody asks each time
-                assert search.answer(watch) == VersionSearch(search.condition).answer(anew), (day, search.condition)
+    with ExitStack() as trainings:
+        for day in range(30):
+            happen(day, trainings)
+            watch.refresh()
+            anew = VersionWatch(root)
+            anew.refresh()
+            for search in searches:
+                if chance.random() < 0.7:  # not everybody asks each time
+                    assert search.answer(watch) == VersionSearch(search.condition).answer(anew), (day, search.condition)
 
 
 def test_a_training_under_way_does_not_have_everything_looked_through_again(
