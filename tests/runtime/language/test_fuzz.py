@@ -11,9 +11,9 @@ from mlsql_runtime.language import check_script
 
 
 def test_random_scripts_compile_or_are_refused(tmp_path: Path) -> None:
-    tally = language_fuzz.run(5_000, seed=2, folder=tmp_path)
-    assert tally.compiled > 300
-    assert tally.refused > 3_000
+    tally = language_fuzz.run(400, seed=2, folder=tmp_path)
+    assert tally.compiled > 24
+    assert tally.refused > 240
 
 
 def test_what_is_found_is_shown_with_its_script(tmp_path: Path) -> None:
