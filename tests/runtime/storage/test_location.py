@@ -31,7 +31,8 @@ def test_a_uri_is_shown_as_people_know_it(uri: str, shown: str, name: str) -> No
 
 
 def test_an_s3_uri_keeps_its_scheme(s3_server: str) -> None:
-    assert (Location.of(f"{s3_server}/a") / "b").uri == "s3://models/a/b"
+    assert s3_server.startswith("s3://")
+    assert (Location.of(f"{s3_server}/a") / "b").uri == f"{s3_server}/a/b"
 
 
 @pytest.mark.parametrize("uri", ["nosuchscheme://b/x", "nosuchscheme:///x"])

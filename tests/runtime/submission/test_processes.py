@@ -7,12 +7,15 @@ import subprocess
 import sys
 import uuid
 
+import pytest
 from support.workbench import leave_process
 
+from mlsql_runtime.submission import processes
 from mlsql_runtime.submission.processes import MARK, end_marked, end_orphans, marked, new_mark
 
 
-def test_a_detached_grandchild_that_ignores_sigterm_is_ended_too() -> None:
+def test_a_detached_grandchild_that_ignores_sigterm_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE", 0.3)
     mark = uuid.uuid4().hex
     stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
     detached = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stubborn!r}], start_new_session=True)"
