@@ -26,8 +26,8 @@ from mlsql_runtime.cli.options import (
     pairs_option,
 )
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_heading, print_json
-from mlsql_runtime.cli.process import OK, UNAVAILABLE, WRONG_INPUT
-from mlsql_runtime.errors import InputError, MLSQLError, to_json
+from mlsql_runtime.cli.process import OK, WRONG_INPUT, choose_exit_code
+from mlsql_runtime.errors import MLSQLError, to_json
 from mlsql_runtime.plan import NO_SECRETS, Plan, Preflight, PythonEnv
 from mlsql_runtime.plan.options import own_options, read_options
 
@@ -77,9 +77,11 @@ def doctor(master: str, conf: dict[str, str], runs: str, model_path: str | None,
       mlsql doctor --master spark://host:7077 --script train.py \\
           --python /opt/py312/bin/python --model-path /mnt/models/spam
     """
+    from mlsql_runtime.result import PreflightResult
+
     statement = _make_statement(runs=runs, model_path=model_path, **options)
     machine = inspect_machine()
-    hosts, error = None, None
+    hosts, error = PreflightResult(hosts=(), silent=()), None
     if not machine.problems:
         try:
             hosts = _inspect_hosts(statement, master, conf)
@@ -90,8 +92,8 @@ def doctor(master: str, conf: dict[str, str], runs: str, model_path: str | None,
     else:
         _print_reports(machine, hosts, error, master)
     if error is not None:
-        return WRONG_INPUT if isinstance(error, InputError) else UNAVAILABLE
-    return WRONG_INPUT if machine.problems or (hosts is not None and hosts.problems) else OK
+        return choose_exit_code(error)
+    return WRONG_INPUT if machine.problems or hosts.problems else OK
 
 
 def _make_statement(*, runs: str, model_path: str | None, script: str | None, paths: tuple[str, ...], **given: Any) -> Preflight:
@@ -146,30 +148,26 @@ def _inspect_hosts(statement: Preflight, master: str, conf: dict[str, str]) -> P
     return result
 
 
-def _to_document(machine: MachineReport, hosts: PreflightResult | None, error: MLSQLError | None) -> dict[str, Any]:
+def _to_document(machine: MachineReport, hosts: PreflightResult, error: MLSQLError | None) -> dict[str, Any]:
     return {
-        "ok": hosts is not None and not (machine.problems or hosts.problems or error),
+        "ok": not (machine.problems or hosts.problems or error),
         "here": {"facts": machine.facts, "problems": machine.problems},
-        "hosts": hosts.hosts if hosts else (),
-        "silent": hosts.silent if hosts else (),
+        "hosts": hosts.hosts,
+        "silent": hosts.silent,
         "error": to_json(error) if error else None,
     }
 
 
-def _print_reports(machine: MachineReport, hosts: PreflightResult | None, error: MLSQLError | None, master: str) -> None:
+def _print_reports(machine: MachineReport, hosts: PreflightResult, error: MLSQLError | None, master: str) -> None:
     print_heading("this machine")
     print_fields(machine.facts, indent=2)
-    for report in hosts.hosts if hosts else ():
+    for report in hosts.hosts:
         is_driver = report.executor == "driver"
         print_heading(f"Spark on {master}" if is_driver else f"host {report.host}, executor {report.executor}")
         print_fields(dict(_list_facts(report)), indent=2)
-    for host in hosts.silent if hosts else ():
+    for host in hosts.silent:
         click.echo(f"\nan executor on {host} did not respond")
-    problems = [
-        *machine.problems,
-        *([error.message] if error else []),
-        *(each.message for each in (hosts.problems if hosts else ())),
-    ]
+    problems = [*machine.problems, *([error.message] if error else []), *(each.message for each in hosts.problems)]
     click.echo()
     for text in problems:
         click.echo(f"wrong: {text}")

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import get_completion_class
 
-from mlsql_runtime import __version__, errors
+from mlsql_runtime import __version__
 from mlsql_runtime.cli.check import check
 from mlsql_runtime.cli.doctor import doctor
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
-from mlsql_runtime.cli.process import FAILED, INTERNAL, INTERRUPTED, OK, UNAVAILABLE, WRONG_INPUT
+from mlsql_runtime.cli.process import INTERNAL, INTERRUPTED, OK, WRONG_INPUT, choose_exit_code
 from mlsql_runtime.cli.run import run
 from mlsql_runtime.cli.verification import verify
 from mlsql_runtime.cli.version_details import diff, show
@@ -105,13 +105,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return INTERNAL
     return code if isinstance(code, int) else OK
-
-
-def choose_exit_code(error: MLSQLError) -> int:
-    """Return 2 for wrong input, 1 for a script or files that failed a check, 3 for what another try may mend."""
-    if isinstance(error, errors.InputError):
-        return WRONG_INPUT
-    return FAILED if isinstance(error, (errors.ScriptFailed, errors.IntegrityError)) else UNAVAILABLE
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import socket
 from collections.abc import Iterator
 from types import FrameType
 
+from mlsql_runtime.errors import InputError, IntegrityError, MLSQLError, ScriptFailed
+
 # Exit codes; docs/cli.md has the table.
 OK = 0
 FAILED = 1  # a script, a training or a verification
@@ -19,6 +21,13 @@ INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def choose_exit_code(error: MLSQLError) -> int:
+    """Return 2 for wrong input, 1 for a script or files that failed a check, 3 for what another try may mend."""
+    if isinstance(error, InputError):
+        return WRONG_INPUT
+    return FAILED if isinstance(error, (ScriptFailed, IntegrityError)) else UNAVAILABLE
 
 
 @contextlib.contextmanager

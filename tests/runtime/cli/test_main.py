@@ -11,7 +11,8 @@ import click
 import pytest
 
 from mlsql_runtime import __version__, errors
-from mlsql_runtime.cli.main import choose_exit_code, cli, main
+from mlsql_runtime.cli.main import cli, main
+from mlsql_runtime.cli.process import choose_exit_code
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
