@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,9 +72,9 @@ class MLSQLScriptOperator(MLSQLOperator):
 
     def resolve_template_files(self) -> None:
         """Read the script's file. Values of variables are not files, even if they end like the name of one."""
-        folder = self._found_in(self._file) if self._file is not None else None
-        if folder is not None:
-            self.script = Path(folder, str(self._file)).read_text(encoding="utf-8-sig")
+        file = self._find_file()
+        if file is not None:
+            self.script = file.read_text(encoding="utf-8-sig")
         super().resolve_template_files()
 
     def build_job(self) -> JobSpec:
@@ -116,23 +115,25 @@ class MLSQLScriptOperator(MLSQLOperator):
             raise InputError("script is empty; give MLSQL text, or the name of an .mlsql file")
         text = str(self.script)
         if text == self._file:
-            folder = self._found_in(text)
-            if folder is not None:  # Airflow does not have mapped tasks read their files
-                return Path(folder, text).read_text(encoding="utf-8-sig")
+            file = self._find_file()
+            if file is not None:  # Airflow does not have mapped tasks read their files
+                return file.read_text(encoding="utf-8-sig")
             raise InputError(f"there is no script {text} in {' or '.join(self._searched()) or 'a DAG folder'}; put it there")
         if text.rstrip().endswith(_EXTENSION) and len(text.split()) == 1:
             raise InputError(f"script is {text!r}, which a template gave; a file's name has to be written in the DAG")
         return text
 
-    def _folder(self) -> str | None:
+    def _folder(self) -> Path | None:
         """Return the folder of the script's file, or for text that of the DAG."""
-        dag = self.get_dag()
-        if dag is None or self._file is None:
-            return dag.folder if dag is not None else None
-        return os.path.dirname(os.path.join(self._found_in(self._file) or dag.folder, self._file))
+        file, dag = self._find_file(), self.get_dag()
+        if file is not None:
+            return file.parent
+        return Path(dag.folder) if dag is not None else None
 
-    def _found_in(self, file: str) -> str | None:
-        return next((folder for folder in self._searched() if os.path.isfile(os.path.join(folder, file))), None)
+    def _find_file(self) -> Path | None:
+        """Return the script's file; None for text, and when there is no such file."""
+        files = (Path(folder, self._file) for folder in self._searched() if self._file is not None)
+        return next((file for file in files if file.is_file()), None)
 
     def _searched(self) -> list[str]:
         """Return the folders in which Airflow looks for files of templates."""
