@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf as settings
 from airflow.sdk import Asset, BaseOperator
 from airflow.sdk.log import mask_secret
 
@@ -122,11 +121,7 @@ class MLSQLOperator(BaseOperator):
         if hook.is_cluster_mode or event is not None:
             from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 
-            deferrable = self.deferrable
-            if deferrable is None:
-                deferrable = settings.getboolean("operators", "default_deferrable", fallback=False)
-            cluster_job = hook.open_cluster_job(plan, job.secrets, task=task.name)
-            run = ClusterRun(self, context, cluster_job, job_id=plan.job_id, deferrable=deferrable)
+            run = ClusterRun(self, context, hook.open_cluster_job(plan, job.secrets, task=task.name), plan.job_id)
             return run.run() if event is None else run.complete(event)
         if self.deferrable:
             raise InputError(

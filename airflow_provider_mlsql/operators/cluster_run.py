@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_provider_mlsql.hooks.cluster import Application, Status
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
@@ -37,11 +37,12 @@ class _State:
 class ClusterRun:
     """An operator's run of a plan on a cluster.
 
-    :param deferrable: leave the worker once the application is submitted; ``operator.execute_complete`` continues.
+    A deferrable operator leaves the worker once the application is submitted; its ``execute_complete`` continues.
     """
 
-    def __init__(self, operator: MLSQLOperator, context: Context, job: ClusterJob, *, job_id: str, deferrable: bool) -> None:
-        self._operator, self._job, self._deferrable = operator, job, deferrable
+    def __init__(self, operator: MLSQLOperator, context: Context, job: ClusterJob, job_id: str) -> None:
+        self._operator, self._job, given = operator, job, operator.deferrable
+        self._is_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False) if given is None else given
         self._key = f"mlsql_{hashlib.sha256(job_id.encode()).hexdigest()[:32]}"
         self._store = context.get("task_state_store")  # of Airflow 3.3 or newer
 
@@ -57,7 +58,7 @@ class ClusterRun:
         if application is None:
             application = self._job.submit()
             self._save(_State(application=application))
-        if self._deferrable:
+        if self._is_deferrable:
             status = self._job.poll(application)
             if status is None or not status.is_over:
                 self._defer(application)
