@@ -11,10 +11,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
+from mlsql_runtime.script.current_job import current_job, job_required_error
 from mlsql_runtime.script.data_request import await_data_files
-from mlsql_runtime.script.outside_job import job_required_error
 from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
-from mlsql_runtime.script.startup import prepare_process
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -51,7 +50,7 @@ __all__ = [
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default")
 _DATA_PATH = "tempDataLocalPath"
-_input = prepare_process()
+_input = current_job()
 
 
 class Reader(Protocol):

@@ -10,15 +10,13 @@ from typing import Any
 
 from mlsql_model import networks
 
-from mlsql_runtime.script.outside_job import job_required_error
-from mlsql_runtime.script.protocol import current_input
-from mlsql_runtime.script.startup import prepare_process
+from mlsql_runtime.script.current_job import current_job, job_required_error
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
 
 PICKLE, KERAS, SAVED_MODEL = "model.pickle", "model.keras", "saved_model"
 
-prepare_process()
+current_job()  # seeds the generators of random numbers
 
 
 def model_dir() -> str:
@@ -26,10 +24,10 @@ def model_dir() -> str:
 
     :raises RuntimeError: outside of a training job, with how to run the script in one.
     """
-    job = current_input()
+    job = current_job()
     if job is None:
         raise job_required_error("there is no folder for its model")
-    path: str | None = job.params.get("internalSystemParam", {}).get("tempModelLocalPath")
+    path: str | None = job.internal_params.get("tempModelLocalPath")
     if path is None:
         raise RuntimeError(f"a {job.role} script has no folder for a model; save models in a training script")
     os.makedirs(path, exist_ok=True)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import mlsql_model
 
 from mlsql_runtime import codec
-from mlsql_runtime.script.outside_job import registration_hint
-from mlsql_runtime.script.protocol import Handover, current_input, handover_file
+from mlsql_runtime.script.current_job import current_job, registration_hint
+from mlsql_runtime.script.protocol import Handover, handover_file
 
 __all__ = ["batch_udf", "udf"]
 
@@ -68,7 +68,7 @@ def _check(function: object, call: str, usage: str, arguments: int) -> None:
 
 def _hand_over(contract: Literal["row", "batch"], function: object, call: str) -> None:
     """Write the pickled function where the registration reads it, and beside it the contract that it follows."""
-    job = current_input()
+    job = current_job()
     if job is None or job.function_file is None:
         print(registration_hint(call))
         return

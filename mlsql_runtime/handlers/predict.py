@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
-from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.script.protocol import ScriptInput
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -139,25 +140,18 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
     shutil.copytree(local_model(task.version_dir, task.alg_index, task.model_files), model)  # the script may change its copy
     python = task.statement.python
     script_input = ScriptInput(
-        protocol_version=PROTOCOL_VERSION,
         role="predict",
-        params={
-            "fitParam": task.bundle.fill(task.statement.params, "fitParam.0"),
-            "kafkaParam": {},
-            "internalSystemParam": {
-                "tempDataLocalPath": str(folder / "data.json"),
-                "tempOutputLocalPath": str(folder / "output.json"),
-                "tempModelLocalPath": str(model),
-                "partition": str(partition),
-            },
-            "systemParam": python.system_params,
+        fit_params=task.bundle.fill(task.statement.params, "fitParam.0"),
+        system_params=python.system_params,
+        internal_params={
+            "tempDataLocalPath": str(folder / "data.json"),
+            "tempOutputLocalPath": str(folder / "output.json"),
+            "tempModelLocalPath": str(model),
+            "partition": str(partition),
         },
     )
-    events = EventClient(task.events, f"predict {partition}")
-    try:
-        outcome = run_script(task.bundle, script_input, folder, folder / "log", python, events.send, task.task_cpus)
-    finally:
-        events.close()
+    with closing(EventClient(task.events, f"predict {partition}")) as events:
+        outcome = run_script(task.bundle, script_input, folder, python, events.send, task.task_cpus)
     if outcome.problem:
         raise ScriptFailed(f"{task.script} failed on partition {partition}: {outcome.problem}", tail=list(outcome.tail))
 

@@ -23,7 +23,7 @@ from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
-from mlsql_runtime.script.protocol import PROTOCOL_VERSION, Handover, ScriptInput, handover_file
+from mlsql_runtime.script.protocol import Handover, ScriptInput, handover_file
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.function_records import Contract, FunctionRecord, Refusal
@@ -176,19 +176,10 @@ def _run_predict_script(statement: Register, bundle: ScriptBundle) -> tuple[byte
         folder = Path(name)
         function_file = folder / "function.pickle"
         script_input = ScriptInput(
-            protocol_version=PROTOCOL_VERSION,
-            role="register",
-            params={
-                "fitParam": bundle.fill(statement.params, "fitParam.0"),
-                "kafkaParam": {},
-                "internalSystemParam": {},
-                "systemParam": {},
-            },
-            function_file=str(function_file),
+            role="register", fit_params=bundle.fill(statement.params, "fitParam.0"), function_file=str(function_file)
         )
-        outcome = run_script(
-            bundle, script_input, folder, folder / "log", PythonEnv(), lambda event: emit(event, f"register {statement.function}")
-        )
+        label = f"register {statement.function}"
+        outcome = run_script(bundle, script_input, folder, PythonEnv(), lambda event: emit(event, label))
         if outcome.problem:
             raise ScriptFailed(f"the predict script {statement.script_path} failed: {outcome.problem}", tail=list(outcome.tail))
         if not function_file.exists():

@@ -1,4 +1,4 @@
-"""The train statement: run the training, then prune versions and define the table of results."""
+"""The train statement: resume, feed, fit the groups, publish, then prune versions and define the table of results."""
 
 from __future__ import annotations
 
@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
+from mlsql_runtime.preflight.hosts import run_preflight
 from mlsql_runtime.result import TrainResult
+from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.pruning import prune
+from mlsql_runtime.store.staging import is_final, open_staging
+from mlsql_runtime.training.columns import check_columns
+from mlsql_runtime.training.data import prepare_data
+from mlsql_runtime.training.estimator_check import check_builtin_algorithm
 from mlsql_runtime.training.mlsql_meta_tables import groups_table
+from mlsql_runtime.training.resume import find_earlier, write_progress
 from mlsql_runtime.training.run import TrainingRun
 
 if TYPE_CHECKING:
@@ -23,12 +30,28 @@ def train(statement: Train, context: RunContext) -> TrainResult:
     :raises DataError: when the table is empty or cannot be prepared; nothing is left.
     """
     run = TrainingRun(statement, context)
-    manifest = run.find_published() or run.run()
+    manifest = run.find_published()
+    if manifest is None:
+        table = None if statement.table is None else context.table(statement.table)
+        if table is not None:
+            check_columns(run.statement, run.bundle, table.columns)
+        needs, attempt = run.find_needs(table), context.plan.attempt
+        with open_staging(run.root, context.job_id, run.training, attempt, lambda error: is_final(translate(error))) as stage:
+            hosts = run_preflight(context, needs, stage.folder)
+            check_builtin_algorithm(run.statement, run.bundle, context)
+            earlier = find_earlier(stage, run.training, hosts.versions)
+            with prepare_data(run.statement, context, stage.folder, earlier.data) as data:
+                if table is None:  # the columns of a topic are known only now
+                    check_columns(run.statement, run.bundle, list(data.table.facts.columns))
+                write_progress(stage, run.training, data.staged, hosts.versions)
+                results = run.fit_groups(stage, data, earlier.results_on(data.staged), hosts)
+            stage.check()
+            manifest = run.find_published() or run.publish(results, data, hosts.versions)
     context.trained[run.root.uri] = manifest.version
     _prune(run.root, statement.keep_versions, manifest.version)
     if statement.result is not None:
-        table = groups_table(statement.script_path, manifest.fits)
-        context.define(statement.result, context.spark.createDataFrame(table))
+        groups = groups_table(statement.script_path, manifest.fits)
+        context.define(statement.result, context.spark.createDataFrame(groups))
     return manifest.result(run.root.uri)
 
 

@@ -172,8 +172,8 @@ class _Environment:
         inherited = {name: value for name, value in inherited_variables(PythonEnv()).items() if not name.startswith("PYTHON")}
         env = inherited | {"PYTHONPATH": str(PACKAGE.parent), "NO_COLOR": "1"}
         tail: deque[str] = deque(maxlen=TAIL_LINES)
-        with run_supervised(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as output:
-            for raw in output:
+        with run_supervised(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as running:
+            for raw in running.output:
                 line = hide_passwords(raw.decode(errors="replace").rstrip())
                 if line:
                     tail.append(line)

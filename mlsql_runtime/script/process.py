@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from mlsql_runtime import HELPERS, codec
 from mlsql_runtime.events import LogLine, ScriptEvent
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.data_request import WriteFiles, answering_requests
+from mlsql_runtime.script.data_request import answering_requests
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inherited_variables
 from mlsql_runtime.script.output import CappedLog, Tail, is_startup_notice, read_lines
@@ -23,6 +24,8 @@ from mlsql_runtime.script.package_report import read_package_report
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput, ScriptReport
 from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
 from mlsql_runtime.script.thread_limits import thread_variables
+
+LOG = "log"  # the file in a script's folder that receives its output
 
 
 @dataclass(frozen=True)
@@ -54,19 +57,16 @@ def run_script(
     bundle: ScriptBundle,
     script_input: ScriptInput,
     folder: Path,
-    log_file: Path,
     python: PythonEnv,
     on_event: Callable[[ScriptEvent], None],
     task_cpus: int = 1,
-    write_data: WriteFiles | None = None,
 ) -> ScriptOutcome:
     """Run the script to its end, its timeout, or the end of this process.
 
-    :param folder: a folder of its own; the bundle's files are written to ``work`` in it, the script's working directory.
-    :param log_file: receives the whole output, up to a limit.
+    :param folder: a folder of its own; the bundle's files are written to ``work`` in it, the script's working directory, and the
+        whole output, up to a limit, to ``log``.
     :param on_event: called with the event of every line as it comes, except notices that libraries print when they start.
     :param task_cpus: the number of cores for numeric libraries.
-    :param write_data: writes the files of ``tempDataLocalPath`` once the script asks for them; None when they exist already.
     """
     workdir = folder / "work"
     entry = bundle.write_to(workdir)
@@ -74,25 +74,39 @@ def run_script(
         folder / name for name in ("input.json", "status.json", "packages.json", "data.request")
     )
     input_file.touch(mode=0o600)
-    data_request = None if write_data is None else str(request)
+    data = script_input.data
+    write_files = data.file_writer if data else None
+    data_request = str(request) if write_files else None
     script_input = replace(script_input, packages_file=str(packages_file), data_request=data_request)
     input_file.write_text(codec.dumps(script_input), encoding="utf-8")
     report, tail = ScriptReport(), Tail()
+    sending = threading.Lock()
+
+    def send(event: ScriptEvent) -> None:
+        with sending:
+            on_event(event)
+
     with ExitStack() as stack:
-        interpreter = stack.enter_context(provided_interpreter(python, lambda line: on_event(LogLine(line))))
-        if write_data is not None:
-            stack.enter_context(answering_requests(request, write_data))
+        interpreter = stack.enter_context(provided_interpreter(python, lambda line: send(LogLine(line))))
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
-        command += bundle.command_line(script_input.params.get("fitParam", {}))
+        command += bundle.command_line(script_input.fit_params)
         env = _environment(python, folder, input_file, task_cpus)
-        output = stack.enter_context(run_supervised(command, status_file, python.timeout, workdir, env))
-        log = stack.enter_context(CappedLog(log_file))
-        for line in read_lines(output):
+        running = stack.enter_context(run_supervised(command, status_file, python.timeout, workdir, env))
+        if data and write_files:
+
+            def write(is_cancelled: Callable[[], bool]) -> None:
+                send(LogLine(f"writing {data.rows} rows as JSON files to {data.local_path}, for which the script asks"))
+                with running.pause_timeout():
+                    write_files(is_cancelled)
+
+            stack.enter_context(answering_requests(request, write))
+        log = stack.enter_context(CappedLog(folder / LOG))
+        for line in read_lines(running.output):
             log.write(line)
             if not is_startup_notice(line):
                 event = report.read(line)
                 tail.add(event.text)
-                on_event(event)
+                send(event)
     return replace(_outcome(status_file, python, report, tail.lines()), packages=read_package_report(packages_file))
 
 

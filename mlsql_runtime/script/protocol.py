@@ -12,7 +12,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlsql_runtime import codec
@@ -33,15 +33,16 @@ _SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
 class ScriptInput:
     """The input of a script.
 
-    ``params`` is what ``mlsql.params()`` returns. ``function_file`` is where ``python_fun`` writes the pickled function,
-    and beside it, in :func:`handover_file`, what it is. ``packages_file`` is where ``mlsql`` writes the names and versions of
-    imported packages. ``data_request`` is the request file of :mod:`mlsql_runtime.script.data_request`; None when the files of
-    ``tempDataLocalPath`` exist already, or there are none.
+    ``function_file`` is where ``python_fun`` writes the pickled function, and beside it, in :func:`handover_file`, what it is.
+    ``packages_file`` is where ``mlsql`` writes the names and versions of imported packages. ``data_request`` is the request file
+    of :mod:`mlsql_runtime.script.data_request`; None when the files of ``tempDataLocalPath`` exist already, or there are none.
     """
 
-    protocol_version: int
+    protocol_version: int = PROTOCOL_VERSION
     role: Literal["train", "register", "predict"]
-    params: Mapping[str, Mapping[str, Any]]
+    fit_params: Mapping[str, str] = field(default_factory=dict)
+    system_params: Mapping[str, str] = field(default_factory=dict)
+    internal_params: Mapping[str, Any] = field(default_factory=dict)
     data: TableFiles | TableTopic | None = None
     validate: TableFiles | None = None
     function_file: str | None = None
@@ -49,9 +50,19 @@ class ScriptInput:
     data_request: str | None = None
 
     @property
+    def params(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parameters of all kinds, under MLSQL's names for the kinds."""
+        local_path = self.data.local_path if self.data else None
+        return {
+            "fitParam": self.fit_params,
+            "kafkaParam": self.data.kafka_params if self.data else {},
+            "internalSystemParam": {**self.internal_params, **({"tempDataLocalPath": local_path} if local_path else {})},
+            "systemParam": self.system_params,
+        }
+
+    @property
     def seed(self) -> int | None:
-        """``systemParam.seed``."""
-        seed = self.params.get("systemParam", {}).get("seed")
+        seed = self.system_params.get("seed")
         return None if seed is None else int(seed)
 
 
@@ -67,8 +78,8 @@ def handover_file(function_file: str) -> str:
     return function_file + ".json"
 
 
-def current_input() -> ScriptInput | None:
-    """Return the input of the job that this process runs for; None outside of a job."""
+def read_input() -> ScriptInput | None:
+    """Read the input of the job that this process runs for; None outside of a job."""
     path = os.environ.get(INPUT_VARIABLE)
     if path is None:
         return None

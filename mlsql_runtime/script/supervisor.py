@@ -2,9 +2,9 @@
 
 :func:`run_supervised` starts ``main([STATUS_FILE, TIMEOUT, COMMAND, …])`` in a process of its own, which runs the command.
 It ends every process that the command started, detached ones too, when the command ends, when TIMEOUT seconds (0: none) have
-passed, or when standard input closes, which happens when the parent dies however it dies. Then it writes ``{"ended",
-"exit_code", "left"}`` to STATUS_FILE, as JSON. If a signal asks it to end, it ends the processes, too, and writes nothing.
-Standard output is the command's own.
+passed, or when standard input closes, which happens when the parent dies however it dies. Time between the bytes PAUSE and RESUME
+on standard input does not count. Then it writes ``{"ended", "exit_code", "left"}`` to STATUS_FILE, as JSON. If a signal asks it
+to end, it ends the processes, too, and writes nothing. Standard output is the command's own.
 
 On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking twice or by
 a new session. Standard library only, no psutil: it runs before any package of the user's environment is looked at.
@@ -41,12 +41,33 @@ PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LINGER = 0.5  # seconds that helpers of the command, such as joblib's resource tracker, get to end by themselves
+PAUSE, RESUME = b"p", b"r"
+
+
+class SupervisedCommand:
+    """A command that runs. ``output`` has its output and its errors."""
+
+    def __init__(self, output: IO[bytes], control: IO[bytes]) -> None:
+        self.output, self._control = output, control
+
+    @contextlib.contextmanager
+    def pause_timeout(self) -> Iterator[None]:
+        """Do not count the time of the block to the command's timeout."""
+        self._send(PAUSE)
+        try:
+            yield
+        finally:
+            self._send(RESUME)
+
+    def _send(self, message: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the supervisor has ended
+            os.write(self._control.fileno(), message)
 
 
 @contextlib.contextmanager
 def run_supervised(
     command: Sequence[str], status_file: Path, timeout: float | None, folder: Path, env: Mapping[str, str]
-) -> Iterator[IO[bytes]]:
+) -> Iterator[SupervisedCommand]:
     """Start a command; the block reads its output and errors as they come. At its end no process of the command is left.
 
     :param status_file: receives how the command ended; missing when the supervisor was killed, or could not start it.
@@ -66,7 +87,7 @@ def run_supervised(
     assert child.stdout is not None
     assert child.stdin is not None
     try:
-        yield child.stdout
+        yield SupervisedCommand(child.stdout, child.stdin)
     finally:
         child.stdin.close()  # on an exception, the supervisor ends the command
         child.stdout.close()
@@ -160,16 +181,23 @@ def _wait(command: subprocess.Popen[bytes], timeout: float, signalled: int) -> s
     deadline = time.monotonic() + timeout if timeout else None
     pidfd = os.pidfd_open(command.pid) if hasattr(os, "pidfd_open") else None
     watched = [sys.stdin.fileno(), signalled] + ([] if pidfd is None else [pidfd])
+    paused_since: float | None = None
     while command.poll() is None:
         step = 0.1 if pidfd is None else 60.0
-        left = step if deadline is None else min(step, deadline - time.monotonic())
+        left = step if deadline is None or paused_since is not None else min(step, deadline - time.monotonic())
         if left <= 0:
             return "timeout"
         ready = select.select(watched, [], [], left)[0]
         if signalled in ready:
             return "interrupted"
-        if sys.stdin.fileno() in ready and not os.read(sys.stdin.fileno(), 4096):
-            return "parent gone"
+        if sys.stdin.fileno() in ready:
+            message = os.read(sys.stdin.fileno(), 1)
+            if not message:
+                return "parent gone"
+            if message == PAUSE:
+                paused_since = time.monotonic()
+            elif deadline is not None and paused_since is not None:
+                deadline, paused_since = deadline + time.monotonic() - paused_since, None
     return "exited"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import socket
 import tempfile
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
@@ -21,13 +21,18 @@ from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
 from mlsql_runtime.plan import RESOURCE, PythonEnv
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.process import ScriptOutcome, run_script, scratch_dir
-from mlsql_runtime.script.protocol import PROTOCOL_VERSION, ScriptInput
+from mlsql_runtime.script.process import LOG, ScriptOutcome, run_script, scratch_dir
+from mlsql_runtime.script.protocol import ScriptInput
+from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FitRecord
+from mlsql_runtime.training.mlsql_meta_tables import write_parquet
 
-DATA, VALIDATE, MODEL, LOG = "data", "validate", "model", "log"  # names in a group's folder
+if TYPE_CHECKING:
+    from mlsql_runtime.preflight.hosts import PreflightOutcome
+
+DATA, VALIDATE, MODEL = "data", "validate", "model"  # names in a group's folder
 SAMPLES = "samples"  # beside model and log in a group's output
 SAMPLE_ROWS = 5
 
@@ -66,6 +71,7 @@ class GroupTask(Group):
     validate: ExportedTable | None
     staging: Location
     events: EventAddress
+    hosts: PreflightOutcome
     keep_local_directory: bool
     sample_column: str | None
 
@@ -83,27 +89,20 @@ def run_group(
     :param on_event: called with the event of every line of the script as it comes.
     :raises InputError: when a resource does not exist.
     """
-    internal = {
-        "tempModelLocalPath": str(folder / MODEL),
-        "resource": _download_resources(group, folder),
-        "algIndex": str(group.alg_index),
-    }
-    if data.local_path is not None:
-        internal["tempDataLocalPath"] = data.local_path
     script_input = ScriptInput(
-        protocol_version=PROTOCOL_VERSION,
         role="train",
-        params={
-            "fitParam": {key: value for key, value in group.fit_params.items() if not key.startswith(RESOURCE)},
-            "kafkaParam": data.kafka_params,
-            "internalSystemParam": internal,
-            "systemParam": group.python.system_params,
+        fit_params={key: value for key, value in group.fit_params.items() if not key.startswith(RESOURCE)},
+        system_params=group.python.system_params,
+        internal_params={
+            "tempModelLocalPath": str(folder / MODEL),
+            "resource": _download_resources(group, folder),
+            "algIndex": str(group.alg_index),
         },
         data=data,
         validate=validate,
     )
     started = datetime.now(timezone.utc)
-    outcome = run_script(bundle, script_input, folder, folder / LOG, group.python, on_event, group.task_cpus, data.file_writer)
+    outcome = run_script(bundle, script_input, folder, group.python, on_event, group.task_cpus)
     ended = datetime.now(timezone.utc)
     status, message = _assess(outcome, folder / MODEL)
     record = FitRecord(
@@ -120,11 +119,17 @@ def run_group(
     return GroupResult(record=record, tail=outcome.tail)
 
 
-def run_group_task(task: GroupTask, bundle: ScriptBundle, attempt: int) -> GroupResult:
+@errors_for_driver()
+def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
     """Run the group on an executor: open its data, run its script, copy the model to the staging folder.
 
-    :param attempt: of the Spark task; no other one writes to its output.
+    :raises PreflightFailed: when the executor joined after the preflight, and lacks something.
     """
+    from pyspark import TaskContext
+
+    task.hosts.check_this_host()
+    task_context = TaskContext.get()
+    attempt = task_context.taskAttemptId() if task_context else 0  # no other attempt writes to its output
     scratch = tempfile.gettempdir() if task.keep_local_directory else scratch_dir()  # Spark removes its own folder
     folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
     private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # removed even when the folder is kept
@@ -184,7 +189,6 @@ def _assess(outcome: ScriptOutcome, model: Path) -> tuple[FitStatus, str | None]
 def _write_samples(data: ScriptTable, column: str, place: Location) -> None:
     """Write a few feature vectors, on which functions of this version are tried."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from mlsql_runtime.feed.reader import read_arrow, rebatch
 
@@ -192,6 +196,4 @@ def _write_samples(data: ScriptTable, column: str, place: Location) -> None:
         first = next(rebatch(read_arrow(data, [column]), SAMPLE_ROWS))
     except (MLSQLError, OSError, pa.ArrowException):
         return  # a format or a compression that only the script reads
-    buffer = io.BytesIO()
-    pq.write_table(first, buffer)
-    place.write(buffer.getvalue())
+    write_parquet(first, place)

@@ -19,12 +19,12 @@ def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...])
     """Write ``meta/0``, one row per group, and ``meta/1``, the parameters of system and groups."""
     import pyarrow as pa
 
-    _write(groups_table(statement.script_path, fits), version / "meta/0/part-0.parquet")
+    write_parquet(groups_table(statement.script_path, fits), version / "meta/0/part-0.parquet")
     texts = pa.map_(pa.string(), pa.string())
     parameters = pa.schema({"systemParam": texts, "trainParams": texts})
     train = {f"fitParam.{fit.alg_index}.{key}": value for fit in fits for key, value in fit.params.items()}
     row = {"systemParam": list(statement.python.system_params.items()), "trainParams": list(train.items())}
-    _write(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")
+    write_parquet(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")
 
 
 def groups_table(script_path: str, fits: tuple[FitRecord, ...]) -> pa.Table:
@@ -67,7 +67,8 @@ def groups_table(script_path: str, fits: tuple[FitRecord, ...]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=groups)
 
 
-def _write(table: pa.Table, place: Location) -> None:
+def write_parquet(table: pa.Table, place: Location) -> None:
+    """Write a small table as one Parquet file."""
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()

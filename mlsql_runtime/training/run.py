@@ -1,9 +1,9 @@
-"""The training run of one statement: resume, feed, fit the groups, publish."""
+"""The training run of one statement: its fit groups, and the version that it publishes."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -14,24 +14,20 @@ from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
 from mlsql_runtime.preflight.host_check import HostNeeds
-from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
-from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
-from mlsql_runtime.spark_errors import errors_for_driver, translate
+from mlsql_runtime.preflight.hosts import PreflightOutcome
+from mlsql_runtime.script.bundle import read_bundle
+from mlsql_runtime.script.process import LOG
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, Manifest
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
-from mlsql_runtime.store.staging import Staging, is_final, open_staging
+from mlsql_runtime.store.staging import Staging
 from mlsql_runtime.store.versions import open_model_path
-from mlsql_runtime.training.columns import check_columns
-from mlsql_runtime.training.data import TrainingData, prepare_data
-from mlsql_runtime.training.estimator_check import check_builtin_algorithm
-from mlsql_runtime.training.group import LOG, MODEL, SAMPLES, GroupResult, GroupTask, run_group_task
+from mlsql_runtime.training.data import TrainingData
+from mlsql_runtime.training.group import MODEL, SAMPLES, GroupResult, GroupTask, run_group_task
 from mlsql_runtime.training.mlsql_meta_tables import write_meta
-from mlsql_runtime.training.resume import find_earlier, write_progress
 
 if TYPE_CHECKING:
-    from pyspark import SparkContext
     from pyspark.sql import DataFrame
 
     from mlsql_runtime.run_context import RunContext
@@ -63,32 +59,8 @@ class TrainingRun:
             log(f"train: an earlier attempt has published version {_describe(manifest, self.root)}")
         return manifest
 
-    def run(self) -> Manifest:
-        """Train every fit group and publish one version.
-
-        :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
-        :raises DataError: when the table is empty or cannot be prepared; nothing is left.
-        """
-        table = None if self.statement.table is None else self.context.table(self.statement.table)
-        if table is not None:
-            check_columns(self.statement, self.bundle, table.columns)
-        needs = self._find_needs(table)
-        attempt = self.context.plan.attempt
-        with open_staging(
-            self.root, self.context.job_id, self.training, attempt, lambda error: is_final(translate(error))
-        ) as stage:
-            hosts = run_preflight(self.context, needs, stage.folder)
-            check_builtin_algorithm(self.statement, self.bundle, self.context)
-            earlier = find_earlier(stage, self.training, hosts.versions)
-            with prepare_data(self.statement, self.context, stage.folder, earlier.data) as data:
-                if table is None:  # the columns of a topic are known only now
-                    check_columns(self.statement, self.bundle, list(data.table.facts.columns))
-                write_progress(stage, self.training, data.staged, hosts.versions)
-                results = self._fit_groups(stage, data, earlier.results_on(data.staged), hosts)
-            stage.check()
-            return self.find_published() or self._publish(results, data, hosts.versions)
-
-    def _find_needs(self, table: DataFrame | None) -> HostNeeds:
+    def find_needs(self, table: DataFrame | None) -> HostNeeds:
+        """Return what hosts must have to run the script on ``table``; None for a topic that is there already."""
         from pyspark.ml.linalg import VectorUDT
 
         return HostNeeds.of_script(
@@ -98,12 +70,13 @@ class TrainingRun:
             is_kafka=self.statement.outline.topic is not None,
         )
 
-    def _fit_groups(
+    def fit_groups(
         self, stage: Staging, data: TrainingData, finished: Mapping[int, GroupResult], hosts: PreflightOutcome
     ) -> list[GroupResult]:
         """Run the groups that no earlier attempt has finished, as tasks of one Spark job."""
         count = len(self.statement.fit_params)
         log(f"train: {count} fit group{'s' if count > 1 else ''} of {self.bundle.entry}")
+        results = list(finished.values())
         with EventServer(self.context.driver_host, self.context.bind_address) as server:
             tasks = [
                 GroupTask(
@@ -115,14 +88,22 @@ class TrainingRun:
                     validate=data.validate,
                     staging=stage.folder,
                     events=server.address,
+                    hosts=hosts,
                     keep_local_directory=self.statement.keep_local_directory,
                     sample_column=data.feature if data.table.facts.width else None,
                 )
                 for index, params in enumerate(self.statement.fit_params)
                 if index not in finished
             ]
-            fitted = _run_tasks(self.context.spark.sparkContext, tasks, self.bundle, hosts) if tasks else []
-        results = sorted([*finished.values(), *fitted], key=lambda result: result.record.alg_index)
+            if tasks:
+                spark_context = self.context.spark.sparkContext
+                bundle = spark_context.broadcast(self.bundle)  # it may be a large project: sent once to each host
+                try:
+                    groups = spark_context.parallelize(tasks, len(tasks))
+                    results += groups.map(lambda task: run_group_task(task, bundle.value)).collect()
+                finally:
+                    bundle.unpersist()
+        results.sort(key=lambda result: result.record.alg_index)
         for record in (result.record for result in results):
             seconds = (record.ended - record.started).total_seconds()
             by = ", by an earlier attempt" if record.alg_index in finished else ""
@@ -130,8 +111,11 @@ class TrainingRun:
             log(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{by}{note}")
         return results
 
-    def _publish(self, results: Sequence[GroupResult], data: TrainingData, environment: Mapping[str, str]) -> Manifest:
-        """Publish a version of the groups that succeeded, or leave a failure record when too many failed."""
+    def publish(self, results: Sequence[GroupResult], data: TrainingData, environment: Mapping[str, str]) -> Manifest:
+        """Publish a version of the groups that succeeded.
+
+        :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
+        """
         failed = [result for result in results if not result.is_successful]
         with claim_version(self.root, self.context.job_id, self.training) as draft:
             for result in results:
@@ -208,27 +192,3 @@ def _describe(manifest: Manifest, root: Location) -> str:
 def _output(result: GroupResult) -> Location:
     return Location.of(str(result.output))
 
-
-def _run_tasks(
-    spark_context: SparkContext, tasks: Sequence[GroupTask], bundle: ScriptBundle, hosts: PreflightOutcome
-) -> list[GroupResult]:
-    """Run each task on an executor. The script, which may be a large project, is sent once to each host.
-
-    :raises PreflightFailed: when an executor that joined after the preflight lacks something.
-    """
-    broadcast = spark_context.broadcast(bundle)
-
-    def run_partition(partition: Iterable[GroupTask]) -> Iterator[GroupResult]:
-        from pyspark import TaskContext
-
-        task_context = TaskContext.get()
-        with errors_for_driver():
-            hosts.check_this_host()
-            for task in partition:
-                yield run_group_task(task, broadcast.value, task_context.taskAttemptId() if task_context else 0)
-
-    try:
-        results: list[GroupResult] = spark_context.parallelize(tasks, len(tasks)).mapPartitions(run_partition).collect()
-    finally:
-        broadcast.unpersist()
-    return results

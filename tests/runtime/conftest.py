@@ -23,9 +23,9 @@ from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
-from mlsql_runtime.script.process import ScriptOutcome, run_script
-from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptInput
-from mlsql_runtime.script.startup import prepare_process
+from mlsql_runtime.script.current_job import current_job
+from mlsql_runtime.script.process import LOG, ScriptOutcome, run_script
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -202,31 +202,28 @@ class Ran:
     outcome: ScriptOutcome
     lines: list[str]
     folder: Path
-    log_file: Path
 
     @property
     def log(self) -> str:
-        return self.log_file.read_text(encoding="utf-8")
+        return (self.folder / LOG).read_text(encoding="utf-8")
 
 
 def make_script_input(
     folder: Path,
     *,
-    data_path: str | None = None,
     fit_param: Mapping[str, str] | None = None,
     system_param: Mapping[str, str] | None = None,
     role: str = "train",
     **fields: Any,
 ) -> ScriptInput:
     """Return the input of a script whose task folder is ``folder``; ``fields`` are other fields of it."""
-    internal = {"tempModelLocalPath": str(folder / "model"), "resource": {}}
-    params = {
-        "fitParam": dict(fit_param or {}),
-        "kafkaParam": {},
-        "internalSystemParam": internal | ({} if data_path is None else {"tempDataLocalPath": data_path}),
-        "systemParam": dict(system_param or {"pythonVer": "3"}),
-    }
-    return ScriptInput(protocol_version=PROTOCOL_VERSION, role=role, params=params, **fields)  # type: ignore[arg-type]
+    return ScriptInput(
+        role=role,  # type: ignore[arg-type]
+        fit_params=dict(fit_param or {}),
+        system_params=dict(system_param or {"pythonVer": "3"}),
+        internal_params={"tempModelLocalPath": str(folder / "model"), "resource": {}},
+        **fields,
+    )
 
 
 @pytest.fixture
@@ -240,12 +237,12 @@ def import_mlsql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
     def import_in_job(**given: Any) -> Any:
         (tmp_path / "input.json").write_text(codec.dumps(make_script_input(tmp_path, **given)), encoding="utf-8")
         monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
-        prepare_process.cache_clear()
+        current_job.cache_clear()
         sys.modules.pop("mlsql", None)
         return importlib.import_module("mlsql")
 
     yield import_in_job
-    prepare_process.cache_clear()
+    current_job.cache_clear()
     sys.modules.pop("mlsql", None)
     if before is not None:
         sys.modules["mlsql"] = before
@@ -269,8 +266,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         python: PythonEnv | None = None,
         task_cpus: int = 1,
         on_line: Callable[[str], None] | None = None,
-        data_path: str | None = None,
-        write_data: Callable[[Callable[[], bool]], None] | None = None,
     ) -> Ran:
         folder = tmp_path_factory.mktemp("task")
         if isinstance(source, ScriptBundle):
@@ -280,7 +275,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             bundle = ScriptBundle(entry, contents | {name: text.encode() for name, text in (files or {}).items()})
         script_input = make_script_input(
             folder,
-            data_path=data_path,
             fit_param=fit_param,
             system_param=system_param,
             role=role,
@@ -293,13 +287,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             bundle,
             script_input,
             folder,
-            folder / "log" / "0.log",
             python or PythonEnv(timeout=60),
             lambda event: (on_line or lines.append)(event.text),
             task_cpus,
-            write_data,
         )
-        return Ran(outcome, lines, folder, folder / "log" / "0.log")
+        return Ran(outcome, lines, folder)
 
     return run_source
 

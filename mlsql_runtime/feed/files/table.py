@@ -33,10 +33,14 @@ class TableFiles:
 
     @property
     def file_writer(self) -> Callable[[Callable[[], bool]], None] | None:
-        """A function that writes the files of ``local_path``, given one that tells when to stop; None when they exist."""
-        return None if self.json_path is None else self._write_json
+        """:meth:`write_local_files`; None when the files exist already."""
+        return None if self.json_path is None else self.write_local_files
 
-    def _write_json(self, is_cancelled: Callable[[], bool]) -> None:
+    def write_local_files(self, is_cancelled: Callable[[], bool]) -> None:
+        """Write the JSON files of ``local_path``, until ``is_cancelled()`` is true.
+
+        :raises DataError: when they cannot be written.
+        """
         from mlsql_runtime.feed.files.json_writer import write_json_files
 
         write_json_files(self, is_cancelled)

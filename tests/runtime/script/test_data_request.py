@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.data_request import answering_requests, await_data_files
 
@@ -52,30 +53,44 @@ IN_CHILDREN = ("item", "params as JSON", "child")
 class Writer:
     """Writes the folder as late as it can; counts how often it is asked to."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.calls = folder, 0
+    def __init__(self, folder: Path, seconds: float = 0.05) -> None:  # longer than the pause between two looks for the reply
+        self.folder, self.seconds, self.calls = folder, seconds, 0
 
     def __call__(self, is_cancelled: Callable[[], bool]) -> None:
         self.calls += 1
         incomplete = self.folder.with_name("incomplete")
         incomplete.mkdir()
         (incomplete / "part-00000.json").write_text("complete")
-        time.sleep(0.05)  # longer than the pause between two looks for the reply
+        time.sleep(self.seconds)
         incomplete.rename(self.folder)
+
+
+def table_of(folder: Path, write: Callable[[Callable[[], bool]], None]) -> TableFiles:
+    """A table whose files ``write`` writes on request."""
+
+    class Written(TableFiles):
+        def write_local_files(self, is_cancelled: Callable[[], bool]) -> None:
+            write(is_cancelled)
+
+    return Written(path=f"{folder}.parquet", format="parquet", options={}, rows=3, schema="", json_path=str(folder))
+
+
+def announced(folder: Path) -> str:
+    return f"writing 3 rows as JSON files to {folder}, for which the script asks"
 
 
 @pytest.mark.parametrize("way", IN_CHILDREN)
 def test_files_are_complete_when_the_script_has_their_path(run: Run, tmp_path: Path, way: str) -> None:
     write = Writer(tmp_path / "data")
-    ran = run(READ.format(ASKS[way]), data_path=str(tmp_path / "data"), write_data=write)
+    ran = run(READ.format(ASKS[way]), data=table_of(tmp_path / "data", write))
     assert ran.outcome.problem is None, ran.lines
-    assert (ran.lines, write.calls) == (["complete"], 1)
+    assert (ran.lines, write.calls) == ([announced(tmp_path / "data"), "complete"], 1)
 
 
 @pytest.mark.parametrize("way", [way for way in ASKS if way not in IN_CHILDREN])
 def test_files_are_complete_in_whichever_way_a_script_asks(import_mlsql: Run, tmp_path: Path, way: str) -> None:
     request, write = tmp_path / "data.request", Writer(tmp_path / "data")
-    names = {"mlsql": import_mlsql(data_path=str(tmp_path / "data"), data_request=str(request))}
+    names = {"mlsql": import_mlsql(data=table_of(tmp_path / "data", write), data_request=str(request))}
     with answering_requests(request, write):
         path = eval(ASKS[way], {**names, "copy": copy, "json": json, "pickle": pickle})
         assert (Path(path) / "part-00000.json").read_text() == "complete"
@@ -85,7 +100,7 @@ def test_files_are_complete_in_whichever_way_a_script_asks(import_mlsql: Run, tm
 def test_whatever_asks_again_finds_the_same_files(run: Run, tmp_path: Path) -> None:
     write = Writer(tmp_path / "data")
     source = "\n".join([READ.format(ASKS["child"]), *[READ.format(ASKS["dict"])] * 2])
-    assert run(source, data_path=str(tmp_path / "data"), write_data=write).lines == ["complete"] * 3
+    assert run(source, data=table_of(tmp_path / "data", write)).lines == [announced(tmp_path / "data"), *["complete"] * 3]
     assert write.calls == 1
 
 
@@ -97,7 +112,7 @@ given = mlsql.params()["internalSystemParam"]
 print(given["tempModelLocalPath"] == mlsql.internal_system_param.get("tempModelLocalPath"), sorted(given), len(given))
 """
     write = Writer(tmp_path / "data")
-    ran = run(source, data_path=str(tmp_path / "data"), write_data=write)
+    ran = run(source, data=table_of(tmp_path / "data", write))
     assert ran.lines == ["True ['resource', 'tempDataLocalPath', 'tempModelLocalPath'] 3"]
     assert write.calls == 0
 
@@ -114,8 +129,8 @@ for _ in range(2):
     except Exception as error:
         print(type(error).__name__, error)
 """
-    ran = run(source, data_path=str(tmp_path / "data"), write_data=write)
-    assert ran.lines == ["DataError the files of tempDataLocalPath cannot be written: no room"] * 2
+    ran = run(source, data=table_of(tmp_path / "data", write))
+    assert ran.lines[1:] == ["DataError the files of tempDataLocalPath cannot be written: no room"] * 2
 
 
 def test_a_script_does_not_wait_when_not_even_the_error_can_be_written(tmp_path: Path) -> None:
@@ -144,7 +159,15 @@ def test_writing_is_cancelled_when_the_script_ends(run: Run, tmp_path: Path) -> 
             time.sleep(0.01)
         cancelled.append(True)
 
-    python = PythonEnv(timeout=1)
-    ran = run(READ.format(ASKS["item"]), data_path=str(tmp_path / "data"), write_data=write, python=python)
-    assert ran.outcome.timed_out
+    asks = f"threading.Thread(target=lambda: {ASKS['item']}).start()"
+    waits = "while not os.path.exists('../data.request'): time.sleep(0.01)"
+    ran = run(f"import mlsql, os, threading, time\n{asks}\n{waits}\nos._exit(3)", data=table_of(tmp_path / "data", write))
+    assert ran.outcome.problem == "it ended with exit code 3"
     assert cancelled == [True]
+
+
+def test_the_time_of_writing_does_not_count_to_the_timeout(run: Run, tmp_path: Path) -> None:
+    table = table_of(tmp_path / "data", Writer(tmp_path / "data", seconds=4.0))
+    source = f"{READ.format(ASKS['item'])}\nprint('read', flush=True)\nimport time\ntime.sleep(60)"
+    ran = run(source, data=table, python=PythonEnv(timeout=3))
+    assert (ran.outcome.timed_out, ran.lines[1:]) == (True, ["complete", "read"])

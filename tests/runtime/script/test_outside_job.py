@@ -12,7 +12,7 @@ import pytest
 
 import mlsql_runtime
 from mlsql_runtime.language import compile_script
-from mlsql_runtime.script.outside_job import job_required_error
+from mlsql_runtime.script.current_job import job_required_error
 
 ROOT = Path(mlsql_runtime.__file__).parents[1]
 

@@ -108,8 +108,8 @@ from mlsql_runtime.script.protocol import ScriptInput
 folder = pathlib.Path(sys.argv[1])
 run_script(
     ScriptBundle("train.py", {"train.py": os.environ["SCRIPT"].encode()}),
-    ScriptInput(protocol_version=1, role="train", params={}),
-    folder, folder / "log", PythonEnv(), lambda event: print(event.text, flush=True),
+    ScriptInput(role="train"),
+    folder, PythonEnv(), lambda event: print(event.text, flush=True),
 )
 """
 

@@ -11,12 +11,12 @@ from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptInput, ScriptReport, current_input
+from mlsql_runtime.script.protocol import INPUT_VARIABLE, PROTOCOL_VERSION, ScriptInput, ScriptReport, read_input
 
 TOLD = ScriptInput(
-    protocol_version=PROTOCOL_VERSION,
     role="train",
-    params={"fitParam": {"alpha": "0.1"}, "internalSystemParam": {"resource": {"dict": "/tmp/d"}}},
+    fit_params={"alpha": "0.1"},
+    internal_params={"resource": {"dict": "/tmp/d"}},
     data=TableFiles(path="/tmp/data", format="json", options={}, rows=3, schema=""),
 )
 
@@ -120,17 +120,17 @@ def test_a_line_that_only_looks_like_an_answer_is_shown_as_it_is(line: str) -> N
 def test_a_script_reads_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "input.json").write_text(codec.dumps(TOLD))
     monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
-    assert current_input() == TOLD
+    assert read_input() == TOLD
 
 
 def test_outside_of_a_job_a_script_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(INPUT_VARIABLE, raising=False)
-    assert current_input() is None
+    assert read_input() is None
 
 
 def test_another_protocol_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "input.json").write_text(json.dumps(codec.encode(TOLD) | {"protocol_version": PROTOCOL_VERSION + 1}))
     monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
     with pytest.raises(FormatError) as caught:
-        current_input()
+        read_input()
     assert caught.value.facts == {"found": PROTOCOL_VERSION + 1, "supported": PROTOCOL_VERSION}

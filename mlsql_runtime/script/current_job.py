@@ -1,10 +1,39 @@
-"""How to run a script in a job: messages of the helper packages when somebody starts one directly. Standard library only."""
+"""The job that this process runs a script for, as the helper packages need it; and if there is none, how to run the script in one.
+
+Standard library only, but for NumPy's seed.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import os
+import random
 import shlex
 import sys
+
+from mlsql_runtime.script.package_report import report_packages_at_exit
+from mlsql_runtime.script.protocol import ScriptInput, read_input
+
+
+@functools.cache
+def current_job() -> ScriptInput | None:
+    """Return the input of the job that this process runs for; None outside of a job.
+
+    The first call seeds the generators of random numbers, if the job has a seed, and registers the report of imported packages.
+    """
+    job = read_input()
+    if job is None:
+        return None
+    if job.seed is not None:
+        random.seed(job.seed)
+        if importlib.util.find_spec("numpy") is not None:
+            import numpy as np
+
+            np.random.seed(job.seed)
+    if job.packages_file is not None:
+        report_packages_at_exit(job.packages_file)
+    return job
 
 
 def script_name(default: str) -> str:
