@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -71,9 +69,8 @@ def check_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner) -> None:
         )
 
 
-@contextmanager
-def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelism: int) -> Iterator[RunTopic]:
-    """Create the run's topic. At the end, delete it unless ``feed.keep``, and delete the groups of its readers."""
+def create_run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelism: int) -> RunTopic:
+    """Create the run's topic. :func:`try_to_remove_run` is to be called at the end of the run, also if this fails."""
     try_to_remove_run(feed, settings, owner)  # of an earlier try whose worker and brokers were lost
     configs = _configs(feed)
     run = token_hex(4)
@@ -84,20 +81,17 @@ def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelis
         partitions=feed.partitions or max(1, min(parallelism, MAX_PARTITIONS)),
         max_bytes=int(configs[MAX_BYTES]),
     )
-    try:
-        with open_admin(settings) as admin:
-            create_topic(
-                admin,
-                topic.name,
-                partitions=topic.partitions,
-                replication_factor=feed.replication_factor or -1,
-                configs=configs,
-            )
-        if feed.keep:
-            log(f"kafka: topic {topic.name} will be kept")
-        yield topic
-    finally:
-        try_to_remove_run(feed, settings, owner)
+    with open_admin(settings) as admin:
+        create_topic(
+            admin,
+            topic.name,
+            partitions=topic.partitions,
+            replication_factor=feed.replication_factor or -1,
+            configs=configs,
+        )
+    if feed.keep:
+        log(f"kafka: topic {topic.name} will be kept")
+    return topic
 
 
 def group_prefix(feed: KafkaFeed, owner: Owner) -> str:

@@ -13,7 +13,7 @@ from mlsql_runtime.events import log
 from mlsql_runtime.feed.files.export import PARQUET, ExportedTable, ExportFeed
 from mlsql_runtime.feed.interface import Feed, PreparedTable
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED
-from mlsql_runtime.kafka.run_topic import Owner
+from mlsql_runtime.kafka.run_topic import Owner, client_settings
 from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_progress import report_progress
@@ -50,13 +50,16 @@ class TrainingData:
 
 
 def create_feed(statement: Train, context: RunContext, stage: Location) -> Feed:
-    """Return the feed that the statement asks for: the only place that knows which ones there are."""
+    """Return the feed that the statement asks for: the only place that knows which ones there are.
+
+    :raises InputError: when the job lacks the secrets of the Kafka connection.
+    """
     if isinstance(statement.feed, FileFeed):
         return ExportFeed(statement.feed, stage / "data")
-    from mlsql_runtime.feed.topic.feed import open_topic_feed
+    from mlsql_runtime.feed.topic.feed import TopicFeed
 
     owner = Owner(context.job_id, statement.model_path, len(statement.fit_params))
-    return open_topic_feed(statement.feed, context.secrets, owner)
+    return TopicFeed(statement.feed, client_settings(statement.feed, context.secrets), owner)
 
 
 @contextmanager

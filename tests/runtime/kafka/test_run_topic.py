@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from mlsql_runtime.feed.topic.scan import scan_topic
 from mlsql_runtime.feed.topic.send import SendTarget, deliver
 from mlsql_runtime.feed.topic.table import SentPartition
 from mlsql_runtime.kafka.clients import open_admin, open_producer
-from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings, group_prefix, remove_run, run_topic
+from mlsql_runtime.kafka.run_topic import (
+    Owner,
+    RunTopic,
+    check_topic,
+    client_settings,
+    create_run_topic,
+    group_prefix,
+    remove_run,
+    try_to_remove_run,
+)
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics, describe_topic
 from mlsql_runtime.plan import KafkaFeed, Secrets
@@ -29,6 +39,15 @@ JOB, ANOTHER = Owner("job", "/m", 1), Owner("another job", "/m", 1)
 
 def feed_of(settings: KafkaSettings, topic: str, **fields: Any) -> KafkaFeed:
     return KafkaFeed(topic=topic, settings=settings.public, **fields)
+
+
+@contextmanager
+def run_topic(feed: KafkaFeed, settings: KafkaSettings, owner: Owner, parallelism: int) -> Iterator[RunTopic]:
+    """What a feed does: the topic lasts as long as the block."""
+    try:
+        yield create_run_topic(feed, settings, owner, parallelism)
+    finally:
+        try_to_remove_run(feed, settings, owner)
 
 
 def test_the_topic_is_as_asked_while_the_run_lasts(kafka_settings: KafkaSettings) -> None:
