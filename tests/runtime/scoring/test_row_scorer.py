@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.feed.decoding.vectors import from_serialized, iter_serialized
-from mlsql_runtime.scoring.pickled_rows import pickle_rows
-from mlsql_runtime.scoring.row_scorer import RowScorer
+from mlsql_runtime.scoring.row_scorer import RowScorer, pickle_rows
 
 NUMBERS = st.floats(allow_nan=False)
 DENSE_ROWS = st.lists(NUMBERS, max_size=300).map(lambda values: (1, None, None, values))

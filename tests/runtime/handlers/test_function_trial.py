@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.feed.decoding.vectors import from_serialized
-from mlsql_runtime.handlers.compare_predictions import first_difference
+from mlsql_runtime.handlers.function_trial import first_difference
 
 NAN, INF = float("nan"), float("inf")
 
