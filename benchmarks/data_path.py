@@ -22,7 +22,7 @@ from kafka_transport import Bench, dense_rows, read_parts, reading, sparse_rows
 from measure import Timed, interleaved, machine, shown, table
 
 from mlsql_runtime.feed.decoding.features_and_labels import read_matrix, read_matrix_batches
-from mlsql_runtime.feed.files.export import export
+from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import FileFeed
@@ -105,7 +105,7 @@ def exported(folder: Path) -> list[Exported]:
 def _exported(folder: Path, name: str, df: DataFrame) -> Exported:
     def files(format: str) -> TableFiles:
         place = Location.of(str(folder / f"{name}-{format}"))
-        return export(df, place, FileFeed(format=format), "features").open(folder / f"{name}-{format}-brought", is_kept=False)
+        return ExportFeed(FileFeed(format=format), place).prepare(df, "features").open(folder / f"{name}-{format}-brought", is_kept=False)
 
     return Exported(name, {format: files(format) for format in FORMATS})
 

@@ -21,8 +21,7 @@ from mlsql_runtime.feed.topic.table import TableTopic
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from mlsql_runtime.feed.files.export import StagedTable
-    from mlsql_runtime.feed.table_facts import TableFacts
+    from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity
 
 
 #: A table as its script's input describes it. Both kinds have ``rows``, ``schema``, ``local_path``, ``file_writer``,
@@ -37,12 +36,8 @@ class PreparedTable(Protocol):
     def facts(self) -> TableFacts: ...
 
     @property
-    def content(self) -> str | None:
-        """Text that is equal for equal tables; None when that cannot be known, or the table can be restored instead."""
-
-    @property
-    def staged(self) -> StagedTable | None:
-        """The table for a later attempt to restore; None when it has to be prepared again."""
+    def identity(self) -> TableIdentity:
+        """What a later attempt notes of the table, to restore it or to know it again."""
 
     def describe(self) -> str:
         """Return how the table reaches scripts, for the task log: ``as parquet files``."""
@@ -59,7 +54,7 @@ class PreparedTable(Protocol):
 class Feed(Protocol):
     """A way for tables to reach scripts. :meth:`remove` is called once, whatever happened before."""
 
-    def restore(self, staged: StagedTable | None) -> PreparedTable | None:
+    def restore(self, identity: TableIdentity) -> PreparedTable | None:
         """Return the table of an earlier attempt; None when it has to be prepared again."""
 
     def prepare(self, table: DataFrame | None, feature_column: str) -> PreparedTable:

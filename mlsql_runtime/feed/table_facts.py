@@ -30,6 +30,24 @@ class TableFacts:
     width: int | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TableIdentity:
+    """A prepared table as a later attempt finds it noted. How it was written stands in the plan: options may be secret.
+
+    ``content`` is equal for equal tables, None when that cannot be known. ``uri`` is the folder of its files, from which a later
+    attempt restores it; None when it has to be prepared again.
+    """
+
+    facts: TableFacts
+    content: str | None = None
+    uri: str | None = None
+    has_lazy_json: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        return self.content is not None or self.uri is not None
+
+
 def quote_column(column: str) -> str:
     """Return a column's name quoted for SQL."""
     return "`" + column.replace("`", "``") + "`"

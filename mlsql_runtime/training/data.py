@@ -41,12 +41,8 @@ class TrainingData:
 
     @property
     def staged(self) -> StagedData:
-        return StagedData(
-            table=self.table.staged,
-            content=self.table.content,
-            validate=self.validate.staged if self.validate else None,
-            feature=self.feature,
-        )
+        validate = self.validate.identity if self.validate else None
+        return StagedData(table=self.table.identity, validate=validate, feature=self.feature)
 
 
 def create_feed(statement: Train, context: RunContext, stage: Location) -> Feed:
@@ -92,7 +88,8 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
     # Validation data are files in any case: each group reads all of them at once.
     validation_feed = ExportFeed(PARQUET, stage / "validate")
     if earlier is not None and (restored := feed.restore(earlier.table)) is not None:
-        return TrainingData(restored, validation_feed.restore(earlier.validate), earlier.feature)
+        validate = validation_feed.restore(earlier.validate) if earlier.validate else None
+        return TrainingData(restored, validate, earlier.feature)
     column = input_column(statement)
     with report_progress(context.spark, f"train: table {statement.table or statement.validate_table}"):
         table = None if statement.table is None else context.table(statement.table)
@@ -103,7 +100,7 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
             prepared = feed.prepare(table, column)
             if statement.validate_table is not None and prepared.facts.rows:
                 validate = validation_feed.prepare(context.table(statement.validate_table), None)
-    if earlier is not None and prepared.content is not None and prepared.content == earlier.content:
+    if earlier is not None and earlier.validate is not None and prepared.identity.is_known and prepared.identity == earlier.table:
         validate = validation_feed.restore(earlier.validate)
     return TrainingData(prepared, validate, column if column in prepared.facts.columns else None)
 

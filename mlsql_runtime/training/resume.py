@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, StorageError
 from mlsql_runtime.events import log
-from mlsql_runtime.feed.files.export import StagedTable
+from mlsql_runtime.feed.table_facts import TableIdentity
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.staging import Staging
@@ -24,11 +24,10 @@ RESUME_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class StagedData:
-    """The data of an attempt: a table in files, or the ``content`` of one that came through Kafka."""
+    """The data of an attempt. ``feature`` is the column that functions will be called with."""
 
-    table: StagedTable | None
-    content: str | None
-    validate: StagedTable | None
+    table: TableIdentity
+    validate: TableIdentity | None
     feature: str | None
 
 
@@ -52,9 +51,10 @@ class EarlierAttempts:
 
     def results_on(self, data: StagedData) -> Mapping[int, GroupResult]:
         """Return the results that were trained on the same data."""
-        if self.data is None or self.data == data:
+        if self.data is None or (self.data == data and data.table.is_known):
             return self.results
-        log("train: the table has changed since the earlier attempt; all groups are trained again")
+        has = "has" if data.table.is_known else "may have"
+        log(f"train: the table {has} changed since the earlier attempt; all groups are trained again")
         return {}
 
 
@@ -73,7 +73,8 @@ def find_earlier(stage: Staging, training: str, environment: Mapping[str, str]) 
     if not noted:
         return EarlierAttempts()
     data = max((progress for _, progress in noted), key=lambda progress: progress.created).data
-    if not all(table is None or Location.of(table.uri).exists() for table in (data.table, data.validate)):
+    places = [table.uri for table in (data.table, data.validate) if table is not None and table.uri is not None]
+    if not all(Location.of(uri).exists() for uri in places):
         return EarlierAttempts()
     alike = [folder for folder, progress in noted if (progress.data, progress.environment) == (data, environment)]
     return EarlierAttempts(data, {result.record.alg_index: result for folder in alike for result in _read_results(folder)})

@@ -21,7 +21,7 @@ import pytest
 from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
 
 from mlsql_runtime.cli.main import main
-from mlsql_runtime.feed.files.export import export
+from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.files.json_writer import write_json_files
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow, table_schema
@@ -55,7 +55,7 @@ class Both:
 
     def by_spark(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
         df = self.spark.read.format(format).options(**options).load(path)
-        exported = export(df, Location.of(str(self.folder / "exported")), FileFeed(format=feed), None)
+        exported = ExportFeed(FileFeed(format=feed), Location.of(str(self.folder / "exported"))).prepare(df, None)
         return exported.open(self.folder / "by_spark", is_kept=False)
 
     def without(self, format: str, path: str, options: Mapping[str, str], feed: str) -> TableFiles:
@@ -101,7 +101,7 @@ def helper_rows(files: TableFiles) -> list[str]:
 def lazy_rows(both: Both, format: str, path: str, options: Mapping[str, str]) -> list[Any]:
     """What a script finds in a job that names no format: the JSON files written on its request."""
     df = both.spark.read.format(format).options(**options).load(path)
-    exported = export(df, Location.of(str(both.folder / "lazy")), FileFeed(), None)
+    exported = ExportFeed(FileFeed(), Location.of(str(both.folder / "lazy"))).prepare(df, None)
     files = exported.open(both.folder / "lazily" / "data", is_kept=False)
     if files.json_path is not None:
         assert files.format == "parquet"
@@ -250,7 +250,7 @@ def test_spark_writes_json_of_sessions_in_which_it_has_its_own_way(both: Both, o
     both.spark.conf.set(option, value)
     try:
         df = both.spark.sql("select cast(null as int) as x, timestamp_seconds(0) as at")
-        exported = export(df, Location.of(str(both.folder / "exported")), FileFeed(), None)
+        exported = ExportFeed(FileFeed(), Location.of(str(both.folder / "exported"))).prepare(df, None)
         files = exported.open(both.folder / "data", is_kept=False)
     finally:
         both.spark.conf.set(option, before)

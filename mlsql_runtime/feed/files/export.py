@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.table_facts import TableFacts, TableObservation, arrow_schema
+from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity, TableObservation, arrow_schema
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
 
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 PARQUET = FileFeed(format="parquet")
 # Spark's own escaping of CSV is ambiguous outside of quotes; doubled quotes (RFC 4180) are what every other reader expects.
 CSV_OPTIONS = {"escape": '"'}
-
-
-@dataclass(frozen=True, kw_only=True)
-class StagedTable:
-    """An exported table as a later attempt finds it noted. How it was written stands in the plan: options may be secret."""
-
-    uri: str
-    facts: TableFacts
-    has_lazy_json: bool
 
 
 @dataclass(frozen=True)
@@ -46,12 +37,8 @@ class ExportedTable:
     has_lazy_json: bool
 
     @property
-    def content(self) -> None:
-        return None
-
-    @property
-    def staged(self) -> StagedTable:
-        return StagedTable(uri=self.place.uri, facts=self.facts, has_lazy_json=self.has_lazy_json)
+    def identity(self) -> TableIdentity:
+        return TableIdentity(facts=self.facts, uri=self.place.uri, has_lazy_json=self.has_lazy_json)
 
     def describe(self) -> str:
         return f"as {self.format} files"
@@ -82,15 +69,33 @@ class ExportFeed:
     feed: FileFeed
     place: Location
 
-    def restore(self, staged: StagedTable | None) -> ExportedTable | None:
-        if staged is None:
+    def restore(self, identity: TableIdentity) -> ExportedTable | None:
+        if identity.uri is None:
             return None
-        format, options = format_and_options(self.feed, staged.has_lazy_json)
-        return ExportedTable(Location.of(staged.uri), format, options, staged.facts, staged.has_lazy_json)
+        format, options = format_and_options(self.feed, identity.has_lazy_json)
+        return ExportedTable(Location.of(identity.uri), format, options, identity.facts, identity.has_lazy_json)
 
     def prepare(self, table: DataFrame | None, feature_column: str | None) -> ExportedTable:
+        """Write ``table`` in one Spark job, which also counts rows and measures feature vectors.
+
+        :raises DataError: when the format cannot hold a column, or vectors differ in width.
+        """
+        from pyspark.errors import AnalysisException
+
         assert table is not None
-        return export(table, self.place, self.feed, feature_column)
+        has_lazy_json = can_write_json_later(table, self.feed)
+        format, options = format_and_options(self.feed, has_lazy_json)
+        partitions = self.feed.file_num
+        observation = TableObservation(table if partitions is None else table.repartition(partitions), feature_column)
+        try:
+            observation.table.write.format(format).options(**options).save(spark_uri(self.place))
+        except AnalysisException as error:
+            if (error.getCondition() or "").startswith("UNSUPPORTED_DATA_TYPE"):
+                raise DataError(
+                    f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
+                ) from error
+            raise
+        return ExportedTable(self.place, format, options, observation.facts(), has_lazy_json)
 
     def remove(self) -> None:
         """Remove nothing: the files are part of the attempt's staging folder."""
@@ -122,24 +127,3 @@ def can_write_json_later(df: DataFrame, feed: FileFeed) -> bool:
         return all(is_json_exact(field.type) for field in arrow_schema(df))
     except PySparkException:  # Arrow has no type for a column
         return False
-
-
-def export(df: DataFrame, place: Location, feed: FileFeed, feature_column: str | None) -> ExportedTable:
-    """Write ``df`` in one Spark job, which also counts rows and measures feature vectors.
-
-    :raises DataError: when the format cannot hold a column, or vectors differ in width.
-    """
-    from pyspark.errors import AnalysisException
-
-    has_lazy_json = can_write_json_later(df, feed)
-    format, options = format_and_options(feed, has_lazy_json)
-    observation = TableObservation(df if feed.file_num is None else df.repartition(feed.file_num), feature_column)
-    try:
-        observation.table.write.format(format).options(**options).save(spark_uri(place))
-    except AnalysisException as error:
-        if (error.getCondition() or "").startswith("UNSUPPORTED_DATA_TYPE"):
-            raise DataError(
-                f"{str(error).split(' SQLSTATE')[0]} Set dataLocalFormat to json or parquet, or select other columns"
-            ) from error
-        raise
-    return ExportedTable(place, format, options, observation.facts(), has_lazy_json)

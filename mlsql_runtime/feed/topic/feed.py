@@ -14,7 +14,7 @@ from mlsql_runtime.plan import KafkaFeed
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from mlsql_runtime.feed.files.export import StagedTable
+    from mlsql_runtime.feed.table_facts import TableIdentity
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class TopicFeed:
     settings: KafkaSettings
     owner: Owner
 
-    def restore(self, staged: StagedTable | None) -> None:
+    def restore(self, identity: TableIdentity) -> None:
         """Return nothing: the topic of an earlier attempt is deleted with it, and one that stays is scanned again."""
 
     def prepare(self, table: DataFrame | None, feature_column: str) -> SentTable:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, IntegrityError, KafkaRefused
-from mlsql_runtime.feed.table_facts import TableFacts, TableObservation
+from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity, TableObservation
 from mlsql_runtime.feed.topic import records as messages
 from mlsql_runtime.feed.topic.receive import TopicRange
 from mlsql_runtime.feed.topic.records import RECORD_BYTES, RecordOrigin
@@ -81,7 +81,7 @@ class SendTarget:
 class SentTable:
     """A table in a topic, for the groups to read. ``parts`` is None for JSON records of another producer.
 
-    ``content`` is equal for equal tables, and None when that cannot be known.
+    ``content`` is that of its :class:`TableIdentity`.
     """
 
     settings: KafkaSettings
@@ -92,8 +92,8 @@ class SentTable:
     content: str | None
 
     @property
-    def staged(self) -> None:
-        return None
+    def identity(self) -> TableIdentity:
+        return TableIdentity(facts=self.facts, content=self.content)
 
     def describe(self) -> str:
         return f"through topic {self.span.topic} on {self.settings.servers}"
