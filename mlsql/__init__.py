@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
-    from mlsql_runtime.feed.files.table import TableFiles
-    from mlsql_runtime.feed.topic.table import TableTopic
+    from mlsql_runtime.feed.interface import ScriptTable
 
     Dense: TypeAlias = NDArray[np.float64]
     #: None where the table has no labels. ``Any`` spares scripts that train with labels a check for None.
@@ -206,7 +205,7 @@ def sklearn_configure_params(clf: Estimator, params: Mapping[str, str] | None = 
     clf.set_params(**known)
 
 
-def _data() -> TableFiles | TableTopic:
+def _data() -> ScriptTable:
     data = _job().data
     if data is None:
         raise RuntimeError(f"a {_job().role} script has no training data; mlsql's data functions are for training scripts")

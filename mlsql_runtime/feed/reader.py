@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from mlsql_runtime.feed.interface import ScriptTable
 
 
-def table_schema(table: ScriptTable) -> pa.Schema:
-    """Return the table's columns as Spark had them, vectors as their struct."""
-    return decode_schema(table.schema)
-
-
 def read_arrow(table: ScriptTable, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Yield all rows in batches of the reader's own size, with bounded memory.
 
@@ -27,7 +22,7 @@ def read_arrow(table: ScriptTable, columns: Sequence[str] | None = None) -> Iter
     :raises DataError: when files do not hold the table, or another number of rows than Spark wrote.
     :raises IntegrityError: when a topic does not hold the records that were sent.
     """
-    schema = table_schema(table)
+    schema = decode_schema(table.schema)
     wanted = schema if columns is None else pa.schema([schema.field(name) for name in columns])
     for batch in table.read(schema, wanted.names):
         yield _conform(batch, wanted)

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlsql_runtime import HELPERS, codec
@@ -25,7 +25,8 @@ from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput, ScriptRep
 from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
 from mlsql_runtime.script.thread_limits import thread_variables
 
-LOG = "log"  # the file in a script's folder that receives its output
+# Files in a script's folder: its output, how it ended, the packages that it imported.
+LOG, STATUS, PACKAGES = "log", "status.json", "packages.json"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ScriptOutcome:
     notes: tuple[str, ...]
     report: ScriptReport
     tail: tuple[str, ...]
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str]
 
 
 def scratch_dir() -> str:
@@ -70,14 +71,13 @@ def run_script(
     """
     workdir = folder / "work"
     entry = bundle.write_to(workdir)
-    input_file, status_file, packages_file, request = (
-        folder / name for name in ("input.json", "status.json", "packages.json", "data.request")
-    )
-    input_file.touch(mode=0o600)
-    data = script_input.data
+    data, request = script_input.data, folder / "data.request"
     write_files = data.file_writer if data else None
-    data_request = str(request) if write_files else None
-    script_input = replace(script_input, packages_file=str(packages_file), data_request=data_request)
+    script_input = replace(
+        script_input, packages_file=str(folder / PACKAGES), data_request=str(request) if write_files is not None else None
+    )
+    input_file = folder / "input.json"
+    input_file.touch(mode=0o600)
     input_file.write_text(codec.dumps(script_input), encoding="utf-8")
     report, tail = ScriptReport(), Tail()
     sending = threading.Lock()
@@ -91,8 +91,8 @@ def run_script(
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
         command += bundle.command_line(script_input.fit_params)
         env = _environment(python, folder, input_file, task_cpus)
-        running = stack.enter_context(run_supervised(command, status_file, python.timeout, workdir, env))
-        if data and write_files:
+        running = stack.enter_context(run_supervised(command, folder / STATUS, python.timeout, workdir, env))
+        if data is not None and write_files is not None:
 
             def write(is_cancelled: Callable[[], bool]) -> None:
                 send(LogLine(f"writing {data.rows} rows as JSON files to {data.local_path}, for which the script asks"))
@@ -107,7 +107,7 @@ def run_script(
                 event = report.read(line)
                 tail.add(event.text)
                 send(event)
-    return replace(_outcome(status_file, python, report, tail.lines()), packages=read_package_report(packages_file))
+    return _outcome(folder, python, report, tail.lines())
 
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
@@ -135,25 +135,26 @@ def _runtime_path(folder: Path) -> str:
     return str(path)
 
 
-def _outcome(status_file: Path, python: PythonEnv, report: ScriptReport, tail: tuple[str, ...]) -> ScriptOutcome:
+def _outcome(folder: Path, python: PythonEnv, report: ScriptReport, tail: tuple[str, ...]) -> ScriptOutcome:
     notes = [report.warning] if report.warning else []
+    problem, timed_out = None, False
+    status_file = folder / STATUS
     if not status_file.exists():
-        last = f": {tail[-1]}" if tail else ""
-        return ScriptOutcome(f"its supervisor was killed or could not start it{last}", False, tuple(notes), report, tail)
-    status = json.loads(status_file.read_text(encoding="utf-8"))
-    if left := status["left"]:
-        names = ", ".join(f"{pid} ({command})" for pid, command in left)
-        notes.append(f"it left {len(left)} process{'es' if len(left) > 1 else ''} running, ended now: {names}")
-    code: int | None = status["exit_code"]
-    timed_out = status["ended"] == "timeout"
-    problem = None
-    if timed_out:
-        problem = f"it ran longer than its timeout of {python.timeout:g} s and was ended"
-    elif code is not None and code < 0:
-        problem = f"it was killed by {_signal_name(-code)}"
-    elif code != 0:
-        problem = f"it ended with exit code {code}{_exception(tail)}"
-    return ScriptOutcome(problem, timed_out, tuple(notes), report, tail)
+        problem = f"its supervisor was killed or could not start it{f': {tail[-1]}' if tail else ''}"
+    else:
+        status = json.loads(status_file.read_text(encoding="utf-8"))
+        if left := status["left"]:
+            names = ", ".join(f"{pid} ({command})" for pid, command in left)
+            notes.append(f"it left {len(left)} process{'es' if len(left) > 1 else ''} running, ended now: {names}")
+        code: int | None = status["exit_code"]
+        timed_out = status["ended"] == "timeout"
+        if timed_out:
+            problem = f"it ran longer than its timeout of {python.timeout:g} s and was ended"
+        elif code is not None and code < 0:
+            problem = f"it was killed by {_signal_name(-code)}"
+        elif code != 0:
+            problem = f"it ended with exit code {code}{_exception(tail)}"
+    return ScriptOutcome(problem, timed_out, tuple(notes), report, tail, read_package_report(folder / PACKAGES))
 
 
 def _signal_name(number: int) -> str:

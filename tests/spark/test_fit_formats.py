@@ -24,7 +24,8 @@ from mlsql_runtime.cli.main import main
 from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.files.json_writer import write_json_files
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.reader import read_arrow, table_schema
+from mlsql_runtime.feed.reader import read_arrow
+from mlsql_runtime.feed.table_facts import decode_schema
 from mlsql_runtime.local.arrow_tables import read_table, write_table
 from mlsql_runtime.local.data_source import DataSource
 from mlsql_runtime.plan import FileFeed, Train
@@ -70,7 +71,7 @@ def both(berlin: SparkSession, tmp_path: Path) -> Both:
 
 def types_of(files: TableFiles) -> dict[str, str]:
     """Column to type, whether nulls are allowed or not."""
-    return {field.name: str(field.type).replace(" not null", "").replace("item:", "element:") for field in table_schema(files)}
+    return {field.name: str(field.type).replace(" not null", "").replace("item:", "element:") for field in decode_schema(files.schema)}
 
 
 def raw_rows(files: TableFiles) -> list[Any]:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from mlsql_runtime.feed.decoding.matrices import check_column, feature_matrix, label_array
-from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
-from mlsql_runtime.feed.topic.table import TableTopic
+from mlsql_runtime.feed.reader import read_arrow, rebatch
+from mlsql_runtime.feed.table_facts import decode_schema
+
+if TYPE_CHECKING:
+    from mlsql_runtime.feed.interface import ScriptTable
 
 FEATURES, LABEL = "features", "label"  # columns, where the fit parameters inputCol and label name no others
 
 
-def read_matrix(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sparse: bool | None) -> tuple[Any, Any]:
+def read_matrix(table: ScriptTable, fit_param: Mapping[str, str], sparse: bool | None) -> tuple[Any, Any]:
     """Return ``X`` of shape (n, d) and ``y`` of shape (n,), which is None without labels.
 
     :param sparse: True for a CSR matrix, False for an ndarray, None for CSR if all vectors are sparse.
@@ -27,7 +29,7 @@ def read_matrix(table: TableFiles | TableTopic, fit_param: Mapping[str, str], sp
 
 
 def read_matrix_batches(
-    table: TableFiles | TableTopic, fit_param: Mapping[str, str], max_records: int, sparse: bool | None
+    table: ScriptTable, fit_param: Mapping[str, str], max_records: int, sparse: bool | None
 ) -> Iterator[tuple[Any, Any]]:
     """Yield ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch."""
     columns = _columns(table, fit_param)
@@ -47,8 +49,8 @@ class _Columns:
         return list(dict.fromkeys(name for name in (self.features, self.label) if name is not None))
 
 
-def _columns(table: TableFiles | TableTopic, fit_param: Mapping[str, str]) -> _Columns:
-    there = table_schema(table).names
+def _columns(table: ScriptTable, fit_param: Mapping[str, str]) -> _Columns:
+    there = decode_schema(table.schema).names
     features_column, label = fit_param.get("inputCol", FEATURES), fit_param.get("label", LABEL)
     check_column(features_column, there, "inputCol")
     if label not in there and "label" not in fit_param:

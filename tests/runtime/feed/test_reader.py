@@ -18,7 +18,8 @@ from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.decoding.json_lines import BLOCK
 from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, VECTOR_TYPE, iter_serialized
 from mlsql_runtime.feed.files.table import TableFiles, data_files
-from mlsql_runtime.feed.reader import read_arrow, rebatch, table_schema
+from mlsql_runtime.feed.reader import read_arrow, rebatch
+from mlsql_runtime.feed.table_facts import decode_schema
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
 Describe = Callable[..., TableFiles]
@@ -116,7 +117,7 @@ def test_files_of_spark_s_own_are_passed_over(tmp_path: Path) -> None:
 
 def test_the_schema_survives_its_text(describe_table: Describe, tmp_path: Path) -> None:
     schema = pa.schema([("features", VECTOR_TYPE), ("größe", pa.list_(pa.decimal128(10, 2)))])
-    assert table_schema(describe_table(tmp_path, "json", schema, 0)) == schema
+    assert decode_schema(describe_table(tmp_path, "json", schema, 0).schema) == schema
 
 
 @pytest.mark.parametrize("format", ["json", "parquet", "orc"])
