@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.plan import Plan, Secrets
 
 if TYPE_CHECKING:
@@ -40,17 +41,15 @@ class RunContext:
         return str(self.spark.sparkContext.master).partition("[")[0] == "local"
 
     @property
-    def driver_host(self) -> str:
-        return str(self.spark.conf.get("spark.driver.host"))
-
-    @property
-    def bind_address(self) -> str:
-        """The address that the driver listens on; behind a gateway or in a container it is not the driver's own name."""
-        return str(self.spark.conf.get("spark.driver.bindAddress", self.driver_host))
-
-    @property
     def task_cpus(self) -> int:
         return int(self.spark.conf.get("spark.task.cpus", "1") or 1)
+
+    def create_event_server(self) -> EventServer:
+        """Return a server for the events of executors. Behind a gateway or in a container the driver listens on another address
+        than that of its name.
+        """
+        host = str(self.spark.conf.get("spark.driver.host"))
+        return EventServer(host, str(self.spark.conf.get("spark.driver.bindAddress", host)))
 
     def define(self, name: str, table: DataFrame) -> None:
         """Make a table available to later statements and to SQL."""

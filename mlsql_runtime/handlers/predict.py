@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import DataError, ScriptFailed
-from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
+from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
@@ -84,7 +84,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
-    with EventServer(context.driver_host, context.bind_address) as server:
+    with context.create_event_server() as server:
         task = _PartitionTask(statement, bundle, version_dir, alg_index, files, stage, server.address, context.task_cpus, hosts)
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.event_channel import EventAddress, EventClient, EventServer
+from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Plan
 from mlsql_runtime.preflight.executors import Executor, run_on_every_executor, this_executor
@@ -69,7 +69,7 @@ def check_hosts(context: RunContext, needs: HostNeeds) -> PreflightResult:
         report = check_host(needs, socket.gethostname(), "driver", lambda line: log(line, LABEL))
         return PreflightResult(hosts=(report,), silent=())
     spark_context = context.spark.sparkContext
-    with EventServer(context.driver_host, context.bind_address) as events:
+    with context.create_event_server() as events:
         address = events.address
         try:
             reports, silent = run_on_every_executor(spark_context, lambda executor: _check(needs, executor, address))

@@ -70,9 +70,7 @@ def load_document(document: str) -> LoadedFunction:
 
 
 def _load(record: FunctionRecord) -> Scorer:
-    _check_python(record)
-    package, version = _find_folders(record)
-    verify_files(package, [record.pickle])
+    package, version = _check_package(record)
     model = str(local_model(version, record.alg_index, record.model_files))
     warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has logged it
     try:
@@ -92,21 +90,17 @@ def check_function(record: FunctionRecord) -> None:
 
     The files of a remote model are not read: the executors read them anyway.
     """
-    _check_python(record)
-    package, version = _find_folders(record)
-    verify_files(package, [record.pickle])
+    _, version = _check_package(record)
     if version.is_local:
         verify_files(version, record.model_files)
 
 
-def _find_folders(record: FunctionRecord) -> tuple[Location, Location]:
-    """Return the folders of the function's package and of its model's version."""
-    root = Location.of(record.model_path)
-    return function_dir(root, record.function) / str(record.function_version), layout.version_dir(root, record.version)
+def _check_package(record: FunctionRecord) -> tuple[Location, Location]:
+    """Check that the package is what was registered, and return its folder and that of its model's version.
 
-
-def _check_python(record: FunctionRecord) -> None:
-    """Check the version of Python: a pickled function contains byte code, which only the same minor version understands."""
+    :raises InterpreterError: for another Python: a pickled function contains byte code, which only the same minor version
+        understands.
+    """
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if record.python != here:
         raise InterpreterError(
@@ -115,6 +109,10 @@ def _check_python(record: FunctionRecord) -> None:
             expected=record.python,
             found=here,
         )
+    root = Location.of(record.model_path)
+    package = function_dir(root, record.function) / str(record.function_version)
+    verify_files(package, [record.pickle])
+    return package, layout.version_dir(root, record.version)
 
 
 def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:

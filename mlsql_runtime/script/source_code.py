@@ -35,10 +35,9 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
 
 def used_helpers(bundle: ScriptBundle, module: str) -> set[str]:
     """Return the names of a helper module that the entry uses, as in ``mlsql.all_data`` or ``from mlsql import all_data``."""
-    try:
-        tree = ast.parse(bundle.files[bundle.entry])
-    except (SyntaxError, ValueError):
-        return set()  # for another interpreter, perhaps
+    tree = _parsed(bundle.files[bundle.entry])
+    if tree is None:
+        return set()
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and getattr(node.value, "id", None) == module}
     imported = [node.names for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == module]
     return used | {alias.name for names in imported for alias in names}

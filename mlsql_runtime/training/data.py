@@ -18,7 +18,7 @@ from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_progress import report_progress
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.training.columns import input_column
+from mlsql_runtime.training.columns import feature_column, input_column
 from mlsql_runtime.training.resume import StagedData
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
                 validate = validation_feed.prepare(context.table(statement.validate_table), None)
     if earlier is not None and earlier.validate is not None and prepared.identity.is_known and prepared.identity == earlier.table:
         validate = validation_feed.restore(earlier.validate)
-    return TrainingData(prepared, validate, column if column in prepared.facts.columns else None)
+    return TrainingData(prepared, validate, feature_column(statement, prepared.facts.columns))
 
 
 def _hold_out(

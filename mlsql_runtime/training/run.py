@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
-from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
 from mlsql_runtime.preflight.host_check import HostNeeds
@@ -77,7 +76,7 @@ class TrainingRun:
         count = len(self.statement.fit_params)
         log(f"train: {count} fit group{'s' if count > 1 else ''} of {self.bundle.entry}")
         results = list(finished.values())
-        with EventServer(self.context.driver_host, self.context.bind_address) as server:
+        with self.context.create_event_server() as server:
             tasks = [
                 GroupTask(
                     alg_index=index,
