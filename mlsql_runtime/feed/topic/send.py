@@ -123,15 +123,12 @@ def send(df: DataFrame, target: SendTarget, group: str, feature_column: str | No
     """
     from pyspark.sql.pandas.types import from_arrow_schema
 
-    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with errors_for_driver():
-            yield from send_partition(batches, target)
-
     _check_names(df.columns)
     observation = TableObservation(df, feature_column, with_content=True)
     plain = observation.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow reads names as expressions
     with _small_batches(df):
-        reports = [report for report in plain.mapInArrow(task, from_arrow_schema(_REPORT)).collect() if report.records]
+        sending = plain.mapInArrow(lambda batches: send_partition(batches, target), from_arrow_schema(_REPORT))
+        reports = [report for report in sending.collect() if report.records]
     facts = observation.facts()
     sent = sum(report.rows for report in reports)
     if sent != facts.rows:
@@ -158,8 +155,9 @@ def send_partition(batches: Iterable[pa.RecordBatch], target: SendTarget) -> Ite
     partition, attempt = context.partitionId(), context.taskAttemptId()
     topic_partition = partition % target.partitions
     records = rows = end = 0
-    for offset, origin in deliver(batches, target, partition, attempt, topic_partition):
-        records, rows, end = records + 1, rows + origin.rows, max(end, offset + 1)
+    with errors_for_driver():
+        for offset, origin in deliver(batches, target, partition, attempt, topic_partition):
+            records, rows, end = records + 1, rows + origin.rows, max(end, offset + 1)
     values = (partition, attempt, records, rows, topic_partition, end)
     yield pa.RecordBatch.from_arrays([pa.array([v], f.type) for v, f in zip(values, _REPORT, strict=True)], schema=_REPORT)
 
