@@ -105,7 +105,11 @@ def exported(folder: Path) -> list[Exported]:
 def _exported(folder: Path, name: str, df: DataFrame) -> Exported:
     def files(format: str) -> TableFiles:
         place = Location.of(str(folder / f"{name}-{format}"))
-        return ExportFeed(FileFeed(format=format), place).prepare(df, "features").open(folder / f"{name}-{format}-brought", is_kept=False)
+        return (
+            ExportFeed(FileFeed(format=format), place)
+            .prepare(df, "features")
+            .open(folder / f"{name}-{format}-brought", is_kept=False)
+        )
 
     return Exported(name, {format: files(format) for format in FORMATS})
 

@@ -1,9 +1,9 @@
 """MLSQL's own contract: ``predict(index, s)`` scores one row; see ``python_fun.udf``.
 
-The function takes pickles of serialised vectors. They are assembled from arrays, without Python objects of their numbers: a pickle
-is a program for a small stack machine (``pickletools`` of the standard library documents it). A number in a list is an opcode and
-its bytes, so NumPy writes the numbers of a whole batch at once, and each row is a slice of them. That is two to seven times as
-fast as ``pickle.dumps`` of each row, which would take as long as a cheap predict function itself.
+The function takes pickles of serialised vectors. They are assembled from arrays, without Python objects of their numbers. A
+pickle is a program for a small stack machine (``pickletools`` of the standard library documents it). A number in a list is an
+opcode and its bytes, so NumPy writes the numbers of a whole batch at once, and each row is a slice of them. That is two to seven
+times as fast as ``pickle.dumps`` of each row, which would take as long as a cheap predict function itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The job that this process runs a script for, as the helper packages need it; and if there is none, how to run the script in one.
+"""The job of a script, as the helper packages in its process need it; outside of a job, how to run the script in one.
 
 Standard library only, but for NumPy's seed.
 """

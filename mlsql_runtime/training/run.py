@@ -190,4 +190,3 @@ def _describe(manifest: Manifest, root: Location) -> str:
 
 def _output(result: GroupResult) -> Location:
     return Location.of(str(result.output))
-

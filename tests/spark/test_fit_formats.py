@@ -22,7 +22,6 @@ from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.feed.files.export import ExportFeed
-from mlsql_runtime.feed.files.json_writer import write_json_files
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow
 from mlsql_runtime.feed.table_facts import decode_schema
@@ -71,7 +70,9 @@ def both(berlin: SparkSession, tmp_path: Path) -> Both:
 
 def types_of(files: TableFiles) -> dict[str, str]:
     """Column to type, whether nulls are allowed or not."""
-    return {field.name: str(field.type).replace(" not null", "").replace("item:", "element:") for field in decode_schema(files.schema)}
+    return {
+        field.name: str(field.type).replace(" not null", "").replace("item:", "element:") for field in decode_schema(files.schema)
+    }
 
 
 def raw_rows(files: TableFiles) -> list[Any]:
@@ -106,7 +107,7 @@ def lazy_rows(both: Both, format: str, path: str, options: Mapping[str, str]) ->
     files = exported.open(both.folder / "lazily" / "data", is_kept=False)
     if files.json_path is not None:
         assert files.format == "parquet"
-        write_json_files(files, lambda: False)
+        files.write_local_files(lambda: False)
     return raw_rows(replace(files, format="json", path=files.local_path))
 
 

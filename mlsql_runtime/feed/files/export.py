@@ -59,6 +59,7 @@ class ExportedTable:
             rows=self.facts.rows,
             schema=self.facts.schema,
             json_path=str(folder) if self.has_lazy_json else None,
+            shared_as=self.place.uri if self.has_lazy_json and not is_kept else None,
         )
 
 

@@ -54,18 +54,18 @@ def _is_known_zone(kind: pa.DataType) -> bool:
     return True
 
 
-def write_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> None:
-    """Write a table of Parquet files as JSON files to its ``json_path``, one for each; memory holds one batch.
+def write_json_files(table: TableFiles, folder: Path, is_cancelled: Callable[[], bool]) -> None:
+    """Write a table of Parquet files as JSON files, one for each; memory holds one batch.
 
     The folder appears only when all files are complete.
 
     :param is_cancelled: asked between batches; once it returns True nothing more is written.
     :raises DataError: when the files hold another number of rows than Spark wrote, or writing is cancelled.
     """
-    assert table.json_path is not None
-    folder, schema, rows = Path(table.json_path), decode_schema(table.schema), 0
+    schema, rows = decode_schema(table.schema), 0
     incomplete = folder.with_name(f"{folder.name}.incomplete")
-    incomplete.mkdir()
+    shutil.rmtree(incomplete, ignore_errors=True)  # left by a process that was killed
+    incomplete.mkdir(parents=True)
     try:
         for number, path in enumerate(data_files(table.path)):
             with open(incomplete / f"part-{number:05}.json", "wb") as file:

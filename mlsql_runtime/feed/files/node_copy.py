@@ -1,4 +1,4 @@
-"""Files of a table on a node: all its groups read the same ones, downloaded once if they are in remote storage."""
+"""Files of a table on a node: all its groups read the same ones, downloaded and converted to JSON once."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlsql_runtime.errors import StorageError
-from mlsql_runtime.feed.files.table import data_files
+from mlsql_runtime.errors import DataError, StorageError
+from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.storage.location import Location
 
+_PAUSE = 0.05  # seconds between two tries to take a lock
 # Folders that Spark removes with the application: standalone, YARN, all others.
 _FOLDERS = ("SPARK_EXECUTOR_DIRS", "LOCAL_DIRS", "SPARK_LOCAL_DIRS")
 
 
-def application_dir() -> Path:
-    """Return the folder that the tasks of this Spark application share on this node; outside of Spark the temporary one."""
+def application_dir() -> Path | None:
+    """Return the folder that the tasks of this Spark application share on this node; None outside of Spark."""
     for name in _FOLDERS:
         first = os.environ.get(name, "").replace(":", ",").split(",")[0]
         if first and os.access(first, os.W_OK):
             return Path(first)
-    return Path(tempfile.gettempdir())
+    return None
 
 
 def bring_files(place: Location, folder: Path, is_kept: bool) -> None:
@@ -37,8 +39,28 @@ def bring_files(place: Location, folder: Path, is_kept: bool) -> None:
     if place.is_local:
         _link(Path(place.path), folder, is_kept)
     else:
-        with node_copy(place, application_dir()) as copy:
+        with node_copy(place, application_dir() or Path(tempfile.gettempdir())) as copy:
             _link(copy, folder, is_kept=True)  # a later training removes the copy
+
+
+def bring_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> None:
+    """Write the JSON files of a table to its ``json_path``. Groups of a node that share them write them once, and link them.
+
+    :param is_cancelled: asked while it waits or writes; once it returns True, nothing more is written.
+    :raises DataError: see :func:`~mlsql_runtime.feed.files.json_writer.write_json_files`.
+    """
+    from mlsql_runtime.feed.files.json_writer import write_json_files
+
+    assert table.json_path is not None
+    folder, application = Path(table.json_path), application_dir()
+    if table.shared_as is None or application is None:
+        write_json_files(table, folder, is_cancelled)
+        return
+    with _locked_copies(Location.of(table.shared_as), application, is_cancelled) as shared:
+        json_files = shared.with_name(f"{shared.name}.json")
+        if not json_files.exists():
+            write_json_files(table, json_files, is_cancelled)
+        _link(json_files, folder, is_kept=True)
 
 
 def _link(source: Path, folder: Path, is_kept: bool) -> None:
@@ -62,18 +84,28 @@ def node_copy(place: Location, application: Path) -> Iterator[Path]:
 
     :raises StorageError: when the folder for copies belongs to another user.
     """
+    with _locked_copies(place, application) as folder:
+        if not folder.exists():
+            _download(place, folder)
+        yield folder
+
+
+@contextlib.contextmanager
+def _locked_copies(place: Location, application: Path, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    """Lock the copies of a training's tables, remove those of others, and yield the path of the copy of ``place``."""
     root = application / "mlsql-tables"
     root.mkdir(mode=0o700, exist_ok=True)
     if root.stat().st_uid != os.getuid():
         raise StorageError(f"{root} belongs to another user, who could change the tables in it; have it removed", path=str(root))
     training = root / hashlib.sha256(place.uri.rpartition("/")[0].encode()).hexdigest()[:16]
     with FileLock(training.with_suffix(".lock")) as lock:
-        lock.acquire()
-        folder = training / place.name
-        if not folder.exists():
+        while not lock.try_acquire():
+            if is_cancelled():
+                raise DataError("the script ended while its files were written")
+            time.sleep(_PAUSE)
+        if not training.exists():
             _remove_others(root, training)
-            _download(place, folder)
-        yield folder
+        yield training / place.name
 
 
 def _download(place: Location, folder: Path) -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class TableFiles:
     """``rows`` is how many rows Spark wrote, and so how many a reader must find. ``schema`` is Arrow's IPC schema message in
     base64. ``json_path`` is the folder of JSON files that is written when the script asks for ``tempDataLocalPath``; None when
-    that is ``path`` itself, because the statement names a format.
+    that is ``path`` itself, because the statement names a format. ``shared_as`` names the table for all groups of a node, which
+    then share their JSON files.
     """
 
     tag: ClassVar[str] = "files"
@@ -25,6 +26,7 @@ class TableFiles:
     rows: int
     schema: str
     json_path: str | None = None
+    shared_as: str | None = None
 
     @property
     def local_path(self) -> str:
@@ -41,9 +43,9 @@ class TableFiles:
 
         :raises DataError: when they cannot be written.
         """
-        from mlsql_runtime.feed.files.json_writer import write_json_files
+        from mlsql_runtime.feed.files.node_copy import bring_json_files
 
-        write_json_files(self, is_cancelled)
+        bring_json_files(self, is_cancelled)
 
     @property
     def kafka_params(self) -> Mapping[str, str]:

@@ -40,7 +40,9 @@ def test_results_count_for_the_same_table(identity: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "message"), [({"content": "3 0"}, "the table has changed"), ({}, "the table may have changed")], ids=["other", "unknown"]
+    ("now", "message"),
+    [({"content": "3 0"}, "the table has changed"), ({}, "the table may have changed")],
+    ids=["other", "unknown"],
 )
 def test_results_do_not_count_for_a_table_that_is_another_or_not_known_to_be_the_same(
     now: dict[str, str], message: str, capsys: pytest.CaptureFixture[str]

@@ -125,7 +125,7 @@ def test_files_appear_together_one_for_each_that_spark_wrote(tmp_path: Path) -> 
         schema=encode_schema(schema),
         json_path=str(tmp_path / "data"),
     )
-    write_json_files(table, lambda: False)
+    write_json_files(table, tmp_path / "data", lambda: False)
     assert {path.name: path.read_text() for path in (tmp_path / "data").iterdir()} == {
         "part-00000.json": '{"x":0}\n{}\n',
         "part-00001.json": '{"x":1}\n{}\n',
@@ -139,7 +139,7 @@ def test_a_cancelled_run_leaves_no_folder(tmp_path: Path) -> None:
         path=str(tmp_path), format="parquet", options={}, rows=1, schema=encode_schema(schema), json_path=str(tmp_path / "data")
     )
     with pytest.raises(DataError, match="the script ended while its files were written"):
-        write_json_files(table, lambda: True)
+        write_json_files(table, tmp_path / "data", lambda: True)
     assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
 
 
@@ -150,7 +150,7 @@ def test_rows_that_are_missing_are_an_error(tmp_path: Path) -> None:
         path=str(tmp_path), format="parquet", options={}, rows=2, schema=encode_schema(schema), json_path=str(tmp_path / "data")
     )
     with pytest.raises(DataError, match="Spark wrote 2 rows, its files hold 1"):
-        write_json_files(table, lambda: False)
+        write_json_files(table, tmp_path / "data", lambda: False)
     assert [path.name for path in tmp_path.iterdir()] == ["part.parquet"]
 
 

@@ -3,12 +3,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mlsql_runtime.errors import StorageError
-from mlsql_runtime.feed.files.node_copy import bring_files, node_copy
+from mlsql_runtime.errors import DataError, StorageError
+from mlsql_runtime.feed.files.node_copy import bring_files, bring_json_files, node_copy
+from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.table_facts import encode_schema
 from mlsql_runtime.storage.location import Location
 
 
@@ -125,3 +130,56 @@ def test_half_a_table_is_none(remote: Location, tmp_path: Path) -> None:
     with node_copy(remote, tmp_path) as data:
         assert contents(data)["part-0.json"] == "part-0.json"
         assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+# -- JSON files
+
+
+def parquet_table(folder: Path, group: str, shared_as: str | None) -> TableFiles:
+    """The table of a group, whose JSON files go to a folder of its own."""
+    schema = pa.schema([("x", pa.int64())])
+    (folder / "parquet").mkdir(exist_ok=True)
+    pq.write_table(pa.table({"x": [1, 2]}, schema), folder / "parquet/part.parquet")
+    return TableFiles(
+        path=str(folder / "parquet"),
+        format="parquet",
+        options={},
+        rows=2,
+        schema=encode_schema(schema),
+        json_path=str(folder / group / "data"),
+        shared_as=shared_as,
+    )
+
+
+JSON = {"part-00000.json": '{"x":1}\n{"x":2}\n'}
+
+
+def test_groups_that_ask_together_have_their_json_written_once(tmp_path: Path, application: Path) -> None:
+    tables = [parquet_table(tmp_path, f"group-{number}", "/m/_staging/a/data") for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda table: bring_json_files(table, lambda: False), tables))
+    folders = [Path(str(table.json_path)) for table in tables]
+    assert [contents(folder) for folder in folders] == [JSON] * 4
+    assert len({(folder / "part-00000.json").stat().st_ino for folder in folders}) == 1
+
+
+def test_json_of_another_training_is_removed(tmp_path: Path, application: Path) -> None:
+    for training in ("a", "b"):
+        bring_json_files(parquet_table(tmp_path, training, f"/m/_staging/{training}/data"), lambda: False)
+    assert [contents(tmp_path / training / "data") for training in ("a", "b")] == [JSON] * 2
+    assert len(list(application.glob("mlsql-tables/*/data.json"))) == 1
+
+
+@pytest.mark.parametrize("shared_as", [None, "/m/_staging/a/data"], ids=["a folder that is kept", "outside of Spark"])
+def test_json_is_not_shared(tmp_path: Path, application: Path, monkeypatch: pytest.MonkeyPatch, shared_as: str | None) -> None:
+    if shared_as is not None:
+        monkeypatch.delenv("SPARK_EXECUTOR_DIRS")
+    bring_json_files(parquet_table(tmp_path, "group", shared_as), lambda: False)
+    assert contents(tmp_path / "group/data") == JSON
+    assert list(application.iterdir()) == []
+
+
+def test_a_script_that_has_ended_does_not_wait_for_the_others(tmp_path: Path, application: Path) -> None:
+    place = filled(Location.of(str(tmp_path / "stage/data")))
+    with node_copy(place, application), pytest.raises(DataError, match="the script ended while its files were written"):
+        bring_json_files(parquet_table(tmp_path, "group", place.uri), lambda: True)
