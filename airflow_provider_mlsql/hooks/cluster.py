@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from mlsql_runtime.errors import ClusterUnavailable
+from mlsql_runtime.errors import ClusterUnavailable, InputError
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import Submission
@@ -95,6 +95,12 @@ class StatusPoller:
             self._last = (status.state, status.url)
             self._log.info("Application %s is %s%s", self._application.id, status.state, f", {status.url}" if status.url else "")
         return status
+
+
+def require_property(conf: Mapping[str, str], name: str, only: str, why: str) -> None:
+    """Raise InputError when a Spark property has another value than ``only``; ``why`` ends the message."""
+    if conf.get(name, only).strip().lower() != only.lower():
+        raise InputError(f"{name} is {conf[name]!r}; expected {only}: {why}", property=name)
 
 
 def end_application(cluster: Cluster, application: Application, log: Any, *, with_staged: bool = True) -> None:

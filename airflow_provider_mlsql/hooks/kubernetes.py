@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_mlsql.hooks.cluster import Status
+from airflow_provider_mlsql.hooks.cluster import Status, require_property
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
 from mlsql_runtime.submission.output import OutputLine
@@ -42,12 +42,8 @@ class KubernetesCluster:
         self._api: CoreV1Api = _call(kube_client.get_kube_client)
 
     def properties(self, task: str, run: RunFolder, conf: Mapping[str, str]) -> Mapping[str, str]:
-        for name, only, why in (
-            (_NAMESPACE, self._namespace, "the connection says so"),
-            (_WAIT, "false", "the application is followed by its pod"),
-        ):
-            if conf.get(name, only).strip() != only:
-                raise InputError(f"{name} is {conf[name]!r}; expected {only}: {why}", property=name)
+        require_property(conf, _NAMESPACE, self._namespace, "the connection says so")
+        require_property(conf, _WAIT, "false", "the application is followed by its pod")
         labels = {f"{_LABEL}{_TASK}": task, f"{_LABEL}{_RUN}": run.key}
         return {_UPLOAD: _to_hadoop_uri(run.uri), **conf, _WAIT: "false", **labels}
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from airflow_provider_mlsql.hooks.cluster import Status
+from airflow_provider_mlsql.hooks.cluster import Status, require_property
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
-from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
+from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import Submission, run_spark_submit
@@ -36,12 +36,8 @@ class YarnCluster:
         self._url = f"{url}/apps"
 
     def properties(self, task: str, run: RunFolder, conf: Mapping[str, str]) -> Mapping[str, str]:
-        for name, only, why in (
-            (_ATTEMPTS, "1", "a run's plan is read once; let Airflow try again, by the task's retries"),
-            (_WAIT, "false", "the application is followed by YARN's REST API"),
-        ):
-            if conf.get(name, only).strip().lower() != only:
-                raise InputError(f"{name} is {conf[name]!r}; expected {only}: {why}", property=name)
+        require_property(conf, _ATTEMPTS, "1", "a run's plan is read once; let Airflow try again, by the task's retries")
+        require_property(conf, _WAIT, "false", "the application is followed by YARN's REST API")
         tags = [*filter(None, [conf.get(_TAGS)]), f"{_TASK}{task}", f"{_RUN}{run.key}"]
         return {**conf, _ATTEMPTS: "1", _WAIT: "false", _TAGS: ",".join(tags)}
 
