@@ -6,18 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.airflow import Airflow
+from support.airflow import Airflow, migrated_airflow
 from support.deployment import Deployment, deployed
 from support.sensors import GatedFileSystem, gated
 from support.stores import Store, fail, publish
 
 
 @pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """One database for all tests: each uses DAGs of its own names, or looks at their newest runs."""
-    airflow = Airflow(tmp_path_factory.mktemp("airflow"))
-    airflow("db", "migrate")
-    return airflow
+    with migrated_airflow(tmp_path_factory.mktemp("airflow")) as airflow:
+        yield airflow
 
 
 @pytest.fixture(scope="session")

@@ -3,58 +3,54 @@
 from __future__ import annotations
 
 import json
+import runpy
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow.parquet as pq
-from support.airflow import Airflow
-from support.stores import Store
+import pytest
+from support.airflow import EXAMPLE_DAGS, Airflow
+
+MAIN = "mlsql_train_register_predict"
 
 
 def test_airflow_knows_the_provider_and_imports_every_example(airflow: Airflow) -> None:
-    provider = airflow("providers", "get", "airflow-provider-mlsql", "--output", "json")
+    provider = airflow.program("providers", "get", "airflow-provider-mlsql", "--output", "json")
     assert json.loads(provider.stdout)[0]["Provider"] == "airflow-provider-mlsql"
     assert "error" not in provider.stderr.lower()
     errors = airflow("dags", "list-import-errors", "--output", "json")
     assert json.loads(errors.stdout.strip().splitlines()[-1]) == []
 
 
-RESCHEDULED = """
-import os, shutil
-from airflow.sdk import DAG, task
-from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+@dataclass(frozen=True)
+class MainJob:
+    """A run of the main example."""
 
-with DAG("rescheduled", schedule=None):
-    reschedule = MLSQLModelSensor(task_id="reschedule", model_path="{tmp}/late", mode="reschedule", poke_interval=1,
-                                  pre_execute=lambda context: open("{tmp}/looked", "w").close())
-    poke = MLSQLModelSensor(task_id="poke", model_path="{tmp}/late", min_score="0.5")
+    folder: Path
+    log: str
+    xcoms: dict[str, Any]
 
-    @task.sensor(mode="reschedule", poke_interval=1)
-    def publish():  # not before the sensor has looked once; dags test runs one task at a time, in any order
-        return os.path.exists("{tmp}/looked") and bool(shutil.copytree("{tmp}/m", "{tmp}/late"))
-
-    publish()
-    reschedule >> poke
-"""
+    @property
+    def model_path(self) -> str:
+        return str(self.folder / "m")
 
 
-def test_a_rescheduled_sensor_answers_as_one_that_pokes(airflow: Airflow, tmp_path: Path, store: Store) -> None:
-    store(score=0.75)
-    (tmp_path / "dags").mkdir()
-    (tmp_path / "dags/rescheduled.py").write_text(RESCHEDULED.format(tmp=tmp_path))
-    log = airflow.succeed("rescheduled", dags=tmp_path / "dags")
-    assert f"No such version in {tmp_path / 'late'} yet" in log  # so it was rescheduled once
-    values = airflow.xcoms("rescheduled")
-    assert values["reschedule"] == values["poke"]
-    assert (values["poke"]["version"], values["poke"]["score"]) == (1, 0.75)
+@pytest.fixture(scope="module")
+def main_job(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> MainJob:
+    """Run the main example as users do, by the path of the program."""
+    folder = tmp_path_factory.mktemp("main")
+    conf = {"model_path": str(folder / "m"), "output_path": str(folder / "out")}
+    log = airflow.program("dags", "test", MAIN, "--conf", json.dumps(conf)).stdout
+    return MainJob(folder, log, airflow.xcoms(MAIN))
 
 
-def test_the_main_job_end_to_end(airflow: Airflow, tmp_path: Path) -> None:
-    conf = {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "out")}
-    log = airflow.succeed("mlsql_train_register_predict", conf)
-    values = airflow.xcoms("mlsql_train_register_predict")
+def test_the_main_job_end_to_end(main_job: MainJob) -> None:
+    values = main_job.xcoms
     train = values["train"]
     assert set(train) == {"model_path", "version", "score", "best", "fits", "rows"}
-    assert (train["model_path"], train["version"]) == (str(tmp_path / "m"), 1)
+    assert (train["model_path"], train["version"]) == (main_job.model_path, 1)
     assert train["score"] >= 0.9
     assert [set(fit) for fit in train["fits"]] == [{"alg_index", "status", "score", "metrics", "seconds"}] * 2
     assert values["wait_for_model"] == train
@@ -71,20 +67,29 @@ def test_the_main_job_end_to_end(airflow: Airflow, tmp_path: Path) -> None:
     }
     assert (register["function"], register["registered"], register["alg_index"]) == ("jack", True, train["best"]["alg_index"])
     predict = values["predict"]
-    assert (predict["rows"], predict["output"]) == (100, str(tmp_path / "out"))
+    assert (predict["rows"], predict["output"]) == (100, str(main_job.folder / "out"))
     assert predict["functions"]["jack"]["version"] == 1
-    predictions = pq.read_table(tmp_path / "out")
+    predictions = pq.read_table(main_job.folder / "out")
     assert predictions.num_rows == 100
-    assert "Spark runs on local[*], inside this worker" in log
-    assert "[fit 0] mlsql_validation_score:" in log
-    assert "INFO SparkContext" not in log
+    assert "Spark runs on local[*], inside this worker" in main_job.log
+    assert "[fit 0] mlsql_validation_score:" in main_job.log
+    assert "INFO SparkContext" not in main_job.log
 
 
-def test_a_score_below_the_minimum_is_not_registered_and_prediction_fails_by_name(airflow: Airflow, tmp_path: Path) -> None:
-    conf = {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "out"), "min_score": 2, "fit_params": [{}]}
-    log = airflow.test("mlsql_train_register_predict", conf)
-    register = airflow.xcoms("mlsql_train_register_predict")["register"]
-    assert (register["registered"], register["function_version"]) == (False, None)
-    assert "expected at least 2.0" in register["reason"]
-    assert f"{tmp_path / 'm'} holds no function 'jack'; registered there: none" in log
-    assert not (tmp_path / "out").exists()
+def test_the_params_of_the_main_example_reach_its_operators() -> None:
+    params = {"model_path": "/m", "min_score": 2, "fit_params": [{"alpha": 1}], "validate_fraction": 0.2, "data_path": "/d"}
+    context: Any = {"params": params, "ti": SimpleNamespace(xcom_pull=lambda task: {"version": 7})}
+    tasks = runpy.run_path(str(EXAMPLE_DAGS / f"{MAIN}.py"))
+    statements = []
+    for name in ("train", "register"):
+        tasks[name].render_template_fields(context)
+        statements.append(tasks[name].build_job().statements[-1])
+    train, register = statements
+    assert (train.model_path, train.fit_params, train.validate_fraction) == ("/m", ({"alpha": "1"},), 0.2)
+    assert (register.model_path, register.model_version, register.min_score) == ("/m", 7, 2.0)
+
+
+def test_the_example_of_assets_registers_the_newest_version_in_a_manual_run(airflow: Airflow, main_job: MainJob) -> None:
+    airflow.succeed("mlsql_asset_triggered", MLSQL_MODEL_PATH=main_job.model_path)
+    register = airflow.xcoms("mlsql_asset_triggered")["register"]
+    assert (register["registered"], register["version"], register["function_version"]) == (True, 1, 2)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,6 @@ from support.airflow import Airflow
 from support.sensors import GATED, GatedFileSystem, as_airflow_stores_it, look, look_until
 from support.stores import fail, finish, publish, xcom
 from support.waiting import wait_until
-from support.workbench import EXAMPLES, SAMPLE
 
 from airflow_provider_mlsql.triggers.model import MLSQLModelEventTrigger, MLSQLModelTrigger
 from mlsql_runtime.storage.location import Location
@@ -181,30 +177,12 @@ with DAG("watched", schedule=[Asset("watched_model", watchers=[AssetWatcher(name
 """
 
 
-@contextmanager
-def triggerer(environment: dict[str, str], log: Path) -> Iterator[None]:
-    """A real one; it is told to stop, as by a deployment."""
-    command = str(Path(sys.executable).with_name("airflow"))
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [command, "triggerer", "--skip-serve-logs"], env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def test_a_real_triggerer_starts_dags_for_new_versions_also_after_a_restart(airflow: Airflow, tmp_path: Path) -> None:
     root = str(tmp_path / "m")
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags/watched.py").write_text(WATCHED.format(root=root))
-    env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
-    env |= {"AIRFLOW_HOME": str(airflow.home), "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags")}
-    env |= {"AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False"}
-    for _ in range(2):  # Airflow watches for DAGs that it has met before, and that are not paused
-        subprocess.run([str(Path(sys.executable).with_name("airflow")), "dags", "reserialize"], env=env, check=True)
+    for command in (["reserialize"], ["unpause", "watched"], ["reserialize"]):  # it watches for DAGs that it has met unpaused
+        airflow("dags", *command, dags=tmp_path / "dags")
 
     def rows(query: str) -> list[Any]:
         with sqlite3.connect(airflow.home / "airflow.db", timeout=30) as database:
@@ -213,42 +191,21 @@ def test_a_real_triggerer_starts_dags_for_new_versions_also_after_a_restart(airf
         return found
 
     def wait_for(query: str, condition: Callable[[list[Any]], bool]) -> None:
-        told = lambda: (query, rows(query), (tmp_path / "log").read_text()[-5000:])  # noqa: E731
+        told = lambda: (query, rows(query), (tmp_path / "triggerer.log").read_text()[-5000:])  # noqa: E731
         wait_until(lambda: condition(rows(query)), told, seconds=60, every=0.2)
 
     marks = "select value from asset_state_store join asset on asset_id = asset.id where asset.name = 'watched_model'"
     events = "select asset_event.extra from asset_event join asset on asset_id = asset.id where asset.name = 'watched_model'"
-    with triggerer(env, tmp_path / "log"):
+    with airflow.triggerer(tmp_path / "dags", tmp_path):
         wait_for(marks, lambda kept: [mark["newest"] for mark in kept] == [0])
         publish(root, 0.75)
         wait_for(marks, lambda kept: kept[0]["newest"] == 1)
         wait_for(events, lambda told: len(told) == 1)
     publish(root, None)  # while no triggerer runs
-    with triggerer(env, tmp_path / "log"):
+    with airflow.triggerer(tmp_path / "dags", tmp_path):
         wait_for(marks, lambda kept: kept[0]["newest"] == 2)
         wait_for(events, lambda told: len(told) >= 2)
     payloads = [xcom(root, 1, 0.75), xcom(root, 2, None)]
     assert rows(events + " order by asset_event.id") == [{"from_trigger": True, "payload": payload} for payload in payloads]
     queued = "select json_quote(target_dag_id) from asset_dag_run_queue join asset on asset_id = asset.id"
     assert rows(f"{queued} where asset.name = 'watched_model'") == ["watched"]
-
-
-TRAINED = """
-from airflow.sdk import DAG
-from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
-
-with DAG("trained_elsewhere", schedule=None):
-    MLSQLTrainOperator(task_id="train", data="libsvm.`{data}`", model_path="{root}", python_script_path="{script}",
-                       fit_params=[{{"batchSize": 30, "labelSize": 2}}], validate_data=0.3)
-"""
-
-
-def test_the_example_registers_what_has_landed(airflow: Airflow, tmp_path: Path) -> None:
-    root = str(tmp_path / "m")
-    (tmp_path / "dags").mkdir()
-    dag = TRAINED.format(data=SAMPLE, root=root, script=EXAMPLES / "train_bayes.py")
-    (tmp_path / "dags/trained_elsewhere.py").write_text(dag)
-    airflow.succeed("trained_elsewhere", dags=tmp_path / "dags")
-    airflow.succeed("mlsql_asset_triggered", MLSQL_MODEL_PATH=root)
-    values = airflow.xcoms("mlsql_asset_triggered")
-    assert (values["register"]["registered"], values["register"]["version"]) == (True, 1)

@@ -7,36 +7,42 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.airflow_process import AirflowProcess
 from support.workbench import TESTS
 
 EXAMPLE_DAGS = TESTS.parent / "example_dags"
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+Done = subprocess.CompletedProcess[str]
 
 
 @dataclass(frozen=True)
 class Airflow:
-    """Airflow's command, called by its path on a database of the tests' own, as without an activated environment."""
+    """Airflow's commands on a database of the tests' own."""
 
     home: Path
+    process: AirflowProcess
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, dags: Path = EXAMPLE_DAGS) -> Done:
         """Run a command that has to succeed."""
-        done = self._run(arguments, EXAMPLE_DAGS, {})
+        done = self._run(arguments, dags, {})
         assert done.returncode == 0, done.stderr
         return done
 
-    def _run(self, arguments: tuple[str, ...], dags: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        }
-        command = [str(Path(sys.executable).parent / "airflow"), *arguments]
-        return subprocess.run(command, env=env | environment, capture_output=True, text=True, check=False)
+    def program(self, *arguments: str) -> Done:
+        """Run a command that has to succeed in a new process, by the program's path, as without an activated environment."""
+        environment = base_environment(self.home, EXAMPLE_DAGS)
+        done = subprocess.run([AIRFLOW, *arguments], env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def _run(self, arguments: tuple[str, ...], dags: Path, environment: Mapping[str, str]) -> Done:
+        return self.process.run(arguments, base_environment(self.home, dags) | environment, self.home)
 
     def test(self, dag: str, conf: Mapping[str, Any] | None = None, dags: Path = EXAMPLE_DAGS, **environment: str) -> str:
         """Run a DAG to its end and return its log. Its tasks may fail."""
@@ -48,6 +54,12 @@ class Airflow:
         assert "DagRun failed" not in log, log[-5000:]
         return log
 
+    @contextmanager
+    def triggerer(self, dags: Path, log_folder: Path) -> Iterator[None]:
+        """Run a triggerer that logs into ``triggerer.log``; after the block it is told to stop, as by a deployment."""
+        with self.process.running([["triggerer", "--skip-serve-logs"]], base_environment(self.home, dags), log_folder):
+            yield
+
     def xcoms(self, dag: str, key: str = "return_value", map_index: int = -1) -> dict[str, Any]:
         """Return the XCom of every task of the DAG's newest run; of a mapped task, that of one instance."""
         query = "select task_id, value from xcom where key = ? and dag_id = ? and map_index = ? order by dag_run_id"
@@ -55,3 +67,24 @@ class Airflow:
             rows = database.execute(query, [key, dag, map_index]).fetchall()
         database.close()
         return {task: json.loads(value) for task, value in rows}
+
+
+def base_environment(home: Path, dags: Path) -> dict[str, str]:
+    """Return the environment of an Airflow with this home, which reads this folder of DAGs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    }
+
+
+@contextmanager
+def migrated_airflow(home: Path) -> Iterator[Airflow]:
+    """Provide an Airflow with an empty database below ``home``."""
+    process = AirflowProcess(base_environment(home, EXAMPLE_DAGS))
+    airflow = Airflow(home, process)
+    try:
+        airflow("db", "migrate")
+        yield airflow
+    finally:
+        process.close()

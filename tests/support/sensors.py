@@ -38,6 +38,11 @@ async def fire(trigger: BaseTrigger) -> Any:
     return json.loads(json.dumps(events[0], allow_nan=False))
 
 
+def make_sensor(root: str, **arguments: Any) -> MLSQLModelSensor:
+    """Return a sensor that looks once or, when it defers, twice: a timeout means that it would wait on."""
+    return MLSQLModelSensor(task_id="s", model_path=root, **{"timeout": 0, "poke_interval": 0} | arguments)
+
+
 def wait_deferred(sensor: MLSQLModelSensor, meanwhile: Callable[[], object] = lambda: None) -> Any:
     """Return what a deferrable sensor returns; ``meanwhile`` is called when it has deferred."""
     try:
