@@ -1,0 +1,54 @@
+"""The register operator: arguments in, statements out, and what is refused before Spark starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.operators import register
+
+from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import (
+    Load,
+    Register,
+    with_author,
+)
+
+
+def test_register() -> None:
+    assert register().build_job().statements == (Register(model_path="/m", function="jack", script_path="/p.py"),)
+    operator = register(
+        model_version="3",
+        alg_index="1",
+        enable_copy_train_params_to_python=True,
+        min_score="0.9",
+        only_if_better=0.01,
+        sample_data="json.`/s`",
+    )
+    assert operator.build_job().statements == (
+        Load(table="sample", format="json", path="/s"),
+        Register(
+            model_path="/m",
+            function="jack",
+            script_path="/p.py",
+            model_version=3,
+            alg_index=1,
+            copy_train_params=True,
+            min_score=0.9,
+            only_if_better=0.01,
+            sample_table="sample",
+        ),
+    )
+
+
+def test_what_to_do_when_refused_is_said_before_anything_runs() -> None:
+    operator = register(on_refused="ignore")
+    with pytest.raises(InputError, match="on_refused is 'ignore'; expected succeed, skip or fail"):
+        operator.execute({})  # type: ignore[typeddict-item]
+    assert "on_refused" in MLSQLRegisterOperator.template_fields
+
+
+def test_statements_are_signed_for_the_history_of_functions_only() -> None:
+    made = register(sample_data="json.`/s`").build_job().statements
+    assert with_author(made, "ann") == (made[0], replace(made[1], author="ann"))  # type: ignore[arg-type]
