@@ -107,24 +107,30 @@ MISTAKES = (
 )
 
 
-def type_check(packages: Path, folder: Path, source: str) -> list[str]:
-    """What mypy says about a user's script, beginning with the line number."""
-    (folder / "train.py").write_text(source)
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python_of(packages)), "train.py"]
-    done = subprocess.run(mypy, cwd=folder, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def type_errors(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What mypy says about two users' scripts, each line beginning with its number."""
+    folder = tmp_path_factory.mktemp("scripts")
+    mistakes = ["import mlsql, mlsql_model, python_fun", *(source for source, _ in MISTAKES)]
+    sources = {"train": USER_SCRIPT, "mistakes": "\n".join(mistakes)}
+    for name, source in sources.items():
+        (folder / f"{name}.py").write_text(source)
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python_of(installed))]
+    command = [*mypy, *(f"{name}.py" for name in sources)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert not done.stderr
-    return [line.removeprefix("train.py:") for line in done.stdout.splitlines() if line.startswith("train.py:")]
+    lines = done.stdout.splitlines()
+    return {name: [line.removeprefix(f"{name}.py:") for line in lines if line.startswith(f"{name}.py:")] for name in sources}
 
 
-def test_an_editor_knows_what_scripts_import(installed: Path, tmp_path: Path) -> None:
-    found = type_check(installed, tmp_path, USER_SCRIPT)
+def test_an_editor_knows_what_scripts_import(type_errors: dict[str, list[str]]) -> None:
+    found = type_errors["train"]
     assert all(" note: Revealed type is " in line for line in found), found
     assert [line.split('"')[1].replace("builtins.", "") for line in found] == list(REVEALED)
 
 
-def test_an_editor_sees_mistakes_in_what_scripts_import(installed: Path, tmp_path: Path) -> None:
-    imports = "import mlsql, mlsql_model, python_fun"
-    found = type_check(installed, tmp_path, "\n".join([imports, *(source for source, _ in MISTAKES)]))
+def test_an_editor_sees_mistakes_in_what_scripts_import(type_errors: dict[str, list[str]]) -> None:
+    found = type_errors["mistakes"]
     for number, (source, what) in enumerate(MISTAKES, 2):
         assert any(line.startswith(f"{number}: error: ") and what in line for line in found), (source, found)
 
