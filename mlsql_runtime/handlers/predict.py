@@ -70,22 +70,23 @@ def predict(statement: Predict, context: RunContext) -> None:
     root = open_model_path(statement.model_path)
     bundle = read_bundle(statement.script_path, statement.tag)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
-    alg_index = choose_fit(manifest, statement.alg_index, root.uri)
+    fit = choose_fit(manifest, statement.alg_index, root.uri)
     version_dir = layout.version_dir(root, manifest.version)
-    files = manifest.files_below(layout.model_dir(alg_index))
+    files = manifest.files_below(layout.model_dir(fit.alg_index))
     verify_files(version_dir, files)
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
     hosts = run_preflight(context, HostNeeds.of_script(bundle, statement.python), stage)
-    fit = manifest.fit(alg_index)
-    warn_of_other_versions(f"predict: {bundle.entry}", fit.packages if fit else {}, [hosts.versions])
-    log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {alg_index}")
+    warn_of_other_versions(f"predict: {bundle.entry}", fit.packages, [hosts.versions])
+    log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {fit.alg_index}")
     target = spark_uri(stage / "predicted")
     from pyspark.sql import functions as F
 
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
     with context.create_event_server() as server:
-        task = _PartitionTask(statement, bundle, version_dir, alg_index, files, stage, server.address, context.task_cpus, hosts)
+        task = _PartitionTask(
+            statement, bundle, version_dir, fit.alg_index, files, stage, server.address, context.task_cpus, hosts
+        )
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             with errors_for_driver():

@@ -28,7 +28,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.function_records import Contract, FunctionRecord, Refusal
 from mlsql_runtime.store.functions import add_refusal
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, Manifest
+from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FitRecord, Manifest
 from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
@@ -49,9 +49,7 @@ class _Registration:
     job_id: str
     root: Location
     manifest: Manifest
-    alg_index: int
-    score: float | None
-    packages: Mapping[str, str]
+    fit: FitRecord
 
     def result(self, reason: str | None = None, function_version: int | None = None) -> RegisterResult:
         return RegisterResult(
@@ -60,13 +58,12 @@ class _Registration:
             reason=reason,
             model_path=self.root.uri,
             version=self.manifest.version,
-            alg_index=self.alg_index,
-            score=self.score,
+            alg_index=self.fit.alg_index,
+            score=self.fit.score,
             function_version=function_version,
         )
 
     def record(self, bundle: ScriptBundle, contract: Contract, number: int, pickle: FileEntry) -> FunctionRecord:
-        fit = self.manifest.fit(self.alg_index)
         return FunctionRecord(
             format_version=FORMAT_VERSION,
             function=self.statement.function,
@@ -79,12 +76,12 @@ class _Registration:
             script=bundle.facts,
             model_path=self.root.uri,
             version=self.manifest.version,
-            alg_index=self.alg_index,
-            score=self.score,
+            alg_index=self.fit.alg_index,
+            score=self.fit.score,
             feature_width=self.manifest.data.feature_width,
-            train_params=dict(fit.params) if fit and self.statement.copy_train_params else None,
-            model_files=self.manifest.files_below(layout.model_dir(self.alg_index)),
-            packages=self.packages,
+            train_params=dict(self.fit.params) if self.statement.copy_train_params else None,
+            model_files=self.manifest.files_below(layout.model_dir(self.fit.alg_index)),
+            packages=self.fit.packages,
         )
 
 
@@ -95,20 +92,23 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     :raises IntegrityError: when a model file is not the one that the manifest names.
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
-    registration = _find_model(statement, context)
-    pointer = functions.read_pointer(registration.root, statement.function)
+    root = open_model_path(statement.model_path)
+    manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
+    fit = choose_fit(manifest, statement.alg_index, root.uri)
+    registration = _Registration(statement, context.job_id, root, manifest, fit)
+    pointer = functions.read_pointer(root, statement.function)
     candidate = Candidate(
-        version=registration.manifest.version,
-        alg_index=registration.alg_index,
-        score=registration.score,
-        greater_is_better=registration.manifest.greater_is_better,
+        version=manifest.version,
+        alg_index=fit.alg_index,
+        score=fit.score,
+        greater_is_better=manifest.greater_is_better,
         job_id=context.job_id,
     )
     gates = check_gates(statement, candidate, pointer.history if pointer else ())
     if not gates.has_passed:
         return _refuse(registration, str(gates.reason))
     record = _make_function(registration, context)
-    functions.set_current(registration.root, record, statement.author, gates.reason)
+    functions.set_current(root, record, statement.author, gates.reason)
     register_function(context.spark, statement.function, record)
     log(
         f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
@@ -118,22 +118,13 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     return registration.result(function_version=record.function_version)
 
 
-def _find_model(statement: Register, context: RunContext) -> _Registration:
-    root = open_model_path(statement.model_path)
-    manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
-    alg_index = choose_fit(manifest, statement.alg_index, root.uri)
-    fit = manifest.fit(alg_index)
-    score, packages = (fit.score, fit.packages) if fit else (None, {})
-    return _Registration(statement, context.job_id, root, manifest, alg_index, score, packages)
-
-
 def _refuse(registration: _Registration, reason: str) -> RegisterResult:
     """Leave the name unchanged, and record why."""
     statement = registration.statement
     refusal = Refusal(
         version=registration.manifest.version,
-        alg_index=registration.alg_index,
-        score=registration.score,
+        alg_index=registration.fit.alg_index,
+        score=registration.fit.score,
         job_id=registration.job_id,
         at=datetime.now(timezone.utc),
         by=statement.author,
@@ -150,8 +141,8 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     bundle = read_bundle(statement.script_path, statement.tag)
     if not context.is_local:  # locally the script itself fails with what it lacks
         check_hosts(context, HostNeeds.of_function(bundle)).raise_for_problems()
-    if registration.packages:
-        warn_of_other_versions(f"function {statement.function}", registration.packages, find_installed_versions(context))
+    if packages := registration.fit.packages:
+        warn_of_other_versions(f"function {statement.function}", packages, find_installed_versions(context))
     pickled, contract = _run_predict_script(statement, bundle)
     record = functions.write_package(
         root, statement.function, pickled, lambda number, file: registration.record(bundle, contract, number, file)

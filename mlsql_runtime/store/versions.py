@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mlsql_runtime.errors import FormatError, InputError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.manifest import FailureRecord, Manifest, VersionState, load
+from mlsql_runtime.store.manifest import FailureRecord, FitRecord, Manifest, VersionState, load
 
 _SHOWN = 10  # versions in an error
 
@@ -130,18 +130,16 @@ def _explain_missing_version(root: Location, version: int | None) -> str:
     return f"{root.uri} holds no complete version {version}{reason}; {existing}"
 
 
-def choose_fit(manifest: Manifest, alg_index: int | None, where: str) -> int:
+def choose_fit(manifest: Manifest, alg_index: int | None, where: str) -> FitRecord:
     """Return the fit group ``alg_index``, which must have succeeded, or the best one.
 
     :raises VersionNotFound: when there is no such group, or it failed.
     """
-    if alg_index is None:
-        return manifest.best.alg_index
-    fit = manifest.fit(alg_index)
+    fit = manifest.fit(manifest.best.alg_index if alg_index is None else alg_index)
     if fit is None or fit.status != "success":
         good = ", ".join(str(f.alg_index) for f in manifest.fits if f.status == "success")
         found = "does not exist" if fit is None else f"did not succeed ({fit.message})"
         raise VersionNotFound(
             f"version {manifest.version} of {where}: fit group {alg_index} {found}; successful groups are {good}"
         )
-    return alg_index
+    return fit
