@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from mlsql_runtime.events import LogLine, Message, ScriptEvent, decode_message, emit, encode_message
+from mlsql_runtime.events import LogLine, Message, ScriptEvent, decode_message, emit, encode_message, log
 
 STREAM_BYTES = 2 << 20  # of one script's output that go to the task log; all of it is in its own log
 TOKEN_SECONDS = 10
@@ -47,11 +47,17 @@ class EventServer:
                 with contextlib.suppress(OSError):
                     if secrets.compare_digest(self.rfile.readline(256).strip(), token.encode()):
                         self.connection.settimeout(None)  # a script may be silent for hours
-                        for line in self.rfile:
-                            message = decode_message(line, token)
-                            if message is None:
-                                break
-                            emit(message.event, message.label)
+                        self._emit_events()
+
+            def _emit_events(self) -> None:
+                is_announced = False
+                for line in self.rfile:
+                    message = decode_message(line)
+                    if message is not None:
+                        emit(message.event, message.label)
+                    elif not is_announced:
+                        is_announced = True
+                        log(f"an executor at {self.client_address[0]} sent lines that are not events; they are left out")
 
         class Server(socketserver.ThreadingTCPServer):
             request_queue_size = 128  # clients that connect at the same time; one more would wait a second
@@ -86,7 +92,7 @@ class EventClient:
     """An executor's end. A lost connection costs live events, never the job."""
 
     def __init__(self, address: EventAddress, label: str) -> None:
-        self._token, self._label, self._room = address.token, label, STREAM_BYTES
+        self._label, self._room = label, STREAM_BYTES
         self._socket: socket.socket | None = None
         with contextlib.suppress(OSError):
             self._socket = socket.create_connection((address.host, address.port), timeout=10)
@@ -98,7 +104,7 @@ class EventClient:
             return
         self._room -= len(event.text) + 1
         last = event if self._room > 0 else LogLine("… more output than the task log takes …")
-        line = encode_message(Message(event=last, label=self._label, token=self._token))
+        line = encode_message(Message(event=last, label=self._label))
         try:
             self._socket.sendall(line.encode(errors="replace") + b"\n")
         except OSError:

@@ -1,12 +1,10 @@
 """The events of a running job, each as one JSON object on a line of its own.
 
-Executors send events to the driver over TCP (:mod:`mlsql_runtime.event_channel`). The driver writes events on its standard
-output: as JSON if the process that submitted it reads them (the environment variable ``MLSQL_EVENTS`` then holds the token that
-it expects), else as the text that people read in the logs of a cluster, ``[label] text``. The label is ``mlsql`` for our own
-events, ``fit 0`` for those of the script of fit group 0.
-
-A line counts as an event only with the token of its reader, so that no output of a user's code is mistaken for one: what a script
-prints travels inside events.
+Executors send events to the driver over TCP (:mod:`mlsql_runtime.event_channel`). The driver writes them as JSON to the process
+that submitted it, through the named pipe whose path is in the environment variable ``MLSQL_EVENTS``. Standard output would not do:
+spark-submit copies it in pieces of 1 KiB, between which the JVM writes its own lines. Without a reader, as on a cluster, events
+are printed as people read them in logs, ``[label] text``. The label is ``mlsql`` for our own events, ``fit 0`` for those of the
+script of fit group 0.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hmac import compare_digest
 from typing import ClassVar
 
 from mlsql_runtime import codec
@@ -25,9 +22,8 @@ from mlsql_runtime.errors import FormatError
 
 PROTOCOL_VERSION = 1
 EVENTS_VARIABLE = "MLSQL_EVENTS"
-MESSAGE_START = '{"protocol_version": '
 OURS = "mlsql"
-_STDOUT = threading.Lock()  # unbuffered, it would mix long lines of several threads
+_WRITING = threading.Lock()  # the process has one pipe and one standard output, which would mix long lines of several threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +97,9 @@ Event = ApplicationStarted | StatementStarted | LogLine | Progress | Metrics
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """An event as it travels, with the label of its sender and the token of its reader."""
+    """An event as it travels, with the label of its sender."""
 
     protocol_version: int = PROTOCOL_VERSION
-    token: str
     label: str
     event: Event
 
@@ -119,22 +114,34 @@ def encode_message(message: Message) -> str:
     return json.dumps(codec.encode(message), ensure_ascii=False)
 
 
-def decode_message(line: str | bytes, token: str) -> Message | None:
-    """Return the message of a line; None if the line is not a message, or is for another reader."""
+def decode_message(line: str | bytes) -> Message | None:
+    """Return the message of a line; None if the line is not a message."""
     try:
-        message = codec.loads(Message, line, "event", version=("protocol_version", PROTOCOL_VERSION))
+        return codec.loads(Message, line, "event", version=("protocol_version", PROTOCOL_VERSION))
     except (FormatError, RecursionError):
         return None
-    return message if compare_digest(message.token.encode(), token.encode()) else None
 
 
 def emit(event: Event, label: str = OURS) -> None:
-    """Write an event on standard output, at once."""
-    token = os.environ.get(EVENTS_VARIABLE, "")
-    message = Message(event=event, label=label, token=token)
-    with _STDOUT:
-        sys.stdout.write(f"{encode_message(message) if token else message.text}\n")
-        sys.stdout.flush()
+    """Write an event for the process that submitted this one, or print it, at once."""
+    message = Message(event=event, label=label)
+    pipe = os.environ.get(EVENTS_VARIABLE)
+    with _WRITING:
+        if pipe is None or not _write_to_pipe(pipe, message):
+            sys.stdout.write(f"{message.text}\n")
+            sys.stdout.flush()
+
+
+def _write_to_pipe(path: str, message: Message) -> bool:
+    """Write a message to a named pipe; return whether somebody read it."""
+    try:
+        pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # which fails without a reader, and would wait for one otherwise
+        os.set_blocking(pipe, True)
+        with open(pipe, "wb") as stream:
+            stream.write(encode_message(message).encode(errors="replace") + b"\n")
+    except OSError:
+        return False
+    return True
 
 
 def log(text: str, label: str = OURS) -> None:

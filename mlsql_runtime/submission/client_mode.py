@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from secrets import token_hex
 
 from mlsql_runtime.errors import JobFailed
 from mlsql_runtime.events import EVENTS_VARIABLE
@@ -105,7 +104,8 @@ class ClientJob:
     def _build_submission(self, run: RunFolder) -> Submission:
         folder = Path(run.uri)
         conf, env = {"spark.pyspark.driver.python": sys.executable}, build_environment(self.mark)
-        env[EVENTS_VARIABLE] = token_hex(16)
+        env[EVENTS_VARIABLE] = str(folder / "events")
+        os.mkfifo(env[EVENTS_VARIABLE], 0o600)
         if self._is_local or self._master.startswith("spark://"):
             conf["spark.pyspark.python"] = sys.executable
         if self._is_local:

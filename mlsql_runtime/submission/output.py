@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import re
-from collections.abc import Iterator
+import selectors
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from mlsql_runtime.events import MESSAGE_START, Event, decode_message
+from mlsql_runtime.events import Event, decode_message
 from mlsql_runtime.script.output import is_startup_notice
 
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
@@ -24,6 +27,9 @@ _CHATTER = (
 )
 
 
+_CHUNK = 1 << 16
+
+
 @dataclass(frozen=True)
 class OutputLine:
     """A line of output. ``level`` is one of :mod:`logging`, None for a line that is not worth reading; ``event`` is the event
@@ -35,20 +41,45 @@ class OutputLine:
     event: Event | None = None
 
 
-def read_output(line: str, token: str) -> Iterator[OutputLine]:
-    """Yield a line of output, or the lines of the event that it holds.
+def read_output(output: int, events: str | None) -> Generator[OutputLine]:
+    """Yield the lines of spark-submit and of its application's events as they come, until spark-submit's output ends.
 
-    :param token: of this reader of events; empty: the application was not asked for events.
+    :param output: the pipe of spark-submit's output.
+    :param events: the path of the named pipe of the events; None: the application was not asked for events.
     """
-    start = line.find(MESSAGE_START) if token else -1  # above 0 after output without a line end, such as a function's
-    message = decode_message(line[start:], token) if start >= 0 else None
-    output = line if message is None else line[:start]
-    if output or message is None:
-        yield OutputLine(output, _choose_level(output.strip()))
-    if message is not None:
-        first, *others = message.text.split("\n")
-        yield OutputLine(first, event=message.event)
-        yield from map(OutputLine, others)
+    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as reader, contextlib.ExitStack() as writer:
+        selector.register(output, selectors.EVENT_READ, _read_printed)
+        if events is not None:
+            pipe = reader.enter_context(open(os.open(events, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0))
+            writer.enter_context(open(events, "wb", buffering=0))  # without a writer the pipe would be at its end
+            selector.register(pipe.fileno(), selectors.EVENT_READ, _read_event)
+        rest = dict.fromkeys(selector.get_map(), b"")  # of a line that is not complete yet, by pipe
+        while rest:
+            for key, _ in selector.select():
+                data = os.read(key.fd, _CHUNK)
+                *lines, rest[key.fd] = (rest[key.fd] + data).split(b"\n")
+                if not data:
+                    selector.unregister(key.fd)
+                    lines = [last] if (last := rest.pop(key.fd)) else []
+                for line in lines:
+                    yield from key.data(line.decode(errors="replace"))
+                if not data and key.fd == output:
+                    writer.close()
+
+
+def _read_printed(line: str) -> Iterator[OutputLine]:
+    for part in line.rstrip("\r").split("\r"):
+        yield OutputLine(part, _choose_level(part.strip()))
+
+
+def _read_event(line: str) -> Iterator[OutputLine]:
+    message = decode_message(line)
+    if message is None:
+        yield OutputLine(line)
+        return
+    first, *others = message.text.split("\n")
+    yield OutputLine(first, event=message.event)
+    yield from map(OutputLine, others)
 
 
 def _choose_level(line: str) -> int | None:

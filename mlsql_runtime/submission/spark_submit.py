@@ -84,15 +84,14 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
     :raises SparkSubmitFailed: when it cannot be started, or fails.
     :raises InputError: when spark-submit is not on the PATH of ``env``.
     """
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     last = ""
     try:
         process = _start(command, env)
         assert process.stdout is not None
-        for line in process.stdout:
-            for shown in read_output(line.rstrip("\r\n"), env.get(EVENTS_VARIABLE, "")):
-                last = shown.text.strip() if shown.level is not None else last
-                on_line(shown)
+        for line in read_output(process.stdout.fileno(), env.get(EVENTS_VARIABLE)):
+            last = line.text.strip() if line.level is not None else last
+            on_line(line)
         process.wait()
     finally:
         end_marked(env[MARK])
@@ -103,7 +102,7 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
         raise SparkSubmitFailed(f"spark-submit ended with exit code {process.returncode}{': ' + last if last else ''}")
 
 
-def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             command,
@@ -111,8 +110,6 @@ def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[s
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            errors="replace",
             start_new_session=True,  # Ctrl-C is for this process, which ends the job
         )
     except FileNotFoundError as error:

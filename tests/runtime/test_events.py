@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +16,7 @@ from mlsql_runtime.event_channel import STREAM_BYTES, EventAddress, EventClient,
 from mlsql_runtime.events import (
     EVENTS_VARIABLE,
     OURS,
+    PROTOCOL_VERSION,
     ApplicationStarted,
     Event,
     LogLine,
@@ -26,7 +30,6 @@ from mlsql_runtime.events import (
     log,
 )
 
-TOKEN = "0123456789abcdef"
 STARTED = ApplicationStarted(
     spark="4.2.0", master="local[2]", application="local-1795368914453", ui="http://localhost:4040", history=None
 )
@@ -46,9 +49,14 @@ EVENTS: list[tuple[Event, str]] = [
 
 
 @pytest.fixture
-def reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that submitted this one reads events."""
-    monkeypatch.setenv(EVENTS_VARIABLE, TOKEN)
+def submitter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[], list[str]]]:
+    """Returns the lines that the process that submitted this one has received."""
+    path = str(tmp_path / "events")
+    os.mkfifo(path)
+    monkeypatch.setenv(EVENTS_VARIABLE, path)
+    pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield lambda: os.read(pipe, 1 << 16).decode().splitlines()
+    os.close(pipe)
 
 
 @pytest.mark.parametrize(("event", "text"), EVENTS)
@@ -58,23 +66,25 @@ def test_an_event_is_a_labelled_line_for_people(event: Event, text: str, capsys:
     assert capsys.readouterr().out == f"[mlsql] {text}\n[fit 3] {text}\n"
 
 
-@pytest.mark.usefixtures("reader")
 @pytest.mark.parametrize("event", [event for event, _ in EVENTS])
-def test_an_event_is_a_line_of_json_for_the_submitter(event: Event, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_event_is_a_line_of_json_for_the_submitter(
+    event: Event, submitter: Callable[[], list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
     emit(event)
     emit(event, "fit 3")
-    first, second = capsys.readouterr().out.splitlines()
-    assert decode_message(first, TOKEN) == Message(event=event, label=OURS, token=TOKEN)
-    assert decode_message(second, TOKEN) == Message(event=event, label="fit 3", token=TOKEN)
+    first, second = submitter()
+    assert decode_message(first) == Message(event=event, label=OURS)
+    assert decode_message(second) == Message(event=event, label="fit 3")
+    assert capsys.readouterr().out == ""
 
 
 @given(text=st.text(st.characters(exclude_categories=("Cs",))), label=st.text(st.characters(exclude_categories=("Cs",))))
 def test_any_text_travels_in_one_line(text: str, label: str) -> None:
-    message = Message(event=LogLine(text), label=label, token=TOKEN)
+    message = Message(event=LogLine(text), label=label)
     line = encode_message(message)
     assert "\n" not in line
     assert "\r" not in line
-    assert decode_message(line.encode(), TOKEN) == message
+    assert decode_message(line.encode()) == message
 
 
 def test_a_text_with_line_ends_is_shown_as_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,18 +92,16 @@ def test_a_text_with_line_ends_is_shown_as_several_lines(capsys: pytest.CaptureF
     assert capsys.readouterr().out == "[fit 3] one\n[fit 3] two\n[fit 3] three\n"
 
 
-EVENT = encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN))
+EVENT = encode_message(Message(event=LogLine("x"), label=OURS))
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        encode_message(Message(event=LogLine("x"), label=OURS, token="0" * 16)),
-        encode_message(Message(event=LogLine("x"), label=OURS, token="größe")),
-        encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN, protocol_version=2)),
+        encode_message(Message(event=LogLine("x"), label=OURS, protocol_version=2)),
         EVENT.replace("log_line", "invented_later"),
         EVENT.replace('"log_line"', '["log_line"]'),
-        encode_message(Message(event=Progress(1, 2), label=OURS, token=TOKEN)).replace("2", "9" * 400),
+        encode_message(Message(event=Progress(1, 2), label=OURS)).replace("2", "9" * 400),
         EVENT.replace('"text"', '"test"'),
         EVENT[:-1],
         f"[fit 0] {EVENT}",
@@ -104,7 +112,7 @@ EVENT = encode_message(Message(event=LogLine("x"), label=OURS, token=TOKEN))
     ],
 )
 def test_other_lines_are_no_events(line: str) -> None:
-    assert decode_message(line, TOKEN) is None
+    assert decode_message(line) is None
 
 
 def test_lines_of_several_clients_are_printed_whole_and_in_order(capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,28 +169,27 @@ def test_every_log_has_its_own_token_and_port() -> None:
         assert len(one.address.token) >= 32
 
 
-def test_a_garbled_line_costs_that_client_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_that_are_not_events_are_left_out_and_announced_once(capsys: pytest.CaptureFixture[str]) -> None:
     with EventServer("127.0.0.1") as server:
-        token = server.address.token
-        good = encode_message(Message(event=LogLine("good"), label="fit 1", token=token))
+        good = encode_message(Message(event=LogLine("good"), label="fit 1"))
+        later = encode_message(Message(event=LogLine("later"), label="fit 1", protocol_version=PROTOCOL_VERSION + 1))
         with socket.create_connection((server.address.host, server.address.port)) as raw:
-            raw.sendall(f"{token}\n{good}\nno json\n".encode())
+            raw.sendall(f"{server.address.token}\n{good}\nno json\n{good}\n{later}\n{good}\n".encode())
         friend = EventClient(server.address, "fit 0")
         friend.log("hello")
         friend.close()
-    assert sorted(capsys.readouterr().out.splitlines()) == ["[fit 0] hello", "[fit 1] good"]
+    announced = "[mlsql] an executor at 127.0.0.1 sent lines that are not events; they are left out"
+    assert sorted(capsys.readouterr().out.splitlines()) == ["[fit 0] hello", *["[fit 1] good"] * 3, announced]
 
 
-@pytest.mark.usefixtures("reader")
-def test_events_of_executors_reach_the_submitter_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_of_executors_reach_the_submitter_as_they_are(submitter: Callable[[], list[str]]) -> None:
     sent = [Metrics(step=None, values={"loss": 0.5}, text="loss=0.5"), Progress(1, 2), LogLine("done")]
     with EventServer("127.0.0.1") as server:
         client = EventClient(server.address, "fit 0")
         for event in sent:
             client.send(event)
         client.close()
-    read = [decode_message(line, TOKEN) for line in capsys.readouterr().out.splitlines()]
-    assert read == [Message(event=event, label="fit 0", token=TOKEN) for event in sent]
+    assert [decode_message(line) for line in submitter()] == [Message(event=event, label="fit 0") for event in sent]
 
 
 def test_output_beyond_the_cap_is_announced_once_and_left_out(capsys: pytest.CaptureFixture[str]) -> None:

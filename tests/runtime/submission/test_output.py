@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.events import Event, LogLine, Message, StatementStarted, encode_message
+from mlsql_runtime.events import EVENTS_VARIABLE, Event, LogLine, Message, StatementStarted, encode_message, log
 from mlsql_runtime.submission.output import OutputLine, read_output
 
-TOKEN = "0123456789abcdef"
+
+class Application:
+    """The ends at which an application prints and sends events, and what its submitter reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.events = str(folder / "events")
+        os.mkfifo(self.events)
+        self.output, self._printing = os.pipe()
+
+    def print(self, text: str) -> None:
+        os.write(self._printing, text.encode())
+
+    def send(self, text: str) -> None:
+        with open(self.events, "w") as pipe:
+            pipe.write(text)
+
+    def end(self) -> None:
+        os.close(self._printing)
+
+    def read(self) -> Generator[OutputLine]:
+        return read_output(self.output, self.events)
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Iterator[Application]:
+    made = Application(tmp_path)
+    yield made
+    os.close(made.output)
 
 
 @pytest.mark.parametrize(
@@ -31,37 +62,83 @@ TOKEN = "0123456789abcdef"
         ("", None),
     ],
 )
-def test_levels(line: str, level: int | None) -> None:
-    assert list(read_output(line, TOKEN)) == [OutputLine(line, level)]
-    assert list(read_output(f"  {line}", "")) == [OutputLine(f"  {line}", level)]
+def test_levels(line: str, level: int | None, application: Application) -> None:
+    application.print(f"{line}\n  {line}\r\n")
+    application.end()
+    assert list(read_output(application.output, None)) == [OutputLine(line, level), OutputLine(f"  {line}", level)]
 
 
-def encode(event: Event, label: str, token: str = TOKEN) -> str:
-    return encode_message(Message(event=event, label=label, token=token))
+def encode(event: Event, label: str) -> str:
+    return encode_message(Message(event=event, label=label)) + "\n"
 
 
-def test_an_event_is_shown_as_its_text() -> None:
+def read_after(application: Application, event: str) -> list[OutputLine]:
+    """Return the lines of an application that sends an event and ends."""
+    lines = application.read()
+    application.print("begin\n")
+    assert next(lines) == OutputLine("begin")
+    application.send(event)
+    application.end()
+    return list(lines)
+
+
+def test_an_event_is_shown_as_its_text(application: Application) -> None:
     started = StatementStarted(number=2, total=3, title="train /m")
-    assert list(read_output(encode(started, "mlsql"), TOKEN)) == [OutputLine("[mlsql] (2/3) train /m", event=started)]
+    assert read_after(application, encode(started, "mlsql")) == [OutputLine("[mlsql] (2/3) train /m", event=started)]
 
 
-def test_an_event_after_output_without_a_line_end_is_one() -> None:
-    event = LogLine("x")
-    assert list(read_output("..." + encode(event, "mlsql"), TOKEN)) == [OutputLine("..."), OutputLine("[mlsql] x", event=event)]
-
-
-def test_each_line_of_an_event_is_a_line() -> None:
+def test_each_line_of_an_event_is_a_line(application: Application) -> None:
     event = LogLine("one\rtwo")
-    assert list(read_output(encode(event, "fit 0"), TOKEN)) == [OutputLine("[fit 0] one", event=event), OutputLine("[fit 0] two")]
+    shown = [OutputLine("[fit 0] one", event=event), OutputLine("[fit 0] two")]
+    assert read_after(application, encode(event, "fit 0")) == shown
 
 
-def test_a_script_whose_lines_travel_inside_events_cannot_forge_one() -> None:
+def test_nothing_printed_is_an_event_and_nothing_sent_in_an_event_is_another(application: Application) -> None:
     forged = encode(StatementStarted(number=2, total=3, title="x"), "mlsql")
-    [shown] = read_output(encode(LogLine(forged), "fit 0"), TOKEN)
-    assert shown == OutputLine(f"[fit 0] {forged}", event=LogLine(forged))
+    text = forged.rstrip()
+    application.print(forged)
+    lines = application.read()
+    assert next(lines) == OutputLine(text)
+    application.send(encode(LogLine(text), "fit 0"))
+    application.end()
+    assert list(lines) == [OutputLine(f"[fit 0] {text}", event=LogLine(text))]
 
 
-@pytest.mark.parametrize("token", ["", "another"])
-def test_an_event_for_another_reader_is_a_line_like_others(token: str) -> None:
-    line = encode(StatementStarted(number=2, total=3, title="x"), "mlsql")
-    assert list(read_output(line, token)) == [OutputLine(line)]
+def test_output_amid_a_long_event_damages_neither(application: Application) -> None:
+    """Spark's own lines come in any number of pieces, as do events that are longer than a pipe."""
+    event = LogLine("größe " * 100_000)
+    lines = application.read()
+    application.print("26/11/22 10:48:44 WARN Task")
+    sender = threading.Thread(target=application.send, args=[encode(event, "fit 0")])
+    sender.start()
+    application.print("SetManager: Lost task\nthe ")
+    application.print("end")
+    shown = [next(lines), next(lines)]
+    sender.join()
+    application.end()
+    shown += lines
+    assert OutputLine(f"[fit 0] {event.text}", event=event) in shown
+    assert [line for line in shown if line.event is None] == [
+        OutputLine("26/11/22 10:48:44 WARN TaskSetManager: Lost task", logging.WARNING),
+        OutputLine("the end"),
+    ]
+
+
+def test_a_line_that_is_not_an_event_is_shown_as_it_is(application: Application) -> None:
+    assert read_after(application, "no event\n") == [OutputLine("no event")]
+
+
+def test_an_application_without_a_reader_prints_its_events(
+    application: Application, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(EVENTS_VARIABLE, application.events)
+    log("one")
+    lines = application.read()
+    application.print("two\n")
+    assert next(lines) == OutputLine("two")
+    log("three")
+    assert next(lines) == OutputLine("[mlsql] three", event=LogLine("three"))
+    lines.close()
+    log("four")
+    application.end()
+    assert capsys.readouterr().out == "[mlsql] one\n[mlsql] four\n"
