@@ -186,9 +186,8 @@ def from_json(document: dict[str, Any]) -> MLSQLError:
     """Return the error that :func:`to_json` wrote; a class that this version does not have becomes :class:`JobFailed`."""
     classes = {cls.__name__: cls for cls in _tree(MLSQLError)}
     origin = Origin(**document["origin"]) if "origin" in document else None
-    error = classes.get(document["kind"], JobFailed)(document["message"], statement=document.get("statement"), origin=origin)
-    error.facts = dict(document["facts"])
-    return error
+    error = classes.get(document["kind"], JobFailed)
+    return error(document["message"], statement=document.get("statement"), origin=origin, **document["facts"])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

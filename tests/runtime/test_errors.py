@@ -58,7 +58,7 @@ def test_an_error_crosses_json_as_the_same_class(name: str) -> None:
     error = getattr(errors, name)("row 3: größer", path="/m", expected=4, tails={"0": ["a", "b"]})
     back = errors.from_json(json.loads(json.dumps(errors.to_json(error))))
     assert type(back) is type(error)
-    assert (back.message, back.facts, str(back)) == (error.message, error.facts, "row 3: größer")
+    assert (vars(back), str(back)) == (vars(error), "row 3: größer")
 
 
 def test_statement_and_origin_of_an_error_cross_json() -> None:
@@ -66,6 +66,13 @@ def test_statement_and_origin_of_an_error_cross_json() -> None:
     assert error.message == str(error) == "a.mlsql:3:1: no rows"
     back = errors.from_json(json.loads(json.dumps(errors.to_json(error))))
     assert (type(back), back.statement, back.origin, back.facts) == (type(error), 2, error.origin, {"table": "t"})
+
+
+def test_the_attributes_of_an_option_error_cross_json() -> None:
+    error = errors.OptionError(name="fail_on", got="'some'", expected="all or any", statement=1)
+    back = errors.from_json(json.loads(json.dumps(errors.to_json(error))))
+    assert isinstance(back, errors.OptionError)
+    assert (back.name, back.got, back.expected, back.statement) == ("fail_on", "'some'", "all or any", 1)
 
 
 def test_an_unknown_kind_becomes_job_failed() -> None:
