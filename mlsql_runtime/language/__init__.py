@@ -1,6 +1,3 @@
 """The compiler from MLSQL text to the statements of a plan. This package does not import pyspark."""
 
-from mlsql_runtime.errors import Origin
 from mlsql_runtime.language.compiler import CompiledScript, check_script, compile_script
-
-__all__ = ["CompiledScript", "Origin", "check_script", "compile_script"]
