@@ -21,11 +21,12 @@ from typing import IO, Any
 
 import fsspec
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
-from mlsql_runtime.storage.capabilities import Capabilities, find_capabilities
 
 CHUNK = 1 << 20
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 
@@ -78,11 +79,14 @@ class Location:
 
     @property
     def is_local(self) -> bool:
-        return self._can.is_local
+        """Whether files can be linked, locked to their owner and opened by path. Every error is an ``OSError`` then."""
+        return isinstance(self.fs, LocalFileSystem)
 
     @property
-    def _can(self) -> Capabilities:
-        return find_capabilities(self.fs)
+    def _is_object_store(self) -> bool:
+        """Whether there are no folders, and one request lists a thousand files at any depth."""
+        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
+        return bool(protocols & _OBJECT_STORES)
 
     # -- reading
 
@@ -118,7 +122,7 @@ class Location:
         An object store lists all files below, a thousand in each request; elsewhere there is a look for each file.
         """
         wanted = set(names)
-        if self._can.lists_deeply:
+        if self._is_object_store:
             return wanted & self.list_files().keys() if wanted else wanted
         if self.is_local:
             return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
@@ -205,8 +209,8 @@ class Location:
 
     def replace(self, data: bytes) -> None:
         """Write a file so that no reader ever sees half of it."""
-        if self._can.replaces_atomically:
-            return self.write(data)
+        if not self.is_local:
+            return self.write(data)  # object stores, HDFS and the like replace a file at once
         staged = f"{self.path}.{uuid.uuid4().hex}.tmp"
         with self._writing():
             try:
@@ -260,7 +264,7 @@ class Location:
         """Create the folder above, and raise StorageError for what the file system raises, but FileExistsError for the file."""
         with self._storage_errors("written"):
             try:
-                if self._can.has_folders:
+                if not self._is_object_store:  # fsspec's makedirs would create buckets
                     self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
                 yield
             except FileExistsError:
