@@ -11,7 +11,7 @@ from mlsql_runtime.errors import InputError, OptionError, did_you_mean
 from mlsql_runtime.plan import FunctionRef, Load, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader
 from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json
-from mlsql_runtime.storage.requirements import read_requirements
+from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
@@ -42,9 +42,9 @@ class OperatorArguments(ArgumentReader):
         beside = os.path.join(os.path.dirname(dag.fileloc), path)
         return beside if os.path.exists(beside) else path
 
-    def read_requirements(self, path: str) -> str:
-        """Return the text of a requirements file."""
-        return read_requirements(self.resolve_path(path))
+    def read_file(self, path: str) -> bytes | None:
+        """Return the content of a file; None if there is no such file."""
+        return Location.of(path).read_or_none()
 
 
 def set_arguments(operator: BaseOperator, names: Iterable[str], given: Mapping[str, Any]) -> None:
@@ -85,7 +85,7 @@ def parse_functions(value: Any) -> tuple[FunctionRef, ...]:
 
     :raises InputError: for anything else, and for two functions with one name.
     """
-    given = parse_document(value, "functions")
+    given = None if is_nothing(value) else parse_document(value, "functions")
     if not given:
         return ()
     if isinstance(given, Mapping) and "function" not in given:

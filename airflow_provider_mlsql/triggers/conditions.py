@@ -32,7 +32,7 @@ def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
     return VersionCondition(
         **{name: parse_optional(parser, given.get(name), name) for name, parser in _PARSERS.items()},
         published_after=parse_time(given.get("published_after"), "published_after"),
-        on_low_score=_ON_LOW_SCORE.parse(given.get("on_low_score", "wait"), "on_low_score"),
+        on_low_score=parse_optional(_ON_LOW_SCORE, given.get("on_low_score"), "on_low_score") or "wait",
     )
 
 

@@ -91,11 +91,11 @@ class CommandArguments(ArgumentReader):
         """Return the path; a relative one starts at the working directory."""
         return path
 
-    def read_requirements(self, path: str) -> str:
-        """Return the text of a requirements file."""
-        from mlsql_runtime.storage.requirements import read_requirements
+    def read_file(self, path: str) -> bytes | None:
+        """Return the content of a file; None if there is no such file."""
+        from mlsql_runtime.storage.location import Location
 
-        return read_requirements(path)
+        return Location.of(path).read_or_none()
 
 
 def version_argument(name: str, **options: Any) -> Callable[[F], F]:

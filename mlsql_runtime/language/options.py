@@ -16,7 +16,7 @@ from mlsql_runtime.language.source import CompileError, Diagnostic, shorten, sug
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import RESOURCE
 from mlsql_runtime.plan.options import Option, all_options, iter_prefixes
-from mlsql_runtime.plan.parsers import Resolver
+from mlsql_runtime.plan.parsers import Resolver, is_nothing
 
 _SHOWN = 20  # unknown options of one statement
 _GROUP = re.compile(r"(0|[1-9][0-9]{0,3})\.(.+)", re.DOTALL)
@@ -65,7 +65,7 @@ class Options:
         if option.prefix is not None:
             return self.take_prefixed(option.prefix)
         value = self._left.pop(option.name, None)
-        if value is None:
+        if is_nothing(value):
             return option.default
         try:
             return option.parser.parse(value, option.name, self._folder)

@@ -21,7 +21,7 @@ from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, shorten, suggest
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
-from mlsql_runtime.storage.requirements import read_requirements
+from mlsql_runtime.storage.location import Location
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -105,9 +105,9 @@ class Scope:
         beside = self.resolve_path(path)
         return beside if beside != path and path.rstrip("/") not in self.saved and _exists(beside) else path
 
-    def read_requirements(self, path: str) -> str:
-        """Return the text of a requirements file, which the plan carries."""
-        return read_requirements(self.resolve_path(path))
+    def read_file(self, path: str) -> bytes | None:
+        """Return the content of a file; None if there is no such file."""
+        return Location.of(path).read_or_none()
 
     def check_output_path(self, source: SourceText, token: Token, path: str) -> str:
         """Return the path of output; warn of a relative one."""

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.options import REQUIRED, OptionReader, check_options, option
-from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, Parser, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, TEXT, Parser, whole
 
 LEAST_BYTES = 64 << 10  # of a topic's largest record: one holds many rows
 _LARGEST = "max.message.bytes"
 
 
-def _is_kafka_name(name: str | None) -> bool:
+def _is_kafka_name(name: str) -> bool:
     """Return whether topics or groups can have a name: 200 characters of Kafka's 249, because the run's own suffix follows."""
-    return name is None or (re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) is not None and name not in (".", ".."))
+    return re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name) is not None and name not in (".", "..")
 
 
 _KAFKA_NAME = Parser(
     "name",
     "up to 200 letters, digits, dots, underscores and hyphens",
-    lambda value, name, resolver: str(value) or None,
+    TEXT.convert,
     _is_kafka_name,
 )
 _FORMAT = Parser(

@@ -56,7 +56,7 @@ class Option:
 
     @property
     def is_optional(self) -> bool:
-        """Return whether an argument that holds nothing, as a template may render it, means the default."""
+        """Return whether the option has no value by default."""
         return not isinstance(self.default, (bool, str))
 
 
@@ -185,7 +185,7 @@ class ArgumentReader:
         if option.argument is None or option.argument not in self._values:
             return option.default
         value = self._values[option.argument] if option.key is None else self._read_key(option.argument, option.key)
-        if option.is_optional and is_nothing(value):
+        if is_nothing(value):
             return option.default
         return (option.argument_parser or option.parser).parse(value, self.name(option), self._resolver)
 

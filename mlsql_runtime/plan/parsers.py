@@ -14,12 +14,12 @@ from typing import Any, Protocol
 from mlsql_runtime.errors import InputError, OptionError
 from mlsql_runtime.plan.table_ref import format_option
 
-_NOTHING = ("", "None", "null")  # texts that templates render for a value that is not there
+_NOTHING = ("", "{}", "None", "null")  # texts that templates render for a value that is not there
 
 
 def is_nothing(value: Any) -> bool:
-    """Return whether a value is None, or text that templates render for it."""
-    return value is None or (isinstance(value, str) and value in _NOTHING)
+    """Return whether a value is None, an empty dict, or text that templates render for either: the option is not given."""
+    return value is None or (isinstance(value, (str, Mapping)) and (not value or value in _NOTHING))
 
 
 class Resolver(Protocol):
@@ -34,8 +34,8 @@ class Resolver(Protocol):
     def resolve_path(self, path: str) -> str:
         """Return the path of a script or an environment: a relative one starts at the folder of the MLSQL script or DAG file."""
 
-    def read_requirements(self, path: str) -> str:
-        """Return the text of a requirements file."""
+    def read_file(self, path: str) -> bytes | None:
+        """Return the content of a file; None if there is no such file."""
 
 
 class _NoFiles:
@@ -47,8 +47,8 @@ class _NoFiles:
     def resolve_path(self, path: str) -> str:
         return path
 
-    def read_requirements(self, path: str) -> str:
-        raise InputError(f"requirements {path} cannot be read here")
+    def read_file(self, path: str) -> bytes | None:
+        raise InputError(f"{path} cannot be read here")
 
 
 NO_FILES: Resolver = _NoFiles()
@@ -195,7 +195,7 @@ def _to_flags(value: Any) -> tuple[str, ...]:
 
 
 def _to_mapping(value: Any) -> dict[str, str]:
-    given = parse_json(value) if value != "" else {}
+    given = parse_json(value)
     if not isinstance(given, Mapping):
         raise ValueError
     return {str(key): format_option(item) for key, item in given.items() if item is not None}

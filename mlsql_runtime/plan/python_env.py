@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, StorageError
 from mlsql_runtime.plan.options import check_options, option
-from mlsql_runtime.plan.parsers import FLAGS, MAPPING, POSITIVE, Parser, Resolver, parse_json, whole
+from mlsql_runtime.plan.parsers import FLAGS, MAPPING, POSITIVE, TEXT, Parser, Resolver, parse_json, whole
 
 #: The end of errors about another Python for a function.
 FUNCTION_PYTHON_HELP = (
@@ -24,9 +24,9 @@ _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
 
 
-def _is_version(version: str | None) -> bool:
-    if version is None or not re.fullmatch(r"\d+(\.\d+){0,2}", version):
-        return version is None
+def _is_version(version: str) -> bool:
+    if not re.fullmatch(r"\d+(\.\d+){0,2}", version):
+        return False
     if version.split(".")[0] == "2":
         raise InputError(
             f"pythonVer is {version!r}, but PySpark dropped Python 2 and runs on Python 3 only; "
@@ -38,10 +38,21 @@ def _is_version(version: str | None) -> bool:
 def _to_requirements(value: Any, name: str, resolver: Resolver) -> str | None:
     given = parse_json(value)
     if isinstance(given, str):
-        return resolver.read_requirements(given) if given.strip() else None
+        return _read_requirements(given, resolver) if given.strip() else None
     if not isinstance(given, Sequence):
         raise ValueError
-    return "\n".join(map(str, given))
+    return "\n".join(map(str, given)) or None
+
+
+def _read_requirements(path: str, resolver: Resolver) -> str:
+    path = resolver.resolve_path(path)
+    try:
+        content = resolver.read_file(path)
+        if content is None:
+            raise InputError(f"requirements file {path} does not exist; check requirements", path=path)
+        return content.decode()
+    except (StorageError, ValueError) as error:  # not UTF-8, or not a path
+        raise InputError(f"{path} cannot be read as a requirements file: {error}; check requirements", path=path) from error
 
 
 def _to_archives(value: Any, name: str, resolver: Resolver) -> tuple[str, ...]:
@@ -53,11 +64,7 @@ def _to_archives(value: Any, name: str, resolver: Resolver) -> tuple[str, ...]:
     return tuple(f"{resolver.resolve_path(path)}{mark}{folder}" for path, mark, folder in split)
 
 
-def _or_none(value: Any, name: str, resolver: Resolver) -> str | None:
-    return str(value) or None
-
-
-_VERSION = Parser("version prefix", "a version prefix such as '3' or '3.11'", _or_none, _is_version)
+_VERSION = Parser("version prefix", "a version prefix such as '3' or '3.11'", TEXT.convert, _is_version)
 _REQUIREMENTS = Parser(
     "path of a requirements file, or list of packages",
     "the path of a requirements file, or a list of packages",
@@ -82,7 +89,7 @@ class PythonEnv:
 
     path: str | None = option(
         "systemParam.pythonPath",
-        Parser("path", "a path", _or_none),
+        Parser("path", "a path", TEXT.convert),
         None,
         "Interpreter that runs the script; that of the job by default. "
         "``<name>/bin/python`` is the one in the archive ``<name>``.",

@@ -110,3 +110,8 @@ def test_a_function_has_no_python_of_its_own() -> None:
         register(requirements="requirements.txt")
     with pytest.raises(InputError, match=r"archives is for a batch script.* runs in the executors' own Python"):
         predict(sql="select 1", archives="/e.zip").build_job()
+
+
+def test_an_empty_value_is_not_given() -> None:
+    assert register(sample_data={}, min_score="").build_job() == register().build_job()
+    assert train(**KAFKA | {"kafka_reuse": "", "kafka_group_id": "None"}).build_job() == train(**KAFKA).build_job()

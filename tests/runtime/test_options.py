@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mlsql_runtime.errors import InputError, OptionError
-from mlsql_runtime.plan import KafkaFeed, Train
-from mlsql_runtime.plan.options import ArgumentReader, read_options, to_snake_case
+from mlsql_runtime.plan import KafkaFeed, PythonEnv, Train
+from mlsql_runtime.plan.options import ArgumentReader, all_arguments, read_options, to_snake_case
 from mlsql_runtime.plan.parsers import BOOLEAN, FLAGS, GROUPS, MAPPING, NO_FILES, NUMBER, POSITIVE, Parser, choice, whole
 
 
@@ -52,12 +52,22 @@ def test_an_error_knows_name_value_and_expectation(parser: Parser, value: Any, m
     assert f"{caught.value.name} is {caught.value.got}; expected {caught.value.expected}" == message
 
 
-def test_arguments_that_hold_nothing_mean_the_defaults() -> None:
-    given = {"python_script_path": "/t.py", "keep_versions": "None", "fit_params": "", "envs": None, "fit_timeout": "null"}
-    fields = read_options(Train, ArgumentReader(given, NO_FILES))
-    assert (fields["keep_versions"], fields["fit_params"], fields["python"].timeout) == (None, ({},), None)
-    with pytest.raises(InputError, match="fail_on is ''; expected all or any"):
-        read_options(Train, ArgumentReader({**given, "fail_on": ""}, NO_FILES))
+@pytest.mark.parametrize("nothing", ["", None, "None", "null", {}, "{}"])
+def test_arguments_that_hold_nothing_mean_the_defaults(nothing: Any) -> None:
+    """Templates render such values for parameters that nobody has set."""
+    given = {"python_script_path": "/t.py"}
+    defaults = read_options(Train, ArgumentReader(given, NO_FILES))
+    given |= dict.fromkeys(set(all_arguments(Train)) - given.keys(), nothing)
+    assert read_options(Train, ArgumentReader(given, NO_FILES)) == defaults
+    assert (defaults["fail_on"], defaults["fit_params"], defaults["greater_is_better"]) == ("all", ({},), True)
+
+
+def test_a_list_without_packages_means_no_requirements_and_one_without_groups_is_an_error() -> None:
+    assert read_options(PythonEnv, ArgumentReader({"requirements": "[]"}, NO_FILES))["requirements"] is None
+    fields = read_options(Train, ArgumentReader({"python_script_path": "/t.py", "fit_params": []}, NO_FILES))
+    fields.pop("enable_data_local")
+    with pytest.raises(InputError, match="fitParam holds no group"):
+        Train(**fields, table="t", model_path="/m")
 
 
 def test_one_dict_holds_several_options() -> None:

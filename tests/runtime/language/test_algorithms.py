@@ -91,8 +91,17 @@ def test_kafka() -> None:
     assert made.feed == KafkaFeed(topic="orders", group="readers", partitions=4, settings={"bootstrap_servers": "b:9092"})
 
 
-def test_an_empty_group_is_none() -> None:
-    made = train(KAFKA + "and kafkaParam.group_id=''")
+def test_an_option_with_an_empty_value_is_not_given() -> None:
+    """Variables of a DAG that nobody has set are empty."""
+    names = ("validateTable", "keepVersions", "keepVersion", "failOn", "scoreMode", "systemParam.envs", "systemParam.timeout")
+    variables = {"unset": "", "none": "None"}
+    for variable in variables:
+        given = "".join(f' and {name}="${{{variable}}}"' for name in names)
+        assert one(f'{DATA} train data as PythonAlg.`/m` where pythonScriptPath="/t.py" {given};', variables=variables) == TRAIN
+
+
+def test_empty_options_of_kafka_are_not_given() -> None:
+    made = train(KAFKA + "and kafkaParam.group_id='' and kafkaParam.reuse='' and kafkaParam.topic.partitions=''")
     assert isinstance(made, Train)
     assert made.feed == KafkaFeed(topic="orders", settings={"bootstrap_servers": "b:9092"})
 
