@@ -115,7 +115,8 @@ class MLSQLOperator(BaseOperator):
         for private in job.secrets.kafka.values():
             mask_secret(list(private.values()))
         task = TaskRun.of(context)
-        plan = Plan(job_id=task.job_id, statements=with_author(job.statements, task.started_by), attempt=task.attempt)
+        statements = with_author(job.statements, task.started_by)
+        plan = Plan(job_id=task.job_id, statements=statements, attempt=task.attempt, task=task.task)
         show = partial(SparkUILink().show, context, self)
         self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, self.job_path, self.poll_interval)
         if hook.is_cluster_mode or event is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from mlsql_runtime.plan import Attempt
+from mlsql_runtime.plan import Attempt, TaskTry
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -16,7 +16,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRun:
-    """A task in a DAG run.
+    """A try of a task in a DAG run.
 
     :param attempt: which of its tries this is: a retry continues an interrupted one.
     :param clears: counts how often the task was cleared: ``max_tries``, which grows when a task that has ended is cleared, and
@@ -24,10 +24,7 @@ class TaskRun:
     :param started_by: the user who started the DAG run, or else its kind, such as ``scheduled``; None for an unknown user.
     """
 
-    dag_id: str
-    task_id: str
-    map_index: int
-    run_id: str
+    task: TaskTry
     attempt: Attempt
     clears: tuple[int, ...]
     started_by: str | None
@@ -41,10 +38,13 @@ class TaskRun:
         start = getattr(run, "start_date", None) or _LONG_AGO
         kind = None if run is None else str(getattr(run.run_type, "value", run.run_type))
         return cls(
-            dag_id=ti.dag_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-            run_id=ti.run_id,
+            task=TaskTry(
+                dag_id=ti.dag_id,
+                task_id=ti.task_id,
+                map_index=None if ti.map_index == -1 else ti.map_index,
+                run_id=ti.run_id,
+                try_number=tried,
+            ),
             attempt=Attempt(earlier_since=start if tried > 1 else None, is_last=tried > tries),
             clears=(tries, cleared) if cleared else (tries,),
             started_by=getattr(run, "triggering_user_name", None) or (None if kind == "manual" else kind),
@@ -53,8 +53,8 @@ class TaskRun:
     @property
     def name(self) -> str:
         """The name of the task in its DAG run, the same after a clear."""
-        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id}.{self.task_id}{mapped}/{self.run_id}"
+        mapped = "" if self.task.map_index is None else f"[{self.task.map_index}]"
+        return f"{self.task.dag_id}.{self.task.task_id}{mapped}/{self.task.run_id}"
 
     @property
     def job_id(self) -> str:

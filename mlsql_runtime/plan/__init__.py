@@ -1,7 +1,7 @@
 """Plans: one frozen dataclass for each statement of a job, as strict versioned JSON. This package does not import pyspark."""
 
 from mlsql_runtime.plan.builtin import choose_script, get_builtin_name, to_builtin_path
-from mlsql_runtime.plan.document import PLAN_VERSION, SINGLE_ATTEMPT, Attempt, Plan, dump_plan, load_plan, with_author
+from mlsql_runtime.plan.document import PLAN_VERSION, SINGLE_ATTEMPT, Attempt, Plan, TaskTry, dump_plan, load_plan, with_author
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
 from mlsql_runtime.plan.names import is_identifier
 from mlsql_runtime.plan.predict import Predict

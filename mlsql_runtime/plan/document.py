@@ -33,12 +33,28 @@ SINGLE_ATTEMPT = Attempt()
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskTry:
+    """The try of an Airflow task for which a plan runs. ``map_index`` is None unless the task is mapped."""
+
+    dag_id: str
+    task_id: str
+    map_index: int | None
+    run_id: str
+    try_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Statements to run in order, in one Spark application. ``job_id`` names the job in manifests and failure records."""
+    """Statements to run in order, in one Spark application.
+
+    :param job_id: the same in all attempts, in manifests and failure records as well.
+    :param task: whose job it is, kept in manifests and failure records; None without Airflow.
+    """
 
     job_id: str
     statements: tuple[Statement, ...]
     attempt: Attempt = SINGLE_ATTEMPT
+    task: TaskTry | None = None
     plan_version: int = PLAN_VERSION
 
     def digest(self, index: int) -> str:

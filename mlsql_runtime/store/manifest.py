@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
 from mlsql_runtime import codec
+from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
 
 FORMAT_VERSION = 1  # of all documents in the store
@@ -76,6 +77,7 @@ class Manifest:
     """A complete version.
 
     :param description: the text that the training was given.
+    :param task: the try that published the version; None without Airflow.
     :param parameters: the system parameters, without the values of environment variables.
     :param environment: versions of the interpreter and of well-known packages installed for it, imported or not.
     """
@@ -93,6 +95,7 @@ class Manifest:
     environment: Mapping[str, str]
     files: tuple[FileEntry, ...]
     description: str | None = None
+    task: TaskTry | None = None
 
     @property
     def best(self) -> Best:
@@ -136,6 +139,7 @@ class FailureRecord:
     message: str
     fits: tuple[FitRecord, ...]
     tails: Mapping[str, tuple[str, ...]]
+    task: TaskTry | None = None
 
 
 def load(cls: type[D], text: bytes, where: str) -> D:

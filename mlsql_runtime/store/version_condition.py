@@ -38,11 +38,13 @@ class VersionCondition:
         return any(given is not None for given in (self.min_version, self.published_after, self.job_id, self.run_id))
 
     def matches(self, record: Manifest | FailureRecord) -> bool:
+        task = record.task
         return (
             (self.min_version is None or record.version >= self.min_version)
             and (self.published_after is None or record.created > self.published_after)
-            and (self.job_id is None or record.job_id == self.job_id)
-            and _is_trained_in(record.job_id, self.external_dag_id, self.run_id)
+            and self.job_id in (None, record.job_id)
+            and self.external_dag_id in (None, task and task.dag_id)
+            and self.run_id in (None, task and task.run_id)
         )
 
     def is_good(self, manifest: Manifest) -> bool:
@@ -73,12 +75,3 @@ class VersionCondition:
 def _best_metrics(manifest: Manifest) -> Mapping[str, float | None]:
     best = manifest.fit(manifest.best.alg_index)
     return {} if best is None else best.metrics
-
-
-def _is_trained_in(job_id: str, dag_id: str | None, run_id: str | None) -> bool:
-    """Return whether a job ran in this DAG (None: any) and DAG run. Operators' job ids are ``dag.task[map index]/run/tries``.
-
-    Names contain no slash, but those of DAGs and tasks may contain dots: a run of ``a.b`` also counts as one of ``a``.
-    """
-    task, _, run = job_id.partition("/")
-    return (dag_id is None or task.startswith(f"{dag_id}.")) and (run_id is None or run.rpartition("/")[0] == run_id)

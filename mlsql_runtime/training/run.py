@@ -156,6 +156,7 @@ class TrainingRun:
             environment=environment,
             files=draft.file_entries(),
             description=self.statement.description,
+            task=self.context.plan.task,
         )
         draft.publish(manifest)
         log(f"train: published version {_describe(manifest, self.root)}")
@@ -179,6 +180,7 @@ class TrainingRun:
                 message=message,
                 fits=tuple(result.record for result in results),
                 tails=tails,
+                task=self.context.plan.task,
             )
         )
         return TrainingFailed(message, version=draft.version, tails={index: list(tail) for index, tail in tails.items()})

@@ -8,6 +8,7 @@ from support.airflow import Airflow
 from support.deployment import Deployment
 from support.workbench import EXAMPLES, SAMPLE
 
+from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import read_manifest
@@ -54,3 +55,6 @@ def test_mapped_trainings_into_one_path_do_not_take_each_others_versions(deploym
     for index, answer in enumerate(answers):
         manifest = read_manifest(root, answer["version"])
         assert (manifest.job_id, manifest.data.rows) == (f"mapped_into_one_path.train[{index}]/{run}/0", answer["rows"])
+        assert manifest.task == TaskTry(
+            dag_id="mapped_into_one_path", task_id="train", map_index=index, run_id=run, try_number=1
+        )

@@ -15,6 +15,7 @@ from support.stores import T0, Store, fail, publish
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, TrainingFailed
+from mlsql_runtime.plan import TaskTry
 
 
 def poke(tmp_path: Path, **arguments: Any) -> PokeReturnValue:
@@ -162,24 +163,24 @@ def test_a_named_metric_is_that_of_the_group_with_the_best_score(tmp_path: Path)
         poke(tmp_path, metric="f1", min_score=0.3, on_low_score="fail")
 
 
-def job_of(dag: str, task: str, run: str, tries: int = 0, map_index: int = -1) -> str:
-    ti = SimpleNamespace(dag_id=dag, task_id=task, run_id=run, max_tries=tries, map_index=map_index)
-    return TaskRun.of({"ti": ti}).job_id  # type: ignore[typeddict-item]
+def task_try(dag: str, run: str, map_index: int = -1) -> TaskTry:
+    ti = SimpleNamespace(dag_id=dag, task_id="train", run_id=run, try_number=2, max_tries=2, map_index=map_index)
+    return TaskRun.of({"ti": ti}).task  # type: ignore[typeddict-item]
 
 
 def test_a_version_is_known_by_the_run_that_trained_it(tmp_path: Path) -> None:
-    root = str(tmp_path / "m")
-    publish(root, job=job_of("daily", "train", "scheduled__2026-01-01T00:00:00+00:00"))
-    publish(root, job=job_of("weekly", "group.train", "scheduled__2026-01-01T00:00:00+00:00", tries=2, map_index=3))
-    publish(root, job=job_of("daily", "train", "manual__1"))
-    publish(root, job="by hand")
-    assert found(tmp_path, run_id="scheduled__2026-01-01T00:00:00+00:00") == 2
-    assert found(tmp_path, run_id="scheduled__2026-01-01T00:00:00+00:00", external_dag_id="daily") == 1
+    root, scheduled = str(tmp_path / "m"), "scheduled__2026-01-01T00:00:00+00:00"
+    publish(root, task=task_try("daily", scheduled))
+    publish(root, task=task_try("daily.mail", scheduled, map_index=3))
+    publish(root, task=task_try("daily", "manual__1"))
+    publish(root)
+    assert found(tmp_path, run_id=scheduled) == 2
+    assert found(tmp_path, run_id=scheduled, external_dag_id="daily") == 1
     assert found(tmp_path, external_dag_id="daily") == 3
+    assert found(tmp_path, external_dag_id="daily.mail") == 2
     assert found(tmp_path, external_dag_id="dail") is None
     assert found(tmp_path, run_id="manual__") is None
-    assert found(tmp_path, run_id="hand") is None
-    fail(root, "broken", job=job_of("daily", "train", "manual__2"))
+    fail(root, "broken", task=task_try("daily", "manual__2"))
     with pytest.raises(TrainingFailed, match="broken"):
         poke(tmp_path, run_id="manual__2")
     assert found(tmp_path, external_dag_id="daily") == 3  # nobody said that the failed one is awaited

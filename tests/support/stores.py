@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import VersionDraft, claim_version
@@ -60,6 +61,7 @@ def finish(
     maximise: bool = True,
     metrics: Metrics = NO_METRICS,
     others: Metrics = NO_METRICS,
+    task: TaskTry | None = None,
 ) -> None:
     """Publish a claimed version, with a fit group for each score.
 
@@ -71,7 +73,10 @@ def finish(
         (draft.folder / f"model/{index}/model.pickle").write(b"model")
     fits = [make_fit_record(index, score, metrics=others if index else metrics) for index, score in groups]
     day, files = T0 + timedelta(days=created), draft.file_entries()
-    draft.publish(make_manifest(draft.version, fits, job_id=job, created=day, greater_is_better=maximise, files=files))
+    manifest = make_manifest(
+        draft.version, fits, job_id=job, created=day, greater_is_better=maximise, files=files, task=task
+    )
+    draft.publish(manifest)
 
 
 def make_failure(version: int, message: str, **fields: Any) -> FailureRecord:
@@ -80,10 +85,10 @@ def make_failure(version: int, message: str, **fields: Any) -> FailureRecord:
     return FailureRecord(format_version=FORMAT_VERSION, version=version, message=message, **defaults | fields)
 
 
-def fail(root: str, message: str, job: str = "job", created: int = 0) -> int:
+def fail(root: str, message: str, job: str = "job", created: int = 0, task: TaskTry | None = None) -> int:
     """Leave a failure record in the next version, and return its number."""
     with claim_version(Location.of(root), job) as draft:
-        draft.fail(make_failure(draft.version, message, job_id=job, created=T0 + timedelta(days=created)))
+        draft.fail(make_failure(draft.version, message, job_id=job, created=T0 + timedelta(days=created), task=task))
     return draft.version
 
 
