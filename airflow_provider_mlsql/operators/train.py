@@ -9,8 +9,7 @@ from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arg
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.kafka.feed_options import SECRETS, make_kafka_feed
-from mlsql_runtime.kafka.settings import is_private
+from mlsql_runtime.kafka.settings import SECRETS, is_private
 from mlsql_runtime.plan import NO_SECRETS, FileFeed, KafkaFeed, Load, Secrets, Select, Train
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
 from mlsql_runtime.result import to_xcom
@@ -171,4 +170,4 @@ class MLSQLTrainOperator(MLSQLOperator):
         if secret:
             raise InputError(f"kafka_config has {', '.join(secret)}, which everybody can read there; put it into the connection")
         settings = KafkaHook(self.kafka_conn_id, config=options["settings"]).settings
-        return make_kafka_feed(options, settings, SECRETS), Secrets(kafka={SECRETS: settings.private})
+        return KafkaFeed(**options | settings.feed_fields(SECRETS)), Secrets(kafka={SECRETS: settings.private})

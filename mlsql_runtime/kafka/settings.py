@@ -17,6 +17,7 @@ from mlsql_runtime.errors import OptionError, did_you_mean
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI", "AWS_MSK_IAM")
 DELIVERY_MS = 120_000  # the default of delivery_timeout_ms
+SECRETS = "kafka"  # the name of the private settings in the job's secrets
 PASSWORD_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 _ALIASES = {
@@ -55,6 +56,7 @@ _IGNORED = frozenset(
 )
 
 
+# Not the parsers of plan/, because interpreters of users import this module, and plan/ would cost them 45 ms.
 def _parse_boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise ValueError("true or false")
@@ -119,6 +121,12 @@ class KafkaSettings:
     def private(self) -> dict[str, str]:
         """Passwords, keys and certificates."""
         return {name: value for name, value in self.values.items() if name in PRIVATE}
+
+    def feed_fields(self, secrets: str) -> dict[str, Any]:
+        """Return the fields of a :class:`~mlsql_runtime.plan.KafkaFeed` about the settings; the private ones are in the job's
+        secrets as ``secrets``.
+        """
+        return {"settings": self.public, "secrets": secrets if self.private else None}
 
     def client_arguments(self) -> dict[str, Any]:
         """Return the typed arguments of every kafka-python client, without those that are for the TLS context."""

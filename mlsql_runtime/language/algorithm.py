@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from mlsql_runtime.errors import InputError, OptionError
-from mlsql_runtime.kafka.feed_options import make_kafka_feed
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import start_of
@@ -113,4 +112,4 @@ def _read_feed(
         options.report(f"kafkaParam.{name}", error.message)
     if options.has_problems:
         return FileFeed()
-    return make_kafka_feed(kafka, settings, scope.keep_secrets(settings.private))
+    return KafkaFeed(**kafka | settings.feed_fields(scope.keep_secrets(settings.private)))

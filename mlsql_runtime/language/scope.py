@@ -13,8 +13,7 @@ from typing import Any, NoReturn
 from lark import Token
 
 from mlsql_runtime.errors import InputError, Origin
-from mlsql_runtime.kafka.feed_options import SECRETS
-from mlsql_runtime.kafka.settings import KafkaSettings
+from mlsql_runtime.kafka.settings import SECRETS, KafkaSettings
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import end_of, start_of
