@@ -7,9 +7,7 @@ from typing import Any
 from mlsql_runtime.errors import InputError, OptionError
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
-from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import SourceText
 from mlsql_runtime.language.unsupported import explain_algorithm
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, FileFeed, FunctionRef, KafkaFeed, Predict, Register, Train
 from mlsql_runtime.plan.options import read_options
@@ -19,17 +17,17 @@ _OBSOLETE = (
 )
 
 
-def compile_train(node: syntax.TrainNode, source: SourceText, scope: Scope) -> Train:
+def compile_train(node: syntax.TrainNode, scope: Scope) -> Train:
     """Return the statement, and define the table of its results.
 
     :raises CompileError: with everything that is wrong with it.
     """
-    options = _open_options(node.ref, node.options, source, scope)
+    options = _open_options(node.ref, node.options, scope)
     fields = read_options(Train, options)
-    feed = _read_feed(node, fields.pop("enable_data_local"), options, source, scope)
+    feed = _read_feed(node, fields.pop("enable_data_local"), options, scope)
     table = result = None
     if isinstance(feed, KafkaFeed) and feed.reuse:
-        scope.warn(source, start_of(node.table), f"topic '{feed.topic}' is reused, so table '{node.table}' is not read")
+        scope.warn(node.table, f"topic '{feed.topic}' is reused, so table '{node.table}' is not read")
     else:
         with options.collect_errors():
             table = scope.table(node.table)
@@ -39,16 +37,16 @@ def compile_train(node: syntax.TrainNode, source: SourceText, scope: Scope) -> T
     options.finish("train", Train)
     if result is not None:
         scope.define(result)
-    model_path = scope.check_output_path(source, node.ref.path, scope.path(node.ref.path, "the model path"))
+    model_path = scope.check_output_path(node.ref.path, scope.path(node.ref.path, "the model path"))
     return Train(**fields, table=table, model_path=model_path, feed=feed, result=result)
 
 
-def compile_register(node: syntax.RegisterNode, source: SourceText, scope: Scope) -> Register:
+def compile_register(node: syntax.RegisterNode, scope: Scope) -> Register:
     """Return the statement, and let the queries after it call the function.
 
     :raises CompileError: with everything that is wrong with it.
     """
-    options = _open_options(node.ref, node.options, source, scope)
+    options = _open_options(node.ref, node.options, scope)
     fields = read_options(Register, options)
     for name in options.take_prefixed("systemParam."):
         options.report(f"systemParam.{name}", f"register has no systemParam.{name[:40]}: {FUNCTION_PYTHON_HELP}")
@@ -61,12 +59,12 @@ def compile_register(node: syntax.RegisterNode, source: SourceText, scope: Scope
     return Register(**fields, model_path=model_path, function=function)
 
 
-def compile_predict(node: syntax.PredictNode, source: SourceText, scope: Scope) -> Predict:
+def compile_predict(node: syntax.PredictNode, scope: Scope) -> Predict:
     """Return the statement, and define the table of its predictions.
 
     :raises CompileError: with everything that is wrong with it.
     """
-    options = _open_options(node.ref, node.options, source, scope)
+    options = _open_options(node.ref, node.options, scope)
     fields = read_options(Predict, options)
     table = result = ""
     with options.collect_errors():
@@ -78,7 +76,7 @@ def compile_predict(node: syntax.PredictNode, source: SourceText, scope: Scope) 
     return Predict(**fields, table=table, model_path=scope.path(node.ref.path, "the model path"), result=result)
 
 
-def _open_options(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], source: SourceText, scope: Scope) -> Options:
+def _open_options(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], scope: Scope) -> Options:
     """Return the options of a supported algorithm, without the obsolete ones, which get a warning each."""
     problem = explain_algorithm(scope.format(ref))
     if problem:
@@ -87,20 +85,18 @@ def _open_options(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], s
     for name in _OBSOLETE:
         place = options.node(name)
         if options.take_text(name) is not None and place is not None:
-            scope.warn(source, start_of(place.key[0]), f"option '{name}' is obsolete and ignored")
+            scope.warn(place.key[0], f"option '{name}' is obsolete and ignored")
     return options
 
 
-def _read_feed(
-    node: syntax.TrainNode, is_local: bool, options: Options, source: SourceText, scope: Scope
-) -> FileFeed | KafkaFeed:
+def _read_feed(node: syntax.TrainNode, is_local: bool, options: Options, scope: Scope) -> FileFeed | KafkaFeed:
     """Return files, or Kafka when ``enableDataLocal`` is false; options of the other one are ignored."""
     files: dict[str, Any] = read_options(FileFeed, options)
     chosen = options.node("enableDataLocal")
     if is_local:
         if options.take_prefixed("kafkaParam.") and chosen is None:
             message = 'rows reach the script as files; for Kafka, MLSQL\'s default, set enableDataLocal="false"'
-            scope.warn(source, start_of(node.table), message)
+            scope.warn(node.table, message)
         return FileFeed(**files)
     options.fallback = chosen
     kafka = read_options(KafkaFeed, options)

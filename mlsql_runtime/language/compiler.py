@@ -155,13 +155,14 @@ class _Compiler:
 
     def run(self, source: SourceText, including: tuple[Path, ...]) -> None:
         """Compile all statements of a source. ``including`` are the files that are open."""
-        pieces = list(split(source.text))
-        outer, self._scope.variables.later = self._scope.variables.later, _set_later(pieces, source)
+        scope, pieces = self._scope, list(split(source.text))
+        outer = scope.source, scope.variables.later
+        scope.source, scope.variables.later = source, _set_later(pieces, source)
         for piece in pieces:
             if self._stopped or len(self.errors) >= _MAX_ERRORS:
                 break
             try:
-                self._statement(piece, source, including)
+                self._statement(piece, including)
             except CompileError as error:
                 self.errors += [source.error(problem) for problem in error.diagnostics[: _MAX_ERRORS - len(self.errors)]]
                 self._assume(piece)
@@ -169,9 +170,10 @@ class _Compiler:
                 first, last = piece.tokens[0], piece.tokens[-1]
                 self.errors.append(source.error(Diagnostic(f"{piece.word}: {error.message}", start_of(first), end_of(last))))
                 self._assume(piece)
-        self._scope.variables.later = outer
+        scope.source, scope.variables.later = outer
 
-    def _statement(self, piece: Piece, source: SourceText, including: tuple[Path, ...]) -> None:
+    def _statement(self, piece: Piece, including: tuple[Path, ...]) -> None:
+        scope = self._scope
         if piece.unclosed is not None:
             refuse(piece.unclosed, f"{piece.unclosed} is opened and never closed")
         if not piece.tokens:
@@ -179,14 +181,14 @@ class _Compiler:
         first = piece.tokens[0]
         if piece.word not in (*STATEMENTS, *QUERIES):
             refuse(first, unsupported.explain_statement(piece.word))
-        node = queries.parse_query(piece, source.text) if piece.word in QUERIES else parse(piece)
+        node = queries.parse_query(piece, scope.source.text) if piece.word in QUERIES else parse(piece)
         if isinstance(node, syntax.IncludeNode):
             self._include(node, including)
             return
-        statement = _compile_node(node, source, self._scope)
+        statement = _COMPILERS[type(node)](node, scope)
         if statement is not None:
-            self._scope.statements.append(statement)
-            self._scope.origins.append(source.origin(start_of(first)))
+            scope.statements.append(statement)
+            scope.origins.append(scope.source.origin(start_of(first)))
 
     def _include(self, node: syntax.IncludeNode, including: tuple[Path, ...]) -> None:
         kind = None if node.kind is None else self._scope.variables.text(node.kind)
@@ -220,26 +222,16 @@ class _Compiler:
                 scope.define(name)
 
 
-def _compile_node(node: syntax.Node, source: SourceText, scope: Scope) -> Statement | None:
-    """Return the statement of the plan that a node gives; None when it gives none."""
-    match node:
-        case syntax.LoadNode():
-            return tables.compile_load(node, scope)
-        case syntax.SaveNode():
-            return tables.compile_save(node, source, scope)
-        case syntax.SelectNode():
-            return queries.compile_select(node, source, scope)
-        case syntax.TrainNode():
-            return algorithm.compile_train(node, source, scope)
-        case syntax.RegisterNode():
-            return algorithm.compile_register(node, source, scope)
-        case syntax.PredictNode():
-            return algorithm.compile_predict(node, source, scope)
-        case syntax.ConnectNode():
-            tables.define_connection(node, scope)
-        case syntax.SetVariableNode():
-            tables.set_variable(node, source, scope)
-    return None
+_COMPILERS: dict[type, Callable[[Any, Scope], Statement | None]] = {  # None: a statement that only changes the scope
+    syntax.LoadNode: tables.compile_load,
+    syntax.SaveNode: tables.compile_save,
+    syntax.SelectNode: queries.compile_select,
+    syntax.TrainNode: algorithm.compile_train,
+    syntax.RegisterNode: algorithm.compile_register,
+    syntax.PredictNode: algorithm.compile_predict,
+    syntax.ConnectNode: tables.define_connection,
+    syntax.SetVariableNode: tables.set_variable,
+}
 
 
 def _set_name(piece: Piece) -> str:

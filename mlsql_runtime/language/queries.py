@@ -7,7 +7,7 @@ from lark import Token
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, sql_tokens, start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText
+from mlsql_runtime.language.source import CompileError, Diagnostic
 from mlsql_runtime.language.variables import refuse_halves
 from mlsql_runtime.plan import FunctionRef, Select
 
@@ -42,15 +42,16 @@ def _refuse_two_statements(tokens: tuple[Token, ...], text: str) -> None:
             refuse(word, f"a ';' is missing before '{word}'; a statement ends with ';'")
 
 
-def compile_select(node: syntax.SelectNode, source: SourceText, scope: Scope) -> Select:
+def compile_select(node: syntax.SelectNode, scope: Scope) -> Select:
     """Return the query with its variables replaced, and with the registered functions that it calls."""
     table = scope.name(node.table, "the name of the table")
     begin, end = start_of(node.query[0]), end_of(node.query[-1])
-    sql = source.text[begin:end]
+    text = scope.source.text
+    sql = text[begin:end]
     if "${" in sql:
         parts, position = [], begin
         for token in node.query:
-            parts += [source.text[position : start_of(token)], scope.variables.sql(token)]
+            parts += [text[position : start_of(token)], scope.variables.sql(token)]
             position = end_of(token)
         sql = "".join(parts)
     refuse_halves(sql, begin, end)

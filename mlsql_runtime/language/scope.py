@@ -27,12 +27,16 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 @dataclass
 class Scope:
-    """The state of a compilation. Keys of tables and functions are in lower case, because Spark ignores the case."""
+    """The state of a compilation. Keys of tables and functions are in lower case, because Spark ignores the case.
+
+    ``source`` is the text under compilation: the script, or a file that it includes.
+    """
 
     variables: Variables
     folder: Path | None
     functions: dict[str, FunctionRef]
     kafka_settings: Callable[[Mapping[str, str]], KafkaSettings]
+    source: SourceText = field(default_factory=lambda: SourceText("", ""))
     tables: dict[str, str] = field(default_factory=dict)
     connections: dict[str, Mapping[str, str]] = field(default_factory=dict)
     saved: set[str] = field(default_factory=set)
@@ -108,12 +112,11 @@ class Scope:
         """Return the content of a file; None if there is no such file."""
         return Location.of(path).read_or_none()
 
-    def check_output_path(self, source: SourceText, token: Token, path: str) -> str:
+    def check_output_path(self, token: Token, path: str) -> str:
         """Return the path of output; warn of a relative one."""
         if path and not os.path.isabs(path) and not _SCHEME.match(path):
             self.warn(
-                source,
-                start_of(token),
+                token,
                 f"path {shorten(path)} is relative to the working directory of the job; write an absolute path or a URI",
             )
         return path
@@ -122,8 +125,8 @@ class Scope:
         """Make a table known to the statements that follow."""
         self.tables[table.lower()] = table
 
-    def warn(self, source: SourceText, offset: int, message: str) -> None:
-        self.warnings.append(f"{source.origin(offset)}: {message}")
+    def warn(self, token: Token, message: str) -> None:
+        self.warnings.append(f"{self.source.origin(start_of(token))}: {message}")
 
     def keep_secrets(self, private: Mapping[str, str]) -> str:
         """Keep passwords and certificates beside the plan, equal ones once, and return their name there."""

@@ -10,9 +10,8 @@ from lark import Token
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.language import syntax, unsupported
 from mlsql_runtime.language.options import Options
-from mlsql_runtime.language.scanner import start_of
 from mlsql_runtime.language.scope import Scope, refuse
-from mlsql_runtime.language.source import SourceText, shorten, suggest
+from mlsql_runtime.language.source import shorten, suggest
 from mlsql_runtime.language.variables import is_variable_name
 from mlsql_runtime.plan import FILE_FORMATS, Load, Save, check_property
 from mlsql_runtime.plan.options import own_options
@@ -62,7 +61,7 @@ def _load_text(node: syntax.LoadNode, table: str, options: Options, scope: Scope
     return Load(table=table, format=table_format, options=given, text=scope.variables.values[name])
 
 
-def compile_save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Save:
+def compile_save(node: syntax.SaveNode, scope: Scope) -> Save:
     """Return the statement."""
     options = scope.options(node.options)
     table_format = scope.format(node.ref)
@@ -72,7 +71,7 @@ def compile_save(node: syntax.SaveNode, source: SourceText, scope: Scope) -> Sav
     file_num = options.read(own_options(Save)["file_num"])
     path, given = _stored(table_format, node.ref, options, scope, unsupported.SAVE_OPTIONS)
     if path is not None and table_format.lower() in FILE_FORMATS:
-        path = scope.check_output_path(source, node.ref.path, os.path.expanduser(path))
+        path = scope.check_output_path(node.ref.path, os.path.expanduser(path))
         scope.saved.add(path.rstrip("/"))
     return Save(
         table=table,
@@ -135,7 +134,7 @@ def define_connection(node: syntax.ConnectNode, scope: Scope) -> None:
     scope.connections[scope.variables.text(node.alias)] = given
 
 
-def set_variable(node: syntax.SetVariableNode, source: SourceText, scope: Scope) -> None:
+def set_variable(node: syntax.SetVariableNode, scope: Scope) -> None:
     """Set a variable, or a Spark property with ``type="conf"``."""
     name = ".".join(scope.variables.text(part) for part in node.name)
     options = scope.options(node.options)
@@ -143,7 +142,7 @@ def set_variable(node: syntax.SetVariableNode, source: SourceText, scope: Scope)
     with options.collect_errors():
         value = ".".join(scope.variables.text(part) for part in node.value)
     if options.take_text("scope") is not None:
-        scope.warn(source, start_of(node.name[0]), "the scope of a variable is the script; scope is ignored")
+        scope.warn(node.name[0], "the scope of a variable is the script; scope is ignored")
     kind = (options.take_text("type") or "").lower()
     if kind not in _SET_TYPES:
         expected = f"type is {shorten(kind)}; expected conf or defaultParam, or none for a variable"
@@ -155,7 +154,7 @@ def set_variable(node: syntax.SetVariableNode, source: SourceText, scope: Scope)
     if not is_variable_name(name):
         refuse(node.name[0], f"{shorten(name)} cannot be a variable; expected letters, digits, dots and underscores")
     if name.startswith("spark.") and not kind:
-        scope.warn(source, start_of(node.name[0]), f'{name} is set as a variable only; for Spark write … where type="conf"')
+        scope.warn(node.name[0], f'{name} is set as a variable only; for Spark write … where type="conf"')
     if not (kind == "defaultparam" and name in scope.variables.values):
         scope.variables.values[name] = value
 
