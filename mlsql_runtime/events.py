@@ -1,10 +1,10 @@
 """The events of a running job, each as one JSON object on a line of its own.
 
 Executors send events to the driver over TCP (:mod:`mlsql_runtime.event_channel`). The driver writes them as JSON to the process
-that submitted it, through the named pipe whose path is in the environment variable ``MLSQL_EVENTS``. Standard output would not do:
-spark-submit copies it in pieces of 1 KiB, between which the JVM writes its own lines. Without a reader, as on a cluster, events
-are printed as people read them in logs, ``[label] text``. The label is ``mlsql`` for our own events, ``fit 0`` for those of the
-script of fit group 0.
+that submitted it, through the named pipe whose path is in the environment variable ``MLSQL_EVENTS``. Standard output would not
+do: spark-submit copies it in pieces of 1 KiB, between which the JVM writes its own lines. Without a reader, as on a cluster,
+events are printed as people read them in logs, ``[label] text``. The label is ``mlsql`` for our own events, ``fit 0`` for those
+of the script of fit group 0.
 """
 
 from __future__ import annotations

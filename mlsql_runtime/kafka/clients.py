@@ -99,7 +99,7 @@ def _check_connection(settings: KafkaSettings, seconds: float) -> None:
     _check_once(tuple(sorted(settings.values.items())), seconds)
 
 
-@functools.lru_cache  # of successes only; Spark's workers open a client for every task, and once per process is enough
+@functools.lru_cache  # of successes only, for the process: each task of a Spark worker opens a client, and tasks share no object
 def _check_once(values: tuple[tuple[str, str], ...], seconds: float) -> None:
     with open_admin(KafkaSettings(dict(values)), seconds):
         pass

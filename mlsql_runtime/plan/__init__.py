@@ -1,7 +1,17 @@
 """Plans: one frozen dataclass for each statement of a job, as strict versioned JSON. This package does not import pyspark."""
 
 from mlsql_runtime.plan.builtin import choose_script, get_builtin_name, to_builtin_path
-from mlsql_runtime.plan.document import PLAN_VERSION, SINGLE_ATTEMPT, Attempt, Plan, TaskTry, dump_plan, load_plan, with_author
+from mlsql_runtime.plan.document import (
+    PLAN_VERSION,
+    SINGLE_ATTEMPT,
+    Attempt,
+    Plan,
+    Statement,
+    TaskTry,
+    dump_plan,
+    load_plan,
+    with_author,
+)
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
 from mlsql_runtime.plan.names import is_identifier
 from mlsql_runtime.plan.predict import Predict
@@ -18,7 +28,6 @@ from mlsql_runtime.plan.register import Register
 from mlsql_runtime.plan.secrets import NO_SECRETS, Secrets
 from mlsql_runtime.plan.spark_properties import check_property, is_secret
 from mlsql_runtime.plan.statement_base import Outline, ScriptUse, TopicUse
-from mlsql_runtime.plan.statements import Statement
 from mlsql_runtime.plan.table_ref import FILE_FORMATS, TableRef, format_option, parse_table_ref
 from mlsql_runtime.plan.tables import MAX_SHOWN, FunctionRef, Load, Save, Select, Show
 from mlsql_runtime.plan.train import RESOURCE, Train

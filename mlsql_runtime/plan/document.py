@@ -1,4 +1,7 @@
-"""A plan: a job id and its statements. To change a statement's fields, raise PLAN_VERSION."""
+"""A plan: a job id and its statements. To change a statement's fields, raise PLAN_VERSION.
+
+Each statement checks what can be known without data or storage when it is made, and raises InputError.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlsql_runtime import codec
-from mlsql_runtime.plan.statements import Statement
+from mlsql_runtime.plan.predict import Predict
+from mlsql_runtime.plan.preflight import Preflight
+from mlsql_runtime.plan.register import Register
+from mlsql_runtime.plan.tables import Load, Save, Select, Show
+from mlsql_runtime.plan.train import Train
 
 PLAN_VERSION = 1
+Statement = Load | Select | Train | Register | Predict | Save | Show | Preflight
 
 
 @dataclass(frozen=True, kw_only=True)

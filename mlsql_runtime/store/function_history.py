@@ -12,29 +12,19 @@ from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.function_records import FunctionPointer, FunctionRecord
+from mlsql_runtime.store.function_records import FunctionEvent, FunctionPointer, FunctionRecord
 from mlsql_runtime.store.functions import function_dir, read_function, read_pointer, read_refusals, require_pointer
 
 
 @dataclass(frozen=True, kw_only=True)
-class HistoryEntry:
+class HistoryEntry(FunctionEvent):
     """A change of a function's pointer, or a refused registration, which has no ``function_version``.
 
-    :param job_id: None for a rollback.
-    :param by: the user, None if unknown.
-    :param reason: None if the registration had no gate.
     :param available: whether the package and the manifest of its version exist, so that a rollback to it is possible.
     """
 
     happened: Literal["registered", "rolled back", "refused"]
     function_version: int | None
-    version: int
-    alg_index: int
-    score: float | None
-    job_id: str | None
-    at: datetime
-    by: str | None
-    reason: str | None
     current: bool
     available: bool
 
@@ -115,18 +105,11 @@ def summarize_functions(root: Location) -> list[FunctionSummary]:
 
 
 def _summarize(pointer: FunctionPointer, record: FunctionRecord) -> FunctionSummary:
+    of_package = ("function_version", "version", "alg_index", "score", "created", "contract", "python")
+    of_move = ("at", "job_id", "by", "reason")
     return FunctionSummary(
         function=pointer.function,
-        function_version=record.function_version,
-        version=record.version,
-        alg_index=record.alg_index,
-        score=record.score,
-        created=record.created,
-        at=pointer.current.at,
-        contract=record.contract,
-        python=record.python,
         script=record.script.name,
-        job_id=pointer.current.job_id,
-        by=pointer.current.by,
-        reason=pointer.current.reason,
+        **{name: getattr(record, name) for name in of_package},
+        **{name: getattr(pointer.current, name) for name in of_move},
     )

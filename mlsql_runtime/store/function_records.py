@@ -39,16 +39,14 @@ class FunctionRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PointerMove:
-    """One change of a function's pointer.
+class FunctionEvent:
+    """What a registration or a rollback did, with the model behind it.
 
     :param job_id: None for a rollback, which is not a job.
     :param by: the user, None if unknown.
     :param reason: None if the registration had no gate, or the rollback gave none.
     """
 
-    happened: Literal["registered", "rolled back"]
-    function_version: int
     version: int
     alg_index: int
     score: float | None
@@ -56,6 +54,14 @@ class PointerMove:
     at: datetime
     by: str | None
     reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PointerMove(FunctionEvent):
+    """One change of a function's pointer."""
+
+    happened: Literal["registered", "rolled back"]
+    function_version: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +77,8 @@ class FunctionPointer:
         return self.history[-1]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A registration that did not pass its gates; it has no package."""
-
-    version: int
-    alg_index: int
-    score: float | None
-    job_id: str
-    at: datetime
-    by: str | None
-    reason: str
+class Refusal(FunctionEvent):
+    """A registration that did not pass its gates, for a reason; it has no package."""
 
 
 @dataclass(frozen=True, kw_only=True)

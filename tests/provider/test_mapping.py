@@ -55,6 +55,4 @@ def test_mapped_trainings_into_one_path_do_not_take_each_others_versions(deploym
     for index, answer in enumerate(answers):
         manifest = read_manifest(root, answer["version"])
         assert (manifest.job_id, manifest.data.rows) == (f"mapped_into_one_path.train[{index}]/{run}/0", answer["rows"])
-        assert manifest.task == TaskTry(
-            dag_id="mapped_into_one_path", task_id="train", map_index=index, run_id=run, try_number=1
-        )
+        assert manifest.task == TaskTry(dag_id="mapped_into_one_path", task_id="train", map_index=index, run_id=run, try_number=1)

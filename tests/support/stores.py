@@ -73,9 +73,7 @@ def finish(
         (draft.folder / f"model/{index}/model.pickle").write(b"model")
     fits = [make_fit_record(index, score, metrics=others if index else metrics) for index, score in groups]
     day, files = T0 + timedelta(days=created), draft.file_entries()
-    manifest = make_manifest(
-        draft.version, fits, job_id=job, created=day, greater_is_better=maximise, files=files, task=task
-    )
+    manifest = make_manifest(draft.version, fits, job_id=job, created=day, greater_is_better=maximise, files=files, task=task)
     draft.publish(manifest)
 
 

@@ -174,7 +174,7 @@ MOVE = {
         ({"format_version": 3, "function": "jack", "history": []}, "format_version is 3, this version of mlsql_runtime reads 1"),
         ({"format_version": 1, "function": "jack", "history": [{**MOVE, "of": "x"}]}, "has no field 'of'"),
         ({"format_version": True, "function": "jack", "history": []}, "format_version is True"),
-        ({"format_version": 1, "function": "jack", "history": [MOVE]}, "lacks the field 'happened'"),
+        ({"format_version": 1, "function": "jack", "history": [MOVE]}, "lacks the field 'by'"),
         ({"format_version": 1, "function": "jack", "history": []}, "its history is empty"),
         ([], "format_version is None"),
     ],
