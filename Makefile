@@ -3,10 +3,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo test lint airflow kafka bench reference constraints clean
+.PHONY: help setup browser classes peers demo test test-versions lint airflow kafka bench reference constraints clean
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 setup: ## Virtual environment, pinned dependencies, Java; only when something changed
 	@bash scripts/setup.sh
@@ -29,6 +29,9 @@ classes: setup
 
 test: lint browser classes ## lint, then all tests; make test ARGS='-k sensor' runs some, WORKERS=0 without processes beside this one
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-versions: setup ## The oldest versions that pyproject.toml allows, and older versions of Airflow; SETS=oldest for some of the sets
+	@$(BIN)/python scripts/test_versions.py $(SETS)
 
 airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs loaded
 	@$(BIN)/python scripts/standalone.py

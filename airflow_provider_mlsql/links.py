@@ -8,6 +8,7 @@ from urllib.parse import quote, urlsplit
 from airflow.providers.common.compat.sdk import XCom, conf
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider_mlsql.compat import HAS_BROWSER_SESSIONS
 from airflow_provider_mlsql.xcom_versions import find_versions
 
 if TYPE_CHECKING:
@@ -40,12 +41,12 @@ class SparkUILink(BaseOperatorLink):
 
 
 class ManifestLink(BaseOperatorLink):
-    """The manifests of the versions in the task's XCom; no link if there are none."""
+    """The manifests of the versions in the task's XCom; no link if there are none, or if no browser could open it."""
 
     name = "Model manifest"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        if not find_versions(XCom.get_value(ti_key=ti_key, key="return_value")):
+        if not HAS_BROWSER_SESSIONS or not find_versions(XCom.get_value(ti_key=ti_key, key="return_value")):
             return ""
         return manifest_url(ti_key)
 

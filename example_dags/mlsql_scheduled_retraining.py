@@ -23,7 +23,8 @@ import os
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.sdk import DAG, Asset, CronDataIntervalTimetable, Param, task
+from airflow.sdk import DAG, Asset, Param, task
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator

@@ -26,6 +26,7 @@ from mlsql_runtime.events import ApplicationStarted, emit, log
 from mlsql_runtime.plan import Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.spark_versions import check_release, check_session
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 
@@ -118,9 +119,14 @@ def _read_once(uri: str) -> bytes:
 
 
 def run(plan: Plan, secrets: Secrets) -> RunResult:
-    """Run the plan on the session that spark-submit configured, with the secret properties added, and stop the session."""
+    """Run the plan on the session that spark-submit configured, with the secret properties added, and stop the session.
+
+    :raises InputError: when the plan cannot run on this version of Spark.
+    """
+    from pyspark import __version__ as pyspark
     from pyspark.sql import SparkSession
 
+    check_release(pyspark, "in the driver's Python")
     imports = threading.Thread(target=_import_heavy, name="mlsql-imports", daemon=True)
     imports.start()  # while the JVM creates the session, which takes longer
     try:
@@ -130,6 +136,7 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
         return RunResult.of_error(plan.job_id, (), translate(error))
     emit(_describe_application(spark))
     try:
+        check_session(pyspark, spark.version)
         imports.join()
         from mlsql_runtime import engine
 

@@ -9,10 +9,9 @@ from functools import cached_property, wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
-from airflow.sdk import BaseHook
-from airflow.sdk.log import mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
+from airflow_provider_mlsql.compat import mask_secret
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.kafka import descriptions, groups, topics
 from mlsql_runtime.kafka.clients import CONNECT_SECONDS, Admin, open_admin

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import BaseHook
+from airflow.providers.common.compat.sdk import BaseHook
 
 from mlsql_runtime.errors import InputError, JobFailed
 from mlsql_runtime.plan import NO_SECRETS, Plan, Preflight, PythonEnv, Secrets

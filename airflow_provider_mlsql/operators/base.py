@@ -8,9 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
-from airflow.sdk.log import mask_secret
 
 from airflow_provider_mlsql.arguments import refuse_unknown
+from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from airflow_provider_mlsql.operators.task_run import TaskRun

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, set_arguments
 from airflow_provider_mlsql.operators.base import REGISTERED, JobSpec, MLSQLOperator, select_facts
@@ -95,7 +94,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
     def _end_refused(self, context: Context, result: dict[str, Any], on_refused: str) -> NoReturn:
         """Skip or fail after pushing the XCom: Airflow does not keep the return value of a task that does not succeed."""
         if self.do_xcom_push:
-            context["ti"].xcom_push(BaseXCom.XCOM_RETURN_KEY, result)
+            context["ti"].xcom_push("return_value", result)
         said = f"{result['function']} is unchanged: {result['reason']}"
         if on_refused == "skip":
             raise AirflowSkipException(said)

@@ -41,7 +41,8 @@ def read_named_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, 
     from sqlalchemy import select
 
     conditions = [TaskInstance.dag_id == task.dag_id, TaskInstance.run_id == task.run_id, TaskInstance.task_id == task.task_id]
-    states = dict(session.execute(select(TaskInstance.map_index, TaskInstance.state).where(*conditions)).tuples().all())
+    found = session.execute(select(TaskInstance.map_index, TaskInstance.state).where(*conditions))
+    states = {row.map_index: row.state for row in found}
     if task.map_index not in states:
         raise NoVersions(_explain_missing_task(task, sorted(states)))
     stored = session.scalar(

@@ -30,6 +30,7 @@ from mlsql_runtime.cli.process import OK, WRONG_INPUT, choose_exit_code
 from mlsql_runtime.errors import MLSQLError, to_json
 from mlsql_runtime.plan import NO_SECRETS, Plan, Preflight, PythonEnv
 from mlsql_runtime.plan.options import own_options, read_options
+from mlsql_runtime.spark_versions import check_installation
 
 if TYPE_CHECKING:
     from mlsql_runtime.result import HostReport, PreflightResult
@@ -117,6 +118,10 @@ def inspect_machine() -> MachineReport:
     spark_submit = shutil.which("spark-submit", path=build_environment("doctor").get("PATH"))
     if spark_submit is None:
         problems.append("spark-submit is missing; pip install pyspark, or set SPARK_HOME")
+    try:
+        check_installation()
+    except InputError as error:
+        problems.append(error.message)
     facts = {"host": socket.gethostname(), "python": f"{sys.version.split()[0]}, {sys.executable}", "java": java}
     return MachineReport({**facts, "spark-submit": spark_submit}, tuple(problems))
 

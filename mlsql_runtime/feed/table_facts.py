@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -108,9 +109,29 @@ def arrow_schema(df: DataFrame) -> pa.Schema:
 
     :raises PySparkException: when Arrow has no type for one.
     """
+    import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 
-    return to_arrow_schema(df.schema, timezone=df.sparkSession.conf.get("spark.sql.session.timeZone"))
+    zone = df.sparkSession.conf.get("spark.sql.session.timeZone")
+    if "timezone" in inspect.signature(to_arrow_schema).parameters:
+        return to_arrow_schema(df.schema, timezone=zone)
+    return pa.schema([field.with_type(_in_zone(field.type, zone)) for field in to_arrow_schema(df.schema)])
+
+
+def _in_zone(kind: pa.DataType, zone: str | None) -> pa.DataType:
+    """Return a type of PySpark 4.1, which has all times in UTC, with times in another zone."""
+    import pyarrow as pa
+
+    def convert(field: pa.Field) -> pa.Field:
+        return field.with_type(_in_zone(field.type, zone))
+
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, zone)
+    if pa.types.is_list(kind):
+        return pa.list_(convert(kind.value_field))
+    if pa.types.is_map(kind):
+        return pa.map_(convert(kind.key_field), convert(kind.item_field))
+    return pa.struct([convert(field) for field in kind]) if pa.types.is_struct(kind) else kind
 
 
 def encode_schema(schema: Any) -> str:

@@ -20,6 +20,7 @@ from mlsql_runtime.plan import Load, Plan
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.spark_versions import check_installation, check_session
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import check_columns
 from mlsql_runtime.training.data import prepare_data
@@ -59,10 +60,12 @@ def _to_statement(name: str, source: DataSource) -> Load:
 @contextlib.contextmanager
 def _open_session(stage: Path) -> Iterator[SparkSession]:
     """Open a session on this machine without its UI and its log. It ends before the script runs."""
+    from pyspark import __version__
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    check_installation()
     before = signal.getsignal(signal.SIGINT)  # PySpark replaces it
     session = (
         SparkSession.builder.master("local[*]")
@@ -75,6 +78,7 @@ def _open_session(stage: Path) -> Iterator[SparkSession]:
     )
     try:
         session.sparkContext.setLogLevel("OFF")
+        check_session(__version__, session.version)
         yield session
     finally:
         session.stop()

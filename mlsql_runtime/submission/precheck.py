@@ -20,13 +20,15 @@ from mlsql_runtime.plan import Outline, Plan, ScriptUse, Secrets, Statement, Top
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.script.source_code import check_syntax, required_modules
+from mlsql_runtime.spark_versions import check_installation
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 
 def check_job(plan: Plan, secrets: Secrets, conf: Mapping[str, str], *, is_local: bool) -> None:
-    """Check all that can be checked before Spark starts: Spark properties, Java, and each statement of the plan.
+    """Check all that can be checked before Spark starts: Spark properties, Java and Spark, and each statement
+    of the plan.
 
     :param is_local: whether executors are this machine, so that data and interpreters here are theirs.
     :raises MLSQLError: the first problem; of a statement, with its number.
@@ -35,6 +37,7 @@ def check_job(plan: Plan, secrets: Secrets, conf: Mapping[str, str], *, is_local
         check_property(name, value)
     if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
+    check_installation()
     for error in find_problems(plan, secrets, is_local=is_local):
         raise error
 

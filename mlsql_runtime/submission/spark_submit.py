@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, is_secret, merge_archives
 from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
+from mlsql_runtime.spark_versions import find_spark_home
 from mlsql_runtime.submission.output import OutputLine, read_output
 from mlsql_runtime.submission.processes import MARK, end_marked
 from mlsql_runtime.submission.runtime_zip import write_runtime
@@ -61,11 +61,9 @@ def build_environment(mark: str) -> dict[str, str]:
     Spark of this Python environment unless SPARK_HOME is set.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
-    spec = importlib.util.find_spec("pyspark")
-    if "SPARK_HOME" not in env and spec is not None and spec.submodule_search_locations:
-        env["SPARK_HOME"] = spec.submodule_search_locations[0]
-    if "SPARK_HOME" in env:
-        env["PATH"] = f"{env['SPARK_HOME']}/bin{os.pathsep}{env.get('PATH', os.defpath)}"
+    home = find_spark_home()
+    if home is not None:
+        env |= {"SPARK_HOME": home, "PATH": f"{home}/bin{os.pathsep}{env.get('PATH', os.defpath)}"}
     return QUIET_ENVIRONMENT | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 

@@ -1,0 +1,78 @@
+"""The releases of Spark that jobs run on, checked where a job starts."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from importlib import metadata
+from pathlib import Path
+
+from mlsql_runtime.errors import InputError
+
+RELEASES = ("4.1", "4.2")
+_WANTED = f"use Spark {' or '.join(RELEASES)}"
+
+
+def find_spark_home() -> str | None:
+    """Return SPARK_HOME, or else the folder of the installed PySpark, without importing it."""
+    spec = None if "SPARK_HOME" in os.environ else importlib.util.find_spec("pyspark")
+    locations = spec.submodule_search_locations if spec is not None else None
+    return locations[0] if locations else os.environ.get("SPARK_HOME")
+
+
+def check_installation() -> None:
+    """Check the Spark that spark-submit starts, and the packages beside it, by file names and metadata: nothing is imported.
+
+    :raises InputError: when its release is not supported, or when the packages pyspark and pyspark-client, which write the same
+        files, are of two releases.
+    """
+    home = find_spark_home()
+    core = None if home is None else next(Path(home, "jars").glob("spark-core_*.jar"), None)
+    if core is not None:  # such as spark-core_2.13-4.2.0.jar
+        check_release(core.stem.split("-")[2], f"in {home}")
+    found = {}
+    for package in ("pyspark", "pyspark-client"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    if len({_release(version) for version in found.values()}) > 1:
+        pyspark, client = found.values()
+        both = " ".join(f"'{package}=={_release(pyspark)}.*'" for package in found)
+        raise InputError(
+            f"pyspark {pyspark} and pyspark-client {client} overwrite each other's files; install one release of both: "
+            f"pip install --force-reinstall --no-deps {both}"
+        )
+
+
+def check_release(version: str, where: str) -> None:
+    """Check that a version of Spark belongs to a supported release.
+
+    :param where: the place of that Spark, for the message.
+    :raises InputError: otherwise.
+    """
+    release = _release(version)
+    if release in RELEASES:
+        return
+    if _number(release) < _number(RELEASES[0]):
+        raise InputError(f"Spark {version} {where} has no arrow_udf, by which registered functions run; {_WANTED}")
+    raise InputError(f"Spark {version} {where} is newer than the releases that this provider knows; {_WANTED}")
+
+
+def check_session(pyspark: str, spark: str) -> None:
+    """Check that PySpark and the Spark that it has started are of one release.
+
+    :raises InputError: otherwise.
+    """
+    if _release(pyspark) != _release(spark):
+        raise InputError(
+            f"PySpark {pyspark} runs with Spark {spark}, which is another release; correct SPARK_HOME or PYTHONPATH, or install "
+            f"pyspark {_release(spark)}"
+        )
+
+
+def _release(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def _number(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split("."))

@@ -1,0 +1,128 @@
+"""Test the provider with old versions of what it needs: `make test-versions`, or `make test-versions SETS=oldest`.
+
+For each set of versions it builds an environment in ``.work/versions``, runs ``check_version.py`` there, and prints a table at
+the end. Environments are built again only when they would be different.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow_home import ROOT, WORK, environment
+
+EXAMPLE = "mlsql_train_register_predict"
+EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # TensorFlow and Keras are only resolved: no check imports them
+TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-timeout")  # of the tests
+UV = str(Path(sys.executable).parent / "uv")
+
+
+@dataclass(frozen=True)
+class VersionSet:
+    """A set of versions.
+
+    :param python: the Python to use if this machine has it, and otherwise the one that runs this.
+    :param pins: requirements beside those of pyproject.toml.
+    :param options: of ``uv pip install``.
+    :param runs_example: whether the example DAG runs for real.
+    """
+
+    name: str
+    python: str
+    pins: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    runs_example: bool = False
+
+    @property
+    def folder(self) -> Path:
+        return WORK / "versions" / self.name
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / "venv" / "bin"
+
+
+SETS = (
+    VersionSet("oldest", "3.10", options=("--resolution", "lowest-direct"), runs_example=True),
+    VersionSet("airflow-3.0", "3.11", ("apache-airflow==3.0.*",)),
+    VersionSet("airflow-3.1", "3.12", ("apache-airflow==3.1.*",)),
+    VersionSet("airflow-3.2", "3.13", ("apache-airflow==3.2.*",)),
+)
+
+
+def build(versions: VersionSet) -> None:
+    """Build the environment, unless it is there."""
+    found = subprocess.run([UV, "python", "find", versions.python], capture_output=True, text=True, check=False)
+    python = found.stdout.strip() or sys.executable
+    sources = [(ROOT / "pyproject.toml").read_text(), repr(versions), EXTRAS, *TOOLS, python, str(ROOT)]
+    wanted = hashlib.sha256("\n".join(sources).encode()).hexdigest()
+    stamp = versions.folder / "stamp"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print(f"{versions.name}: building an environment in {versions.folder}", flush=True)
+    shutil.rmtree(versions.folder, ignore_errors=True)
+    env = {"UV_NATIVE_TLS": "1", **os.environ}
+    install = [UV, "pip", "install", "--quiet", "--python", str(versions.bin / "python")]
+    for command in (
+        [UV, "venv", "--quiet", "--python", python, str(versions.bin.parent)],
+        [*install, *versions.options, f"--editable={ROOT}[{EXTRAS}]", *versions.pins],
+        [*install, *TOOLS],
+    ):
+        subprocess.run(command, env=env, check=True)
+    stamp.write_text(wanted)
+
+
+def check(versions: VersionSet) -> dict[str, str]:
+    """Run the checks in the environment and return their results, ``FAILED`` for those that have failed."""
+    home = versions.folder / "airflow"
+    shutil.rmtree(home, ignore_errors=True)
+    env = environment(home) | {"PATH": f"{versions.bin}{os.pathsep}{os.environ['PATH']}"}
+    for name in ("SPARK_HOME", "SPARK_SUBMIT_OPTS", "PYTHONPATH"):  # of another Spark
+        env.pop(name, None)
+    with (versions.folder / "check.log").open("w") as log:
+        script = [str(versions.bin / "python"), str(ROOT / "scripts" / "check_version.py")]
+        subprocess.run(script, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
+    last = (versions.folder / "check.log").read_text().splitlines()[-1]
+    results: dict[str, str] = json.loads(last) if last.startswith("{") else {"imports": "FAILED"}
+    if versions.runs_example:
+        results["example"] = "ran" if run_example(versions, env) else "FAILED"
+    return results
+
+
+def run_example(versions: VersionSet, env: dict[str, str]) -> bool:
+    """Run the example DAG and return whether it has written its predictions."""
+    airflow, output = str(versions.bin / "airflow"), versions.folder / "example"
+    shutil.rmtree(output, ignore_errors=True)
+    conf = json.dumps({"model_path": str(output / "model"), "output_path": str(output / "predictions")})
+    with (versions.folder / "example.log").open("w") as log:
+        for command in (["db", "migrate"], ["dags", "reserialize"], ["dags", "test", EXAMPLE, "--conf", conf]):
+            subprocess.run([airflow, *command], env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
+    return (output / "predictions" / "_SUCCESS").exists()
+
+
+def main() -> int:
+    """Test the sets that the arguments name, or all of them; return 0 if everything has passed."""
+    wanted = sys.argv[1:] or [versions.name for versions in SETS]
+    columns = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example")
+    rows: list[tuple[str, ...]] = [("set", *columns)]
+    for versions in SETS:
+        if versions.name in wanted:
+            build(versions)
+            results = check(versions)
+            rows.append((versions.name, *(results.get(column, "") for column in columns)))
+            if "FAILED" in rows[-1]:
+                print(f"{versions.name}: something has failed; see the logs in {versions.folder}", file=sys.stderr, flush=True)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    return int(any("FAILED" in row for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
