@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import parse_document, parse_functions, parse_optional
-from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, MLSQLError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import fsspec
-from airflow.sdk.exceptions import TaskDeferred
-from airflow.sdk.module_loading import import_string
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem
 
@@ -27,7 +27,7 @@ def as_airflow_stores_it(trigger: BaseTrigger) -> BaseTrigger:
     """Return the trigger as a triggerer creates it, from its arguments in JSON."""
     path, arguments = trigger.serialize()
     text = json.dumps(arguments, allow_nan=False)
-    made: BaseTrigger = import_string(path)(**json.loads(text))
+    made: BaseTrigger = pkgutil.resolve_name(path)(**json.loads(text))
     return made
 
 
