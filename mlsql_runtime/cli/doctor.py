@@ -120,7 +120,7 @@ def inspect_machine() -> MachineReport:
         problems.append("spark-submit is missing; pip install pyspark, or set SPARK_HOME")
     try:
         check_installation()
-    except InputError as error:
+    except MLSQLError as error:
         problems.append(error.message)
     facts = {"host": socket.gethostname(), "python": f"{sys.version.split()[0]}, {sys.executable}", "java": java}
     return MachineReport({**facts, "spark-submit": spark_submit}, tuple(problems))
