@@ -19,7 +19,7 @@ from airflow_home import ROOT, WORK, environment
 
 EXAMPLE = "mlsql_train_register_predict"
 EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # TensorFlow and Keras are only resolved: no check imports them
-TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-timeout")  # of the tests
+TOOLS = ("hypothesis", "moto[s3,server]", "pytest", "pytest-timeout")  # of the tests
 UV = str(Path(sys.executable).parent / "uv")
 
 

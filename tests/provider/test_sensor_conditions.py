@@ -8,8 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import PokeReturnValue
-from airflow.sdk.exceptions import AirflowSkipException
 from support.stores import T0, Store, fail, publish
 
 from airflow_provider_mlsql.operators.task_run import TaskRun

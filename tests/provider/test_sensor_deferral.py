@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException, AirflowTaskTimeout, TaskDeferred
 from support.airflow import Airflow
 from support.sensors import CONTEXT, make_sensor, wait_deferred
 from support.stores import T0, Store, fail, publish, xcom

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSensorTimeout, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
 from support.sensors import CONTEXT, make_sensor, wait_deferred
 from support.stores import T0, fail, half_written, publish, xcom
 
