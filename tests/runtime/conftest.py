@@ -16,7 +16,7 @@ import psutil
 import pyarrow as pa
 import pytest
 from support import waiting
-from support.stores import make_failure, make_fit_record, make_manifest
+from support.stores import make_failure, make_fit_record, make_manifest, open_root
 
 from mlsql_runtime import codec
 from mlsql_runtime.feed.decoding.vectors import from_serialized
@@ -74,13 +74,8 @@ def processes_with() -> Callable[[str], list[psutil.Process]]:
 @pytest.fixture(params=["local", "memory", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
     """A model path that does not exist yet, in each kind of storage."""
-    if request.param == "local":
-        yield Location.of(str(tmp_path / "models" / "digits"))
-        return
-    scheme = "memory:/" if request.param == "memory" else request.getfixturevalue("s3_server")
-    place = Location.of(f"{scheme}/{uuid.uuid4().hex}/digits")
-    yield place
-    place.remove()
+    with open_root(request.param, tmp_path, request) as place:
+        yield place
 
 
 @pytest.fixture

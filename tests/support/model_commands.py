@@ -16,6 +16,7 @@ Publish = Callable[..., Manifest]
 Fail = Callable[..., int]
 Package = Callable[..., FunctionRecord]
 Capture = pytest.CaptureFixture[str]
+EVERY_STORAGE = pytest.mark.parametrize("root", ["local", "memory", "s3"], indirect=True)
 
 
 def from_json(capsys: Capture, *argv: str, code: int = 0) -> Any:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
@@ -16,6 +21,18 @@ T0 = datetime(2026, 1, 1, tzinfo=timezone.utc)
 Store = Callable[..., None]
 Metrics = dict[str, float | None]
 NO_METRICS: Metrics = {}
+
+
+@contextmanager
+def open_root(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Location]:
+    """Name a model path that does not exist yet, in storage of a kind: ``local``, ``memory`` or ``s3``; remove it at the end."""
+    if kind == "local":
+        yield Location.of(str(folder / "models" / "digits"))
+        return
+    scheme = "memory:/" if kind == "memory" else request.getfixturevalue("s3_server")
+    place = Location.of(f"{scheme}/{uuid.uuid4().hex}/digits")
+    yield place
+    place.remove()
 
 
 def latest_version(root: Location) -> int | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.fit_command import FitCommand
 from support.model_commands import Publish
 from support.registrations import register
+from support.stores import open_root
 
 from mlsql_runtime.storage.location import Location
 
@@ -15,6 +17,16 @@ from mlsql_runtime.storage.location import Location
 @pytest.fixture
 def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> FitCommand:
     return FitCommand(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture(params=["local", "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
+    """A model path that does not exist yet; on S3, too, where a test has ``EVERY_STORAGE``, as one test of each command has.
+
+    What a command calls is tested on S3 in ``tests/runtime/store``.
+    """
+    with open_root(request.param, tmp_path, request) as place:
+        yield place
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support.model_commands import EVERY_STORAGE
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
@@ -43,6 +44,7 @@ def differences(document: Any) -> list[tuple[Any, ...]]:
     return [tuple(each.values()) for each in document["differences"]]
 
 
+@EVERY_STORAGE
 def test_equal_versions_differ_in_nothing(root: Location, two_versions: Make, capsys: Capture) -> None:
     two_versions(root)
     document = diff(capsys, root, "1", "2")

@@ -6,7 +6,7 @@ import getpass
 import socket
 
 import pytest
-from support.model_commands import Capture, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Publish, from_json
 from support.registrations import refuse, register
 
 from mlsql_runtime.cli.main import main
@@ -86,7 +86,7 @@ def test_the_history_marks_what_is_current_and_what_is_gone(registered: Location
     assert [line[6:] for line in lines] == [[*what, *rest] for what, rest in zip(happened, said, strict=True)]
     document = from_json(capsys, "functions", registered.uri, "jack")
     assert list(document) == ["model_path", "function", "history"]
-    keys = "happened function_version version alg_index score job_id at by reason current available"
+    keys = "version alg_index score job_id at by reason happened function_version current available"
     assert [list(entry) for entry in document["history"]] == [keys.split()] * 3
     assert [(e["function_version"], e["current"], e["available"]) for e in document["history"]] == [
         (1, False, False),
@@ -95,6 +95,7 @@ def test_the_history_marks_what_is_current_and_what_is_gone(registered: Location
     ]
 
 
+@EVERY_STORAGE
 def test_the_history_tells_refusals_and_rollbacks_and_why(registered: Location, capsys: Capture) -> None:
     refuse(registered, "jack", 3)
     assert main(["rollback", registered.uri, "jack", "--reason", "too slow"]) == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.model_commands import Capture, Fail, Package, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
@@ -43,6 +43,7 @@ def test_versions_are_listed_newest_first(
     assert lines[4].endswith("2/2   0.75   150  18 B  jill (current); jack (before)")
 
 
+@EVERY_STORAGE
 def test_the_json_of_a_listing_has_documented_keys(
     root: Location, publish: Publish, fail: Fail, package: Package, capsys: Capture
 ) -> None:

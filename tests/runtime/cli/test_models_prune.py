@@ -6,7 +6,7 @@ import os
 import random
 
 import pytest
-from support.model_commands import Capture, Fail, Package, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
@@ -14,6 +14,7 @@ from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.versions import read_manifest
 
 
+@EVERY_STORAGE
 def test_a_dry_run_removes_nothing_and_says_the_same(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     for _ in range(5):
         publish(root)

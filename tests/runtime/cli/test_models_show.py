@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.model_commands import Capture, Fail, Package, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
@@ -37,6 +37,7 @@ def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail
         assert text in out
 
 
+@EVERY_STORAGE
 def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publish, fail: Fail, capsys: Capture) -> None:
     manifest = publish(root, 0.5)
     fail(root, "no good")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.model_commands import Capture, Fail, Package, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
@@ -44,6 +44,7 @@ COMMANDS = [["models"], ["models", "show"], ["models", "verify"], ["models", "pr
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@EVERY_STORAGE
 def test_a_missing_path_is_no_empty_store(root: Location, command: list[str], capsys: Capture) -> None:
     assert main([*command, root.uri]) == 2
     assert capsys.readouterr().err == f"mlsql: {root.uri} does not exist; expected a model path, which a training creates\n"
@@ -106,6 +107,7 @@ def test_a_manifest_without_a_good_group_is_damaged(
     assert from_json(capsys, "models", local_root.uri)["versions"][0]["error"]["kind"] == "FormatError"
 
 
+@EVERY_STORAGE
 def test_a_damaged_pointer_is_reported_apart(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     publish(root)
     functions.set_current(root, package(root, "jack", 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from support.model_commands import Capture, Fail, Package, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Fail, Package, Publish, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
@@ -26,6 +26,7 @@ def test_an_intact_version_is_verified(root: Location, publish: Publish, package
     ]
 
 
+@EVERY_STORAGE
 def test_every_problem_is_reported(root: Location, publish: Publish, package: Package, capsys: Capture) -> None:
     publish(root, 0.5, 0.6, 0.7)
     functions.set_current(root, package(root, "jack", 1))

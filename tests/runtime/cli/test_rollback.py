@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.model_commands import Capture, Publish, from_json
+from support.model_commands import EVERY_STORAGE, Capture, Publish, from_json
 from support.registrations import moves, refuse, register
 
 from mlsql_runtime.cli.main import main
@@ -27,6 +27,7 @@ MLSQL = str(Path(sys.executable).with_name("mlsql"))
 USER = f"{getpass.getuser()}@{socket.gethostname()}"
 
 
+@EVERY_STORAGE
 def test_a_rollback_points_to_the_package_before(registered: Location, capsys: Capture) -> None:
     assert main(["rollback", registered.uri, "jack"]) == 0
     assert capsys.readouterr().out == (
@@ -98,6 +99,7 @@ def test_a_package_that_never_was_current_is_refused(on_disk: Location) -> None:
     assert main(["rollback", on_disk.uri, "jack", "--to", "4"]) == 2
 
 
+@EVERY_STORAGE
 def test_a_rollback_to_a_pruned_version_is_refused(registered: Location, capsys: Capture) -> None:
     assert main(["models", "prune", registered.uri, "--keep", "1"]) == 0
     assert main(["rollback", registered.uri, "jack"]) == 2
