@@ -37,26 +37,23 @@ def test_a_model_path_without_versions_has_no_latest(root: Location) -> None:
     assert read_states(root) == {}
 
 
-@pytest.mark.parametrize(
-    ("version", "told"),
-    [
-        (7, "version 7;"),
-        (0, "version 0;"),
-        (3, "version 3 (its training failed)"),
-        (4, "version 4 (its training has not finished)"),
-    ],
-)
-def test_a_version_that_is_not_complete_names_those_that_are(
-    root: Location, publish: Publish, fail: Callable[..., int], version: int, told: str
-) -> None:
+def test_a_version_that_is_not_complete_names_those_that_are(root: Location, publish: Publish, fail: Callable[..., int]) -> None:
     publish(root)
     publish(root)
     fail(root)
-    with claim_version(root, "running"), pytest.raises(VersionNotFound) as caught:
-        read_manifest(root, version)
-    assert told in caught.value.message
-    assert "complete versions are 1, 2" in caught.value.message
-    assert caught.value.facts == {"path": root.uri, "version": version}
+    expected = {
+        7: "version 7;",
+        0: "version 0;",
+        3: "version 3 (its training failed)",
+        4: "version 4 (its training has not finished)",
+    }
+    with claim_version(root, "running"):
+        for version, text in expected.items():
+            with pytest.raises(VersionNotFound) as caught:
+                read_manifest(root, version)
+            assert text in caught.value.message
+            assert "complete versions are 1, 2" in caught.value.message
+            assert caught.value.facts == {"path": root.uri, "version": version}
 
 
 def test_of_many_complete_versions_the_newest_are_named(local_root: Location, publish: Publish) -> None:
@@ -173,14 +170,14 @@ def test_files_below_a_folder_are_not_those_of_a_longer_name(manifest_of: Callab
     assert [entry.path for entry in manifest_of(1, [], files).files_below("model/1")] == ["model/1/a", "model/1/b/c"]
 
 
-@pytest.mark.parametrize("damage", [b"", b"{}", b'{"format_version": 1}', b"{"])
-def test_a_damaged_manifest_is_refused_by_name(root: Location, publish: Publish, damage: bytes) -> None:
+def test_a_damaged_manifest_is_refused_by_name(root: Location, publish: Publish) -> None:
     publish(root)
     place = root / "_model_1" / "manifest.json"
-    place.write(damage)
-    with pytest.raises(FormatError) as caught:
-        read_manifest(root)
-    assert place.uri in caught.value.message
+    for damage in (b"", b"{}", b'{"format_version": 1}', b"{"):
+        place.write(damage)
+        with pytest.raises(FormatError) as caught:
+            read_manifest(root)
+        assert place.uri in caught.value.message
 
 
 def test_a_model_path_may_be_a_folder_or_nothing_yet(root: Location, publish: Publish) -> None:
