@@ -137,7 +137,7 @@ WRITER = """
 import sys
 from mlsql_runtime.storage.location import Location
 place = Location.of(sys.argv[1])
-for turn in range(400):
+for turn in range(150):
     place.replace(bytes([65 + turn % 26]) * (1 << 18))
 """
 

@@ -83,7 +83,7 @@ bring_files(Location.of(sys.argv[1]), Path(sys.argv[2]), is_kept=False)
 
 
 def test_groups_that_begin_together_bring_them_once(tmp_path: Path, remote: Location, application: Path) -> None:
-    folders = [tmp_path / f"group-{number}" for number in range(6)]
+    folders = [tmp_path / f"group-{number}" for number in range(3)]
     groups = [subprocess.Popen([sys.executable, "-c", BRING, remote.uri, str(folder)]) for folder in folders]
     assert [group.wait() for group in groups] == [0] * len(groups)
     assert [contents(folder) for folder in folders] == [DATA] * len(groups)
