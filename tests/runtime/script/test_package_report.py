@@ -19,7 +19,7 @@ Run = Callable[..., Any]
 
 
 def test_packages_are_told_with_their_versions(run: Run) -> None:
-    packages = run("import mlsql, numpy, sklearn.svm, yaml, dateutil, google.protobuf").outcome.packages
+    packages = run("import mlsql, numpy, sklearn, scipy, joblib, yaml, dateutil, google.protobuf").outcome.packages
     names = ("numpy", "scikit-learn", "scipy", "joblib", "PyYAML", "python-dateutil", "protobuf")
     assert {name.lower(): metadata.version(name) for name in names}.items() <= packages.items()
     assert next(iter(packages)) == "python"

@@ -38,6 +38,11 @@ subprocess.Popen(["sleep", "{mark}"])  # inherits that SIGTERM is ignored
 print("ready", flush=True)
 """
 
+# A supervisor that waits less between SIGTERM and SIGKILL.
+QUICK = supervisor.SUPERVISE.replace(
+    "sys.exit(", "from mlsql_runtime.script import supervisor\nsupervisor.GRACE = 0.3\nsys.exit("
+)
+
 
 def test_a_script_that_ends_well_has_no_problem(run: Run) -> None:
     ran = run("import sys; print('one'); print('two', file=sys.stderr)")
@@ -76,8 +81,7 @@ def test_a_script_past_its_timeout_is_ended(run: Run, marker: str, processes_wit
 def test_a_script_that_ignores_sigterm_is_ended_too(
     run: Run, marker: str, processes_with: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = "from mlsql_runtime.script import supervisor\nsupervisor.GRACE = 0.3\n"
-    monkeypatch.setattr(supervisor, "SUPERVISE", supervisor.SUPERVISE.replace("sys.exit(", f"{quick}sys.exit("))
+    monkeypatch.setattr(supervisor, "SUPERVISE", QUICK)
     source = IGNORE_SIGTERM.format(mark=marker) + "\nimport time\nwhile True:\n    time.sleep(1)"
     outcome = run(source, python=PythonEnv(timeout=1)).outcome
     assert outcome.timed_out
@@ -103,8 +107,10 @@ DRIVER = """
 import os, pathlib, sys, tempfile
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script import supervisor
 from mlsql_runtime.script.process import run_script
 from mlsql_runtime.script.protocol import ScriptInput
+supervisor.SUPERVISE = os.environ["SUPERVISE"]
 folder = pathlib.Path(sys.argv[1])
 run_script(
     ScriptBundle("train.py", {"train.py": os.environ["SCRIPT"].encode()}),
@@ -120,7 +126,10 @@ def test_nothing_is_left_when_the_parent_is_killed(
 ) -> None:
     script = source.format(mark=marker) + f"\nimport subprocess\nsubprocess.run(['sleep', '{marker}'])"
     parent = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(tmp_path)], env=os.environ | {"SCRIPT": script}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", DRIVER, str(tmp_path)],
+        env=os.environ | {"SCRIPT": script, "SUPERVISE": QUICK},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert parent.stdout is not None
     assert parent.stdout.readline() == "ready\n"
