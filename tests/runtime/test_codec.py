@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from typing import Any, ClassVar, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlsql_runtime import codec
@@ -123,6 +123,7 @@ statements: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
+@settings(max_examples=30)  # each has every kind of statement
 @given(st.builds(Plan, job_id=texts, statements=st.tuples(*statements.values())))
 def test_a_plan_of_all_six_statements_survives_json(plan: Plan) -> None:
     text = dump_plan(plan)
