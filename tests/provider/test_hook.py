@@ -31,13 +31,6 @@ def plan(*statements: Statement) -> Plan:
     return Plan(job_id="test-hook", statements=statements)
 
 
-def test_a_plan_runs_and_returns_its_results(tmp_path: Path, script: Script) -> None:
-    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(SAVE), fit_params=({}, {}))
-    (step,) = MLSQLHook().run(plan(DATA, train)).steps
-    assert isinstance(step, TrainResult)
-    assert (step.version, step.score, [fit.status for fit in step.fits]) == (1, 1.0, ["success", "success"])
-
-
 def test_a_scripts_failure_comes_back_as_its_class(tmp_path: Path, script: Script) -> None:
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script("raise ValueError('no luck')"))
     with pytest.raises(TrainingFailed, match=r"group 0 \(failed\): it ended with exit code 1: ValueError: no luck") as caught:
@@ -85,10 +78,12 @@ class _Running:
         assert not self._thread.is_alive()
 
 
-def test_a_killed_driver_leaves_no_version_and_no_process(tmp_path: Path, script: Script) -> None:
+def test_a_plan_returns_its_results_and_a_killed_driver_leaves_no_version_and_no_process(tmp_path: Path, script: Script) -> None:
     model = tmp_path / "m"
-    quick = Train(table="data", model_path=str(model), script_path=script(SAVE, "quick.py"))
-    MLSQLHook().run(plan(DATA, quick))
+    quick = Train(table="data", model_path=str(model), script_path=script(SAVE, "quick.py"), fit_params=({}, {}))
+    (step,) = MLSQLHook().run(plan(DATA, quick)).steps
+    assert isinstance(step, TrainResult)
+    assert (step.version, step.score, [fit.status for fit in step.fits]) == (1, 1.0, ["success", "success"])
     running = _Running(model, script)
     running.driver().kill()
     running.join()
@@ -101,12 +96,20 @@ def test_a_killed_driver_leaves_no_version_and_no_process(tmp_path: Path, script
     assert again.version == 2
 
 
-def test_on_kill_ends_every_process_of_the_job(tmp_path: Path, script: Script) -> None:
+def test_on_kill_ends_every_process_of_the_job_and_removes_its_private_folder(
+    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
     running = _Running(tmp_path / "m", script)
+    (folder,) = tmp_path.glob("mlsql-job-*")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert list(folder.glob("*.json")) == []  # the application has read plan and secrets
     assert len(marked(running.mark)) >= 4  # JVM, driver, Spark's Python worker, supervisor, script, its child
     running.hook.on_kill()
     assert marked(running.mark) == []
     running.join()
+    assert not folder.exists()
     assert processes_with(running.number) == []
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
 
@@ -160,18 +163,6 @@ def test_a_job_cancelled_before_spark_starts_does_not_start(tmp_path: Path) -> N
     hook.on_kill()
     with pytest.raises(JobFailed, match="cancelled before Spark started"):
         hook.run(plan(DATA, Save(table="data", format="json", path=str(tmp_path / "out"))))
-
-
-def test_the_jobs_folder_is_private_and_gone_afterwards(tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    running = _Running(tmp_path / "m", script)
-    (folder,) = tmp_path.glob("mlsql-job-*")
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert list(folder.glob("*.json")) == []  # the application has read plan and secrets
-    running.hook.on_kill()
-    running.join()
-    assert not folder.exists()
 
 
 TRAIN = EXAMPLES / "train_bayes.py"

@@ -8,47 +8,57 @@ from pathlib import Path
 from support.airflow import Airflow
 from support.events import asset_events, task_states
 from support.stores import Store
-from support.workbench import TESTS
+from support.workbench import SAMPLE, TESTS
 
 REFUSED = """
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Asset, Param
+from airflow_provider_mlsql.operators.predict import MLSQLPredictOperator
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 
 with DAG("refused", schedule=None, params={{"fail": Param("fail")}}):
+    usual = dict(model_path="{tmp}/m", python_script_path="{tmp}/predict.py", min_score=2)
     for name, on_refused in (("skip", "skip"), ("fail", "{{{{ params.fail }}}}")):
         refused = MLSQLRegisterOperator(
-            task_id=name,
-            model_path="{tmp}/m",
-            function_name=name,
-            python_script_path="{tmp}/predict.py",
-            min_score=2,
-            on_refused=on_refused,
-            outlets=[Asset("refused_" + name)],
+            task_id=name, function_name=name, on_refused=on_refused, outlets=[Asset("refused_" + name)], **usual
         )
         refused >> EmptyOperator(task_id="after_" + name)
+    refused = MLSQLRegisterOperator(task_id="succeed", function_name="jack", **usual)
+    MLSQLPredictOperator(
+        task_id="after_succeed",
+        data="libsvm.`{data}`",
+        functions=refused.output,
+        sql="select jack(features) as prediction from data",
+        output="parquet.`{tmp}/out`",
+    )
 """
 
 
-def test_a_refusal_skips_or_fails_when_asked_to_and_says_why(airflow: Airflow, tmp_path: Path, store: Store) -> None:
+def test_a_refusal_succeeds_skips_or_fails_as_asked_says_why_and_prediction_fails_by_name(
+    airflow: Airflow, tmp_path: Path, store: Store
+) -> None:
     store(score=0.75)
     (tmp_path / "predict.py").write_text("raise SystemExit('a refused model needs no predict script')")
     (tmp_path / "dags").mkdir()
-    (tmp_path / "dags/refused.py").write_text(REFUSED.format(tmp=tmp_path))
+    (tmp_path / "dags/refused.py").write_text(REFUSED.format(tmp=tmp_path, data=SAMPLE))
     log = airflow.test("refused", dags=tmp_path / "dags")
     assert task_states(airflow, "refused") == {
         "skip": "skipped",
         "after_skip": "skipped",
         "fail": "failed",
         "after_fail": "upstream_failed",
+        "succeed": "success",
+        "after_succeed": "failed",
     }
     reason = "version 1, group 0 has score 0.75; expected at least 2.0"
     answers = {name: answer for name, answer in airflow.xcoms("refused").items() if not name.startswith("after")}
-    assert {name: (answer["function"], answer["registered"], answer["reason"]) for name, answer in answers.items()} == {
-        name: (name, False, reason) for name in ("skip", "fail")
-    }
+    told = {name: (answer["function"], answer["registered"], answer["reason"]) for name, answer in answers.items()}
+    assert told == {"skip": ("skip", False, reason), "fail": ("fail", False, reason), "succeed": ("jack", False, reason)}
+    assert answers["succeed"]["function_version"] is None
     assert f"Refused: fail is unchanged: {reason}" in log
     assert asset_events(airflow, "refused") == {}
+    assert f"{tmp_path / 'm'} holds no function 'jack'; registered there: none" in log
+    assert not (tmp_path / "out").exists()
 
 
 BRANCHING = """
