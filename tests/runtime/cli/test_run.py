@@ -127,14 +127,18 @@ def test_on_a_terminal(here: Path) -> None:
     assert max(map(len, lines[-3:])) <= 80
 
 
-def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
+def test_an_interrupted_run_leaves_nothing_and_shows_no_secret_in_a_command_line(here: Path) -> None:
     number = f"{time.monotonic_ns()}"
     (here / "train.py").write_text(f"import subprocess\nopen('{here}/begun', 'w').close()\nsubprocess.run(['sleep', '{number}'])")
-    with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *SCRIPTS[2:], stderr=subprocess.PIPE) as process:
+    conf = ("--conf", "spark.hadoop.fs.s3a.secret.key=hush-hush", "--conf", f"spark.mlsql.test={number}")
+    with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *SCRIPTS[2:], *conf, stderr=subprocess.PIPE) as process:
         wait_until(lambda: (here / "begun").exists() or process.poll() is not None, seconds=120)
         assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGINT)  # a second one does not disturb it
+        lines = processes_with(f"spark.mlsql.test={number}")
+        assert any("org.apache.spark.deploy.SparkSubmit" in line for line in lines)
+        assert [line for line in lines if "hush-hush" in line and MLSQL not in line] == []
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)  # a second signal does not disturb it
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.endswith("mlsql: interrupted\n")
@@ -142,16 +146,3 @@ def test_an_interrupted_run_leaves_nothing(here: Path) -> None:
     assert processes_with(str(here)) == []
     assert list((here / "tmp").iterdir()) == []
     assert not (here / "m").exists() or not list((here / "m").rglob("*"))
-
-
-def test_secrets_do_not_go_to_the_command_line(here: Path) -> None:
-    (here / "train.py").write_text(f"open('{here}/begun', 'w').close()\nimport time\ntime.sleep(600)")
-    conf = ("--conf", "spark.hadoop.fs.s3a.secret.key=hush-hush", "--conf", "spark.ui.enabled=false")
-    with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *SCRIPTS[2:], *conf, stderr=subprocess.PIPE) as process:
-        wait_until((here / "begun").exists, seconds=120)
-        lines = processes_with("spark.ui.enabled=false")
-        assert any("org.apache.spark.deploy.SparkSubmit" in line for line in lines)
-        assert [line for line in lines if "hush-hush" in line and MLSQL not in line] == []
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
