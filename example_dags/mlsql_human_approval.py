@@ -2,6 +2,7 @@
 
 The question shows the new model beside the one in use. The approval is for this version and this fit group, even if other
 versions are trained in the meantime. After a rejection, or without a response within two days, the function does not change.
+Needs Airflow 3.1 or newer.
 """
 
 from __future__ import annotations

@@ -50,9 +50,9 @@ class VersionSet:
 
 SETS = (
     VersionSet("oldest", "3.10", options=("--resolution", "lowest-direct"), runs_example=True),
-    VersionSet("airflow-3.0", "3.11", ("apache-airflow==3.0.*",)),
-    VersionSet("airflow-3.1", "3.12", ("apache-airflow==3.1.*",)),
-    VersionSet("airflow-3.2", "3.13", ("apache-airflow==3.2.*",)),
+    VersionSet("airflow-3.0", "3.11", ("apache-airflow~=3.0.6",)),
+    VersionSet("airflow-3.1", "3.12", ("apache-airflow~=3.1.8",)),
+    VersionSet("airflow-3.2", "3.13", ("apache-airflow~=3.2.2",)),
 )
 
 
