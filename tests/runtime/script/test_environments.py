@@ -98,28 +98,19 @@ def test_tasks_that_want_the_same_build_it_once(node: Path) -> None:
     assert sum(any("building" in line for line in own) for own in lines) == 1
 
 
-def test_one_that_was_begun_by_somebody_killed_is_built_anew(node: Path) -> None:
+def test_one_that_is_not_complete_is_built_again(node: Path) -> None:
     built("mlsqlwords==1.0")
     [place] = [path for path in node.iterdir() if path.is_dir()]
-    (place / "complete.json").unlink()
+    (place / "complete.json").unlink()  # begun by a task that was killed
     shutil.rmtree(place / "bin")
     assert built("mlsqlwords==1.0") == "1.0"
-
-
-def test_one_that_has_lost_files_is_built_anew(node: Path) -> None:
-    """As where files of the temporary folder go by their age."""
-    built("mlsqlwords==1.0")
     [module] = node.rglob("mlsqlwords.py")
-    module.unlink()
+    module.unlink()  # as where files of the temporary folder are removed by their age
     lines: list[str] = []
     assert built("mlsqlwords==1.0", lines) == "1.0"
     assert "building" in lines[0]
     assert built("mlsqlwords==1.0", after := []) == "1.0"
     assert after == []
-
-
-def test_a_lock_that_cannot_be_had_is_told_as_the_nodes_problem(node: Path) -> None:
-    built("mlsqlwords==1.0")
     [lock] = node.glob("*.lock")
     lock.unlink()
     lock.mkdir()
