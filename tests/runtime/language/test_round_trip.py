@@ -84,7 +84,7 @@ _STATEMENTS = st.one_of(
         greater_is_better=st.booleans(),
         fail_on=st.sampled_from(["all", "any"]),
         keep_local_directory=st.booleans(),
-        description=st.none() | _ANY,
+        description=st.none() | _ANY.filter(bool),  # an empty value means that it is not given
         result=st.none() | _NAMES,
     ),
     st.builds(
