@@ -30,10 +30,21 @@ mlsql_model.sk_save_model(index)
 print("mlsql_validation_score:0." + index)
 """
 DAG = """
+import os, signal, threading, time
 from datetime import timedelta
 
 from airflow.sdk import DAG
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+
+def time_out_in_group_1(context):
+    '''Let Airflow's alarm of the execution_timeout go off in the first try, as soon as group 1 runs.'''
+    def wait():
+        while not os.path.exists({folder!r} + "/reached"):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGALRM)
+
+    if context["ti"].try_number == 1:
+        threading.Thread(target=wait, daemon=True).start()
 
 with DAG({name!r}, schedule=None):
     MLSQLTrainOperator(
@@ -124,7 +135,7 @@ def test_a_lost_workers_training_is_finished_by_the_retry(deployment: Deployment
 
 
 def test_the_execution_timeout_ends_every_process_and_the_retry_goes_on(deployment: Deployment, bench: Bench) -> None:
-    run = bench.start("timed", "retries=1, execution_timeout=timedelta(seconds=70)")
+    run = bench.start("timed", "retries=1, execution_timeout=timedelta(hours=1), pre_execute=time_out_in_group_1")
     deployment.ended("timed", run)
     assert bench.ran() == "0112"
     assert bench.processes() == []

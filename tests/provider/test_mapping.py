@@ -6,7 +6,8 @@ from pathlib import Path
 
 from support.airflow import Airflow
 from support.deployment import Deployment
-from support.workbench import EXAMPLES, SAMPLE
+from support.tries import SAVE
+from support.workbench import SAMPLE, Script
 
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
@@ -38,15 +39,18 @@ from airflow.sdk import DAG
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 
 with DAG("mapped_into_one_path", schedule=None):
-    MLSQLTrainOperator.partial(task_id="train", data="libsvm.`{data}`", model_path="{root}", python_script_path="{script}",
-                               fit_params=[{{"batchSize": 30, "labelSize": 2}}]).expand(
-        sql=["select label, features from data limit " + str(rows) for rows in (40, 50, 60)])
+    train = MLSQLTrainOperator.partial(
+        task_id="train", data="libsvm.`{data}`", model_path="{root}", python_script_path="{script}"
+    )
+    train.expand(sql=["select label, features from data limit " + str(rows) for rows in (40, 50, 60)])
 """
 
 
-def test_mapped_trainings_into_one_path_do_not_take_each_others_versions(deployment: Deployment, tmp_path: Path) -> None:
+def test_mapped_trainings_into_one_path_do_not_take_each_others_versions(
+    deployment: Deployment, tmp_path: Path, script: Script
+) -> None:
     root = Location.of(str(tmp_path / "m"))
-    dag = ONE_PATH.format(data=SAMPLE, root=root.uri, script=EXAMPLES / "train_bayes.py")
+    dag = ONE_PATH.format(data=SAMPLE, root=root.uri, script=script(SAVE))
     (deployment.dags / "mapped_into_one_path.py").write_text(dag)
     run = deployment.run("mapped_into_one_path")
     answers = [deployment.xcom("mapped_into_one_path", run, "train", index) for index in range(3)]

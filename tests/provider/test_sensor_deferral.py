@@ -16,6 +16,7 @@ from support.sensors import CONTEXT, make_sensor, wait_deferred
 from support.stores import T0, Store, fail, publish, xcom
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import TaskTry
 
 
 def test_a_version_that_is_there_never_defers(store: Store, tmp_path: Path) -> None:
@@ -90,7 +91,7 @@ with DAG("sensors", schedule=None):
     poke = MLSQLModelSensor(task_id="poke", model_path="{tmp}/late", min_score="0.5", deferrable=False)
     there = Sensor(task_id="there", lands="{tmp}/m", model_path="{tmp}/late", min_score="0.5")
     deferred >> poke >> there
-    Sensor(task_id="failed", lands="{tmp}/broken", model_path="{tmp}/failing", run_id="r", poke_interval=1)
+    Sensor(task_id="failed", lands="{tmp}/broken", model_path="{tmp}/failing", run_id="r", timeout=60, poke_interval=1)
     Sensor(task_id="timed_out", model_path="{tmp}/late", min_version=7, timeout=2, poke_interval=1)
     Sensor(task_id="skipped", lands="{tmp}/m", model_path="{tmp}/low", min_score=0.9, on_low_score="skip", poke_interval=1)
 
@@ -118,7 +119,8 @@ class SensorRun:
 def sensors(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> SensorRun:
     folder = tmp_path_factory.mktemp("sensors")
     publish(str(folder / "m"), 0.75)
-    fail(str(folder / "broken"), "2 of 2 fit groups failed: KeyError", job="dag.train/r/0")
+    trained = TaskTry(dag_id="dag", task_id="train", map_index=None, run_id="r", try_number=1)
+    fail(str(folder / "broken"), "2 of 2 fit groups failed: KeyError", task=trained)
     (folder / "dags").mkdir()
     (folder / "dags/sensors.py").write_text(SENSORS.format(tmp=folder))
     log = airflow.test("sensors", dags=folder / "dags", AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE="True")

@@ -1,8 +1,8 @@
 """Airflow's command line in a process that has imported Airflow already, and forks for each command.
 
 Importing Airflow takes longer than most commands. Airflow's own scheduler starts tasks in the same way. Requests and responses
-are lines of JSON, on standard input and output: ``{"start": …}`` returns the process id of a command, ``{"wait": …}`` its exit
-code.
+are lines of JSON, on standard input and output: ``{"start": …}`` returns the process id of a command, ``{"poll": …}`` its exit
+code, or null while it runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _IMPORTED = (
     *("__main__", "api_fastapi.app", "jobs.triggerer_job_runner", "sdk.execution_time.task_runner"),
@@ -44,8 +44,12 @@ class AirflowProcess:
 
     def wait(self, pid: int, seconds: float = 3600) -> int | None:
         """Return the exit code of a command, negative for a signal; None if it has not ended in time."""
-        code: int | None = self._ask({"wait": pid, "seconds": seconds})
-        return code
+        deadline = time.monotonic() + seconds
+        while True:  # each response comes at once: a test that is ended while it waits leaves none for the next request
+            code: int | None = self._ask({"poll": pid})
+            if code is not None or time.monotonic() > deadline:
+                return code
+            time.sleep(0.05)
 
     def run(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
         """Run a command to its end. Its output is kept in files in ``folder`` meanwhile."""
@@ -95,7 +99,13 @@ def serve() -> None:
     _import_airflow()
     for line in sys.stdin:
         request = json.loads(line)
-        response = _wait(**request) if "wait" in request else _start(**request)
+        if "poll" in request:
+            response = _poll(**request)
+        else:
+            response = os.fork()
+            if response == 0:
+                responses.close()
+                _run(**request)
         print(json.dumps(response), file=responses, flush=True)
 
 
@@ -109,9 +119,7 @@ def _import_airflow() -> None:
     _ = in_process_api_server().app  # of `airflow dags test`
 
 
-def _start(start: list[str], environment: dict[str, str], output: str, errors: str) -> int:
-    if pid := os.fork():
-        return pid
+def _run(start: list[str], environment: dict[str, str], output: str, errors: str) -> NoReturn:
     for file, descriptor in ((os.devnull, 0), (output, 1), (errors, 2)):
         opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(opened, descriptor)
@@ -126,15 +134,9 @@ def _start(start: list[str], environment: dict[str, str], output: str, errors: s
     sys.exit(main())
 
 
-def _wait(wait: int, seconds: float) -> int | None:
-    deadline = time.monotonic() + seconds
-    while True:
-        ended, status = os.waitpid(wait, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(0.01)
+def _poll(poll: int) -> int | None:
+    ended, status = os.waitpid(poll, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
 
 
 if __name__ == "__main__":
