@@ -7,8 +7,8 @@ import logging
 import os
 import re
 import selectors
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 
 from mlsql_runtime.events import Event, decode_message
 from mlsql_runtime.script.output import is_startup_notice
@@ -25,8 +25,7 @@ _CHATTER = (
     "Setting Spark log level to",
     '{"ts": ',  # PySpark's structured logger repeats exceptions that the application reports itself
 )
-
-
+_LINE_END = re.compile(rb"\r?\n|\r")
 _CHUNK = 1 << 16
 
 
@@ -47,29 +46,47 @@ def read_output(output: int, events: str | None) -> Generator[OutputLine]:
     :param output: the pipe of spark-submit's output.
     :param events: the path of the named pipe of the events; None: the application was not asked for events.
     """
-    with selectors.DefaultSelector() as selector, contextlib.ExitStack() as reader, contextlib.ExitStack() as writer:
-        selector.register(output, selectors.EVENT_READ, _read_printed)
+    sources = [_Source(_read_printed), _Source(_read_event)]
+    with contextlib.ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        selector.register(output, selectors.EVENT_READ, sources[0])
         if events is not None:
-            pipe = reader.enter_context(open(os.open(events, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0))
-            writer.enter_context(open(events, "wb", buffering=0))  # without a writer the pipe would be at its end
-            selector.register(pipe.fileno(), selectors.EVENT_READ, _read_event)
-        rest = dict.fromkeys(selector.get_map(), b"")  # of a line that is not complete yet, by pipe
-        while rest:
-            for key, _ in selector.select():
+            pipe = stack.enter_context(open(os.open(events, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0))
+            stack.enter_context(open(events, "wb", buffering=0))  # without a writer the pipe would be at its end
+            selector.register(pipe, selectors.EVENT_READ, sources[1])
+        timeout = None
+        while ready := selector.select(timeout):
+            for key, _ in ready:
                 data = os.read(key.fd, _CHUNK)
-                *lines, rest[key.fd] = (rest[key.fd] + data).split(b"\n")
-                if not data:
-                    selector.unregister(key.fd)
-                    lines = [last] if (last := rest.pop(key.fd)) else []
-                for line in lines:
-                    yield from key.data(line.decode(errors="replace"))
-                if not data and key.fd == output:
-                    writer.close()
+                yield from key.data.read_chunk(data)
+                if not data:  # spark-submit has ended; what follows are the events that are in the pipe by now
+                    selector.unregister(output)
+                    timeout = 0
+    for source in sources:
+        yield from source.read_rest()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The lines of one pipe. ``pieces`` are those of the line that is not complete yet."""
+
+    read_line: Callable[[str], Iterator[OutputLine]]
+    pieces: list[bytes] = field(default_factory=list)
+
+    def read_chunk(self, data: bytes) -> Iterator[OutputLine]:
+        first, *others = _LINE_END.split(data)
+        self.pieces.append(first)
+        for piece in others:
+            yield from self.read_line(b"".join(self.pieces).decode(errors="replace"))
+            self.pieces[:] = [piece]
+
+    def read_rest(self) -> Iterator[OutputLine]:
+        if any(self.pieces):
+            yield from self.read_line(b"".join(self.pieces).decode(errors="replace"))
 
 
 def _read_printed(line: str) -> Iterator[OutputLine]:
-    for part in line.rstrip("\r").split("\r"):
-        yield OutputLine(part, _choose_level(part.strip()))
+    yield OutputLine(line, _choose_level(line.strip()))
 
 
 def _read_event(line: str) -> Iterator[OutputLine]:

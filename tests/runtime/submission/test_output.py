@@ -124,6 +124,30 @@ def test_output_amid_a_long_event_damages_neither(application: Application) -> N
     ]
 
 
+def test_a_progress_bar_is_shown_while_it_grows(application: Application) -> None:
+    lines = application.read()
+    application.print("10%\r20%\r30%")
+    assert [next(lines), next(lines)] == [OutputLine("10%"), OutputLine("20%")]
+    application.print("\r\n")
+    application.end()
+    assert list(lines) == [OutputLine("30%")]
+
+
+def test_the_output_ends_also_while_another_process_keeps_the_events_open(application: Application) -> None:
+    with open(os.open(application.events, os.O_RDWR), "wb", buffering=0) as kept:
+        lines = application.read()
+        application.print("begin\n")
+        assert next(lines) == OutputLine("begin")
+        kept.write(encode(LogLine("last"), "fit 0").encode() + b"half a li")
+        application.end()
+        assert list(lines) == [OutputLine("[fit 0] last", event=LogLine("last")), OutputLine("half a li")]
+
+
+def test_an_application_that_sends_nothing_ends(application: Application) -> None:
+    application.end()
+    assert list(application.read()) == []
+
+
 def test_a_line_that_is_not_an_event_is_shown_as_it_is(application: Application) -> None:
     assert read_after(application, "no event\n") == [OutputLine("no event")]
 
