@@ -73,9 +73,9 @@ class ClientJob:
             finally:
                 remove_topics(self._plan, self._secrets)
                 self._is_running = False
-                result = folder.read_result()
-                if self._plan.attempt.is_last and result is None:
+                if self._plan.attempt.is_last and not folder.has_result():
                     self._remove_staged()
+            result = folder.read_result()
         if result is None:
             reason = failure or "spark-submit ended without an error"
             raise JobFailed(f"the Spark application ended without a result ({reason}); see the log above, and retry")

@@ -134,8 +134,15 @@ class RunFolder:
         (self.location / _OWNER).write_private(codec.dumps(RunOwner.of(plan)).encode())
         self.write(replace(plan, statements=statements), secrets, conf)
 
+    def has_result(self) -> bool:
+        """Return whether the application has come to its end, and written how it ended."""
+        return (self.location / _RESULT).exists()
+
     def read_result(self) -> RunResult | None:
-        """Return what the application has written; None when it has written nothing."""
+        """Return what the application has written; None when it has written nothing.
+
+        :raises FormatError: when that is no result.
+        """
         place = self.location / _RESULT
         text = place.read_or_none()
         return None if text is None else load_result(text, place.uri)

@@ -57,10 +57,10 @@ def build_submission(
 
 
 def build_environment(mark: str) -> dict[str, str]:
-    """Return the environment of a job's processes: this process's without Airflow's settings and connections, and with the
-    Spark of this Python environment unless SPARK_HOME is set.
+    """Return the environment of a job's processes: this process's without Airflow's settings and connections, without the pipe
+    of a job that this process belongs to, and with the Spark of this Python environment unless SPARK_HOME is set.
     """
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW"))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", EVENTS_VARIABLE))}
     home = find_spark_home()
     if home is not None:
         env |= {"SPARK_HOME": home, "PATH": f"{home}/bin{os.pathsep}{env.get('PATH', os.defpath)}"}

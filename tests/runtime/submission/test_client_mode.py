@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.errors import InputError, JobFailed, PreflightFailed
+from mlsql_runtime.errors import FormatError, InputError, JobFailed, PreflightFailed
+from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import open_staging
@@ -134,6 +135,23 @@ def test_staged_files_stay_only_when_another_attempt_follows(
     assert bool(root.list_files()) is stays
     assert job.cancel() == 0  # as Airflow does after a timeout: what is kept is not touched
     assert bool(root.list_files()) is stays
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "raised"), [(KeyboardInterrupt(), KeyboardInterrupt), (SparkSubmitFailed("exit code 1"), FormatError)]
+)
+def test_a_result_that_cannot_be_read_hides_no_interruption(ended_by: BaseException, raised: type[BaseException]) -> None:
+    def leave_half_a_result(submission: Submission) -> list[str]:
+        Path(submission.arguments[submission.arguments.index("--result") + 1]).write_text('{"job_id":')
+        raise ended_by
+
+    with pytest.raises(raised):
+        ClientJob(PLAN, Secrets(), "local[1]", {}).run(leave_half_a_result, print)
+
+
+def test_a_job_inside_a_job_does_not_read_the_events_of_the_outer_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EVENTS_VARIABLE, "/tmp/outer/events")
+    assert EVENTS_VARIABLE not in build_environment(new_mark("test"))
 
 
 def test_archives_of_scripts_are_added_to_those_of_the_job(tmp_path: Path) -> None:
