@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, set_arguments
+from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_optional, set_arguments
 from airflow_provider_mlsql.operators.base import REGISTERED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, Refused
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register
@@ -86,8 +86,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
         done = to_xcom(result.steps[-1])
-        if not done["registered"] and self.on_refused != "succeed":
-            self._end_refused(context, done, self.on_refused)
+        if not done["registered"] and (on_refused := self._read_on_refused()) != "succeed":
+            self._end_refused(context, done, on_refused)
         self.extend_asset_events(context, select_facts(done, REGISTERED))
         return done
 
@@ -101,7 +101,10 @@ class MLSQLRegisterOperator(MLSQLOperator):
         raise Refused(said, **select_facts(result, REGISTERED))
 
     def build_job(self) -> JobSpec:
-        _ON_REFUSED.parse(self.on_refused, "on_refused")  # before Spark starts
+        self._read_on_refused()  # before Spark starts
         arguments = OperatorArguments(self)
         register = Register(**read_options(Register, arguments), model_path=str(self.model_path), function=self.function_name)
         return JobSpec((*arguments.loads, register))
+
+    def _read_on_refused(self) -> str:
+        return parse_optional(_ON_REFUSED, self.on_refused, "on_refused") or "succeed"

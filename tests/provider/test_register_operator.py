@@ -9,11 +9,8 @@ from support.operators import register
 
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import (
-    Load,
-    Register,
-    with_author,
-)
+from mlsql_runtime.plan import Load, Register, with_author
+from mlsql_runtime.result import RegisterResult, RunResult, to_xcom
 
 
 def test_register() -> None:
@@ -47,6 +44,23 @@ def test_what_to_do_when_refused_is_said_before_anything_runs() -> None:
     with pytest.raises(InputError, match="on_refused is 'ignore'; expected succeed, skip or fail"):
         operator.execute({})  # type: ignore[typeddict-item]
     assert "on_refused" in MLSQLRegisterOperator.template_fields
+
+
+@pytest.mark.parametrize("value", [None, "", "None"])
+def test_a_refusal_is_a_success_unless_on_refused_is_given(value: str | None) -> None:
+    refused = RegisterResult(
+        function="jack",
+        registered=False,
+        reason="its score is 0.5",
+        model_path="/m",
+        version=1,
+        alg_index=0,
+        score=0.5,
+        function_version=None,
+    )
+    operator = register(on_refused=value)
+    assert operator.build_job() == register().build_job()
+    assert operator.finish({}, RunResult(job_id="job", steps=(refused,))) == to_xcom(refused)  # type: ignore[typeddict-item]
 
 
 def test_statements_are_signed_for_the_history_of_functions_only() -> None:

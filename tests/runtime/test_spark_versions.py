@@ -41,7 +41,7 @@ def test_a_job_does_not_start_on_another_release(spark_home: Path, version: str,
     (spark_home / f"jars/spark-core_2.13-{version}.jar").touch()
     plan = Plan(job_id="job", statements=(Load(table="data", format="libsvm", path=SAMPLE), Show(table="data")))
     with pytest.raises(InputError) as caught:
-        ClientJob(plan, NO_SECRETS, "local[1]", {}).run(lambda submission: pytest.fail("submitted"))
+        ClientJob(plan, NO_SECRETS, "local[1]", {}).run(lambda submission: pytest.fail("submitted"), print)
     assert caught.value.message == message.format(home=spark_home)
 
 
