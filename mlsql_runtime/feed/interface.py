@@ -37,7 +37,7 @@ class PreparedTable(Protocol):
 
     @property
     def identity(self) -> TableIdentity:
-        """What a later attempt notes of the table, to restore it or to know it again."""
+        """What this attempt notes of the table, so that a later one can restore or recognize it."""
 
     def describe(self) -> str:
         """Return how the table reaches scripts, for the task log: ``as parquet files``."""

@@ -33,7 +33,7 @@ class TableFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class TableIdentity:
-    """A prepared table as a later attempt finds it noted. How it was written stands in the plan: options may be secret.
+    """What an attempt notes of its prepared table, without the writer's options: the plan has them, and they may be secret.
 
     ``content`` is equal for equal tables, None when that cannot be known. ``uri`` is the folder of its files, from which a later
     attempt restores it; None when it has to be prepared again.
@@ -43,6 +43,10 @@ class TableIdentity:
     content: str | None = None
     uri: str | None = None
     has_lazy_json: bool = False
+
+    def is_same_as(self, other: TableIdentity) -> bool:
+        """Return whether both are known to be one table: equal facts alone prove nothing."""
+        return self == other and self.is_known
 
     @property
     def is_known(self) -> bool:

@@ -76,7 +76,7 @@ def prepare_data(
         if rows == 0:
             why = f": all its {held} rows are held out" if held else " is empty"
             raise DataError(f"the table '{statement.table}'{why}: there is nothing to train on", table=statement.table)
-        source = " of the earlier attempt" if data.staged == earlier else ""
+        source = " of the earlier attempt" if earlier is not None and data.staged.is_same_as(earlier) else ""
         held_out = f", {held} to validate with" if data.validate else ""
         log(f"train: {rows} rows {data.table.describe()}{source}{held_out} ({time.monotonic() - started:.1f} s)")
         yield data
@@ -100,7 +100,7 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
             prepared = feed.prepare(table, column)
             if statement.validate_table is not None and prepared.facts.rows:
                 validate = validation_feed.prepare(context.table(statement.validate_table), None)
-    if earlier is not None and earlier.validate is not None and prepared.identity.is_known and prepared.identity == earlier.table:
+    if earlier is not None and earlier.validate is not None and prepared.identity.is_same_as(earlier.table):
         validate = validation_feed.restore(earlier.validate)
     return TrainingData(prepared, validate, feature_column(statement, prepared.facts.columns))
 

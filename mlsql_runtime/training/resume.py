@@ -30,6 +30,10 @@ class StagedData:
     validate: TableIdentity | None
     feature: str | None
 
+    def is_same_as(self, other: StagedData) -> bool:
+        """Return whether the data of both attempts are known to be the same."""
+        return self == other and self.table.is_known
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
@@ -51,7 +55,7 @@ class EarlierAttempts:
 
     def results_on(self, data: StagedData) -> Mapping[int, GroupResult]:
         """Return the results that were trained on the same data."""
-        if self.data is None or (self.data == data and data.table.is_known):
+        if self.data is None or data.is_same_as(self.data):
             return self.results
         has = "has" if data.table.is_known else "may have"
         log(f"train: the table {has} changed since the earlier attempt; all groups are trained again")

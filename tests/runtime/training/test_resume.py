@@ -37,6 +37,7 @@ def data(**identity: Any) -> StagedData:
 @pytest.mark.parametrize("identity", [{"uri": "/m/data"}, {"content": "3 ff"}])
 def test_results_count_for_the_same_table(identity: dict[str, str]) -> None:
     assert EarlierAttempts(data(**identity), RESULTS).results_on(data(**identity)) == RESULTS
+    assert data(**identity).is_same_as(data(**identity))
 
 
 @pytest.mark.parametrize(
@@ -49,4 +50,6 @@ def test_results_do_not_count_for_a_table_that_is_another_or_not_known_to_be_the
 ) -> None:
     before = {"content": "3 ff"} if now else {}
     assert EarlierAttempts(data(**before), RESULTS).results_on(data(**now)) == {}
+    assert not data(**now).is_same_as(data(**before))
+    assert not data(**now).table.is_same_as(data(**before).table)
     assert f"{message} since the earlier attempt; all groups are trained again" in capsys.readouterr().out
