@@ -136,8 +136,8 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
         return RunResult.of_error(plan.job_id, (), translate(error))
     emit(_describe_application(spark))
     try:
+        imports.join()  # first: the process cannot end cleanly while a thread imports
         check_session(pyspark, spark.version)
-        imports.join()
         from mlsql_runtime import engine
 
         return engine.run(plan, spark, secrets)
