@@ -52,7 +52,7 @@ class SupervisedCommand:
 
     @contextlib.contextmanager
     def pause_timeout(self) -> Iterator[None]:
-        """Do not count the time of the block to the command's timeout."""
+        """Stop the clock of the command's timeout while the block runs."""
         self._send(PAUSE)
         try:
             yield

@@ -92,7 +92,11 @@ def node_copy(place: Location, application: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _locked_copies(place: Location, application: Path, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[Path]:
-    """Lock the copies of a training's tables, remove those of others, and yield the path of the copy of ``place``."""
+    """Lock the copies of a training's tables, remove those of others, and yield the path of the copy of ``place``.
+
+    :raises StorageError: when the folder for copies belongs to another user.
+    :raises DataError: when ``is_cancelled()`` becomes true before the lock is free.
+    """
     root = application / "mlsql-tables"
     root.mkdir(mode=0o700, exist_ok=True)
     if root.stat().st_uid != os.getuid():

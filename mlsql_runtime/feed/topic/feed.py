@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TopicFeed:
-    """Tables are sent to a topic of this run, which is deleted at the end unless the plan keeps it; or there is no table to send,
-    because a topic holds it already, which stays. The groups of the readers are deleted in both cases.
+    """A table is sent to a topic of this run, which is deleted at the end unless the plan keeps it. If the plan reuses a topic,
+    its records are the table, and it stays. The readers' consumer groups are deleted in both cases.
     """
 
     feed: KafkaFeed
