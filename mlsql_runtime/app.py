@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import codec
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.events import ApplicationStarted, emit, log
-from mlsql_runtime.plan import Plan, Secrets, load_plan
+from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.spark_versions import check_release, check_session
@@ -37,6 +37,7 @@ _HEAVY = ("mlsql_runtime.engine", "pyspark.ml.linalg")  # NumPy, Arrow, pandas a
 PARENT_CHECK_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
 CANCEL_SECONDS = 4.0  # for cleaning up, once cancelled: less than the submitter waits before it kills
+ORPHAN_SECONDS = 20.0  # for the same, once no other process of an orphaned job is left
 
 
 class _Cancellation:
@@ -48,6 +49,8 @@ class _Cancellation:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._is_orphan = False
+        self.plan: Plan | None = None
+        self.secrets = NO_SECRETS
 
     def watch(self, parent: int) -> None:
         """Cancel the job when the process ``parent`` ends, so that no orphan publishes beside a retry."""
@@ -83,8 +86,24 @@ class _Cancellation:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _exit(self) -> None:
-        self.remove_orphaned_folder()
+        if self._is_orphan:
+            self._clean_up_orphan()
         os._exit(128 + signal.SIGTERM)
+
+    def _clean_up_orphan(self) -> None:
+        """Do what the submitter can no longer do. Without the JVM, the statement under way fails, and cleans up itself."""
+        from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
+        from mlsql_runtime.submission.processes import MARK, end_marked
+
+        if mark := os.environ.get(MARK):
+            end_marked(mark)
+        main = threading.main_thread()
+        main.join(ORPHAN_SECONDS)
+        if main.is_alive() and self.plan is not None:
+            remove_topics(self.plan, self.secrets)
+            if self.plan.attempt.is_last:
+                remove_staged(self.plan)
+        self.remove_orphaned_folder()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,6 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         plan = load_plan(_read_once(args.plan), args.plan)
         secrets = codec.loads(Secrets, _read_once(args.secrets), args.secrets) if args.secrets else Secrets()
+        cancellation.plan, cancellation.secrets = plan, secrets
         result = run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)

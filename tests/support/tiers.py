@@ -1,0 +1,75 @@
+"""Which tests ``make check`` runs, and the order of all tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.shared_run import no_java_home
+
+# The fixtures that start a JVM or Airflow, and roughly the seconds of a test that uses one. A test that uses none is light.
+SECONDS = {
+    "deployment": 40.0,
+    "airflow": 25.0,
+    "starts_airflow": 25.0,
+    "cluster": 20.0,
+    "starts_jvm": 15.0,
+    "mortal_broker": 10.0,
+    "spark": 2.0,
+    "broker": 0.5,
+}
+PROGRAMS = ("airflow", "java", "spark-class", "spark-submit")
+
+_guarded = False
+
+
+def sort(items: list[pytest.Item]) -> None:
+    """Mark the light tests and put them first. The files with the longest tests follow, so that short ones fill the end."""
+    seconds: Counter[str] = Counter()
+    for item in items:
+        used = SECONDS.keys() & set(getattr(item, "fixturenames", ()))
+        if used:
+            seconds[str(item.path)] += max(SECONDS[name] for name in used)
+        else:
+            item.add_marker("light")
+    items.sort(key=lambda item: 0 if _is_light(item) else -seconds[str(item.path)])
+
+
+def _is_light(item: pytest.Item) -> bool:
+    return item.get_closest_marker("light") is not None
+
+
+@contextlib.contextmanager
+def guard(item: pytest.Item) -> Iterator[None]:
+    """Keep a light test from starting a JVM or Airflow."""
+    global _guarded
+    if not _is_light(item):
+        yield
+        return
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JAVA_HOME", no_java_home())
+        _guarded = True
+        try:
+            yield
+        finally:
+            _guarded = False
+
+
+def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen" and _guarded:
+        executable, command = arguments[:2]
+        first = executable or (command if isinstance(command, (str, bytes)) else command[0])
+        name = Path(os.fsdecode(first)).name
+        if name in PROGRAMS:
+            fixture = "starts_airflow" if name == "airflow" else "starts_jvm"
+            raise RuntimeError(f"a test of `make check` starts {name}; give it the fixture {fixture}")
+
+
+sys.addaudithook(_refuse)
