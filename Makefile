@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo test test-versions lint airflow kafka bench reference constraints clean
+.PHONY: help setup browser classes peers demo check test test-versions lint airflow kafka bench reference constraints clean intro
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -27,8 +27,15 @@ browser:
 classes: setup
 	@bash scripts/setup.sh classes
 
-test: lint browser classes ## lint, then all tests; make test ARGS='-k sensor' runs some, WORKERS=0 without processes beside this one
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+check: lint ## lint, and the tests that start neither a JVM nor Airflow: a few minutes
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) -m light $(ARGS)
+
+test: intro lint browser classes ## lint, then all tests; make test ARGS='-k sensor' runs some, WORKERS=0 without processes beside this one
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) $(ARGS)
+
+intro:
+	@echo 'make test: lint, the tests of make check, then those that start Spark, Kafka, Airflow and Chromium.'
+	@echo 'All of it takes about 15 minutes on two idle cores, and 4 GB of memory; Ctrl-C ends everything that it has started.'
 
 test-versions: setup ## The oldest versions that pyproject.toml allows, and older versions of Airflow; SETS=oldest for some of the sets
 	@$(BIN)/python scripts/test_versions.py $(SETS)

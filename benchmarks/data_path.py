@@ -151,11 +151,11 @@ def _file_lines(each: Exported, took: dict[str, Timed]) -> list[list[str]]:
 
 def _kafka() -> tuple[list[list[str]], list[list[str]]]:
     """Return the lines of the comparison, and of the time that each step takes."""
-    from broker import Broker
+    from broker import BrokerProcess
 
     lines, split = [], []
-    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
-        settings = parse_settings({"bootstrap.servers": broker.bootstrap}, "the benchmark")
+    with tempfile.TemporaryDirectory() as folder, BrokerProcess(Path(folder)) as process:
+        settings = parse_settings({"bootstrap.servers": process.broker.bootstrap}, "the benchmark")
         for name, rows in (("sparse-692", sparse_rows(60_000)), ("dense-20", dense_rows(300_000))):
             bench = Bench(settings, rows, name)
             took, _ = reading(bench)

@@ -226,11 +226,11 @@ def _lines(bench: Bench, sent: dict[str, Timed], read: dict[str, Timed]) -> list
 
 def main() -> None:
     """Measure, print, and write the results."""
-    from broker import Broker
+    from broker import BrokerProcess
 
     lines, idle = [], 0.0
-    with tempfile.TemporaryDirectory() as folder, Broker(Path(folder)) as broker:
-        settings = parse_settings({"bootstrap.servers": broker.bootstrap}, "the benchmark")
+    with tempfile.TemporaryDirectory() as folder, BrokerProcess(Path(folder)) as process:
+        settings = parse_settings({"bootstrap.servers": process.broker.bootstrap}, "the benchmark")
         for name, rows in (("sparse-692", sparse_rows(120_000)), ("dense-20", dense_rows(600_000))):
             bench = Bench(settings, rows, name)
             sent = sending(bench)

@@ -92,7 +92,7 @@ class _Cancellation:
 
     def _clean_up_orphan(self) -> None:
         """Do what the submitter can no longer do. Without the JVM, the statement under way fails, and cleans up itself."""
-        from mlsql_runtime.submission.cleanup import remove_staged, remove_topics
+        from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
         from mlsql_runtime.submission.processes import MARK, end_marked
 
         if mark := os.environ.get(MARK):
@@ -102,7 +102,7 @@ class _Cancellation:
         if main.is_alive() and self.plan is not None:
             remove_topics(self.plan, self.secrets)
             if self.plan.attempt.is_last:
-                remove_staged(self.plan)
+                remove_staged(self.plan.job_id, staging_paths(self.plan))
         self.remove_orphaned_folder()
 
 

@@ -1,42 +1,100 @@
-"""Fixtures for all tests. Airflow reads its home when it is imported, so it gets one of the tests' own first."""
+"""Fixtures for all tests, and the hooks by which they share services and run in order."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
+import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import fsspec
 import pytest
+from hypothesis import settings
+from support import shared_run, tiers
+from support.workbench import Script
 
 if TYPE_CHECKING:
-    from broker import Broker
+    from broker import Broker, BrokerProcess
+    from support.airflow import Airflow
+    from support.cluster import Cluster
+    from support.deployment import Deployment
 
     from mlsql_runtime.kafka.settings import KafkaSettings
 
-os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="mlsql-tests-airflow-")
-os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-
-import fsspec
-from hypothesis import settings
-from support.workbench import Script
+SERVICES = frozenset(("broker", "cluster", "deployment"))
+USERS = pytest.StashKey[Counter[str]]()
+KEEPER = shared_run.join()  # before conftest.py of a folder imports Airflow, which reads its home then
 
 settings.register_profile("no deadline", deadline=None)  # first examples import SciPy and the like, and machines are busy
 settings.load_profile("no deadline")
 
 
-def pytest_configure() -> None:
-    """Spark lives for seconds here: classes come from one file, made by setup.sh; compiler and collector are quick."""
-    classes = Path(__file__).parents[1] / ".work" / "spark.jsa"
-    quick = f"-XX:SharedArchiveFile={classes} -Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    os.environ.setdefault("SPARK_SUBMIT_OPTS", quick)
+# -- the run
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "light: starts neither a JVM nor Airflow; set by tests/support/tiers.py")
+    if hasattr(config, "workerinput"):  # Ctrl-C is for the controller, whose keeper ends this process
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_keyboard_interrupt() -> None:
+    """End workers and what they have started, so that the controller does not wait for them."""
+    if KEEPER:
+        KEEPER.close()
 
 
 def pytest_unconfigure() -> None:
-    """Remove the tests' Airflow home."""
-    shutil.rmtree(os.environ["AIRFLOW_HOME"], ignore_errors=True)
+    """End what the run has started, and remove its temporary folders."""
+    if KEEPER:
+        KEEPER.wait()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tiers.sort(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the tests that use a service, which ends after the last of them."""
+    used = (name for item in session.items for name in SERVICES & set(getattr(item, "fixturenames", ())))
+    session.config.stash[USERS] = Counter(used)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    for name in SERVICES & set(getattr(item, "fixturenames", ())):
+        shared_run.count_use(name, item.config.stash[USERS][name])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with tiers.guard(item):
+        return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from support.schedule import FileSchedule
+
+    return FileSchedule(config, log)
+
+
+# -- what tests start by themselves
+
+
+@pytest.fixture
+def starts_jvm() -> None:
+    """For a test that starts a JVM by itself, for example with spark-submit or ``mlsql run``."""
+
+
+@pytest.fixture
+def starts_airflow() -> None:
+    """For a test that starts processes of Airflow by itself."""
 
 
 @pytest.fixture
@@ -52,13 +110,30 @@ def script(tmp_path: Path) -> Script:
     return write
 
 
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A real Kafka broker, shared by all tests: topics and groups get names of their own. Whoever kills it starts it again."""
-    from broker import Broker
+# -- services of the run
 
-    with Broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
+
+@pytest.fixture(scope="session")
+def broker() -> Broker:
+    """A real Kafka broker: topics and groups get names of their own."""
+    found: Broker = shared_run.start_service("broker")
+    return found
+
+
+@pytest.fixture(scope="session")
+def _mortal_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    from broker import BrokerProcess
+
+    with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
+        yield process
+
+
+@pytest.fixture
+def mortal_broker(_mortal_broker: BrokerProcess) -> BrokerProcess:
+    """A broker that a test may kill, and start again."""
+    if not _mortal_broker.is_running():
+        _mortal_broker.start()
+    return _mortal_broker
 
 
 @pytest.fixture(scope="session")
@@ -69,16 +144,39 @@ def kafka_settings(broker: Broker) -> KafkaSettings:
     return parse_settings({"bootstrap.servers": broker.bootstrap}, "the test broker")
 
 
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A Spark standalone cluster: two workers with two cores each. An application takes all, so one test at a time uses it."""
+    from mlsql_runtime.storage.file_lock import FileLock
+
+    found: Cluster = shared_run.start_service("cluster")
+    with FileLock(found.folder / "in-use") as lock:
+        lock.acquire()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """Airflow's commands on a database of this process: each test uses DAGs of its own names, or looks at their newest runs."""
+    from support.airflow import migrated_airflow
+
+    with migrated_airflow(tmp_path_factory.mktemp("airflow"), shared_run.start_service("airflow_database")) as airflow:
+        yield airflow
+
+
+@pytest.fixture(scope="session")
+def deployment() -> Deployment:
+    """A whole Airflow with the example DAGs, for what needs a scheduler or the API: runs side by side, people who answer."""
+    found: Deployment = shared_run.start_service("deployment")
+    return found
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """A real S3 server on this machine; the environment points S3 clients at it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+    """A bucket of a real S3 server; the environment points S3 clients at the server."""
+    bucket = f"models-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        environment.setenv("AWS_ENDPOINT_URL", shared_run.start_service("s3_server"))
         environment.setenv("AWS_ACCESS_KEY_ID", "test")
         environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -86,7 +184,6 @@ def s3_server() -> Iterator[str]:
         environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
         s3 = fsspec.get_filesystem_class("s3")
         s3.clear_instance_cache()
-        fsspec.filesystem("s3").mkdir("models")
-        yield "s3://models"
+        fsspec.filesystem("s3").mkdir(bucket)
+        yield f"s3://{bucket}"
         s3.clear_instance_cache()
-    server.stop()

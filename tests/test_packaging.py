@@ -142,6 +142,7 @@ def test_what_scripts_import_is_where_the_wheel_put_it(installed: Path, tmp_path
     assert (done.stdout, done.stderr) == (f"{installed}/mlsql/__init__.py\n", "")
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_a_job_runs_from_the_installed_wheel(installed: Path, tmp_path: Path, script: Script) -> None:
     source = script("import mlsql, mlsql_model\nmlsql.report(rows=len(mlsql.all_data()[1]))\nmlsql_model.sk_save_model(1)")
     job = f"""

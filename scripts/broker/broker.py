@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -59,24 +60,36 @@ super.users=User:ANONYMOUS;User:admin
 """
 
 
+@dataclass(frozen=True)
 class Broker:
-    """One broker with its data in ``folder``: a plain listener, and one with SASL/SCRAM-SHA-512 over TLS.
+    """A running broker: the addresses of its plain listener, and of that with SASL/SCRAM-SHA-512 over TLS."""
+
+    folder: Path
+    bootstrap: str
+    secure_bootstrap: str
+
+    @property
+    def cafile(self) -> Path:
+        """The certificate that clients of the secure listener need."""
+        return self.folder / "ca.pem"
+
+
+class BrokerProcess:
+    """Start and end a broker with its data in ``folder``.
 
     After ``kill`` and ``start`` it has the same ports and data. On the plain listener, everything is allowed.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         ports = dict(zip(("plain", "secure", "controller"), _free_ports(3), strict=True))
-        self.bootstrap = f"127.0.0.1:{ports['plain']}"
-        self.secure_bootstrap = f"127.0.0.1:{ports['secure']}"
-        self.cafile = folder / "ca.pem"
+        self.broker = Broker(folder, f"127.0.0.1:{ports['plain']}", f"127.0.0.1:{ports['secure']}")
+        self._folder = folder
         self._properties = folder / "broker.properties"
         self._process: subprocess.Popen[str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(_PROPERTIES.format(folder=folder, store_password=STORE_PASSWORD, **ports))
 
-    def __enter__(self) -> Broker:
+    def __enter__(self) -> BrokerProcess:
         self.start()
         return self
 
@@ -85,14 +98,14 @@ class Broker:
 
     def start(self) -> None:
         """Start the broker and wait until it responds. The first start creates its certificate, users and storage."""
-        if not self.cafile.exists():
+        if not self.broker.cafile.exists():
             self._make_certificate()
             scram = [f"SCRAM-SHA-512=[name={name},password={word}]" for name, word in PASSWORDS.items()]
             users = [part for user in scram for part in ("--add-scram", user)]
             storage = ["--standalone", "--cluster-id", CLUSTER_ID, "--config", self._properties]
             self._java("kafka.tools.StorageTool", "format", *storage, *users)
         command = _command("kafka.Kafka", self._properties)
-        with (self.folder / "broker.log").open("a") as log:
+        with (self._folder / "broker.log").open("a") as log:
             self._process = subprocess.Popen(
                 ["bash", "-c", _UNTIL_STDIN_ENDS, "broker", *command],
                 stdin=subprocess.PIPE,
@@ -103,6 +116,10 @@ class Broker:
         assert self._process.stdout is not None
         self.pid = int(self._process.stdout.readline())
         self._wait_until_ready()
+
+    def is_running(self) -> bool:
+        """Return whether the process has been started and not been ended since."""
+        return self._process is not None
 
     def kill(self) -> None:
         """End it without a chance to shut down, as a power cut does."""
@@ -132,11 +149,11 @@ class Broker:
         while True:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"the broker did not start; see {self.folder / 'broker.log'}")
+                raise RuntimeError(f"the broker did not start; see {self._folder / 'broker.log'}")
             with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", int(self.bootstrap.rpartition(":")[2])), timeout=1).close()
+                socket.create_connection(("127.0.0.1", int(self.broker.bootstrap.rpartition(":")[2])), timeout=1).close()
                 with contextlib.suppress(KafkaError):
-                    admin = KafkaAdminClient(bootstrap_servers=self.bootstrap, bootstrap_timeout_ms=5000)
+                    admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap, bootstrap_timeout_ms=5000)
                     brokers = admin.describe_cluster()["brokers"]
                     admin.close()
                     if brokers:
@@ -144,12 +161,12 @@ class Broker:
             time.sleep(0.1)
 
     def _make_certificate(self) -> None:
-        store = ["-keystore", f"{self.folder}/key.p12", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-alias", "broker"]
+        store = ["-keystore", f"{self._folder}/key.p12", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-alias", "broker"]
         keytool = _java_home_tool("keytool")
         names = ["-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1,DNS:localhost", "-validity", "30"]
         run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
         run([keytool, "-genkeypair", "-keyalg", "EC", *names, *store])
-        run([keytool, "-exportcert", "-rfc", "-file", self.cafile, *store])
+        run([keytool, "-exportcert", "-rfc", "-file", self.broker.cafile, *store])
 
     def _java(self, *command: object) -> None:
         done = subprocess.run(_command(*command), capture_output=True, text=True, check=False)
@@ -207,9 +224,10 @@ def _free_ports(count: int) -> list[int]:
 def main() -> None:
     """Run a broker until Ctrl-C, with its data in a temporary folder."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="mlsql-kafka-") as folder, Broker(Path(folder)) as broker:
+    with tempfile.TemporaryDirectory(prefix="mlsql-kafka-") as folder, BrokerProcess(Path(folder)) as process:
+        broker = process.broker
         print(f"""\
-Apache Kafka runs, process {broker.pid}; Ctrl-C ends it and removes its data.
+Apache Kafka runs, process {process.pid}; Ctrl-C ends it and removes its data.
 
   plain           {broker.bootstrap}
   SASL over TLS   {broker.secure_bootstrap}, SCRAM-SHA-512, CA certificate {broker.cafile}

@@ -1,4 +1,4 @@
-"""A real Airflow; and model stores with versions and failures in them, written as training writes them, without training."""
+"""Model stores with versions and failures in them, written as training writes them, without training."""
 
 from __future__ import annotations
 
@@ -6,24 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.airflow import Airflow, migrated_airflow
-from support.deployment import Deployment, deployed
 from support.sensors import GatedFileSystem, gated
 from support.stores import Store, fail, publish
-
-
-@pytest.fixture(scope="session")
-def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
-    """One database for all tests: each uses DAGs of its own names, or looks at their newest runs."""
-    with migrated_airflow(tmp_path_factory.mktemp("airflow")) as airflow:
-        yield airflow
-
-
-@pytest.fixture(scope="session")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A whole Airflow with the example DAGs, for what needs a scheduler or the API: runs side by side, people who answer."""
-    with deployed(tmp_path_factory.mktemp("deployment")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyspark
 import pytest
-from support.cluster import standalone_cluster
+from support.cluster import Cluster
 from support.workbench import DATA, EXAMPLES, Script
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
@@ -16,15 +15,9 @@ from mlsql_runtime.plan import Plan, PythonEnv, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult
 
 
-@pytest.fixture(scope="module")
-def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with standalone_cluster(tmp_path_factory.mktemp("cluster")) as url:
-        yield url
-
-
 @pytest.fixture
-def hook(master: str, monkeypatch: pytest.MonkeyPatch) -> MLSQLHook:
-    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", f'{{"conn_type": "spark", "host": "{master}"}}')
+def hook(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> MLSQLHook:
+    monkeypatch.setenv("AIRFLOW_CONN_CLUSTER", f'{{"conn_type": "spark", "host": "{cluster.url}"}}')
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
     return MLSQLHook("cluster", conf={"spark.executor.memory": "600m", "spark.cores.max": "2"})
 
@@ -65,7 +58,8 @@ def test_the_whole_job_on_a_cluster(hook: MLSQLHook, tmp_path: Path, script: Scr
 
 def test_the_hook_checks_every_executor(hook: MLSQLHook, tmp_path: Path) -> None:
     found = hook.preflight(model_path=str(tmp_path / "m"), paths=[str(tmp_path)])
-    assert [report.executor for report in found.hosts] == ["0", "1"]
+    assert sorted(report.executor for report in found.hosts) == ["0", "1"]
+    assert [report.host for report in found.hosts] == ["127.0.0.1", "127.0.0.2"]
     assert found.silent == ()
     assert not (tmp_path / "m").exists()
 

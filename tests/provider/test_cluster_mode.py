@@ -30,7 +30,7 @@ from mlsql_runtime.result import SaveResult
 
 
 @pytest.fixture
-def yarn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yarn]:
+def yarn(starts_jvm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yarn]:
     with yarn_cluster(tmp_path / "yarn") as cluster:
         for name, value in cluster.environment.items():
             monkeypatch.setenv(name, value)

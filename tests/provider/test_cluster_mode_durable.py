@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -51,18 +48,6 @@ def start(deployment: Deployment, yarn: Yarn, name: str, folder: Path, script: s
     return str(deployment.start(name).raise_for_status().json()["dag_run_id"])
 
 
-@contextmanager
-def triggerer(deployment: Deployment) -> Iterator[None]:
-    command = [str(Path(sys.executable).with_name("airflow")), "triggerer", "--skip-serve-logs"]
-    with (deployment.home / "triggerer.log").open("ab") as log:
-        process = subprocess.Popen(command, env=deployment.environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
 def test_a_retry_follows_the_application_and_a_cleared_task_submits_another_one(
     deployment: Deployment, yarn: Yarn, tmp_path: Path, script: Script
 ) -> None:
@@ -89,7 +74,7 @@ def test_a_deferred_task_that_a_user_ends_ends_its_application(
     deployment: Deployment, yarn: Yarn, tmp_path: Path, script: Script
 ) -> None:
     yarn.hold()
-    with triggerer(deployment):
+    with deployment.running(("triggerer", "--skip-serve-logs")):
         run = start(deployment, yarn, "deferred_on_yarn", tmp_path, script(SAVE), "deferrable=True")
         deployment.until(lambda: deployment.tasks("deferred_on_yarn", run)[0]["state"] == "deferred", "the task to leave")
         application = yarn.submitted[-1]

@@ -31,6 +31,7 @@ def plan(*statements: Statement) -> Plan:
     return Plan(job_id="test-hook", statements=statements)
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_a_scripts_failure_comes_back_as_its_class(tmp_path: Path, script: Script) -> None:
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script("raise ValueError('no luck')"))
     with pytest.raises(TrainingFailed, match=r"group 0 \(failed\): it ended with exit code 1: ValueError: no luck") as caught:
@@ -78,6 +79,7 @@ class _Running:
         assert not self._thread.is_alive()
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_a_plan_returns_its_results_and_a_killed_driver_leaves_no_version_and_no_process(tmp_path: Path, script: Script) -> None:
     model = tmp_path / "m"
     quick = Train(table="data", model_path=str(model), script_path=script(SAVE, "quick.py"), fit_params=({}, {}))
@@ -96,6 +98,7 @@ def test_a_plan_returns_its_results_and_a_killed_driver_leaves_no_version_and_no
     assert again.version == 2
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_on_kill_ends_every_process_of_the_job_and_removes_its_private_folder(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +117,7 @@ def test_on_kill_ends_every_process_of_the_job_and_removes_its_private_folder(
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_a_killed_airflow_task_ends_its_job(tmp_path: Path, script: Script) -> None:
     number = f"{time.monotonic_ns()}"
     source = f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}"
@@ -136,6 +140,7 @@ def test_a_killed_airflow_task_ends_its_job(tmp_path: Path, script: Script) -> N
     assert list(tmp_path.glob("mlsql-*")) == []  # and the job's files
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_secrets_are_on_no_command_line_and_airflows_settings_not_in_scripts(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +248,7 @@ def test_a_connection_that_does_not_exist_is_an_error() -> None:
         MLSQLHook("lost").run(plan(DATA))
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_a_spark_that_cannot_start_is_a_failed_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_LOST", '{"conn_type": "spark", "host": "local[oops]"}')
     with pytest.raises(JobFailed, match="local"):

@@ -18,7 +18,7 @@ from mlsql_runtime.errors import InputError, JobFailed
 
 
 @pytest.fixture
-def pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
+def pods(starts_jvm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pods]:
     with pods_cluster(tmp_path / "k8s") as cluster:
         for name, value in cluster.environment.items():
             monkeypatch.setenv(name, value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
 from support.environments import ARRAYS, make_venv, pack
 from support.workbench import DATA, Script
 
@@ -12,6 +13,8 @@ from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Tra
 from mlsql_runtime.result import PreflightResult, TrainResult
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.spark_submit import build_command
+
+pytestmark = pytest.mark.usefixtures("starts_jvm")
 
 TRAIN = """
 import sys, mlsql, mlsql_model

@@ -402,6 +402,7 @@ def test_by_way_of_spark(spark: SparkSession, tmp_path: Path, way: str) -> None:
     assert ("orc needs Spark" in done.stderr) == (way == "orc")
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_csv_files_for_scripts_are_written_by_spark(tmp_path: Path) -> None:
     """Here with vectors, which CSV cannot hold."""
     (tmp_path / "train.py").write_text("")

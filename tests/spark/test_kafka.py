@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,17 +50,17 @@ LARGE = Select(table="rows", sql=MANY.format(rows=300_000, where=">= 0"))
 
 @pytest.fixture
 def feed(kafka_settings: KafkaSettings) -> KafkaFeed:
-    return KafkaFeed(topic="test", settings=kafka_settings.public)
+    return KafkaFeed(topic=f"t{uuid.uuid4().hex}", settings=kafka_settings.public)
 
 
 @pytest.fixture
-def names(kafka_settings: KafkaSettings) -> Any:
-    """The topics and groups that there are, those of brokers excepted."""
+def names(kafka_settings: KafkaSettings, feed: KafkaFeed) -> Any:
+    """The topics and groups of the feed's topic."""
 
     def look() -> tuple[set[str], set[str]]:
         with open_admin(kafka_settings) as admin:
-            topics = {name for name in admin.client.list_topics() if not name.startswith("__")}
-            return topics, {group["group_id"] for group in admin.client.list_groups()}
+            topics = {name for name in admin.client.list_topics() if name.startswith(feed.topic)}
+            return topics, {group["group_id"] for group in admin.client.list_groups() if group["group_id"].startswith(feed.topic)}
 
     return look
 
@@ -202,22 +203,22 @@ def test_a_kept_topic_can_be_trained_from_again(
 
 
 def test_a_topic_of_another_producer_is_trained_from_and_left_as_it_is(
-    run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, names: Any
+    run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, feed: KafkaFeed, names: Any
 ) -> None:
     with open_admin(kafka_settings) as admin:
-        create_topic(admin, "events", partitions=3)
+        create_topic(admin, feed.topic, partitions=3)
     before = names()
     with open_producer(kafka_settings) as producer:
         for number in range(100):
             row = {"label": number % 2, "features": {"type": 1, "values": [number, 1.0]}}
-            producer.send("events", json.dumps(row).encode(), partition=number % 3).get(timeout=10)
+            producer.send(feed.topic, json.dumps(row).encode(), partition=number % 3).get(timeout=10)
     source = """
 import mlsql, mlsql_model
 X, y = mlsql.all_data()
 mlsql.report(rows=len(y), total=X.sum(), labels=y.sum())
 mlsql_model.sk_save_model(1)
 """
-    feed = KafkaFeed(topic="events", settings=kafka_settings.public, reuse=True)
+    feed = replace(feed, reuse=True)
     result = result_of(run(trained(tmp_path / "m", script(source), feed, table=None)))
     assert dict(result.fits[0].metrics) == {"rows": 100.0, "total": 4950.0 + 100, "labels": 50.0}
     facts = read_manifest(Location.of(str(tmp_path / "m"))).data
@@ -226,9 +227,9 @@ mlsql_model.sk_save_model(1)
     missing = run(
         trained(tmp_path / "m", script("import mlsql\nmlsql.all_data()"), feed, table=None, fit_params=({"inputCol": "x"},))
     )
-    assert "topic 'events' has no column 'x'" in (missing.error or {})["message"]
+    assert f"topic '{feed.topic}' has no column 'x'" in (missing.error or {})["message"]
     with open_admin(kafka_settings) as admin:
-        delete_topics(admin, ["events"])
+        delete_topics(admin, [feed.topic])
 
 
 ODD = """

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pytest
-from support.cluster import standalone_cluster
 from support.kafka import names_with
 from support.workbench import TESTS, Run, Script
 
@@ -24,8 +23,9 @@ from mlsql_runtime.plan import KafkaFeed, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult
 
 if TYPE_CHECKING:
-    from broker import Broker
+    from broker import Broker, BrokerProcess
     from pyspark.sql import SparkSession
+    from support.cluster import Cluster
 
 READ = """
 import mlsql, mlsql_model, os, time
@@ -43,15 +43,6 @@ ROWS, BATCHES = 5000, 20
 
 
 @pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[Broker]:
-    """A broker of this test's own."""
-    from broker import Broker
-
-    with Broker(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
 def patience() -> int:
     """Seconds without a broker; on a busy machine it takes a while to come back."""
     return 60
@@ -59,7 +50,7 @@ def patience() -> int:
 
 @pytest.fixture
 def train(
-    run: Run, spark: SparkSession, mortal: Broker, tmp_path: Path, script: Script, patience: int
+    run: Run, spark: SparkSession, mortal_broker: BrokerProcess, tmp_path: Path, script: Script, patience: int
 ) -> Iterator[threading.Thread]:
     """Trains in a thread, on a table of 20 MB that takes about 5 s to send; ``results`` has what comes of it."""
 
@@ -70,13 +61,15 @@ def train(
             yield pa.record_batch({"id": pa.array(ids, pa.int64()), "text": [os.urandom(100).hex() for _ in ids]})
 
     spark.range(0, 1, 1, 1).mapInArrow(slow, "id bigint, text string").createOrReplaceTempView("slow")
-    settings = parse_settings({"bootstrap.servers": mortal.bootstrap, "delivery.timeout.ms": 1000 * patience}, "the test")
+    settings = parse_settings(
+        {"bootstrap.servers": mortal_broker.broker.bootstrap, "delivery.timeout.ms": 1000 * patience}, "the test"
+    )
     statement = Train(
         table="rows",
         model_path=str(tmp_path / "m"),
         script_path=script(READ),
         fit_params=({"folder": str(tmp_path)},),
-        feed=KafkaFeed(topic="t", settings=settings.public),
+        feed=KafkaFeed(topic=tmp_path.name, settings=settings.public),
     )
     results: list[RunResult] = []
     rows = Select(table="rows", sql="select * from slow")
@@ -109,12 +102,11 @@ def assert_every_row_was_read(result: RunResult) -> None:
     assert dict(trained.fits[0].metrics) == {"rows": float(count), "sum": float(count * (count - 1) // 2)}
 
 
-def test_tasks_that_die_half_way_or_run_twice(broker: Broker, tmp_path: Path) -> None:
+def test_tasks_that_die_half_way_or_run_twice(broker: Broker, cluster: Cluster, tmp_path: Path) -> None:
     program = str(TESTS / "spark" / "hazards" / "failing_tasks.py")
     env = os.environ | {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    with standalone_cluster(tmp_path, hosts=("127.0.0.1", "127.0.0.2"), cores=2) as master:  # copies go to another host
-        command = [sys.executable, program, master, broker.bootstrap, str(tmp_path)]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    command = [sys.executable, program, cluster.url, broker.bootstrap, str(tmp_path)]  # copies go to another host
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     told = json.loads(done.stdout.splitlines()[-1])
     count = 4 * 6 * 5000
@@ -123,38 +115,42 @@ def test_tasks_that_die_half_way_or_run_twice(broker: Broker, tmp_path: Path) ->
     assert told["attempts"] >= 4 + 3  # what the three unlucky attempts had sent is in the topic, and nobody read it
 
 
-def test_a_broker_killed_and_restarted_while_rows_are_sent(train: threading.Thread, mortal: Broker, tmp_path: Path) -> None:
+def test_a_broker_killed_and_restarted_while_rows_are_sent(
+    train: threading.Thread, mortal_broker: BrokerProcess, tmp_path: Path
+) -> None:
     (tmp_path / "go on").touch()
     train.start()
-    settings = parse_settings({"bootstrap.servers": mortal.bootstrap}, "the test")
-    while not (topics := names_with(settings, "t_")) or not any(current_range(settings, topics[0]).ends.values()):
+    settings = parse_settings({"bootstrap.servers": mortal_broker.broker.bootstrap}, "the test")
+    while not (topics := names_with(settings, f"{tmp_path.name}_")) or not any(current_range(settings, topics[0]).ends.values()):
         assert train.is_alive(), train.results[0].error  # type: ignore[attr-defined]
-    mortal.kill()
+    mortal_broker.kill()
     time.sleep(1)
-    mortal.start()
+    mortal_broker.start()
     assert_every_row_was_read(finished(train))
 
 
-def test_a_broker_killed_and_restarted_while_a_script_reads(train: threading.Thread, mortal: Broker, tmp_path: Path) -> None:
+def test_a_broker_killed_and_restarted_while_a_script_reads(
+    train: threading.Thread, mortal_broker: BrokerProcess, tmp_path: Path
+) -> None:
     train.start()
     wait_for(tmp_path / "reading", train)
-    mortal.kill()
+    mortal_broker.kill()
     (tmp_path / "go on").touch()
     time.sleep(1)
-    mortal.start()
+    mortal_broker.start()
     assert_every_row_was_read(finished(train))
 
 
 @pytest.mark.parametrize("patience", [15])
 def test_a_broker_that_does_not_come_back_while_a_script_reads(
-    train: threading.Thread, mortal: Broker, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    train: threading.Thread, mortal_broker: BrokerProcess, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     train.start()
     wait_for(tmp_path / "reading", train)
-    mortal.kill()
+    mortal_broker.kill()
     (tmp_path / "go on").touch()
     error = finished(train).error
     assert error is not None
     assert error["kind"] == "TrainingFailed"
-    assert f"on {mortal.bootstrap}, partition 0: nothing arrived for 15 s (delivery.timeout.ms)" in error["message"]
+    assert f"on {mortal_broker.broker.bootstrap}, partition 0: nothing arrived for 15 s (delivery.timeout.ms)" in error["message"]
     assert "remove them by hand" in capfd.readouterr().out

@@ -20,6 +20,8 @@ from mlsql_runtime.result import PreflightResult, RunResult, TrainResult
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.spark_submit import build_command
 
+pytestmark = pytest.mark.usefixtures("starts_jvm")
+
 GOOD, BAD = "127.0.0.1", "127.0.0.2"
 TRAIN = "import only_here, mlsql, mlsql_model\nfor X, y in mlsql.read_batches(): pass\nmlsql_model.sk_save_model(1)"
 ARRAYS_ONLY = """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from support.airflow_process import AirflowProcess
 from support.workbench import TESTS
 
 EXAMPLE_DAGS = TESTS.parent / "example_dags"
+FERNET_KEY = base64.urlsafe_b64encode(b"the key of tests is not a secret").decode()  # one for all processes of a deployment
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 Done = subprocess.CompletedProcess[str]
 
@@ -76,16 +79,28 @@ def base_environment(home: Path, dags: Path) -> dict[str, str]:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",  # seconds to wait for a lock
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__FERNET_KEY": FERNET_KEY,
     }
 
 
+def migrated_database(home: Path) -> Path:
+    """Make a database below ``home``, and return it."""
+    environment = base_environment(home, EXAMPLE_DAGS)
+    subprocess.run([AIRFLOW, "db", "migrate"], env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    return home / "airflow.db"
+
+
 @contextmanager
-def migrated_airflow(home: Path) -> Iterator[Airflow]:
-    """Provide an Airflow with an empty database below ``home``."""
+def migrated_airflow(home: Path, database: Path) -> Iterator[Airflow]:
+    """Provide an Airflow below ``home`` with a copy of a database."""
+    copy_database(database, home)
     process = AirflowProcess(base_environment(home, EXAMPLE_DAGS))
-    airflow = Airflow(home, process)
     try:
-        airflow("db", "migrate")
-        yield airflow
+        yield Airflow(home, process)
     finally:
         process.close()
+
+
+def copy_database(database: Path, home: Path) -> None:
+    """Copy a migrated database into another home of Airflow."""
+    shutil.copyfile(database, home / database.name)

@@ -7,15 +7,25 @@ import os
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyspark
-import pytest
 
 from support.reaper import CLUSTER, ending_processes
+from support.waiting import wait_until
 
 SPARK_HOME = str(Path(pyspark.__file__).parent)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster: the URL of its master, and the folder below which its workers have their own."""
+
+    url: str
+    folder: Path
 
 
 @contextlib.contextmanager
@@ -25,7 +35,7 @@ def standalone_cluster(
     cores: int = 1,
     environments: Sequence[Mapping[str, str]] = (),
 ) -> Iterator[str]:
-    """The master's URL, while there is a worker on each of ``hosts``.
+    """Provide the URL of a master that has a worker on each of ``hosts``.
 
     :param environments: variables of each worker, which its executors have, too. Executors run two folders below
         ``worker-<n>`` then.
@@ -38,7 +48,7 @@ def standalone_cluster(
         stack.enter_context(_spark_process(folder, "org.apache.spark.deploy.master.Master", *ports, ready="New state: ALIVE"))
         for number, host in enumerate(hosts):
             work = folder / f"worker-{number}" if environments else folder
-            options = ["--host", host, "--webui-port", "0", "-c", str(cores), "-m", "1g", "-d", str(work), url]
+            options = ["--host", host, "--webui-port", "0", "-c", str(cores), "-m", "2g", "-d", str(work), url]
             worker = _spark_process(
                 folder,
                 "org.apache.spark.deploy.worker.Worker",
@@ -58,7 +68,7 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str, str] = {}) -> Iterator[None]:
-    """A Spark daemon in the foreground, from the line that says it is ready until it is ended by its process."""
+    """Start a Spark daemon, wait for the line that says it is ready, and end it after the block."""
     env = {
         **os.environ,
         **extra,
@@ -68,17 +78,13 @@ def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str
         "PYSPARK_PYTHON": sys.executable,
     }
     command = [f"{SPARK_HOME}/bin/spark-class", *arguments]
-    with subprocess.Popen(command, env=env, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as daemon:
+    log = folder / f"{arguments[0]}-{uuid.uuid4().hex}.log"
+    streams = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
+    with log.open("wb") as output, subprocess.Popen(command, env=env, cwd=folder, stdout=output, **streams) as daemon:
         try:
-            assert daemon.stdout is not None
-            said = []
-            for line in daemon.stdout:
-                said.append(line)
-                if ready in line:
-                    break
-            else:
-                pytest.fail(f"{arguments[0]} ended: {''.join(said)}")
+            wait_until(lambda: ready in log.read_text() or daemon.poll() is not None, log.read_text)
+            assert daemon.poll() is None, f"{arguments[0]} ended: {log.read_text()}"
             yield
         finally:
             daemon.terminate()
-            daemon.communicate(timeout=60)
+            daemon.wait(60)

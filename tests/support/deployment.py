@@ -2,69 +2,97 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
+import psutil
 
-from support.airflow import EXAMPLE_DAGS
-from support.reaper import ending_processes
+from mlsql_runtime.submission.processes import MARK
+from support.airflow import EXAMPLE_DAGS, base_environment, copy_database
+from support.airflow_process import AirflowProcess
 from support.waiting import wait_until
 
 ENDED = ("success", "failed")
 PARTS = (("api-server", "--workers", "1"), ("dag-processor",), ("scheduler", "--skip-serve-logs"))
+USER = "admin"
+UI_DAGS = Path(__file__).parents[1] / "ui" / "dags"
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A running Airflow with the example DAGs and those that tests put into ``dags``; all DAGs are paused."""
+    """A running Airflow with the example DAGs and those that tests put into ``dags``; all DAGs are paused.
+
+    It requires the password of ``admin``.
+    """
 
     home: Path
     port: int
+    password: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def dags(self) -> Path:
         return self.home / "dags"
 
     @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment of all of its processes."""
-        at = f"http://127.0.0.1:{self.port}"
-        return {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")} | {
-            "AIRFLOW_HOME": str(self.home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(self.dags),
-            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        return base_environment(self.home, self.dags) | {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-            "AIRFLOW__CORE__PARALLELISM": "3",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{at}/execution/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": str(self.port),
-            "AIRFLOW__API__BASE_URL": at,
+            "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests that everybody may know, as long as SHA-512 asks for",
-            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",  # for files that tests add
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # in which a task notices that a user has ended it
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # for files that tests add
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # the others do not change
         }
 
+    @cached_property
+    def process(self) -> AirflowProcess:
+        """The process that forks for the commands of a test process."""
+        return AirflowProcess(self.environment)
+
     def command(self, *arguments: str) -> str:
         """Run a command of Airflow that has to succeed, and return its output."""
-        done = subprocess.run(
-            [_AIRFLOW, *arguments], env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        done = self.process.run(arguments, self.environment, self.home)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    @cached_property
+    def login(self) -> dict[str, str]:
+        """The header of the requests of a user who has logged in."""
+        response = httpx.post(f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=60)
+        return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
+
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        """Send a request and return the response, of any status."""
-        return httpx.request(method, f"http://127.0.0.1:{self.port}/api/v2/{path}", json=body, timeout=60)
+        """Send a request to the API, logged in, and return the response, of any status."""
+        return httpx.request(method, f"{self.url}/api/v2/{path}", json=body, headers=self.login, timeout=60)
+
+    def page(self, path: str, **headers: str) -> httpx.Response:
+        """Return any page, logged in."""
+        return httpx.get(f"{self.url}{path}", headers=self.login | headers, timeout=60)
 
     def answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request that has to succeed, and return the response's JSON."""
@@ -119,48 +147,66 @@ class Deployment:
         """Return the first true answer, within a quarter of an hour."""
         return wait_until(question, what, seconds=900, every=0.5)
 
+    def links(self, dag: str, run: str, task: str) -> dict[str, str | None]:
+        """Return the links on the page of a task; None for a link without a target."""
+        links: dict[str, str | None] = self.answer("GET", f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/links")["extra_links"]
+        return links
 
-D = TypeVar("D", bound=Deployment)
-_AIRFLOW = str(Path(sys.executable).parent / "airflow")
+    def job_mark(self, dag: str, task: str) -> str:
+        """Return what the processes of a running task's Spark application have in their environments."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if MARK in process.environ() and any(f"{dag}.{task}" in argument for argument in process.cmdline()):
+                    return process.environ()[MARK]
+        raise AssertionError(f"no process belongs to an application of {dag}.{task}")
+
+    @contextmanager
+    def running(self, *parts: Sequence[str]) -> Iterator[None]:
+        """Run commands that do not end by themselves, such as ``("triggerer",)``, and end them after the block."""
+        started = []
+        for part in parts:
+            log = self.home / f"{part[0]}.log"
+            started.append(self.process.start(part, self.environment, log, log))
+        try:
+            yield
+        finally:
+            for pid in started:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+            for pid in started:
+                if self.process.wait(pid, 60) is None:
+                    os.kill(pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process that forks, not its commands."""
+        self.process.close()
+        del self.process
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what only this process can use."""
+        return {"home": self.home, "port": self.port, "password": self.password}
 
 
 @contextmanager
-def deployed(home: Path, kind: Callable[[Path, int], D] = Deployment) -> Iterator[D]:
-    """Start an Airflow below ``home``, and end all of its processes after the block."""
-    deployment = kind(home, _free_port())
-    shutil.copytree(EXAMPLE_DAGS, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"))
-    deployment.command("db", "migrate")
-    with ExitStack() as running:
-        running.enter_context(ending_processes("AIRFLOW_HOME", str(home)))
-        for part in PARTS:
-            running.enter_context(_process(deployment, part))
-        deployment.until(lambda: _is_healthy(deployment), f"Airflow to start; see {home}")
+def deployed(home: Path, database: Path) -> Iterator[Deployment]:
+    """Start an Airflow below ``home`` with a copy of a migrated database, and end it after the block."""
+    deployment = Deployment(home, _free_port())
+    for dags in (EXAMPLE_DAGS, UI_DAGS):
+        shutil.copytree(dags, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    (home / "passwords.json").write_text(json.dumps({USER: deployment.password}))
+    copy_database(database, home)
+    with deployment.running(*PARTS):
+        wait_until(lambda: _is_healthy(deployment), f"Airflow to start; see {home}", every=0.5)
         yield deployment
+    deployment.close()
 
 
 def _is_healthy(deployment: Deployment) -> bool:
     try:
-        health = deployment.answer("GET", "monitor/health")
-    except httpx.TransportError:
+        health = httpx.get(f"{deployment.url}/api/v2/monitor/health", timeout=60).raise_for_status().json()
+    except httpx.HTTPError:
         return False
     return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
-
-
-@contextmanager
-def _process(deployment: Deployment, part: tuple[str, ...]) -> Iterator[None]:
-    with (deployment.home / f"{part[0]}.log").open("ab") as log:
-        process = subprocess.Popen(
-            [_AIRFLOW, *part], env=deployment.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _free_port() -> int:

@@ -55,30 +55,17 @@ def _cluster(folder: Path, start: Start) -> Iterator[Any]:
 
 
 @contextmanager
-def _airflow_process(folder: Path, start: Start) -> Iterator[Any]:
-    from support.airflow import EXAMPLE_DAGS, base_environment
-    from support.airflow_process import AirflowProcess
-
-    process = AirflowProcess(base_environment(folder, EXAMPLE_DAGS))
-    yield process
-    process.close()
-
-
-@contextmanager
 def _airflow_database(folder: Path, start: Start) -> Iterator[Path]:
-    from support.airflow import EXAMPLE_DAGS, base_environment
+    from support.airflow import migrated_database
 
-    done = start("airflow_process").run(("db", "migrate"), base_environment(folder, EXAMPLE_DAGS), folder)
-    if done.returncode:
-        raise RuntimeError(f"airflow db migrate failed:\n{done.stdout}{done.stderr}")
-    yield folder / "airflow.db"
+    yield migrated_database(folder)
 
 
 @contextmanager
 def _deployment(folder: Path, start: Start) -> Iterator[Any]:
     from support.deployment import deployed
 
-    with deployed(folder, start("airflow_database"), start("airflow_process")) as deployment:
+    with deployed(folder, start("airflow_database")) as deployment:
         yield deployment
 
 
@@ -86,7 +73,6 @@ SERVICES: dict[str, Callable[[Path, Start], AbstractContextManager[Any]]] = {
     "broker": _broker,
     "s3_server": _s3_server,
     "cluster": _cluster,
-    "airflow_process": _airflow_process,
     "airflow_database": _airflow_database,
     "deployment": _deployment,
 }
@@ -123,7 +109,7 @@ class Services:
         with self._locks[name]:
             if name not in self._started:
                 folder = self._folder / name
-                folder.mkdir()
+                folder.mkdir(mode=0o700)
                 self._running[name] = ExitStack()
                 try:
                     self._started[name] = self._running[name].enter_context(SERVICES[name](folder, self.start)), None

@@ -1,14 +1,9 @@
-"""End the processes of a test environment, even when the test run is interrupted or killed.
-
-A watcher in a session of its own reads its standard input, which closes when the process of the tests ends, however that
-happens. It then ends every process that has a certain variable in its environment.
-"""
+"""End the processes of a test environment, which are found by a variable in their environments."""
 
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 
 import psutil
@@ -19,36 +14,33 @@ GRACE_SECONDS = 10.0
 
 @contextlib.contextmanager
 def ending_processes(name: str, value: str) -> Iterator[None]:
-    """End all processes with ``name=value`` in their environment when the block ends, or when this process does."""
-    watcher = subprocess.Popen([sys.executable, __file__, name, value], stdin=subprocess.PIPE, start_new_session=True)
-    with watcher:  # which closes its standard input at the end, and waits for it
+    """End all processes with ``name=value`` in their environment after the block; the keeper does if this process is killed."""
+    try:
         yield
+    finally:
+        end_processes(name, value)
 
 
 def find_processes(name: str, value: str) -> list[psutil.Process]:
-    """Return the live processes with ``name=value`` in their environment."""
+    """Return the live processes with ``name=value`` in their environment, except this one."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.environ().get(name) == value and process.status() != psutil.STATUS_ZOMBIE:
+            marked = process.pid != os.getpid() and process.environ().get(name) == value
+            if marked and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
 
 
-def end_processes(name: str, value: str) -> None:
-    """Send SIGTERM to these processes and, after 10 s, SIGKILL until none is left."""
+def end_processes(name: str, value: str, grace: float = GRACE_SECONDS) -> None:
+    """Send SIGTERM to these processes and, after ``grace`` seconds, SIGKILL until none is left."""
     processes = find_processes(name, value)
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    psutil.wait_procs(processes, timeout=GRACE_SECONDS)
+    psutil.wait_procs(processes, timeout=grace)
     while processes := find_processes(name, value):
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(processes, timeout=1)
-
-
-if __name__ == "__main__":
-    sys.stdin.buffer.read()
-    end_processes(*sys.argv[1:])

@@ -17,7 +17,7 @@ from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
-from support.waiting import wait_until_async
+from support.waiting import WAIT_SECONDS, wait_until_async
 
 GATED = "gated://models/m"
 CONTEXT: Any = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)}
@@ -49,7 +49,7 @@ def wait_deferred(sensor: MLSQLModelSensor, meanwhile: Callable[[], object] = la
         return sensor.execute(CONTEXT)
     except TaskDeferred as deferred:
         meanwhile()
-        event = asyncio.run(asyncio.wait_for(fire(as_airflow_stores_it(deferred.trigger)), 60))
+        event = asyncio.run(asyncio.wait_for(fire(as_airflow_stores_it(deferred.trigger)), WAIT_SECONDS))
         return sensor.resume_execution(deferred.method_name, {"event": event}, CONTEXT)
 
 
@@ -76,7 +76,7 @@ class GatedFileSystem(MemoryFileSystem):  # type: ignore[misc]
         if not threading.current_thread().name.startswith("mlsql-store"):
             return super().ls(path, detail, **kwargs)
         if cls.tickets is not None:
-            assert cls.tickets.acquire(timeout=60)
+            assert cls.tickets.acquire(timeout=WAIT_SECONDS)
         cls.listings += 1
         if cls.error is not None:
             raise cls.error

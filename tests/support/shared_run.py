@@ -66,6 +66,7 @@ def join() -> Keeper | None:
         return None
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = Path(tempfile.mkdtemp(prefix="mlsql-tests-"))
+    folder.chmod(0o711)  # tests that change their user find their files, in folders with names that they know
     os.environ[RUN] = str(folder)
     _set_environment("keeper")
     keeper = Keeper(folder)

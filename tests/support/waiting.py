@@ -1,4 +1,4 @@
-"""Wait for a condition; a test that waits in vain fails."""
+"""Wait for a condition. A test fails if it waits in vain."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Found = TypeVar("Found")
+WAIT_SECONDS = 240.0  # far more than anything takes, on a busy machine, too
 
 
 def wait_until(
     condition: Callable[[], Found],
     what: str | Callable[[], object] = "the condition",
-    seconds: float = 90,
+    seconds: float = WAIT_SECONDS,
     every: float = 0.05,
 ) -> Found:
     """Return the first true result of ``condition``.
@@ -28,10 +29,10 @@ def wait_until(
 
 
 async def wait_until_async(condition: Callable[[], object]) -> None:
-    """Let other tasks of the event loop run until the condition holds, for a minute at most."""
+    """Let other tasks of the event loop run until the condition holds, for :data:`WAIT_SECONDS` at most."""
 
     async def poll() -> None:
         while not condition():
             await asyncio.sleep(0.001)
 
-    await asyncio.wait_for(poll(), 60)
+    await asyncio.wait_for(poll(), WAIT_SECONDS)

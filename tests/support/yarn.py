@@ -27,6 +27,7 @@ import psutil
 import pyspark
 
 from support.reaper import CLUSTER, ending_processes
+from support.shared_run import RUN
 
 SPARK_HOME = Path(pyspark.__file__).parent
 APPS = "/ws/v1/cluster/apps"
@@ -285,7 +286,7 @@ def submit(folder: Path, arguments: list[str]) -> int:
 
 def _start(folder: Path, app: Path, conf: dict[str, str], archives: list[str], app_args: list[str]) -> None:
     """Start the application in a session of its own, once nothing holds it, with an environment that is not the worker's."""
-    kept = ("HOME", "LANG", "JAVA_HOME", "TMPDIR", "AWS_")
+    kept = ("HOME", "LANG", "JAVA_HOME", "TMPDIR", "AWS_", RUN)
     env = {key: value for key, value in os.environ.items() if key.startswith(kept)}
     env["PATH"] = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != str(folder / "bin"))
     env |= {

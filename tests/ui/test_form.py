@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
-from support.standalone import Standalone
+from support.deployment import Deployment
 from support.workbench import TESTS
 
 DAG = "mlsql_trigger_with_params"
@@ -27,8 +27,8 @@ def write_json(page: Page, editor: Locator, value: object) -> None:
         page.keyboard.press(key)
 
 
-def test_a_run_from_the_form_shows_its_score_and_its_manifest(running: Standalone, page: Page, tmp_path: Path) -> None:
-    running.unpause(DAG)
+def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deployment, page: Page, tmp_path: Path) -> None:
+    deployment.unpause(DAG)
     page.goto(f"/dags/{DAG}")
     page.get_by_role("button", name="Trigger Dag", exact=True).click()
     dialog = page.get_by_role("dialog")
@@ -58,12 +58,12 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(running: Standalon
     dialog.get_by_test_id("trigger-dag-submit").click()
     expect(dialog).to_be_hidden()
 
-    running.ended(DAG, "by_hand")
-    conf = running.answer("GET", f"dags/{DAG}/dagRuns/by_hand")["conf"]
+    deployment.ended(DAG, "by_hand")
+    conf = deployment.answer("GET", f"dags/{DAG}/dagRuns/by_hand")["conf"]
     assert (conf["fit_params"], conf["validate_fraction"], conf["min_score"]) == (FIT_GROUPS, 0.4, 0.5)
 
     page.goto(f"/dags/{DAG}/runs/by_hand/tasks/train/xcom")
-    score = running.xcom(DAG, "by_hand", "train")["score"]
+    score = deployment.xcom(DAG, "by_hand", "train")["score"]
     answer = page.get_by_role("row").filter(has_text="return_value").locator(".view-lines")
     expect(answer).to_be_visible()
     page.get_by_role("button", name=re.compile("^Expand all")).click()

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.standalone import Standalone
+from support.deployment import Deployment
 from support.stores import publish
 
 DAG = "names_models"
@@ -18,30 +18,30 @@ Named = Callable[..., str]
 
 
 @pytest.fixture
-def named(running: Standalone) -> Named:
+def named(deployment: Deployment) -> Named:
     """Run a DAG whose tasks return what is given, as the operators do; the address of its pages."""
 
     def run(one: Any = None, many: Any = ()) -> str:
-        name = running.run(DAG, {"one": one or {}, "many": list(many)})
+        name = deployment.run(DAG, {"one": one or {}, "many": list(many)})
         return f"/mlsql/dags/{DAG}/runs/{name}/tasks"
 
     return run
 
 
-def test_manifests_are_shown_to_those_who_may_see_them(running: Standalone, named: Named, tmp_path: Path) -> None:
+def test_manifests_are_shown_to_those_who_may_see_them(deployment: Deployment, named: Named, tmp_path: Path) -> None:
     hostile = str(tmp_path / "<script>alert(1)</script>")
     publish(hostile, 0.25, 0.75, job="a&b", metrics={"<b>loss": 0.125})
     publish(hostile, 0.5)
     many = [{"model_path": hostile, "version": 1}, {"train": [{"model_path": hostile, "version": n} for n in (1, 2)]}]
     tasks = named({"model_path": hostile, "version": 1}, many)
 
-    answer = running.page(f"{tasks}/one/manifest")
+    answer = deployment.page(f"{tasks}/one/manifest")
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["task"]["task_id"] == "one"
     (version,) = answer.json()["versions"]
     assert (version["model_path"], version["version"], version["problem"]) == (hostile, 1, None)
     assert [fit["score"] for fit in version["manifest"]["fits"]] == [0.25, 0.75]
-    page = running.page(f"{tasks}/one/manifest", **HTML)
+    page = deployment.page(f"{tasks}/one/manifest", **HTML)
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "<b>0.75</b>" in page.text
@@ -52,19 +52,19 @@ def test_manifests_are_shown_to_those_who_may_see_them(running: Standalone, name
     assert "<script" not in page.text
     assert "<b>loss" not in page.text
     for index, versions in ((0, [1]), (1, [1, 2])):
-        mapped = running.page(f"{tasks}/mapped/manifest?map_index={index}&format=json", **HTML)
+        mapped = deployment.page(f"{tasks}/mapped/manifest?map_index={index}&format=json", **HTML)
         assert [one["version"] for one in mapped.json()["versions"]] == versions
 
-    assert httpx.get(f"{running.url}{tasks}/one/manifest").status_code == 401
-    stranger = httpx.get(f"{running.url}{tasks}/one/manifest", headers=HTML)
+    assert httpx.get(f"{deployment.url}{tasks}/one/manifest").status_code == 401
+    stranger = httpx.get(f"{deployment.url}{tasks}/one/manifest", headers=HTML)
     assert stranger.status_code == 401
     assert "Log in to Airflow" in stranger.text
     assert hostile not in stranger.text
-    forged = httpx.get(f"{running.url}{tasks}/one/manifest", headers={"Authorization": "Bearer made-up"})
+    forged = httpx.get(f"{deployment.url}{tasks}/one/manifest", headers={"Authorization": "Bearer made-up"})
     assert forged.status_code in (401, 403)
 
 
-def test_what_cannot_be_shown_is_explained(running: Standalone, named: Named, tmp_path: Path) -> None:
+def test_what_cannot_be_shown_is_explained(deployment: Deployment, named: Named, tmp_path: Path) -> None:
     root = str(tmp_path / "m")
     publish(root, 0.5)
     publish(root, 0.6)
@@ -82,7 +82,7 @@ def test_what_cannot_be_shown_is_explained(running: Standalone, named: Named, tm
         (404, "this page does not read s4://host/m"),
     ]
     for index, (status, text) in enumerate(expected):
-        page = running.page(f"{tasks}/mapped/manifest?map_index={index}", **HTML)
+        page = deployment.page(f"{tasks}/mapped/manifest?map_index={index}", **HTML)
         assert page.status_code == status, page.text
         assert text in page.text
         assert "secret" not in page.text
@@ -96,7 +96,7 @@ def test_what_cannot_be_shown_is_explained(running: Standalone, named: Named, tm
         ("one/manifest?map_index=3", "names_models.one has no map index 3 in run"),
     ],
 )
-def test_tasks_without_a_manifest_are_told_of(running: Standalone, named: Named, page: str, text: str) -> None:
-    answer = running.page(f"{named()}/{page}")
+def test_tasks_without_a_manifest_are_told_of(deployment: Deployment, named: Named, page: str, text: str) -> None:
+    answer = deployment.page(f"{named()}/{page}")
     assert answer.status_code == 404
     assert text in answer.json()["detail"]

@@ -29,6 +29,7 @@ def doctor(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     return run
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_this_machine_is_well(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("import numpy, mlsql\nmlsql.all_data()")
     arguments = ["--script", str(tmp_path / "train.py"), "--model-path", str(tmp_path / "m"), "--path", str(tmp_path), "--json"]
@@ -44,6 +45,7 @@ def test_this_machine_is_well(tmp_path: Path) -> None:
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.usefixtures("starts_jvm")
 def test_what_is_wrong_is_listed_with_how_to_mend_it(tmp_path: Path, doctor: Doctor) -> None:
     (tmp_path / "train.py").write_text("import no_such_module_4711")
     done = doctor("--script", str(tmp_path / "train.py"), "--python-ver", "3", "--path", str(tmp_path / "gone"))

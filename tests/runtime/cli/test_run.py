@@ -22,6 +22,8 @@ from mlsql_runtime.cli.process import current_user
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_history import read_history
 
+pytestmark = pytest.mark.usefixtures("starts_jvm")
+
 MLSQL = str(Path(sys.executable).with_name("mlsql"))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from broker import PASSWORDS, STORE_PASSWORD, Broker
+from broker import PASSWORDS, STORE_PASSWORD, Broker, BrokerProcess
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 from support.brokers import advertising, secure
@@ -231,13 +231,13 @@ def test_a_cluster_tells_what_it_is(admin: Any, kafka_settings: KafkaSettings, b
     assert found.features["metadata.version"] > 0
 
 
-def test_a_broker_that_dies_is_unavailable_until_it_is_back(broker: Broker, kafka_settings: KafkaSettings) -> None:
-    with open_admin(kafka_settings, seconds=2) as client:
-        broker.kill()
-        try:
-            with pytest.raises(KafkaUnavailable, match=rf"list topics on {broker.bootstrap}: "):
-                list_topics(client)
-        finally:
-            broker.start()
-    with open_admin(kafka_settings) as client:
+def test_a_broker_that_dies_is_unavailable_until_it_is_back(mortal_broker: BrokerProcess) -> None:
+    address = mortal_broker.broker.bootstrap
+    settings = parse_settings({"bootstrap.servers": address}, "here")
+    with open_admin(settings, seconds=2) as client:
+        mortal_broker.kill()
+        with pytest.raises(KafkaUnavailable, match=rf"list topics on {address}: "):
+            list_topics(client)
+    mortal_broker.start()
+    with open_admin(settings) as client:
         list_topics(client)
