@@ -301,7 +301,7 @@ def table_files(folder: Path, format: str, schema: pa.Schema, rows: int, options
 
 @pytest.fixture(scope="session")
 def describe_table() -> Callable[..., TableFiles]:
-    """``describe_table(folder, format, schema, rows, options=None)``: what a script would be told about these files."""
+    """``describe_table(folder, format, schema, rows, options=None)``: the description of these files for a script."""
     return table_files
 
 

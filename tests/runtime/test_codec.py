@@ -172,7 +172,7 @@ def drop(*path: Any) -> Callable[[Any], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "fragment"),
     [
         (put("statements", 1, "model_paht", "/m"), ["statements[1]", "Train", "'model_paht'", "did you mean 'model_path'"]),
         (put("statements", 1, "python", "timout", 3), ["statements[1].python", "'timout'", "did you mean 'timeout'"]),
@@ -199,12 +199,12 @@ def drop(*path: Any) -> Callable[[Any], None]:
         (put("statements", 1, "python", None), ["statements[1].python", "PythonEnv", "got None"]),
     ],
 )
-def test_a_plan_that_is_not_one_is_refused_with_the_place(change: Callable[[Any], None], told: list[str]) -> None:
+def test_a_plan_that_is_not_one_is_refused_with_the_place(change: Callable[[Any], None], fragment: list[str]) -> None:
     document = plan_document()
     change(document)
     with pytest.raises(FormatError) as caught:
         load_plan(json.dumps(document))
-    assert [part for part in told if part not in caught.value.message] == []
+    assert [part for part in fragment if part not in caught.value.message] == []
 
 
 @pytest.mark.parametrize("found", [0, PLAN_VERSION + 1, str(PLAN_VERSION), None, True])
@@ -217,7 +217,7 @@ def test_another_version_is_refused_naming_both(found: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "null", "[]", '"plan"', b"\xff\xfe"])
-def test_text_that_is_no_plan_is_refused(text: str | bytes) -> None:
+def test_text_other_than_a_plan_is_refused(text: str | bytes) -> None:
     with pytest.raises(FormatError, match=r"work/plan\.json"):
         load_plan(text, "work/plan.json")
 
@@ -300,7 +300,7 @@ def test_a_tag_chooses_the_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "fragment"),
     [
         ({"shape": {"kind": "circel", "radius": 1}}, "did you mean 'circle'"),
         ({"shape": {"kind": "circle", "side": 1}}, "Circle has no field 'side'"),
@@ -312,6 +312,6 @@ def test_a_tag_chooses_the_class() -> None:
         ({"unit": []}, "'mm' or 'inch'"),
     ],
 )
-def test_a_wrong_union_literal_or_time_is_refused(changed: dict[str, Any], told: str) -> None:
-    with pytest.raises(FormatError, match=told):
+def test_a_wrong_union_literal_or_time_is_refused(changed: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(FormatError, match=fragment):
         codec.decode(Drawing, codec.encode(DRAWING) | changed, "drawing")

@@ -82,7 +82,7 @@ def test_an_unknown_kind_becomes_job_failed() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSES if name != "MLSQLError"])
-def test_what_the_user_wrote_can_be_told_from_the_world_around_it(name: str) -> None:
+def test_errors_of_the_user_differ_from_those_of_the_environment(name: str) -> None:
     assert issubclass(getattr(errors, name), (InputError, ScriptFailed)) == (name in BY_THE_USER)
 
 

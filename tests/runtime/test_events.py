@@ -111,7 +111,7 @@ EVENT = encode_message(Message(event=LogLine("x"), label=OURS))
         "",
     ],
 )
-def test_other_lines_are_no_events(line: str) -> None:
+def test_other_lines_are_not_events(line: str) -> None:
     assert decode_message(line) is None
 
 

@@ -53,7 +53,7 @@ def test_the_smallest_statement_is_accepted(cls: type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cls", "wrong", "told"),
+    ("cls", "wrong", "fragment"),
     [
         (Load, {"table": "my table"}, "'my table'"),
         (Load, {"table": ""}, "loaded table"),
@@ -119,8 +119,8 @@ def test_the_smallest_statement_is_accepted(cls: type) -> None:
         (Save, {"mode": "Overwrite"}, "'Overwrite'"),
     ],
 )
-def test_a_wrong_field_is_refused_by_name(cls: type, wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_wrong_field_is_refused_by_name(cls: type, wrong: dict[str, Any], fragment: str) -> None:
+    with pytest.raises(InputError, match=fragment):
         cls(**GOOD[cls] | wrong)
 
 
@@ -157,7 +157,7 @@ def test_both_notations_of_a_table_are_read(value: Any, expected: TableRef) -> N
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "fragment"),
     [
         ("", "format.`path`"),
         ("/data/x", "'/data/x'"),
@@ -173,8 +173,8 @@ def test_both_notations_of_a_table_are_read(value: Any, expected: TableRef) -> N
         ({"format": "csv", "options": "header"}, "options of data are a str"),
     ],
 )
-def test_another_notation_of_a_table_is_refused(value: Any, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_another_notation_of_a_table_is_refused(value: Any, fragment: str) -> None:
+    with pytest.raises(InputError, match=fragment):
         parse_table_ref(value, "data")
 
 

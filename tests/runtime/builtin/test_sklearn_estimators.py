@@ -49,9 +49,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("name", "told"), REFUSED.items(), ids=REFUSED)
-def test_a_class_that_cannot_be_trained_is_refused(scripts: Any, name: str, told: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(told)):
+@pytest.mark.parametrize(("name", "fragment"), REFUSED.items(), ids=REFUSED)
+def test_a_class_that_cannot_be_trained_is_refused(scripts: Any, name: str, fragment: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(fragment)):
         scripts.estimators.make_estimator(name_class(name))
 
 
@@ -59,8 +59,11 @@ def test_a_module_that_fails_says_why(scripts: Any, tmp_path: Path, monkeypatch:
     (tmp_path / "breaks_at_once.py").write_text("1 / 0")
     (tmp_path / "lacks_something.py").write_text("import not_installed_here")
     monkeypatch.syspath_prepend(tmp_path)
-    for module, told in [("breaks_at_once", "ZeroDivisionError"), ("lacks_something", "No module named 'not_installed_here'")]:
-        with pytest.raises(ValueError, match=f"{module} cannot be imported: .*{told}"):
+    for module, fragment in [
+        ("breaks_at_once", "ZeroDivisionError"),
+        ("lacks_something", "No module named 'not_installed_here'"),
+    ]:
+        with pytest.raises(ValueError, match=f"{module} cannot be imported: .*{fragment}"):
             scripts.estimators.make_estimator(name_class(f"{module}.X"))
 
 
@@ -71,10 +74,10 @@ def test_parameters_are_typed_and_unknown_ones_refused(scripts: Any) -> None:
     assert {name: (value, type(value)) for name, value in forest.get_params().items() if name in wanted} == {
         name: (value, type(value)) for name, value in wanted.items()
     }
-    for wrong, told in [("n_estimator", "did you mean 'n_estimators'?"), ("batchsize", "did you mean 'batchSize'?")]:
+    for wrong, fragment in [("n_estimator", "did you mean 'n_estimators'?"), ("batchsize", "did you mean 'batchSize'?")]:
         with pytest.raises(ValueError, match=f"has no parameter '{wrong}'; ") as caught:
             scripts.estimators.make_estimator(name_class("sklearn.ensemble.RandomForestRegressor", **{wrong: "1"}))
-        assert told in str(caught.value)
+        assert fragment in str(caught.value)
 
 
 def test_an_estimator_of_another_package_is_taken(scripts: Any, monkeypatch: pytest.MonkeyPatch) -> None:

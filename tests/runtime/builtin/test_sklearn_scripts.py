@@ -129,7 +129,7 @@ def test_fitting_at_once_can_be_asked_for(train: Callable[..., Trained], named_c
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "told"),
+    ("name", "params", "fragment"),
     [
         ("sklearn.svm.SVC", {"incremental": "true"}, "SVC has no partial_fit"),
         ("sklearn.svm.SVC", {"incremental": "perhaps"}, "incremental is 'perhaps'; expected true or false"),
@@ -140,9 +140,9 @@ def test_fitting_at_once_can_be_asked_for(train: Callable[..., Trained], named_c
     ],
 )
 def test_wrong_parameters_are_refused(
-    train: Callable[..., Trained], named_classes: TableFiles, name: str, params: dict[str, str], told: str
+    train: Callable[..., Trained], named_classes: TableFiles, name: str, params: dict[str, str], fragment: str
 ) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=fragment):
         train(name, named_classes, **params)
 
 
@@ -231,13 +231,13 @@ def test_a_method_that_a_model_has_not_is_named(predict: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "fragment"),
     [
         ({"method": "predict_probas"}, "did you mean 'predict_proba'?"),
         ({"methods": "predict"}, "has no parameter 'methods', only 'method'"),
     ],
 )
-def test_the_predict_script_takes_one_parameter(import_mlsql: Run, params: dict[str, str], told: str) -> None:
+def test_the_predict_script_takes_one_parameter(import_mlsql: Run, params: dict[str, str], fragment: str) -> None:
     import_mlsql(role="register", fit_param=params)
-    with pytest.raises(ValueError, match=re.escape(told)):
+    with pytest.raises(ValueError, match=re.escape(fragment)):
         run_here("predict.py")

@@ -75,7 +75,7 @@ def test_another_java_than_spark_needs_is_named(tmp_path: Path, doctor: Doctor) 
     assert "1 problem to solve" in done.stdout
 
 
-def test_a_java_before_its_release_is_one(tmp_path: Path, doctor: Doctor) -> None:
+def test_a_java_before_its_release_is_named_with_its_version(tmp_path: Path, doctor: Doctor) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/java").write_text("#!/bin/sh\necho 'openjdk version \"16-ea\"' >&2\n")
     (tmp_path / "bin/java").chmod(0o755)

@@ -67,7 +67,7 @@ def test_a_function_that_cannot_be_read_hides_no_other(registered: Location, cap
     assert pointer.uri in capsys.readouterr().err
 
 
-def test_no_function_is_said(local_root: Location, publish: Publish, capsys: Capture) -> None:
+def test_a_path_without_functions_prints_a_sentence(local_root: Location, publish: Publish, capsys: Capture) -> None:
     publish(local_root)
     assert main(["functions", local_root.uri]) == 0
     assert capsys.readouterr().out == f"no function is registered under {local_root.uri}\n"

@@ -102,7 +102,7 @@ def test_a_relative_path_named_as_a_command_is_a_path(
     assert capsys.readouterr().out.count("complete") == 2
 
 
-def test_a_mistyped_command_is_no_path(capsys: Capture) -> None:
+def test_a_mistyped_command_is_not_taken_for_a_path(capsys: Capture) -> None:
     assert main(["models", "shwo", "/m"]) == 2
     assert "Did you mean 'show'?" in capsys.readouterr().err
 

@@ -45,7 +45,7 @@ COMMANDS = [["models"], ["models", "show"], ["models", "verify"], ["models", "pr
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @EVERY_STORAGE
-def test_a_missing_path_is_no_empty_store(root: Location, command: list[str], capsys: Capture) -> None:
+def test_a_missing_path_is_not_an_empty_store(root: Location, command: list[str], capsys: Capture) -> None:
     assert main([*command, root.uri]) == 2
     assert capsys.readouterr().err == f"mlsql: {root.uri} does not exist; expected a model path, which a training creates\n"
     assert not root.exists()
@@ -61,14 +61,16 @@ def test_a_missing_path_is_no_empty_store(root: Location, command: list[str], ca
         (["spam"], "/spam", "is a file; expected a folder"),
     ],
 )
-def test_what_is_no_model_path_is_said(tmp_path: Path, there: list[str], path: str, message: str, capsys: Capture) -> None:
+def test_a_path_that_holds_no_models_is_refused(
+    tmp_path: Path, there: list[str], path: str, message: str, capsys: Capture
+) -> None:
     for name in there:
         Location.of(f"{tmp_path}/{name}").write(b"{}")
     assert main(["models", f"{tmp_path}{path}"]) == 2
     assert message.format(tmp_path) in capsys.readouterr().err
 
 
-def test_an_empty_argument_is_no_path(capsys: Capture) -> None:
+def test_an_empty_path_is_refused(capsys: Capture) -> None:
     assert main(["models", "list", " "]) == 2
     assert "the model path is empty" in capsys.readouterr().err
 

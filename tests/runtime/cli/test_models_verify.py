@@ -118,7 +118,7 @@ def test_a_version_and_all_exclude_each_other(local_root: Location, publish: Pub
     assert "not both" in capsys.readouterr().err
 
 
-def test_all_of_nothing_is_no_good_news(local_root: Location, capsys: Capture) -> None:
+def test_verifying_all_versions_of_an_empty_store_fails(local_root: Location, capsys: Capture) -> None:
     (local_root / "_model_1/claim.json").write(b"{}")
     assert main(["models", "verify", local_root.uri, "--all"]) == 2
     assert "no complete" in capsys.readouterr().err

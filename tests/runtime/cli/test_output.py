@@ -127,7 +127,7 @@ def test_sizes_are_for_people(size: int | None, text: str) -> None:
     assert format_size(size) == text
 
 
-def test_one_thing_is_no_things() -> None:
+def test_one_thing_is_counted_in_the_singular() -> None:
     assert [format_count(count, "file") for count in (0, 1, 2)] == ["0 files", "1 file", "2 files"]
 
 

@@ -215,7 +215,7 @@ def test_a_long_json_row_is_read_however_well_it_is_compressed(tmp_path: Path, d
 
 
 @pytest.mark.parametrize("content", [b'{"id": 1}\n{"id": \n', b'{"id": "one"}\n', b"words\n"])
-def test_json_that_is_none_is_an_error_that_names_the_file(tmp_path: Path, describe_table: Describe, content: bytes) -> None:
+def test_malformed_json_is_an_error_that_names_the_file(tmp_path: Path, describe_table: Describe, content: bytes) -> None:
     (tmp_path / "part-0.json").write_bytes(content)
     with pytest.raises(DataError, match=r"part-0\.json"):
         list(read_arrow(describe_table(tmp_path, "json", PLAIN, 2)))

@@ -15,7 +15,7 @@ TRAINED = {"python": "3.11.7", "scikit-learn": "1.9.1", "numpy": "2.4.6"}
 
 
 @pytest.mark.parametrize(
-    ("trained", "used", "told"),
+    ("trained", "used", "fragment"),
     [
         (TRAINED, [TRAINED], None),
         (TRAINED, [TRAINED | {"numpy": "1.26", "lightgbm": "4.6.0"}], None),  # neither of them is pickled by its own classes here
@@ -29,14 +29,14 @@ TRAINED = {"python": "3.11.7", "scikit-learn": "1.9.1", "numpy": "2.4.6"}
         ),
     ],
 )
-def test_what_differs_is_told_in_one_line(
-    capsys: pytest.CaptureFixture[str], trained: Mapping[str, str], used: list[Mapping[str, str]], told: str | None
+def test_versions_that_differ_are_named_in_one_line(
+    capsys: pytest.CaptureFixture[str], trained: Mapping[str, str], used: list[Mapping[str, str]], fragment: str | None
 ) -> None:
     warn_of_other_versions("function jack", trained, used)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == (0 if told is None else 1)
-    if told is not None:
-        assert f"warning: function jack: its model was trained with {told}" in lines[0]
+    assert len(lines) == (0 if fragment is None else 1)
+    if fragment is not None:
+        assert f"warning: function jack: its model was trained with {fragment}" in lines[0]
 
 
 def test_on_one_machine_the_versions_are_those_of_this_process() -> None:

@@ -103,10 +103,10 @@ def test_the_reason_why_there_is_no_connection(
     threads = set(threading.enumerate())
     with pytest.raises(kind, match=message) as caught, open_admin(settings, seconds=2):
         pytest.fail("it connects")
-    told = str(caught.value)
-    assert told.startswith(f"connect on {settings.servers}: ")
-    assert "\n" not in told
-    assert WRONG not in told + "\n".join(heard)
+    text = str(caught.value)
+    assert text.startswith(f"connect on {settings.servers}: ")
+    assert "\n" not in text
+    assert WRONG not in text + "\n".join(heard)
     assert set(threading.enumerate()) <= threads  # kafka-python leaves its own behind
 
 

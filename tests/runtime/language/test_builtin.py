@@ -29,7 +29,7 @@ def test_a_script_needs_no_python() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "fragment"),
     [
         (train(f'builtin=»"sklaern" and {SVC}'), "there is no built-in algorithm 'sklaern'; did you mean 'sklearn'?"),
         (
@@ -59,13 +59,13 @@ def test_a_script_needs_no_python() -> None:
         ("register PythonAlg.`/m` as jack options builtin='sklearn' and »method='predict';", "register has no option 'method'"),
     ],
 )
-def test_mistakes_have_places(text: str, told: str) -> None:
+def test_mistakes_have_places(text: str, fragment: str) -> None:
     at = text.index(MARK)
     errors = check_script(text.replace(MARK, ""), name="job.mlsql")
     line, column = text[:at].count("\n") + 1, at - text[:at].rfind("\n")
-    assert [error for error in errors if told in error.message and error.message.startswith(f"job.mlsql:{line}:{column}: ")], [
-        error.message for error in errors
-    ]
+    assert [
+        error for error in errors if fragment in error.message and error.message.startswith(f"job.mlsql:{line}:{column}: ")
+    ], [error.message for error in errors]
 
 
 @pytest.mark.parametrize("text", [train(f'builtin="sklaern" and {SVC}'), "register PythonAlg.`/m` as f where builtin='x';"])
@@ -76,7 +76,7 @@ def test_an_unknown_algorithm_is_the_only_problem(text: str) -> None:
 
 def test_each_group_without_an_estimator_is_named_at_once() -> None:
     groups = f'{SVC} and `fitParam.1.moduleName`="sklearn.svm" and `fitParam.2.className`="_X"'
-    told = [error.message.splitlines()[0] for error in check_script(train(f'builtin="sklearn" and {groups}'))]
-    assert len(told) == 3
+    fragment = [error.message.splitlines()[0] for error in check_script(train(f'builtin="sklearn" and {groups}'))]
+    assert len(fragment) == 3
     for parameter in ("fitParam.1.className", "fitParam.2.moduleName", "fitParam.2.className"):
-        assert any(parameter in message for message in told)
+        assert any(parameter in message for message in fragment)

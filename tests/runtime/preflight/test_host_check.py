@@ -36,7 +36,7 @@ def test_a_host_that_has_everything(tmp_path: Path, root: Location) -> None:
     assert report.free > 0
 
 
-def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, root: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_problems_of_a_host_are_reported_at_once(tmp_path: Path, root: Location, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLSQL_SCRATCH", str(tmp_path / "file/scratch"))
     report = look(
@@ -50,7 +50,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, root: Location
     assert report.free is None
 
 
-def test_a_disk_that_is_full_is_told() -> None:
+def test_a_full_disk_is_reported() -> None:
     [(kind, message)] = problems(look(enough=1 << 60))
     assert kind == "scratch"
     assert "MiB free, less than" in message
@@ -64,20 +64,20 @@ def test_a_disk_that_is_full_is_told() -> None:
         (PythonEnv(path="/no/python", requirements="numpy"), "interpreter"),
     ],
 )
-def test_an_interpreter_that_will_not_do_is_told_with_the_rest(python: PythonEnv, kind: str) -> None:
+def test_an_unusable_interpreter_is_reported_with_the_rest(python: PythonEnv, kind: str) -> None:
     report = look(python=python)
     assert [kind for kind, _ in problems(report)] == [kind]
     assert report.interpreter is None
 
 
-def test_an_environment_that_cannot_be_built_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_cannot_be_built_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLSQL_ENVIRONMENTS", "off")
     [(kind, message)] = problems(look(python=PythonEnv(requirements="numpy")))
     assert kind == "environment"
     assert "cannot be built on node-1: MLSQL_ENVIRONMENTS is off" in message
 
 
-def test_storage_without_its_package_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_storage_without_its_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     [(kind, message)] = problems(look(seen="no-such-scheme://bucket/m/_staging/x/claim"))
     assert kind == "storage"
     assert "install the fsspec backend" in message

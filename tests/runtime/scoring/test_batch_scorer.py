@@ -57,10 +57,10 @@ def test_each_row_is_answered_in_its_place(rows: list[Any], sparse: bool | None,
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "CELLS", cells)  # a smaller piece at a time than 32 MiB
         vectors = from_serialized(rows).slice(start)
-        answers = scorer(predict, sparse).score(0, vectors, WIDTH)
+        predictions = scorer(predict, sparse).score(0, vectors, WIDTH)
     left = rows[start:]
-    assert answers.type == SPARK_VECTOR_TYPE
-    found = [None if row is None else list(row[3]) for row in iter_serialized(answers)]
+    assert predictions.type == SPARK_VECTOR_TYPE
+    found = [None if row is None else list(row[3]) for row in iter_serialized(predictions)]
     assert found == [None if row is None else [2 * value for value in numbers(row)] for row in left]
     present = [row for row in left if row is not None]
     assert sum(count for _, count in seen) == len(present)
@@ -89,33 +89,33 @@ def test_the_values_of_sparse_rows_are_not_copied() -> None:
 
 
 def test_answers_of_one_number_are_vectors_of_width_one() -> None:
-    for answer in (np.array([1, 0, 1]), [True, False, True], np.array([[1.0], [0.0], [1.0]], dtype=np.float32)):
-        vectors = scorer(lambda X, model, answer=answer: answer).score(0, dense(3), 3)
+    for returned in (np.array([1, 0, 1]), [True, False, True], np.array([[1.0], [0.0], [1.0]], dtype=np.float32)):
+        vectors = scorer(lambda X, model, returned=returned: returned).score(0, dense(3), 3)
         assert [row[3] for row in iter_serialized(vectors) if row] == [[1.0], [0.0], [1.0]]
 
 
 def test_a_sparse_answer_gives_sparse_vectors() -> None:
-    answer = csr_matrix(([5.0, 1.0, 2.0], [9, 3, 3], [0, 1, 3, 3]), shape=(3, 10))  # a repeated entry: Spark knows none
-    for kind in (answer, csr_array(answer), answer.tocoo()):
+    returned = csr_matrix(([5.0, 1.0, 2.0], [9, 3, 3], [0, 1, 3, 3]), shape=(3, 10))  # a repeated entry: Spark knows none
+    for kind in (returned, csr_array(returned), returned.tocoo()):
         rows = list(iter_serialized(scorer(lambda X, model, kind=kind: kind).score(0, dense(3), 3)))
         assert rows == [(0, 10, [9], [5.0]), (0, 10, [3], [3.0]), (0, 10, [], [])]
 
 
 def test_nulls_between_sparse_answers() -> None:
     rows = [None, (1, None, None, [1.0]), None, (1, None, None, [2.0])]
-    answers = scorer(lambda X, model: csr_matrix(X)).score(0, from_serialized(rows), 1)
-    assert list(iter_serialized(answers)) == [None, (0, 1, [0], [1.0]), None, (0, 1, [0], [2.0])]
+    predictions = scorer(lambda X, model: csr_matrix(X)).score(0, from_serialized(rows), 1)
+    assert list(iter_serialized(predictions)) == [None, (0, 1, [0], [1.0]), None, (0, 1, [0], [2.0])]
 
 
 def test_a_wide_mixed_batch_asked_for_as_csr_is_never_spread_out() -> None:
     width = 2**31 - 1
     rows = [(0, width, [5], [1.0]), (0, width, [7, width - 1], [2.0, 3.0])]
-    answers = scorer(lambda X, model: X.sum(axis=1).A1, True).score(0, from_serialized(rows), width)
-    assert to_dense(answers, 1).tolist() == [[1.0], [5.0]]
+    predictions = scorer(lambda X, model: X.sum(axis=1).A1, True).score(0, from_serialized(rows), width)
+    assert to_dense(predictions, 1).tolist() == [[1.0], [5.0]]
 
 
 @pytest.mark.parametrize(
-    ("answer", "got"),
+    ("returned", "got"),
     [
         (np.zeros(2), "shape (2,)"),
         (np.zeros((1, 3)), "shape (1, 3)"),
@@ -128,9 +128,9 @@ def test_a_wide_mixed_batch_asked_for_as_csr_is_never_spread_out() -> None:
         (np.zeros(3, dtype=complex), "values of type complex128"),
     ],
 )
-def test_an_answer_that_is_none_names_what_was_expected(answer: Any, got: str) -> None:
+def test_a_wrong_prediction_names_the_expected_shape(returned: Any, got: str) -> None:
     with pytest.raises(ScriptFailed) as caught:
-        scorer(lambda X, model: answer).score(0, dense(3), 3)
+        scorer(lambda X, model: returned).score(0, dense(3), 3)
     message = str(caught.value)
     assert message.startswith("function jack: predict_batch(X, model) was called with X, an ndarray of shape (3, 3)")
     assert f"expected an array of numbers of shape (3,) or (3, k), got {got}" in message

@@ -39,8 +39,8 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
         return [(1, None, None, [float(len(seen))])]
 
     vectors = from_serialized([(1, None, None, [1.5]), None, (0, 3, [1], [2.0])])
-    answers = RowScorer("jack", predict, "/model", None).score(7, vectors, 3)
-    assert list(iter_serialized(answers)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
+    predictions = RowScorer("jack", predict, "/model", None).score(7, vectors, 3)
+    assert list(iter_serialized(predictions)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
     RowScorer("jack", predict, "/model", {"alpha": "1"}).score(8, vectors.slice(0, 1), 1)
     assert seen == [
         (7, [(1, None, None, [1.5]), ["/model"]]),
@@ -50,8 +50,8 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
 
 
 @pytest.mark.parametrize(
-    "answer", [[], [4.0], [(1, 2)], [(1, None, None, "x")], [(1, None, None, [1.0])] * 2, [("x", 1, [1], [1.0])]]
+    "returned", [[], [4.0], [(1, 2)], [(1, None, None, "x")], [(1, None, None, [1.0])] * 2, [("x", 1, [1], [1.0])]]
 )
-def test_an_answer_that_is_no_vector_is_shown(answer: Any) -> None:
+def test_a_prediction_other_than_a_vector_is_shown(returned: Any) -> None:
     with pytest.raises(ScriptFailed, match=r"function jack returned .*expected a list with one serialised vector"):
-        RowScorer("jack", lambda index, s: answer, "/model", None).score(0, from_serialized([(1, None, None, [1.0])]), 1)
+        RowScorer("jack", lambda index, s: returned, "/model", None).score(0, from_serialized([(1, None, None, [1.0])]), 1)

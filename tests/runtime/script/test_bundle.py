@@ -91,7 +91,7 @@ def test_a_folder_without_the_entry_names_it(project: Path) -> None:
         read_bundle(str(project), "register")
 
 
-def test_a_file_that_is_no_python_script_is_refused(tmp_path: Path) -> None:
+def test_a_file_other_than_a_python_script_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train.sh").write_text("echo")
     with pytest.raises(InputError, match=r"train\.sh"):
         read_bundle(str(tmp_path / "train.sh"), "train")

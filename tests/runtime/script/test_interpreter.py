@@ -24,7 +24,7 @@ def test_another_interpreter_is_taken_as_it_is_named() -> None:
 
 
 @pytest.mark.parametrize("version", [None, "3", MAJOR_MINOR, platform.python_version()])
-def test_an_interpreter_tells_its_version_and_packages(version: str | None) -> None:
+def test_an_interpreter_reports_its_version_and_packages(version: str | None) -> None:
     found = inspect_interpreter(PythonEnv(version=version, flags=("-B",)), "node-1")
     assert found.versions["python"] == platform.python_version()
     assert found.versions["numpy"] == metadata.version("numpy")
@@ -32,7 +32,7 @@ def test_an_interpreter_tells_its_version_and_packages(version: str | None) -> N
     assert found.missing == ()
 
 
-def test_an_interpreter_tells_which_modules_it_has_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interpreter_reports_missing_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "beside.py").write_text("")
     monkeypatch.chdir(tmp_path)
     found = inspect_interpreter(PythonEnv(), "node-1", ("json", "no_such_module_4711", "pyarrow", "beside"))
@@ -48,7 +48,7 @@ def test_modules_are_looked_for_where_the_script_will_look(tmp_path: Path) -> No
     assert inspect_interpreter(PythonEnv(envs=python.envs, flags=("-I",)), "node-1", ("only_here",)).missing == ("only_here",)
 
 
-def test_a_link_that_leads_nowhere_is_said(tmp_path: Path) -> None:
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
     (tmp_path / "python").symlink_to("/opt/gone/python3")
     with pytest.raises(InterpreterError, match="it is a link to /opt/gone/python3, which does not exist"):
         inspect_interpreter(PythonEnv(path=str(tmp_path / "python")), "node-1")
@@ -81,7 +81,7 @@ def test_an_interpreter_that_is_missing_is_named_with_its_host(path: str) -> Non
     ["#!/bin/sh\necho no python here >&2\nexit 3\n", "#!/bin/sh\n", "words\n", "#!/nonexistent/shell\n", "#!/bin/sh\necho 7\n"],
     ids=["fails", "says nothing", "no program", "no shell", "other JSON"],
 )
-def test_a_program_that_is_no_python_is_refused_by_name(tmp_path: Path, content: str) -> None:
+def test_a_program_other_than_python_is_refused_by_name(tmp_path: Path, content: str) -> None:
     program = tmp_path / "program"
     program.write_text(content)
     program.chmod(0o755)

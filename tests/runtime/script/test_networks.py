@@ -131,7 +131,7 @@ def test_a_module_comes_back_with_its_functions(answer: Any) -> None:
         ("no module", ("ValueError: mlsql_model.tf_save_model: TensorFlow cannot save a builtins.dict",)),
     ],
 )
-def test_what_cannot_be_saved_is_told_when_it_is_saved(answer: Any, what: str, parts: tuple[str, ...]) -> None:
+def test_a_model_that_cannot_be_saved_is_refused_when_it_is_saved(answer: Any, what: str, parts: tuple[str, ...]) -> None:
     assert all(part in answer["problems"][what] for part in parts), answer["problems"][what]
 
 

@@ -18,7 +18,7 @@ from mlsql_runtime.plan import PythonEnv
 Run = Callable[..., Any]
 
 
-def test_packages_are_told_with_their_versions(run: Run) -> None:
+def test_packages_are_reported_with_their_versions(run: Run) -> None:
     packages = run("import mlsql, numpy, sklearn, scipy, joblib, yaml, dateutil, google.protobuf").outcome.packages
     names = ("numpy", "scikit-learn", "scipy", "joblib", "PyYAML", "python-dateutil", "protobuf")
     assert {name.lower(): metadata.version(name) for name in names}.items() <= packages.items()
@@ -27,7 +27,7 @@ def test_packages_are_told_with_their_versions(run: Run) -> None:
     assert packages["airflow-provider-mlsql"] == __version__
 
 
-def test_what_was_not_imported_is_not_told(run: Run) -> None:
+def test_packages_that_were_not_imported_are_not_reported(run: Run) -> None:
     packages = run("import mlsql, json, helper", files={"helper.py": "import email"}).outcome.packages
     assert set(packages) == {"python", "airflow-provider-mlsql"}
 
@@ -42,11 +42,11 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize(("ending", "told"), ENDS.values(), ids=ENDS)
-def test_a_script_tells_however_it_ends_if_it_can(run: Run, ending: str, told: bool) -> None:
+@pytest.mark.parametrize(("ending", "fragment"), ENDS.values(), ids=ENDS)
+def test_a_script_reports_packages_unless_a_signal_ends_it(run: Run, ending: str, fragment: bool) -> None:
     packages = run(f"import mlsql, yaml\n{ending}").outcome.packages
-    assert ("pyyaml" in packages) == told
-    assert bool(packages) == told
+    assert ("pyyaml" in packages) == fragment
+    assert bool(packages) == fragment
 
 
 CHILDREN = """
@@ -98,7 +98,7 @@ def test_a_seed_makes_runs_alike(run: Run) -> None:
     assert drawn(run, 8).split(", ")[1:] != first.split(", ")[1:]
 
 
-def test_without_a_seed_nothing_is_told_and_nothing_seeded(run: Run) -> None:
+def test_without_a_seed_nothing_is_seeded(run: Run) -> None:
     first, second = drawn(run, None), drawn(run, None)
     assert first.startswith("[None, ")
     assert first != second

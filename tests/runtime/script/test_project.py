@@ -117,7 +117,7 @@ def test_the_script_of_a_command_has_to_be_there(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "fragment"),
     [
         ("", "expected names and values, got nothing"),
         ("a: [1", r"not YAML.*line 1"),
@@ -134,8 +134,8 @@ def test_the_script_of_a_command_has_to_be_there(write: Write) -> None:
         ("entry_points: {train: {command: python train.py, parameters: {a: {type: float, default: x}}}}", "'x' is not a float"),
     ],
 )
-def test_an_mlproject_that_is_none_is_refused_with_its_place(text: str, told: str) -> None:
-    with pytest.raises(InputError, match=told) as caught:
+def test_a_wrong_mlproject_is_refused_with_its_place(text: str, fragment: str) -> None:
+    with pytest.raises(InputError, match=fragment) as caught:
         read_project(text.encode(), "/p/MLproject")
     assert caught.value.message.startswith("/p/MLproject")
 

@@ -39,45 +39,45 @@ TOLD = ScriptInput(
     ],
 )
 def test_a_score_line(line: str, score: float | None) -> None:
-    answers = ScriptReport()
-    assert answers.read(line) == LogLine(line)
-    assert (answers.score, answers.score_lines) == (score, 1)
-    assert (answers.warning is None) == (score is not None)
-    if answers.warning:
-        assert line.rsplit(":", 1)[1] in answers.warning
+    report = ScriptReport()
+    assert report.read(line) == LogLine(line)
+    assert (report.score, report.score_lines) == (score, 1)
+    assert (report.warning is None) == (score is not None)
+    if report.warning:
+        assert line.rsplit(":", 1)[1] in report.warning
 
 
 @pytest.mark.parametrize(
     "line",
     ["", "score 0.5", "the mlsql_validation_score:0.5", "mlsql_validation_score", "mlsql_validation_score:", "mlsql_score:1"],
 )
-def test_a_line_that_is_no_score(line: str) -> None:
-    answers = ScriptReport()
-    assert answers.read(line) == LogLine(line)
-    assert answers == ScriptReport()
+def test_a_line_without_a_score(line: str) -> None:
+    report = ScriptReport()
+    assert report.read(line) == LogLine(line)
+    assert report == ScriptReport()
 
 
 @pytest.mark.parametrize(
     ("scores", "last", "warned"), [(["0.9", "0.1"], 0.1, False), (["nan", "0.1"], 0.1, False), (["0.9", "nan"], None, True)]
 )
 def test_the_last_score_counts(scores: list[str], last: float | None, warned: bool) -> None:
-    answers = ScriptReport()
+    report = ScriptReport()
     for score in scores:
-        answers.read(f"mlsql_validation_score:{score}")
-    assert (answers.score, answers.score_lines, answers.warning is not None) == (last, 2, warned)
+        report.read(f"mlsql_validation_score:{score}")
+    assert (report.score, report.score_lines, report.warning is not None) == (last, 2, warned)
 
 
 def test_reported_metrics_are_kept_and_shown() -> None:
-    answers = ScriptReport()
-    assert answers.metrics is None
-    assert answers.read('mlsql_report:{"step": 0, "metrics": {"loss": 0.5, "auc": NaN}}') == Metrics(
+    report = ScriptReport()
+    assert report.metrics is None
+    assert report.read('mlsql_report:{"step": 0, "metrics": {"loss": 0.5, "auc": NaN}}') == Metrics(
         step=0, values={"loss": 0.5, "auc": None}, text="step 0: loss=0.5, auc=nan"
     )
-    assert answers.read('mlsql_report:{"step": null, "metrics": {"loss": 0.25, "size": 3}}') == Metrics(
+    assert report.read('mlsql_report:{"step": null, "metrics": {"loss": 0.25, "size": 3}}') == Metrics(
         step=None, values={"loss": 0.25, "size": 3.0}, text="loss=0.25, size=3"
     )
-    assert answers.metrics == {"loss": 0.25, "auc": None, "size": 3.0}
-    assert math.isfinite(sum(value for value in answers.metrics.values() if value is not None))
+    assert report.metrics == {"loss": 0.25, "auc": None, "size": 3.0}
+    assert math.isfinite(sum(value for value in report.metrics.values() if value is not None))
 
 
 @pytest.mark.parametrize(
@@ -112,18 +112,18 @@ def test_progress_is_read(document: Any, event: ScriptEvent) -> None:
     ],
 )
 def test_a_line_that_only_looks_like_an_answer_is_shown_as_it_is(line: str) -> None:
-    answers = ScriptReport()
-    assert answers.read(line) == LogLine(line)
-    assert answers == ScriptReport()
+    report = ScriptReport()
+    assert report.read(line) == LogLine(line)
+    assert report == ScriptReport()
 
 
-def test_a_script_reads_what_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_reads_its_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "input.json").write_text(codec.dumps(TOLD))
     monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
     assert read_input() == TOLD
 
 
-def test_outside_of_a_job_a_script_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_a_job_a_script_has_no_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(INPUT_VARIABLE, raising=False)
     assert read_input() is None
 

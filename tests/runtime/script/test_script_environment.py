@@ -115,11 +115,11 @@ def test_interpreter_flags_reach_the_interpreter(run: Run) -> None:
     assert ran.lines == ["1 1"]
 
 
-def test_what_the_script_is_told_is_readable_by_its_owner_only(run: Run) -> None:
+def test_the_input_of_a_script_is_readable_by_its_owner_only(run: Run) -> None:
     ran = run("print(1)", fit_param={"password": "x"})
-    told = ran.folder / "input.json"
-    assert '"password": "x"' in told.read_text()
-    assert told.stat().st_mode & 0o777 == 0o600
+    fragment = ran.folder / "input.json"
+    assert '"password": "x"' in fragment.read_text()
+    assert fragment.stat().st_mode & 0o777 == 0o600
 
 
 def test_standard_input_of_the_script_is_empty(run: Run) -> None:

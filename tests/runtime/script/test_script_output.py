@@ -31,13 +31,13 @@ print("  mlsql_validation_score: 0.75")
     assert ran.outcome.notes == ()
 
 
-def test_a_score_that_is_no_number_is_noted(run: Run) -> None:
+def test_a_score_other_than_a_number_is_noted(run: Run) -> None:
     outcome = run("print('mlsql_validation_score:0.5')\nprint('mlsql_validation_score:nan')").outcome
     assert (outcome.problem, outcome.report.score) == (None, None)
     assert "nan" in outcome.notes[0]
 
 
-def test_output_that_is_no_utf_8_is_shown_with_replacements(run: Run) -> None:
+def test_output_in_another_encoding_is_shown_with_replacements(run: Run) -> None:
     ran = run(r"import sys; sys.stdout.buffer.write(b'gr\xf6\xdfer\nna\xc3\xafve\n')")
     assert ran.lines == ["gr\ufffd\ufffder", "naïve"]
     assert ran.log == "gr\ufffd\ufffder\nnaïve\n"

@@ -81,11 +81,11 @@ def test_the_functions_of_mlsql_bring_their_needs(source: str, traits: tuple[str
 def test_what_is_missing_is_named_with_who_needs_it_and_how_to_mend_it(python: PythonEnv, is_function: bool, mend: str) -> None:
     found = InterpreterReport("/opt/python", {"python": "3.11.2"}, ("sklearn", "nltk"))
     reasons = {"sklearn": "a.py imports", "nltk": "b.py imports", "os": "a.py imports"}
-    told = found.describe_missing(reasons, "node-1", python, is_function)
-    assert told.startswith(
+    fragment = found.describe_missing(reasons, "node-1", python, is_function)
+    assert fragment.startswith(
         "/opt/python on node-1 lacks sklearn (package scikit-learn), which a.py imports; nltk, which b.py imports; "
     )
-    assert mend in told
+    assert mend in fragment
 
 
 @pytest.mark.parametrize("source", [b"", b"print(1)", "name = 'größer'".encode(), b"raise SystemExit(1)"])
@@ -94,22 +94,22 @@ def test_good_syntax_is_accepted_and_not_run(source: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "line", "told"),
+    ("source", "line", "fragment"),
     [
         (b"x = 1\ndef f(:\n", 2, "/s/train.py:2: "),
         (b"\nprint 'hello'\n", 2, "Python 2"),
         (b"try:\n    pass\nexcept Exception, e:\n    pass\n", 3, "Python 2"),
     ],
 )
-def test_wrong_syntax_is_refused_with_its_line(source: bytes, line: int, told: str) -> None:
+def test_wrong_syntax_is_refused_with_its_line(source: bytes, line: int, fragment: str) -> None:
     with pytest.raises(InputError) as caught:
         check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
-    assert told in caught.value.message
+    assert fragment in caught.value.message
     assert caught.value.facts == {"path": "/s/train.py", "line": line}
 
 
 @pytest.mark.parametrize("source", [b"x = '\xff'\n", b"x = 1\0\n", b"# -*- coding: no-such-codec -*-\n"])
-def test_bytes_that_are_no_python_source_are_refused(source: bytes) -> None:
+def test_bytes_other_than_python_source_are_refused(source: bytes) -> None:
     with pytest.raises(InputError, match=r"/s/train\.py"):
         check_syntax(ScriptBundle("train.py", {"train.py": source}), "/s/train.py")
 

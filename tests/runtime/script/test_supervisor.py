@@ -49,7 +49,7 @@ def status(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("command", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", -9)])
-def test_the_exit_code_is_told(supervise: Supervise, tmp_path: Path, command: str, code: int) -> None:
+def test_the_exit_code_is_written(supervise: Supervise, tmp_path: Path, command: str, code: int) -> None:
     assert supervise("sh", "-c", command).wait(30) == 0
     assert status(tmp_path) == {"ended": "exited", "exit_code": code, "left": []}
 
@@ -73,7 +73,7 @@ def test_the_end_of_standard_input_ends_everything(
     assert status(tmp_path)["ended"] == "parent gone"
 
 
-def test_words_on_standard_input_are_no_end(supervise: Supervise, tmp_path: Path) -> None:
+def test_words_on_standard_input_end_nothing(supervise: Supervise, tmp_path: Path) -> None:
     process = supervise("sh", "-c", "read -r line; sleep 0.2; exit 4")
     assert process.stdin is not None
     process.stdin.write(b"words\n")
@@ -117,7 +117,7 @@ def test_the_command_dies_with_a_killed_supervisor(
     wait_until(lambda: not processes_with(marker), "the command has died")
 
 
-def test_a_timeout_is_told(supervise: Supervise, tmp_path: Path, marker: str, processes_with: Processes) -> None:
+def test_a_timeout_is_written(supervise: Supervise, tmp_path: Path, marker: str, processes_with: Processes) -> None:
     assert supervise("sh", "-c", f"sleep {marker}", timeout=0.2).wait(30) == 0
     assert status(tmp_path) == {"ended": "timeout", "exit_code": None, "left": []}
     assert processes_with(marker) == []

@@ -95,7 +95,7 @@ def test_a_file_that_is_not_there_has_no_digest(root: Location) -> None:
     assert (root / "a").sha256_or_none() == (root / "a").sha256()
 
 
-def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
+def test_a_failed_removal_is_an_error(tmp_path: Path) -> None:
     place = Location.of(str(tmp_path))
     with pytest.raises(StorageError, match="cannot be removed"):
         place.remove_file()  # a folder

@@ -25,7 +25,7 @@ def test_a_document_is_read_as_it_was_written(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "fragment"),
     [
         ({"format_version": 2}, f"format_version is 2, this version of mlsql_runtime reads {FORMAT_VERSION}"),
         ({"format_version": True}, "format_version is True"),
@@ -35,7 +35,7 @@ def test_a_document_is_read_as_it_was_written(document: dict[str, Any]) -> None:
         ({"rows": 7}, "Manifest has no field 'rows'"),
     ],
 )
-def test_damage_is_named(document: dict[str, Any], change: dict[str, object], told: str) -> None:
+def test_damage_is_named(document: dict[str, Any], change: dict[str, object], fragment: str) -> None:
     with pytest.raises(FormatError) as caught:
         load(Manifest, json.dumps(document | change).encode(), "manifest.json")
-    assert told in caught.value.message
+    assert fragment in caught.value.message

@@ -77,7 +77,7 @@ def test_a_function_that_is_not_there_names_those_that_are(root: Location, packa
         assert "adam, jack" in caught.value.message
 
 
-def test_a_model_path_without_functions_says_so(root: Location) -> None:
+def test_a_model_path_without_functions_has_none(root: Location) -> None:
     assert functions.list_functions(root) == []
     assert set(functions.find_versions_in_use(root)) == set()
     with pytest.raises(VersionNotFound, match="none"):
@@ -168,7 +168,7 @@ MOVE = {
 
 
 @pytest.mark.parametrize(
-    ("document", "told"),
+    ("document", "fragment"),
     [
         ({"format_version": 3, "function": "jack", "history": []}, "format_version is 3, this version of mlsql_runtime reads 1"),
         ({"format_version": 1, "function": "jack", "history": [{**MOVE, "of": "x"}]}, "has no field 'of'"),
@@ -178,11 +178,11 @@ MOVE = {
         ([], "format_version is None"),
     ],
 )
-def test_a_pointer_that_is_none_is_refused(local_root: Location, document: object, told: str) -> None:
+def test_a_wrong_pointer_is_refused(local_root: Location, document: object, fragment: str) -> None:
     (functions.function_dir(local_root, "jack") / "current.json").write(json.dumps(document).encode())
     with pytest.raises(FormatError) as caught:
         functions.read_pointer(local_root, "jack")
-    assert told in caught.value.message
+    assert fragment in caught.value.message
 
 
 def refusal(version: int, hour: int = 0) -> Refusal:
@@ -201,7 +201,7 @@ def test_a_refusal_touches_nothing_but_its_own_document(root: Location, package:
     assert list_refused_functions(root) == []
 
 
-def test_a_name_that_was_only_refused_is_no_function(root: Location, package: Package) -> None:
+def test_a_name_that_was_only_refused_is_not_a_function(root: Location, package: Package) -> None:
     add_refusal(root, "jack", refusal(1))
     assert functions.list_functions(root) == []
     assert functions.read_pointer(root, "jack") is None

@@ -176,7 +176,7 @@ def test_a_version_without_the_files_of_a_group_is_not_published(root: Location,
     assert latest_version(root) == 1
 
 
-def test_a_failed_training_is_no_earlier_version(root: Location, fail: Callable[..., int]) -> None:
+def test_a_failed_training_is_not_an_earlier_version(root: Location, fail: Callable[..., int]) -> None:
     assert fail(root) == 1
     assert find_published_version(root, "job-1", "", BEFORE) is None
     assert list(read_states(root).values()) == ["failed"]

@@ -81,7 +81,7 @@ def test_pruning_looks_at_all_versions_at_once(s3_root: Location, counting: Coun
     assert sent == ["ListObjectsV2", "ListObjectsV2"]
 
 
-def test_a_staging_folder_in_use_is_told_by_its_first_file(s3_root: Location, counting: Counting, publish: Publish) -> None:
+def test_a_staging_folder_in_use_is_known_by_its_first_file(s3_root: Location, counting: Counting, publish: Publish) -> None:
     publish(s3_root)
     for number in range(9):
         (s3_root / layout.STAGING / "another" / f"part-{number}").write(b"x")

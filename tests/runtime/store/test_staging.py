@@ -89,7 +89,7 @@ def test_the_last_attempt_leaves_nothing(root: Location) -> None:
 
 
 @pytest.mark.parametrize("error", [InputError("no such column"), TrainingFailed("all groups failed")])
-def test_bad_input_and_a_scripts_failure_are_no_interruption(root: Location, error: Exception) -> None:
+def test_bad_input_and_a_scripts_failure_are_not_interruptions(root: Location, error: Exception) -> None:
     with pytest.raises(type(error)), open_staging(root, "job", "training", FIRST):
         raise error
     assert root.list_files() == {}

@@ -116,14 +116,14 @@ def test_a_successful_group_can_be_asked_for(fit_record: Callable[..., FitRecord
     assert choose_fit(manifest_of(1, fits), 2, "/m").alg_index == 2
 
 
-@pytest.mark.parametrize(("index", "told"), [(1, "did not succeed (it ended with exit code 3)"), (5, "does not exist")])
+@pytest.mark.parametrize(("index", "fragment"), [(1, "did not succeed (it ended with exit code 3)"), (5, "does not exist")])
 def test_another_group_names_the_successful_ones(
-    index: int, told: str, fit_record: Callable[..., FitRecord], manifest_of: Callable[..., Manifest]
+    index: int, fragment: str, fit_record: Callable[..., FitRecord], manifest_of: Callable[..., Manifest]
 ) -> None:
     fits = [fit_record(0, 0.9), fit_record(1, None, "failed"), fit_record(2, 0.1)]
     with pytest.raises(VersionNotFound) as caught:
         choose_fit(manifest_of(4, fits), index, "/m")
-    assert told in caught.value.message
+    assert fragment in caught.value.message
     assert "successful groups are 0, 2" in caught.value.message
 
 

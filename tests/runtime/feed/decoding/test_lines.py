@@ -34,6 +34,6 @@ def test_blank_lines_do_not_count_and_the_last_may_lack_its_end() -> None:
     assert list(read_lines(io.BytesIO(b""), "it")) == []
 
 
-def test_what_is_no_utf_8_is_refused() -> None:
+def test_other_encodings_than_utf_8_are_refused() -> None:
     with pytest.raises(DataError, match=r"output\.json is not UTF-8"):
         list(read_lines(io.BytesIO("f\u00fcr\n".encode("latin-1")), "output.json"))

@@ -66,7 +66,7 @@ def test_lists_become_a_matrix_across_chunks_and_slices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("array", "told"),
+    ("array", "fragment"),
     [
         (pa.array([1, None, 3]), "1 nulls in 3 rows"),
         (pa.array([[1, 2], [3]]), "lengths 1 and 2"),
@@ -75,10 +75,10 @@ def test_lists_become_a_matrix_across_chunks_and_slices() -> None:
         (pa.array([{"a": 1}]), "struct"),
     ],
 )
-def test_a_column_that_is_no_matrix_is_refused(array: pa.Array, told: str) -> None:
+def test_a_column_that_cannot_be_a_matrix_is_refused(array: pa.Array, fragment: str) -> None:
     with pytest.raises(DataError, match="column 'x'") as caught:
         feature_matrix(table_of(array), "x")
-    assert told in caught.value.message
+    assert fragment in caught.value.message
 
 
 def test_vectors_of_several_widths_are_refused(as_vectors: AsVectors) -> None:

@@ -166,7 +166,7 @@ def test_vectors_of_another_width_are_refused_naming_both(
         (pa.float64(), False),
     ],
 )
-def test_vector_columns_are_told_by_their_fields(kind: pa.DataType, expected: bool) -> None:
+def test_vector_columns_are_known_by_their_fields(kind: pa.DataType, expected: bool) -> None:
     assert is_vector(kind) is expected
 
 

@@ -124,7 +124,7 @@ class Breaking(Location):
         raise ConnectionError("gone")
 
 
-def test_half_a_table_is_none(remote: Location, tmp_path: Path) -> None:
+def test_half_a_table_is_not_used(remote: Location, tmp_path: Path) -> None:
     with pytest.raises(ConnectionError), node_copy(Breaking(remote.fs, remote.path), tmp_path):
         pytest.fail("there is nothing to see")
     with node_copy(remote, tmp_path) as data:

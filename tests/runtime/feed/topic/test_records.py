@@ -50,6 +50,6 @@ def test_other_records_have_no_stamp(headers: list[tuple[str, bytes]]) -> None:
     assert read_origin(headers) is None
 
 
-def test_a_manifest_is_told_from_a_batch() -> None:
+def test_a_manifest_is_distinguished_from_a_batch() -> None:
     assert is_manifest(manifest_headers())
     assert not is_manifest(RecordOrigin("r", 1, 2, 3, 4).headers())

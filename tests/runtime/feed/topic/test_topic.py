@@ -139,7 +139,7 @@ def test_a_reader_that_waits_for_records_that_never_come_gives_up(target: SendTa
         list(receive(hasty, TopicRange(target.topic, {0: 0}, {0: 5}), f"{target.topic}_0", [part]))
 
 
-def test_what_a_script_is_told_reads_the_same(target: SendTarget, tmp_path: Path) -> None:
+def test_the_table_of_a_script_reads_the_same(target: SendTarget, tmp_path: Path) -> None:
     part = attempt(target, 1, 1, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={}, width=None)
     sent = SentTable(target.settings, target.topic, current_range(target.settings, target.topic), (part,), facts, None)
@@ -182,7 +182,7 @@ def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSetting
 
 
 @pytest.mark.parametrize("wrong", [b"\x00\x01", b"{", b"[1]", b"3", b"null", b"", b'{"a": 1}{"a": 2}'])
-def test_a_record_that_is_no_json_object_is_named(put: Any, kafka_settings: KafkaSettings, topic: str, wrong: bytes) -> None:
+def test_a_record_other_than_a_json_object_is_named(put: Any, kafka_settings: KafkaSettings, topic: str, wrong: bytes) -> None:
     put({"label": 1}, wrong)
     with pytest.raises(DataError, match=rf"topic {topic}, partition 0, offset .*: expected (a|one) JSON object"):
         scan_topic(kafka_settings, topic, topic, "features")
