@@ -55,7 +55,7 @@ class EventServer:
                     message = decode_message(line)
                     if message is not None:
                         emit(message.event, message.label)
-                    elif not is_announced:
+                    elif not is_announced and line.endswith(b"\n"):  # else the connection was lost amid an event
                         is_announced = True
                         log(f"an executor at {self.client_address[0]} sent lines that are not events; they are left out")
 

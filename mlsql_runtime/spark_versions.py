@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import re
 from importlib import metadata
 from pathlib import Path
 
 from mlsql_runtime.errors import InputError
 
 RELEASES = ("4.1", "4.2")
+_CORE = re.compile(r"spark-core_[\d.]+-(\d+\.\d+[\w.]*)[-.]")  # of a jar such as spark-core_2.13-4.2.0.jar
 _WANTED = f"use Spark {' or '.join(RELEASES)}"
 
 
@@ -29,8 +31,8 @@ def check_installation() -> None:
     """
     home = find_spark_home()
     core = None if home is None else next(Path(home, "jars").glob("spark-core_*.jar"), None)
-    if core is not None:  # such as spark-core_2.13-4.2.0.jar
-        check_release(core.stem.split("-")[2], f"in {home}")
+    if core is not None and (match := _CORE.match(core.name)):
+        check_release(match[1], f"in {home}")
     found = {}
     for package in ("pyspark", "pyspark-client"):
         with contextlib.suppress(metadata.PackageNotFoundError):

@@ -182,6 +182,13 @@ def test_lines_that_are_not_events_are_left_out_and_announced_once(capsys: pytes
     assert sorted(capsys.readouterr().out.splitlines()) == ["[fit 0] hello", *["[fit 1] good"] * 3, announced]
 
 
+def test_an_event_whose_sender_is_lost_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    with EventServer("127.0.0.1") as server, socket.create_connection((server.address.host, server.address.port)) as raw:
+        raw.sendall(f"{server.address.token}\n{EVENT}\n{EVENT[:-9]}".encode())
+        raw.shutdown(socket.SHUT_WR)
+    assert capsys.readouterr().out == "[mlsql] x\n"
+
+
 def test_events_of_executors_reach_the_submitter_as_they_are(submitter: Callable[[], list[str]]) -> None:
     sent = [Metrics(step=None, values={"loss": 0.5}, text="loss=0.5"), Progress(1, 2), LogLine("done")]
     with EventServer("127.0.0.1") as server:

@@ -45,7 +45,9 @@ def test_a_job_does_not_start_on_another_release(spark_home: Path, version: str,
     assert caught.value.message == message.format(home=spark_home)
 
 
-def test_a_home_without_jars_is_left_to_the_application(spark_home: Path) -> None:
+@pytest.mark.parametrize("jar", ["arrow-1.jar", "spark-core_2.13.jar", "spark-core_2.13-main.jar"])
+def test_a_home_whose_jars_do_not_tell_is_left_to_the_application(spark_home: Path, jar: str) -> None:
+    (spark_home / "jars" / jar).touch()
     check_installation()
 
 
