@@ -45,7 +45,7 @@ class KubernetesCluster:
         require_property(conf, _NAMESPACE, self._namespace, "the connection says so")
         require_property(conf, _WAIT, "false", "the application is followed by its pod")
         labels = {f"{_LABEL}{_TASK}": task, f"{_LABEL}{_RUN}": run.key}
-        return {_UPLOAD: _to_hadoop_uri(run.uri), **conf, _WAIT: "false", **labels}
+        return {_UPLOAD: _to_hadoop_uri(run.uri), **conf, _NAMESPACE: self._namespace, _WAIT: "false", **labels}
 
     def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
         run_spark_submit(self._connection.build_command(submission), submission.env, on_line)
