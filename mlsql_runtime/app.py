@@ -86,9 +86,11 @@ class _Cancellation:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _exit(self) -> None:
-        if self._is_orphan:
-            self._clean_up_orphan()
-        os._exit(128 + signal.SIGTERM)
+        try:
+            if self._is_orphan:
+                self._clean_up_orphan()
+        finally:
+            os._exit(128 + signal.SIGTERM)
 
     def _clean_up_orphan(self) -> None:
         """Do what the submitter can no longer do. Without the JVM, the statement under way fails, and cleans up itself."""
