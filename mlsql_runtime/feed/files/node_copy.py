@@ -46,6 +46,8 @@ def bring_files(place: Location, folder: Path, is_kept: bool) -> None:
 def bring_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> None:
     """Write the JSON files of a table to its ``json_path``. Groups of a node that share them write them once, and link them.
 
+    A group writes its own where they cannot be shared: on another disk than Spark's folder, or where that has no locks.
+
     :param is_cancelled: asked while it waits or writes; once it returns True, nothing more is written.
     :raises DataError: see :func:`~mlsql_runtime.feed.files.json_writer.write_json_files`.
     """
@@ -53,14 +55,22 @@ def bring_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
 
     assert table.json_path is not None
     folder, application = Path(table.json_path), application_dir()
-    if table.shared_as is None or application is None:
-        write_json_files(table, folder, is_cancelled)
-        return
-    with _locked_copies(Location.of(table.shared_as), application, is_cancelled) as shared:
+    with contextlib.ExitStack() as stack:
+        shared = None
+        if table.shared_as is not None and application is not None and _is_same_disk(application, Path(table.path)):
+            with contextlib.suppress(OSError, StorageError):
+                shared = stack.enter_context(_locked_copies(Location.of(table.shared_as), application, is_cancelled))
+        if shared is None:
+            write_json_files(table, folder, is_cancelled)
+            return
         json_files = shared.with_name(f"{shared.name}.json")
         if not json_files.exists():
             write_json_files(table, json_files, is_cancelled)
         _link(json_files, folder, is_kept=True)
+
+
+def _is_same_disk(first: Path, second: Path) -> bool:
+    return first.stat().st_dev == second.stat().st_dev
 
 
 def _link(source: Path, folder: Path, is_kept: bool) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -177,6 +179,21 @@ def test_json_is_not_shared(tmp_path: Path, application: Path, monkeypatch: pyte
     bring_json_files(parquet_table(tmp_path, "group", shared_as), lambda: False)
     assert contents(tmp_path / "group/data") == JSON
     assert list(application.iterdir()) == []
+
+
+def test_json_is_not_shared_with_another_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(prefix="mlsql-test-", dir="/dev/shm") as other_disk:
+        assert os.stat(other_disk).st_dev != tmp_path.stat().st_dev
+        monkeypatch.setenv("SPARK_EXECUTOR_DIRS", other_disk)
+        bring_json_files(parquet_table(tmp_path, "group", "/m/_staging/a/data"), lambda: False)
+        assert contents(tmp_path / "group/data") == JSON
+        assert os.listdir(other_disk) == []
+
+
+def test_json_is_written_where_the_shared_folder_cannot_be_locked(tmp_path: Path, application: Path) -> None:
+    (application / "mlsql-tables").write_text("not a folder")
+    bring_json_files(parquet_table(tmp_path, "group", "/m/_staging/a/data"), lambda: False)
+    assert contents(tmp_path / "group/data") == JSON
 
 
 def test_a_script_that_has_ended_does_not_wait_for_the_others(tmp_path: Path, application: Path) -> None:
