@@ -20,6 +20,8 @@ from airflow_home import ROOT, WORK, environment
 EXAMPLE = "mlsql_train_register_predict"
 EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # TensorFlow and Keras are only resolved: no check imports them
 TOOLS = ("hypothesis", "moto[s3,server]", "pytest", "pytest-timeout")  # of the tests
+COLUMNS = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example")
+FAILED = "FAILED"  # in the table, instead of a result
 UV = str(Path(sys.executable).parent / "uv")
 
 
@@ -79,7 +81,7 @@ def build(versions: VersionSet) -> None:
 
 
 def check(versions: VersionSet) -> dict[str, str]:
-    """Run the checks in the environment and return their results, ``FAILED`` for those that have failed."""
+    """Run the checks in the environment and return their results by its columns."""
     home = versions.folder / "airflow"
     shutil.rmtree(home, ignore_errors=True)
     env = environment(home) | {"PATH": f"{versions.bin}{os.pathsep}{os.environ['PATH']}"}
@@ -88,10 +90,10 @@ def check(versions: VersionSet) -> dict[str, str]:
     with (versions.folder / "check.log").open("w") as log:
         script = [str(versions.bin / "python"), str(ROOT / "scripts" / "check_version.py")]
         subprocess.run(script, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
-    last = (versions.folder / "check.log").read_text().splitlines()[-1]
-    results: dict[str, str] = json.loads(last) if last.startswith("{") else {"imports": "FAILED"}
+    last = (versions.folder / "check.log").read_text().strip().rpartition("\n")[2]
+    results: dict[str, str] = json.loads(last) if last.startswith("{") else {"imports": FAILED}
     if versions.runs_example:
-        results["example"] = "ran" if run_example(versions, env) else "FAILED"
+        results["example"] = "ran" if run_example(versions, env) else FAILED
     return results
 
 
@@ -108,20 +110,25 @@ def run_example(versions: VersionSet, env: dict[str, str]) -> bool:
 
 def main() -> int:
     """Test the sets that the arguments name, or all of them; return 0 if everything has passed."""
-    wanted = sys.argv[1:] or [versions.name for versions in SETS]
-    columns = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example")
-    rows: list[tuple[str, ...]] = [("set", *columns)]
-    for versions in SETS:
-        if versions.name in wanted:
-            build(versions)
-            results = check(versions)
-            rows.append((versions.name, *(results.get(column, "") for column in columns)))
-            if "FAILED" in rows[-1]:
-                print(f"{versions.name}: something has failed; see the logs in {versions.folder}", file=sys.stderr, flush=True)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    known = {versions.name: versions for versions in SETS}
+    wanted = sys.argv[1:] or list(known)
+    if not known.keys() >= set(wanted):
+        sys.exit(f"the sets are {', '.join(known)}; got {' '.join(wanted)}")
+    rows: list[tuple[str, ...]] = [("set", *COLUMNS)]
+    for name in wanted:
+        try:
+            build(known[name])
+            results = check(known[name])
+        except subprocess.CalledProcessError as error:
+            print(error, file=sys.stderr)
+            results = {"imports": FAILED}
+        rows.append((name, *(results.get(column, "") for column in COLUMNS)))
+        if FAILED in rows[-1]:
+            print(f"{name}: something has failed; see the logs in {known[name].folder}", file=sys.stderr, flush=True)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
-    return int(any("FAILED" in row for row in rows))
+    return int(any(FAILED in row for row in rows))
 
 
 if __name__ == "__main__":
