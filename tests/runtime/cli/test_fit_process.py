@@ -18,6 +18,7 @@ from support.workbench import SAMPLE, TESTS
 DATA = f"libsvm.`{SAMPLE}`"
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything(
     fit: FitCommand,

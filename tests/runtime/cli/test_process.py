@@ -10,6 +10,7 @@ import pytest
 from mlsql_runtime.cli.process import handle_signals
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_first_signal_interrupts_and_further_ones_do_not(number: signal.Signals) -> None:
     before = signal.getsignal(number)
