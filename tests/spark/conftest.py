@@ -39,7 +39,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.stop()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def run(spark: SparkSession) -> Run:
     """Run statements after loading the sample as ``data``; the result, errors included."""
 

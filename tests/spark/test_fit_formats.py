@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -391,28 +391,58 @@ def test_the_same_model_as_a_job_s(run: Run, tmp_path: Path, capfd: pytest.Captu
     assert (expected == got).all() if (models[0].class_count_ == models[1].class_count_).all() else False
 
 
-@pytest.mark.parametrize("way", ["--spark", "orc"])
-def test_by_way_of_spark(spark: SparkSession, tmp_path: Path, way: str) -> None:
-    spark.read.format("libsvm").load(SAMPLE).selectExpr("label", "1.5 as features").write.orc(str(tmp_path / "x"))
-    data = ["--data", f"orc.`{tmp_path / 'x'}`"] if way == "orc" else ["--data", f"libsvm.`{SAMPLE}`", "--spark"]
-    done = fit_in_a_process(str(EXAMPLES / "train_bayes.py"), *data, "--validate", "0.3", "--json")
+# -- data that need Spark
+
+FIT = """
+import contextlib, io, json, sys
+from mlsql_runtime.cli.main import main
+
+for arguments in json.loads(sys.argv[1]):
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        code = main(["fit", *arguments])
+    print(json.dumps([code, output.getvalue(), errors.getvalue()]))
+"""
+
+
+class Fit(NamedTuple):
+    """The exit code of ``mlsql fit``, and what it printed."""
+
+    code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture(scope="module")
+def fits(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fit]:
+    """Call ``mlsql fit`` in a process beside this one: each call starts a session there, and ends it."""
+    folder = tmp_path_factory.mktemp("fits")
+    spark.read.format("libsvm").load(SAMPLE).selectExpr("label", "1.5 as features").write.orc(str(folder / "x"))
+    (folder / "train.py").write_text("")
+    bayes, libsvm = str(EXAMPLES / "train_bayes.py"), ["--data", f"libsvm.`{SAMPLE}`"]
+    calls = {
+        "--spark": [bayes, *libsvm, "--spark", "--validate", "0.3", "--json"],
+        "orc": [bayes, "--data", f"orc.`{folder / 'x'}`", "--validate", "0.3", "--json"],
+        "csv": [str(folder / "train.py"), *libsvm, "--data-format", "csv"],
+    }
+    command = [sys.executable, "-c", FIT, json.dumps(list(calls.values()))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    return dict(zip(calls, (Fit(*json.loads(line)) for line in done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("way", ["--spark", "orc"])
+def test_data_loaded_by_spark(fits: Mapping[str, Fit], way: str) -> None:
+    fit = fits[way]
+    assert fit.code == 0, fit.errors
+    report = json.loads(fit.output)
     assert report["rows"] + report["validate_rows"] == 100
-    assert ("orc needs Spark" in done.stderr) == (way == "orc")
+    assert ("orc needs Spark" in fit.errors) == (way == "orc")
 
 
-@pytest.mark.usefixtures("starts_jvm")
-def test_csv_files_for_scripts_are_written_by_spark(tmp_path: Path) -> None:
-    """Here with vectors, which CSV cannot hold."""
-    (tmp_path / "train.py").write_text("")
-    done = fit_in_a_process(str(tmp_path / "train.py"), "--data", f"libsvm.`{SAMPLE}`", "--data-format", "csv")
-    assert done.returncode == 2, done.stderr
-    assert "[mlsql] --data-format csv needs Spark: starting a local session" in done.stdout
-    assert "Set dataLocalFormat to json or parquet, or select other columns" in done.stderr
-
-
-def fit_in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``mlsql fit`` in a process of its own, which starts and ends a session."""
-    command = [sys.executable, "-m", "mlsql_runtime.cli.main", "fit", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def test_csv_files_for_scripts_are_written_by_spark(fits: Mapping[str, Fit]) -> None:
+    """Here of vectors, which CSV cannot hold."""
+    fit = fits["csv"]
+    assert fit.code == 2, fit.errors
+    assert "[mlsql] --data-format csv needs Spark: starting a local session" in fit.output
+    assert "Set dataLocalFormat to json or parquet, or select other columns" in fit.errors

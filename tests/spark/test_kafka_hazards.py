@@ -49,14 +49,20 @@ def patience() -> int:
 
 
 @pytest.fixture
+def pause() -> float:
+    """Seconds until the next batch of the table."""
+    return 0
+
+
+@pytest.fixture
 def train(
-    run: Run, spark: SparkSession, mortal_broker: BrokerProcess, tmp_path: Path, script: Script, patience: int
+    run: Run, spark: SparkSession, mortal_broker: BrokerProcess, tmp_path: Path, script: Script, patience: int, pause: float
 ) -> Iterator[threading.Thread]:
-    """Trains in a thread, on a table of 20 MB that takes about 5 s to send; ``results`` has what comes of it."""
+    """Trains in a thread, on a table of 20 MB; ``results`` has what comes of it."""
 
     def slow(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:  # a function in a function goes to workers by value
         for number in range(BATCHES):
-            time.sleep(0.2)
+            time.sleep(pause)
             ids = range(number * ROWS, (number + 1) * ROWS)
             yield pa.record_batch({"id": pa.array(ids, pa.int64()), "text": [os.urandom(100).hex() for _ in ids]})
 
@@ -115,6 +121,7 @@ def test_tasks_that_die_half_way_or_run_twice(broker: Broker, cluster: Cluster, 
     assert told["attempts"] >= 4 + 3  # what the three unlucky attempts had sent is in the topic, and nobody read it
 
 
+@pytest.mark.parametrize("pause", [0.2])
 def test_a_broker_killed_and_restarted_while_rows_are_sent(
     train: threading.Thread, mortal_broker: BrokerProcess, tmp_path: Path
 ) -> None:
@@ -141,7 +148,7 @@ def test_a_broker_killed_and_restarted_while_a_script_reads(
     assert_every_row_was_read(finished(train))
 
 
-@pytest.mark.parametrize("patience", [15])
+@pytest.mark.parametrize("patience", [8])
 def test_a_broker_that_does_not_come_back_while_a_script_reads(
     train: threading.Thread, mortal_broker: BrokerProcess, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,5 +159,5 @@ def test_a_broker_that_does_not_come_back_while_a_script_reads(
     error = finished(train).error
     assert error is not None
     assert error["kind"] == "TrainingFailed"
-    assert f"on {mortal_broker.broker.bootstrap}, partition 0: nothing arrived for 15 s (delivery.timeout.ms)" in error["message"]
+    assert f"on {mortal_broker.broker.bootstrap}, partition 0: nothing arrived for 8 s (delivery.timeout.ms)" in error["message"]
     assert "remove them by hand" in capfd.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from mlsql_runtime.plan import Predict, Save, Select, Train
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-TRAIN = "import mlsql_model; mlsql_model.sk_save_model({'offset': 10})"
 PREDICT = """
 import json
 import mlsql
@@ -28,23 +28,38 @@ with open(places["tempDataLocalPath"]) as rows, open(places["tempOutputLocalPath
 IDS = Select(table="rows", sql="select monotonically_increasing_id() as id, label, features from data")
 
 
-def statements(tmp_path: Path, script: Script, source: str, **options: object) -> tuple[Train, Predict, Save]:
-    model = str(tmp_path / "m")
-    return (
-        Train(table="data", model_path=model, script_path=script(TRAIN, "train.py")),
-        Predict(table="rows", model_path=model, script_path=script(source, "predict.py"), result="out", **options),  # type: ignore[arg-type]
-        Save(table="out", format="json", path=str(tmp_path / "out")),
-    )
+@pytest.fixture(scope="module")
+def model(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The path of a trained model that all tests use."""
+    folder = tmp_path_factory.mktemp("models")
+    (folder / "train.py").write_text("import mlsql_model; mlsql_model.sk_save_model({'offset': 10})")
+    run(Train(table="data", model_path=str(folder / "m"), script_path=str(folder / "train.py"))).raise_for_error()
+    return folder / "m"
 
 
-def test_every_row_is_answered_once(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+Statements = Callable[..., tuple[Predict, Save]]
+
+
+@pytest.fixture
+def predict(model: Path, tmp_path: Path, script: Script) -> Statements:
+    """Make the statements that predict with a script, and save the result as ``out``."""
+
+    def statements(source: str, **options: object) -> tuple[Predict, Save]:
+        path = script(source, "predict.py")
+        fields = {"table": "rows", "model_path": str(model), "script_path": path, "result": "out", **options}
+        return Predict(**fields), Save(table="out", format="json", path=str(tmp_path / "out"))  # type: ignore[arg-type]
+
+    return statements
+
+
+def test_every_row_is_answered_once(run: Run, spark: SparkSession, tmp_path: Path, model: Path, predict: Statements) -> None:
     spread = Select(table="rows", sql="select /*+ REPARTITION(4) */ id, label, features from rows")
-    run(IDS, spread, *statements(tmp_path, script, PREDICT, params={"more": "0.5"})).raise_for_error()
+    run(IDS, spread, *predict(PREDICT, params={"more": "0.5"})).raise_for_error()
     rows = spark.read.json(str(tmp_path / "out")).collect()
     assert sorted(row.id for row in rows) == list(range(100))
     assert {row.answer for row in rows} == {10.5, 11.5}
     assert len({row.partition for row in rows}) == 4
-    assert not list((tmp_path / "m/_staging").iterdir())
+    assert not list((model / "_staging").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -64,16 +79,18 @@ def test_every_row_is_answered_once(run: Run, spark: SparkSession, tmp_path: Pat
         ),
     ],
 )
-def test_a_failing_partition_fails_the_job(run: Run, tmp_path: Path, script: Script, source: str, kind: str, part: str) -> None:
-    error = run(IDS, *statements(tmp_path, script, source)).error
+def test_a_failing_partition_fails_the_job(
+    run: Run, tmp_path: Path, model: Path, predict: Statements, source: str, kind: str, part: str
+) -> None:
+    error = run(IDS, *predict(source)).error
     assert error is not None
     assert error["kind"] == kind
     assert part in error["message"]
     assert not (tmp_path / "out").exists()
-    assert not list((tmp_path / "m/_staging").iterdir())
+    assert not list((model / "_staging").iterdir())
 
 
-def test_the_number_of_rows_may_change_when_told(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+def test_the_number_of_rows_may_change_when_told(run: Run, spark: SparkSession, tmp_path: Path, predict: Statements) -> None:
     source = PREDICT.replace("in map(json.loads, rows)", "in map(json.loads, list(rows)[:7])")
-    run(IDS, *statements(tmp_path, script, source, same_rows=False)).raise_for_error()
+    run(IDS, *predict(source, same_rows=False)).raise_for_error()
     assert spark.read.json(str(tmp_path / "out")).count() == 7

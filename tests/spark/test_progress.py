@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_a_long_job_tells_how_far_it_is_and_then_is_silent(spark: SparkSession, capsys: pytest.CaptureFixture[str]) -> None:
     with report_progress(spark, "train: table rows", seconds=0.1):
-        spark.sparkContext.parallelize(range(20), 20).foreach(lambda _: time.sleep(0.3))
+        spark.sparkContext.parallelize(range(20), 20).foreach(lambda _: time.sleep(0.1))
     done = re.findall(r"^\[mlsql\] train: table rows: (\d+) of 20 tasks done$", capsys.readouterr().out, re.MULTILINE)
     assert done == sorted(done, key=int)
     assert len(set(done)) > 1

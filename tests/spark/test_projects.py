@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.environments import ARRAYS, make_venv
@@ -13,6 +14,9 @@ from mlsql_runtime.plan import Predict, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RegisterResult, TrainResult
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.versions import read_manifest
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 PROJECT = {
     "MLproject": """
@@ -61,38 +65,44 @@ with open(given["tempDataLocalPath"]) as rows, open(given["tempOutputLocalPath"]
 }
 
 
-@pytest.fixture(params=["folder", "zip"])
-def project(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture
+def project(tmp_path: Path) -> tuple[str, str]:
+    """The project as a folder, and as a zip."""
     folder = tmp_path / "project"
     folder.mkdir()
     for name, text in PROJECT.items():
         (folder / name).write_text(text)
-    if request.param == "folder":
-        return str(folder)
     with zipfile.ZipFile(tmp_path / "project.zip", "w") as archive:
         for name in PROJECT:
             archive.write(folder / name, f"project/{name}")
-    return str(tmp_path / "project.zip")
+    return str(folder), str(tmp_path / "project.zip")
 
 
-def test_each_statement_runs_its_entry_point_with_the_project_s_files(run: Run, tmp_path: Path, project: str) -> None:
-    model = str(tmp_path / "m")
+def test_each_statement_runs_its_entry_point_with_the_project_s_files(
+    run: Run, spark: SparkSession, tmp_path: Path, project: tuple[str, str]
+) -> None:
+    model, (folder, archive) = str(tmp_path / "m"), project
     result = run(
-        Train(table="data", model_path=model, script_path=project, fit_params=({}, {"alpha": "0.75"})),
-        Register(model_path=model, function="count_words", script_path=project),
-        Select(table="answers", sql="select count_words(features) as n from data limit 3"),
-        Predict(table="data", model_path=model, script_path=project, result="predicted"),
-        Select(table="sums", sql="select sum(words) as n, count(*) as rows from predicted"),
+        Train(table="data", model_path=model, script_path=archive, fit_params=({}, {"alpha": "0.75"})),
+        Register(model_path=model, function="count_words", script_path=folder),
+        Register(model_path=model, function="count_zipped_words", script_path=archive),
+        Select(table="answers", sql="select count_words(features) as n, count_zipped_words(features) as z from data limit 3"),
+        Predict(table="data", model_path=model, script_path=folder, result="predicted"),
+        Predict(table="data", model_path=model, script_path=archive, result="predicted_by_zip"),
     )
     result.raise_for_error()
-    train, register = result.steps[:2]
+    train, *registers = result.steps[:3]
     assert isinstance(train, TrainResult)
     assert [fit.score for fit in train.fits] == [0.25, 0.75]
-    assert isinstance(register, RegisterResult)
-    assert register.registered
+    for register in registers:
+        assert isinstance(register, RegisterResult)
+        assert register.registered
     manifest = read_manifest(Location.of(model), 1)
     assert manifest.script.name == "train.py"
     assert [dict(fit.params) for fit in manifest.fits] == [{"alpha": "0.25"}, {"alpha": "0.75"}]
+    assert [(row.n[0], row.z[0]) for row in spark.table("answers").collect()] == [(3.0, 3.0)] * 3
+    assert spark.sql("select sum(words), count(*) from predicted").collect() == [(300, 100)]
+    assert spark.sql("select sum(words), count(*) from predicted_by_zip").collect() == [(300, 100)]
 
 
 ARRAY_SCRIPT = """

@@ -16,7 +16,7 @@ from sklearn.datasets import load_svmlight_file
 from sklearn.dummy import DummyClassifier
 from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
 
-from mlsql_runtime.plan import FunctionRef, Register, Save, Select, Train
+from mlsql_runtime.plan import FunctionRef, Load, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, RunResult
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_history import read_history
@@ -38,20 +38,14 @@ python_fun.batch_udf(predict{arguments})
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, spark: SparkSession) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
     """A trained version 1, with two groups of scores 0.6 and 0.9; tests work on copies."""
-    from support.workbench import DATA
-
-    from mlsql_runtime import engine
-    from mlsql_runtime.plan import Plan
-
     folder = tmp_path_factory.mktemp("models")
     script = folder / "train.py"
     source = (EXAMPLES / "train_bayes.py").read_text()
     script.write_text(source + "\nprint('mlsql_validation_score:' + mlsql.fit_param['score'])\n")
     groups = ({"score": "0.6", "alpha": "5"}, {"score": "0.9", "alpha": "1"})
-    train = Train(table="data", model_path=str(folder / "m"), script_path=str(script), fit_params=groups)
-    engine.run(Plan(job_id="train", statements=(DATA, train)), spark).raise_for_error()
+    run(Train(table="data", model_path=str(folder / "m"), script_path=str(script), fit_params=groups)).raise_for_error()
     return folder / "m"
 
 
@@ -60,6 +54,16 @@ def path(model: Path, tmp_path: Path) -> str:
     """A model path of its own for each test."""
     shutil.copytree(model, tmp_path / "m")
     return str(tmp_path / "m")
+
+
+@pytest.fixture(scope="module")
+def served(model: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model path with the functions ``batch`` and ``row``, for tests that leave it as it is."""
+    path = tmp_path_factory.mktemp("served") / "m"
+    shutil.copytree(model, path)
+    for name, script_path in (("batch", PREDICT), ("row", ROW_PREDICT)):
+        registered(run(Register(model_path=str(path), function=name, script_path=script_path)))
+    return str(path)
 
 
 def registered(result: RunResult, at: int = 0) -> RegisterResult:
@@ -107,11 +111,16 @@ def test_a_registered_function_serves_another_job(run: Run, spark: SparkSession,
 
 
 @pytest.mark.parametrize("columnar", ["parquet", "orc"])
-def test_vectors_in_columnar_files_are_scored(run: Run, spark: SparkSession, path: str, tmp_path: Path, columnar: str) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
-    spark.table("data").write.format(columnar).save(str(tmp_path / "stored"))
-    rows = spark.read.format(columnar).load(str(tmp_path / "stored")).selectExpr("label", "jack(features) as p").collect()
-    assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(path, 1))
+def test_vectors_in_columnar_files_are_scored(run: Run, spark: SparkSession, served: str, tmp_path: Path, columnar: str) -> None:
+    stored = str(tmp_path / "stored")
+    batch = FunctionRef(name="jack", model_path=served, function="batch")
+    run(
+        Save(table="data", format=columnar, path=stored),
+        Load(table="stored", format=columnar, path=stored),
+        Select(table="out", sql="select label, jack(features) as p from stored", functions=(batch,)),
+    ).raise_for_error()
+    rows = spark.table("out").collect()
+    assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(served, 1))
 
 
 def test_the_same_function_of_two_models_answers_for_each(run: Run, spark: SparkSession, path: str, tmp_path: Path) -> None:
@@ -151,20 +160,20 @@ python_fun.udf(predict)
     assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
 
 
-def test_a_column_that_is_no_vector_is_refused(run: Run, path: str, tmp_path: Path) -> None:
-    ref = FunctionRef(name="jack", model_path=path, function="jack")
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+def test_a_column_that_is_no_vector_is_refused(run: Run, served: str, tmp_path: Path) -> None:
+    ref = FunctionRef(name="jack", model_path=served, function="batch")
     select = Select(table="out", sql="select jack(label) as p from data", functions=(ref,))
     kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
     assert (kind, message) == ("InputError", "function jack is called with a column of type double; expected a vector")
 
 
-@pytest.mark.parametrize("script_path", [PREDICT, ROW_PREDICT], ids=["batch", "row"])
-def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, path: str, script_path: str) -> None:
+@pytest.mark.parametrize("function", ["batch", "row"])
+def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, served: str, function: str) -> None:
     from pyspark.ml.linalg import SparseVector, Vectors, VectorUDT
     from pyspark.sql.types import StructField, StructType
 
-    registered(run(Register(model_path=path, function="jack", script_path=script_path)))
+    ref = FunctionRef(name="jack", model_path=served, function=function)
+    run(Select(table="none", sql="select jack(features) from data", functions=(ref,))).raise_for_error()
     sparse = spark.table("data").first()
     assert sparse is not None
     dense = Vectors.dense(sparse.features.toArray())
@@ -235,12 +244,11 @@ def test_a_models_threads_stay_within_the_cores_of_the_task(run: Run, spark: Spa
     assert {row.p[0] for row in spark.sql("select jack(features) as p from data").collect()} == {1.0}
 
 
-def test_another_width_is_an_error_that_names_both(run: Run, path: str, tmp_path: Path, spark: SparkSession) -> None:
+def test_another_width_is_an_error_that_names_both(run: Run, served: str, tmp_path: Path, spark: SparkSession) -> None:
     from pyspark.ml.linalg import Vectors
 
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
     spark.createDataFrame([(Vectors.dense([1.0, 2.0]),)], ["features"]).createOrReplaceTempView("narrow")
-    ref = FunctionRef(name="jack", model_path=path, function="jack")
+    ref = FunctionRef(name="jack", model_path=served, function="batch")
     select = Select(table="out", sql="select jack(features) as p from narrow", functions=(ref,))
     kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
     assert (kind, message) == ("DataError", "function jack: expected vectors of width 692, got one of width 2")
@@ -342,15 +350,15 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
     ],
 )
 def test_a_bad_predict_script_leaves_the_current_function(
-    run: Run, path: str, script: Script, source: str, kind: str, part: str
+    run: Run, served: str, script: Script, source: str, kind: str, part: str
 ) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
-    before = read_pointer(Location.of(path), "jack")
-    found, message = error_of(run(Register(model_path=path, function="jack", script_path=script(source))))
+    before = read_pointer(Location.of(served), "batch")
+    assert before is not None
+    found, message = error_of(run(Register(model_path=served, function="batch", script_path=script(source))))
     assert found == kind
     assert part in message
-    assert read_pointer(Location.of(path), "jack") == before
-    assert sorted(child.name for child in (Path(path) / "_functions/jack").iterdir()) == ["1", "current.json"]
+    assert read_pointer(Location.of(served), "batch") == before
+    assert sorted(child.name for child in (Path(served) / "_functions/batch").iterdir()) == ["1", "current.json"]
 
 
 def test_training_parameters_reach_the_function_on_request(run: Run, spark: SparkSession, path: str, script: Script) -> None:
@@ -439,11 +447,13 @@ def test_a_sample_table_is_used_for_trying(run: Run, path: str) -> None:
     assert "no column 'features'; it has label" in message
 
 
-def test_the_same_rows_are_scored_as_are_given(run: Run, spark: SparkSession, path: str) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
-    many = spark.sql("select d.features from data d cross join range(30)").repartition(3)
-    many.createOrReplaceTempView("many")
-    scored = spark.sql("select jack(features) as p from many").collect()
+def test_the_same_rows_are_scored_as_are_given(run: Run, spark: SparkSession, served: str) -> None:
+    ref = FunctionRef(name="jack", model_path=served, function="batch")
+    run(
+        Select(table="many", sql="select /*+ REPARTITION(3) */ d.features from data d cross join range(30)"),
+        Select(table="out", sql="select jack(features) as p from many", functions=(ref,)),
+    ).raise_for_error()
+    scored = spark.table("out").collect()
     assert len(scored) == 3000
-    expected = [p for _, p in scikit_learns_own(path, 1)] * 30
+    expected = [p for _, p in scikit_learns_own(served, 1)] * 30
     np.testing.assert_array_equal(np.sort([row.p[0] for row in scored]), np.sort(expected))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.workbench import EXAMPLES, Run, Script
+from support.workbench import Run, Script
 
 from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Register, Train
 from mlsql_runtime.result import RegisterResult, RunResult, TrainResult
@@ -53,13 +55,16 @@ print("mlsql_validation_score:0." + index)
 class Bench:
     """A training of three groups in a folder of its own."""
 
-    def __init__(self, run: Run, script: Script, folder: Path, feed: KafkaFeed | None = None) -> None:
-        self._run, self._script, self._folder, self._feed = run, script, folder, feed
+    def __init__(self, run: Run, folder: Path, feed: KafkaFeed | None = None) -> None:
+        self._run, self._folder, self._feed = run, folder, feed
         self.model = folder / "m"
         self.root = Location.of(str(self.model))
-        self.script = script(SOURCE)
         self.rows = [{"id": id, "label": 1.0, "features": [float(id), 1.0]} for id in range(100)]
         self.fraction: float | None = None
+        self.write_script(SOURCE)
+
+    def write_script(self, source: str) -> None:
+        (self._folder / "script.py").write_text(source)
 
     def attempt(self, attempt: Attempt, job_id: str = "job") -> RunResult:
         file = self._folder / "rows.json"
@@ -73,11 +78,21 @@ class Bench:
         return Train(
             table="rows",
             model_path=str(self.model),
-            script_path=self.script,
+            script_path=str(self._folder / "script.py"),
             fit_params=(group, group, group),
             validate_fraction=self.fraction,
             **feed,  # type: ignore[arg-type]
         )
+
+    @property
+    def lost(self) -> Path:
+        """The file that says that the worker of group 1 was killed already."""
+        return self._folder / "lost"
+
+    def stage(self) -> Location:
+        """Return the only staging folder."""
+        (name,) = (self.root / "_staging").list_names()
+        return self.root / "_staging" / name
 
     def ran(self) -> list[list[Any]]:
         """Of each time that a group ran: its index, and what it saw: sum and number of its rows, rows to validate with."""
@@ -88,11 +103,36 @@ class Bench:
         return [each[0] for each in self.ran()]
 
 
-@pytest.fixture
-def bench(run: Run, script: Script, tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(run, script, tmp_path)
+@contextmanager
+def leaving_nothing(bench: Bench) -> Iterator[Bench]:
     yield bench
     assert not [name for name in bench.root.list_files() if name.startswith("_staging")], "a last attempt leaves nothing"
+
+
+@pytest.fixture
+def bench(run: Run, tmp_path: Path) -> Iterator[Bench]:
+    """A training that has not begun."""
+    with leaving_nothing(Bench(run, tmp_path)) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def interrupted_once(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The folder of a training after a first attempt that was interrupted, and a copy of it."""
+    folder, copy = tmp_path_factory.mktemp("interrupted"), tmp_path_factory.mktemp("copy") / "of"
+    assert Bench(run, folder).attempt(FIRST).error is not None
+    shutil.copytree(folder, copy)
+    return folder, copy
+
+
+@pytest.fixture
+def interrupted(run: Run, interrupted_once: tuple[Path, Path]) -> Iterator[Bench]:
+    """A training after a first attempt that was interrupted; each test gets the folder as that attempt left it."""
+    folder, copy = interrupted_once
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+    with leaving_nothing(Bench(run, folder)) as bench:
+        yield bench
 
 
 def trained(result: RunResult) -> TrainResult:
@@ -123,27 +163,25 @@ def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: p
     assert " s, by an earlier attempt" in told
 
 
-def test_a_retry_takes_the_rows_of_the_first_attempt_whatever_the_table_holds_by_now(bench: Bench) -> None:
-    bench.attempt(FIRST)
-    bench.rows = bench.rows[:40]
-    assert trained(bench.attempt(LAST)).rows == 100
-    assert {tuple(seen) for _, *seen in bench.ran()} == {(4950, 100, 0)}
+def test_a_retry_takes_the_rows_of_the_first_attempt_whatever_the_table_holds_by_now(interrupted: Bench) -> None:
+    interrupted.rows = interrupted.rows[:40]
+    assert trained(interrupted.attempt(LAST)).rows == 100
+    assert {tuple(seen) for _, *seen in interrupted.ran()} == {(4950, 100, 0)}
 
 
 @pytest.mark.parametrize("changed", ["script", "statement"])
-def test_after_a_change_everything_is_trained_anew(bench: Bench, changed: str, script: Script) -> None:
-    bench.attempt(FIRST)
+def test_after_a_change_all_groups_are_trained_again(interrupted: Bench, changed: str) -> None:
     if changed == "script":
-        script(SOURCE + "\n# mended\n")
+        interrupted.write_script(SOURCE + "\n# mended\n")
     else:
-        bench.fraction = 0.5
-    assert trained(bench.attempt(LAST)).version == 1
-    assert bench.groups().count("0") == 2
-    remove_staging_folders(bench.root, "job")  # as whoever submitted the job does
+        interrupted.fraction = 0.5
+    assert trained(interrupted.attempt(LAST)).version == 1
+    assert interrupted.groups().count("0") == 2
+    remove_staging_folders(interrupted.root, "job")  # as the job's submitter does
 
 
-def test_a_version_that_was_published_is_answered_and_not_trained_again(bench: Bench) -> None:
-    (bench.model.parent / "lost").touch()
+def test_a_published_version_is_returned_and_not_trained_again(bench: Bench) -> None:
+    bench.lost.touch()
     step = trained(bench.attempt(FIRST))
     again = trained(bench.attempt(LAST))
     assert again == step
@@ -152,31 +190,28 @@ def test_a_version_that_was_published_is_answered_and_not_trained_again(bench: B
 
 
 def test_another_job_of_the_same_training_trains(bench: Bench) -> None:
-    (bench.model.parent / "lost").touch()
+    bench.lost.touch()
     trained(bench.attempt(FIRST, job_id="task/run/0"))
     assert trained(bench.attempt(LAST, job_id="task/run/1")).version == 2
     assert bench.groups() == ["0", "0", "1", "1", "2", "2"]
 
 
-def test_an_attempt_killed_while_it_published_is_finished_by_the_next_one(bench: Bench) -> None:
-    bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").list_names()
-    training = json.loads((bench.root / "_staging" / stage / "progress.json").read())["training"]
-    killed = claim_version(bench.root, "job", training)
+def test_an_attempt_killed_while_it_published_is_finished_by_the_next_one(interrupted: Bench) -> None:
+    training = json.loads((interrupted.stage() / "progress.json").read())["training"]
+    killed = claim_version(interrupted.root, "job", training)
     draft = killed.__enter__()
     (draft.folder / "logs/0.log").write(b"half")
-    assert trained(bench.attempt(LAST)).version == 1
-    assert bench.groups().count("0") == 1
-    assert list(read_states(bench.root).values()) == ["complete"]
+    assert trained(interrupted.attempt(LAST)).version == 1
+    assert interrupted.groups().count("0") == 1
+    assert list(read_states(interrupted.root).values()) == ["complete"]
 
 
-def test_an_attempt_interrupted_twice_goes_on_from_both(bench: Bench, tmp_path: Path) -> None:
-    bench.attempt(FIRST)
-    (tmp_path / "lost").unlink()
-    bench.attempt(SECOND)
-    assert bench.groups().count("1") == 2
-    assert trained(bench.attempt(LAST)).version == 1
-    assert bench.groups().count("0") == 1
+def test_a_training_interrupted_twice_continues_from_both_attempts(interrupted: Bench) -> None:
+    interrupted.lost.unlink()
+    interrupted.attempt(SECOND)
+    assert interrupted.groups().count("1") == 2
+    assert trained(interrupted.attempt(LAST)).version == 1
+    assert interrupted.groups().count("0") == 1
 
 
 def test_without_another_attempt_nothing_is_kept(bench: Bench) -> None:
@@ -184,52 +219,46 @@ def test_without_another_attempt_nothing_is_kept(bench: Bench) -> None:
     assert not bench.model.exists()
 
 
-def test_progress_that_cannot_be_read_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").list_names()
-    (bench.root / "_staging" / stage / "progress.json").replace(b'{"resume_version": 99}')
-    assert trained(bench.attempt(LAST)).version == 1
-    assert bench.groups().count("0") == 2
+def test_progress_that_cannot_be_read_is_not_used(interrupted: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (interrupted.stage() / "progress.json").replace(b'{"resume_version": 99}')
+    assert trained(interrupted.attempt(LAST)).version == 1
+    assert interrupted.groups().count("0") == 2
     assert "the work of an earlier attempt cannot be used" in capsys.readouterr().out
 
 
-def test_a_damaged_answer_of_a_group_is_of_no_use_and_told(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
-    bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").list_names()
-    folder = bench.root / "_staging" / stage
-    (group,) = [name for name in folder.list_names() if name.startswith("fit-0-")]
-    (folder / group / "finished.json").replace(b'{"record": ')
-    assert trained(bench.attempt(LAST)).version == 1
-    assert bench.groups().count("0") == 2
+def test_a_damaged_result_of_a_group_is_not_used(interrupted: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    (group,) = [name for name in interrupted.stage().list_names() if name.startswith("fit-0-")]
+    (interrupted.stage() / group / "finished.json").replace(b'{"record": ')
+    assert trained(interrupted.attempt(LAST)).version == 1
+    assert interrupted.groups().count("0") == 2
     assert "the work of an earlier attempt cannot be used" in capsys.readouterr().out
 
 
-def test_groups_of_other_packages_are_trained_anew_on_the_same_rows(bench: Bench) -> None:
-    bench.attempt(FIRST)
-    (stage,) = (bench.root / "_staging").list_names()
-    place = bench.root / "_staging" / stage / "progress.json"
+def test_groups_of_other_packages_are_trained_again_on_the_same_rows(interrupted: Bench) -> None:
+    place = interrupted.stage() / "progress.json"
     noted = json.loads(place.read())
     assert "scikit-learn" in noted["environment"]
     noted["environment"]["scikit-learn"] = "0.1"
     place.replace(json.dumps(noted).encode())
-    bench.rows = bench.rows[:40]
-    assert trained(bench.attempt(LAST)).rows == 100
-    assert bench.groups().count("0") == 2
+    interrupted.rows = interrupted.rows[:40]
+    assert trained(interrupted.attempt(LAST)).rows == 100
+    assert interrupted.groups().count("0") == 2
 
 
-def test_what_follows_takes_the_version_of_this_job_whatever_was_published_meanwhile(
+def test_later_statements_use_the_version_of_this_job_whatever_was_published_meanwhile(
     run: Run, script: Script, tmp_path: Path
 ) -> None:
-    bayes, predict = str(EXAMPLES / "train_bayes.py"), str(EXAMPLES / "predict_bayes.py")
-    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=bayes, keep_versions=1)
-    register = Register(model_path=str(tmp_path / "m"), function="jack", script_path=predict)
+    constant = "import python_fun\npython_fun.udf(lambda index, s: [(1, None, None, [1.0])])"
+    save = script("import mlsql_model\nmlsql_model.sk_save_model(1)", "train.py")
+    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=save, keep_versions=1)
+    register = Register(model_path=str(tmp_path / "m"), function="jack", script_path=script(constant, "predict.py"))
     run(train, job_id="task", attempt=FIRST).raise_for_error()
     run(replace(train, keep_versions=None), job_id="other").raise_for_error()
     result = run(train, register, job_id="task", attempt=LAST)
     registered = result.steps[-1]
     assert isinstance(registered, RegisterResult)
     assert (trained(replace(result, steps=result.steps[:1])).version, registered.version) == (1, 1)
-    assert list(read_states(Location.of(str(tmp_path / "m")))) == [2, 1]  # keep_versions spares the answer
+    assert list(read_states(Location.of(str(tmp_path / "m")))) == [2, 1]  # keep_versions spares the version that is returned
 
 
 @pytest.fixture
@@ -237,8 +266,8 @@ def feed(kafka_settings: KafkaSettings) -> KafkaFeed:
     return KafkaFeed(topic="resume", settings=kafka_settings.public)
 
 
-def test_through_kafka_the_same_table_is_recognised(run: Run, script: Script, tmp_path: Path, feed: KafkaFeed) -> None:
-    bench = Bench(run, script, tmp_path, feed)
+def test_through_kafka_the_same_table_is_recognised(run: Run, tmp_path: Path, feed: KafkaFeed) -> None:
+    bench = Bench(run, tmp_path, feed)
     bench.fraction = 0.2
     assert bench.attempt(FIRST).error is not None
     assert trained(bench.attempt(LAST)).version == 1
@@ -246,10 +275,10 @@ def test_through_kafka_the_same_table_is_recognised(run: Run, script: Script, tm
     assert len({tuple(seen) for _, *seen in bench.ran()}) == 1
 
 
-def test_through_kafka_another_table_is_trained_from_anew(
-    run: Run, script: Script, tmp_path: Path, feed: KafkaFeed, capsys: pytest.CaptureFixture[str]
+def test_through_kafka_another_table_is_trained_from_the_beginning(
+    run: Run, tmp_path: Path, feed: KafkaFeed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = Bench(run, script, tmp_path, feed)
+    bench = Bench(run, tmp_path, feed)
     assert bench.attempt(FIRST).error is not None
     bench.rows[7]["features"] = [8.0, 1.0]
     assert trained(bench.attempt(LAST)).rows == 100

@@ -78,21 +78,26 @@ def feed(request: pytest.FixtureRequest) -> FileFeed | KafkaFeed:
     return KafkaFeed(topic="sklearn", settings=settings.public)
 
 
-@pytest.mark.parametrize("name", ["sklearn.svm.SVC", "sklearn.naive_bayes.MultinomialNB"], ids=["at once", "batch by batch"])
-def test_sql_answers_what_the_estimator_answers(
-    run: Run, spark: SparkSession, tmp_path: Path, feed: FileFeed | KafkaFeed, name: str
+def test_sql_predicts_what_the_estimators_predict(
+    run: Run, spark: SparkSession, tmp_path: Path, feed: FileFeed | KafkaFeed
 ) -> None:
-    hyper = "C" if name.endswith("SVC") else "alpha"
-    groups = (group(name, **{hyper: "0.1"}), group(name, **{hyper: "2"}))
-    train = trained(tmp_path / "m", BUILTIN, *groups, validate_table="data", feed=feed)
-    result = train_result(run(train, Register(model_path=str(tmp_path / "m"), function="jack", script_path=BUILTIN)))
-    assert [fit.status for fit in result.fits] == ["success", "success"]
-    models = [model_of(tmp_path / "m", index) for index in range(2)]
-    assert [getattr(model, hyper) for model in models] == [0.1, 2]
+    """Support vectors are trained on all rows at once, naive Bayes batch by batch."""
+    vectors = [group("sklearn.svm.SVC", C=value) for value in ("0.1", "2")]
+    bayes = [group("sklearn.naive_bayes.MultinomialNB", alpha=value) for value in ("0.1", "2")]
+    path = str(tmp_path / "m")
+    train = trained(tmp_path / "m", BUILTIN, *vectors, *bayes, validate_table="data", feed=feed)
+    best = Register(model_path=path, function="best", script_path=BUILTIN)
+    other = Register(model_path=path, function="bayes", script_path=BUILTIN, alg_index=3)
+    result = train_result(run(train, best, other))
+    assert [fit.status for fit in result.fits] == ["success"] * 4
+    models = [model_of(tmp_path / "m", index) for index in range(4)]
+    assert [model.C for model in models[:2]] == [0.1, 2]
+    assert [model.alpha for model in models[2:]] == [0.1, 2]
     assert [fit.score for fit in result.fits] == [pytest.approx(model.score(X, Y)) for model in models]
-    rows = spark.sql("select label, jack(features) as p from data").collect()
-    wanted = models[result.best.alg_index].predict(X)
-    assert [(row.label, row.p[0]) for row in rows] == list(zip(Y.tolist(), wanted.tolist(), strict=True))
+    assert result.best.alg_index in (0, 1)
+    rows = spark.sql("select label, best(features) as best, bayes(features) as bayes from data").collect()
+    wanted = (Y, models[result.best.alg_index].predict(X), models[3].predict(X))
+    assert [(row.label, row.best[0], row.bayes[0]) for row in rows] == list(zip(*map(np.ndarray.tolist, wanted), strict=True))
 
 
 def test_a_built_in_model_is_the_one_of_scikit_learn(run: Run, tmp_path: Path) -> None:
@@ -152,14 +157,16 @@ def test_what_cannot_be_trained_is_known_before_data_move(run: Run, tmp_path: Pa
     assert not (tmp_path / "m").exists()
 
 
-@pytest.mark.parametrize(("scorer", "greater"), [("mean_squared_error", True), ("r2", False), (None, False)])
-def test_a_score_that_would_make_the_worst_group_the_best_is_refused(
-    run: Run, tmp_path: Path, scorer: str | None, greater: bool
+@pytest.mark.parametrize(("scorers", "greater"), [(["mean_squared_error"], True), (["r2", None], False)])
+def test_scores_that_would_make_the_worst_group_the_best_are_refused(
+    run: Run, tmp_path: Path, scorers: list[str | None], greater: bool
 ) -> None:
-    ridge = group("sklearn.linear_model.Ridge", **({"scorer": scorer} if scorer else {}))
-    result = run(trained(tmp_path / "m", BUILTIN, ridge, greater_is_better=greater))
-    assert result.error is not None
-    assert "so that the worst group would be the best; set scoreMode to" in result.error["message"]
+    groups = [group("sklearn.linear_model.Ridge", **({"scorer": scorer} if scorer else {})) for scorer in scorers]
+    error = run(trained(tmp_path / "m", BUILTIN, *groups, greater_is_better=greater)).error
+    assert error is not None
+    problems = error["facts"]["problems"]
+    assert len(problems) == len(scorers)
+    assert all("so that the worst group would be the best; set scoreMode to" in problem for problem in problems)
 
 
 def test_the_smaller_loss_is_best(run: Run, spark: SparkSession, tmp_path: Path) -> None:
@@ -216,31 +223,40 @@ def test_the_mlsql_of_a_page(spark: SparkSession, tmp_path: Path, page: str) -> 
     assert {row.status for row in spark.table("groups").collect()} == {"success"}
 
 
-def test_the_scripts_of_the_scikit_learn_page(
-    run: Run, spark: SparkSession, tmp_path: Path, script: Script, feed: FileFeed | KafkaFeed
-) -> None:
+def test_the_scripts_of_the_scikit_learn_page(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
     train, predict = (script(text, f"{at}.py") for at, text in enumerate(blocks("frameworks/scikit-learn.md", "python")))
     path = tmp_path / "m"
     groups = ({"C": "0.01"}, {"C": "1"})
     register = Register(model_path=str(path), function="chance", script_path=predict)
-    result = train_result(run(trained(path, train, *groups, validate_table="data", feed=feed), register))
+    result = train_result(run(trained(path, train, *groups, validate_table="data"), register))
     answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
     assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
 
 
-def test_the_script_of_the_lightgbm_page(
-    run: Run, spark: SparkSession, tmp_path: Path, script: Script, feed: FileFeed | KafkaFeed
-) -> None:
+LEAVES = tuple({"n_estimators": "30", "min_child_samples": "5", "num_leaves": leaves} for leaves in ("3", "7"))
+
+
+def test_the_script_of_the_lightgbm_page(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
     (train,) = blocks("frameworks/lightgbm.md", "python")
     path = tmp_path / "m"
-    groups = tuple({"n_estimators": "30", "min_child_samples": "5", "num_leaves": leaves} for leaves in ("3", "7"))
     chance = Register(model_path=str(path), function="chance", script_path=BUILTIN, params={"method": "predict_proba"})
-    result = train_result(run(trained(path, script(train), *groups, validate_table="data", feed=feed), chance))
+    result = train_result(run(trained(path, script(train), *LEAVES, validate_table="data"), chance))
     assert [model_of(path, index).num_leaves for index in range(2)] == [3, 7]
     assert [list(fit.metrics) for fit in result.fits] == [["binary_logloss"]] * 2
     assert "lightgbm" in manifest_of(path).fits[0].packages
     answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
     assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
+
+
+@pytest.mark.parametrize(("page", "groups"), [("scikit-learn", ({"C": "0.01"}, {"C": "1"})), ("lightgbm", LEAVES)])
+def test_the_training_script_of_a_page_through_kafka(
+    run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, page: str, groups: tuple[dict[str, str], ...]
+) -> None:
+    train, *_ = blocks(f"frameworks/{page}.md", "python")
+    feed = KafkaFeed(topic="sklearn", settings=kafka_settings.public)
+    result = train_result(run(trained(tmp_path / "m", script(train), *groups, validate_table="data", feed=feed)))
+    assert [fit.status for fit in result.fits] == ["success", "success"]
+    assert all(model_of(tmp_path / "m", index).score(X, Y) > 0.9 for index in range(2))
 
 
 # -- versions

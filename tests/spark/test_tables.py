@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.workbench import EXAMPLES, Run
+from support.workbench import Run, Script
 
 from mlsql_runtime.plan import Load, Save, Select, Show, Train
 from mlsql_runtime.result import SaveResult, ShowResult
@@ -48,11 +48,15 @@ def test_the_number_of_files(run: Run, tmp_path: Path) -> None:
     assert result.steps[-1] == SaveResult(format="parquet", output=str(tmp_path / "o"), rows=100)
 
 
-def test_results_of_a_training_are_a_table(run: Run, tmp_path: Path) -> None:
+def test_results_of_a_training_are_a_table(run: Run, tmp_path: Path, script: Script) -> None:
+    source = (
+        "import mlsql, mlsql_model; print('mlsql_validation_score:%f' % float(mlsql.fit_param['alpha']));"
+        "mlsql_model.sk_save_model(1)"
+    )
     train = Train(
         table="data",
         model_path=str(tmp_path / "m"),
-        script_path=str(EXAMPLES / "train_bayes.py"),
+        script_path=script(source),
         fit_params=({"alpha": "1.0"}, {"alpha": "nonsense"}),
         validate_table="data",
         result="groups",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
-from support.stores import latest_version
+from support.stores import latest_version, publish
 from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
 
+from mlsql_runtime.feed.files.export import export
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RunResult, TrainResult, to_xcom
 from mlsql_runtime.storage.location import Location
@@ -77,7 +78,7 @@ BEHAVIOURS = {
     "no score": (SAVE, "success", None, "printed no mlsql_validation_score"),
     "NaN": (SAVE + "print('mlsql_validation_score:nan')", "success", None, "nan, which counts as no score"),
     "no model": ("print('mlsql_validation_score:1')", "failed", None, "wrote no model"),
-    "hangs": ("import time; print('mlsql_validation_score:1', flush=True); time.sleep(600)", "timeout", None, "timeout of 8 s"),
+    "hangs": ("import time; print('mlsql_validation_score:1', flush=True); time.sleep(600)", "timeout", None, "timeout of 5 s"),
     "leaves a child": (
         SAVE
         + "import subprocess as s; s.Popen(['sleep', '765432.1'], start_new_session=True); print('mlsql_validation_score:0.4')",
@@ -94,7 +95,7 @@ def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run
         tmp_path / "m",
         script_path=script(source),
         fit_params=tuple({"behaviour": name} for name in BEHAVIOURS),
-        python=PythonEnv(timeout=8),
+        python=PythonEnv(timeout=5),
     )
     result = train_result(run(train))
     manifest = read_manifest(Location.of(str(tmp_path / "m")))
@@ -108,8 +109,8 @@ def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run
 
 
 def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_path: Path, script: Script) -> None:
-    train_result(run(trained(tmp_path / "m")))
-    bad = script("print('about to fail'); raise KeyError('features')")
+    publish(str(tmp_path / "m"))
+    bad = script("print('about to fail'); raise KeyError('features')", "bad.py")
     result = run(trained(tmp_path / "m", script_path=bad, fit_params=({}, {})), job_id="bad")
     assert result.error is not None
     assert result.error["kind"] == "TrainingFailed"
@@ -121,7 +122,7 @@ def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_
     assert failure is not None
     assert (failure.job_id, failure.message) == ("bad", result.error["message"])
     assert "KeyError" in (tmp_path / "m/_model_2/logs/0.log").read_text()
-    assert train_result(run(trained(tmp_path / "m"))).version == 3
+    assert train_result(run(trained(tmp_path / "m", script_path=script(SAVE)))).version == 3
 
 
 def test_fail_on_any_fails_for_one_bad_group(run: Run, tmp_path: Path, script: Script) -> None:
@@ -131,12 +132,10 @@ def test_fail_on_any_fails_for_one_bad_group(run: Run, tmp_path: Path, script: S
     assert "1 of 2 fit groups failed: group 1 (failed)" in result.error["message"]
 
 
-def test_two_trainings_at_once_get_two_versions(run: Run, tmp_path: Path) -> None:
+def test_two_trainings_at_once_get_two_versions(run: Run, tmp_path: Path, script: Script) -> None:
     results: list[TrainResult] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(train_result(run(trained(tmp_path / "m", validate_table="data")))))
-        for _ in range(2)
-    ]
+    train = trained(tmp_path / "m", script_path=script(SAVE), validate_table="data")
+    threads = [threading.Thread(target=lambda: results.append(train_result(run(train)))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -200,9 +199,21 @@ def test_without_a_format_scripts_get_json_when_they_ask_for_files(
 
 @pytest.mark.parametrize("column", ["interval '1' day", "null", "map(1.5D, 2)", "parse_json('{\"a\": 1}')"])
 def test_columns_that_parquet_cannot_give_back_are_written_as_json_at_once(
-    run: Run, tmp_path: Path, script: Script, column: str, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, tmp_path: Path, column: str
 ) -> None:
-    odd = Select(table="odd", sql=f"select label, {column} as x from data")
+    table = spark.sql(f"select double(id % 2) as label, {column} as x from range(0, 10, 1, 1)")
+    exported = export(table, Location.of(str(tmp_path / "exported")), FileFeed(), None)
+    files = exported.open(tmp_path / "data", is_kept=False)
+    assert (files.format, files.json_path, files.rows) == ("json", None, 10)
+    (file,) = (tmp_path / "data").glob("*.json")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["label"] for row in rows] == [0.0, 1.0] * 5
+
+
+def test_scripts_read_files_that_are_json_at_once(
+    run: Run, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Select(table="odd", sql="select label, map(1.5D, 2) as x from data")
     source = """
 import json, mlsql, mlsql_model, os
 folder = mlsql.internal_system_param["tempDataLocalPath"]
@@ -278,8 +289,9 @@ def test_the_lower_score_is_best_when_asked(run: Run, tmp_path: Path, script: Sc
 
 
 def test_old_versions_are_pruned(run: Run, tmp_path: Path, script: Script) -> None:
-    for _ in range(3):
-        train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
+    for _ in range(2):
+        publish(str(tmp_path / "m"))
+    train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
     assert list(read_states(Location.of(str(tmp_path / "m")))) == [3, 2]
 
 
