@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +15,17 @@ import fsspec
 import pytest
 from hypothesis import settings
 from support import shared_run, tiers
-from support.workbench import Script
+from support.workbench import DATA, RunPlan, Script
 
 if TYPE_CHECKING:
     from broker import Broker, BrokerProcess
+    from pyspark.sql import SparkSession
     from support.airflow import Airflow
     from support.cluster import Cluster
     from support.deployment import Deployment
 
     from mlsql_runtime.kafka.settings import KafkaSettings
+    from mlsql_runtime.result import RunResult
 
 SERVICES = frozenset(("broker", "cluster", "deployment"))
 USERS = pytest.StashKey[Counter[str]]()
@@ -108,6 +112,44 @@ def script(tmp_path: Path) -> Script:
         return str(path)
 
     return write
+
+
+# -- Spark
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A real SparkSession, shared by all tests."""
+    from pyspark.sql import SparkSession
+
+    os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("tests")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.warehouse.dir", tmp_path_factory.mktemp("warehouse").as_uri())
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it says good-bye after pytest has closed the streams
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def run_plan(spark: SparkSession) -> RunPlan:
+    """Run statements after loading the sample as ``data``, and return the result; it holds the error, if there is one."""
+    from mlsql_runtime import engine
+    from mlsql_runtime.plan import NO_SECRETS, SINGLE_ATTEMPT, Attempt, Plan, Secrets, Statement
+
+    def run_statements(
+        *statements: Statement, job_id: str = "job", secrets: Secrets = NO_SECRETS, attempt: Attempt = SINGLE_ATTEMPT
+    ) -> RunResult:
+        return engine.run(Plan(job_id=job_id, statements=(DATA, *statements), attempt=attempt), spark, secrets)
+
+    return run_statements
 
 
 # -- services of the run

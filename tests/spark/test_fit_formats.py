@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.workbench import EXAMPLES, SAMPLE, WIDTH, Run
+from support.workbench import EXAMPLES, SAMPLE, WIDTH, RunPlan
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.feed.files.export import ExportFeed
@@ -344,7 +344,7 @@ def test_parquet_that_spark_wrote_with_vectors_of_both_kinds(both: Both, tmp_pat
 # -- a model
 
 
-def test_the_same_model_as_a_job_s(run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_same_model_as_a_job_s(run_plan: RunPlan, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     script = EXAMPLES / "train_bayes.py"
     train = Train(
         table="data",
@@ -353,7 +353,7 @@ def test_the_same_model_as_a_job_s(run: Run, tmp_path: Path, capfd: pytest.Captu
         fit_params=({"alpha": "0.5", "batchSize": "30"},),
         validate_table="data",
     )
-    result = run(train)
+    result = run_plan(train)
     result.raise_for_error()
     step = result.steps[-1]
     assert isinstance(step, TrainResult)

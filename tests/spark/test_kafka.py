@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.kafka import names_with
-from support.workbench import Run, Script
+from support.workbench import RunPlan, Script
 
 from mlsql_runtime.kafka.clients import open_admin, open_producer
 from mlsql_runtime.kafka.topics import create_topic, delete_topics
@@ -91,7 +91,7 @@ def result_of(outcome: Any) -> TrainResult:
     ],
 )
 def test_the_same_rows_in_the_same_batches_as_through_files(
-    run: Run,
+    run_plan: RunPlan,
     tmp_path: Path,
     script: Script,
     feed: KafkaFeed,
@@ -101,7 +101,7 @@ def test_the_same_rows_in_the_same_batches_as_through_files(
 ) -> None:
     groups = tuple({"batchSize": str(size)} for size in sizes)
     files, kafka = (
-        result_of(run(table, trained(tmp_path / name, script(LOOK), way, fit_params=groups)))
+        result_of(run_plan(table, trained(tmp_path / name, script(LOOK), way, fit_params=groups)))
         for name, way in (("files", FileFeed(format="parquet")), ("kafka", feed))
     )
     assert [dict(fit.metrics) for fit in kafka.fits] == [dict(fit.metrics) for fit in files.fits]
@@ -136,23 +136,23 @@ print("mlsql_validation_score:1")
 
 
 def test_every_reading_function_and_functions_made_from_the_model(
-    run: Run, tmp_path: Path, script: Script, feed: KafkaFeed
+    run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed
 ) -> None:
     train = trained(tmp_path / "m", script(EVERY_WAY), feed, table="data", validate_table="data")
     predict = script("import python_fun\npython_fun.udf(lambda index, s: [(1, None, None, [1.0])])", "predict.py")
     register = Register(model_path=str(tmp_path / "m"), function="one", script_path=predict)
-    outcome = run(train, register)
+    outcome = run_plan(train, register)
     outcome.raise_for_error()
     assert read_manifest(Location.of(str(tmp_path / "m"))).data.feature_width == 692
 
 
-def test_rows_held_out_are_not_sent(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
+def test_rows_held_out_are_not_sent(run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
     source = """
 import mlsql, mlsql_model
 mlsql.report(rows=len(mlsql.all_data()[1]), held=len(mlsql.get_validate_data()[1]))
 mlsql_model.sk_save_model(1)
 """
-    result = result_of(run(trained(tmp_path / "m", script(source), feed, table="data", validate_fraction=0.3)))
+    result = result_of(run_plan(trained(tmp_path / "m", script(source), feed, table="data", validate_fraction=0.3)))
     metrics = result.fits[0].metrics
     assert metrics["rows"] + metrics["held"] == 100
     assert metrics["rows"] == result.rows < 100
@@ -171,9 +171,9 @@ raise ValueError("half-way")
 
 
 def test_failing_scripts_leave_no_topic_and_no_group(
-    run: Run, tmp_path: Path, script: Script, feed: KafkaFeed, names: Callable[[], list[str]]
+    run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed, names: Callable[[], list[str]]
 ) -> None:
-    error = run(trained(tmp_path / "m", script(FAILING), feed, table="data", fit_params=({}, {}, {}))).error
+    error = run_plan(trained(tmp_path / "m", script(FAILING), feed, table="data", fit_params=({}, {}, {}))).error
     assert error is not None
     assert error["kind"] == "TrainingFailed"
     _, first, second, third = error["message"].split("group ")
@@ -187,10 +187,12 @@ DIGESTS = "transform(sequence(1, 145000), i -> sha2(string(i), 256))"  # 64 char
 
 
 def test_an_empty_table_and_one_with_a_giant_row(
-    run: Run, tmp_path: Path, script: Script, feed: KafkaFeed, names: Callable[[], list[str]]
+    run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed, names: Callable[[], list[str]]
 ) -> None:
-    empty = run(Select(table="rows", sql="select * from data where label > 5"), trained(tmp_path / "m", script("pass"), feed))
-    giant = run(
+    empty = run_plan(
+        Select(table="rows", sql="select * from data where label > 5"), trained(tmp_path / "m", script("pass"), feed)
+    )
+    giant = run_plan(
         Select(table="rows", sql=f"select array_join({DIGESTS}, '') as text"), trained(tmp_path / "m", script("pass"), feed)
     )
     assert (empty.error or {})["kind"] == "DataError"
@@ -202,7 +204,7 @@ def test_an_empty_table_and_one_with_a_giant_row(
 
 
 def test_a_kept_topic_can_be_trained_from_again(
-    run: Run,
+    run_plan: RunPlan,
     tmp_path: Path,
     script: Script,
     feed: KafkaFeed,
@@ -210,10 +212,10 @@ def test_a_kept_topic_can_be_trained_from_again(
     kafka_settings: KafkaSettings,
 ) -> None:
     groups = ({"batchSize": "64"},)
-    first = result_of(run(HUNDRED, trained(tmp_path / "m", script(LOOK), replace(feed, keep=True), fit_params=groups)))
+    first = result_of(run_plan(HUNDRED, trained(tmp_path / "m", script(LOOK), replace(feed, keep=True), fit_params=groups)))
     [topic] = names()
     again = KafkaFeed(topic=topic, settings=feed.settings, reuse=True)
-    second = result_of(run(trained(tmp_path / "m", script(LOOK), again, table=None, fit_params=groups)))
+    second = result_of(run_plan(trained(tmp_path / "m", script(LOOK), again, table=None, fit_params=groups)))
     assert dict(second.fits[0].metrics) == dict(first.fits[0].metrics)
     assert names() == [topic]
     with open_admin(kafka_settings) as admin:
@@ -221,7 +223,7 @@ def test_a_kept_topic_can_be_trained_from_again(
 
 
 def test_a_topic_of_another_producer_is_trained_from_and_left_as_it_is(
-    run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, prefix: str, names: Callable[[], list[str]]
+    run_plan: RunPlan, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, prefix: str, names: Callable[[], list[str]]
 ) -> None:
     with open_admin(kafka_settings) as admin:
         create_topic(admin, prefix, partitions=3)
@@ -236,12 +238,12 @@ mlsql.report(rows=len(y), total=X.sum(), labels=y.sum())
 mlsql_model.sk_save_model(1)
 """
     feed = KafkaFeed(topic=prefix, settings=kafka_settings.public, reuse=True)
-    result = result_of(run(trained(tmp_path / "m", script(source), feed, table=None)))
+    result = result_of(run_plan(trained(tmp_path / "m", script(source), feed, table=None)))
     assert dict(result.fits[0].metrics) == {"rows": 100.0, "total": 4950.0 + 100, "labels": 50.0}
     facts = read_manifest(Location.of(str(tmp_path / "m"))).data
     assert (facts.rows, facts.feature_width, facts.feature_column) == (100, 2, "features")
     assert names() == [prefix]
-    missing = run(
+    missing = run_plan(
         trained(tmp_path / "m", script("import mlsql\nmlsql.all_data()"), feed, table=None, fit_params=({"inputCol": "x"},))
     )
     assert f"topic '{prefix}' has no column 'x'" in (missing.error or {})["message"]
@@ -266,19 +268,21 @@ mlsql_model.sk_save_model(1)
 """
 
 
-def test_every_type_and_odd_names_are_as_in_parquet_files(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
+def test_every_type_and_odd_names_are_as_in_parquet_files(
+    run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed
+) -> None:
     table = Select(table="rows", sql=ODD)
     groups = ({"inputCol": "fea`tures"},)
     files, kafka = (
-        result_of(run(table, trained(tmp_path / name, script(SHOW), way, fit_params=groups)))
+        result_of(run_plan(table, trained(tmp_path / name, script(SHOW), way, fit_params=groups)))
         for name, way in (("files", FileFeed(format="parquet")), ("kafka", feed))
     )
     assert files.rows == 20
     assert dict(kafka.fits[0].metrics) == dict(files.fits[0].metrics)
 
 
-def test_columns_of_one_name_are_refused(run: Run, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
-    error = run(
+def test_columns_of_one_name_are_refused(run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed) -> None:
+    error = run_plan(
         Select(table="rows", sql="select label, label * 2 as Label from data"), trained(tmp_path / "m", script("1"), feed)
     ).error
     assert error is not None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from support.kafka import names_with
-from support.workbench import TESTS, Run, Script
+from support.workbench import TESTS, RunPlan, Script
 
 from mlsql_runtime.feed.topic.receive import current_range
 from mlsql_runtime.kafka.settings import parse_settings
@@ -56,7 +56,13 @@ def pause() -> float:
 
 @pytest.fixture
 def train(
-    run: Run, spark: SparkSession, mortal_broker: BrokerProcess, tmp_path: Path, script: Script, patience: int, pause: float
+    run_plan: RunPlan,
+    spark: SparkSession,
+    mortal_broker: BrokerProcess,
+    tmp_path: Path,
+    script: Script,
+    patience: int,
+    pause: float,
 ) -> Iterator[threading.Thread]:
     """Trains in a thread, on a table of 20 MB; ``results`` has what comes of it."""
 
@@ -79,7 +85,7 @@ def train(
     )
     results: list[RunResult] = []
     rows = Select(table="rows", sql="select * from slow")
-    thread = threading.Thread(target=lambda: results.append(run(rows, statement)))
+    thread = threading.Thread(target=lambda: results.append(run_plan(rows, statement)))
     thread.results = results  # type: ignore[attr-defined]
     yield thread
     (tmp_path / "go on").touch()

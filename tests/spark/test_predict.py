@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support.workbench import Run, Script
+from support.workbench import RunPlan, Script
 
 from mlsql_runtime.plan import Predict, Save, Select, Train
 
@@ -29,11 +29,11 @@ IDS = Select(table="rows", sql="select monotonically_increasing_id() as id, labe
 
 
 @pytest.fixture(scope="module")
-def model(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(run_plan: RunPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The path of a trained model that all tests use."""
     folder = tmp_path_factory.mktemp("models")
     (folder / "train.py").write_text("import mlsql_model; mlsql_model.sk_save_model({'offset': 10})")
-    run(Train(table="data", model_path=str(folder / "m"), script_path=str(folder / "train.py"))).raise_for_error()
+    run_plan(Train(table="data", model_path=str(folder / "m"), script_path=str(folder / "train.py"))).raise_for_error()
     return folder / "m"
 
 
@@ -52,9 +52,11 @@ def predict(model: Path, tmp_path: Path, script: Script) -> Statements:
     return statements
 
 
-def test_every_row_is_answered_once(run: Run, spark: SparkSession, tmp_path: Path, model: Path, predict: Statements) -> None:
+def test_every_row_is_answered_once(
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, model: Path, predict: Statements
+) -> None:
     spread = Select(table="rows", sql="select /*+ REPARTITION(4) */ id, label, features from rows")
-    run(IDS, spread, *predict(PREDICT, params={"more": "0.5"})).raise_for_error()
+    run_plan(IDS, spread, *predict(PREDICT, params={"more": "0.5"})).raise_for_error()
     rows = spark.read.json(str(tmp_path / "out")).collect()
     assert sorted(row.id for row in rows) == list(range(100))
     assert {row.answer for row in rows} == {10.5, 11.5}
@@ -80,9 +82,9 @@ def test_every_row_is_answered_once(run: Run, spark: SparkSession, tmp_path: Pat
     ],
 )
 def test_a_failing_partition_fails_the_job(
-    run: Run, tmp_path: Path, model: Path, predict: Statements, source: str, kind: str, part: str
+    run_plan: RunPlan, tmp_path: Path, model: Path, predict: Statements, source: str, kind: str, part: str
 ) -> None:
-    error = run(IDS, *predict(source)).error
+    error = run_plan(IDS, *predict(source)).error
     assert error is not None
     assert error["kind"] == kind
     assert part in error["message"]
@@ -90,7 +92,9 @@ def test_a_failing_partition_fails_the_job(
     assert not list((model / "_staging").iterdir())
 
 
-def test_the_number_of_rows_may_change_when_told(run: Run, spark: SparkSession, tmp_path: Path, predict: Statements) -> None:
+def test_the_number_of_rows_may_change_when_told(
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, predict: Statements
+) -> None:
     source = PREDICT.replace("in map(json.loads, rows)", "in map(json.loads, list(rows)[:7])")
-    run(IDS, *predict(source, same_rows=False)).raise_for_error()
+    run_plan(IDS, *predict(source, same_rows=False)).raise_for_error()
     assert spark.read.json(str(tmp_path / "out")).count() == 7

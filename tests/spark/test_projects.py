@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.environments import ARRAYS, make_venv
-from support.workbench import Run, Script
+from support.workbench import RunPlan, Script
 
 from mlsql_runtime.plan import Predict, PythonEnv, Register, Select, Train
 from mlsql_runtime.result import RegisterResult, TrainResult
@@ -79,10 +79,10 @@ def project(tmp_path: Path) -> tuple[str, str]:
 
 
 def test_each_statement_runs_its_entry_point_with_the_project_s_files(
-    run: Run, spark: SparkSession, tmp_path: Path, project: tuple[str, str]
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, project: tuple[str, str]
 ) -> None:
     model, (folder, archive) = str(tmp_path / "m"), project
-    result = run(
+    result = run_plan(
         Train(table="data", model_path=model, script_path=archive, fit_params=({}, {"alpha": "0.75"})),
         Register(model_path=model, function="count_words", script_path=folder),
         Register(model_path=model, function="count_zipped_words", script_path=archive),
@@ -114,18 +114,18 @@ open(mlsql_model.model_dir() + "/model", "w").write("x")
 """
 
 
-def test_arrays_need_no_pyspark_and_vectors_say_what_is_missing(run: Run, tmp_path: Path, script: Script) -> None:
+def test_arrays_need_no_pyspark_and_vectors_say_what_is_missing(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     python = make_venv(tmp_path / "env", *ARRAYS)
     alone = PythonEnv(path=str(python), envs={"PYTHONPATH": ""})
     arrays = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(ARRAY_SCRIPT), python=alone)
-    result = run(arrays)
+    result = run_plan(arrays)
     result.raise_for_error()
     assert isinstance(result.steps[-1], TrainResult)
     assert dict(result.steps[-1].fits[0].metrics) == {"rows": 100.0, "width": 692.0, "batches": 2.0}
     assert "pyspark" not in read_manifest(Location.of(str(tmp_path / "m")), 1).environment
     rows = "import mlsql\nfor rows in mlsql.read_data()(64): pass"
     vectors = Train(table="data", model_path=str(tmp_path / "v"), script_path=script(rows, "vectors.py"), python=alone)
-    error = run(vectors).error
+    error = run_plan(vectors).error
     assert error is not None
     assert error["kind"] == "PreflightFailed"
     assert "lacks pyspark, which mlsql.read_data needs for vectors (mlsql.read_batches" in error["message"]

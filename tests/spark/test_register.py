@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_svmlight_file
 from sklearn.dummy import DummyClassifier
-from support.workbench import EXAMPLES, SAMPLE, SEED, Run, Script
+from support.workbench import EXAMPLES, SAMPLE, SEED, RunPlan, Script
 
 from mlsql_runtime.plan import FunctionRef, Load, Register, Save, Select, Train
 from mlsql_runtime.result import RegisterResult, RunResult
@@ -38,14 +38,14 @@ python_fun.batch_udf(predict{arguments})
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, run: Run) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory, run_plan: RunPlan) -> Path:
     """A trained version 1, with two groups of scores 0.6 and 0.9; tests work on copies."""
     folder = tmp_path_factory.mktemp("models")
     script = folder / "train.py"
     source = (EXAMPLES / "train_bayes.py").read_text()
     script.write_text(source + "\nprint('mlsql_validation_score:' + mlsql.fit_param['score'])\n")
     groups = ({"score": "0.6", "alpha": "5"}, {"score": "0.9", "alpha": "1"})
-    run(Train(table="data", model_path=str(folder / "m"), script_path=str(script), fit_params=groups)).raise_for_error()
+    run_plan(Train(table="data", model_path=str(folder / "m"), script_path=str(script), fit_params=groups)).raise_for_error()
     return folder / "m"
 
 
@@ -57,12 +57,12 @@ def path(model: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def served(model: Path, run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
+def served(model: Path, run_plan: RunPlan, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model path with the functions ``batch`` and ``row``, for tests that leave it as it is."""
     path = tmp_path_factory.mktemp("served") / "m"
     shutil.copytree(model, path)
     for name, script_path in (("batch", PREDICT), ("row", ROW_PREDICT)):
-        registered(run(Register(model_path=str(path), function=name, script_path=script_path)))
+        registered(run_plan(Register(model_path=str(path), function=name, script_path=script_path)))
     return str(path)
 
 
@@ -88,9 +88,9 @@ def scikit_learns_own(path: str, alg_index: int) -> list[tuple[float, float]]:
     ("script_path", "contract"), [(PREDICT, "batch"), (ROW_PREDICT, "row")], ids=["the batch contract", "the seed's row contract"]
 )
 def test_sql_predicts_what_scikit_learn_predicts_row_by_row(
-    run: Run, spark: SparkSession, path: str, script_path: str, contract: str, capfd: pytest.CaptureFixture[str]
+    run_plan: RunPlan, spark: SparkSession, path: str, script_path: str, contract: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    result = registered(run(Register(model_path=path, function="jack", script_path=script_path)))
+    result = registered(run_plan(Register(model_path=path, function="jack", script_path=script_path)))
     assert (result.registered, result.version, result.alg_index, result.score, result.function_version) == (True, 1, 1, 0.9, 1)
     rows = spark.sql("select label, jack(features) as p from data").collect()
     assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
@@ -98,10 +98,10 @@ def test_sql_predicts_what_scikit_learn_predicts_row_by_row(
     assert f"score 0.9, {contract} contract" in capfd.readouterr().out
 
 
-def test_a_registered_function_serves_another_job(run: Run, spark: SparkSession, path: str, tmp_path: Path) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0)))
+def test_a_registered_function_serves_another_job(run_plan: RunPlan, spark: SparkSession, path: str, tmp_path: Path) -> None:
+    registered(run_plan(Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0)))
     ref = FunctionRef(name="joe", model_path=path, function="jack")
-    result = run(
+    result = run_plan(
         Select(table="out", sql="select label, joe(features) as p from data", functions=(ref,)),
         Save(table="out", format="parquet", path=str(tmp_path / "out")),
     )
@@ -111,10 +111,12 @@ def test_a_registered_function_serves_another_job(run: Run, spark: SparkSession,
 
 
 @pytest.mark.parametrize("columnar", ["parquet", "orc"])
-def test_vectors_in_columnar_files_are_scored(run: Run, spark: SparkSession, served: str, tmp_path: Path, columnar: str) -> None:
+def test_vectors_in_columnar_files_are_scored(
+    run_plan: RunPlan, spark: SparkSession, served: str, tmp_path: Path, columnar: str
+) -> None:
     stored = str(tmp_path / "stored")
     batch = FunctionRef(name="jack", model_path=served, function="batch")
-    run(
+    run_plan(
         Save(table="data", format=columnar, path=stored),
         Load(table="stored", format=columnar, path=stored),
         Select(table="out", sql="select label, jack(features) as p from stored", functions=(batch,)),
@@ -123,7 +125,9 @@ def test_vectors_in_columnar_files_are_scored(run: Run, spark: SparkSession, ser
     assert sorted((row.label, row.p[0]) for row in rows) == sorted(scikit_learns_own(served, 1))
 
 
-def test_the_same_function_of_two_models_answers_for_each(run: Run, spark: SparkSession, path: str, tmp_path: Path) -> None:
+def test_the_same_function_of_two_models_answers_for_each(
+    run_plan: RunPlan, spark: SparkSession, path: str, tmp_path: Path
+) -> None:
     """Equal names, numbers and pickles, in the same Python worker; only the model paths differ."""
     other = str(tmp_path / "other")
     shutil.copytree(path, other)
@@ -135,15 +139,19 @@ def test_the_same_function_of_two_models_answers_for_each(run: Run, spark: Spark
     entry |= {"size": constant.stat().st_size, "sha256": hashlib.sha256(constant.read_bytes()).hexdigest()}
     manifest.write_text(json.dumps(document))
     for model in (path, other):
-        registered(run(Register(model_path=model, function="jack", script_path=PREDICT, alg_index=1)))
+        registered(run_plan(Register(model_path=model, function="jack", script_path=PREDICT, alg_index=1)))
     both = (FunctionRef(name="a", model_path=path, function="jack"), FunctionRef(name="b", model_path=other, function="jack"))
-    run(Select(table="out", sql="select label, a(features) as a, b(features) as b from data", functions=both)).raise_for_error()
+    run_plan(
+        Select(table="out", sql="select label, a(features) as a, b(features) as b from data", functions=both)
+    ).raise_for_error()
     rows = spark.table("out").collect()
     assert [(row.label, row.a[0]) for row in rows] == scikit_learns_own(path, 1)
     assert {row.b[0] for row in rows} == {7.0}
 
 
-def test_a_function_may_load_its_model_with_the_helper_module(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+def test_a_function_may_load_its_model_with_the_helper_module(
+    run_plan: RunPlan, spark: SparkSession, path: str, script: Script
+) -> None:
     source = """
 import pickle, python_fun, mlsql_model
 from pyspark.ml.linalg import Vectors, VectorUDT
@@ -155,25 +163,27 @@ def predict(index, s):
 
 python_fun.udf(predict)
 """
-    registered(run(Register(model_path=path, function="jack", script_path=script(source))))
+    registered(run_plan(Register(model_path=path, function="jack", script_path=script(source))))
     rows = spark.sql("select label, jack(features) as p from data").collect()
     assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
 
 
-def test_a_column_that_is_no_vector_is_refused(run: Run, served: str, tmp_path: Path) -> None:
+def test_a_column_that_is_no_vector_is_refused(run_plan: RunPlan, served: str, tmp_path: Path) -> None:
     ref = FunctionRef(name="jack", model_path=served, function="batch")
     select = Select(table="out", sql="select jack(label) as p from data", functions=(ref,))
-    kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
+    kind, message = error_of(run_plan(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
     assert (kind, message) == ("InputError", "function jack is called with a column of type double; expected a vector")
 
 
 @pytest.mark.parametrize("function", ["batch", "row"])
-def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkSession, served: str, function: str) -> None:
+def test_a_null_vector_gives_null_and_mixed_vectors_work(
+    run_plan: RunPlan, spark: SparkSession, served: str, function: str
+) -> None:
     from pyspark.ml.linalg import SparseVector, Vectors, VectorUDT
     from pyspark.sql.types import StructField, StructType
 
     ref = FunctionRef(name="jack", model_path=served, function=function)
-    run(Select(table="none", sql="select jack(features) from data", functions=(ref,))).raise_for_error()
+    run_plan(Select(table="none", sql="select jack(features) from data", functions=(ref,))).raise_for_error()
     sparse = spark.table("data").first()
     assert sparse is not None
     dense = Vectors.dense(sparse.features.toArray())
@@ -188,9 +198,11 @@ def test_a_null_vector_gives_null_and_mixed_vectors_work(run: Run, spark: SparkS
     assert spark.sql("select jack(features) from nothing").collect() == []
 
 
-def test_a_batch_function_answers_several_numbers_for_each_row(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+def test_a_batch_function_answers_several_numbers_for_each_row(
+    run_plan: RunPlan, spark: SparkSession, path: str, script: Script
+) -> None:
     source = BATCH.format(body="return model.predict_proba(X)", arguments="")
-    registered(run(Register(model_path=path, function="jack", script_path=script(source))))
+    registered(run_plan(Register(model_path=path, function="jack", script_path=script(source))))
     X, _ = load_svmlight_file(SAMPLE, n_features=692)
     with open(f"{path}/_model_1/model/1/model.pickle", "rb") as file:
         expected = pickle.load(file).predict_proba(X)
@@ -202,16 +214,18 @@ def test_a_batch_function_answers_several_numbers_for_each_row(run: Run, spark: 
     ("arguments", "kind"), [("", "csr_matrix"), (", sparse=True", "csr_matrix"), (", sparse=False", "ndarray")]
 )
 def test_sparse_rows_stay_sparse_unless_told(
-    run: Run, spark: SparkSession, path: str, script: Script, arguments: str, kind: str
+    run_plan: RunPlan, spark: SparkSession, path: str, script: Script, arguments: str, kind: str
 ) -> None:
     body = f"assert type(X).__name__ == {kind!r}, type(X); return X.sum(axis=1)"
-    registered(run(Register(model_path=path, function="jack", script_path=script(BATCH.format(body=body, arguments=arguments)))))
+    registered(
+        run_plan(Register(model_path=path, function="jack", script_path=script(BATCH.format(body=body, arguments=arguments))))
+    )
     rows = spark.sql("select features, jack(features) as p from data").collect()
     assert [row.p[0] for row in rows] == [float(row.features.values.sum()) for row in rows]
 
 
 def test_a_batch_function_loads_its_model_its_own_way_once_in_each_worker(
-    run: Run, spark: SparkSession, path: str, script: Script, tmp_path: Path
+    run_plan: RunPlan, spark: SparkSession, path: str, script: Script, tmp_path: Path
 ) -> None:
     source = f"""
 import os, pickle, uuid
@@ -227,7 +241,7 @@ def predict(X, model):
 
 python_fun.batch_udf(predict, load=load)
 """
-    registered(run(Register(model_path=path, function="jack", script_path=script(source))))
+    registered(run_plan(Register(model_path=path, function="jack", script_path=script(source))))
     for _ in range(2):
         rows = spark.sql("select label, jack(features) as p from data").collect()
         assert [(row.label, row.p[0]) for row in rows] == scikit_learns_own(path, 1)
@@ -236,21 +250,25 @@ python_fun.batch_udf(predict, load=load)
     assert len(set(processes)) == len(processes)
 
 
-def test_a_models_threads_stay_within_the_cores_of_the_task(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+def test_a_models_threads_stay_within_the_cores_of_the_task(
+    run_plan: RunPlan, spark: SparkSession, path: str, script: Script
+) -> None:
     body = "import joblib, pyspark; return [joblib.effective_n_jobs(-1) if pyspark.TaskContext.get() else 1] * len(X)"
     registered(
-        run(Register(model_path=path, function="jack", script_path=script(BATCH.format(body=body, arguments=", sparse=False"))))
+        run_plan(
+            Register(model_path=path, function="jack", script_path=script(BATCH.format(body=body, arguments=", sparse=False")))
+        )
     )
     assert {row.p[0] for row in spark.sql("select jack(features) as p from data").collect()} == {1.0}
 
 
-def test_another_width_is_an_error_that_names_both(run: Run, served: str, tmp_path: Path, spark: SparkSession) -> None:
+def test_another_width_is_an_error_that_names_both(run_plan: RunPlan, served: str, tmp_path: Path, spark: SparkSession) -> None:
     from pyspark.ml.linalg import Vectors
 
     spark.createDataFrame([(Vectors.dense([1.0, 2.0]),)], ["features"]).createOrReplaceTempView("narrow")
     ref = FunctionRef(name="jack", model_path=served, function="batch")
     select = Select(table="out", sql="select jack(features) as p from narrow", functions=(ref,))
-    kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
+    kind, message = error_of(run_plan(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
     assert (kind, message) == ("DataError", "function jack: expected vectors of width 692, got one of width 2")
 
 
@@ -260,15 +278,15 @@ def flip_a_byte(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_one_flipped_byte_in_the_model_stops_register_and_predict(run: Run, path: str, tmp_path: Path) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+def test_one_flipped_byte_in_the_model_stops_register_and_predict(run_plan: RunPlan, path: str, tmp_path: Path) -> None:
+    registered(run_plan(Register(model_path=path, function="jack", script_path=PREDICT)))
     file = Path(path) / "_model_1/model/1/model.pickle"
     expected = read_function(Location.of(path), "jack").model_files[0].sha256
     flip_a_byte(file)
     ref = FunctionRef(name="jack", model_path=path, function="jack")
     select = Select(table="out", sql="select jack(features) as p from data", functions=(ref,))
     save = Save(table="out", format="parquet", path=str(tmp_path / "out"))
-    for result in (run(Register(model_path=path, function="other", script_path=PREDICT)), run(select, save)):
+    for result in (run_plan(Register(model_path=path, function="other", script_path=PREDICT)), run_plan(select, save)):
         kind, message = error_of(result)
         assert kind == "IntegrityError"
         assert str(file) in message
@@ -276,17 +294,17 @@ def test_one_flipped_byte_in_the_model_stops_register_and_predict(run: Run, path
     assert not (Path(path) / "_functions/other").exists()
 
 
-def test_one_flipped_byte_in_the_function_stops_predict(run: Run, path: str) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+def test_one_flipped_byte_in_the_function_stops_predict(run_plan: RunPlan, path: str) -> None:
+    registered(run_plan(Register(model_path=path, function="jack", script_path=PREDICT)))
     flip_a_byte(Path(path) / "_functions/jack/1/function.pickle")
     ref = FunctionRef(name="jack", model_path=path, function="jack")
-    kind, message = error_of(run(Select(table="out", sql="select jack(features) as p from data", functions=(ref,))))
+    kind, message = error_of(run_plan(Select(table="out", sql="select jack(features) as p from data", functions=(ref,))))
     assert kind == "IntegrityError"
     assert "function.pickle" in message
 
 
-def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: str, tmp_path: Path) -> None:
-    registered(run(Register(model_path=path, function="jack", script_path=PREDICT)))
+def test_a_function_of_another_python_minor_version_is_refused(run_plan: RunPlan, path: str, tmp_path: Path) -> None:
+    registered(run_plan(Register(model_path=path, function="jack", script_path=PREDICT)))
     record = Path(path) / "_functions/jack/1/function.json"
     document = json.loads(record.read_text())
     here, document["python"] = document["python"], "3.9"
@@ -294,7 +312,7 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
     record.write_text(json.dumps(document))
     ref = FunctionRef(name="jack", model_path=path, function="jack")
     select = Select(table="out", sql="select jack(features) as p from data", functions=(ref,))
-    kind, message = error_of(run(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
+    kind, message = error_of(run_plan(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
     assert kind == "InterpreterError"
     assert "registered under Python 3.9" in message
     assert f"under Python {here}" in message
@@ -350,18 +368,20 @@ def test_a_function_of_another_python_minor_version_is_refused(run: Run, path: s
     ],
 )
 def test_a_bad_predict_script_leaves_the_current_function(
-    run: Run, served: str, script: Script, source: str, kind: str, part: str
+    run_plan: RunPlan, served: str, script: Script, source: str, kind: str, part: str
 ) -> None:
     before = read_pointer(Location.of(served), "batch")
     assert before is not None
-    found, message = error_of(run(Register(model_path=served, function="batch", script_path=script(source))))
+    found, message = error_of(run_plan(Register(model_path=served, function="batch", script_path=script(source))))
     assert found == kind
     assert part in message
     assert read_pointer(Location.of(served), "batch") == before
     assert sorted(child.name for child in (Path(served) / "_functions/batch").iterdir()) == ["1", "current.json"]
 
 
-def test_training_parameters_reach_the_function_on_request(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+def test_training_parameters_reach_the_function_on_request(
+    run_plan: RunPlan, spark: SparkSession, path: str, script: Script
+) -> None:
     source = """
 import pickle, python_fun
 
@@ -373,34 +393,34 @@ python_fun.udf(predict)
 """
     for wanted, alpha in ((True, 1.0), (False, -1.0)):
         register = Register(model_path=path, function="jack", script_path=script(source), copy_train_params=wanted)
-        registered(run(register))
+        registered(run_plan(register))
         row = spark.sql("select jack(features) as p from data limit 1").first()
         assert row is not None
         assert row.p[0] == alpha
 
 
-def test_a_function_may_use_modules_next_to_its_script(run: Run, spark: SparkSession, path: str, script: Script) -> None:
+def test_a_function_may_use_modules_next_to_its_script(run_plan: RunPlan, spark: SparkSession, path: str, script: Script) -> None:
     script("def answer(): return 41.0 + 1", "project/rules.py")
     script(
         "import python_fun, rules\ndef predict(index, s): return [(1, None, None, [rules.answer()])]\npython_fun.udf(predict)",
         "project/predict.py",
     )
     folder = str(Path(script("", "project/__init__.py")).parent)
-    registered(run(Register(model_path=path, function="jack", script_path=folder)))
+    registered(run_plan(Register(model_path=path, function="jack", script_path=folder)))
     assert {row.p[0] for row in spark.sql("select jack(features) as p from data").collect()} == {42.0}
 
 
-def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) -> None:
+def test_gates_refuse_with_a_reason_and_leave_the_function(run_plan: RunPlan, path: str) -> None:
     first = Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0)
-    refused = registered(run(Register(model_path=path, function="jack", script_path=PREDICT, min_score=0.95)))
+    refused = registered(run_plan(Register(model_path=path, function="jack", script_path=PREDICT, min_score=0.95)))
     assert (refused.registered, refused.function_version) == (False, None)
     assert refused.reason == "version 1, group 1 has score 0.9; expected at least 0.95"
     assert read_pointer(Location.of(path), "jack") is None
-    assert registered(run(first)).registered
+    assert registered(run_plan(first)).registered
     better = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0.3)
-    assert registered(run(better)).registered  # 0.9 is better than 0.6 by exactly that
+    assert registered(run_plan(better)).registered  # 0.9 is better than 0.6 by exactly that
     worse = Register(model_path=path, function="jack", script_path=PREDICT, alg_index=0, only_if_better=0.0)
-    refused = registered(run(worse))
+    refused = registered(run_plan(worse))
     assert refused.reason is not None
     assert "better than 0.9 of the current version 1" in refused.reason
     pointer = read_pointer(Location.of(path), "jack")
@@ -408,14 +428,14 @@ def test_gates_refuse_with_a_reason_and_leave_the_function(run: Run, path: str) 
     assert [move.alg_index for move in pointer.history] == [0, 1]
 
 
-def test_the_history_says_when_who_and_why_also_of_refusals(run: Run, path: str) -> None:
+def test_the_history_says_when_who_and_why_also_of_refusals(run_plan: RunPlan, path: str) -> None:
     asked = Register(model_path=path, function="jack", script_path=PREDICT, only_if_better=0, author="ann")
     low = replace(asked, min_score=0.95)
-    assert not registered(run(low, job_id="first")).registered  # creates no function
-    assert registered(run(replace(asked, alg_index=0, only_if_better=None, author=None), job_id="second")).registered
-    assert registered(run(asked, job_id="third")).registered
-    assert registered(run(asked, job_id="third")).registered  # retried after its result was lost
-    assert not registered(run(replace(asked, alg_index=0), job_id="fourth")).registered
+    assert not registered(run_plan(low, job_id="first")).registered  # creates no function
+    assert registered(run_plan(replace(asked, alg_index=0, only_if_better=None, author=None), job_id="second")).registered
+    assert registered(run_plan(asked, job_id="third")).registered
+    assert registered(run_plan(asked, job_id="third")).registered  # retried after its result was lost
+    assert not registered(run_plan(replace(asked, alg_index=0), job_id="fourth")).registered
     history = read_history(Location.of(path), "jack").history
     better = "score 0.9 is better than 0.6 of version 1"
     assert [(each.happened, each.function_version, each.alg_index, each.job_id, each.by, each.reason) for each in history] == [
@@ -436,20 +456,22 @@ def test_the_history_says_when_who_and_why_also_of_refusals(run: Run, path: str)
     assert sorted(each.at for each in history) == [each.at for each in history]
 
 
-def test_a_sample_table_is_used_for_trying(run: Run, path: str) -> None:
+def test_a_sample_table_is_used_for_trying(run_plan: RunPlan, path: str) -> None:
     small = Select(table="small", sql="select features from data limit 2")
     assert registered(
-        run(small, Register(model_path=path, function="jack", script_path=PREDICT, sample_table="small"))
+        run_plan(small, Register(model_path=path, function="jack", script_path=PREDICT, sample_table="small"))
     ).registered
     other = Select(table="small", sql="select label from data")
-    kind, message = error_of(run(other, Register(model_path=path, function="jill", script_path=PREDICT, sample_table="small")))
+    kind, message = error_of(
+        run_plan(other, Register(model_path=path, function="jill", script_path=PREDICT, sample_table="small"))
+    )
     assert kind == "DataError"
     assert "no column 'features'; it has label" in message
 
 
-def test_the_same_rows_are_scored_as_are_given(run: Run, spark: SparkSession, served: str) -> None:
+def test_the_same_rows_are_scored_as_are_given(run_plan: RunPlan, spark: SparkSession, served: str) -> None:
     ref = FunctionRef(name="jack", model_path=served, function="batch")
-    run(
+    run_plan(
         Select(table="many", sql="select /*+ REPARTITION(3) */ d.features from data d cross join range(30)"),
         Select(table="out", sql="select jack(features) as p from many", functions=(ref,)),
     ).raise_for_error()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.workbench import Run, Script
+from support.workbench import RunPlan, Script
 
 from mlsql_runtime.plan import Attempt, KafkaFeed, Load, Register, Train
 from mlsql_runtime.result import RegisterResult, RunResult, TrainResult
@@ -55,8 +55,8 @@ print("mlsql_validation_score:0." + index)
 class Bench:
     """A training of three groups in a folder of its own."""
 
-    def __init__(self, run: Run, folder: Path, feed: KafkaFeed | None = None) -> None:
-        self._run, self._folder, self._feed = run, folder, feed
+    def __init__(self, run_plan: RunPlan, folder: Path, feed: KafkaFeed | None = None) -> None:
+        self._run, self._folder, self._feed = run_plan, folder, feed
         self.model = folder / "m"
         self.root = Location.of(str(self.model))
         self.rows = [{"id": id, "label": 1.0, "features": [float(id), 1.0]} for id in range(100)]
@@ -110,28 +110,28 @@ def leaving_nothing(bench: Bench) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def bench(run: Run, tmp_path: Path) -> Iterator[Bench]:
+def bench(run_plan: RunPlan, tmp_path: Path) -> Iterator[Bench]:
     """A training that has not begun."""
-    with leaving_nothing(Bench(run, tmp_path)) as bench:
+    with leaving_nothing(Bench(run_plan, tmp_path)) as bench:
         yield bench
 
 
 @pytest.fixture(scope="module")
-def interrupted_once(run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def interrupted_once(run_plan: RunPlan, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The folder of a training after a first attempt that was interrupted, and a copy of it."""
     folder, copy = tmp_path_factory.mktemp("interrupted"), tmp_path_factory.mktemp("copy") / "of"
-    assert Bench(run, folder).attempt(FIRST).error is not None
+    assert Bench(run_plan, folder).attempt(FIRST).error is not None
     shutil.copytree(folder, copy)
     return folder, copy
 
 
 @pytest.fixture
-def interrupted(run: Run, interrupted_once: tuple[Path, Path]) -> Iterator[Bench]:
+def interrupted(run_plan: RunPlan, interrupted_once: tuple[Path, Path]) -> Iterator[Bench]:
     """A training after a first attempt that was interrupted; each test gets the folder as that attempt left it."""
     folder, copy = interrupted_once
     shutil.rmtree(folder)
     shutil.copytree(copy, folder)
-    with leaving_nothing(Bench(run, folder)) as bench:
+    with leaving_nothing(Bench(run_plan, folder)) as bench:
         yield bench
 
 
@@ -246,15 +246,15 @@ def test_groups_of_other_packages_are_trained_again_on_the_same_rows(interrupted
 
 
 def test_later_statements_use_the_version_of_this_job_whatever_was_published_meanwhile(
-    run: Run, script: Script, tmp_path: Path
+    run_plan: RunPlan, script: Script, tmp_path: Path
 ) -> None:
     constant = "import python_fun\npython_fun.udf(lambda index, s: [(1, None, None, [1.0])])"
     save = script("import mlsql_model\nmlsql_model.sk_save_model(1)", "train.py")
     train = Train(table="data", model_path=str(tmp_path / "m"), script_path=save, keep_versions=1)
     register = Register(model_path=str(tmp_path / "m"), function="jack", script_path=script(constant, "predict.py"))
-    run(train, job_id="task", attempt=FIRST).raise_for_error()
-    run(replace(train, keep_versions=None), job_id="other").raise_for_error()
-    result = run(train, register, job_id="task", attempt=LAST)
+    run_plan(train, job_id="task", attempt=FIRST).raise_for_error()
+    run_plan(replace(train, keep_versions=None), job_id="other").raise_for_error()
+    result = run_plan(train, register, job_id="task", attempt=LAST)
     registered = result.steps[-1]
     assert isinstance(registered, RegisterResult)
     assert (trained(replace(result, steps=result.steps[:1])).version, registered.version) == (1, 1)
@@ -266,8 +266,8 @@ def feed(kafka_settings: KafkaSettings) -> KafkaFeed:
     return KafkaFeed(topic="resume", settings=kafka_settings.public)
 
 
-def test_through_kafka_the_same_table_is_recognised(run: Run, tmp_path: Path, feed: KafkaFeed) -> None:
-    bench = Bench(run, tmp_path, feed)
+def test_through_kafka_the_same_table_is_recognised(run_plan: RunPlan, tmp_path: Path, feed: KafkaFeed) -> None:
+    bench = Bench(run_plan, tmp_path, feed)
     bench.fraction = 0.2
     assert bench.attempt(FIRST).error is not None
     assert trained(bench.attempt(LAST)).version == 1
@@ -276,9 +276,9 @@ def test_through_kafka_the_same_table_is_recognised(run: Run, tmp_path: Path, fe
 
 
 def test_through_kafka_another_table_is_trained_from_the_beginning(
-    run: Run, tmp_path: Path, feed: KafkaFeed, capsys: pytest.CaptureFixture[str]
+    run_plan: RunPlan, tmp_path: Path, feed: KafkaFeed, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bench = Bench(run, tmp_path, feed)
+    bench = Bench(run_plan, tmp_path, feed)
     assert bench.attempt(FIRST).error is not None
     bench.rows[7]["features"] = [8.0, 1.0]
     assert trained(bench.attempt(LAST)).rows == 100

@@ -6,7 +6,7 @@ import pickle
 import uuid
 from pathlib import Path
 
-from support.workbench import Run, Script, processes_with
+from support.workbench import RunPlan, Script, processes_with
 
 from mlsql_runtime.plan import Train
 from mlsql_runtime.result import TrainResult
@@ -43,10 +43,10 @@ mlsql_model.sk_save_model(FOLDER)
 """
 
 
-def test_scripts_that_misbehave_disturb_nobody_and_leave_nothing(run: Run, tmp_path: Path, script: Script) -> None:
+def test_scripts_that_misbehave_disturb_nobody_and_leave_nothing(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     mark = f"98765.{uuid.uuid4().int % 10**12}"
     ways = ("talks", "starts_much", "moves_away", "behaves")
-    result = run(
+    result = run_plan(
         Train(
             table="data",
             model_path=str(tmp_path / "m"),

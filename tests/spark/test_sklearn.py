@@ -14,7 +14,7 @@ from sklearn.datasets import load_svmlight_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from support.workbench import EXAMPLES, SAMPLE, TESTS, WIDTH, Run, Script
+from support.workbench import EXAMPLES, SAMPLE, TESTS, WIDTH, RunPlan, Script
 
 from mlsql_runtime import engine
 from mlsql_runtime.language import compile_script
@@ -79,7 +79,7 @@ def feed(request: pytest.FixtureRequest) -> FileFeed | KafkaFeed:
 
 
 def test_sql_predicts_what_the_estimators_predict(
-    run: Run, spark: SparkSession, tmp_path: Path, feed: FileFeed | KafkaFeed
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, feed: FileFeed | KafkaFeed
 ) -> None:
     """Support vectors are trained on all rows at once, naive Bayes batch by batch."""
     vectors = [group("sklearn.svm.SVC", C=value) for value in ("0.1", "2")]
@@ -88,7 +88,7 @@ def test_sql_predicts_what_the_estimators_predict(
     train = trained(tmp_path / "m", BUILTIN, *vectors, *bayes, validate_table="data", feed=feed)
     best = Register(model_path=path, function="best", script_path=BUILTIN)
     other = Register(model_path=path, function="bayes", script_path=BUILTIN, alg_index=3)
-    result = train_result(run(train, best, other))
+    result = train_result(run_plan(train, best, other))
     assert [fit.status for fit in result.fits] == ["success"] * 4
     models = [model_of(tmp_path / "m", index) for index in range(4)]
     assert [model.C for model in models[:2]] == [0.1, 2]
@@ -100,10 +100,10 @@ def test_sql_predicts_what_the_estimators_predict(
     assert [(row.label, row.best[0], row.bayes[0]) for row in rows] == list(zip(*map(np.ndarray.tolist, wanted), strict=True))
 
 
-def test_a_built_in_model_is_the_one_of_scikit_learn(run: Run, tmp_path: Path) -> None:
+def test_a_built_in_model_is_the_one_of_scikit_learn(run_plan: RunPlan, tmp_path: Path) -> None:
     env = PythonEnv(seed=7)
     train = trained(tmp_path / "m", BUILTIN, group("sklearn.svm.SVC", C="0.5"), validate_fraction=0.2, python=env)
-    result = train_result(run(train))
+    result = train_result(run_plan(train))
     manifest = manifest_of(tmp_path / "m")
     assert manifest.script.name == BUILTIN
     assert manifest.parameters == {"seed": "7"}
@@ -114,12 +114,12 @@ def test_a_built_in_model_is_the_one_of_scikit_learn(run: Run, tmp_path: Path) -
     assert (model.C, model.random_state) == (0.5, 7)
 
 
-def test_classes_with_names_are_answered_by_their_places(run: Run, spark: SparkSession, tmp_path: Path) -> None:
+def test_classes_with_names_are_answered_by_their_places(run_plan: RunPlan, spark: SparkSession, tmp_path: Path) -> None:
     names = Select(table="rows", sql=LEARNABLE)
     forest = group("sklearn.ensemble.RandomForestClassifier", label="word", n_estimators="5", random_state="1")
     train = trained(tmp_path / "m", BUILTIN, forest, table="rows")
     path = str(tmp_path / "m")
-    run(
+    run_plan(
         names,
         train,
         Register(model_path=path, function="place", script_path=BUILTIN),
@@ -134,10 +134,10 @@ def test_classes_with_names_are_answered_by_their_places(run: Run, spark: SparkS
     assert "classes: 0 is few, 1 is many" in (tmp_path / "m/_model_1/logs/0.log").read_text()
 
 
-def test_a_method_that_the_model_has_not_is_refused_when_it_is_registered(run: Run, tmp_path: Path) -> None:
-    run(trained(tmp_path / "m", BUILTIN, group("sklearn.svm.LinearSVC"))).raise_for_error()
+def test_a_method_that_the_model_has_not_is_refused_when_it_is_registered(run_plan: RunPlan, tmp_path: Path) -> None:
+    run_plan(trained(tmp_path / "m", BUILTIN, group("sklearn.svm.LinearSVC"))).raise_for_error()
     register = Register(model_path=str(tmp_path / "m"), function="f", script_path=BUILTIN, params={"method": "predict_proba"})
-    result = run(register)
+    result = run_plan(register)
     assert result.error is not None
     assert (result.error["kind"], "LinearSVC, as it was trained, has no predict_proba" in result.error["message"]) == (
         "ScriptFailed",
@@ -145,9 +145,9 @@ def test_a_method_that_the_model_has_not_is_refused_when_it_is_registered(run: R
     )
 
 
-def test_what_cannot_be_trained_is_known_before_data_move(run: Run, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_is_known_before_data_move(run_plan: RunPlan, tmp_path: Path) -> None:
     groups = (group("sklearn.svm.SVC"), group("sklearn.svm.SVX"), group("sklearn.svm.SVC", kernl="rbf"))
-    result = run(trained(tmp_path / "m", BUILTIN, *groups))
+    result = run_plan(trained(tmp_path / "m", BUILTIN, *groups))
     assert result.error is not None
     assert result.error["kind"] == "InputError"
     assert result.error["facts"]["problems"] == [
@@ -159,23 +159,23 @@ def test_what_cannot_be_trained_is_known_before_data_move(run: Run, tmp_path: Pa
 
 @pytest.mark.parametrize(("scorers", "greater"), [(["mean_squared_error"], True), (["r2", None], False)])
 def test_scores_that_would_make_the_worst_group_the_best_are_refused(
-    run: Run, tmp_path: Path, scorers: list[str | None], greater: bool
+    run_plan: RunPlan, tmp_path: Path, scorers: list[str | None], greater: bool
 ) -> None:
     groups = [group("sklearn.linear_model.Ridge", **({"scorer": scorer} if scorer else {})) for scorer in scorers]
-    error = run(trained(tmp_path / "m", BUILTIN, *groups, greater_is_better=greater)).error
+    error = run_plan(trained(tmp_path / "m", BUILTIN, *groups, greater_is_better=greater)).error
     assert error is not None
     problems = error["facts"]["problems"]
     assert len(problems) == len(scorers)
     assert all("so that the worst group would be the best; set scoreMode to" in problem for problem in problems)
 
 
-def test_the_smaller_loss_is_best(run: Run, spark: SparkSession, tmp_path: Path) -> None:
+def test_the_smaller_loss_is_best(run_plan: RunPlan, spark: SparkSession, tmp_path: Path) -> None:
     script = str(EXAMPLES / "train_regressor.py")
     groups = ({"max_iter": "1", "label": "number"}, {"max_iter": "60", "label": "number"})
     path = tmp_path / "m"
     rows = Select(table="rows", sql=LEARNABLE)
     train = trained(path, script, *groups, table="rows", validate_table="rows", greater_is_better=False)
-    result = train_result(run(rows, train, Register(model_path=str(path), function="guess", script_path=BUILTIN)))
+    result = train_result(run_plan(rows, train, Register(model_path=str(path), function="guess", script_path=BUILTIN)))
     assert result.best.alg_index == 1
     assert result.score is not None
     assert result.score < min(1000.0, *(fit.score for fit in result.fits if fit.alg_index == 0 and fit.score is not None))
@@ -184,24 +184,24 @@ def test_the_smaller_loss_is_best(run: Run, spark: SparkSession, tmp_path: Path)
     assert np.allclose([row.p[0] for row in answers], wanted)
 
 
-def test_a_forest(run: Run, spark: SparkSession, tmp_path: Path) -> None:
+def test_a_forest(run_plan: RunPlan, spark: SparkSession, tmp_path: Path) -> None:
     groups = ({"n_estimators": "3"}, {"n_estimators": "20", "max_depth": "4"})
     path = tmp_path / "m"
     train = trained(path, str(EXAMPLES / "train_forest.py"), *groups, validate_fraction=0.3, python=PythonEnv(seed=3))
-    result = train_result(run(train, Register(model_path=str(path), function="forest", script_path=BUILTIN)))
+    result = train_result(run_plan(train, Register(model_path=str(path), function="forest", script_path=BUILTIN)))
     assert [fit.metrics["trees"] for fit in result.fits] == [3, 20]
     answers = [row.p[0] for row in spark.sql("select forest(features) as p from data").collect()]
     assert answers == model_of(path, result.best.alg_index).predict(X).tolist()
 
 
-def test_a_pipeline_on_texts(run: Run, spark: SparkSession, tmp_path: Path) -> None:
+def test_a_pipeline_on_texts(run_plan: RunPlan, spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "m"
     groups = ({"C": "0.1", "label": "word"}, {"C": "10", "label": "word"})
     texts = Select(table="texts", sql=f"select text, word as label from ({LEARNABLE})")
     train = trained(path, str(EXAMPLES / "train_text.py"), *groups, table="texts")
     script = str(EXAMPLES / "predict_text.py")
     predict = Predict(table="texts", model_path=str(path), script_path=script, result="predicted")
-    result = train_result(run(texts, train, predict, Save(table="predicted", format="json", path=str(tmp_path / "out"))))
+    result = train_result(run_plan(texts, train, predict, Save(table="predicted", format="json", path=str(tmp_path / "out"))))
     assert result.score == 1.0
     rows = spark.read.json(str(tmp_path / "out")).collect()
     assert len(rows) == 200
@@ -223,12 +223,12 @@ def test_the_mlsql_of_a_page(spark: SparkSession, tmp_path: Path, page: str) -> 
     assert {row.status for row in spark.table("groups").collect()} == {"success"}
 
 
-def test_the_scripts_of_the_scikit_learn_page(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+def test_the_scripts_of_the_scikit_learn_page(run_plan: RunPlan, spark: SparkSession, tmp_path: Path, script: Script) -> None:
     train, predict = (script(text, f"{at}.py") for at, text in enumerate(blocks("frameworks/scikit-learn.md", "python")))
     path = tmp_path / "m"
     groups = ({"C": "0.01"}, {"C": "1"})
     register = Register(model_path=str(path), function="chance", script_path=predict)
-    result = train_result(run(trained(path, train, *groups, validate_table="data"), register))
+    result = train_result(run_plan(trained(path, train, *groups, validate_table="data"), register))
     answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
     assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
 
@@ -236,11 +236,11 @@ def test_the_scripts_of_the_scikit_learn_page(run: Run, spark: SparkSession, tmp
 LEAVES = tuple({"n_estimators": "30", "min_child_samples": "5", "num_leaves": leaves} for leaves in ("3", "7"))
 
 
-def test_the_script_of_the_lightgbm_page(run: Run, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+def test_the_script_of_the_lightgbm_page(run_plan: RunPlan, spark: SparkSession, tmp_path: Path, script: Script) -> None:
     (train,) = blocks("frameworks/lightgbm.md", "python")
     path = tmp_path / "m"
     chance = Register(model_path=str(path), function="chance", script_path=BUILTIN, params={"method": "predict_proba"})
-    result = train_result(run(trained(path, script(train), *LEAVES, validate_table="data"), chance))
+    result = train_result(run_plan(trained(path, script(train), *LEAVES, validate_table="data"), chance))
     assert [model_of(path, index).num_leaves for index in range(2)] == [3, 7]
     assert [list(fit.metrics) for fit in result.fits] == [["binary_logloss"]] * 2
     assert "lightgbm" in manifest_of(path).fits[0].packages
@@ -250,11 +250,16 @@ def test_the_script_of_the_lightgbm_page(run: Run, spark: SparkSession, tmp_path
 
 @pytest.mark.parametrize(("page", "groups"), [("scikit-learn", ({"C": "0.01"}, {"C": "1"})), ("lightgbm", LEAVES)])
 def test_the_training_script_of_a_page_through_kafka(
-    run: Run, tmp_path: Path, script: Script, kafka_settings: KafkaSettings, page: str, groups: tuple[dict[str, str], ...]
+    run_plan: RunPlan,
+    tmp_path: Path,
+    script: Script,
+    kafka_settings: KafkaSettings,
+    page: str,
+    groups: tuple[dict[str, str], ...],
 ) -> None:
     train, *_ = blocks(f"frameworks/{page}.md", "python")
     feed = KafkaFeed(topic="sklearn", settings=kafka_settings.public)
-    result = train_result(run(trained(tmp_path / "m", script(train), *groups, validate_table="data", feed=feed)))
+    result = train_result(run_plan(trained(tmp_path / "m", script(train), *groups, validate_table="data", feed=feed)))
     assert [fit.status for fit in result.fits] == ["success", "success"]
     assert all(model_of(tmp_path / "m", index).score(X, Y) > 0.9 for index in range(2))
 
@@ -263,11 +268,13 @@ def test_the_training_script_of_a_page_through_kafka(
 
 
 def test_another_version_than_the_one_it_was_trained_with_is_told_once(
-    run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    run_plan: RunPlan, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "m"
     forest = group("sklearn.ensemble.RandomForestClassifier", n_estimators="4")
-    run(trained(path, BUILTIN, forest), Register(model_path=str(path), function="jack", script_path=BUILTIN)).raise_for_error()
+    run_plan(
+        trained(path, BUILTIN, forest), Register(model_path=str(path), function="jack", script_path=BUILTIN)
+    ).raise_for_error()
     assert "warning" not in capfd.readouterr().out
     place = path / "_functions/jack/1/function.json"
     record = json.loads(place.read_text())
@@ -275,7 +282,7 @@ def test_another_version_than_the_one_it_was_trained_with_is_told_once(
     record["packages"]["scikit-learn"] = "1.0.2"
     place.write_text(json.dumps(record))
     ref = FunctionRef(name="jack", model_path=str(path), function="jack")
-    run(Select(table="p", sql="select jack(features) as p from data", functions=(ref,))).raise_for_error()
+    run_plan(Select(table="p", sql="select jack(features) as p from data", functions=(ref,))).raise_for_error()
     lines = [line for line in capfd.readouterr().out.splitlines() if "warning" in line]
     told = f"function jack: its model was trained with scikit-learn 1.0.2, but is loaded with {trained_with}"
     assert len(lines) == 1
@@ -294,10 +301,12 @@ mlsql_model.sk_save_model(model)
 """
 
 
-def test_workers_do_not_repeat_it(run: Run, spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_workers_do_not_repeat_it(
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "old.py").write_text(OLD)
     path = tmp_path / "m"
-    run(
+    run_plan(
         trained(path, str(tmp_path / "old.py"), {}), Register(model_path=str(path), function="old", script_path=BUILTIN)
     ).raise_for_error()
     assert spark.sql("select old(features) as p from data").count() == 100

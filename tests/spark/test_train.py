@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 import pytest
 from support.stores import latest_version, publish
-from support.workbench import EXAMPLES, SEED, WIDTH, Run, Script, processes_with
+from support.workbench import EXAMPLES, SEED, WIDTH, RunPlan, Script, processes_with
 
 from mlsql_runtime.feed.files.export import export
 from mlsql_runtime.plan import FileFeed, Load, PythonEnv, Register, Select, Train
@@ -38,10 +38,10 @@ def trained(model: Path | str, **options: object) -> Train:
     return Train(**{"table": "data", "model_path": str(model), "script_path": BAYES, **options})  # type: ignore[arg-type]
 
 
-def test_two_groups_are_trained_validated_and_published(run: Run, tmp_path: Path) -> None:
+def test_two_groups_are_trained_validated_and_published(run_plan: RunPlan, tmp_path: Path) -> None:
     groups = ({"batchSize": "30", "alpha": "0.5"}, {"batchSize": "64"})
     result = train_result(
-        run(trained(tmp_path / "m", fit_params=groups, validate_fraction=0.3, description="of all mail"), job_id="me")
+        run_plan(trained(tmp_path / "m", fit_params=groups, validate_fraction=0.3, description="of all mail"), job_id="me")
     )
     assert result.version == 1
     assert result.score is not None
@@ -66,9 +66,9 @@ def test_two_groups_are_trained_validated_and_published(run: Run, tmp_path: Path
     assert not list((tmp_path / "m/_staging").iterdir())
 
 
-def test_the_seeds_training_script_runs_unchanged(run: Run, tmp_path: Path) -> None:
+def test_the_seeds_training_script_runs_unchanged(run_plan: RunPlan, tmp_path: Path) -> None:
     train = trained(tmp_path / "m", script_path=str(SEED / "train.py"), validate_table="data", fit_params=({"labelSize": "2"},))
-    assert train_result(run(train)).score == pytest.approx(1.0, abs=0.02)
+    assert train_result(run_plan(train)).score == pytest.approx(1.0, abs=0.02)
 
 
 BEHAVIOURS = {
@@ -89,7 +89,9 @@ BEHAVIOURS = {
 }
 
 
-def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run, tmp_path: Path, script: Script) -> None:
+def test_each_group_is_told_exactly_what_happened_and_the_others_finish(
+    run_plan: RunPlan, tmp_path: Path, script: Script
+) -> None:
     source = f"import mlsql\nexec({ {name: case[0] for name, case in BEHAVIOURS.items()}!r}[mlsql.fit_param['behaviour']])"
     train = trained(
         tmp_path / "m",
@@ -97,7 +99,7 @@ def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run
         fit_params=tuple({"behaviour": name} for name in BEHAVIOURS),
         python=PythonEnv(timeout=5),
     )
-    result = train_result(run(train))
+    result = train_result(run_plan(train))
     manifest = read_manifest(Location.of(str(tmp_path / "m")))
     for fit, (name, (_, status, score, message)) in zip(manifest.fits, BEHAVIOURS.items(), strict=True):
         assert (fit.status, fit.score) == (status, score), name
@@ -108,10 +110,10 @@ def test_each_group_is_told_exactly_what_happened_and_the_others_finish(run: Run
     json.dumps(to_xcom(result), allow_nan=False)
 
 
-def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_path: Path, script: Script) -> None:
+def test_when_all_groups_fail_nothing_is_published_but_the_reason(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     publish(str(tmp_path / "m"))
     bad = script("print('about to fail'); raise KeyError('features')", "bad.py")
-    result = run(trained(tmp_path / "m", script_path=bad, fit_params=({}, {})), job_id="bad")
+    result = run_plan(trained(tmp_path / "m", script_path=bad, fit_params=({}, {})), job_id="bad")
     assert result.error is not None
     assert result.error["kind"] == "TrainingFailed"
     assert "2 of 2 fit groups failed" in result.error["message"]
@@ -122,20 +124,22 @@ def test_when_all_groups_fail_nothing_is_published_but_the_reason(run: Run, tmp_
     assert failure is not None
     assert (failure.job_id, failure.message) == ("bad", result.error["message"])
     assert "KeyError" in (tmp_path / "m/_model_2/logs/0.log").read_text()
-    assert train_result(run(trained(tmp_path / "m", script_path=script(SAVE)))).version == 3
+    assert train_result(run_plan(trained(tmp_path / "m", script_path=script(SAVE)))).version == 3
 
 
-def test_fail_on_any_fails_for_one_bad_group(run: Run, tmp_path: Path, script: Script) -> None:
+def test_fail_on_any_fails_for_one_bad_group(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     source = SAVE + "assert mlsql.fit_param['ok'] == 'yes'"
-    result = run(trained(tmp_path / "m", script_path=script(source), fit_params=({"ok": "yes"}, {"ok": "no"}), fail_on="any"))
+    result = run_plan(
+        trained(tmp_path / "m", script_path=script(source), fit_params=({"ok": "yes"}, {"ok": "no"}), fail_on="any")
+    )
     assert result.error is not None
     assert "1 of 2 fit groups failed: group 1 (failed)" in result.error["message"]
 
 
-def test_two_trainings_at_once_get_two_versions(run: Run, tmp_path: Path, script: Script) -> None:
+def test_two_trainings_at_once_get_two_versions(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     results: list[TrainResult] = []
     train = trained(tmp_path / "m", script_path=script(SAVE), validate_table="data")
-    threads = [threading.Thread(target=lambda: results.append(train_result(run(train)))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: results.append(train_result(run_plan(train)))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -158,8 +162,8 @@ mlsql_model.sk_save_model(1)
 
 
 @pytest.mark.parametrize("feed", [FileFeed(), FileFeed(format="parquet", file_num=3), FileFeed(options={"compression": "gzip"})])
-def test_scripts_read_the_same_rows_in_every_format(run: Run, tmp_path: Path, script: Script, feed: FileFeed) -> None:
-    result = train_result(run(trained(tmp_path / "m", script_path=script(READ), feed=feed)))
+def test_scripts_read_the_same_rows_in_every_format(run_plan: RunPlan, tmp_path: Path, script: Script, feed: FileFeed) -> None:
+    result = train_result(run_plan(trained(tmp_path / "m", script_path=script(READ), feed=feed)))
     metrics = dict(result.fits[0].metrics)
     assert metrics.pop("files") == (feed.file_num or 1)
     assert metrics == {"rows": 100.0, "first": 32.0, "last": 4.0, "total": 2434190.0, "labels": 57.0}
@@ -182,7 +186,7 @@ ODD = "select label, features as `my.fea``tures`, label as `my`, current_timesta
 
 
 def test_without_a_format_scripts_get_json_when_they_ask_for_files(
-    spark: SparkSession, run: Run, tmp_path: Path, script: Script
+    spark: SparkSession, run_plan: RunPlan, tmp_path: Path, script: Script
 ) -> None:
     before = spark.conf.get("spark.sql.session.timeZone")
     spark.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
@@ -191,7 +195,7 @@ def test_without_a_format_scripts_get_json_when_they_ask_for_files(
         group = {"inputCol": "my.fea`tures"}
         feed = FileFeed(file_num=3)
         train = trained(tmp_path / "m", table="odd", script_path=script(LAZY), fit_params=(group,), feed=feed)
-        metrics = train_result(run(odd, train)).fits[0].metrics
+        metrics = train_result(run_plan(odd, train)).fits[0].metrics
     finally:
         spark.conf.set("spark.sql.session.timeZone", before)
     assert metrics == {"rows": 100.0, "total": 2434190.0, "labels": 57.0, "same": 1.0}
@@ -211,7 +215,7 @@ def test_columns_that_parquet_cannot_give_back_are_written_as_json_at_once(
 
 
 def test_scripts_read_files_that_are_json_at_once(
-    run: Run, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
+    run_plan: RunPlan, tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     odd = Select(table="odd", sql="select label, map(1.5D, 2) as x from data")
     source = """
@@ -221,16 +225,16 @@ folder = mlsql.internal_system_param["tempDataLocalPath"]
 mlsql.report(labels=sum(json.loads(line)["label"] for line in open(os.path.join(folder, file))))
 mlsql_model.sk_save_model(1)
 """
-    result = train_result(run(odd, trained(tmp_path / "m", table="odd", script_path=script(source))))
+    result = train_result(run_plan(odd, trained(tmp_path / "m", table="odd", script_path=script(source))))
     assert dict(result.fits[0].metrics) == {"labels": 57.0}
     assert "train: 100 rows as json files" in capsys.readouterr().out
 
 
-def test_csv_holds_plain_columns_and_refuses_vectors(run: Run, tmp_path: Path, script: Script) -> None:
+def test_csv_holds_plain_columns_and_refuses_vectors(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     csv = FileFeed(format="csv", options={"header": "true", "sep": ";"})
     plain = Select(table="plain", sql="select label, label * 2 as features from data")
     assert dict(
-        train_result(run(plain, trained(tmp_path / "m", table="plain", script_path=script(READ), feed=csv))).fits[0].metrics
+        train_result(run_plan(plain, trained(tmp_path / "m", table="plain", script_path=script(READ), feed=csv))).fits[0].metrics
     ) == {
         "files": 1.0,
         "rows": 100.0,
@@ -239,14 +243,14 @@ def test_csv_holds_plain_columns_and_refuses_vectors(run: Run, tmp_path: Path, s
         "total": 114.0,
         "labels": 57.0,
     }
-    result = run(trained(tmp_path / "n", feed=csv))
+    result = run_plan(trained(tmp_path / "n", feed=csv))
     assert result.error is not None
     assert result.error["kind"] == "DataError"
     assert "dataLocalFormat" in result.error["message"]
     assert not (tmp_path / "n").exists()
 
 
-def test_resources_and_parameters_reach_the_script(run: Run, tmp_path: Path, script: Script) -> None:
+def test_resources_and_parameters_reach_the_script(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     (tmp_path / "words.txt").write_text("a b c")
     source = """
 import mlsql, mlsql_model, os, sys
@@ -265,38 +269,42 @@ mlsql_model.sk_save_model(1)
 """
     python = PythonEnv(envs={"MY_SETTING": "on"}, flags=("-O",))
     groups = ({"depth": "3", "resource.words": str(tmp_path / "words.txt")},)
-    assert train_result(run(trained(tmp_path / "m", script_path=script(source), fit_params=groups, python=python))).score == 7
+    assert (
+        train_result(run_plan(trained(tmp_path / "m", script_path=script(source), fit_params=groups, python=python))).score == 7
+    )
     manifest = (tmp_path / "m/_model_1/manifest.json").read_text()
     assert "MY_SETTING" in manifest
     assert '"on"' not in manifest
 
 
-def test_a_project_folder_brings_its_modules_and_files(run: Run, tmp_path: Path, script: Script) -> None:
+def test_a_project_folder_brings_its_modules_and_files(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     script("def score():\n    return float(open('score.txt').read())", "project/helper.py")
     script("0.75", "project/score.txt")
     script(
         "import helper, mlsql_model\nprint(f'mlsql_validation_score:{helper.score()}')\nmlsql_model.sk_save_model(1)",
         "project/train.py",
     )
-    assert train_result(run(trained(tmp_path / "m", script_path=str(tmp_path / "project")))).score == 0.75
+    assert train_result(run_plan(trained(tmp_path / "m", script_path=str(tmp_path / "project")))).score == 0.75
 
 
-def test_the_lower_score_is_best_when_asked(run: Run, tmp_path: Path, script: Script) -> None:
+def test_the_lower_score_is_best_when_asked(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     source = SAVE + "print('mlsql_validation_score:' + mlsql.fit_param['loss'])"
     groups = ({"loss": "3"}, {"loss": "1"}, {"loss": "2"})
-    result = train_result(run(trained(tmp_path / "m", script_path=script(source), fit_params=groups, greater_is_better=False)))
+    result = train_result(
+        run_plan(trained(tmp_path / "m", script_path=script(source), fit_params=groups, greater_is_better=False))
+    )
     assert (result.best.alg_index, result.score) == (1, 1.0)
 
 
-def test_old_versions_are_pruned(run: Run, tmp_path: Path, script: Script) -> None:
+def test_old_versions_are_pruned(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
     for _ in range(2):
         publish(str(tmp_path / "m"))
-    train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
+    train_result(run_plan(trained(tmp_path / "m", script_path=script(SAVE), keep_versions=2)))
     assert list(read_states(Location.of(str(tmp_path / "m")))) == [3, 2]
 
 
-def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script: Script) -> None:
-    train_result(run(trained(tmp_path / "m", script_path=script(SAVE), keep_local_directory=True)))
+def test_local_directories_are_kept_when_asked(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    train_result(run_plan(trained(tmp_path / "m", script_path=script(SAVE), keep_local_directory=True)))
     message = str(read_manifest(Location.of(str(tmp_path / "m"))).fits[0].message)
     folder = Path(message.rpartition(":")[2])
     assert (folder / "work/script.py").is_file()
@@ -305,7 +313,7 @@ def test_local_directories_are_kept_when_asked(run: Run, tmp_path: Path, script:
     shutil.rmtree(folder)
 
 
-def test_null_features_and_odd_column_names_do_not_disturb_registering(run: Run, tmp_path: Path) -> None:
+def test_null_features_and_odd_column_names_do_not_disturb_registering(run_plan: RunPlan, tmp_path: Path) -> None:
     source = Select(
         table="odd",
         sql="select `my.fea``tures`, label from (select features as `my.fea``tures`, label from data union all select null, 0.0)",
@@ -313,29 +321,29 @@ def test_null_features_and_odd_column_names_do_not_disturb_registering(run: Run,
     script = tmp_path / "train.py"
     script.write_text(SAVE)
     train = trained(tmp_path / "m", table="odd", script_path=str(script), fit_params=({"inputCol": "my.fea`tures"},))
-    assert train_result(run(source, train)).rows == 101
+    assert train_result(run_plan(source, train)).rows == 101
     assert read_manifest(Location.of(str(tmp_path / "m"))).data.feature_width == WIDTH
     predict = tmp_path / "predict.py"
     predict.write_text("import python_fun\npython_fun.udf(lambda index, s: [(1, None, None, [1.0])])")
-    run(Register(model_path=str(tmp_path / "m"), function="one", script_path=str(predict))).raise_for_error()
+    run_plan(Register(model_path=str(tmp_path / "m"), function="one", script_path=str(predict))).raise_for_error()
 
 
 EMPTY = Select(table="data", sql="select * from data where label > 5")
 RAGGED = Select(table="data", sql="select * from (select features from data limit 1) union all select features from other")
 
 
-def test_an_empty_table_is_refused_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
-    result = run(EMPTY, trained(tmp_path / "m"))
+def test_an_empty_table_is_refused_and_leaves_nothing(run_plan: RunPlan, tmp_path: Path) -> None:
+    result = run_plan(EMPTY, trained(tmp_path / "m"))
     assert result.error is not None
     assert result.error["kind"] == "DataError"
     assert "'data' is empty" in result.error["message"]
     assert not (tmp_path / "m").exists()
 
 
-def test_vectors_of_different_widths_are_refused(run: Run, tmp_path: Path) -> None:
+def test_vectors_of_different_widths_are_refused(run_plan: RunPlan, tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("0 3:1\n")
     other = Load(table="other", format="libsvm", path=str(tmp_path / "other.txt"), options={"numFeatures": "3"})
-    result = run(other, RAGGED, trained(tmp_path / "m"))
+    result = run_plan(other, RAGGED, trained(tmp_path / "m"))
     assert result.error is not None
     assert "from 3 to 692" in result.error["message"]
     assert not (tmp_path / "m").exists()
@@ -349,12 +357,14 @@ def test_vectors_of_different_widths_are_refused(run: Run, tmp_path: Path) -> No
         ("import mlsql\nmlsql.sklearn_batch_data(print)", "target"),
     ],
 )
-def test_a_missing_column_is_named_before_data_move(run: Run, tmp_path: Path, script: Script, source: str, column: str) -> None:
+def test_a_missing_column_is_named_before_data_move(
+    run_plan: RunPlan, tmp_path: Path, script: Script, source: str, column: str
+) -> None:
     table = Select(
         table="data", sql=f"select label as l, features as {'pixels' if column == 'features' else 'features'} from data"
     )
     train = trained(tmp_path / "m", script_path=script(source), fit_params=({"label": "target"} if column == "target" else {},))
-    error = run(table, train).error
+    error = run_plan(table, train).error
     assert error is not None
     assert error["kind"] == "DataError"
     assert f"no column '{column}'" in error["message"]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.ml.linalg import DenseVector, SparseVector, Vectors, VectorUDT
-from support.workbench import DATA, EXAMPLES, WIDTH, Run
+from support.workbench import DATA, EXAMPLES, WIDTH, RunPlan
 
 from mlsql_runtime import engine
 from mlsql_runtime.errors import DataError
@@ -36,11 +36,11 @@ def fresh(spark: SparkSession) -> Iterator[None]:
 
 
 @pytest.fixture
-def ask(run: Run, spark: SparkSession) -> Ask:
+def ask(run_plan: RunPlan, spark: SparkSession) -> Ask:
     """The rows of a query that the engine ran; the value alone when each row has one."""
 
     def rows_of(sql: str, functions: tuple[FunctionRef, ...] = ()) -> list[Any]:
-        run(Select(table="answer", sql=sql, functions=functions)).raise_for_error()
+        run_plan(Select(table="answer", sql=sql, functions=functions)).raise_for_error()
         rows = spark.table("answer").collect()
         return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
@@ -92,9 +92,9 @@ def test_vectors_made_in_sql(ask: Ask) -> None:
         assert same(answer, expected), (source, answer)
 
 
-def test_types_of_results(run: Run, spark: SparkSession) -> None:
+def test_types_of_results(run_plan: RunPlan, spark: SparkSession) -> None:
     calls = "vec_array(features) a, vec_argmax(features) m, vec_size(features) s, vec_dense(array(label)) d, onehot(1, 2) o"
-    run(Select(table="answer", sql=f"select {calls} from data")).raise_for_error()
+    run_plan(Select(table="answer", sql=f"select {calls} from data")).raise_for_error()
     assert [field.dataType.simpleString() for field in spark.table("answer").schema] == [
         "array<double>", "int", "int", "vector", "vector",
     ]  # fmt: skip
@@ -231,9 +231,9 @@ def test_they_agree_with_plain_python_and_with_sparks_vector_assembler(
 
 
 @pytest.mark.parametrize("columnar", ["parquet", "orc"])
-def test_vectors_from_columnar_files(run: Run, spark: SparkSession, tmp_path: Path, columnar: str) -> None:
+def test_vectors_from_columnar_files(run_plan: RunPlan, spark: SparkSession, tmp_path: Path, columnar: str) -> None:
     path = str(tmp_path / "stored")
-    result = run(
+    result = run_plan(
         Save(table="data", format=columnar, path=path),
         Load(table="stored", format=columnar, path=path),
         Select(table="answer", sql="select vec_argmax(features) m, vec_array(features) a from stored"),
@@ -325,9 +325,9 @@ def test_wrong_calls_reach_the_driver_as_ours(spark: SparkSession, wrong: str, e
     assert (type(error), error.message) == (DataError, expected)
 
 
-def test_an_error_in_a_task_ends_the_job_as_such(run: Run) -> None:
+def test_an_error_in_a_task_ends_the_job_as_such(run_plan: RunPlan) -> None:
     select = Select(table="answer", sql="select onehot(cast(label as int), 1) as x from data")
-    error = run(select, Save(table="answer", format="noop", mode="overwrite")).error
+    error = run_plan(select, Save(table="answer", format="noop", mode="overwrite")).error
     assert error is not None
     assert (error["kind"], error["message"]) == (
         "DataError",

@@ -20,7 +20,7 @@ EXAMPLES = TESTS.parent / "example_dags" / "scripts"
 SEED = TESTS / "spark" / "seed"
 DATA = Load(table="data", format="libsvm", path=SAMPLE, options={"numFeatures": str(WIDTH)})
 
-Run = Callable[..., RunResult]
+RunPlan = Callable[..., RunResult]
 Script = Callable[..., str]
 
 
