@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib
+import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,11 +18,12 @@ import pyarrow as pa
 import pytest
 from support import waiting
 from support.stores import make_failure, make_fit_record, make_manifest, open_root
+from support.workbench import EXAMPLES, SEED, RunPlan
 
 from mlsql_runtime import codec
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.plan import PythonEnv, Register, Train
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.current_job import current_job
 from mlsql_runtime.script.process import LOG, ScriptOutcome, run_script
@@ -321,3 +323,36 @@ def as_vectors() -> Callable[[Iterable[Any]], pa.StructArray]:
         return from_serialized([serialize(row) for row in rows])
 
     return make
+
+
+# -- trained models
+
+
+@pytest.fixture(scope="session")
+def bayes_model(tmp_path_factory: pytest.TempPathFactory, run_plan: RunPlan) -> Path:
+    """A trained version 1, with two groups of scores 0.6 and 0.9; tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("bayes")
+    script = folder / "train.py"
+    source = (EXAMPLES / "train_bayes.py").read_text()
+    script.write_text(source + "\nprint('mlsql_validation_score:' + mlsql.fit_param['score'])\n")
+    groups = ({"score": "0.6", "alpha": "5"}, {"score": "0.9", "alpha": "1"})
+    train = Train(table="data", model_path=str(folder / "m"), script_path=str(script), fit_params=groups)
+    run_plan(train).raise_for_error()
+    return folder / "m"
+
+
+@pytest.fixture
+def model_path(bayes_model: Path, tmp_path: Path) -> str:
+    """A copy of the trained version."""
+    shutil.copytree(bayes_model, tmp_path / "m")
+    return str(tmp_path / "m")
+
+
+@pytest.fixture(scope="session")
+def served(bayes_model: Path, run_plan: RunPlan, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A copy with the functions ``batch`` and ``row`` of group 1, for tests that leave it as it is."""
+    path = tmp_path_factory.mktemp("served") / "m"
+    shutil.copytree(bayes_model, path)
+    for name, script_path in (("batch", EXAMPLES / "predict_bayes.py"), ("row", SEED / "predict.py")):
+        run_plan(Register(model_path=str(path), function=name, script_path=str(script_path))).raise_for_error()
+    return str(path)

@@ -1,4 +1,4 @@
-"""JSON lines from Arrow. ``tests/spark/test_fit_formats.py`` compares them with those of Spark's own writer."""
+"""JSON lines from Arrow. ``tests/runtime/local/test_json_files.py`` compares them with those of Spark's own writer."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Progress lines of long Spark jobs."""
+
 from __future__ import annotations
 
 import re

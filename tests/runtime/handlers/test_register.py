@@ -1,0 +1,191 @@
+"""The register statement: what is registered, refused and recorded, on a real SparkSession with a real model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from support.predict_scripts import BATCH, PREDICT, error_of, registered, sklearn_predictions
+from support.workbench import RunPlan, Script
+
+from mlsql_runtime.plan import Register, Select
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.function_history import read_history
+from mlsql_runtime.store.functions import read_pointer
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def test_a_function_may_load_its_model_with_the_helper_module(
+    run_plan: RunPlan, spark: SparkSession, model_path: str, script: Script
+) -> None:
+    source = """
+import pickle, python_fun, mlsql_model
+from pyspark.ml.linalg import Vectors, VectorUDT
+
+def predict(index, s):
+    features = VectorUDT().deserialize(pickle.loads(next(s)))
+    model = mlsql_model.load(pickle.loads(next(s))[0])
+    return [VectorUDT().serialize(Vectors.dense(model.predict([features.toArray()])))]
+
+python_fun.udf(predict)
+"""
+    registered(run_plan(Register(model_path=model_path, function="jack", script_path=script(source))))
+    rows = spark.sql("select label, jack(features) as p from data").collect()
+    assert [(row.label, row.p[0]) for row in rows] == sklearn_predictions(model_path, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "part"),
+    [
+        ("def predict(index, s): pass", "InputError", "python_fun.batch_udf(predict_batch) or"),
+        ("raise OSError('no such thing')", "ScriptFailed", "OSError: no such thing"),
+        ("import python_fun; python_fun.udf(lambda s: s)", "ScriptFailed", "expected a function predict(index, s)"),
+        ("import python_fun\ndef predict(index, s): return 1 / 0\npython_fun.udf(predict)", "ScriptFailed", "ZeroDivisionError"),
+        ("import python_fun\ndef predict(index, s): return [4.0]\npython_fun.udf(predict)", "ScriptFailed", "returned [4.0]"),
+        (
+            "import python_fun\ndef predict(index, s): return [(1, 2, 3, 'x')]\npython_fun.udf(predict)",
+            "ScriptFailed",
+            "returned",
+        ),
+        (
+            "import os, python_fun\ndef predict(i, s): return [(1, None, None, [os.getpid() * 1.0])]\npython_fun.udf(predict)",
+            "ScriptFailed",
+            "predicts differently on the driver and in Spark",
+        ),
+        ("import python_fun\npython_fun.batch_udf(lambda X: X)", "ScriptFailed", "expected a function predict_batch(X, model)"),
+        (
+            "import python_fun\npython_fun.batch_udf(lambda X, model: X, load=lambda: 1)",
+            "ScriptFailed",
+            "expected a function load(model_dir)",
+        ),
+        (BATCH.format(body="return 1 / 0", arguments=""), "ScriptFailed", "ZeroDivisionError"),
+        (BATCH.format(body="return [4.0]", arguments=""), "ScriptFailed", "expected an array of numbers of shape (5,) or (5, k)"),
+        (
+            BATCH.format(body="return X.sum(axis=1) - X.sum()", arguments=""),
+            "ScriptFailed",
+            "predicts differently for a row alone and among 5 rows",
+        ),
+        (BATCH.format(body="return X", arguments=", load=open"), "ScriptFailed", "its load("),
+    ],
+    ids=[
+        "hands nothing over",
+        "raises",
+        "wrong signature",
+        "function raises",
+        "no vector",
+        "bad vector",
+        "not a function of its row",
+        "wrong signature of a batch function",
+        "wrong signature of load",
+        "batch function raises",
+        "another number of rows",
+        "answers hang on the batch",
+        "no model to load",
+    ],
+)
+def test_a_bad_predict_script_leaves_the_current_function(
+    run_plan: RunPlan, served: str, script: Script, source: str, kind: str, part: str
+) -> None:
+    before = read_pointer(Location.of(served), "batch")
+    assert before is not None
+    found, message = error_of(run_plan(Register(model_path=served, function="batch", script_path=script(source))))
+    assert found == kind
+    assert part in message
+    assert read_pointer(Location.of(served), "batch") == before
+    assert sorted(child.name for child in (Path(served) / "_functions/batch").iterdir()) == ["1", "current.json"]
+
+
+def test_training_parameters_reach_the_function_on_request(
+    run_plan: RunPlan, spark: SparkSession, model_path: str, script: Script
+) -> None:
+    source = """
+import pickle, python_fun
+
+def predict(index, s):
+    vector, directory, *params = [pickle.loads(item) for item in s]
+    return [(1, None, None, [float(params[0]["alpha"]) if params else -1.0])]
+
+python_fun.udf(predict)
+"""
+    for wanted, alpha in ((True, 1.0), (False, -1.0)):
+        register = Register(model_path=model_path, function="jack", script_path=script(source), copy_train_params=wanted)
+        registered(run_plan(register))
+        row = spark.sql("select jack(features) as p from data limit 1").first()
+        assert row is not None
+        assert row.p[0] == alpha
+
+
+def test_a_function_may_use_modules_next_to_its_script(
+    run_plan: RunPlan, spark: SparkSession, model_path: str, script: Script
+) -> None:
+    script("def answer(): return 41.0 + 1", "project/rules.py")
+    script(
+        "import python_fun, rules\ndef predict(index, s): return [(1, None, None, [rules.answer()])]\npython_fun.udf(predict)",
+        "project/predict.py",
+    )
+    folder = str(Path(script("", "project/__init__.py")).parent)
+    registered(run_plan(Register(model_path=model_path, function="jack", script_path=folder)))
+    assert {row.p[0] for row in spark.sql("select jack(features) as p from data").collect()} == {42.0}
+
+
+def test_gates_refuse_with_a_reason_and_leave_the_function(run_plan: RunPlan, model_path: str) -> None:
+    first = Register(model_path=model_path, function="jack", script_path=PREDICT, alg_index=0)
+    refused = registered(run_plan(Register(model_path=model_path, function="jack", script_path=PREDICT, min_score=0.95)))
+    assert (refused.registered, refused.function_version) == (False, None)
+    assert refused.reason == "version 1, group 1 has score 0.9; expected at least 0.95"
+    assert read_pointer(Location.of(model_path), "jack") is None
+    assert registered(run_plan(first)).registered
+    better = Register(model_path=model_path, function="jack", script_path=PREDICT, only_if_better=0.3)
+    assert registered(run_plan(better)).registered  # 0.9 is better than 0.6 by exactly that
+    worse = Register(model_path=model_path, function="jack", script_path=PREDICT, alg_index=0, only_if_better=0.0)
+    refused = registered(run_plan(worse))
+    assert refused.reason is not None
+    assert "better than 0.9 of the current version 1" in refused.reason
+    pointer = read_pointer(Location.of(model_path), "jack")
+    assert pointer is not None
+    assert [move.alg_index for move in pointer.history] == [0, 1]
+
+
+def test_the_history_has_time_author_and_reason_of_registrations_and_refusals(run_plan: RunPlan, model_path: str) -> None:
+    asked = Register(model_path=model_path, function="jack", script_path=PREDICT, only_if_better=0, author="ann")
+    low = replace(asked, min_score=0.95)
+    assert not registered(run_plan(low, job_id="first")).registered  # creates no function
+    assert registered(run_plan(replace(asked, alg_index=0, only_if_better=None, author=None), job_id="second")).registered
+    assert registered(run_plan(asked, job_id="third")).registered
+    assert registered(run_plan(asked, job_id="third")).registered  # retried after its result was lost
+    assert not registered(run_plan(replace(asked, alg_index=0), job_id="fourth")).registered
+    history = read_history(Location.of(model_path), "jack").history
+    better = "score 0.9 is better than 0.6 of version 1"
+    assert [(each.happened, each.function_version, each.alg_index, each.job_id, each.by, each.reason) for each in history] == [
+        ("refused", None, 1, "first", "ann", "version 1, group 1 has score 0.9; expected at least 0.95"),
+        ("registered", 1, 0, "second", None, None),
+        ("registered", 2, 1, "third", "ann", better),
+        ("registered", 3, 1, "third", "ann", better),
+        (
+            "refused",
+            None,
+            0,
+            "fourth",
+            "ann",
+            "version 1, group 0 has score 0.6; expected better than 0.9 of the current version 1",
+        ),
+    ]
+    assert [each.current for each in history] == [False, False, False, True, False]
+    assert sorted(each.at for each in history) == [each.at for each in history]
+
+
+def test_a_sample_table_is_used_for_trying(run_plan: RunPlan, model_path: str) -> None:
+    small = Select(table="small", sql="select features from data limit 2")
+    assert registered(
+        run_plan(small, Register(model_path=model_path, function="jack", script_path=PREDICT, sample_table="small"))
+    ).registered
+    other = Select(table="small", sql="select label from data")
+    kind, message = error_of(
+        run_plan(other, Register(model_path=model_path, function="jill", script_path=PREDICT, sample_table="small"))
+    )
+    assert kind == "DataError"
+    assert "no column 'features'; it has label" in message
