@@ -19,7 +19,7 @@ from support.airflow import Airflow
 from support.events import asset_events
 from support.tries import SAVE, Task, leftovers, training
 from support.waiting import wait_until
-from support.workbench import EXAMPLES, SAMPLE, Script, processes_with
+from support.workbench import SAMPLE, Script, processes_with
 from support.yarn import Yarn, yarn_cluster
 
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
@@ -57,7 +57,7 @@ MODES = """
 from airflow.sdk import DAG, Asset
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 
-usual = dict(python_script_path="{script}", data="libsvm.`{data}`", fit_params=[{{"alpha": 1}}, {{"alpha": 2}}],
+usual = dict(python_script_path="{script}", data="libsvm.`{data}`", fit_params=[{{"alpha": 0.25}}, {{"alpha": 0.75}}],
              validate_data=0.3, envs={{"TOKEN": "hidden-1"}}, conf={{"spark.hadoop.some.secret.key": "hidden-2"}})
 yarn = dict(spark_conn_id="yarn", poll_interval=0.2)
 with DAG("cluster_modes", schedule=None):
@@ -68,12 +68,21 @@ with DAG("cluster_modes", schedule=None):
 """
 
 
-def test_every_mode_gives_the_same_xcom_and_events(airflow: Airflow, yarn: Yarn, tmp_path: Path) -> None:
+SCORED = """
+import mlsql, mlsql_model
+mlsql.report(rows=len(mlsql.all_data()[1]))
+mlsql_model.sk_save_model(mlsql.fit_param["alpha"])
+print("mlsql_validation_score:" + mlsql.fit_param["alpha"])
+"""
+
+
+def test_every_mode_gives_the_same_xcom_and_events(airflow: Airflow, yarn: Yarn, tmp_path: Path, script: Script) -> None:
     (tmp_path / "dags").mkdir()
-    dag = MODES.format(tmp=tmp_path, data=SAMPLE, script=EXAMPLES / "train_bayes.py")
+    dag = MODES.format(tmp=tmp_path, data=SAMPLE, script=script(SCORED))
     (tmp_path / "dags/modes.py").write_text(dag, encoding="utf-8")
     log = airflow.succeed("cluster_modes", dags=tmp_path / "dags", **yarn.environment)
     values, events = airflow.xcoms("cluster_modes"), asset_events(airflow, "cluster_modes")
+    assert [(fit["score"], fit["metrics"]["rows"]) for fit in values["client"]["fits"]] == [(0.25, 71), (0.75, 71)]
     for mode in ("cluster", "deferred"):
         assert without_times(values[mode]) == without_times(values["client"])
         assert values[mode]["model_path"] == str(tmp_path / mode)

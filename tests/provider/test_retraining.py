@@ -1,9 +1,10 @@
-"""Retraining on a schedule: what is current after a good, a worse and a broken day, and who says why; days at the same time."""
+"""Retraining on a schedule: what is current after good, worse and broken days, some at the same time, and what history says."""
 
 from __future__ import annotations
 
 import getpass
 import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from support.airflow import Airflow
 from support.deployment import Deployment
-from support.events import asset_events, task_states
+from support.events import asset_events
 from support.workbench import SAMPLE
 
 from mlsql_runtime.storage.location import Location
@@ -32,48 +33,28 @@ def write_day(days: Path, day: str, wrong: int, rows: int = 60) -> None:
     (days / day).write_text("\n".join([*turned, *lines[wrong:]]) + "\n", encoding="utf-8")
 
 
-def test_three_days_a_good_a_worse_and_a_broken_one(airflow: Airflow, tmp_path: Path) -> None:
+def test_a_first_day(airflow: Airflow, tmp_path: Path) -> None:
     days, model, output = tmp_path / "days", tmp_path / "m", tmp_path / "out"
     conf = {"data_path": str(days), "model_path": str(model), "output_path": str(output)}
-    root = Location.of(str(model))
     write_day(days, "2026-01-01", wrong=0)
-    write_day(days, "2026-01-02", wrong=45)
-
     airflow("dags", "test", DAG, "2026-01-02", "--conf", json.dumps(conf))
-    first = airflow.xcoms(DAG)
-    assert (first["register"]["registered"], first["register"]["reason"]) == (True, None)
-    assert first["decision"] == "jack is version 1 now"
+    values = airflow.xcoms(DAG)
+    assert (values["register"]["registered"], values["register"]["reason"]) == (True, None)
+    assert values["decision"] == "jack is version 1 now"
+    assert [(folder.name, pq.read_table(folder).num_rows) for folder in output.iterdir()] == [("day=2026-01-01", 100)]
+    [made] = read_history(Location.of(str(model)), "jack").history
+    assert (made.happened, made.version, made.by, made.current) == ("registered", 1, "dag_test", True)
+    assert made.reason == "jack was not registered before"
+    assert asset_events(airflow, DAG) == expected_events([values])
 
-    airflow("dags", "test", DAG, "2026-01-03", "--conf", json.dumps(conf))
-    second = airflow.xcoms(DAG)
-    assert second["train"]["score"] < first["train"]["score"]
-    assert (second["register"]["registered"], second["register"]["version"]) == (False, 2)
-    assert second["decision"] == f"jack is left as it is: {second['register']['reason']}"
-    assert read_function(root, "jack").version == 1
 
-    airflow.test(DAG, conf)  # today, of which there are no data
-    assert task_states(airflow, DAG) == {
-        "train": "failed",
-        "register": "upstream_failed",
-        "decision": "upstream_failed",
-        "predict": "success",
+def expected_events(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the events of the example's assets after runs with these XComs."""
+    train, register = ("model_path", "version", "score"), ("function", "registered", "reason", "model_path", "version", "score")
+    return {
+        "retrained_model": [{key: answer["train"][key] for key in train} for answer in answers],
+        "function_jack": [{key: answer["register"][key] for key in register} for answer in answers],
     }
-    assert read_function(root, "jack").version == 1
-
-    assert [predictions.num_rows for predictions in map(pq.read_table, sorted(output.iterdir()))] == [100, 100, 100]
-    assert [folder.name for folder in sorted(output.iterdir())][:2] == ["day=2026-01-01", "day=2026-01-02"]
-    told = [(each.happened, each.version, each.by, each.reason, each.current) for each in read_history(root, "jack").history]
-    assert told == [
-        ("registered", 1, "dag_test", "jack was not registered before", True),
-        ("refused", 2, "dag_test", second["register"]["reason"], False),
-    ]
-    trained = [
-        {"model_path": str(model), "version": each["train"]["version"], "score": each["train"]["score"]}
-        for each in (first, second)
-    ]
-    keys = ("function", "registered", "reason", "model_path", "version", "score")
-    asked = [{key: each["register"][key] for key in keys} for each in (first, second)]
-    assert asset_events(airflow, DAG) == {"retrained_model": trained, "function_jack": asked}
 
 
 def add_backfilled_dag(deployment: Deployment) -> None:
@@ -119,10 +100,10 @@ def test_days_at_the_same_time_do_not_disturb_each_other(deployment: Deployment,
     assert states == dict.fromkeys(wrong, "success") | {"2026-01-05": "failed"}, logs
     assert at(runs["2026-01-02"]["start_date"]) < at(runs["2026-01-01"]["end_date"])  # there were two at a time
 
-    def answers(task: str) -> dict[str, dict[str, Any]]:
+    def answers(task: str) -> dict[str, Any]:
         return {day: deployment.xcom(BACKFILLED, runs[day]["dag_run_id"], task) for day in wrong}
 
-    trained, registered = answers("train"), answers("register")
+    trained, registered, decisions = answers("train"), answers("register"), answers("decision")
     assert {day: answer["rows"] for day, answer in trained.items()} == rows
     numbers = {day: answer["version"] for day, answer in trained.items()}
     assert sorted(numbers.values()) == [1, 2, 3, 4]
@@ -149,6 +130,21 @@ def test_days_at_the_same_time_do_not_disturb_each_other(deployment: Deployment,
     better = [each.score for each in told if each.happened == "registered"]
     assert all(before is not None and after is not None and before < after for before, after in pairwise(better))
     assert {day: each["registered"] for day, each in registered.items()} == {day: numbers[day] in became for day in wrong}
+    assert (registered["2026-01-02"]["reason"], registered["2026-01-03"]["registered"]) == (None, False)  # the best, the worst
+    assert decisions == {
+        day: f"jack is version {each['version']} now" if each["registered"] else f"jack is left as it is: {each['reason']}"
+        for day, each in registered.items()
+    }
+    refused = {each["version"]: each["reason"] for each in registered.values() if not each["registered"]}
+    assert {each.version: each.reason for each in told if each.happened == "refused"} == refused
+    assert told[0].reason == "jack was not registered before"
+    broken = {task["task_id"]: task["state"] for task in deployment.tasks(BACKFILLED, runs["2026-01-05"]["dag_run_id"])}
+    assert broken == {"train": "failed", "register": "upstream_failed", "decision": "upstream_failed", "predict": "success"}
+    expected = expected_events([{"train": trained[day], "register": registered[day]} for day in wrong])
+    by_version = {
+        name: sorted(events, key=lambda event: event["version"]) for name, events in asset_events(deployment, BACKFILLED).items()
+    }
+    assert by_version == {name: sorted(events, key=lambda event: event["version"]) for name, events in expected.items()}
     tasks = [task for run in runs.values() for task in deployment.tasks(BACKFILLED, run["dag_run_id"])]
     spans = sorted(
         (at(t["start_date"]), at(t["end_date"])) for t in tasks if t["task_id"] == "register" and t["state"] == "success"

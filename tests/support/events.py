@@ -7,9 +7,10 @@ import sqlite3
 from typing import Any
 
 from support.airflow import Airflow
+from support.deployment import Deployment
 
 
-def asset_events(airflow: Airflow, dag: str) -> dict[str, list[dict[str, Any]]]:
+def asset_events(airflow: Airflow | Deployment, dag: str) -> dict[str, list[dict[str, Any]]]:
     """Return the payloads of the events of a DAG's assets, oldest first, by the assets' names."""
     query = (
         "select asset.name, asset_event.extra from asset_event join asset on asset.id = asset_event.asset_id "

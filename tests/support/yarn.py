@@ -295,7 +295,7 @@ def _start(folder: Path, app: Path, conf: dict[str, str], archives: list[str], a
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
     }
-    own = {"spark.master": "local[2]", "spark.sql.warehouse.dir": (app / "warehouse").as_uri()}
+    own = {"spark.master": "local[2]", "spark.ui.enabled": "false", "spark.sql.warehouse.dir": (app / "warehouse").as_uri()}
     spark = {key: value for key, value in conf.items() if not key.startswith(("spark.yarn.", "spark.kubernetes."))} | own
     *py_files, launcher = archives
     command = [str(SPARK_HOME / "bin" / "spark-submit"), "--py-files", ",".join(py_files)]
