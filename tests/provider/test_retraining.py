@@ -66,13 +66,14 @@ def add_backfilled_dag(deployment: Deployment) -> None:
     )
     assert ended.count("end_date=") == ended.count(f'"{BACKFILLED}"') == 1
     (deployment.dags / f"{BACKFILLED}.py").write_text(ended, encoding="utf-8")
-    deployment.unpause(BACKFILLED)
+    deployment.until(lambda: deployment.ask("GET", f"dags/{BACKFILLED}").is_success, f"DAG {BACKFILLED}")
 
 
 def backfill(deployment: Deployment, first: str, last: str, conf: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Two days at a time, to the end of all; the runs by the days of their data."""
     window = ("--from-date", first, "--to-date", last, "--max-active-runs", "2")
     deployment.command("backfill", "create", "--dag-id", BACKFILLED, *window, "--dag-run-conf", json.dumps(conf))
+    deployment.unpause(BACKFILLED)  # not before: SQLite would not let the scheduler and the command add to the runs at once
 
     def runs() -> Any:
         found = deployment.answer("GET", f"dags/{BACKFILLED}/dagRuns")["dag_runs"]
