@@ -17,7 +17,7 @@ HTML = {"Accept": "text/html"}
 Named = Callable[..., str]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def named(deployment: Deployment) -> Named:
     """Run a DAG whose tasks return what is given, as the operators do; the address of its pages."""
 
@@ -26,6 +26,12 @@ def named(deployment: Deployment) -> Named:
         return f"/mlsql/dags/{DAG}/runs/{name}/tasks"
 
     return run
+
+
+@pytest.fixture(scope="module")
+def without_versions(named: Named) -> str:
+    """The address of the pages of a run whose tasks return no versions."""
+    return named()
 
 
 def test_manifests_are_shown_to_those_who_may_see_them(deployment: Deployment, named: Named, tmp_path: Path) -> None:
@@ -96,7 +102,7 @@ def test_what_cannot_be_shown_is_explained(deployment: Deployment, named: Named,
         ("one/manifest?map_index=3", "names_models.one has no map index 3 in run"),
     ],
 )
-def test_tasks_without_a_manifest_are_told_of(deployment: Deployment, named: Named, page: str, text: str) -> None:
-    answer = deployment.page(f"{named()}/{page}")
+def test_tasks_without_a_manifest_are_told_of(deployment: Deployment, without_versions: str, page: str, text: str) -> None:
+    answer = deployment.page(f"{without_versions}/{page}")
     assert answer.status_code == 404
     assert text in answer.json()["detail"]
