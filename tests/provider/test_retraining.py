@@ -72,8 +72,18 @@ def add_backfilled_dag(deployment: Deployment) -> None:
 def backfill(deployment: Deployment, first: str, last: str, conf: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Two days at a time, to the end of all; the runs by the days of their data."""
     window = ("--from-date", first, "--to-date", last, "--max-active-runs", "2")
-    deployment.command("backfill", "create", "--dag-id", BACKFILLED, *window, "--dag-run-conf", json.dumps(conf))
-    deployment.unpause(BACKFILLED)  # not before: SQLite would not let the scheduler and the command add to the runs at once
+
+    def create() -> bool:
+        try:
+            deployment.command("backfill", "create", "--dag-id", BACKFILLED, *window, "--dag-run-conf", json.dumps(conf))
+        except AssertionError as error:
+            if "database is locked" not in str(error):
+                raise
+            return False  # SQLite: another process wrote after the command had read; Airflow removes what the command has added
+        return True
+
+    deployment.until(create, "the command that creates the backfill")
+    deployment.unpause(BACKFILLED)  # not before, so that the scheduler does not write the runs at the same time
 
     def runs() -> Any:
         found = deployment.answer("GET", f"dags/{BACKFILLED}/dagRuns")["dag_runs"]
