@@ -98,7 +98,7 @@ def test_a_column_of_another_type_is_refused(run_plan: RunPlan, served: str, tmp
     ref = FunctionRef(name="jack", model_path=served, function="batch")
     select = Select(table="out", sql="select jack(label) as p from data", functions=(ref,))
     kind, message = error_of(run_plan(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
-    assert (kind, message) == ("InputError", "function jack is called with a column of type double; expected a vector")
+    assert (kind, message) == ("InputError", "function batch is called with a column of type double; expected a vector")
 
 
 @pytest.mark.parametrize("function", ["batch", "row"])
@@ -173,7 +173,7 @@ def test_another_width_is_an_error_that_names_both(run_plan: RunPlan, served: st
     ref = FunctionRef(name="jack", model_path=served, function="batch")
     select = Select(table="out", sql="select jack(features) as p from narrow", functions=(ref,))
     kind, message = error_of(run_plan(select, Save(table="out", format="parquet", path=str(tmp_path / "out"))))
-    assert (kind, message) == ("DataError", "function jack: expected vectors of width 692, got one of width 2")
+    assert (kind, message) == ("DataError", "function batch: expected vectors of width 692, got one of width 2")
 
 
 def test_each_row_is_scored_once(run_plan: RunPlan, spark: SparkSession, served: str) -> None:
