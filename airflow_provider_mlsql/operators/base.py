@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
-from airflow_provider_mlsql.arguments import refuse_unknown
+from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown
 from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, is_secret, with_author
-from mlsql_runtime.plan.parsers import to_texts
+from mlsql_runtime.plan.parsers import TEXT, to_texts
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -118,7 +118,8 @@ class MLSQLOperator(BaseOperator):
         statements = with_author(job.statements, task.started_by)
         plan = Plan(job_id=task.job_id, statements=statements, attempt=task.attempt, task=task.task)
         show = partial(SparkUILink().show, context, self)
-        self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, self.job_path, self.poll_interval)
+        job_path = parse_optional(TEXT, self.job_path, "job_path")
+        self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, job_path, self.poll_interval)
         if hook.is_cluster_mode or event is not None:
             from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 

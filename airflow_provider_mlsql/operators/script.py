@@ -11,7 +11,7 @@ from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import MAX_SHOWN
-from mlsql_runtime.plan.parsers import whole
+from mlsql_runtime.plan.parsers import is_nothing, whole
 from mlsql_runtime.result import script_to_xcom
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class MLSQLScriptOperator(MLSQLOperator):
     def build_job(self) -> JobSpec:
         from mlsql_runtime.language import compile_script  # with it comes a parser that no other operator needs
 
-        variables = parse_document(self.variables or {}, "variables")
+        variables = {} if is_nothing(self.variables) else parse_document(self.variables, "variables")
         if not isinstance(variables, Mapping):
             raise InputError(f"variables is {variables!r}; expected a dict of names to values")
         self._compiled = compiled = compile_script(

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_mlsql.arguments import refuse_unknown, set_arguments
+from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown, set_arguments
 from airflow_provider_mlsql.links import ManifestLink
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
 from mlsql_runtime import errors
@@ -120,7 +120,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         if answer["status"] == "timeout":
             raise self._make_timeout()
         result = answer["result"]
-        if BOOLEAN.parse(self.check_files, "check_files"):
+        if parse_optional(BOOLEAN, self.check_files, "check_files"):
             self._check_files(result["version"])
         version, score, best = result["version"], result["score"], result["best"]["alg_index"]
         self.log.info("Version %s of %s is complete: score %s, best is group %s", version, result["model_path"], score, best)

@@ -27,6 +27,11 @@ def test_text() -> None:
     assert operator.build_job().statements == (Load(table="t", format="csv", path="/d"), Show(table="t", rows=3))
 
 
+@pytest.mark.parametrize("nothing", [None, "", {}, "{}", "None", "null"])
+def test_variables_may_be_left_out(nothing: object) -> None:
+    assert scripted("load csv.`/d` as t;", variables=nothing, show_rows=nothing).build_job().conf == {}
+
+
 def test_variables_as_json_text() -> None:
     assert scripted("load csv.`/${a.b}` as t;", variables='{"a.b": 1}', show_rows=0).build_job().statements[0].path == "/1"  # type: ignore[union-attr]
 

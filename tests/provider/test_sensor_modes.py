@@ -111,6 +111,7 @@ CASES = [
     Case("corrupted", corrupt, IntegrityError, {"check_files": True}),
     Case("corrupted, unnoticed", corrupt, (1, 0.9)),
     Case("intact", lambda root: publish(root, 0.9), (1, 0.9), {"check_files": "true"}),
+    Case("unchecked", corrupt, (1, 0.9), {"check_files": "None"}),
     Case("older version only", lambda root: publish(root, 0.9), "waits", {"min_version": 2}),
     Case("published earlier only", lambda root: publish(root, 0.9), "waits", {"published_after": T0 + timedelta(days=1)}),
     Case("two at once", two_at_once, (2, 0.8), {"min_version": 1}),
