@@ -119,9 +119,9 @@ class ClusterJob:
         :raises MLSQLError: what ended the plan; JobFailed when the application ended without a result, with what the cluster says
             about that.
         """
+        remove_topics(self._plan, self._secrets)
         result, hint = application.folder.read_result(), self._cluster.log_hint(application.id)
         attempt = self._plan.attempt
-        remove_topics(self._plan, self._secrets)
         self._log.info("The driver's log: %s", hint)
         if result is None:
             status = status or self.status(application)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -104,8 +105,9 @@ class ClientJob:
     def _build_submission(self, run: RunFolder) -> Submission:
         folder = Path(run.uri)
         conf, env = {"spark.pyspark.driver.python": sys.executable}, build_environment(self.mark)
-        env[EVENTS_VARIABLE] = str(folder / "events")
-        os.mkfifo(env[EVENTS_VARIABLE], 0o600)
+        with contextlib.suppress(OSError):  # a file system without named pipes: events are printed as text
+            os.mkfifo(folder / "events", 0o600)
+            env[EVENTS_VARIABLE] = str(folder / "events")
         if self._is_local or self._master.startswith("spark://"):
             conf["spark.pyspark.python"] = sys.executable
         if self._is_local:
