@@ -30,3 +30,8 @@ def test_membership_follows_from_the_fixtures(request: pytest.FixtureRequest) ->
     assert request.node.nodeid in light
     heavy = [item for item in request.session.items if "starts_jvm" in getattr(item, "fixturenames", ())]
     assert light.isdisjoint(item.nodeid for item in heavy)
+
+
+def test_light_tests_come_first(request: pytest.FixtureRequest) -> None:
+    is_light = [item.get_closest_marker("light") is not None for item in request.session.items]
+    assert is_light == sorted(is_light, reverse=True)

@@ -38,7 +38,7 @@ def sort(items: list[pytest.Item]) -> None:
             seconds[str(item.path)] += max(SECONDS[name] for name in used)
         else:
             item.add_marker("light")
-    items.sort(key=lambda item: 0 if _is_light(item) else -seconds[str(item.path)])
+    items.sort(key=lambda item: (0, 0.0) if _is_light(item) else (1, -seconds[str(item.path)]))
 
 
 def _is_light(item: pytest.Item) -> bool:
