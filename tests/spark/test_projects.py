@@ -10,8 +10,8 @@ import pytest
 from support.environments import ARRAYS, make_venv
 from support.workbench import RunPlan, Script
 
-from mlsql_runtime.plan import Predict, PythonEnv, Register, Select, Train
-from mlsql_runtime.result import RegisterResult, TrainResult
+from mlsql_runtime.plan import Predict, PythonEnv, Register, Select, Show, Train
+from mlsql_runtime.result import RegisterResult, ShowResult, TrainResult
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.versions import read_manifest
 
@@ -89,6 +89,9 @@ def test_each_statement_runs_its_entry_point_with_the_project_s_files(
         Select(table="answers", sql="select count_words(features) as n, count_zipped_words(features) as z from data limit 3"),
         Predict(table="data", model_path=model, script_path=folder, result="predicted"),
         Predict(table="data", model_path=model, script_path=archive, result="predicted_by_zip"),
+        Select(table="all_words", sql="select words from predicted union all select words from predicted_by_zip"),
+        Select(table="sums", sql="select words, count(*) as rows from all_words group by words"),
+        Show(table="sums"),
     )
     result.raise_for_error()
     train, *registers = result.steps[:3]
@@ -101,8 +104,9 @@ def test_each_statement_runs_its_entry_point_with_the_project_s_files(
     assert manifest.script.name == "train.py"
     assert [dict(fit.params) for fit in manifest.fits] == [{"alpha": "0.25"}, {"alpha": "0.75"}]
     assert [(row.n[0], row.z[0]) for row in spark.table("answers").collect()] == [(3.0, 3.0)] * 3
-    assert spark.sql("select sum(words), count(*) from predicted").collect() == [(300, 100)]
-    assert spark.sql("select sum(words), count(*) from predicted_by_zip").collect() == [(300, 100)]
+    sums = result.steps[-1]
+    assert isinstance(sums, ShowResult)
+    assert sums.rows == ((3, 200),)
 
 
 ARRAY_SCRIPT = """
