@@ -30,11 +30,12 @@ import mlsql_runtime
 PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
 
 # Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
+# Not ``sys.exit``: while Python shuts down, signals have their default effect again, and one more would change the exit code.
 SUPERVISE = """
-import sys
+import os, sys
 sys.path[:] = [folder for folder in sys.path if folder]
 from mlsql_runtime.script.supervisor import main
-sys.exit(main(sys.argv[1:]))
+os._exit(main(sys.argv[1:]))
 """
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)  # that ask a process to end
 PR_SET_PDEATHSIG = 1
