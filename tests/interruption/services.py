@@ -11,6 +11,7 @@ import pytest
 READY = Path(os.environ["MLSQL_TEST_READY"])
 
 
+@pytest.mark.usefixtures("starts_jvm", "starts_airflow")
 def test_services(request: pytest.FixtureRequest) -> None:
     found = [request.getfixturevalue(name) for name in os.environ["MLSQL_TEST_SERVICES"].split()]
     (READY / "services").write_text(repr(found))
