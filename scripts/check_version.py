@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("airflow_provider_mlsql", "mlsql_runtime", "mlsql", "mlsql_model", "python_fun")
 SINCE = {"mlsql_human_approval.py": "3.1"}  # example DAGs that need a newer Airflow than the provider does
 LIGHT = ("compat", "*operator*", "options", "polling", "sensor_*", "task_run", "*_trigger")  # modules in tests/provider
-HEAVY = {"airflow", "deployment"}  # fixtures that start Airflow
 
 
 def import_modules() -> str:
@@ -62,12 +61,9 @@ def find_provider() -> str:
 
 
 class _Tests:
-    """Runs the light tests and counts them."""
+    """Counts the tests that pass."""
 
     passed = 0
-
-    def pytest_collection_modifyitems(self, items: list[object]) -> None:
-        items[:] = [item for item in items if not HEAVY & set(getattr(item, "fixturenames", ()))]
 
     def pytest_runtest_logreport(self, report: object) -> None:
         self.passed += getattr(report, "when", "") == "call" and getattr(report, "outcome", "") == "passed"
@@ -79,7 +75,7 @@ def run_tests() -> str:
 
     tests = _Tests()
     files = [str(path) for name in LIGHT for path in sorted((ROOT / "tests" / "provider").glob(f"test_{name}.py"))]
-    options = ["-q", "-W", "default", "-p", "no:cacheprovider", "--durations=5", "--rootdir", str(ROOT)]
+    options = ["-q", "-m", "light", "-W", "default", "-p", "no:cacheprovider", "--durations=5", "--rootdir", str(ROOT)]
     code = pytest.main([*options, *files], plugins=[tests])
     if code:
         raise AssertionError(f"pytest ended with exit code {code}")

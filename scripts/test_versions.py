@@ -18,7 +18,7 @@ from pathlib import Path
 from airflow_home import ROOT, WORK, environment
 
 EXAMPLE = "mlsql_train_register_predict"
-EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # TensorFlow and Keras are only resolved: no check imports them
+EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # no check imports TensorFlow or Keras
 TOOLS = ("hypothesis", "moto[s3,server]", "pytest", "pytest-timeout")  # of the tests
 COLUMNS = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example")
 FAILED = "FAILED"  # in the table, instead of a result
