@@ -214,18 +214,30 @@ def deployment() -> Deployment:
 
 
 @pytest.fixture(scope="session")
-def s3_server() -> Iterator[str]:
-    """A bucket of a real S3 server; the environment points S3 clients at the server."""
+def _s3_bucket() -> Iterator[tuple[str, dict[str, str]]]:
     bucket = f"models-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    variables = {
+        "AWS_ENDPOINT_URL": shared_run.start_service("s3_server"),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    s3 = fsspec.get_filesystem_class("s3")
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", shared_run.start_service("s3_server"))
-        environment.setenv("AWS_ACCESS_KEY_ID", "test")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        environment.setenv("AWS_CONFIG_FILE", os.devnull)
-        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        s3 = fsspec.get_filesystem_class("s3")
+        for name, value in variables.items():
+            environment.setenv(name, value)
         s3.clear_instance_cache()
         fsspec.filesystem("s3").mkdir(bucket)
-        yield f"s3://{bucket}"
-        s3.clear_instance_cache()
+    yield f"s3://{bucket}", variables
+    s3.clear_instance_cache()
+
+
+@pytest.fixture
+def s3_server(_s3_bucket: tuple[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of a real S3 server; the environment points S3 clients at the server while the test runs."""
+    bucket, variables = _s3_bucket
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return bucket
