@@ -4,6 +4,7 @@ Every document that crosses a process (plan, result, manifest, event, script tas
 fields, missing fields and wrong types, and names the place: ``plan.json: statements[2].fit_params[0]: expected …, got …``.
 
 A dataclass that has a ``tag`` class variable is written with ``{"kind": tag}`` and may be one of several in a union.
+A field with the metadata :data:`ADDED` may be missing: documents that were stored before it was added stay readable.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from mlsql_runtime.errors import FormatError, did_you_mean
 
 T = TypeVar("T")
 TAG = "kind"
+#: Metadata of a dataclass field, which has a default and is missing in what earlier versions of this software have stored.
+ADDED = types.MappingProxyType({"added": True})
 
 
 def encode(value: Any) -> Any:
@@ -92,6 +95,11 @@ def _refuse_constant(name: str) -> Any:
 def _field_types(cls: type) -> Mapping[str, Any]:
     hints = typing.get_type_hints(cls)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+@functools.cache
+def _required(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls) if "added" not in field.metadata)
 
 
 @functools.cache
@@ -175,7 +183,7 @@ def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
     for key in given:
         if key not in fields:
             raise FormatError(f"{where}: {cls.__name__} has no field '{key}'{did_you_mean(key, fields)}", field=key)
-    missing = [name for name in fields if name not in given]
+    missing = [name for name in _required(cls) if name not in given]
     if missing:
         raise FormatError(f"{where}: {cls.__name__} lacks the field '{missing[0]}'", field=missing[0])
     return cls(**{name: _decode(fields[name], item, f"{where}.{name}") for name, item in given.items()})

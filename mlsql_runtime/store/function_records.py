@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from mlsql_runtime import codec
 from mlsql_runtime.store.manifest import FileEntry, ScriptFacts
+from mlsql_runtime.store.signature import Signature
 
 Contract = Literal["row", "batch"]  # what a function is called with: a row or a batch
+FunctionInput = Literal["matrix", "frame"]  # what a batch function gets
+VECTOR = "vector"  # what a function returns, unless a type of Spark
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +21,8 @@ class FunctionRecord:
     """A function package: the pickled predict function and the model it loads, with all that an executor has to check.
 
     :param packages: those of the fit group that made the model.
+    :param returns: ``vector``, or a type of Spark in DDL.
+    :param signature: that of the version; None when it has none.
     """
 
     format_version: int
@@ -36,6 +42,9 @@ class FunctionRecord:
     train_params: Mapping[str, str] | None
     model_files: tuple[FileEntry, ...]
     packages: Mapping[str, str]
+    input: FunctionInput = field(default="matrix", metadata=codec.ADDED)
+    returns: str = field(default=VECTOR, metadata=codec.ADDED)
+    signature: Signature | None = field(default=None, metadata=codec.ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,18 +1,20 @@
 """The documents of a version. Its manifest is written last: a version that has one is complete and never changes.
 
-To change a document: raise FORMAT_VERSION, keep reading the older formats here, and say so in CHANGELOG.md.
+To add to a document: give the new field a default and the metadata ``codec.ADDED``, so that older ones stay
+readable. To change one: raise FORMAT_VERSION, keep reading the older formats here, and say so in CHANGELOG.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
 from mlsql_runtime import codec
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
+from mlsql_runtime.store.signature import Signature
 
 FORMAT_VERSION = 1  # of all documents in the store
 VersionState = Literal["complete", "failed", "unfinished"]
@@ -80,6 +82,7 @@ class Manifest:
     :param task: the try that published the version; None without Airflow.
     :param parameters: the system parameters, without the values of environment variables.
     :param environment: versions of the interpreter and of well-known packages installed for it, imported or not.
+    :param signature: None for a table without feature columns, and for versions that were published without signatures.
     """
 
     state: ClassVar[VersionState] = "complete"
@@ -94,8 +97,9 @@ class Manifest:
     fits: tuple[FitRecord, ...]
     environment: Mapping[str, str]
     files: tuple[FileEntry, ...]
-    description: str | None = None
-    task: TaskTry | None = None
+    description: str | None = field(default=None, metadata=codec.ADDED)
+    task: TaskTry | None = field(default=None, metadata=codec.ADDED)
+    signature: Signature | None = field(default=None, metadata=codec.ADDED)
 
     @property
     def best(self) -> Best:
@@ -139,7 +143,7 @@ class FailureRecord:
     message: str
     fits: tuple[FitRecord, ...]
     tails: Mapping[str, tuple[str, ...]]
-    task: TaskTry | None = None
+    task: TaskTry | None = field(default=None, metadata=codec.ADDED)
 
 
 def load(cls: type[D], text: bytes, where: str) -> D:

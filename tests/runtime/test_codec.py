@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, ClassVar, Literal
 
@@ -315,3 +315,16 @@ def test_a_tag_chooses_the_class() -> None:
 def test_a_wrong_union_literal_or_time_is_refused(changed: dict[str, Any], fragment: str) -> None:
     with pytest.raises(FormatError, match=fragment):
         codec.decode(Drawing, codec.encode(DRAWING) | changed, "drawing")
+
+
+@dataclass(frozen=True)
+class Grown:
+    name: str
+    note: str | None = field(default="none", metadata=codec.ADDED)
+
+
+def test_a_document_from_before_a_field_was_added_is_readable() -> None:
+    assert codec.loads(Grown, '{"name": "a"}', "the document") == Grown("a", "none")
+    assert codec.loads(Grown, codec.dumps(Grown("a", None)), "the document") == Grown("a", None)
+    with pytest.raises(FormatError, match="Grown lacks the field 'name'"):
+        codec.loads(Grown, '{"note": "b"}', "the document")
