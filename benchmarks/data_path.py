@@ -21,7 +21,7 @@ import numpy as np
 from kafka_transport import Bench, dense_rows, read_parts, reading, sparse_rows
 from measure import Timed, interleaved, machine, shown, table
 
-from mlsql_runtime.feed.decoding.features_and_labels import read_matrix, read_matrix_batches
+from mlsql_runtime.feed.decoding.features_and_labels import choose_columns, read_matrix, read_matrix_batches
 from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.files.table import TableFiles, data_files
 from mlsql_runtime.kafka.settings import parse_settings
@@ -69,10 +69,10 @@ class Exported:
         """Return the ways by name."""
         made: dict[str, Callable[[Any], object]] = {"manual": lambda _: self.by_the_manual()}
         for format, files in self.files.items():
-            made[f"all_data, {format}"] = lambda _, files=files: read_matrix(files, {}, None)
-            made[f"sklearn_all_data, {format}"] = lambda _, files=files: read_matrix(files, {}, False)
+            made[f"all_data, {format}"] = lambda _, files=files: read_matrix(files, choose_columns(files, {}), None)
+            made[f"sklearn_all_data, {format}"] = lambda _, files=files: read_matrix(files, choose_columns(files, {}), False)
             made[f"read_batches, {format}"] = lambda _, files=files: [
-                len(y) for _, y in read_matrix_batches(files, {}, BATCH, None)
+                len(y) for _, y in read_matrix_batches(files, choose_columns(files, {}), BATCH, None)
             ]
         return made
 
@@ -81,10 +81,10 @@ class Exported:
         res, labels = self.by_the_manual()
         expected = np.array(res)
         for files in self.files.values():
-            X, y = read_matrix(files, {}, False)
+            X, y = read_matrix(files, choose_columns(files, {}), False)
             assert np.array_equal(X, expected)
             assert np.array_equal(y, labels)
-            parts = list(read_matrix_batches(files, {}, BATCH, False))
+            parts = list(read_matrix_batches(files, choose_columns(files, {}), BATCH, False))
             assert np.array_equal(np.concatenate([part for part, _ in parts]), expected)
 
 

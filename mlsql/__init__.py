@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     import numpy as np
+    import pandas as pd
+    import pyarrow as pa
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
+    from mlsql_runtime.feed.decoding.features_and_labels import MatrixColumns
     from mlsql_runtime.feed.interface import ScriptTable
+    from mlsql_runtime.store.signature import Signature
 
     Dense: TypeAlias = NDArray[np.float64]
     #: None where the table has no labels. ``Any`` spares scripts that train with labels a check for None.
@@ -30,17 +34,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "all_data",
+    "all_frame",
+    "feature_columns",
     "fit_param",
     "get_param",
     "get_validate_data",
+    "get_validate_frame",
     "internal_system_param",
     "kafka_param",
+    "label_column",
     "params",
     "progress",
+    "read_arrow",
     "read_batches",
     "read_data",
+    "read_frames",
     "report",
     "seed",
+    "signature",
     "sklearn_all_data",
     "sklearn_batch_data",
     "sklearn_configure_params",
@@ -160,6 +171,19 @@ fit_param: dict[str, str] = _parameters("fitParam")
 kafka_param: dict[str, str] = _parameters("kafkaParam")
 #: ``tempDataLocalPath``, ``tempModelLocalPath``, ``resource`` …
 internal_system_param: dict[str, Any] = _parameters("internalSystemParam")
+_signature = _input.signature if _input else None
+#: The names of the feature columns, so that ``frame[mlsql.feature_columns]`` is what to learn from.
+feature_columns: list[str] = list(_signature.names) if _signature else []
+#: The name of the label column, or None.
+label_column: str | None = _signature.label.name if _signature and _signature.label else None
+
+
+def signature() -> Signature | None:
+    """Return names and Spark types of the feature columns and the label, and its classes; None for a table without features.
+
+    They are those of the training table; in a predict script, those of the version that it is for.
+    """
+    return _job().signature
 
 
 def get_param(p: Mapping[str, _Value], name: str, default: _Default) -> _Value | _Default:
@@ -218,6 +242,12 @@ def _at_least_one(max_records: int) -> int:
     return max_records
 
 
+def _matrix_columns(table: ScriptTable) -> MatrixColumns:
+    from mlsql_runtime.feed.decoding.features_and_labels import choose_columns
+
+    return choose_columns(table, fit_param, _job().signature)
+
+
 def read_data() -> Reader:
     """Return a reader ``rd``: ``rd(max_records=64)`` yields lists of rows, each but the last exactly that long.
 
@@ -245,16 +275,19 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
 def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterator[tuple[Any, Any]]:
     """Yield ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch.
 
-    ``X`` has shape (n, d). It is a CSR matrix when all vectors of the batch are sparse, else an ndarray of float64. ``y`` has
-    shape (n,), or is None when the table has no label column. The fit parameters ``inputCol`` and ``label`` name the columns.
+    ``X`` has shape (n, d): the feature columns of the training side by side, which may be numbers, booleans, vectors and lists of
+    numbers. It is a CSR matrix when there are vectors, and all vectors of the batch are sparse, else an ndarray of float64. ``y``
+    has shape (n,), or (n, k) for a label of vectors or lists; it is None when the table has no label column. Where the training
+    names no columns, the fit parameters ``inputCol`` and ``label`` do, which are ``features`` and ``label`` by default.
 
     :param sparse: True for a CSR matrix always, False for an ndarray always.
     :raises RuntimeError: outside of a training job.
-    :raises DataError: when there is no such column, it holds nulls, or its values have no common width.
+    :raises DataError: when there is no such column, it holds nulls or text, or its values have no common width.
     """
     from mlsql_runtime.feed.decoding.features_and_labels import read_matrix_batches
 
-    yield from read_matrix_batches(_data(), fit_param, _at_least_one(max_records), sparse)
+    table = _data()
+    yield from read_matrix_batches(table, _matrix_columns(table), _at_least_one(max_records), sparse)
 
 
 @overload
@@ -267,7 +300,8 @@ def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
     """Return the whole table as ``(X, y)``; see :func:`read_batches`."""
     from mlsql_runtime.feed.decoding.features_and_labels import read_matrix
 
-    return read_matrix(_data(), fit_param, sparse)
+    table = _data()
+    return read_matrix(table, _matrix_columns(table), sparse)
 
 
 def get_validate_data() -> tuple[Dense, NDArray[Any]]:
@@ -279,8 +313,53 @@ def get_validate_data() -> tuple[Dense, NDArray[Any]]:
     validate = _job().validate
     if validate is None or validate.rows == 0:
         return np.empty((0, 0)), np.empty((0,))
-    X, y = read_matrix(validate, fit_param, sparse=False)
+    X, y = read_matrix(validate, _matrix_columns(validate), sparse=False)
     return X, np.empty((0,)) if y is None else y
+
+
+def read_frames(max_records: int = 1024) -> Iterator[pd.DataFrame]:
+    """Yield pandas DataFrames of ``max_records`` rows each, the last one shorter; memory holds one batch.
+
+    The columns are the feature columns and the label column of the training, in this order; all columns of the table, where it
+    names no feature columns. The pandas type of a column follows from its Spark type (docs/training.md has the table): whole
+    numbers and booleans are nullable, text is ``object`` with None for null. The label column, which holds no nulls, has NumPy's
+    types.
+
+    :raises RuntimeError: outside of a training job.
+    :raises DataError: when the label column holds nulls.
+    """
+    from mlsql_runtime.feed.decoding.frames import read_frames
+
+    yield from read_frames(_data(), _job().columns, label_column, _at_least_one(max_records))
+
+
+def all_frame() -> pd.DataFrame:
+    """Return the whole table as one DataFrame; see :func:`read_frames`."""
+    from mlsql_runtime.feed.decoding.frames import read_frame
+
+    return read_frame(_data(), _job().columns, label_column)
+
+
+def get_validate_frame() -> pd.DataFrame:
+    """Return the validation table as a DataFrame; see :func:`read_frames`. It has no rows when there is no such table."""
+    from mlsql_runtime.feed.decoding.frames import make_empty_frame, read_frame
+
+    validate = _job().validate
+    if validate is None:
+        return make_empty_frame(_data(), _job().columns, label_column)
+    return read_frame(validate, _job().columns, label_column)
+
+
+def read_arrow() -> Iterator[pa.RecordBatch]:
+    """Yield the rows as Arrow batches of the reader's own size, with the columns of :func:`read_frames`; memory holds one batch.
+
+    Vectors are structs of ``type``, ``size``, ``indices`` and ``values``, as Spark stores them.
+
+    :raises RuntimeError: outside of a training job.
+    """
+    from mlsql_runtime.feed.reader import read_arrow
+
+    yield from read_arrow(_data(), _job().columns or None)
 
 
 def sklearn_all_data() -> tuple[Dense, Labels]:

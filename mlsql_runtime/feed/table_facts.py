@@ -119,15 +119,15 @@ def arrow_schema(df: DataFrame) -> pa.Schema:
     zone = df.sparkSession.conf.get("spark.sql.session.timeZone")
     if "timezone" in inspect.signature(to_arrow_schema).parameters:
         return to_arrow_schema(df.schema, timezone=zone)
-    return pa.schema([field.with_type(_in_zone(field.type, zone)) for field in to_arrow_schema(df.schema)])
+    return pa.schema([field.with_type(in_zone(field.type, zone)) for field in to_arrow_schema(df.schema)])
 
 
-def _in_zone(kind: pa.DataType, zone: str | None) -> pa.DataType:
-    """Return a type of PySpark 4.1, which has all times in UTC, with times in another zone."""
+def in_zone(kind: pa.DataType, zone: str | None) -> pa.DataType:
+    """Return an Arrow type with its instants in another time zone. PySpark 4.1 has them all in UTC."""
     import pyarrow as pa
 
     def convert(field: pa.Field) -> pa.Field:
-        return field.with_type(_in_zone(field.type, zone))
+        return field.with_type(in_zone(field.type, zone))
 
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         return pa.timestamp(kind.unit, zone)

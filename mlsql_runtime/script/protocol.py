@@ -20,6 +20,7 @@ from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.store.function_records import Contract
+from mlsql_runtime.store.signature import Signature
 
 PROTOCOL_VERSION = 1
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
@@ -36,6 +37,8 @@ class ScriptInput:
     ``function_file`` is where ``python_fun`` writes the pickled function, and beside it, in :func:`handover_file`, what it is.
     ``packages_file`` is where ``mlsql`` writes the names and versions of imported packages. ``data_request`` is the request file
     of :mod:`mlsql_runtime.script.data_request`; None when the files of ``tempDataLocalPath`` exist already, or there are none.
+    ``signature`` is that of the training table, in other roles that of the version. ``columns`` are those of frames: the
+    features, then the label, if the training names feature columns; empty for all columns of the table.
     """
 
     protocol_version: int = PROTOCOL_VERSION
@@ -45,6 +48,8 @@ class ScriptInput:
     internal_params: Mapping[str, Any] = field(default_factory=dict)
     data: TableFiles | TableTopic | None = None
     validate: TableFiles | None = None
+    signature: Signature | None = None
+    columns: tuple[str, ...] = ()
     function_file: str | None = None
     packages_file: str | None = None
     data_request: str | None = None

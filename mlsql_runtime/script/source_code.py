@@ -10,7 +10,10 @@ from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.script.bundle import ScriptBundle
 
-_READERS = frozenset({"all_data", "get_validate_data", "read_batches", "read_data", "sklearn_all_data", "sklearn_batch_data"})
+_FRAME_READERS = frozenset({"all_frame", "get_validate_frame", "read_frames"})
+_READERS = _FRAME_READERS | {
+    *("all_data", "get_validate_data", "read_arrow", "read_batches", "read_data", "sklearn_all_data", "sklearn_batch_data"),
+}
 _SAVERS = {"keras_save_model": "keras", "tf_save_model": "tensorflow"}
 
 
@@ -61,6 +64,8 @@ def _behind_helpers(bundle: ScriptBundle, has_vectors: bool, is_kafka: bool) -> 
     found = {}
     if readers := sorted(used & _READERS):
         found = dict.fromkeys(("numpy", "pyarrow"), f"mlsql.{readers[0]} needs")
+    if frames := sorted(used & _FRAME_READERS):
+        found["pandas"] = f"mlsql.{frames[0]} needs"
     if is_kafka and readers:
         found["kafka"] = "mlsql's readers need for data through Kafka"
     if has_vectors and "read_data" in used:

@@ -8,57 +8,69 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlsql_runtime.feed.decoding.matrices import check_column, feature_matrix, label_array
+from mlsql_runtime.feed.column_names import find_column
+from mlsql_runtime.feed.decoding.matrices import check_matrix_type, label_array, require_column, stack_features
 from mlsql_runtime.feed.reader import read_arrow, rebatch
 from mlsql_runtime.feed.table_facts import decode_schema
 
 if TYPE_CHECKING:
     from mlsql_runtime.feed.interface import ScriptTable
+    from mlsql_runtime.store.signature import Signature
 
-FEATURES, LABEL = "features", "label"  # columns, where the fit parameters inputCol and label name no others
-
-
-def read_matrix(table: ScriptTable, fit_param: Mapping[str, str], sparse: bool | None) -> tuple[Any, Any]:
-    """Return ``X`` of shape (n, d) and ``y`` of shape (n,), which is None without labels.
-
-    :param sparse: True for a CSR matrix, False for an ndarray, None for CSR if all vectors are sparse.
-    :raises DataError: when the table has no such columns, or they are not a matrix and labels.
-    """
-    columns = _columns(table, fit_param)
-    return _split(pa.Table.from_batches(read_arrow(table, columns.names)), columns, sparse)
-
-
-def read_matrix_batches(
-    table: ScriptTable, fit_param: Mapping[str, str], max_records: int, sparse: bool | None
-) -> Iterator[tuple[Any, Any]]:
-    """Yield ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch."""
-    columns = _columns(table, fit_param)
-    for each in rebatch(read_arrow(table, columns.names), max_records):
-        yield _split(each, columns, sparse)
+FEATURES, LABEL = "features", "label"  # columns, where nothing names others
 
 
 @dataclass(frozen=True)
-class _Columns:
-    """The columns to read; ``label`` is None when the table has none and the fit parameters name none."""
+class MatrixColumns:
+    """The columns that make ``X`` and ``y``; ``label`` is None for a table without labels."""
 
-    features: str
+    features: tuple[str, ...]
     label: str | None
 
     @property
     def names(self) -> list[str]:
-        return list(dict.fromkeys(name for name in (self.features, self.label) if name is not None))
+        """All columns to read, each once."""
+        return list(dict.fromkeys((*self.features, *([] if self.label is None else [self.label]))))
 
 
-def _columns(table: ScriptTable, fit_param: Mapping[str, str]) -> _Columns:
-    there = decode_schema(table.schema).names
-    features_column, label = fit_param.get("inputCol", FEATURES), fit_param.get("label", LABEL)
-    check_column(features_column, there, "inputCol")
-    if label not in there and "label" not in fit_param:
-        return _Columns(features_column, None)
-    check_column(label, there, "label")
-    return _Columns(features_column, label)
+def choose_columns(table: ScriptTable, fit_param: Mapping[str, str], signature: Signature | None = None) -> MatrixColumns:
+    """Return the columns of the signature; without one, those that the fit parameters ``inputCol`` and ``label`` name.
+
+    :raises DataError: when the table has no such column, or it cannot be part of a matrix.
+    """
+    schema = decode_schema(table.schema)
+    if signature is None:
+        named: tuple[str, ...] = (fit_param.get("inputCol", FEATURES),)
+        option = "fitParam.<i>.inputCol"
+        label: str | None = LABEL
+    else:
+        named, option = signature.names, "featureCols"
+        label = signature.label.name if signature.label else None
+    features = tuple(require_column(name, schema.names, option) for name in named)
+    for name in features:
+        check_matrix_type(name, schema.field(name).type)
+    if "label" in fit_param:
+        return MatrixColumns(features, require_column(fit_param["label"], schema.names, "fitParam.<i>.label"))
+    return MatrixColumns(features, None if label is None else find_column(label, schema.names))
 
 
-def _split(table: pa.Table, columns: _Columns, sparse: bool | None) -> tuple[Any, Any]:
-    X = feature_matrix(table, columns.features, sparse)
+def read_matrix(table: ScriptTable, columns: MatrixColumns, sparse: bool | None) -> tuple[Any, Any]:
+    """Return ``X`` of shape (n, d) and ``y`` of shape (n,) or (n, k), which is None without labels.
+
+    :param sparse: True for a CSR matrix, False for an ndarray, None for CSR if all vectors are sparse.
+    :raises DataError: when the columns hold nulls, or are not a matrix and labels.
+    """
+    return _split(pa.Table.from_batches(read_arrow(table, columns.names)), columns, sparse)
+
+
+def read_matrix_batches(
+    table: ScriptTable, columns: MatrixColumns, max_records: int, sparse: bool | None
+) -> Iterator[tuple[Any, Any]]:
+    """Yield ``(X, y)`` of ``max_records`` rows each, the last one shorter; memory holds one batch."""
+    for each in rebatch(read_arrow(table, columns.names), max_records):
+        yield _split(each, columns, sparse)
+
+
+def _split(table: pa.Table, columns: MatrixColumns, sparse: bool | None) -> tuple[Any, Any]:
+    X = stack_features(table, columns.features, sparse)
     return X, None if columns.label is None else label_array(table, columns.label)

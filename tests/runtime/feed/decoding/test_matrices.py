@@ -9,7 +9,7 @@ import pytest
 from scipy.sparse import issparse
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.decoding.matrices import complete_column, feature_matrix, label_array
+from mlsql_runtime.feed.decoding.matrices import feature_matrix, label_array, require_column, stack_features
 from mlsql_runtime.feed.decoding.rows import to_rows
 
 AsVectors = Callable[[Iterable[Any]], pa.StructArray]
@@ -89,7 +89,7 @@ def test_vectors_of_several_widths_are_refused(as_vectors: AsVectors) -> None:
 
 def test_a_column_that_is_not_there_names_the_nearest_and_the_option() -> None:
     with pytest.raises(DataError, match="did you mean 'features'") as caught:
-        complete_column(table_of(pa.array([1]), "features"), "feature", "inputCol")
+        require_column("feature", ["features"], "fitParam.<i>.inputCol")
     assert caught.value.facts == {"column": "feature", "columns": ["features"]}
     assert "inputCol" in caught.value.message
 
@@ -120,3 +120,90 @@ def test_rows_hold_spark_s_vectors_and_plain_values(as_vectors: AsVectors) -> No
     assert [row["x"] for row in rows] == [linalg.Vectors.dense([1, 2]), linalg.Vectors.sparse(3, {1: 4.0}), None]
     assert [(row["name"], row["n"]) for row in rows] == [("a", 1), (None, 2), ("c", None)]
     assert to_rows(pa.table({"x": chunked}).slice(0, 0)) == []
+
+
+def mixed_table(as_vectors: AsVectors) -> pa.Table:
+    columns = {
+        "n": pa.array([1, 2, 3], pa.int32()),
+        "b": pa.array([True, False, True]),
+        "x": pa.array([0.5, 1.5, 2.5]),
+        "d": pa.array(["0.10", "2.675", "3.00"]).cast(pa.decimal128(10, 3)),
+        "l": pa.array([[1, 2], [3, 4], [5, 6]]),
+        "v": as_vectors([(2, {1: 7}), (2, {}), (2, {0: 8})]),
+        "text": pa.array(["a", "b", "c"]),
+    }
+    table = pa.table(columns)
+    return pa.concat_tables([table.slice(0, 1), table.slice(1)])
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["n", "x"], [[1, 0.5], [2, 1.5], [3, 2.5]]),
+        (["x", "b", "d"], [[0.5, 1, 0.1], [1.5, 0, 2.675], [2.5, 1, 3]]),
+        (["l", "n", "v"], [[1, 2, 1, 0, 7], [3, 4, 2, 0, 0], [5, 6, 3, 8, 0]]),
+        (["n"], [[1], [2], [3]]),
+    ],
+)
+@pytest.mark.parametrize("rows", [3, 0])
+def test_columns_are_stacked_in_their_order(as_vectors: AsVectors, names: list[str], expected: list[Any], rows: int) -> None:
+    X = stack_features(mixed_table(as_vectors).slice(0, rows), names, sparse=False)
+    assert (X.dtype, X.tolist()) == (np.float64, expected[:rows])
+
+
+def test_numbers_are_stacked_column_by_column(as_vectors: AsVectors) -> None:
+    assert stack_features(mixed_table(as_vectors), ["n", "x"]).flags.f_contiguous
+
+
+@pytest.mark.parametrize(
+    ("names", "sparse", "is_sparse"),
+    [
+        (["n", "v"], None, True),
+        (["n", "l"], None, False),
+        (["n", "x"], True, True),
+        (["l"], True, True),
+        (["v", "l"], False, False),
+    ],
+)
+def test_stacked_columns_are_sparse_if_their_vectors_are(
+    as_vectors: AsVectors, names: list[str], sparse: bool | None, is_sparse: bool
+) -> None:
+    table = mixed_table(as_vectors)
+    X = stack_features(table, names, sparse)
+    assert issparse(X) == is_sparse
+    assert (X.toarray() if is_sparse else X).tolist() == stack_features(table, names, sparse=False).tolist()
+
+
+@pytest.mark.parametrize("names", [["text"], ["x", "text"]])
+def test_text_is_no_part_of_a_matrix(as_vectors: AsVectors, names: list[str]) -> None:
+    with pytest.raises(DataError, match=r"'text' is of type string; .*mlsql\.read_frames.*or a built-in algorithm"):
+        stack_features(mixed_table(as_vectors), names)
+
+
+def test_nulls_and_lengths_are_checked_in_every_column() -> None:
+    with pytest.raises(DataError, match="column 'b' holds 1 nulls in 2 rows"):
+        stack_features(pa.table({"a": [1, 2], "b": [None, 1.5]}), ["a", "b"])
+    with pytest.raises(DataError, match="column 'l': expected lists of one length, got lengths 1 and 2"):
+        stack_features(pa.table({"a": [1, 2], "l": [[1], [1, 2]]}), ["a", "l"])
+
+
+@pytest.mark.parametrize("number", [1 << 53, -(1 << 53), (1 << 53) + 1, -(1 << 63)])
+def test_whole_numbers_that_a_float_would_round_are_refused(number: int) -> None:
+    table = pa.table({"a": [1, number], "b": [1, 2]})
+    if abs(number) == 1 << 53:
+        assert stack_features(table, ["a", "b"])[1, 0] == number
+        return
+    with pytest.raises(DataError, match=f"column 'a' holds {number}; .* exact up to 9007199254740992 only"):
+        stack_features(table, ["a", "b"])
+
+
+def test_labels_of_lists_and_vectors_have_a_row_each(as_vectors: AsVectors) -> None:
+    for values in (pa.array([[1, 2], [3, 4]]), as_vectors([[1, 2], (2, {0: 3, 1: 4})])):
+        assert label_array(table_of(values, "label"), "label").tolist() == [[1, 2], [3, 4]]
+
+
+def test_columns_are_found_in_either_case() -> None:
+    assert require_column("LABEL", ["Features", "Label"], "labelCol") == "Label"
+    assert require_column("label", ["Label", "label"], "labelCol") == "label"
+    with pytest.raises(DataError, match="no column 'LABEL'"):  # two, and neither is spelt so
+        require_column("LABEL", ["Label", "label"], "labelCol")

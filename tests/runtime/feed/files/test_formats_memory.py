@@ -28,7 +28,7 @@ ONE_CORE = os.environ | {"OMP_NUM_THREADS": "1"}  # as a fit group has it
 PROGRAM = """
 import json, sys
 from mlsql_runtime import codec
-from mlsql_runtime.feed.decoding.features_and_labels import read_matrix_batches
+from mlsql_runtime.feed.decoding.features_and_labels import choose_columns, read_matrix_batches
 from mlsql_runtime.feed.files.table import TableFiles
 
 def peak():  # in megabytes; ru_maxrss would begin with what the parent had
@@ -36,9 +36,9 @@ def peak():  # in megabytes; ru_maxrss would begin with what the parent had
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) >> 10
 
 small, large = (codec.loads(TableFiles, text, "the test") for text in sys.argv[1:])
-assert sum(len(y) for _, y in read_matrix_batches(small, {}, 500, None)) == small.rows
+assert sum(len(y) for _, y in read_matrix_batches(small, choose_columns(small, {}), 500, None)) == small.rows
 before = peak()
-rows = sum(len(y) for _, y in read_matrix_batches(large, {}, 500, None))
+rows = sum(len(y) for _, y in read_matrix_batches(large, choose_columns(large, {}), 500, None))
 print(json.dumps({"rows": rows, "grown": peak() - before}))
 """
 
