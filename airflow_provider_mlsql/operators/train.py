@@ -38,6 +38,11 @@ class MLSQLTrainOperator(MLSQLOperator):
         group.
     :param validate_data: Table to validate with, which must have the columns that the script reads. For operators also the
         fraction of the rows to hold out, such as ``0.2``. ``sql`` is not applied to it.
+    :param stratify: Hold out the same fraction of each class of the label column, instead of rows at random.
+    :param feature_columns: Columns to learn from, such as ``age,income,city``. Only they and the label column reach the script.
+    :param label_column: Column with the label; by default ``label`` for a table without feature columns, if it has such a column.
+    :param keep_sample_rows: Keep five rows of the training table with the version, on which its functions are tried. False for
+        data that may not be copied.
     :param enable_data_local: True: rows reach the script as files, and the options of Kafka are ignored. False: rows reach it
         through Kafka.
     :param data_local_format: Format in which Spark writes the script's data files; by default Parquet, and JSON for a script that
@@ -92,6 +97,10 @@ class MLSQLTrainOperator(MLSQLOperator):
         sql: str | None = None,
         fit_params: Sequence[Mapping[str, Any]] | str | None = None,
         validate_data: str | Mapping[str, Any] | float | None = None,
+        stratify: bool | str = False,
+        feature_columns: Sequence[str] | str | None = None,
+        label_column: str | None = None,
+        keep_sample_rows: bool | str = True,
         enable_data_local: bool | str = True,
         data_local_format: str | None = None,
         data_local_file_num: int | str | None = None,

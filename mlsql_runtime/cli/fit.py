@@ -40,6 +40,9 @@ Example:
 @pairs_option("--fit-param", "fit_params", help="A fit parameter; resource.x=PATH too.")
 @click.option("--validate", "fraction", type=float, metavar="FRACTION", help="Hold this part of the rows out.")
 @click.option("--validate-data", metavar="REF", help="Validate with these data instead.")
+@declared_option("--stratify", _TRAIN["stratify"], is_flag=True)
+@declared_option("--feature-cols", _TRAIN["feature_columns"], metavar="NAMES")
+@declared_option("--label-col", _TRAIN["label_column"], metavar="NAME")
 @declared_option(
     "--data-format",
     own_options(FileFeed)["format"],
@@ -104,7 +107,7 @@ def _make_request(
     from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
     from mlsql_runtime.storage.location import Location
 
-    arguments = CommandArguments({**given, "python_param": " ".join(given["python_param"])})
+    arguments = CommandArguments({**given, "python_param": " ".join(given["python_param"]), "validate_data": fraction})
     fields = read_options(Train, arguments)
     del fields["enable_data_local"]
     feed = FileFeed(**read_options(FileFeed, arguments))

@@ -217,10 +217,27 @@ def _to_group(value: Any, index: int) -> dict[str, str]:
         raise ValueError(f"element {index} is a {type(value).__name__}") from None
 
 
+def _to_names(value: Any) -> tuple[str, ...]:
+    given = parse_json(value)
+    if isinstance(given, str):
+        given = [name.strip() for name in given.split(",")]
+    if not isinstance(given, Sequence):
+        raise ValueError
+    names = tuple(map(str, given))
+    spellings = [name.lower() for name in names]
+    for name in names:
+        if not name:
+            raise ValueError("a name is empty")
+        if spellings.count(name.lower()) > 1:
+            raise ValueError(f"{name} is named twice")
+    return names
+
+
 FLAGS = Parser("flags", "flags as on a command line", _simple(_to_flags))
 MAPPING = Parser(
     "JSON object or dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping), hides_value=True
 )
+COLUMNS = Parser("list of columns", "columns, separated by commas or as a list", _simple(_to_names))
 GROUPS = Parser("list of dicts", "a list of dicts, one for each fit group", _simple(_to_groups))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -12,7 +12,7 @@ from mlsql_runtime.plan.builtin import BUILTIN, combine_script, find_estimator_p
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
-from mlsql_runtime.plan.parsers import BOOLEAN, GROUPS, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, GROUPS, NUMBER, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv
 from mlsql_runtime.plan.statement_base import Outline, ScriptUse, StatementBase, TopicUse
 
@@ -24,6 +24,30 @@ def _to_table_or_fraction(value: Any, name: str, resolver: Resolver) -> str | fl
         return float(str(value))
     except ValueError:
         return resolver.find_table(value, name)
+
+
+def _find_column_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what contradicts among the fields for columns and validation: the option, and one sentence."""
+    features, label = values["feature_columns"], values["label_column"]
+    fraction = values["validate_fraction"]
+    if fraction is not None and values["validate_table"] is not None:
+        yield "validateFraction", "both a validation table and a held-out fraction are given; expected one of them"
+    if values["stratify"] and fraction is None:
+        yield (
+            "stratify",
+            "stratify holds out a fraction of each class; name it as validateFraction (operators: validate_data=0.2)",
+        )
+    if label is not None and label.lower() in (name.lower() for name in features):
+        yield "labelCol", f"the label column '{label}' is among the feature columns; leave it out there"
+    for index, params in enumerate(values["fit_params"]):
+        name = params.get("inputCol")
+        if features and name is not None and [name.lower()] != [each.lower() for each in features]:
+            names = ", ".join(features)
+            yield "featureCols", f"fitParam.{index}.inputCol is '{name}' and the feature columns are {names}; leave out inputCol"
+        name = params.get("label")
+        if (features or label is not None) and name is not None and name.lower() != (label or "").lower():
+            other = "no label column is named" if label is None else f"the label column is '{label}'"
+            yield "labelCol", f"fitParam.{index}.label is '{name}' and {other}; name it as label_column (labelCol) alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +82,37 @@ class Train(StatementBase):
         argument="validate_data",
         argument_parser=Parser("table or fraction", "a table or a number between 0 and 1", _to_table_or_fraction),
     )
-    validate_fraction: float | None = None
+    validate_fraction: float | None = option(
+        "validateFraction",
+        NUMBER,
+        None,
+        "Fraction of the rows to hold out for validation, such as ``0.2``. Operators take it as ``validate_data``.",
+        argument=None,
+    )
+    stratify: bool = option(
+        "stratify", BOOLEAN, False, "Hold out the same fraction of each class of the label column, instead of rows at random."
+    )
+    feature_columns: tuple[str, ...] = option(
+        "featureCols",
+        COLUMNS,
+        (),
+        "Columns to learn from, such as ``age,income,city``. Only they and the label column reach the script.",
+        argument="feature_columns",
+    )
+    label_column: str | None = option(
+        "labelCol",
+        TEXT,
+        None,
+        "Column with the label; by default ``label`` for a table without feature columns, if it has such a column.",
+        argument="label_column",
+    )
+    keep_sample_rows: bool = option(
+        "keepSampleRows",
+        BOOLEAN,
+        True,
+        "Keep five rows of the training table with the version, on which its functions are tried. False for data that may not be "
+        "copied.",
+    )
     feed: FileFeed | KafkaFeed = field(default_factory=FileFeed, metadata=nested(FileFeed, KafkaFeed))
     python: PythonEnv = field(default_factory=PythonEnv, metadata=nested(PythonEnv, timeout="fit_timeout"))
     keep_versions: int | None = option(
@@ -127,6 +181,8 @@ class Train(StatementBase):
             values |= {"validate_table": None, "validate_fraction": validate}
         else:
             values["validate_table"] = validate or evaluate
+        for name, problem in _find_column_problems(values):
+            reader.report(name, problem)
         if not values.pop("keep_version"):
             options, kept = own_options(cls), values["keep_versions"]
             if kept not in (None, 1):
@@ -150,8 +206,8 @@ class Train(StatementBase):
         if get_builtin_name(self.script_path) is not None:
             for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
-        if self.validate_table is not None and self.validate_fraction is not None:
-            raise InputError("both a validation table and a held-out fraction are given; expected one of them")
+        for name, problem in _find_column_problems(vars(self)):
+            raise InputError(problem, option=name)
         if self.validate_fraction is not None and not 0 < self.validate_fraction < 1:
             raise InputError(f"the held-out fraction is {self.validate_fraction}; expected a number between 0 and 1")
 

@@ -33,7 +33,7 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
         and systemParam.pythonPath="python" and systemParam.pythonVer="3" and systemParam.pythonParam="-u -B"
         and systemParam.envs='{"A": "b"}' and systemParam.timeout="90"
         and keepVersion="false" and scoreMode="min" and failOn="any" and keepLocalDirectory="true"
-        and description="nightly";""",
+        and description="nightly" and featureCols="age, income,city" and labelCol="churned" and keepSampleRows="false";""",
         MLSQLTrainOperator,
         {
             "model_path": "s3://b/m",
@@ -55,7 +55,16 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
             "fail_on": "any",
             "keep_local_directory": True,
             "description": "nightly",
+            "feature_columns": ["age", "income", "city"],
+            "label_column": "churned",
+            "keep_sample_rows": False,
         },
+    ),
+    "train with held-out rows of each class": (
+        """load csv.`/d` as data;
+        train data as PythonAlg.`/m` where pythonScriptPath="/t.py" and validateFraction="0.2" and stratify="true";""",
+        MLSQLTrainOperator,
+        {"model_path": "/m", "python_script_path": "/t.py", "data": "csv.`/d`", "validate_data": 0.2, "stratify": True},
     ),
     "train through Kafka": (
         """load libsvm.`/d` as data;

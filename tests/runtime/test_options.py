@@ -9,7 +9,7 @@ import pytest
 from mlsql_runtime.errors import InputError, OptionError
 from mlsql_runtime.plan import KafkaFeed, PythonEnv, Train
 from mlsql_runtime.plan.options import ArgumentReader, all_arguments, read_options, to_snake_case
-from mlsql_runtime.plan.parsers import BOOLEAN, FLAGS, GROUPS, MAPPING, NO_FILES, NUMBER, POSITIVE, Parser, choice, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, FLAGS, GROUPS, MAPPING, NO_FILES, NUMBER, POSITIVE, Parser, choice, whole
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from mlsql_runtime.plan.parsers import BOOLEAN, FLAGS, GROUPS, MAPPING, NO_FILES
         (FLAGS, [("-X", "dev"), ["-X", "dev"], "-X dev"], ("-X", "dev")),
         (MAPPING, [{"a": True, "b": None}, '{"a": true, "b": null}', "{'a': True}"], {"a": "true"}),
         (GROUPS, [[{"a": 1}], {"a": 1}, '[{"a": 1}]', ['{"a": 1}'], ["{'a': 1}"]], ({"a": "1"},)),
+        (COLUMNS, ["a, b c", ["a", "b c"], '["a", "b c"]', "['a', 'b c']", ("a", "b c")], ("a", "b c")),
         (GROUPS, [[{}, {}], [None, "None"], ["", "{}"]], ({}, {})),
     ],
 )
@@ -36,6 +37,9 @@ def test_text_and_values_give_the_same(parser: Parser, values: list[Any], expect
         (BOOLEAN, "yes", "x is 'yes'; expected true or false"),
         (BOOLEAN, None, "x is None; expected true or false"),
         (GROUPS, [{}, 3], "x is a list; expected a list of dicts, one for each fit group (element 1 is a int)"),
+        (COLUMNS, "a,,b", "x is 'a,,b'; expected columns, separated by commas or as a list (a name is empty)"),
+        (COLUMNS, ["a", "A"], "x is a list; expected columns, separated by commas or as a list (a is named twice)"),
+        (COLUMNS, 3, "x is 3; expected columns, separated by commas or as a list"),
         (whole(1), "1_0", "x is '1_0'; expected a whole number of at least 1"),
         (whole(0, 9), 10, "x is 10; expected a whole number from 0 to 9"),
         (NUMBER, "nan", "x is 'nan'; expected a number"),

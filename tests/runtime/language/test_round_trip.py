@@ -78,6 +78,9 @@ _STATEMENTS = st.one_of(
         script_path=_TEXT,
         fit_params=_GROUPS.map(tuple),
         validate_table=st.sampled_from([None, "t"]),
+        feature_columns=st.lists(_TEXT, max_size=3, unique_by=str.lower).map(tuple),
+        label_column=st.none() | st.just("the label"),
+        keep_sample_rows=st.booleans(),
         feed=_FILES | _KAFKA,
         python=_PYTHON,
         keep_versions=_COUNTS,
@@ -86,6 +89,14 @@ _STATEMENTS = st.one_of(
         keep_local_directory=st.booleans(),
         description=st.none() | _ANY.filter(bool),  # an empty value means that it is not given
         result=st.none() | _NAMES,
+    ),
+    st.builds(
+        Train,
+        table=st.just("t"),
+        model_path=_TEXT,
+        script_path=_TEXT,
+        validate_fraction=st.floats(0.01, 0.99),
+        stratify=st.booleans(),
     ),
     st.builds(
         Register,
@@ -191,6 +202,11 @@ def written(made: Any) -> str:
             values = {
                 **script(made.script_path),
                 "validateTable": made.validate_table,
+                "validateFraction": made.validate_fraction,
+                "stratify": made.stratify,
+                "featureCols": json.dumps(made.feature_columns) if made.feature_columns else None,
+                "labelCol": made.label_column,
+                "keepSampleRows": made.keep_sample_rows,
                 "keepVersions": made.keep_versions,
                 "scoreMode": "max" if made.greater_is_better else "min",
                 "failOn": made.fail_on,
