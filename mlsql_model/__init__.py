@@ -10,6 +10,7 @@ from typing import Any
 
 from mlsql_model import networks
 
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.script.current_job import current_job, job_required_error
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
@@ -34,14 +35,25 @@ def model_dir() -> str:
     return path
 
 
+def _project() -> str | None:
+    """Return the folder of the script's project."""
+    job = current_job()
+    return job.project if job else None
+
+
 def sk_save_model(model: Any) -> str:
     """Pickle a scikit-learn (or any other) model to ``model.pickle``, and return the path.
 
-    Protocol 5 writes large arrays from where they are, without a copy in memory.
+    Protocol 5 writes large arrays from where they are, without a copy in memory. Classes and functions of the script and of its
+    project are saved with the model, if it refers to any, by cloudpickle: the model loads where the script is not.
+
+    :raises pickle.PicklingError: naming the object in the model that cannot be saved.
+    :raises ModuleNotFoundError: when the model needs code of the script, and no cloudpickle is installed, with what to install.
     """
+    from mlsql_runtime.script import code_pickle
+
     path = os.path.join(model_dir(), PICKLE)
-    with open(path, "wb") as file:
-        pickle.dump(model, file, protocol=5)
+    code_pickle.dump(model, path, "mlsql_model.sk_save_model", _project())
     return path
 
 
@@ -80,13 +92,24 @@ def load(directory: str) -> Any:
     :raises FileNotFoundError: when the folder has no such model, with its files.
     :raises ValueError: when it has several.
     :raises ModuleNotFoundError: when the framework is not installed, with what to install.
+    :raises pickle.UnpicklingError: when a pickle cannot be loaded here, with the packages that differ from those that made it.
+    :raises InterpreterError: when it contains code of its script and was saved by another minor version of Python.
     """
     return _loaded(directory)
 
 
 def _unpickle(path: str) -> Any:
-    with open(path, "rb") as file:
-        return pickle.load(file)
+    from mlsql_runtime.script import code_pickle
+
+    try:
+        return code_pickle.load(path)
+    except (OSError, MemoryError, MLSQLError):
+        raise
+    except Exception as error:
+        from mlsql_runtime.script.model_packages import describe_other_packages, find_model_packages
+
+        others = describe_other_packages(find_model_packages(os.path.dirname(path)))
+        raise pickle.UnpicklingError(f"{path} cannot be loaded: {type(error).__name__}: {error}{others}") from error
 
 
 _LOADERS: Mapping[str, Callable[[str], Any]] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -67,18 +65,21 @@ def _check(function: object, call: str, usage: str, arguments: int) -> None:
 
 
 def _hand_over(contract: Literal["row", "batch"], function: object, call: str) -> None:
-    """Write the pickled function where the registration reads it, and beside it the contract that it follows."""
+    """Write the pickled function where the registration reads it, and beside it the contract that it follows.
+
+    The script's own code and that of its project's modules is pickled by value, with the values that global variables have now:
+    they may come from ``mlsql.fit_param``, which is not there where the function is called. The project's sources go along for
+    what the function imports when it is called.
+    """
     job = current_job()
     if job is None or job.function_file is None:
         print(registration_hint(call))
         return
-    from pyspark import cloudpickle
+    from mlsql_runtime.script.code_pickle import dump_with_code
+    from mlsql_runtime.script.own_code import OwnCode
 
-    for module in list(sys.modules.values()):  # executors do not have the script's own modules: they are pickled by value
-        file = getattr(module, "__file__", None)
-        if file and os.path.abspath(file).startswith(os.getcwd() + os.sep) and module.__name__ != "__main__":
-            cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
+    names = function if isinstance(function, dict) else {"predict": function}
     with open(job.function_file, "wb") as stream:
-        cloudpickle.dump(function, stream, protocol=5)  # type: ignore[no-untyped-call]
+        dump_with_code(names, function, stream, call, OwnCode.of_project(job.project), "pyspark.cloudpickle")
     with open(handover_file(job.function_file), "w", encoding="utf-8") as file:
         file.write(codec.dumps(Handover(contract=contract)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ class _PartitionTask:
     version_dir: Location
     alg_index: int
     model_files: tuple[FileEntry, ...]
+    model_packages: Mapping[str, str]
     staging: Location
     events: EventAddress
     task_cpus: int
@@ -85,7 +86,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
     with context.create_event_server() as server:
         task = _PartitionTask(
-            statement, bundle, version_dir, fit.alg_index, files, stage, server.address, context.task_cpus, hosts
+            statement, bundle, version_dir, fit.alg_index, files, fit.packages, stage, server.address, context.task_cpus, hosts
         )
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -150,6 +151,7 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
             "tempModelLocalPath": str(model),
             "partition": str(partition),
         },
+        model_packages=task.model_packages,
     )
     with closing(EventClient(task.events, f"predict {partition}")) as events:
         outcome = run_script(task.bundle, script_input, folder, python, events.send, task.task_cpus)

@@ -21,6 +21,7 @@ from mlsql_runtime.feed.decoding.vectors import common_width, is_vector
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
 from mlsql_runtime.scoring.row_scorer import RowScorer
 from mlsql_runtime.scoring.scorer import Scorer
+from mlsql_runtime.script.model_packages import describe_other_packages
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -80,9 +81,15 @@ def _load(record: FunctionRecord) -> Scorer:
             f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}; "
             "install the modules that it was registered with"
         ) from error
-    if record.contract == "batch":
+    if record.contract == "row":
+        return RowScorer(record.function, function, model, record.train_params)
+    try:
         return BatchScorer(record.function, BatchFunction(**function), model)
-    return RowScorer(record.function, function, model, record.train_params)
+    except ScriptFailed as error:
+        others = describe_other_packages(record.packages)
+        if others in error.message:
+            raise
+        raise ScriptFailed(error.message + others) from error
 
 
 def check_function(record: FunctionRecord) -> None:

@@ -20,7 +20,7 @@ from mlsql_runtime.plan import PythonEnv
 
 MINIMUM = (3, 10)
 SECONDS = 60  # within which an interpreter has to print its version and packages
-_PACKAGES = (
+WELL_KNOWN_PACKAGES = (
     "numpy",
     "scipy",
     "scikit-learn",
@@ -55,7 +55,7 @@ sys.path[:] = [path for path in sys.path if path]
 found, missing = dict(python=platform.python_version()), []
 if sys.version_info >= {MINIMUM}:
     from importlib import metadata, util
-    for name in {_PACKAGES}:
+    for name in {WELL_KNOWN_PACKAGES}:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -176,7 +176,7 @@ def _is_own(python: PythonEnv, path: str | None) -> bool:
 def _own(modules: Iterable[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return what :data:`_PROBE` prints, for this process's interpreter."""
     versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in WELL_KNOWN_PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
     return versions, tuple(name for name in modules if not _is_here(name))

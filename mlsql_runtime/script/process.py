@@ -74,7 +74,10 @@ def run_script(
     data, request = script_input.data, folder / "data.request"
     write_files = data.file_writer if data else None
     script_input = replace(
-        script_input, packages_file=str(folder / PACKAGES), data_request=str(request) if write_files is not None else None
+        script_input,
+        packages_file=str(folder / PACKAGES),
+        data_request=str(request) if write_files is not None else None,
+        project=str(workdir),
     )
     input_file = folder / "input.json"
     input_file.touch(mode=0o600)

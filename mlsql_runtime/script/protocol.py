@@ -39,6 +39,7 @@ class ScriptInput:
     of :mod:`mlsql_runtime.script.data_request`; None when the files of ``tempDataLocalPath`` exist already, or there are none.
     ``signature`` is that of the training table, in other roles that of the version. ``columns`` are those of frames: the
     features, then the label, if the training names feature columns; empty for all columns of the table.
+    ``project`` is the folder of the script's files. ``model_packages`` are the packages that made the model of a batch script.
     """
 
     protocol_version: int = PROTOCOL_VERSION
@@ -53,6 +54,8 @@ class ScriptInput:
     function_file: str | None = None
     packages_file: str | None = None
     data_request: str | None = None
+    project: str | None = None
+    model_packages: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def params(self) -> Mapping[str, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -160,11 +160,14 @@ def fail() -> Callable[[Location, str], int]:
 
 @pytest.fixture(scope="session")
 def package() -> Callable[..., FunctionRecord]:
-    """``package(root, "jack", version)`` writes a function package for a model version; nothing points to it yet."""
+    """``package(root, "jack", version)`` writes a function package for a model version; nothing points to it yet.
 
-    def make(root: Location, name: str, version: int, pickled: bytes = b"a pickle") -> FunctionRecord:
+    Keywords are fields of its record.
+    """
+
+    def make(root: Location, name: str, version: int, pickled: bytes = b"a pickle", **fields: Any) -> FunctionRecord:
         def record(number: int, pickle: FileEntry) -> FunctionRecord:
-            return FunctionRecord(
+            made = FunctionRecord(
                 format_version=FORMAT_VERSION,
                 function=name,
                 function_version=number,
@@ -183,6 +186,7 @@ def package() -> Callable[..., FunctionRecord]:
                 model_files=(),
                 packages={},
             )
+            return replace(made, **fields)
 
         return functions.write_package(root, name, pickled, record)
 
@@ -260,6 +264,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         data: TableFiles | None = None,
         validate: TableFiles | None = None,
         function_file: str | None = None,
+        model_packages: Mapping[str, str] | None = None,
         python: PythonEnv | None = None,
         task_cpus: int = 1,
         on_line: Callable[[str], None] | None = None,
@@ -278,6 +283,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             data=data,
             validate=validate,
             function_file=function_file,
+            model_packages=dict(model_packages or {}),
         )
         lines: list[str] = []
         outcome = run_script(

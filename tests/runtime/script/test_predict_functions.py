@@ -54,6 +54,60 @@ python_fun.batch_udf(lambda X, model: double(X), load=lambda directory: director
     assert (function["predict"](21, None), function["load"]("/model"), function["sparse"]) == (42, "/MODEL", True)
 
 
+LAZY = """
+import python_fun
+
+def predict(X, model):
+    from helpers import scale
+    return scale(X)
+
+python_fun.batch_udf(predict)
+"""
+
+
+def test_functions_import_the_modules_of_their_own_projects(run: Run, tmp_path: Path) -> None:
+    functions = []
+    for factor in (2, 5):
+        file = tmp_path / f"{factor}.pickle"
+        files = {
+            "helpers.py": "from deep import factor\ndef scale(X):\n    return factor() * X",
+            "deep/__init__.py": f"def factor():\n    return {factor}",
+        }
+        ran = run(LAZY, entry="predict.py", files=files, role="register", function_file=str(file))
+        assert ran.outcome.problem is None, ran.lines
+        functions.append(pickle.loads(file.read_bytes())["predict"])
+    first, second = functions
+    assert [first(3, None), second(3, None), first(3, None)] == [6, 15, 6]
+    assert not {"helpers", "deep"} & sys.modules.keys()
+
+
+def test_parameters_that_a_module_has_read_go_with_the_function(run: Run, tmp_path: Path) -> None:
+    source = "import python_fun, settings\npython_fun.batch_udf(lambda X, model: settings.FACTOR * X)"
+    settings = {"settings.py": "import mlsql\nFACTOR = float(mlsql.fit_param['factor'])"}
+    file = tmp_path / "function.pickle"
+    run(source, entry="predict.py", files=settings, role="register", function_file=str(file), fit_param={"factor": "4"})
+    assert pickle.loads(file.read_bytes())["predict"](2, None) == 8
+
+
+@pytest.mark.parametrize(
+    ("register", "where"),
+    [("udf(predict)", "predict"), ("batch_udf(predict)", "predict"), ("batch_udf(lambda X, model: X, load=load)", "load")],
+)
+def test_a_function_that_cannot_be_sent_names_the_object(run: Run, tmp_path: Path, register: str, where: str) -> None:
+    source = f"""
+import threading
+import python_fun
+LOCK = threading.Lock()
+def predict(X, model):
+    return LOCK, X
+def load(directory):
+    return LOCK
+python_fun.{register}
+"""
+    outcome = run(source, entry="predict.py", role="register", function_file=str(tmp_path / "function.pickle")).outcome
+    assert f"PicklingError: python_fun.{register.partition('(')[0]}: {where}, global LOCK cannot be saved" in outcome.problem
+
+
 @pytest.mark.parametrize(
     ("register", "arguments", "options"),
     [
