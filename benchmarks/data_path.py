@@ -24,6 +24,7 @@ from measure import Timed, interleaved, machine, shown, table
 from mlsql_runtime.feed.decoding.features_and_labels import choose_columns, read_matrix, read_matrix_batches
 from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.files.table import TableFiles, data_files
+from mlsql_runtime.feed.table_facts import ColumnRoles
 from mlsql_runtime.kafka.settings import parse_settings
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
@@ -107,7 +108,7 @@ def _exported(folder: Path, name: str, df: DataFrame) -> Exported:
         place = Location.of(str(folder / f"{name}-{format}"))
         return (
             ExportFeed(FileFeed(format=format), place)
-            .prepare(df, "features")
+            .prepare(df, ColumnRoles(features=("features",), label="label"))
             .open(folder / f"{name}-{format}-brought", is_kept=False)
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+FEATURES, LABEL = "features", "label"  # columns, where nothing names others
+
 
 def find_column(name: str, columns: Iterable[str]) -> str | None:
     """Return the column's own spelling of ``name``; None when there is no such column, or several in other cases."""

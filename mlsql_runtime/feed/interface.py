@@ -21,7 +21,7 @@ from mlsql_runtime.feed.topic.table import TableTopic
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity
+    from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, TableIdentity
 
 
 #: A table as its script's input describes it. Both kinds have ``rows``, ``schema``, ``local_path``, ``file_writer``,
@@ -57,10 +57,11 @@ class Feed(Protocol):
     def restore(self, identity: TableIdentity) -> PreparedTable | None:
         """Return the table of an earlier attempt; None when it has to be prepared again."""
 
-    def prepare(self, table: DataFrame | None, feature_column: str) -> PreparedTable:
+    def prepare(self, table: DataFrame | None, roles: ColumnRoles) -> PreparedTable:
         """Write or send ``table`` in one Spark job; None stands for the table that is there already.
 
-        :param feature_column: the column whose vectors are measured, if the table has it.
+        :param roles: the columns whose vectors are measured and whose labels are counted. For the table that is there already,
+            its columns are found by these names, if it has them.
         :raises DataError: when the table cannot be brought there, or vectors differ in width.
         """
 

@@ -1,14 +1,16 @@
-"""Facts about a table, measured by the Spark job that moves it: rows, columns, the width of its feature vectors."""
+"""Facts about a table, measured by the Spark job that moves it: rows, columns, the width of feature vectors, labels."""
 
 from __future__ import annotations
 
 import base64
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.store.signature import MAX_CLASSES, Class
 
 _UNHASHABLE = ("map<", "variant")  # types that Spark cannot hash
 _PRIME = (1 << 31) - 1  # four billion rows cannot overflow a sum of these
@@ -16,19 +18,31 @@ HOLD_OUT_SEED = 20170707  # the same rows are held out in every run
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnRoles:
+    """The columns of a table that a training learns from, and the one with the label; None for a table without labels."""
+
+    features: tuple[str, ...] = ()
+    label: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableFacts:
     """``schema`` is Arrow's IPC schema message in base64; ``columns`` maps names to Spark's types; ``width`` is the length of the
-    feature vectors, None without any.
+    vectors of the only feature column, None if it has none. ``label`` is the label column, ``label_nulls`` the number of its
+    nulls, and ``classes`` are its values as a :class:`~mlsql_runtime.store.signature.Signature` has them.
     """
 
     rows: int
     schema: str
     columns: Mapping[str, str]
     width: int | None
+    label: str | None = field(default=None, metadata=codec.ADDED)
+    label_nulls: int = field(default=0, metadata=codec.ADDED)
+    classes: tuple[Class, ...] | None = field(default=None, metadata=codec.ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,23 +75,27 @@ def quote_column(column: str) -> str:
 class TableObservation:
     """An observation of ``df`` by the Spark job that reads ``table``; its facts are available afterwards.
 
-    :param feature_column: the column whose vectors are measured, if the table has it.
+    :param roles: the columns of the table whose vectors are measured and whose labels are counted.
     :param with_content: also sum hashes of the rows, which are equal for equal tables in any order.
     """
 
-    def __init__(self, df: DataFrame, feature_column: str | None, with_content: bool = False) -> None:
+    def __init__(self, df: DataFrame, roles: ColumnRoles, with_content: bool = False) -> None:
         from pyspark.ml.linalg import VectorUDT
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
 
-        self._column = feature_column
+        self._roles = roles
         types = {field.name: field.dataType for field in df.schema}
-        self._has_vectors = isinstance(types.get(feature_column or ""), VectorUDT)
+        self._vectors = [name for name in roles.features if isinstance(types[name], VectorUDT)]
         facts = [F.count(F.lit(1)).alias("rows")]
-        if feature_column is not None and self._has_vectors:
-            vector = F.unwrap_udt(F.col(quote_column(feature_column)))
+        for place, name in enumerate(self._vectors):
+            vector = F.unwrap_udt(F.col(quote_column(name)))
             width = F.when(vector["type"] == 1, F.size(vector["values"])).otherwise(vector["size"])
-            facts += [F.min(width).alias("narrowest"), F.max(width).alias("widest")]
+            facts += [F.min(width).alias(f"narrowest{place}"), F.max(width).alias(f"widest{place}")]
+        if roles.label is not None:
+            facts.append(F.count(F.col(quote_column(roles.label))).alias("labels"))
+            if has_classes(types[roles.label]):
+                facts.append(_frequent_values(roles.label).alias("frequent"))
         self._has_content = with_content and not any(kind in df.schema.simpleString() for kind in _UNHASHABLE)
         if self._has_content:
             columns = [F.col(quote_column(name)) for name in df.columns]
@@ -93,11 +111,17 @@ class TableObservation:
         :raises DataError: when vectors differ in width.
         """
         observed: dict[str, Any] = self._observation.get
+        widths = [
+            one_width(name, observed[f"narrowest{place}"], observed[f"widest{place}"]) for place, name in enumerate(self._vectors)
+        ]
         return TableFacts(
             rows=observed["rows"],
             schema=encode_schema(arrow_schema(self._df)),
             columns={field.name: field.dataType.simpleString() for field in self._df.schema},
-            width=one_width(self._column, observed["narrowest"], observed["widest"]) if self._has_vectors else None,
+            width=widths[0] if widths and len(self._roles.features) == 1 else None,
+            label=self._roles.label,
+            label_nulls=0 if self._roles.label is None else observed["rows"] - observed["labels"],
+            classes=_read_classes(observed),
         )
 
     def content(self) -> str | None:
@@ -106,6 +130,39 @@ class TableObservation:
             return None
         observed: dict[str, Any] = self._observation.get
         return f"{observed['rows']} {observed['content'] or 0:x} {self._df.schema.json()}"
+
+
+def has_classes(kind: Any) -> bool:
+    """Return whether the values of a Spark type may be classes."""
+    from pyspark.sql.types import BooleanType, DoubleType, FloatType, IntegralType, StringType
+
+    return isinstance(kind, (BooleanType, DoubleType, FloatType, IntegralType, StringType))
+
+
+def _frequent_values(label: str) -> Column:
+    """Return the most frequent labels with their counts, in bounded memory. Both are exact if there are at most MAX_CLASSES.
+
+    The sketch behind it (Apache DataSketches, frequent items) drops nothing before it is three quarters full.
+    """
+    from pyspark.sql import functions as F
+
+    return F.call_function("approx_top_k", F.col(quote_column(label)), F.lit(MAX_CLASSES + 1), F.lit(2 * MAX_CLASSES))
+
+
+def _read_classes(observed: Mapping[str, Any]) -> tuple[Class, ...] | None:
+    """Return all labels that a job has observed, or None if it saw too many for its sketch."""
+    frequent = [(item, count) for item, count in observed.get("frequent") or () if item is not None]
+    if "frequent" not in observed or sum(count for _, count in frequent) != observed["labels"]:
+        return None
+    return order_classes(item for item, _ in frequent)
+
+
+def order_classes(labels: Iterable[Class]) -> tuple[Class, ...] | None:
+    """Return different labels in ascending order; None if there are too many for classes, or one is not a whole number."""
+    found = set(labels)
+    if len(found) > MAX_CLASSES or any(isinstance(label, float) and not label.is_integer() for label in found):
+        return None
+    return tuple(sorted(found))
 
 
 def arrow_schema(df: DataFrame) -> pa.Schema:

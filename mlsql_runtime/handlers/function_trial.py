@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import from_serialized, to_dense, vector_widths
+from mlsql_runtime.feed.decoding.vectors import from_serialized, is_vector, to_dense, vector_widths
 from mlsql_runtime.feed.table_facts import quote_column
 from mlsql_runtime.plan import Register
 from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
@@ -54,8 +54,11 @@ def find_samples(statement: Register, context: RunContext, manifest: Manifest, v
 
     from mlsql_runtime.feed.decoding.rows import to_rows
 
-    kept: list[dict[str, Any]] = to_rows(pq.read_table(io.BytesIO(place.read())))
-    return [row[column] for row in kept if row[column] is not None]
+    kept = pq.read_table(io.BytesIO(place.read()))
+    if column not in kept.column_names or not is_vector(kept.schema.field(column).type):
+        return []
+    rows: list[dict[str, Any]] = to_rows(kept.select([column]))
+    return [row[column] for row in rows if row[column] is not None]
 
 
 def try_function(record: FunctionRecord, samples: list[Vector], spark: SparkSession) -> None:

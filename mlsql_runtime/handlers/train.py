@@ -11,7 +11,7 @@ from mlsql_runtime.result import TrainResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.staging import is_final, open_staging
-from mlsql_runtime.training.columns import check_columns
+from mlsql_runtime.training.columns import check_columns, check_labels, check_named_columns
 from mlsql_runtime.training.data import prepare_data
 from mlsql_runtime.training.estimator_check import check_builtin_algorithm
 from mlsql_runtime.training.mlsql_meta_tables import groups_table
@@ -35,6 +35,9 @@ def train(statement: Train, context: RunContext) -> TrainResult:
         table = None if statement.table is None else context.table(statement.table)
         if table is not None:
             check_columns(run.statement, run.bundle, table.columns)
+        if statement.validate_table is not None:
+            source = f"the validation table '{statement.validate_table}'"
+            check_named_columns(statement, source, context.table(statement.validate_table).columns)
         needs, attempt = run.find_needs(table), context.plan.attempt
         with open_staging(run.root, context.job_id, run.training, attempt, lambda error: is_final(translate(error))) as stage:
             hosts = run_preflight(context, needs, stage.folder)
@@ -43,6 +46,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
             with prepare_data(run.statement, context, stage.folder, earlier.data) as data:
                 if table is None:  # the columns of a topic are known only now
                     check_columns(run.statement, run.bundle, list(data.table.facts.columns))
+                check_labels(run.statement, run.bundle, data.facts)
                 write_progress(stage, run.training, data.staged, hosts.versions)
                 results = run.fit_groups(stage, data, earlier.results_on(data.staged), hosts)
             stage.check()

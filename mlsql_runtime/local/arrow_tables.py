@@ -6,20 +6,24 @@ import contextlib
 import os
 import zoneinfo
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.decoding.vectors import is_vector
+from mlsql_runtime.feed.decoding.sql_types import name_type
+from mlsql_runtime.feed.decoding.vectors import is_vector, to_numpy
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, encode_schema, one_width
+from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, TableFacts, encode_schema, one_width, order_classes
 from mlsql_runtime.local.csv_files import read_csv
 from mlsql_runtime.local.data_source import DataSource, find_files
 from mlsql_runtime.local.json_files import read_json
 from mlsql_runtime.local.libsvm_files import read_libsvm, to_arrow
 from mlsql_runtime.local.parquet_files import read_parquet
+from mlsql_runtime.store.signature import MAX_CLASSES
+from mlsql_runtime.training.stratified import check_classes, count_held_out, refuse_type
 
 _LINES = 8192
 
@@ -50,12 +54,12 @@ def find_session_zone() -> str:
     return "UTC"
 
 
-def check_width(table: pa.Table, column: str | None) -> None:
-    """Raise when vectors of the feature column differ in width, as a job does.
+def check_width(table: pa.Table, column: str) -> None:
+    """Raise when vectors of a feature column differ in width, as a job does.
 
     :raises DataError: naming both widths.
     """
-    if column is None or not is_vector(table.schema.field(column).type):
+    if not is_vector(table.schema.field(column).type):
         return
     parts = [pc.struct_field(table.column(column), name) for name in ("type", "size", "values")]
     is_dense = pc.cast(parts[0], pa.bool_())  # 1 is dense; a comparison with a scalar would import pandas
@@ -63,14 +67,56 @@ def check_width(table: pa.Table, column: str | None) -> None:
     one_width(column, found["min"], found["max"])
 
 
-def hold_out(table: pa.Table, fraction: float) -> tuple[pa.Table, pa.Table]:
+def measure(table: pa.Table, label: str | None) -> TableFacts:
+    """Return the facts of a table that a job would observe, without widths."""
+    labels = None if label is None else table.column(label)
+    found = pc.unique(labels).drop_null() if labels is not None and _has_classes(labels.type) else None
+    return TableFacts(
+        rows=table.num_rows,
+        schema=encode_schema(table.schema),
+        columns={field.name: name_type(field.type) for field in table.schema},
+        width=None,
+        label=label,
+        label_nulls=0 if labels is None else labels.null_count,
+        classes=None if found is None or len(found) > MAX_CLASSES else order_classes(found.to_pylist()),
+    )
+
+
+def _has_classes(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_string)
+    return any(test(kind) for test in tests)
+
+
+def hold_out(table: pa.Table, fraction: float, label: str | None = None) -> tuple[pa.Table, pa.Table]:
     """Split a table into the rows to train on and the rows to validate with, the same ones in every run.
 
-    :param fraction: the probability that a row is held out.
+    :param fraction: the probability that a row is held out; of each class, if there is a label.
+    :param label: a label column whose classes have equal shares.
+    :raises DataError: when the label column has no classes.
     """
-    held = np.random.default_rng(HOLD_OUT_SEED).random(table.num_rows) < fraction
+    draws = np.random.default_rng(HOLD_OUT_SEED).random(table.num_rows)
+    held = draws < fraction if label is None else _rank_in_class(table, label, draws, fraction)
     left, taken = (to_arrow(np.flatnonzero(part), pa.int64()) for part in (~held, held))
     return table.take(left), table.take(taken)
+
+
+def _rank_in_class(
+    table: pa.Table, label: str, draws: np.ndarray[Any, np.dtype[np.float64]], fraction: float
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return whether each row is among those of its class with the smallest draws, shape (n,)."""
+    labels = table.column(label)
+    if not _has_classes(labels.type):
+        raise refuse_type(label, name_type(labels.type))
+    encoded = pc.dictionary_encode(labels).combine_chunks()
+    nulls = labels.null_count + (pc.sum(pc.is_nan(labels)).as_py() or 0 if pa.types.is_floating(labels.type) else 0)
+    check_classes(label, len(encoded.dictionary), nulls)
+    codes = to_numpy(encoded.indices)
+    sizes = np.bincount(codes)
+    order = np.lexsort((draws, codes))
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    counts = np.array([count_held_out(int(size), fraction) for size in sizes], int)
+    return np.asarray(ranks < counts[codes])
 
 
 def write_table(table: pa.Table, folder: Path, format: str | None) -> TableFiles:

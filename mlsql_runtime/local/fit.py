@@ -14,17 +14,24 @@ from pathlib import Path
 
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.events import ScriptEvent
-from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.local.data_source import DataSource, check_exists, check_options, find_files
-from mlsql_runtime.local.request import FitReport, FitRequest, ModelFile, Seconds
+from mlsql_runtime.local.request import FitReport, FitRequest, LoadedData, ModelFile, Seconds
 from mlsql_runtime.plan import RESOURCE, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.script.source_code import check_syntax, required_modules
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.training.columns import check_columns, feature_column
+from mlsql_runtime.training.columns import (
+    check_columns,
+    check_labels,
+    check_named_columns,
+    find_roles,
+    list_columns,
+    make_signature,
+)
 from mlsql_runtime.training.group import DATA, MODEL, VALIDATE, Group, run_group
+from mlsql_runtime.training.stratified import require_label
 
 Log = Callable[[str], None]
 
@@ -43,11 +50,20 @@ def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) 
     statement = replace(request.statement, fit_params=(bundle.fill(request.statement.fit_params[0], "fitParam.0"),))
     request = replace(request, statement=statement)
     with _group_folder(statement.keep_local_directory) as folder:
-        table, validate = _load_data(request, bundle, folder, log)
+        data = _load_data(request, bundle, folder, log)
+        table, validate = data.table, data.validate
         data_seconds = time.monotonic() - started
         held_out = f", {validate.rows} to validate with" if validate else ""
         log(f"{table.rows} rows as {table.format} files{held_out} ({data_seconds:.1f} s)")
-        group = Group(alg_index=0, fit_params=statement.fit_params[0], python=statement.python)
+        if validate is not None and validate.rows == 0 and statement.validate_fraction is not None:
+            log(f"no row of {table.rows} is held out: {statement.validate_fraction:g} of them is less than one row")
+        group = Group(
+            alg_index=0,
+            fit_params=statement.fit_params[0],
+            python=statement.python,
+            signature=data.signature,
+            columns=data.columns,
+        )
         result = run_group(group, bundle, folder, table, validate, on_event)
         files = _list_files(folder / MODEL) if result.is_successful else ()
         if result.is_successful and request.model_dir is not None:
@@ -136,7 +152,7 @@ def _check_resources(statement: Train) -> None:
 # -- data
 
 
-def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> tuple[TableFiles, TableFiles | None]:
+def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> LoadedData:
     """Return the training and the validation data, as files in ``folder``."""
     if not request.loads_with_spark:
         return _load_without_spark(request, bundle, folder)
@@ -152,8 +168,8 @@ def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path) -> tuple[TableFiles, TableFiles | None]:
-    from mlsql_runtime.local.arrow_tables import check_width, hold_out, read_table, write_table
+def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path) -> LoadedData:
+    from mlsql_runtime.local.arrow_tables import check_width, hold_out, measure, read_table, write_table
 
     statement = request.statement
     table = read_table(request.data)
@@ -161,13 +177,29 @@ def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path)
     if rows == 0:
         raise DataError(f"{request.data.path} is empty: there is nothing to train on", path=request.data.path)
     check_columns(statement, bundle, table.column_names)
-    check_width(table, feature_column(statement, table.column_names))
+    roles = find_roles(statement, table.column_names)
+    columns = list_columns(statement, roles)
+    table = table.select(list(columns)) if columns else table
+    for name in roles.features:
+        check_width(table, name)
     validate = None if request.validate is None else read_table(request.validate)
+    if validate is not None:
+        check_named_columns(statement, "the validation table", validate.column_names)
+        own = list_columns(statement, find_roles(statement, validate.column_names))
+        validate = validate.select(list(own)).rename_columns(list(columns)) if own else validate
+    tables = {"the training table": measure(table, roles.label)}
+    if validate is not None:
+        tables["the validation table"] = measure(validate, find_roles(statement, validate.column_names).label)
+    check_labels(statement, bundle, tables)
+    signature = make_signature(statement, tables["the training table"])
     if statement.validate_fraction is not None:
-        table, validate = hold_out(table, statement.validate_fraction)
+        label = require_label(statement, roles.label) if statement.stratify else None
+        table, validate = hold_out(table, statement.validate_fraction, label)
         if table.num_rows == 0:
             raise DataError(f"{request.data.path}: all its {rows} rows are held out: there is nothing to train on")
-    return (
-        write_table(table, folder / DATA, request.data_format),
-        None if validate is None else write_table(validate, folder / VALIDATE, "parquet"),
+    return LoadedData(
+        table=write_table(table, folder / DATA, request.data_format),
+        validate=None if validate is None else write_table(validate, folder / VALIDATE, "parquet"),
+        signature=signature,
+        columns=columns,
     )

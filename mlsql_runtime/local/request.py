@@ -10,6 +10,8 @@ from mlsql_runtime.plan import Train
 from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
+    from mlsql_runtime.feed.files.table import TableFiles
+    from mlsql_runtime.store.signature import Signature
     from mlsql_runtime.training.group import GroupResult
 
 TABLE, VALIDATION = "data", "validate"  # the names of the tables in the statement
@@ -39,6 +41,16 @@ class FitRequest:
     @property
     def loads_with_spark(self) -> bool:
         return self.use_spark or bool(self.list_spark_needs())
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedData:
+    """The data of a request, as files. ``signature`` and ``columns`` are those of the script's input."""
+
+    table: TableFiles
+    validate: TableFiles | None
+    signature: Signature | None
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

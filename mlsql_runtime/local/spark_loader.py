@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.feed.files.export import ExportedTable
-from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.handlers.tables import load
 from mlsql_runtime.local.data_source import DataSource
-from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest
+from mlsql_runtime.local.request import TABLE, VALIDATION, FitRequest, LoadedData
 from mlsql_runtime.plan import Load, Plan
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.spark_versions import check_installation, check_session
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.training.columns import check_columns
+from mlsql_runtime.training.columns import (
+    check_columns,
+    check_labels,
+    check_named_columns,
+    find_roles,
+    list_columns,
+    make_signature,
+)
 from mlsql_runtime.training.data import prepare_data
 from mlsql_runtime.training.group import DATA, VALIDATE
 
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, stage: Path) -> tuple[TableFiles, TableFiles | None]:
+def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, stage: Path) -> LoadedData:
     """Load training and validation data, check the columns, and export both as files in ``folder``.
 
     :param stage: a folder for Spark's files; the caller removes it.
@@ -42,11 +48,18 @@ def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, sta
             load(_to_statement(TABLE, request.data), context)
             if request.validate is not None:
                 load(_to_statement(VALIDATION, request.validate), context)
+                check_named_columns(request.statement, "the validation table", context.table(VALIDATION).columns)
             check_columns(request.statement, bundle, context.table(TABLE).columns)
             with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:
-                validate = None if data.validate is None else data.validate.open(folder / VALIDATE, is_kept=True)
+                check_labels(request.statement, bundle, data.facts)
                 assert isinstance(data.table, ExportedTable)
-                return data.table.open(folder / DATA, is_kept=True), validate
+                facts = data.table.facts
+                return LoadedData(
+                    table=data.table.open(folder / DATA, is_kept=True),
+                    validate=None if data.validate is None else data.validate.open(folder / VALIDATE, is_kept=True),
+                    signature=make_signature(request.statement, facts),
+                    columns=list_columns(request.statement, find_roles(request.statement, list(facts.columns))),
+                )
     except Exception as error:
         translated = translate(error)
         raise translated from (None if translated is error else error)

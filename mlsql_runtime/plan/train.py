@@ -33,10 +33,8 @@ def _find_column_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if fraction is not None and values["validate_table"] is not None:
         yield "validateFraction", "both a validation table and a held-out fraction are given; expected one of them"
     if values["stratify"] and fraction is None:
-        yield (
-            "stratify",
-            "stratify holds out a fraction of each class; name it as validateFraction (operators: validate_data=0.2)",
-        )
+        ways = "validateFraction; operators: validate_data=0.2; mlsql fit: --validate 0.2"
+        yield "stratify", f"stratify holds out a fraction of each class, and none is given; give one ({ways})"
     if label is not None and label.lower() in (name.lower() for name in features):
         yield "labelCol", f"the label column '{label}' is among the feature columns; leave it out there"
     for index, params in enumerate(values["fit_params"]):

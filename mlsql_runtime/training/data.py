@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,37 +12,40 @@ from mlsql_runtime.errors import DataError
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.files.export import PARQUET, ExportedTable, ExportFeed
 from mlsql_runtime.feed.interface import Feed, PreparedTable
-from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED
+from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, ColumnRoles, TableFacts
 from mlsql_runtime.kafka.run_topic import Owner, client_settings
 from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_progress import report_progress
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.training.columns import feature_column, input_column
+from mlsql_runtime.training.columns import find_roles, name_roles, select_columns
 from mlsql_runtime.training.resume import StagedData
+from mlsql_runtime.training.stratified import DRAW, HELD, mark_held_out, require_label
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-_HOLD_OUT = "__mlsql_held_out"
-
 
 @dataclass(frozen=True)
 class TrainingData:
-    """``feature`` is the column that functions will be called with, if the table has it."""
+    """The table and the validation rows, as the groups of a run read them."""
 
     table: PreparedTable
     validate: ExportedTable | None
-    feature: str | None
 
     @property
     def validate_rows(self) -> int:
         return self.validate.facts.rows if self.validate else 0
 
     @property
+    def facts(self) -> Mapping[str, TableFacts]:
+        """The facts of both tables, by what errors call them."""
+        facts = {"the training table": self.table.facts}
+        return facts if self.validate is None else {**facts, "the validation table": self.validate.facts}
+
+    @property
     def staged(self) -> StagedData:
-        validate = self.validate.identity if self.validate else None
-        return StagedData(table=self.table.identity, validate=validate, feature=self.feature)
+        return StagedData(table=self.table.identity, validate=self.validate.identity if self.validate else None)
 
 
 def create_feed(statement: Train, context: RunContext, stage: Location) -> Feed:
@@ -77,6 +80,8 @@ def prepare_data(
             why = f": all its {held} rows are held out" if held else " is empty"
             raise DataError(f"the table '{statement.table}'{why}: there is nothing to train on", table=statement.table)
         source = " of the earlier attempt" if earlier is not None and data.staged.is_same_as(earlier) else ""
+        if held == 0 and statement.validate_fraction is not None:
+            log(f"train: no row of {rows} is held out: {statement.validate_fraction:g} of them is less than one row")
         held_out = f", {held} to validate with" if data.validate else ""
         log(f"train: {rows} rows {data.table.describe()}{source}{held_out} ({time.monotonic() - started:.1f} s)")
         yield data
@@ -88,33 +93,40 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
     # Validation data are files in any case: each group reads all of them at once.
     validation_feed = ExportFeed(PARQUET, stage / "validate")
     if earlier is not None and (restored := feed.restore(earlier.table)) is not None:
-        validate = validation_feed.restore(earlier.validate) if earlier.validate else None
-        return TrainingData(restored, validate, earlier.feature)
-    column = input_column(statement)
+        return TrainingData(restored, validation_feed.restore(earlier.validate) if earlier.validate else None)
     with report_progress(context.spark, f"train: table {statement.table or statement.validate_table}"):
-        table = None if statement.table is None else context.table(statement.table)
+        table = None if statement.table is None else select_columns(statement, context.table(statement.table))
+        roles = name_roles(statement) if table is None else find_roles(statement, table.columns)
         validate = None
         if statement.validate_fraction is not None and table is not None:
-            prepared, validate = _hold_out(table, statement.validate_fraction, feed, validation_feed, column)
+            prepared, validate = _hold_out(statement, table, roles, feed, validation_feed)
         else:
-            prepared = feed.prepare(table, column)
+            prepared = feed.prepare(table, roles)
             if statement.validate_table is not None and prepared.facts.rows:
-                validate = validation_feed.prepare(context.table(statement.validate_table), None)
+                validation_table = context.table(statement.validate_table)
+                selected = select_columns(statement, validation_table, like=list(prepared.facts.columns))
+                label = find_roles(statement, selected.columns).label
+                validate = validation_feed.prepare(selected, ColumnRoles(label=label))
     if earlier is not None and earlier.validate is not None and prepared.identity.is_same_as(earlier.table):
         validate = validation_feed.restore(earlier.validate)
-    return TrainingData(prepared, validate, feature_column(statement, prepared.facts.columns))
+    return TrainingData(prepared, validate)
 
 
 def _hold_out(
-    table: DataFrame, fraction: float, feed: Feed, validation_feed: ExportFeed, column: str
+    statement: Train, table: DataFrame, roles: ColumnRoles, feed: Feed, validation_feed: ExportFeed
 ) -> tuple[PreparedTable, ExportedTable]:
     """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none."""
     from pyspark.sql import functions as F
 
-    drawn = table.withColumn(_HOLD_OUT, F.rand(HOLD_OUT_SEED) < F.lit(fraction)).persist()
+    fraction = statement.validate_fraction or 0.0
+    drawn = table.withColumn(DRAW, F.rand(HOLD_OUT_SEED)).persist()
     try:
-        data = feed.prepare(drawn.filter(f"not {_HOLD_OUT}").drop(_HOLD_OUT), column)
-        validate = validation_feed.prepare(drawn.filter(_HOLD_OUT).drop(_HOLD_OUT), None)
+        if statement.stratify:
+            marked = mark_held_out(drawn, require_label(statement, roles.label), fraction)
+        else:
+            marked = drawn.withColumn(HELD, F.col(DRAW) < F.lit(fraction))
+        data = feed.prepare(marked.filter(f"not {HELD}").drop(DRAW, HELD), roles)
+        validate = validation_feed.prepare(marked.filter(HELD).drop(DRAW, HELD), ColumnRoles(label=roles.label))
         total = drawn.count()
     finally:
         drawn.unpersist()

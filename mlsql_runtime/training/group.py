@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,6 +27,7 @@ from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FitRecord
+from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.training.mlsql_meta_tables import write_parquet
 
 if TYPE_CHECKING:
@@ -39,12 +40,17 @@ SAMPLE_ROWS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """A fit group: the parameters of one run of the training script."""
+    """A fit group: the parameters of one run of the training script.
+
+    ``signature`` and ``columns`` are those of its :class:`ScriptInput`.
+    """
 
     alg_index: int
     fit_params: Mapping[str, str]
     python: PythonEnv
     task_cpus: int = 1  # the default of spark.task.cpus
+    signature: Signature | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +71,10 @@ class GroupResult:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupTask(Group):
-    """A group with its data and the staging folder for its output, as it travels inside a Spark task."""
+    """A group with its data and the staging folder for its output, as it travels inside a Spark task.
+
+    ``sample_columns`` are those of the few rows that are kept with the version; empty to keep none.
+    """
 
     data: PreparedTable
     validate: ExportedTable | None
@@ -73,7 +82,7 @@ class GroupTask(Group):
     events: EventAddress
     hosts: PreflightOutcome
     keep_local_directory: bool
-    sample_column: str | None
+    sample_columns: tuple[str, ...]
 
 
 def run_group(
@@ -100,6 +109,8 @@ def run_group(
         },
         data=data,
         validate=validate,
+        signature=group.signature,
+        columns=group.columns,
     )
     started = datetime.now(timezone.utc)
     outcome = run_script(bundle, script_input, folder, group.python, on_event, group.task_cpus)
@@ -141,8 +152,8 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
         result = replace(run_group(task, bundle, folder, data, validate, events.send), output=output.uri)
         if result.is_successful:
             (output / MODEL).upload(folder / MODEL)
-            if task.sample_column is not None:
-                _write_samples(data, task.sample_column, output / SAMPLES)
+            if task.sample_columns:
+                _write_samples(data, task.sample_columns, output / SAMPLES)
         (output / LOG).write((folder / LOG).read_bytes())
         if task.keep_local_directory:
             notes = (result.record.message, f"its folder is kept: {socket.gethostname()}:{folder}")
@@ -186,14 +197,14 @@ def _assess(outcome: ScriptOutcome, model: Path) -> tuple[FitStatus, str | None]
     return status, "; ".join(notes) or None
 
 
-def _write_samples(data: ScriptTable, column: str, place: Location) -> None:
-    """Write a few feature vectors, on which functions of this version are tried."""
+def _write_samples(data: ScriptTable, columns: Sequence[str], place: Location) -> None:
+    """Write a few rows of features and labels, on which functions of this version are tried."""
     import pyarrow as pa
 
     from mlsql_runtime.feed.reader import read_arrow, rebatch
 
     try:
-        first = next(rebatch(read_arrow(data, [column]), SAMPLE_ROWS))
+        first = next(rebatch(read_arrow(data, columns), SAMPLE_ROWS))
     except (MLSQLError, OSError, pa.ArrowException):
         return  # a format or a compression that only the script reads
     write_parquet(first, place)

@@ -24,11 +24,10 @@ RESUME_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class StagedData:
-    """The data of an attempt. ``feature`` is the column that functions will be called with."""
+    """The data of an attempt."""
 
     table: TableIdentity
     validate: TableIdentity | None
-    feature: str | None
 
     def is_same_as(self, other: StagedData) -> bool:
         """Return whether the data of both attempts are known to be the same."""

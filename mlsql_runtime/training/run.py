@@ -22,6 +22,7 @@ from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecor
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
 from mlsql_runtime.store.staging import Staging
 from mlsql_runtime.store.versions import open_model_path
+from mlsql_runtime.training.columns import find_roles, list_columns, make_signature
 from mlsql_runtime.training.data import TrainingData
 from mlsql_runtime.training.group import MODEL, SAMPLES, GroupResult, GroupTask, run_group_task
 from mlsql_runtime.training.mlsql_meta_tables import write_meta
@@ -73,7 +74,9 @@ class TrainingRun:
         self, stage: Staging, data: TrainingData, finished: Mapping[int, GroupResult], hosts: PreflightOutcome
     ) -> list[GroupResult]:
         """Run the groups that no earlier attempt has finished, as tasks of one Spark job."""
-        count = len(self.statement.fit_params)
+        count, facts = len(self.statement.fit_params), data.table.facts
+        roles = find_roles(self.statement, list(facts.columns))
+        samples = (*roles.features, *([] if roles.label is None else [roles.label])) if roles.features else ()
         log(f"train: {count} fit group{'s' if count > 1 else ''} of {self.bundle.entry}")
         results = list(finished.values())
         with self.context.create_event_server() as server:
@@ -89,7 +92,9 @@ class TrainingRun:
                     events=server.address,
                     hosts=hosts,
                     keep_local_directory=self.statement.keep_local_directory,
-                    sample_column=data.feature if data.table.facts.width else None,
+                    signature=make_signature(self.statement, facts, index),
+                    columns=list_columns(self.statement, roles),
+                    sample_columns=samples if self.statement.keep_sample_rows else (),
                 )
                 for index, params in enumerate(self.statement.fit_params)
                 if index not in finished
@@ -137,6 +142,7 @@ class TrainingRun:
         records = tuple(result.record for result in results)
         write_meta(draft.folder, self.statement, records)
         facts = data.table.facts
+        signature = make_signature(self.statement, facts)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             job_id=self.context.job_id,
@@ -149,7 +155,7 @@ class TrainingRun:
                 rows=facts.rows,
                 validate_rows=data.validate_rows,
                 columns=facts.columns,
-                feature_column=data.feature,
+                feature_column=signature.names[0] if signature and len(signature.names) == 1 else None,
                 feature_width=facts.width,
             ),
             fits=records,
@@ -157,6 +163,7 @@ class TrainingRun:
             files=draft.file_entries(),
             description=self.statement.description,
             task=self.context.plan.task,
+            signature=signature,
         )
         draft.publish(manifest)
         log(f"train: published version {_describe(manifest, self.root)}")

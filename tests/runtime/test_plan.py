@@ -100,7 +100,7 @@ def test_the_smallest_statement_is_accepted(cls: type) -> None:
         (Show, {"rows": 0}, "0 rows are to be shown; expected 1 to 1000"),
         (Save, {"file_num": 0}, "fileNum is 0; expected a whole number of at least 1"),
         (Train, {"validate_table": "v", "validate_fraction": 0.2}, "both"),
-        (Train, {"stratify": True}, "name it as validateFraction"),
+        (Train, {"stratify": True}, "a fraction of each class, and none is given"),
         (Train, {"feature_columns": ("a", "Y"), "label_column": "y"}, "label column 'y' is among the feature columns"),
         (Train, {"feature_columns": ("a", "b"), "fit_params": ({}, {"inputCol": "a"})}, "fitParam.1.inputCol is 'a'"),
         (Train, {"feature_columns": ("a",), "fit_params": ({"label": "y"},)}, "'y' and no label column is named"),

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.reader import read_arrow
-from mlsql_runtime.feed.table_facts import decode_schema
+from mlsql_runtime.feed.table_facts import ColumnRoles, decode_schema
 from mlsql_runtime.local.arrow_tables import read_table, write_table
 from mlsql_runtime.local.data_source import DataSource
 from mlsql_runtime.plan import FileFeed
@@ -36,7 +36,7 @@ class BothWays:
         return self.spark.read.format(format).options(**options).load(path)
 
     def by_spark(self, df: DataFrame, feed: str) -> TableFiles:
-        exported = ExportFeed(FileFeed(format=feed), Location.of(str(self.folder / "exported"))).prepare(df, None)
+        exported = ExportFeed(FileFeed(format=feed), Location.of(str(self.folder / "exported"))).prepare(df, ColumnRoles())
         return exported.open(self.folder / "by_spark", is_kept=False)
 
     def without(self, format: str, path: str, feed: str, options: Mapping[str, str] = NO_OPTIONS) -> TableFiles:
@@ -78,7 +78,7 @@ def helper_rows(files: TableFiles) -> list[str]:
 
 def lazy_rows(both: BothWays, df: DataFrame) -> list[Any]:
     """Return what a script finds in a job that names no format: the JSON files written on its request."""
-    exported = ExportFeed(FileFeed(), Location.of(str(both.folder / "lazy"))).prepare(df, None)
+    exported = ExportFeed(FileFeed(), Location.of(str(both.folder / "lazy"))).prepare(df, ColumnRoles())
     files = exported.open(both.folder / "lazily" / "data", is_kept=False)
     if files.json_path is not None:
         assert files.format == "parquet"

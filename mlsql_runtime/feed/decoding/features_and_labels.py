@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from mlsql_runtime.feed.column_names import find_column
+from mlsql_runtime.feed.column_names import FEATURES, LABEL, find_column
 from mlsql_runtime.feed.decoding.matrices import check_matrix_type, label_array, require_column, stack_features
 from mlsql_runtime.feed.reader import read_arrow, rebatch
 from mlsql_runtime.feed.table_facts import decode_schema
@@ -16,8 +16,6 @@ from mlsql_runtime.feed.table_facts import decode_schema
 if TYPE_CHECKING:
     from mlsql_runtime.feed.interface import ScriptTable
     from mlsql_runtime.store.signature import Signature
-
-FEATURES, LABEL = "features", "label"  # columns, where nothing names others
 
 
 @dataclass(frozen=True)

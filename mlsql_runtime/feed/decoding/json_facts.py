@@ -6,20 +6,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.decoding.vectors import SPARSE, VECTOR_TYPE, is_vector
-from mlsql_runtime.feed.table_facts import TableFacts, encode_schema, one_width
+from mlsql_runtime.feed.column_names import find_column
+from mlsql_runtime.feed.decoding.sql_types import name_type
+from mlsql_runtime.feed.decoding.vectors import SPARSE, VECTOR_TYPE
+from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, encode_schema, one_width, order_classes
+from mlsql_runtime.store.signature import MAX_CLASSES, Class
 
 _VECTOR_FIELDS = {"type", "size", "indices", "values"}
 
 
 class JsonFacts:
-    """The facts of texts, one JSON object each. The vectors of ``feature_column`` must have one width."""
+    """The facts of texts, one JSON object each. The vectors of each feature column of ``roles`` must have one width."""
 
-    def __init__(self, feature_column: str) -> None:
+    def __init__(self, roles: ColumnRoles) -> None:
         self.rows = 0
-        self._feature = feature_column
+        self._roles = roles
         self._schema = pa.schema([])
-        self._widths: set[int] = set()
+        self._widths: dict[str, set[int]] = {}
+        self._labels: set[Class] = set()  # up to one too many
+        self._label_count = 0
+        self._has_classes = True
 
     def add(self, texts: list[bytes], what: str) -> None:
         """Add a chunk.
@@ -34,8 +40,20 @@ class JsonFacts:
             self._schema = pa.unify_schemas([self._schema, schema], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise DataError(f"{what}: a column has other types than in the records before: {error}") from error
-        if self._feature in table.column_names and looks_like_vector(table.schema.field(self._feature).type):
-            self._widths |= _widths(table.column(self._feature).combine_chunks())
+        for feature in self._roles.features:
+            name = find_column(feature, table.column_names)
+            if name is not None and looks_like_vector(table.schema.field(name).type):
+                self._widths.setdefault(name, set()).update(_widths(table.column(name).combine_chunks()))
+        label = None if self._roles.label is None else find_column(self._roles.label, table.column_names)
+        if label is not None:
+            self._count_labels(table.column(label))
+
+    def _count_labels(self, labels: pa.ChunkedArray) -> None:
+        self._label_count += len(labels) - labels.null_count
+        if pa.types.is_nested(labels.type) or pa.types.is_temporal(labels.type):  # which may be text
+            self._has_classes = False
+        elif len(self._labels) <= MAX_CLASSES:
+            self._labels.update(pc.unique(labels).drop_null().to_pylist())
 
     def facts(self) -> TableFacts:
         """Return the facts of all chunks.
@@ -43,11 +61,16 @@ class JsonFacts:
         :raises DataError: when vectors differ in width.
         """
         schema = pa.schema([_spark_field(field) for field in self._schema])
+        label = None if self._roles.label is None else find_column(self._roles.label, schema.names)
+        widths = [one_width(name, min(found), max(found)) for name, found in self._widths.items() if found]
         return TableFacts(
             rows=self.rows,
             schema=encode_schema(schema),
-            columns={field.name: "vector" if is_vector(field.type) else str(field.type) for field in schema},
-            width=one_width(self._feature, min(self._widths), max(self._widths)) if self._widths else None,
+            columns={field.name: name_type(field.type) for field in schema},
+            width=widths[0] if widths and len(self._roles.features) == 1 else None,
+            label=label,
+            label_nulls=0 if label is None else self.rows - self._label_count,
+            classes=order_classes(self._labels) if self._labels and self._has_classes else None,
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity, TableObservation, arrow_schema
+from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, TableIdentity, TableObservation, arrow_schema
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
 
@@ -76,8 +76,8 @@ class ExportFeed:
         format, options = format_and_options(self.feed, identity.has_lazy_json)
         return ExportedTable(Location.of(identity.uri), format, options, identity.facts, identity.has_lazy_json)
 
-    def prepare(self, table: DataFrame | None, feature_column: str | None) -> ExportedTable:
-        """Write ``table`` in one Spark job, which also counts rows and measures feature vectors.
+    def prepare(self, table: DataFrame | None, roles: ColumnRoles) -> ExportedTable:
+        """Write ``table`` in one Spark job, which also counts rows and labels and measures feature vectors.
 
         :raises DataError: when the format cannot hold a column, or vectors differ in width.
         """
@@ -87,7 +87,7 @@ class ExportFeed:
         has_lazy_json = can_write_json_later(table, self.feed)
         format, options = format_and_options(self.feed, has_lazy_json)
         partitions = self.feed.file_num
-        observation = TableObservation(table if partitions is None else table.repartition(partitions), feature_column)
+        observation = TableObservation(table if partitions is None else table.repartition(partitions), roles)
         try:
             observation.table.write.format(format).options(**options).save(spark_uri(self.place))
         except AnalysisException as error:

@@ -14,7 +14,7 @@ from mlsql_runtime.plan import KafkaFeed
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-    from mlsql_runtime.feed.table_facts import TableIdentity
+    from mlsql_runtime.feed.table_facts import ColumnRoles, TableIdentity
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class TopicFeed:
     def restore(self, identity: TableIdentity) -> None:
         """Return nothing: the topic of an earlier attempt is deleted with it, and one that stays is scanned again."""
 
-    def prepare(self, table: DataFrame | None, feature_column: str) -> SentTable:
+    def prepare(self, table: DataFrame | None, roles: ColumnRoles) -> SentTable:
         if table is None:
-            return scan_topic(self.settings, self.feed.topic, group_prefix(self.feed, self.owner), feature_column)
+            return scan_topic(self.settings, self.feed.topic, group_prefix(self.feed, self.owner), roles)
         parallelism = table.sparkSession.sparkContext.defaultParallelism
         topic = create_run_topic(self.feed, self.settings, self.owner, parallelism)
         target = SendTarget(self.settings, topic.name, topic.partitions, topic.max_bytes, topic.run)
-        return send(table, target, topic.group, feature_column)
+        return send(table, target, topic.group, roles)
 
     def remove(self) -> None:
         try_to_remove_run(self.feed, self.settings, self.owner)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, IntegrityError
 from mlsql_runtime.feed.decoding.json_facts import JsonFacts
+from mlsql_runtime.feed.table_facts import ColumnRoles
 from mlsql_runtime.feed.topic import records as messages
 from mlsql_runtime.feed.topic.receive import current_range, json_texts, records_of
 from mlsql_runtime.feed.topic.send import FEED_VERSION, FeedManifest, SentTable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from kafka.consumer.fetcher import ConsumerRecord
 
 
-def scan_topic(settings: KafkaSettings, topic: str, group: str, feature_column: str) -> SentTable:
+def scan_topic(settings: KafkaSettings, topic: str, group: str, roles: ColumnRoles) -> SentTable:
     """Read the topic once, to count its rows and infer their columns; the groups will read the same range.
 
     The topic is that of a run that was kept, with its manifest, or every record is one JSON object of another producer. Memory
@@ -28,7 +29,7 @@ def scan_topic(settings: KafkaSettings, topic: str, group: str, feature_column: 
     :raises IntegrityError: when a feed in the topic was never finished.
     """
     span = current_range(settings, topic)
-    own, others = _OwnRecords(), JsonFacts(feature_column)
+    own, others = _OwnRecords(), JsonFacts(roles)
     for texts, what in json_texts(own.take_from(records_of(settings, span, group=None))):
         others.add(texts, what)
     where = f"topic {topic} on {settings.servers}"

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, IntegrityError, KafkaRefused
-from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity, TableObservation
+from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, TableIdentity, TableObservation
 from mlsql_runtime.feed.topic import records as messages
 from mlsql_runtime.feed.topic.receive import TopicRange
 from mlsql_runtime.feed.topic.records import RECORD_BYTES, RecordOrigin
@@ -115,7 +115,7 @@ class SentTable:
         )
 
 
-def send(df: DataFrame, target: SendTarget, group: str, feature_column: str | None) -> SentTable:
+def send(df: DataFrame, target: SendTarget, group: str, roles: ColumnRoles) -> SentTable:
     """Send all rows of ``df`` in one Spark job, then the manifest.
 
     :raises IntegrityError: when tasks sent other rows than the table has.
@@ -124,7 +124,7 @@ def send(df: DataFrame, target: SendTarget, group: str, feature_column: str | No
     from pyspark.sql.pandas.types import from_arrow_schema
 
     _check_names(df.columns)
-    observation = TableObservation(df, feature_column, with_content=True)
+    observation = TableObservation(df, roles, with_content=True)
     plain = observation.table.toDF(*[f"c{number}" for number in range(len(df.columns))])  # mapInArrow reads names as expressions
     with _small_batches(df):
         sending = plain.mapInArrow(lambda batches: send_partition(batches, target), from_arrow_schema(_REPORT))

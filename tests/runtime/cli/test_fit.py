@@ -130,3 +130,26 @@ def test_the_same_rows_are_held_out_each_time(fit: FitCommand) -> None:
     assert held[0] == held[1]
     assert runs[0]["rows"] + runs[0]["validate_rows"] == 50
     assert 5 < runs[0]["validate_rows"] < 25
+
+
+CHURN = '{"Age":30,"city":"a","Churned":"yes"}\n{"Age":null,"city":null,"Churned":"no"}\n' * 20
+FRAMES = """
+import mlsql, mlsql_model
+frame, held = mlsql.all_frame(), mlsql.get_validate_frame()
+print(list(frame.columns), mlsql.signature().classes, mlsql.signature().features[0])
+mlsql.report(rows=len(frame), held=len(held), yes=(held["Churned"] == "yes").sum(), nulls=frame["Age"].isna().sum())
+mlsql_model.sk_save_model(1)
+"""
+
+
+def test_named_columns_as_in_a_job(fit: FitCommand) -> None:
+    (fit.folder / "churn.json").write_text(CHURN)
+    options = ["--feature-cols", "age,city", "--label-col", "churned", "--validate", "0.2", "--stratify"]
+    report = fit.report(fit.write(FRAMES), "--data", "churn.json", *options)
+    assert report["metrics"] == {"rows": 32, "held": 8, "yes": 4, "nulls": 16}
+    assert "['Age', 'city', 'Churned'] ('no', 'yes') Column(name='Age', type='bigint')" in report["stderr"]
+
+
+def test_a_fraction_that_holds_nobody_out_is_mentioned(fit: FitCommand) -> None:
+    done = fit(fit.write(GOOD), "--data", "rows.json", "--validate", "0.0001")
+    assert "[mlsql] no row of 2 is held out: 0.0001 of them is less than one row" in done.stdout

@@ -41,6 +41,7 @@ def test_a_failure_says_where_the_output_is(fit: FitCommand) -> None:
     assert (fit.scratch / kept / "log").read_text().startswith("x\nTraceback")
 
 
+PEOPLE = ["--data", "people.json"]
 CSV = ["--data", "csv.`rows.csv`"]
 WRONG: dict[str, tuple[list[str], str]] = {
     "neither script nor algorithm": (["--data", "rows.json"], "no script is given; name one as SCRIPT, or"),
@@ -82,6 +83,24 @@ WRONG: dict[str, tuple[list[str], str]] = {
         "resource.a=nowhere: there is nothing there",
     ),
     "timeout": (["good.py", "--data", "rows.json", "--timeout", "0"], "--timeout is 0.0; expected a number over 0"),
+    "feature column": (
+        ["good.py", *PEOPLE, "--feature-cols", "age,citi"],
+        "no column 'citi', which featureCols names; did you mean",
+    ),
+    "label among features": (
+        ["good.py", *PEOPLE, "--feature-cols", "a,b", "--label-col", "A"],
+        "'A' is among the feature columns",
+    ),
+    "label with nulls": (["good.py", *PEOPLE, "--label-col", "label"], "'label' of the training table holds 1 nulls in 2 rows"),
+    "validation column": (
+        ["good.py", *PEOPLE, "--feature-cols", "age", "--validate-data", "rows.json"],
+        "the validation table has no column 'age'",
+    ),
+    "stratify alone": (["good.py", *PEOPLE, "--stratify"], "a fraction of each class, and none is given"),
+    "stratify without a label": (
+        ["good.py", *PEOPLE, "--feature-cols", "age", "--validate", "0.5", "--stratify"],
+        "stratify needs a label",
+    ),
     "widths": (["good.py", "--data", "widths.json"], "vectors of different widths, from 1 to 2"),
 }
 
@@ -93,6 +112,7 @@ def test_wrong_input(fit: FitCommand, arguments: list[str], message: str) -> Non
     fit.write("", "empty.json")
     fit.write("a,b\n", "rows.csv")
     fit.write("x", "full/x")
+    fit.write('{"age":1,"city":"a","label":null}\n{"age":2,"city":"b","label":1}\n', "people.json")
     fit.write('{"features":{"type":1,"values":[1]}}\n{"features":{"type":1,"values":[1,2]}}\n', "widths.json")
     done = fit(*arguments)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -15,6 +15,7 @@ from support.kafka import names_with
 
 from mlsql_runtime.errors import InputError, KafkaRefused
 from mlsql_runtime.feed.reader import read_arrow
+from mlsql_runtime.feed.table_facts import ColumnRoles
 from mlsql_runtime.feed.topic.receive import current_range, receive
 from mlsql_runtime.feed.topic.scan import scan_topic
 from mlsql_runtime.feed.topic.send import SendTarget, deliver
@@ -124,7 +125,7 @@ def test_the_documented_permissions_are_enough_to_reuse_a_topic(
             producer.send("run-events", b'{"id": 1}', partition=0).get(timeout=10)
         allow("run-events", topic="read")
         allow("run-readers", group="read delete")
-        sent = scan_topic(settings, "run-events", group_prefix(feed, JOB), "features")
+        sent = scan_topic(settings, "run-events", group_prefix(feed, JOB), ColumnRoles(features=("features",)))
         assert [batch.num_rows for batch in read_arrow(sent.open(tmp_path, False, tmp_path, 0))] == [1]
         assert names_with(kafka_settings, "run-readers") == [f"{group_prefix(feed, JOB)}_0"]
         remove_run(feed, settings, JOB)

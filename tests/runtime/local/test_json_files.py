@@ -10,6 +10,7 @@ import pytest
 from support.both_ways import BothWays, assert_same, helper_rows, raw_rows, types_of
 
 from mlsql_runtime.feed.files.export import ExportFeed
+from mlsql_runtime.feed.table_facts import ColumnRoles
 from mlsql_runtime.plan import FileFeed
 from mlsql_runtime.storage.location import Location
 
@@ -57,7 +58,7 @@ def test_spark_writes_the_json_itself_in_sessions_with_other_settings(both: Both
     both.spark.conf.set(option, value)
     try:
         df = both.spark.sql("select cast(null as int) as x, timestamp_seconds(0) as at")
-        exported = ExportFeed(FileFeed(), Location.of(str(both.folder / "exported"))).prepare(df, None)
+        exported = ExportFeed(FileFeed(), Location.of(str(both.folder / "exported"))).prepare(df, ColumnRoles())
         files = exported.open(both.folder / "data", is_kept=False)
     finally:
         both.spark.conf.set(option, before)

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.store.signature import Column, Signature
 
 Run = Callable[..., Any]
 ImportMlsql = Callable[..., Any]
@@ -185,3 +187,54 @@ mlsql.report(auc=float("nan"))
     ran = run(source)
     assert (ran.outcome.problem, ran.lines) == (None, ["step 3: loss=0.5", "progress: 1 of 2 (50%)", "auc=nan"])
     assert ran.outcome.report.metrics == {"loss": 0.5, "auc": None}
+
+
+PEOPLE = pa.table(
+    {"Age": [30, None, 50], "score": [0.5, 1.5, 2.5], "city": ["a", None, "c"], "n": [1, 2, 3], "Churned": [1, 0, 1]}
+)
+CHURN = Signature(
+    features=(Column(name="score", type="double"), Column(name="n", type="bigint")),
+    label=Column(name="Churned", type="bigint"),
+    classes=(0, 1),
+)
+
+
+@pytest.fixture
+def people(tmp_path: Path, describe_table: Callable[..., TableFiles]) -> TableFiles:
+    (tmp_path / "people").mkdir()
+    pq.write_table(PEOPLE, tmp_path / "people/part-0.parquet")
+    described: TableFiles = describe_table(tmp_path / "people", "parquet", PEOPLE.schema, 3)
+    return described
+
+
+def test_frames_have_the_columns_of_the_training(import_mlsql: ImportMlsql, people: TableFiles) -> None:
+    mlsql = import_mlsql(data=people, validate=people, signature=CHURN, columns=("score", "n", "Churned"))
+    assert (mlsql.feature_columns, mlsql.label_column, mlsql.signature()) == (["score", "n"], "Churned", CHURN)
+    frame = mlsql.all_frame()
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == {"score": "float64", "n": "Int64", "Churned": "int64"}
+    assert [len(part) for part in mlsql.read_frames(2)] == [2, 1]
+    assert mlsql.get_validate_frame().equals(frame)
+    assert [batch.schema.names for batch in mlsql.read_arrow()] == [["score", "n", "Churned"]]
+    X, y = mlsql.all_data()
+    assert (X.tolist(), y.tolist()) == ([[0.5, 1], [1.5, 2], [2.5, 3]], [1, 0, 1])
+    assert (mlsql.get_validate_data()[0] == X).all()
+
+
+def test_without_named_columns_frames_have_all(import_mlsql: ImportMlsql, people: TableFiles) -> None:
+    mlsql = import_mlsql(data=people)
+    assert (mlsql.feature_columns, mlsql.label_column, mlsql.signature()) == ([], None, None)
+    assert list(mlsql.all_frame().columns) == PEOPLE.column_names
+    assert (list(mlsql.get_validate_frame().columns), len(mlsql.get_validate_frame())) == (PEOPLE.column_names, 0)
+    with pytest.raises(ValueError, match="max_records is 0"):
+        next(mlsql.read_frames(0))
+
+
+def test_columns_are_found_in_either_case(import_mlsql: ImportMlsql, people: TableFiles) -> None:
+    X, y = import_mlsql(data=people, fit_param={"inputCol": "SCORE", "label": "churned"}).all_data()
+    assert (X.tolist(), y.tolist()) == ([[0.5], [1.5], [2.5]], [1, 0, 1])
+
+
+def test_text_among_the_features_is_an_error_that_says_what_to_do(import_mlsql: ImportMlsql, people: TableFiles) -> None:
+    signature = replace(CHURN, features=(*CHURN.features, Column(name="city", type="string")))
+    with pytest.raises(DataError, match=r"column 'city' is of type string; .*use frames.*or a built-in algorithm"):
+        import_mlsql(data=people, signature=signature).all_data()

@@ -57,6 +57,8 @@ def test_of_modules_with_one_name_those_count_that_python_would_find() -> None:
         ("import mlsql\nmlsql.all_data()", ("has_vectors",), {"numpy", "pyarrow"}),
         ("import mlsql\nmlsql.read_data()", (), {"numpy", "pyarrow"}),
         ("import mlsql\nmlsql.read_data()", ("has_vectors",), {"numpy", "pyarrow", "pyspark"}),
+        ("import mlsql\nmlsql.read_frames(9)", (), {"numpy", "pyarrow", "pandas"}),
+        ("import mlsql\nmlsql.read_arrow()", ("is_kafka",), {"numpy", "pyarrow", "kafka"}),
         ("from mlsql import read_batches", ("is_kafka",), {"numpy", "pyarrow", "kafka"}),
         ("import mlsql\nmlsql.fit_param", ("is_kafka", "has_vectors"), set()),
         ("import mlsql_model\nmlsql_model.keras_save_model(m)", (), {"keras"}),

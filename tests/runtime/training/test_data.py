@@ -11,6 +11,7 @@ from support.training import SAVE, train_result, trained
 from support.workbench import WIDTH, RunPlan, Script
 
 from mlsql_runtime.feed.files.export import ExportFeed
+from mlsql_runtime.feed.table_facts import ColumnRoles
 from mlsql_runtime.plan import FileFeed, Load, Register, Select
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.versions import read_manifest
@@ -75,7 +76,7 @@ def test_columns_that_parquet_cannot_give_back_are_written_as_json_at_once(
     spark: SparkSession, tmp_path: Path, column: str
 ) -> None:
     table = spark.sql(f"select double(id % 2) as label, {column} as x from range(0, 10, 1, 1)")
-    exported = ExportFeed(FileFeed(), Location.of(str(tmp_path / "exported"))).prepare(table, None)
+    exported = ExportFeed(FileFeed(), Location.of(str(tmp_path / "exported"))).prepare(table, ColumnRoles())
     files = exported.open(tmp_path / "data", is_kept=False)
     assert (files.format, files.json_path, files.rows) == ("json", None, 10)
     (file,) = (tmp_path / "data").glob("*.json")

@@ -31,7 +31,7 @@ RESULTS = {
 
 
 def data(**identity: Any) -> StagedData:
-    return StagedData(table=TableIdentity(facts=FACTS, **identity), validate=None, feature=None)
+    return StagedData(table=TableIdentity(facts=FACTS, **identity), validate=None)
 
 
 @pytest.mark.parametrize("identity", [{"uri": "/m/data"}, {"content": "3 ff"}])

@@ -29,16 +29,23 @@ PROGRAM = """
 import json, sys
 from mlsql_runtime import codec
 from mlsql_runtime.feed.decoding.features_and_labels import choose_columns, read_matrix_batches
+from mlsql_runtime.feed.decoding.frames import read_frames
 from mlsql_runtime.feed.files.table import TableFiles
 
 def peak():  # in megabytes; ru_maxrss would begin with what the parent had
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) >> 10
 
-small, large = (codec.loads(TableFiles, text, "the test") for text in sys.argv[1:])
-assert sum(len(y) for _, y in read_matrix_batches(small, choose_columns(small, {}), 500, None)) == small.rows
+def count_rows(table):
+    if what == "frames":
+        return sum(len(frame) for frame in read_frames(table, (), "label", 500))
+    return sum(len(y) for _, y in read_matrix_batches(table, choose_columns(table, {}), 500, None))
+
+what = sys.argv[1]
+small, large = (codec.loads(TableFiles, text, "the test") for text in sys.argv[2:])
+assert count_rows(small) == small.rows
 before = peak()
-rows = sum(len(y) for _, y in read_matrix_batches(large, choose_columns(large, {}), 500, None))
+rows = count_rows(large)
 print(json.dumps({"rows": rows, "grown": peak() - before}))
 """
 
@@ -63,8 +70,9 @@ def write_json(rows: int, path: Path) -> None:
 WRITERS: dict[str, Callable[[int, Path], None]] = {"parquet": write_parquet, "json": write_json}
 
 
+@pytest.mark.parametrize("what", ["matrices", "frames"])
 @pytest.mark.parametrize("format", WRITERS)
-def test_reading_in_batches_does_not_hold_the_table(tmp_path: Path, format: str) -> None:
+def test_reading_in_batches_does_not_hold_the_table(tmp_path: Path, format: str, what: str) -> None:
     described = []
     for rows in (SOME, ROWS):
         folder = tmp_path / f"{rows}"
@@ -72,7 +80,8 @@ def test_reading_in_batches_does_not_hold_the_table(tmp_path: Path, format: str)
         WRITERS[format](rows, folder / f"part-0.{format}")
         files = TableFiles(path=str(folder), format=format, options={}, rows=rows, schema=encode_schema(SCHEMA))
         described.append(codec.dumps(files))
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *described], env=ONE_CORE, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", PROGRAM, what, *described]
+    done = subprocess.run(command, env=ONE_CORE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["rows"] == ROWS

@@ -16,7 +16,7 @@ import pytest
 from mlsql_runtime.errors import DataError, FormatError, InputError, IntegrityError, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.feed.reader import read_arrow, rebatch
-from mlsql_runtime.feed.table_facts import TableFacts, encode_schema
+from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, encode_schema
 from mlsql_runtime.feed.topic.receive import TopicRange, current_range, receive
 from mlsql_runtime.feed.topic.scan import scan_topic
 from mlsql_runtime.feed.topic.send import FEED_VERSION, FeedManifest, SendTarget, SentTable, deliver, send_manifest
@@ -26,6 +26,7 @@ from mlsql_runtime.kafka.groups import delete_groups
 from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics
 
+FEATURES = ColumnRoles(features=("features",))
 SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
 _numbers = itertools.count()
 
@@ -172,7 +173,7 @@ def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSetting
     vector = {"type": 0, "size": 4, "indices": [1], "values": [2.5]}
     put({"label": 1, "features": vector}, None, {"label": 0.5, "features": {"type": 1, "values": [1, 2, 3, 4]}})
     put({"label": None, "extra": "größe\nzwei"}, b'{"label": 3,\n "features": null}', partition=1)
-    sent = scan_topic(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, FEATURES)
     assert (sent.facts.rows, sent.facts.width, sent.parts) == (4, 4, None)
     assert sent.facts.columns == {"label": "double", "features": "vector", "extra": "string"}
     rows = rows_in(sent, tmp_path)
@@ -185,18 +186,18 @@ def test_json_records_of_another_producer(put: Any, kafka_settings: KafkaSetting
 def test_a_record_other_than_a_json_object_is_named(put: Any, kafka_settings: KafkaSettings, topic: str, wrong: bytes) -> None:
     put({"label": 1}, wrong)
     with pytest.raises(DataError, match=rf"topic {topic}, partition 0, offset .*: expected (a|one) JSON object"):
-        scan_topic(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, FEATURES)
 
 
 def test_columns_of_changing_types_are_named(put: Any, kafka_settings: KafkaSettings, topic: str) -> None:
     put(*[{"label": 1}] * 1000, {"label": "one"})
     with pytest.raises(DataError, match=r"offset 1000 to 0:1000: a column has other types .*label"):
-        scan_topic(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, FEATURES)
 
 
 def test_rows_that_come_after_the_start_are_not_read(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put({"label": 1})
-    sent = scan_topic(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, FEATURES)
     put({"label": 2})
     assert rows_in(sent, tmp_path) == [{"label": 1}]
 
@@ -206,7 +207,7 @@ def test_a_kept_run_is_read_by_its_manifest(target: SendTarget, tmp_path: Path) 
     part = attempt(target, 0, 2, [batch(range(10))])
     facts = TableFacts(rows=10, schema=encode_schema(SCHEMA), columns={"id": "bigint", "text": "string"}, width=None)
     send_manifest(target, FeedManifest("run", facts, (part,)))
-    sent = scan_topic(target.settings, target.topic, target.topic, "features")
+    sent = scan_topic(target.settings, target.topic, target.topic, FEATURES)
     assert sent.facts == facts
     assert [row["id"] for row in rows_in(sent, tmp_path)] == list(range(10))
 
@@ -216,13 +217,13 @@ def test_a_run_of_a_later_version_is_refused(target: SendTarget) -> None:
     part = attempt(target, 0, 1, [batch(range(10))])
     send_manifest(target, FeedManifest("run", facts, (part,), feed_version=FEED_VERSION + 1))
     with pytest.raises(FormatError, match=f"the manifest in topic {target.topic}: feed_version is {FEED_VERSION + 1}"):
-        scan_topic(target.settings, target.topic, target.topic, "features")
+        scan_topic(target.settings, target.topic, target.topic, FEATURES)
 
 
 def test_a_run_that_was_never_finished_is_refused(target: SendTarget) -> None:
     attempt(target, 0, 1, [batch(range(5))])
     with pytest.raises(IntegrityError, match=f"topic {target.topic} on .* holds run run, which was never finished"):
-        scan_topic(target.settings, target.topic, target.topic, "features")
+        scan_topic(target.settings, target.topic, target.topic, FEATURES)
 
 
 def test_two_kinds_of_records_are_refused(target: SendTarget, put: Any) -> None:
@@ -230,29 +231,29 @@ def test_two_kinds_of_records_are_refused(target: SendTarget, put: Any) -> None:
     send_manifest(target, FeedManifest("run", facts, (attempt(target, 0, 2, [batch(range(10))]),)))
     put({"label": 1})
     with pytest.raises(InputError, match="holds records of a kept run and"):
-        scan_topic(target.settings, target.topic, target.topic, "features")
+        scan_topic(target.settings, target.topic, target.topic, FEATURES)
 
 
 def test_an_empty_topic_and_one_that_is_not_there(kafka_settings: KafkaSettings, topic: str) -> None:
     with pytest.raises(DataError, match=f"topic {topic} on 127.0.0.1:.* is empty"):
-        scan_topic(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, FEATURES)
     with pytest.raises(InputError, match="there is no topic nowhere on 127"):
-        scan_topic(kafka_settings, "nowhere", "nowhere", "features")
+        scan_topic(kafka_settings, "nowhere", "nowhere", FEATURES)
 
 
 def test_text_that_looks_like_a_time_stays_text(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put(*[{"day": "2026-11-22"}] * 1000, {"day": ""}, {"day": "2026-11-22T10:00:00Z"})
-    sent = scan_topic(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, FEATURES)
     assert sent.facts.columns == {"day": "string"}
     assert [row["day"] for row in rows_in(sent, tmp_path)][999:] == ["2026-11-22", "", "2026-11-22T10:00:00Z"]
 
 
 def test_vectors_of_different_widths_are_refused(put: Any, kafka_settings: KafkaSettings, topic: str) -> None:
     put({"features": None}, {"other": 1}, {"features": {"type": 1, "values": [1.0, 2.0]}})
-    assert scan_topic(kafka_settings, topic, topic, "features").facts.width == 2
+    assert scan_topic(kafka_settings, topic, topic, FEATURES).facts.width == 2
     put({"features": {"type": 0, "size": 3, "indices": [1], "values": [1.0]}})
     with pytest.raises(DataError, match="column 'features' holds vectors of different widths, from 2 to 3"):
-        scan_topic(kafka_settings, topic, topic, "features")
+        scan_topic(kafka_settings, topic, topic, FEATURES)
 
 
 def test_records_deleted_after_the_start_are_an_error(target: SendTarget) -> None:
@@ -283,6 +284,6 @@ def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target
 
 def test_a_vector_column_keeps_its_type(put: Any, kafka_settings: KafkaSettings, topic: str, tmp_path: Path) -> None:
     put(*[{"features": {"type": 1, "values": [float(i)]}} for i in range(3)])
-    sent = scan_topic(kafka_settings, topic, topic, "features")
+    sent = scan_topic(kafka_settings, topic, topic, FEATURES)
     [got] = read_arrow(sent.open(tmp_path, False, tmp_path, 0))
     assert got.column("features").type == VECTOR_TYPE

@@ -21,6 +21,8 @@ LIMIT = 60  # a sender's 16 records and the client's buffers; a reader's fetches
 PROGRAM = f"""
 import json, sys
 import numpy as np, pyarrow as pa
+from mlsql_runtime.feed.decoding.frames import to_frame
+from mlsql_runtime.feed.reader import rebatch
 from mlsql_runtime.feed.topic.receive import receive, current_range
 from mlsql_runtime.feed.topic.send import SendTarget, deliver
 from mlsql_runtime.feed.topic.table import SentPartition
@@ -35,6 +37,7 @@ def peak():  # in megabytes; ru_maxrss would begin with what the parent had
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) >> 10
 
+to_frame(pa.table({{"x": [0.5]}}))
 next(deliver([next(batches)], SendTarget(settings, topic, 1, 8 << 20, "warm-up"), 0, 0, 0))
 before = peak()
 if what == "send":
@@ -42,7 +45,8 @@ if what == "send":
     print(json.dumps({{"records": len(stamps), "rows": sum(s.rows for s in stamps), "grown": peak() - before}}))
 else:
     part = SentPartition(run="run", partition=0, attempt=1, **json.loads(what))
-    rows = sum(batch.num_rows for batch in receive(settings, current_range(settings, topic), topic, [part]))
+    batches = receive(settings, current_range(settings, topic), topic, [part])
+    rows = sum(len(to_frame(table)) for table in rebatch(batches, 65536))
     print(json.dumps({{"rows": rows, "grown": peak() - before}}))
 """
 
