@@ -21,24 +21,33 @@ from mlsql_runtime.local.csv_files import read_csv
 from mlsql_runtime.local.data_source import DataSource, find_files
 from mlsql_runtime.local.json_files import read_json
 from mlsql_runtime.local.libsvm_files import read_libsvm, to_arrow
-from mlsql_runtime.local.parquet_files import read_parquet
+from mlsql_runtime.local.parquet_files import ChooseColumns, read_parquet
 from mlsql_runtime.store.signature import MAX_CLASSES
 from mlsql_runtime.training.stratified import check_classes, count_held_out, refuse_type
 
 _LINES = 8192
 
 
-def read_table(source: DataSource) -> pa.Table:
+def read_table(source: DataSource, choose: ChooseColumns = lambda names: ()) -> pa.Table:
     """Return all rows of a table, in memory, with the columns that Spark would give.
 
+    :param choose: returns the columns to read, from all that the table has; nothing for all of them.
     :raises DataError: when the files are not what the format says, or need Spark.
     """
     files, zone = find_files(source), find_session_zone()
+    if source.format == "parquet":
+        return _check_names(read_parquet(files, source, zone, choose), source)
     if source.format == "libsvm":
-        return read_libsvm(files, source)
-    if source.format == "csv":
-        return read_csv(files, source, zone)
-    table = read_json(files, source) if source.format == "json" else read_parquet(files, source, zone)
+        table = read_libsvm(files, source)
+    elif source.format == "csv":
+        table = read_csv(files, source, zone)
+    else:
+        table = _check_names(read_json(files, source), source)
+    chosen = choose(table.column_names)
+    return table.select(list(chosen)) if chosen else table
+
+
+def _check_names(table: pa.Table, source: DataSource) -> pa.Table:
     seen: dict[str, str] = {}
     for name in table.column_names:
         if (other := seen.setdefault(name.lower(), name)) != name:

@@ -8,7 +8,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -172,21 +172,28 @@ def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path)
     from mlsql_runtime.local.arrow_tables import check_width, hold_out, measure, read_table, write_table
 
     statement = request.statement
-    table = read_table(request.data)
+
+    def choose(names: Sequence[str]) -> Sequence[str]:
+        if not names:  # of an empty file
+            return ()
+        check_columns(statement, bundle, names)
+        return list_columns(statement, find_roles(statement, names))
+
+    def choose_for_validation(names: Sequence[str]) -> Sequence[str]:
+        check_named_columns(statement, "the validation table", names)
+        return list_columns(statement, find_roles(statement, names))
+
+    table = read_table(request.data, choose)
     rows = table.num_rows
     if rows == 0:
         raise DataError(f"{request.data.path} is empty: there is nothing to train on", path=request.data.path)
-    check_columns(statement, bundle, table.column_names)
     roles = find_roles(statement, table.column_names)
     columns = list_columns(statement, roles)
-    table = table.select(list(columns)) if columns else table
     for name in roles.features:
         check_width(table, name)
-    validate = None if request.validate is None else read_table(request.validate)
-    if validate is not None:
-        check_named_columns(statement, "the validation table", validate.column_names)
-        own = list_columns(statement, find_roles(statement, validate.column_names))
-        validate = validate.select(list(own)).rename_columns(list(columns)) if own else validate
+    validate = None if request.validate is None else read_table(request.validate, choose_for_validation)
+    if validate is not None and columns:
+        validate = validate.rename_columns(list(columns))
     tables = {"the training table": measure(table, roles.label)}
     if validate is not None:
         tables["the validation table"] = measure(validate, find_roles(statement, validate.column_names).label)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,23 +24,27 @@ _KINDS = (
 )
 
 
+#: Returns the columns to read, from all that a table has; nothing for all of them.
+ChooseColumns = Callable[[Sequence[str]], Sequence[str]]
+
+
 class NoSparkType(Exception):
     """Spark has no type for a column."""
 
 
-def read_parquet(files: list[DataFile], source: DataSource, zone: str) -> pa.Table:
-    """Return all rows of Parquet files that have the same columns.
+def read_parquet(files: list[DataFile], source: DataSource, zone: str, choose: ChooseColumns) -> pa.Table:
+    """Return all rows of Parquet files that have the same columns. No others are decoded than those chosen.
 
     :raises DataError: for a file that is not Parquet, files that differ, and types that Spark does not read.
     """
-    tables = [_read_file(file, source, zone) for file in files]
+    tables = [_read_file(file, source, zone, choose) for file in files]
     for file, table in zip(files, tables, strict=True):
         if table.schema != tables[0].schema:
             raise source.refuse(f"{file.place.uri} has other columns or types than {files[0].place.uri}")
     return pa.concat_tables(tables)
 
 
-def _read_file(file: DataFile, source: DataSource, zone: str) -> pa.Table:
+def _read_file(file: DataFile, source: DataSource, zone: str, choose: ChooseColumns) -> pa.Table:
     import pyarrow.parquet as pq
 
     where = file.place.uri
@@ -46,7 +52,7 @@ def _read_file(file: DataFile, source: DataSource, zone: str) -> pa.Table:
         with file.place.open() as stream, pq.ParquetFile(stream, coerce_int96_timestamp_unit="us") as parquet:
             columns = [parquet.schema.column(at) for at in range(len(parquet.schema))]
             instants = {column.path for column in columns if column.physical_type == "INT96"}
-            table = parquet.read()
+            table = parquet.read(columns=list(choose(parquet.schema_arrow.names)) or None)
     except pa.ArrowException as error:
         raise DataError(f"{where} is not a Parquet file: {error}") from error
     arrays = []
