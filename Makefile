@@ -50,7 +50,7 @@ peers: setup
 	@bash scripts/setup.sh bench
 
 bench: peers ## Benchmarks against peers; writes benchmarks/results
-	@PYTHONPATH=.work/bench $(BIN)/python benchmarks/scoring.py
+	@for each in scoring columns; do PYTHONPATH=.work/bench $(BIN)/python benchmarks/$$each.py || exit 1; done
 	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; done
 

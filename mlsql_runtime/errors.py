@@ -190,10 +190,17 @@ def from_json(document: dict[str, Any]) -> MLSQLError:
     return error(document["message"], statement=document.get("statement"), origin=origin, **document["facts"])
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'?"``, or the list of the known names when none is similar."""
+def find_nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most similar; None when none is similar."""
     plain = {name.lower().replace("_", ""): name for name in sorted(known)}
     near = difflib.get_close_matches(word.lower().replace("_", ""), plain, n=1)
-    if near:
-        return f"; did you mean '{plain[near[0]]}'?"
-    return f"; known are {', '.join(plain.values())}" if plain else ""
+    return plain[near[0]] if near else None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"``, or the list of the known names when none is similar."""
+    names = sorted(known)
+    near = find_nearest(word, names)
+    if near is not None:
+        return f"; did you mean '{near}'?"
+    return f"; known are {', '.join(names)}" if names else ""

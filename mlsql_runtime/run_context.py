@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from mlsql_runtime.errors import InputError, did_you_mean
 from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.plan import Plan, Secrets
+from mlsql_runtime.scoring.udf import register_function
+from mlsql_runtime.store.function_records import FunctionRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -20,7 +22,7 @@ class RunContext:
 
     ``cleanup`` is closed at the end of the run, also after an error. ``index`` is the number of the current statement, from 0.
     ``trained`` maps model paths to the versions that this run has trained: later statements that ask for the newest version get
-    these.
+    these. ``functions`` are the packages that queries can call, by name.
     """
 
     plan: Plan
@@ -29,6 +31,7 @@ class RunContext:
     secrets: Secrets = field(default_factory=Secrets)
     tables: dict[str, DataFrame] = field(default_factory=dict)
     trained: dict[str, int] = field(default_factory=dict)
+    functions: dict[str, FunctionRecord] = field(default_factory=dict)
     index: int = 0
 
     @property
@@ -64,3 +67,8 @@ class RunContext:
         if name not in self.tables:
             raise InputError(f"there is no table '{name}'{did_you_mean(name, self.tables)}", table=name)
         return self.tables[name]
+
+    def serve(self, name: str, record: FunctionRecord) -> None:
+        """Make a function package callable in the queries of later statements."""
+        register_function(self.spark, name, record)
+        self.functions[name] = record

@@ -75,7 +75,8 @@ def translate(error: BaseException) -> MLSQLError:
         return InputError(f"Spark: {_SQLSTATE.sub('', match[2]).strip()} [{match[1]}]", condition=match[1])
     if type(error).__name__ in ("AnalysisException", "ParseException", "IllegalArgumentException"):
         return InputError(f"Spark: {_first_line(text)}")
-    return JobFailed(f"{type(error).__name__}: {_first_line(text)}")
+    raised = _find_worker_exception(text)
+    return JobFailed(f"{type(error).__name__}: {f'a Python worker raised {raised}' if raised else _first_line(text)}")
 
 
 def _task_error(text: str) -> MLSQLError | None:
@@ -88,6 +89,13 @@ def _task_error(text: str) -> MLSQLError | None:
         return errors.from_json(document)
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def _find_worker_exception(text: str) -> str | None:
+    """Return class and message of the exception at the end of the last Python traceback in a text; None without a traceback."""
+    _, found, rest = text.rpartition("Traceback (most recent call last):\n")
+    lines = (line.strip() for line in rest.splitlines() if line.strip() and not line[0].isspace())
+    return next(lines, None) if found else None
 
 
 def _text_of(error: BaseException) -> str:

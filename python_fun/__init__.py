@@ -20,26 +20,42 @@ def batch_udf(
     load: Callable[[str], Any] = mlsql_model.load,
     *,
     sparse: bool | None = None,
+    input: Literal["matrix", "frame"] = "matrix",
+    returns: str = "vector",
 ) -> None:
     """Register ``predict_batch(X, model)``, which predicts many rows at a time.
 
-    ``X`` has shape (n, d) with n ≥ 1. It is a ``scipy.sparse.csr_matrix`` when all rows of the batch are sparse vectors, else a
-    float64 ndarray, which may be a read-only view of Spark's memory. Null vectors are not part of it; their prediction is null.
-    The function returns numbers of shape (n,) or (n, k): a vector of width 1 or k for each row; a SciPy matrix gives sparse
-    vectors. A prediction must not depend on the other rows of its batch, because Spark chooses the batches.
+    ``X`` has shape (n, d) with n ≥ 1; its columns are the feature columns of the training. With ``input="matrix"`` it is a
+    ``scipy.sparse.csr_matrix`` when all rows of the batch are sparse vectors, else a float64 ndarray, which may be a read-only
+    view of Spark's memory. Rows with a null are not part of it; their prediction is null. With ``input="frame"`` it is a pandas
+    DataFrame with the names and types of ``mlsql.read_frames``, nulls included.
+
+    The function returns n values of the type that ``returns`` declares: an array, a list or a Series; for a struct, a DataFrame
+    or a dict of these by field; for ``vector``, numbers of shape (n,) or (n, k), which become vectors of width 1 or k, or a SciPy
+    matrix, which gives sparse vectors. A prediction must not depend on the other rows of its batch, because Spark chooses the
+    batches.
 
     Outside of a registration, print how to register the script, and do nothing.
 
     :param load: ``load(model_dir)`` returns the model. It is called once in each Python worker. By default it loads what
         ``mlsql_model`` saved.
     :param sparse: True for X as a CSR matrix always, False for X as an ndarray always.
-    :raises TypeError: when one of the functions cannot be called with these arguments.
+    :param input: ``"matrix"`` or ``"frame"``.
+    :param returns: ``"vector"``, or a type of Spark in SQL, such as ``double``, ``string``, ``array<double>`` or
+        ``struct<label: string, probability: double>``.
+    :raises TypeError: when one of the functions cannot be called with these arguments, or an option has another value.
     """
     _check(predict_batch, "batch_udf", "predict_batch(X, model)", 2)
     _check(load, "batch_udf", "load(model_dir)", 1)
-    if sparse not in (None, True, False):
-        raise TypeError(f"python_fun.batch_udf: expected sparse=None, True or False, got {sparse!r}")
-    _hand_over("batch", {"predict": predict_batch, "load": load, "sparse": sparse}, "python_fun.batch_udf")
+    if input not in ("matrix", "frame"):
+        raise TypeError(f"python_fun.batch_udf: expected input='matrix' or 'frame', got {input!r}")
+    if sparse not in (None, True, False) or (input == "frame" and sparse):
+        expected = "sparse=None, True or False" if input == "matrix" else "no sparse=True with input='frame'"
+        raise TypeError(f"python_fun.batch_udf: expected {expected}, got {sparse!r}")
+    if not isinstance(returns, str):
+        raise TypeError(f"python_fun.batch_udf: expected returns='vector' or a type such as 'double', got {returns!r}")
+    handover = Handover(contract="batch", input=input, returns=returns)
+    _hand_over(handover, {"predict": predict_batch, "load": load, "sparse": sparse}, "python_fun.batch_udf")
 
 
 def udf(predict: Callable[[int, Iterator[bytes]], list[Any]]) -> None:
@@ -54,7 +70,7 @@ def udf(predict: Callable[[int, Iterator[bytes]], list[Any]]) -> None:
     :raises TypeError: when the function cannot be called with two arguments.
     """
     _check(predict, "udf", "predict(index, s)", 2)
-    _hand_over("row", predict, "python_fun.udf")
+    _hand_over(Handover(contract="row"), predict, "python_fun.udf")
 
 
 def _check(function: object, call: str, usage: str, arguments: int) -> None:
@@ -64,8 +80,8 @@ def _check(function: object, call: str, usage: str, arguments: int) -> None:
         raise TypeError(f"python_fun.{call}: expected a function {usage}, got {function!r} ({error})") from None
 
 
-def _hand_over(contract: Literal["row", "batch"], function: object, call: str) -> None:
-    """Write the pickled function where the registration reads it, and beside it the contract that it follows.
+def _hand_over(handover: Handover, function: object, call: str) -> None:
+    """Write the pickled function where the registration reads it, and beside it how to call it.
 
     The script's own code and that of its project's modules is pickled by value, with the values that global variables have now:
     they may come from ``mlsql.fit_param``, which is not there where the function is called. The project's sources go along for
@@ -82,4 +98,4 @@ def _hand_over(contract: Literal["row", "batch"], function: object, call: str) -
     with open(job.function_file, "wb") as stream:
         dump_with_code(names, function, stream, call, OwnCode.of_project(job.project), "pyspark.cloudpickle")
     with open(handover_file(job.function_file), "w", encoding="utf-8") as file:
-        file.write(codec.dumps(Handover(contract=contract)))
+        file.write(codec.dumps(handover))

@@ -1,6 +1,6 @@
 """Predict texts with the pipeline that train_text.py saved. A batch script: JSON lines in, JSON lines out.
 
-Functions in SQL take vectors; a model of anything else, such as texts, predicts by a script like this one.
+A function in SQL can do the same for a version with feature columns: see docs/functions.md.
 """
 
 import json

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,32 +12,30 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, ScriptFailed
 from mlsql_runtime.events import emit, log
-from mlsql_runtime.handlers.function_trial import find_samples, try_function
+from mlsql_runtime.handlers.function_samples import find_samples, find_signature
+from mlsql_runtime.handlers.function_trial import try_function
 from mlsql_runtime.handlers.gates import Candidate, check_gates
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import PythonEnv, Register
 from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
-from mlsql_runtime.scoring.udf import register_function
+from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
+from mlsql_runtime.scoring.return_type import read_return_type
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import Handover, ScriptInput, handover_file
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
-from mlsql_runtime.store.function_records import Contract, FunctionRecord, Refusal
+from mlsql_runtime.store.function_records import FunctionRecord, Refusal
 from mlsql_runtime.store.functions import add_refusal
 from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FitRecord, Manifest
+from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 if TYPE_CHECKING:
     from mlsql_runtime.run_context import RunContext
-
-_CONTRACTS: Mapping[Contract, str] = {
-    "row": "row contract: one row at a time (python_fun.batch_udf takes many at once)",
-    "batch": "batch contract",
-}
 
 
 @dataclass(frozen=True)
@@ -63,14 +60,18 @@ class _Registration:
             function_version=function_version,
         )
 
-    def record(self, bundle: ScriptBundle, contract: Contract, number: int, pickle: FileEntry) -> FunctionRecord:
+    @property
+    def signature(self) -> Signature | None:
+        return find_signature(self.manifest)
+
+    def record(self, bundle: ScriptBundle, handover: Handover, number: int, pickle: FileEntry) -> FunctionRecord:
         return FunctionRecord(
             format_version=FORMAT_VERSION,
             function=self.statement.function,
             function_version=number,
             created=datetime.now(timezone.utc),
             job_id=self.job_id,
-            contract=contract,
+            contract=handover.contract,
             python=f"{sys.version_info.major}.{sys.version_info.minor}",
             pickle=pickle,
             script=bundle.facts,
@@ -82,6 +83,9 @@ class _Registration:
             train_params=dict(self.fit.params) if self.statement.copy_train_params else None,
             model_files=self.manifest.files_below(layout.model_dir(self.fit.alg_index)),
             packages=self.fit.packages,
+            input=handover.input,
+            returns=handover.returns,
+            signature=self.signature,
         )
 
 
@@ -109,13 +113,19 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
         return _refuse(registration, str(gates.reason))
     record = _make_function(registration, context)
     functions.set_current(root, record, statement.author, gates.reason)
-    register_function(context.spark, statement.function, record)
+    context.serve(statement.function, record)
     log(
         f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
-        f"group {record.alg_index}, score {record.score}, {_CONTRACTS[record.contract]}"
-        + (f"; {gates.reason}" if gates.reason else "")
+        f"group {record.alg_index}, score {record.score}, {_describe(record)}" + (f"; {gates.reason}" if gates.reason else "")
     )
     return registration.result(function_version=record.function_version)
+
+
+def _describe(record: FunctionRecord) -> str:
+    """Return the contract of a function, what it takes and what it returns."""
+    if record.contract == "row":
+        return "row contract: one row at a time (python_fun.batch_udf takes many at once)"
+    return f"batch contract: {Parameters.of(record).describe()} as a {record.input}, returns {record.returns}"
 
 
 def _refuse(registration: _Registration, reason: str) -> RegisterResult:
@@ -143,17 +153,22 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
         check_hosts(context, HostNeeds.of_function(bundle)).raise_for_problems()
     if packages := registration.fit.packages:
         warn_of_other_versions(f"function {statement.function}", packages, find_installed_versions(context))
-    pickled, contract = _run_predict_script(statement, bundle)
+    pickled, handover = _run_predict_script(registration, bundle)
+    _check_input(registration, handover)
+    version_dir = layout.version_dir(root, registration.manifest.version)
+    samples = find_samples(statement, context, registration.manifest, version_dir, is_matrix=handover.input == "matrix")
     record = functions.write_package(
-        root, statement.function, pickled, lambda number, file: registration.record(bundle, contract, number, file)
+        root, statement.function, pickled, lambda number, file: registration.record(bundle, handover, number, file)
     )
     try:
-        version_dir = layout.version_dir(root, record.version)
-        if samples := find_samples(statement, context, registration.manifest, version_dir):
+        if samples is not None:
             try_function(record, samples, context.spark)
         else:
             verify_files(version_dir, record.model_files)  # which loading the function would have done
-            log(f"register: {statement.function} could not be tried: there are no sample rows of features")
+            log(
+                f"register: {statement.function} could not be tried: version {record.version} has no feature columns, "
+                "and no sample_data is given"
+            )
         read_manifest(root, record.version)  # it must still exist: another training may have pruned versions meanwhile
     except BaseException:
         functions.remove_package(root, record)
@@ -161,13 +176,31 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     return record
 
 
-def _run_predict_script(statement: Register, bundle: ScriptBundle) -> tuple[bytes, Contract]:
+def _check_input(registration: _Registration, handover: Handover) -> None:
+    """Check that the function can take the columns of its version.
+
+    :raises InputError: for a function over a matrix when a column is not made of numbers.
+    """
+    text = find_text_columns(registration.signature) if handover.input == "matrix" and registration.signature else []
+    if text:
+        raise InputError(
+            f"function {registration.statement.function} takes a matrix of numbers, and version {registration.manifest.version} "
+            f"was trained on {', '.join(f'{column.name} {column.type}' for column in text)}; take a DataFrame, with "
+            "python_fun.batch_udf(predict, input='frame')"
+        )
+
+
+def _run_predict_script(registration: _Registration, bundle: ScriptBundle) -> tuple[bytes, Handover]:
     """Run the predict script on the driver, and return the function that it gives to ``python_fun``, pickled."""
+    statement = registration.statement
     with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
         folder = Path(name)
         function_file = folder / "function.pickle"
         script_input = ScriptInput(
-            role="register", fit_params=bundle.fill(statement.params, "fitParam.0"), function_file=str(function_file)
+            role="register",
+            fit_params=bundle.fill(statement.params, "fitParam.0"),
+            function_file=str(function_file),
+            signature=registration.signature,
         )
         label = f"register {statement.function}"
         outcome = run_script(bundle, script_input, folder, PythonEnv(), lambda event: emit(event, label))
@@ -182,4 +215,4 @@ def _run_predict_script(statement: Register, bundle: ScriptBundle) -> tuple[byte
         handover = codec.loads(
             Handover, Path(handover_file(str(function_file))).read_bytes(), f"the function of {statement.script_path}"
         )
-        return function_file.read_bytes(), handover.contract
+        return function_file.read_bytes(), replace(handover, returns=read_return_type(handover.returns))

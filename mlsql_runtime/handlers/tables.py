@@ -9,8 +9,8 @@ from mlsql_runtime.events import log
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
+from mlsql_runtime.scoring.call_check import check_calls, explain_misuse
 from mlsql_runtime.scoring.function_loader import check_function
-from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.scoring.vector_functions import register_called
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import open_model_path
@@ -50,7 +50,7 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
     for ref in statement.functions:
         record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
         check_function(record)
-        register_function(context.spark, ref.name, record)
+        context.serve(ref.name, record)
         uses.append(
             FunctionUse(
                 name=ref.name,
@@ -70,8 +70,25 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
             f"function {ref.name}", record.packages, find_installed_versions(context) if record.packages else ()
         )
     register_called(context.spark, statement.sql, [ref.name for ref in statement.functions])
-    context.define(statement.table, context.spark.sql(statement.sql))
+    context.define(statement.table, _run_query(statement.sql, context))
     return SelectResult(table=statement.table, functions=tuple(uses)) if uses else None
+
+
+def _run_query(sql: str, context: RunContext) -> DataFrame:
+    """Return the table of a query whose functions get what they take.
+
+    :raises InputError: when a function is called with other columns than it takes, or its result is used as another type.
+    """
+    from pyspark.errors import AnalysisException
+
+    try:
+        table = context.spark.sql(sql)
+    except AnalysisException as error:
+        if (explained := explain_misuse(error, context.functions)) is not None:
+            raise explained from error
+        raise
+    check_calls(table, context.functions)
+    return table
 
 
 def save(statement: Save, context: RunContext) -> SaveResult:

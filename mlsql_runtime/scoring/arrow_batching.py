@@ -1,9 +1,10 @@
-"""Sizes of the Arrow batches in which Spark passes vectors to functions: settings of a session.
+"""Sizes of the Arrow batches in which Spark passes columns to functions: settings of a session.
 
 Spark 4.2 measures an Arrow batch after every row, to keep it below a number of bytes. Dense vectors have no indices, and Spark
 counts their missing lists from the beginning each time. That takes time in the square of the batch's rows, and more than their
 transport to Python (benchmarks/results/scoring.md). So we switch the measuring off where batches stay small anyway, and make
-short batches elsewhere.
+short batches elsewhere. Text may be of any length: with a function over text columns Spark measures, and batches are short only
+if there are vectors, too.
 """
 
 from __future__ import annotations
@@ -24,27 +25,32 @@ _SPARK_DEFAULTS = {ROWS: "10000", BYTES: f"{64 << 20}b"}
 _OURS = {ROWS: FEW_ROWS, BYTES: UNMEASURED}
 # A session remembers in its own configuration what was registered in it: functions belong to the session as well.
 _WIDEST = "spark.mlsql.widestFunction"  # the width of the widest vectors of a registered function
+_TEXT = "spark.mlsql.textFunctions"  # whether functions over text columns are registered
 _ANY_WIDTH = "spark.mlsql.vectorFunctions"  # whether functions of vectors of any width have been called
 
 
-def set_batch_sizes(spark: SparkSession, width: int = 0) -> None:
-    """Set the sizes of batches before a function over vectors is registered.
+def set_batch_sizes(spark: SparkSession, width: int = 0, has_text: bool = False) -> None:
+    """Set the sizes of batches before a function over vectors or columns is registered.
 
     Sizes that are neither Spark's defaults nor ours are the user's, and are left alone.
 
-    :param width: the width of its vectors; 0 for a function of vectors of any width.
+    :param width: the width of its vectors, or the number of its columns; 0 for a function of vectors of any width.
+    :param has_text: whether it takes columns whose values may be of any size; ``width`` then does not count.
     """
     conf = spark.conf
     # Spark 4.2 fails when it passes vectors of Parquet and ORC files to Arrow functions as columns.
     conf.set("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled", "false")
     if any(conf.get(name) not in (_SPARK_DEFAULTS[name], _OURS[name]) for name in _OURS):
         return
-    widest = max(width, int(conf.get(_WIDEST, "0") or 0))
-    takes_any = width == 0 or conf.get(_ANY_WIDTH, "false") == "true"
+    widest = max(0 if has_text else width, int(conf.get(_WIDEST, "0") or 0))
+    takes_any = (width == 0 and not has_text) or conf.get(_ANY_WIDTH, "false") == "true"
+    takes_text = has_text or conf.get(_TEXT, "false") == "true"
     conf.set(_WIDEST, str(widest))
     conf.set(_ANY_WIDTH, str(takes_any).lower())
-    is_narrow = 0 < widest <= NARROW
-    for name, is_ours in ((BYTES, is_narrow), (ROWS, takes_any or not is_narrow)):
+    conf.set(_TEXT, str(takes_text).lower())
+    is_unmeasured = 0 < widest <= NARROW and not takes_text
+    is_short = takes_any or widest > NARROW or (widest > 0 and takes_text)
+    for name, is_ours in ((BYTES, is_unmeasured), (ROWS, is_short)):
         if is_ours:
             conf.set(name, _OURS[name])
         else:

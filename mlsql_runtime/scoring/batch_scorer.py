@@ -1,7 +1,7 @@
-"""The batch contract: ``predict_batch(X, model)`` scores a matrix of rows; see ``python_fun.batch_udf``.
+"""The batch contract: ``predict_batch(X, model)`` scores a matrix or a DataFrame of rows; see ``python_fun.batch_udf``.
 
-Vectors become a matrix, and results vectors, without a loop over rows. If all rows of a batch are of one kind, their values are
-not copied either.
+Columns become a matrix, and results an Arrow array, without a loop over rows. If a row is a vector, and all vectors of a batch
+are of one kind, their values are not copied either.
 """
 
 from __future__ import annotations
@@ -10,22 +10,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import VectorColumns, all_sparse, has_sparse, join_vectors, to_matrix
+from mlsql_runtime.errors import DataError, ScriptFailed
+from mlsql_runtime.feed.decoding.frames import to_frame
+from mlsql_runtime.feed.decoding.matrices import stack_features
+from mlsql_runtime.feed.decoding.sql_types import parse_type
+from mlsql_runtime.feed.decoding.vectors import all_sparse, common_width, has_sparse, is_vector, to_matrix
+from mlsql_runtime.scoring.arguments import Columns
+from mlsql_runtime.scoring.results import WrongResult, is_sparse, place, to_array
 from mlsql_runtime.scoring.scorer import to_script_error
+from mlsql_runtime.store.function_records import VECTOR, FunctionInput
 
 CELLS = 1 << 22  # of an ndarray made from sparse rows, 32 MiB: it may be a thousand times as big as they are
-_MAX_VALUES = 2**31 - 1  # Arrow counts the values of a batch of vectors in 32 bits
 
 
 @dataclass(frozen=True)
 class BatchFunction:
-    """The arguments of ``python_fun.batch_udf``.
+    """The functions that ``python_fun.batch_udf`` was given, and ``sparse``.
 
-    ``sparse``: X is CSR (True), an ndarray (False), or CSR if all rows of a batch are sparse (None).
+    ``sparse``: X is CSR (True), an ndarray (False), or CSR if all rows of a batch are sparse vectors (None).
     """
 
     predict: Callable[[Any, Any], Any]
@@ -34,100 +38,67 @@ class BatchFunction:
 
 
 class BatchScorer:
-    """Call the function with a matrix of rows. Its model is loaded once, here."""
+    """Call the function with a matrix or a DataFrame of rows. Its model is loaded once, here."""
 
-    def __init__(self, name: str, function: BatchFunction, model_dir: str) -> None:
+    def __init__(
+        self, name: str, function: BatchFunction, model_dir: str, takes: FunctionInput = "matrix", returns: str = VECTOR
+    ) -> None:
         self._name, self._function = name, function
+        self._takes_frame = takes == "frame"
+        self._returns = parse_type(returns)
         try:
             self._model = function.load(model_dir)
         except Exception as error:
             raise to_script_error(f"{name}, its load({model_dir!r}),", error) from error
 
-    def score(self, partition: int, vectors: pa.StructArray, width: int) -> pa.StructArray:
-        """Return what the function returns for each row. The function sees neither nulls nor batches of nulls only."""
-        null = vectors.is_null().to_numpy(zero_copy_only=False)
-        given = vectors.filter(pa.array(~null)) if vectors.null_count else vectors
-        sparse = all_sparse(given) if self._function.sparse is None else self._function.sparse
-        results = [self._predict(to_matrix(rows, width, sparse)) for rows in _slices(given, width, sparse)]
-        return _to_vectors(_stack(results), null)
+    def score(self, partition: int, columns: Columns, width: int | None) -> pa.Array:
+        """Return what the function returns for each row. It sees no empty batch; as a matrix, it sees no row with a null."""
+        null = None if self._takes_frame else columns.find_nulls()
+        given = columns if null is None else columns.filter(~null)
+        results = [self._predict(X) for X in self._inputs(given, width)]
+        whole = results[0] if len(results) == 1 else pa.concat_arrays(results) if results else pa.nulls(0, self._returns)
+        return whole if null is None else place(whole, null)
 
-    def _predict(self, X: Any) -> Any:
+    def _inputs(self, columns: Columns, width: int | None) -> Iterator[Any]:
+        """Yield the rows as the function takes them: in one piece, unless sparse vectors would make a big ndarray."""
+        rows, sparse = len(columns), self._function.sparse
+        if rows == 0:
+            return
+        if self._takes_frame:
+            yield to_frame(columns.table)
+            return
+        vectors = columns.arrays[0]
+        if len(columns.arrays) > 1 or not is_vector(vectors.type):
+            X = stack_features(columns.table, columns.names, sparse)
+            if width is not None and X.shape[1] != width:
+                what = f"function {self._name}: expected {width} numbers for each row, got {X.shape[1]}"
+                raise DataError(what, expected=width, found=X.shape[1])
+            yield X
+            return
+        width = common_width(vectors, width, f"function {self._name}")
+        sparse = all_sparse(vectors) if sparse is None else sparse
+        step = rows if sparse or not has_sparse(vectors) else max(1, CELLS // max(width, 1))
+        for start in range(0, rows, step):
+            yield to_matrix(vectors.slice(start, step), width, sparse)
+
+    def _predict(self, X: Any) -> pa.Array:
         try:
             result = self._function.predict(X, self._model)
         except Exception as error:
             raise to_script_error(self._name, error, f" (for X, {_describe(X)})") from error
-        return self._to_matrix(result, X)
-
-    def _to_matrix(self, result: Any, X: Any) -> Any:
-        """Return the result as float64 of shape (n, k): CSR if it is sparse, else an ndarray."""
-        if _is_sparse(result):
-            matrix = result.tocsr()
-            if not matrix.has_canonical_format:  # Spark expects indices in order, each once
-                matrix = matrix.copy()
-                matrix.sum_duplicates()
-        else:
-            matrix = np.asarray(result)
-            matrix = matrix.reshape(-1, 1) if matrix.ndim == 1 else matrix
-        if matrix.ndim != 2 or matrix.shape[0] != X.shape[0]:
-            raise self._wrong_result(X, f"shape {np.shape(result)}")
-        if matrix.dtype.kind not in "fiub":
-            advice = "for classes with names, return their positions in classes_"
-            raise self._wrong_result(X, f"values of type {matrix.dtype}; {advice}")
-        if matrix.size > _MAX_VALUES and not _is_sparse(matrix):
-            raise self._wrong_result(X, f"{matrix.size} values; lower spark.sql.execution.arrow.maxRecordsPerBatch")
-        return matrix.astype(np.float64, copy=False) if _is_sparse(matrix) else np.ascontiguousarray(matrix, dtype=np.float64)
-
-    def _wrong_result(self, X: Any, got: str) -> ScriptFailed:
-        n = X.shape[0]
-        return ScriptFailed(
-            f"function {self._name}: predict_batch(X, model) was called with X, {_describe(X)}; "
-            f"expected an array of numbers of shape ({n},) or ({n}, k), got {got}"
-        )
-
-
-def _slices(vectors: pa.StructArray, width: int, sparse: bool) -> Iterator[pa.StructArray]:
-    """Yield the batch in one piece, unless sparse rows would make a big ndarray."""
-    step = len(vectors) if sparse or not has_sparse(vectors) else max(1, CELLS // max(width, 1))
-    yield from (vectors.slice(start, step) for start in range(0, len(vectors), step or 1))
+        try:
+            return to_array(result, self._returns, X.shape[0])
+        except WrongResult as error:
+            raise ScriptFailed(
+                f"function {self._name}: predict_batch(X, model) was called with X, {_describe(X)}; "
+                f"expected {error.expected}, got {error.got}"
+            ) from None
 
 
 def _describe(X: Any) -> str:
     """Return what X was, and how to change it."""
-    if _is_sparse(X):
+    if is_sparse(X):
         return f"a CSR matrix of shape {X.shape}; with python_fun.batch_udf(…, sparse=False) it is an ndarray"
+    if hasattr(X, "columns"):
+        return f"a DataFrame of shape {X.shape}"
     return f"an ndarray of shape {X.shape}" + ("" if X.flags.writeable else ", which is read-only: copy it to change it")
-
-
-def _is_sparse(matrix: Any) -> bool:
-    """Return whether it is one of SciPy's, without importing SciPy: functions of dense rows do not need it."""
-    return hasattr(matrix, "tocsr")
-
-
-def _stack(results: list[Any]) -> Any:
-    if len(results) == 1:
-        return results[0]
-    if not results:
-        return np.empty((0, 1))
-    if any(map(_is_sparse, results)):
-        from scipy.sparse import vstack
-
-        return vstack(results, format="csr")
-    return np.concatenate(results)
-
-
-def _to_vectors(matrix: Any, null: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.StructArray:
-    """Return n vectors: the rows of a matrix of shape (m, k) at the m positions that are not ``null``."""
-    n, k = len(null), matrix.shape[1]
-    sparse = _is_sparse(matrix)
-    counts = np.zeros(n, dtype=np.int64)
-    counts[~null] = np.diff(matrix.indptr) if sparse else k
-    return join_vectors(
-        VectorColumns(
-            sparse=np.full(n, sparse),
-            null=null,
-            widths=np.full(n, k),
-            starts=np.concatenate(([0], np.cumsum(counts))),
-            columns=matrix.indices if sparse else np.empty(0, dtype=np.int64),
-            values=matrix.data if sparse else matrix.reshape(-1),
-        )
-    )

@@ -10,14 +10,14 @@ import socket
 import sys
 import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, IntegrityError, InterpreterError, ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import common_width, is_vector
+from mlsql_runtime.errors import IntegrityError, InterpreterError, ScriptFailed
+from mlsql_runtime.scoring.arguments import Argument, Call, Parameters
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
 from mlsql_runtime.scoring.row_scorer import RowScorer
 from mlsql_runtime.scoring.scorer import Scorer
@@ -35,22 +35,25 @@ CACHED_FUNCTIONS = 8  # a worker that calls more functions reloads the one it us
 
 @dataclass(frozen=True)
 class LoadedFunction:
-    """A function that can be called in this process."""
+    """A function that can be called in this process. ``calls`` are the ways it has been called, by the types of the arguments."""
 
     record: FunctionRecord
     scorer: Scorer
+    parameters: Parameters
+    calls: dict[tuple[pa.DataType, ...], Call] = field(default_factory=dict)
 
-    def score(self, partition: int, vectors: pa.Array) -> pa.StructArray:
-        """Return as many vectors as there are given, null for null.
+    def score(self, partition: int, *arguments: pa.Array) -> pa.Array:
+        """Return a result of the declared type for each row.
 
-        :raises InputError: for a column of another type than vector.
+        :raises InputError: for arguments of other types than the function takes; the message names all of them.
         :raises DataError: for vectors of another width than in training; the message names both.
         :raises ScriptFailed: when the function fails or its result breaks its contract.
         """
-        what = f"function {self.record.function}"
-        if not is_vector(vectors.type):
-            raise InputError(f"{what} is called with a column of type {vectors.type}; expected a vector")
-        return self.scorer.score(partition, vectors, common_width(vectors, self.record.feature_width, what))
+        kinds = tuple(argument.type for argument in arguments)
+        if (call := self.calls.get(kinds)) is None:
+            call = self.calls[kinds] = self.parameters.match([Argument(kind) for kind in kinds])
+        width = self.record.feature_width if self.parameters.width is None else self.parameters.width
+        return self.scorer.score(partition, call.collect(arguments), width)
 
 
 def load_function(record: FunctionRecord) -> LoadedFunction:
@@ -67,7 +70,7 @@ def load_function(record: FunctionRecord) -> LoadedFunction:
 def load_document(document: str) -> LoadedFunction:
     """Do :func:`load_function` for a record as JSON, which is the key of the cache: two model paths may hold equal functions."""
     record = codec.loads(FunctionRecord, document, "the record of a function")
-    return LoadedFunction(record, _load(record))
+    return LoadedFunction(record, _load(record), Parameters.of(record))
 
 
 def _load(record: FunctionRecord) -> Scorer:
@@ -84,7 +87,7 @@ def _load(record: FunctionRecord) -> Scorer:
     if record.contract == "row":
         return RowScorer(record.function, function, model, record.train_params)
     try:
-        return BatchScorer(record.function, BatchFunction(**function), model)
+        return BatchScorer(record.function, BatchFunction(**function), model, record.input, record.returns)
     except ScriptFailed as error:
         others = describe_other_packages(record.packages)
         if others in error.message:

@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.decoding.vectors import VectorColumns, from_serialized, split_vectors
+from mlsql_runtime.feed.decoding.vectors import VectorColumns, common_width, from_serialized, split_vectors
+from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.scorer import to_script_error
 
 Predict = Callable[[int, Any], Any]
@@ -41,8 +42,10 @@ class RowScorer:
         constants = [[model_dir]] if train_params is None else [[model_dir], dict(train_params)]
         self._constants = tuple(pickle.dumps(constant) for constant in constants)
 
-    def score(self, partition: int, vectors: pa.StructArray, width: int) -> pa.StructArray:
+    def score(self, partition: int, columns: Columns, width: int | None) -> pa.StructArray:
         """Return what the function returns for each row."""
+        vectors = columns.to_vectors()
+        common_width(vectors, width, f"function {self._name}")
         rows = [None if row is None else self._score_row(partition, row) for row in pickle_rows(vectors)]
         try:
             return from_serialized(rows)

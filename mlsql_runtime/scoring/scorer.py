@@ -7,12 +7,13 @@ from typing import Protocol
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
+from mlsql_runtime.scoring.arguments import Columns
 
 
 class Scorer(Protocol):
-    """Score Arrow batches: ``vectors`` of one ``width`` in, as many vectors out, null for null."""
+    """Score Arrow batches: columns in, as many results out. ``width`` is that of a row as a vector, None if it is not known."""
 
-    def score(self, partition: int, vectors: pa.StructArray, width: int) -> pa.StructArray: ...
+    def score(self, partition: int, columns: Columns, width: int | None) -> pa.Array: ...
 
 
 def to_script_error(name: str, error: Exception, hint: str = "") -> ScriptFailed:

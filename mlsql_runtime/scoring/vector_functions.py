@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import is_vector, vector_widths
 from mlsql_runtime.scoring import vector_operations as operations
 from mlsql_runtime.scoring.arrow_batching import set_batch_sizes
@@ -140,7 +141,7 @@ def call(name: str, *columns: pa.Array) -> pa.Array:
     try:
         return function.compute(*columns)
     except operations.WrongType as error:
-        expected, got = " and ".join(function.takes), operations.to_sql_type(error.kind)
+        expected, got = " and ".join(function.takes), name_type(error.kind)
         raise DataError(f"{function.usage}: expected {expected}, got {got}; for example {function.example}") from None
     except DataError as error:
         raise DataError(f"{function.usage}: {error.message}") from None

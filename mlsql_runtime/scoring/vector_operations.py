@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import (
     SPARK_VECTOR_TYPE,
     VectorColumns,
@@ -208,7 +209,7 @@ def _to_doubles(column: pa.Array, argument: pa.DataType) -> Doubles:
 def _to_integers(column: pa.Array, argument: str) -> Integers:
     """Return integers of any type, shape (n,), 0 for null."""
     if not (pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
-        got = to_sql_type(column.type)
+        got = name_type(column.type)
         raise DataError(f"expected int for {argument}, got {got}; write cast(... as int) if it is whole")
     return np.asarray(pc.fill_null(pc.cast(column, pa.int64()), 0).to_numpy(zero_copy_only=False))
 
@@ -227,16 +228,3 @@ def _check_range(indices: Integers, sizes: Integers, advice: str) -> None:
     if len(wrong):
         index, size = indices[wrong[0]], sizes[wrong[0]]
         raise DataError(f"expected an index from 0 to size - 1, got {index} for size {size}; {advice}")
-
-
-def to_sql_type(kind: pa.DataType) -> str:
-    """Return the name of an Arrow type in SQL."""
-    from pyspark.sql.pandas.types import from_arrow_type
-
-    if is_vector(kind):
-        return "vector"
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return f"array<{to_sql_type(kind.value_type)}>"
-    if pa.types.is_map(kind):
-        return f"map<{to_sql_type(kind.key_type)},{to_sql_type(kind.item_type)}>"
-    return from_arrow_type(kind).simpleString()

@@ -19,7 +19,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
-from mlsql_runtime.store.function_records import Contract
+from mlsql_runtime.store.function_records import VECTOR, Contract, FunctionInput
 from mlsql_runtime.store.signature import Signature
 
 PROTOCOL_VERSION = 1
@@ -76,9 +76,11 @@ class ScriptInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Handover:
-    """The contract of the function that a predict script registers."""
+    """How to call the function that a predict script registers. ``returns`` is as the script has it."""
 
     contract: Contract
+    input: FunctionInput = "matrix"
+    returns: str = VECTOR
 
 
 def handover_file(function_file: str) -> str:

@@ -12,7 +12,7 @@ from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.function_records import FunctionEvent, FunctionPointer, FunctionRecord
+from mlsql_runtime.store.function_records import FunctionEvent, FunctionInput, FunctionPointer, FunctionRecord
 from mlsql_runtime.store.functions import function_dir, read_function, read_pointer, read_refusals, require_pointer
 
 
@@ -83,6 +83,8 @@ class FunctionSummary:
     created: datetime | None = None
     at: datetime | None = None
     contract: str | None = None
+    input: FunctionInput | None = None
+    returns: str | None = None
     python: str | None = None
     script: str | None = None
     job_id: str | None = None
@@ -105,7 +107,7 @@ def summarize_functions(root: Location) -> list[FunctionSummary]:
 
 
 def _summarize(pointer: FunctionPointer, record: FunctionRecord) -> FunctionSummary:
-    of_package = ("function_version", "version", "alg_index", "score", "created", "contract", "python")
+    of_package = ("function_version", "version", "alg_index", "score", "created", "contract", "input", "returns", "python")
     of_move = ("at", "job_id", "by", "reason")
     return FunctionSummary(
         function=pointer.function,

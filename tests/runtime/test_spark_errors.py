@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,26 @@ def test_a_task_error_that_is_not_whole_is_a_failed_job(rest: str) -> None:
 def test_ours_stay_what_they_are() -> None:
     error = DataError("two widths")
     assert translate(error) is error
+
+
+def test_the_exception_of_a_worker_is_the_message() -> None:
+    def fail() -> None:
+        try:
+            {}["first"]
+        except KeyError as error:
+            raise ValueError("two columns are wrong:\n  a: null\n  b: text") from error
+
+    text = (
+        "An exception was thrown from the Python worker. Please see the stack trace below.\n"
+        f"{traceback_of(fail)}\n\n\tat org.apache.spark.api.python.BasePythonRunner\n\tat java.base/java.lang.Thread.run"
+    )
+    error = translate(RuntimeError(text))
+    assert error.message == "RuntimeError: a Python worker raised ValueError: two columns are wrong:"
+
+
+def traceback_of(function: Callable[[], None]) -> str:
+    try:
+        function()
+    except Exception:
+        return traceback.format_exc()
+    raise AssertionError("it did not fail")

@@ -40,6 +40,8 @@ def test_the_json_of_functions_has_documented_keys(registered: Location, capsys:
                 "score": 0.75,
                 "created": "2024-05-01T12:00:00+00:00",
                 "contract": "row",
+                "input": "matrix",
+                "returns": "vector",
                 "python": "3.11",
                 "script": "predict.py",
                 "job_id": "job-2",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.decoding.vectors import from_serialized
 from mlsql_runtime.handlers.function_trial import first_difference
 
@@ -55,3 +57,29 @@ def test_a_layer_in_single_precision_agrees_with_itself_in_another_order(rows: i
     order = random.permutation(width)
     here, there = (vectors(*answer.astype(float).tolist()) for answer in (X @ weights, X[:, order] @ weights[order]))
     assert first_difference(here, there) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "here", "there", "expected"),
+    [
+        pytest.param("double", [0.1234567, None], [0.1234599, None], None, id="the last digits"),
+        pytest.param("double", [0.1, None], [0.1, 0.2], 1, id="null and a number"),
+        pytest.param("double", [NAN, 0.3], [NAN, 0.4], 1, id="no number is one"),
+        pytest.param("array<double>", [[1.5, 2.5], None, []], [[1.50001, 2.5], None, []], None, id="arrays"),
+        pytest.param("array<double>", [[1.5], [2.5]], [[1.5], [2.5, 1.0]], 1, id="arrays of other lengths"),
+        pytest.param("array<double>", [[None, 2.5]], [[None, 2.6]], 0, id="arrays with a null"),
+        pytest.param("string", ["yes", None], ["yes", "no"], 1, id="text"),
+        pytest.param("bigint", [2**60], [2**60 + 1], 0, id="a whole number"),
+        pytest.param("array<string>", [["a"], ["b"]], [["a"], ["b"]], None, id="arrays of text"),
+    ],
+)
+def test_any_type_is_compared(kind: str, here: list[Any], there: list[Any], expected: int | None) -> None:
+    first, second = (pa.array(values, parse_type(kind)) for values in (here, there))
+    assert first_difference(first, second) == expected
+    structs = (pa.StructArray.from_arrays([pa.nulls(len(here)), each], ["other", "it"]) for each in (first, second))
+    assert first_difference(*structs) == expected
+
+
+def test_a_null_struct_is_another_than_one_of_nulls() -> None:
+    kind = pa.struct({"a": pa.float64()})
+    assert first_difference(pa.array([{"a": None}, None], kind), pa.array([{"a": None}, {"a": None}], kind)) == 1

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
+from support.models import publish_model
 from support.predict_scripts import BATCH, PREDICT, error_of, registered, sklearn_predictions
 from support.workbench import RunPlan, Script
 
-from mlsql_runtime.plan import Register, Select
+from mlsql_runtime.feed.decoding.sql_types import parse_type
+from mlsql_runtime.plan import Register, Select, Statement
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_history import read_history
 from mlsql_runtime.store.functions import read_pointer
@@ -189,3 +194,100 @@ def test_a_sample_table_is_used_for_trying(run_plan: RunPlan, model_path: str) -
     )
     assert kind == "DataError"
     assert "no column 'features'; it has label" in message
+
+
+# -- trying a function over columns
+
+COLUMNS = """
+import python_fun
+
+def predict(X, model):
+    {body}
+
+python_fun.batch_udf(predict, input={takes!r}, returns={returns!r})
+"""
+NUMBERS = pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array([1, 2, 3], pa.int32())})
+
+
+def refusal(run_plan: RunPlan, *statements: Statement) -> tuple[str, str]:
+    """Return kind and message of an error that leaves no function."""
+    found = error_of(run_plan(*statements))
+    model = next(statement.model_path for statement in statements if isinstance(statement, Register))
+    assert not (Path(model) / "_functions").exists()
+    return found
+
+
+def test_a_version_that_keeps_no_rows_asks_for_some(run_plan: RunPlan, script: Script, tmp_path: Path) -> None:
+    path = publish_model(tmp_path / "m", None, NUMBERS, has_samples=False)
+    source = COLUMNS.format(body="return X.sum(axis=1)", takes="matrix", returns="double")
+    register = Register(model_path=path, function="jack", script_path=script(source))
+    assert refusal(run_plan, register) == (
+        "InputError",
+        "function jack cannot be tried: version 1 has no sample rows without nulls of x, y; "
+        "give sample_data, a table with these columns",
+    )
+    rows = Select(table="rows", sql="select 7 as other, tinyint(2) as Y, 1.5 as X")
+    assert run_plan(rows, replace(register, sample_table="rows")).error is None
+    nulls = Select(table="rows", sql="select int(null) as y, 1.5D as x")
+    assert error_of(run_plan(nulls, replace(register, sample_table="rows"))) == (
+        "InputError",
+        "function jack cannot be tried: the table 'rows' of sample_data has no sample rows without nulls of x, y; "
+        "give sample_data, a table with these columns",
+    )
+    others = Select(table="rows", sql="select 1 as xx, 2 as z")
+    assert error_of(run_plan(others, replace(register, sample_table="rows"))) == (
+        "DataError",
+        "the sample table 'rows' has no column 'x' (the nearest is 'xx'), 'y'; it has xx, z",
+    )
+
+
+@pytest.mark.parametrize("features", [pa.array([[1.0, 2.0], None, [3.0, 4.0]]), pa.array([1, 2, 3])], ids=["arrays", "numbers"])
+def test_a_function_that_always_fails_never_becomes_current(
+    run_plan: RunPlan, script: Script, tmp_path: Path, features: pa.Array
+) -> None:
+    for number, has_signature in enumerate((True, False)):  # also in a version from before signatures
+        table = pa.table({"features": features, "label": [1, 2, 3]})
+        path = publish_model(tmp_path / str(number), None, table, label="label", has_signature=has_signature)
+        source = COLUMNS.format(body="return 1 / 0", takes="matrix", returns="double")
+        kind, message = refusal(run_plan, Register(model_path=path, function="jack", script_path=script(source)))
+        assert kind == "ScriptFailed"
+        assert message.startswith("function jack failed: ZeroDivisionError")
+
+
+def test_text_is_nothing_for_a_matrix(run_plan: RunPlan, script: Script, tmp_path: Path) -> None:
+    table = pa.table({"x": [1.0], "city": ["Rome"], "day": pa.array([0], pa.date32())})
+    path = publish_model(tmp_path / "m", None, table)
+    source = COLUMNS.format(body="return X[:, 0]", takes="matrix", returns="double")
+    assert refusal(run_plan, Register(model_path=path, function="jack", script_path=script(source))) == (
+        "InputError",
+        "function jack takes a matrix of numbers, and version 1 was trained on city string, day date; "
+        "take a DataFrame, with python_fun.batch_udf(predict, input='frame')",
+    )
+
+
+def test_rows_of_every_type_reach_the_function(run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path) -> None:
+    """As frames that are the same on the driver and in Spark, nulls included."""
+    kinds = [
+        ("boolean", [True, None]),
+        ("tinyint", [1, None]),
+        ("int", [1, None]),
+        ("bigint", [2**60 + 1, None]),
+        ("float", [0.5, None]),
+        ("double", [0.1, None]),
+        ("decimal(20,3)", [Decimal("1.125"), None]),
+        ("string", ["é", None]),
+        ("binary", [b"\x00", None]),
+        ("date", [date(2020, 2, 29), None]),
+        ("timestamp", [datetime(2020, 1, 1, 12, tzinfo=timezone.utc), None]),
+        ("timestamp_ntz", [datetime(2020, 1, 1, 12), None]),
+        ("array<double>", [[0.1, None], None]),
+        ("array<string>", [["a", None], None]),
+        ("map<string,int>", [[("a", 1)], None]),
+        ("struct<a:int,b:array<string>>", [{"a": 1, "b": ["x"]}, None]),
+        ("vector", [{"type": 0, "size": 3, "indices": [1], "values": [2.0]}, None]),
+    ]
+    table = pa.table({f"c{place}": pa.array(values, parse_type(kind)) for place, (kind, values) in enumerate(kinds)})
+    path = publish_model(tmp_path / "m", None, table)
+    body = "return ['|'.join(map(str, row)) + str(list(map(str, X.dtypes))) for row in X.itertuples(index=False)]"
+    source = COLUMNS.format(body=body, takes="frame", returns="string")
+    registered(run_plan(Register(model_path=path, function="jack", script_path=script(source))))

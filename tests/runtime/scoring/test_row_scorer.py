@@ -5,12 +5,14 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.feed.decoding.vectors import from_serialized, iter_serialized
+from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.row_scorer import RowScorer, pickle_rows
 
 NUMBERS = st.floats(allow_nan=False)
@@ -38,14 +40,14 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
         seen.append((index, [pickle.loads(item) for item in s]))
         return [(1, None, None, [float(len(seen))])]
 
-    vectors = from_serialized([(1, None, None, [1.5]), None, (0, 3, [1], [2.0])])
-    predictions = RowScorer("jack", predict, "/model", None).score(7, vectors, 3)
+    vectors = from_serialized([(1, None, None, [1.5, 0.0, 2.5]), None, (0, 3, [1], [2.0])])
+    predictions = RowScorer("jack", predict, "/model", None).score(7, Columns(("features",), (vectors,)), 3)
     assert list(iter_serialized(predictions)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
-    RowScorer("jack", predict, "/model", {"alpha": "1"}).score(8, vectors.slice(0, 1), 1)
+    RowScorer("jack", predict, "/model", {"alpha": "1"}).score(8, Columns(("features",), (vectors.slice(0, 1),)), None)
     assert seen == [
-        (7, [(1, None, None, [1.5]), ["/model"]]),
+        (7, [(1, None, None, [1.5, 0.0, 2.5]), ["/model"]]),
         (7, [(0, 3, [1], [2.0]), ["/model"]]),
-        (8, [(1, None, None, [1.5]), ["/model"], {"alpha": "1"}]),
+        (8, [(1, None, None, [1.5, 0.0, 2.5]), ["/model"], {"alpha": "1"}]),
     ]
 
 
@@ -53,5 +55,16 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
     "returned", [[], [4.0], [(1, 2)], [(1, None, None, "x")], [(1, None, None, [1.0])] * 2, [("x", 1, [1], [1.0])]]
 )
 def test_a_prediction_other_than_a_vector_is_shown(returned: Any) -> None:
+    columns = Columns(("features",), (from_serialized([(1, None, None, [1.0])]),))
     with pytest.raises(ScriptFailed, match=r"function jack returned .*expected a list with one serialised vector"):
-        RowScorer("jack", lambda index, s: returned, "/model", None).score(0, from_serialized([(1, None, None, [1.0])]), 1)
+        RowScorer("jack", lambda index, s: returned, "/model", None).score(0, columns, 1)
+
+
+def test_columns_of_numbers_are_a_vector() -> None:
+    columns = Columns(("a", "b"), (pa.array([1, None, 3], pa.int32()), pa.array([0.5, 1.5, 2.5])))
+
+    def predict(index: int, s: Any) -> Any:
+        return [pickle.loads(next(s))]
+
+    predictions = RowScorer("jack", predict, "/model", None).score(0, columns, 2)
+    assert list(iter_serialized(predictions)) == [(1, None, None, [1.0, 0.5]), None, (1, None, None, [3.0, 2.5])]

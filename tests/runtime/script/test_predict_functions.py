@@ -33,7 +33,11 @@ def test_a_predict_function_leaves_a_pickle_that_loads_elsewhere(run: Run, tmp_p
     outcome = run(PREDICT, entry="predict.py", files=helper, role="register", function_file=str(file)).outcome
     assert outcome.problem is None
     assert "doubling" not in sys.modules
-    assert json.loads((tmp_path / "function.pickle.json").read_text()) == {"contract": "row"}
+    assert json.loads((tmp_path / "function.pickle.json").read_text()) == {
+        "contract": "row",
+        "input": "matrix",
+        "returns": "vector",
+    }
     predict = pickle.loads(file.read_bytes())
     row = [pickle.dumps((1, None, None, [1.0, 2.0])), pickle.dumps(["/model"])]
     assert predict(10, iter(row)) == [(1, None, None, [12.0, 14.0])]
@@ -44,12 +48,18 @@ def test_a_batch_function_goes_with_what_it_needs(run: Run, tmp_path: Path) -> N
 import python_fun
 from doubling import double
 
-python_fun.batch_udf(lambda X, model: double(X), load=lambda directory: directory.upper(), sparse=True)
+python_fun.batch_udf(
+    lambda X, model: double(X), load=lambda directory: directory.upper(), sparse=True, returns="array<double>"
+)
 """
     file = tmp_path / "function.pickle"
     helper = {"doubling.py": "def double(value):\n    return 2 * value"}
     assert run(source, entry="predict.py", files=helper, role="register", function_file=str(file)).outcome.problem is None
-    assert json.loads((tmp_path / "function.pickle.json").read_text()) == {"contract": "batch"}
+    assert json.loads((tmp_path / "function.pickle.json").read_text()) == {
+        "contract": "batch",
+        "input": "matrix",
+        "returns": "array<double>",
+    }
     function = pickle.loads(file.read_bytes())
     assert (function["predict"](21, None), function["load"]("/model"), function["sparse"]) == (42, "/MODEL", True)
 
@@ -118,6 +128,9 @@ python_fun.{register}
         (python_fun.batch_udf, [lambda X: X], {}),
         (python_fun.batch_udf, [lambda X, model: X], {"load": lambda: 1}),
         (python_fun.batch_udf, [lambda X, model: X], {"sparse": "no"}),
+        (python_fun.batch_udf, [lambda X, model: X], {"input": "vector"}),
+        (python_fun.batch_udf, [lambda X, model: X], {"input": "frame", "sparse": True}),
+        (python_fun.batch_udf, [lambda X, model: X], {"returns": float}),
     ],
 )
 def test_anything_but_a_predict_function_is_refused(
