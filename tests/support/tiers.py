@@ -25,6 +25,19 @@ SECONDS = {
     "spark": 2.0,
     "broker": 0.5,
 }
+# The same for files whose tests take longer than their fixtures say: several trainings, or scripts that import much.
+LONGER = {
+    "test_builtin_dag.py": 90.0,
+    "test_form.py": 90.0,
+    "test_mapping.py": 70.0,
+    "test_preflight_cluster.py": 30.0,
+    "test_frameworks.py": 20.0,
+    "test_kafka_hazards.py": 20.0,
+    "test_readme.py": 20.0,
+    "test_sklearn.py": 12.0,
+    "test_sklearn_jobs.py": 12.0,
+    "test_version_warnings.py": 12.0,
+}
 
 _guarded = False
 
@@ -35,7 +48,7 @@ def sort(items: list[pytest.Item]) -> None:
     for item in items:
         used = SECONDS.keys() & set(getattr(item, "fixturenames", ()))
         if used:
-            seconds[str(item.path)] += max(SECONDS[name] for name in used)
+            seconds[str(item.path)] += max(LONGER.get(item.path.name, 0.0), *(SECONDS[name] for name in used))
         else:
             item.add_marker("light")
     items.sort(key=lambda item: (0, 0.0) if _is_light(item) else (1, -seconds[str(item.path)]))
