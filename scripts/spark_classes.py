@@ -1,13 +1,19 @@
-"""Do what most of the tests' Spark applications do, so that this JVM loads the classes that theirs need; see setup.sh."""
+"""Do what most of the tests' Spark applications do, so that this JVM loads the classes that theirs need; see setup.sh.
+
+The classes of spark-submit's launcher, which is a JVM of its own, go to ``.work/launcher.jsa``.
+"""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
 
-SAMPLE = Path(os.environ["SPARK_HOME"]) / "data" / "mllib" / "sample_libsvm_data.txt"
+HOME = Path(os.environ["SPARK_HOME"])
+SAMPLE = HOME / "data" / "mllib" / "sample_libsvm_data.txt"
+LAUNCHER = Path(__file__).parents[1] / ".work" / "launcher.jsa"
 
 
 def same(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
@@ -34,5 +40,13 @@ def main(folder: Path) -> None:
     spark.stop()
 
 
+def archive_launcher() -> None:
+    """Run the launcher, which writes its classes when it ends."""
+    LAUNCHER.unlink(missing_ok=True)
+    options = {"SPARK_LAUNCHER_OPTS": f"-XX:ArchiveClassesAtExit={LAUNCHER}", "SPARK_SUBMIT_OPTS": ""}
+    subprocess.run([HOME / "bin" / "spark-submit", "--version"], env=os.environ | options, check=True)
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    archive_launcher()

@@ -68,7 +68,10 @@ def _free_port() -> int:
 
 @contextlib.contextmanager
 def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str, str] = {}) -> Iterator[None]:
-    """Start a Spark daemon, wait for the line that says it is ready, and end it after the block."""
+    """Start a Spark daemon, wait for the line that says it is ready, and end it after the block.
+
+    Executors inherit the environment of their worker. Only spark-submit reads ``SPARK_SUBMIT_OPTS``.
+    """
     env = {
         **os.environ,
         **extra,
@@ -76,6 +79,7 @@ def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str
         "SPARK_HOME": SPARK_HOME,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_PYTHON": sys.executable,
+        "JDK_JAVA_OPTIONS": os.environ["SPARK_SUBMIT_OPTS"],
     }
     command = [f"{SPARK_HOME}/bin/spark-class", *arguments]
     log = folder / f"{arguments[0]}-{uuid.uuid4().hex}.log"

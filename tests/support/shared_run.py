@@ -93,11 +93,12 @@ def _set_environment(process: str) -> None:
 
 
 def _set_java_options(temporary: Path) -> None:
-    """Spark lives for seconds here: classes come from one file, made by setup.sh; compiler and collector are quick."""
-    classes = _ROOT / ".work" / "spark.jsa"
-    quick = f"-XX:SharedArchiveFile={classes} -Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    given = os.environ.get("SPARK_SUBMIT_OPTS", quick)
+    """Spark lives for seconds here: classes come from files, made by setup.sh; compiler and collector are quick; it has no UI."""
+    quick = "-Xlog:disable -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    own = f"-XX:SharedArchiveFile={_ROOT}/.work/spark.jsa {quick} -XX:MetaspaceSize=256m -Dspark.ui.enabled=false"
+    given = os.environ.get("SPARK_SUBMIT_OPTS", own)
     os.environ["SPARK_SUBMIT_OPTS"] = f"{given.partition(' -Djava.io.tmpdir')[0]} -Djava.io.tmpdir={temporary}"
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", f"-XX:SharedArchiveFile={_ROOT}/.work/launcher.jsa {quick}")
 
 
 def no_java_home() -> str:

@@ -101,9 +101,10 @@ class Yarn:
 
     def lose(self, application: str) -> None:
         """End the application from outside, as when its node is lost."""
-        for process in self.processes(application):
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        while processes := self.processes(application):  # one may start another meanwhile
+            for process in processes:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
 
     def kill(self, application: str) -> None:
         """End the application as YARN does: with SIGTERM and, soon after, SIGKILL."""
@@ -286,7 +287,7 @@ def submit(folder: Path, arguments: list[str]) -> int:
 
 def _start(folder: Path, app: Path, conf: dict[str, str], archives: list[str], app_args: list[str]) -> None:
     """Start the application in a session of its own, once nothing holds it, with an environment that is not the worker's."""
-    kept = ("HOME", "LANG", "JAVA_HOME", "TMPDIR", "AWS_", RUN)
+    kept = ("HOME", "LANG", "JAVA_HOME", "SPARK_LAUNCHER_OPTS", "SPARK_SUBMIT_OPTS", "TMPDIR", "AWS_", RUN)
     env = {key: value for key, value in os.environ.items() if key.startswith(kept)}
     env["PATH"] = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != str(folder / "bin"))
     env |= {

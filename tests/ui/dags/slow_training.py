@@ -8,4 +8,5 @@ with DAG("slow_training", schedule=None, params={"model_path": Param(type="strin
         model_path="{{ params.model_path }}",
         python_script_path="{{ params.script }}",
         data="libsvm.`{{ params.data }}`",
+        conf={"spark.ui.enabled": "true"},  # which tests turn off
     )
