@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk import Asset
 from airflow.triggers.base import TriggerEvent
 from support.airflow import Airflow
 from support.events import asset_events
-from support.tries import SAVE, Task, leftovers, training
+from support.tries import SAVE, BackgroundTry, Task, leftovers, training
 from support.waiting import wait_until
 from support.workbench import SAMPLE, Script, processes_with
 from support.yarn import Yarn, yarn_cluster
@@ -41,9 +41,9 @@ def yarn(starts_jvm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 def task(tmp_path: Path, script: Script) -> Callable[..., Task]:
     """A task that trains on YARN, in a moment."""
 
-    def make(has_state: bool = True, source: str = SAVE, **arguments: Any) -> Task:
+    def make(source: str = SAVE, **arguments: Any) -> Task:
         usual = training("yarn", tmp_path / "m", script(source))
-        return Task(tmp_path, usual | arguments, has_state)
+        return Task(tmp_path, usual | arguments)
 
     return make
 
@@ -53,21 +53,22 @@ def without_times(xcom: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in xcom.items() if key != "model_path"} | {"fits": fits}
 
 
+USUAL: dict[str, Any] = {
+    "fit_params": [{"alpha": 0.25}, {"alpha": 0.75}],
+    "validate_data": 0.3,
+    "envs": {"TOKEN": "hidden-1"},
+    "conf": {"spark.hadoop.some.secret.key": "hidden-2"},
+}
 MODES = """
 from airflow.sdk import DAG, Asset
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 
-usual = dict(python_script_path="{script}", data="libsvm.`{data}`", fit_params=[{{"alpha": 0.25}}, {{"alpha": 0.75}}],
-             validate_data=0.3, envs={{"TOKEN": "hidden-1"}}, conf={{"spark.hadoop.some.secret.key": "hidden-2"}})
-yarn = dict(spark_conn_id="yarn", poll_interval=0.2)
+usual = dict(python_script_path="{script}", data="libsvm.`{data}`", **{usual})
 with DAG("cluster_modes", schedule=None):
     MLSQLTrainOperator(task_id="client", model_path="{tmp}/client", outlets=[Asset("by_client")], **usual)
-    MLSQLTrainOperator(task_id="cluster", model_path="{tmp}/cluster", outlets=[Asset("by_cluster")], **yarn, **usual)
-    MLSQLTrainOperator(task_id="deferred", model_path="{tmp}/deferred", outlets=[Asset("by_deferred")],
-                       job_path="{tmp}/jobs", deferrable=True, **yarn, **usual)
+    MLSQLTrainOperator(task_id="deferred", model_path="{tmp}/deferred", outlets=[Asset("by_deferred")], spark_conn_id="yarn",
+                       poll_interval=0.2, job_path="{tmp}/jobs", deferrable=True, **usual)
 """
-
-
 SCORED = """
 import mlsql, mlsql_model
 mlsql.report(rows=len(mlsql.all_data()[1]))
@@ -76,31 +77,15 @@ print("mlsql_validation_score:" + mlsql.fit_param["alpha"])
 """
 
 
-def test_every_mode_gives_the_same_xcom_and_events(airflow: Airflow, yarn: Yarn, tmp_path: Path, script: Script) -> None:
-    (tmp_path / "dags").mkdir()
-    dag = MODES.format(tmp=tmp_path, data=SAMPLE, script=script(SCORED))
-    (tmp_path / "dags/modes.py").write_text(dag, encoding="utf-8")
-    log = airflow.succeed("cluster_modes", dags=tmp_path / "dags", **yarn.environment)
-    values, events = airflow.xcoms("cluster_modes"), asset_events(airflow, "cluster_modes")
-    assert [(fit["score"], fit["metrics"]["rows"]) for fit in values["client"]["fits"]] == [(0.25, 71), (0.75, 71)]
-    for mode in ("cluster", "deferred"):
-        assert without_times(values[mode]) == without_times(values["client"])
-        assert values[mode]["model_path"] == str(tmp_path / mode)
-        assert events[f"by_{mode}"] == [events["by_client"][0] | {"model_path": str(tmp_path / mode)}]
-    assert len(yarn.submitted) == 2
-    for application in yarn.submitted:
-        assert f"Submitted application {application} to YARN" in log
-        assert f"Application {application} is RUNNING, {yarn.url}/proxy/{application}/" in log
-        assert f"Application {application} is SUCCEEDED" in log
-        submitted = yarn.facts(application)
-        assert submitted["name"].startswith("cluster_modes.")
-        assert submitted["conf"]["spark.yarn.maxAppAttempts"] == "1"
-        assert "hidden" not in json.dumps(submitted)
-    assert leftovers(tmp_path) == []
-
-
-def test_a_retry_follows_the_application_of_a_worker_that_was_lost(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
-    trains = task()
+def test_every_mode_gives_the_same_xcom_and_events_also_if_a_worker_is_lost(
+    airflow: Airflow,
+    yarn: Yarn,
+    task: Callable[..., Task],
+    tmp_path: Path,
+    script: Script,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    trains = task(source=SCORED, outlets=["by_cluster"], **USUAL)
     yarn.hold()
     with trains.worker() as worker:
         wait_until(lambda: trains.state.all())
@@ -109,82 +94,73 @@ def test_a_retry_follows_the_application_of_a_worker_that_was_lost(yarn: Yarn, t
     assert stat.S_IMODE(run.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE((run.parent / "secrets.json").stat().st_mode) == 0o600
     yarn.release()
-    first = trains.execute(try_number=2)
-    assert (first["version"], len(yarn.submitted)) == (1, 1)
-    assert trains.execute(try_number=2) == first  # as if the worker had been lost before Airflow had the result
+    cluster = trains.execute(try_number=2)
+    assert trains.execute(try_number=2) == cluster  # as if the worker had been lost before Airflow had the result
     assert len(yarn.submitted) == 1
-    assert trains.execute(clears=1)["version"] == 2
+    log = capfd.readouterr().out
+
+    (tmp_path / "dags").mkdir()
+    dag = MODES.format(tmp=tmp_path, data=SAMPLE, script=trains.arguments["python_script_path"], usual=USUAL)
+    (tmp_path / "dags/modes.py").write_text(dag, encoding="utf-8")
+    log += airflow.succeed("cluster_modes", dags=tmp_path / "dags", **yarn.environment)
+    values, events = airflow.xcoms("cluster_modes"), asset_events(airflow, "cluster_modes")
+    assert [(fit["score"], fit["metrics"]["rows"]) for fit in values["client"]["fits"]] == [(0.25, 71), (0.75, 71)]
+    assert without_times(cluster) == without_times(values["deferred"]) == without_times(values["client"])
+    assert (cluster["model_path"], values["deferred"]["model_path"]) == (str(tmp_path / "m"), str(tmp_path / "deferred"))
+    (event,) = events["by_client"]
+    assert trains.events[Asset("by_cluster")].extra == event | {"model_path": cluster["model_path"]}
+    assert events["by_deferred"] == [event | {"model_path": values["deferred"]["model_path"]}]
     assert len(yarn.submitted) == 2
+    assert yarn.facts(yarn.submitted[1])["name"].startswith("cluster_modes.")
+    for application in yarn.submitted:
+        assert f"Application {application} is RUNNING, {yarn.url}/proxy/{application}/" in log
+        assert f"Application {application} is SUCCEEDED" in log
+        submitted = yarn.facts(application)
+        assert submitted["conf"]["spark.yarn.maxAppAttempts"] == "1"
+        assert "hidden" not in json.dumps(submitted)
+    assert f"Submitted application {yarn.submitted[1]} to YARN" in log
+
+    script("raise ValueError('no luck')")
+    with pytest.raises(TrainingFailed, match="ValueError: no luck"):
+        trains.execute(clears=1)
+    assert len(yarn.submitted) == 3
     assert leftovers(tmp_path) == []
 
 
 def test_an_unknown_application_is_found_and_followed_or_ended(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
     yarn.hold()
-    with task().worker():
-        wait_until(lambda: task().state.all())
-    task().state.file.unlink()
-    second = task()
-    with second.worker(try_number=2):  # does the same
-        wait_until(lambda: second.state.all())
-    assert len(yarn.submitted) == 1
-    second.state.file.unlink()
-    yarn.release()
-    other = task(fit_params=[{"alpha": 2}])
-    assert other.execute(try_number=2)["version"] == 1
+    trains = task(deferrable=True)
+    for try_number in (1, 2):  # the second one does the same
+        trains.defer(try_number)
+        assert len(yarn.submitted) == 1
+        trains.state.file.unlink()  # as if the worker had been lost before it could remember
+    trigger = task(deferrable=True, fit_params=[{"alpha": 2}]).defer(try_number=2)
     assert yarn.killed == yarn.submitted[:1]
     assert len(yarn.submitted) == 2
+    asyncio.run(trigger.on_kill())
     assert leftovers(tmp_path) == []
 
 
-def test_an_application_that_is_lost_fails_the_task_and_is_submitted_again(
+def test_a_task_fails_when_its_application_is_lost_and_ends_it_when_it_is_killed(
     yarn: Yarn, task: Callable[..., Task], tmp_path: Path
 ) -> None:
     number = f"{time.monotonic_ns()}"
-    wait = f"import os, subprocess\nif not os.path.exists('{tmp_path}/go'): subprocess.run(['sleep', '{number}'])\n"
-    trains = task(source=wait + SAVE)
-    failed = threading.Thread(target=_lose_once_it_trains, args=(yarn, number), daemon=True)
-    failed.start()
-    with pytest.raises(JobFailed, match=r"ended without a result, FAILED: AM Container .* yarn logs -applicationId application_"):
-        trains.execute()
-    failed.join()
-    (tmp_path / "go").touch()
-    assert trains.execute(try_number=2)["version"] == 1
-    assert len(yarn.submitted) == 2
-    assert leftovers(tmp_path) == []
-
-
-def _lose_once_it_trains(yarn: Yarn, number: str) -> None:
+    trains = task(source=f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n")
+    lost = BackgroundTry(trains)
     wait_until(lambda: processes_with(number))
     yarn.lose(yarn.submitted[0])
+    message = r"ended without a result, FAILED: AM Container .* yarn logs -applicationId application_"
+    assert re.search(message, lost.failure())
+    wait_until(lambda: not processes_with(number))
 
-
-def test_a_scripts_failure_comes_back_as_its_class(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
-    with pytest.raises(TrainingFailed, match="ValueError: no luck"):
-        task(source="raise ValueError('no luck')").execute()
-    assert leftovers(tmp_path) == []
-
-
-def test_a_killed_task_ends_its_application(yarn: Yarn, task: Callable[..., Task], tmp_path: Path) -> None:
-    number = f"{time.monotonic_ns()}"
-    trains = task(source=f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}")
-    operator, raised = trains.operator(), []
-
-    def execute() -> None:
-        try:
-            operator.execute(trains.context(try_number=2))  # the last one, so that nothing has to stay
-        except JobFailed as error:
-            raised.append(error)
-
-    running = threading.Thread(target=execute, daemon=True)
-    running.start()
+    killed = BackgroundTry(trains, try_number=2)  # the last one, so that nothing has to stay
     wait_until(lambda: processes_with(number))
-    operator.on_kill()
-    running.join(60)
-    (application,) = yarn.submitted
-    assert yarn.killed == [application]
-    assert yarn.processes(application) == []
+    killed.operator.on_kill()
+    assert killed.failure() == "the job was cancelled"
+    _, second = yarn.submitted
+    assert yarn.killed == [second]
+    assert yarn.processes(second) == []
     assert processes_with(number) == []
-    assert str(raised[0]) == "the job was cancelled"
     assert leftovers(tmp_path) == []
 
 
@@ -202,16 +178,6 @@ def test_a_submission_that_fails_leaves_no_application(yarn: Yarn, task: Callabl
     assert leftovers(tmp_path) == []
 
 
-def deferred(task: Task) -> MLSQLApplicationTrigger:
-    """Return the trigger that the task leaves, made again from its serialized arguments."""
-    with pytest.raises(TaskDeferred) as left:
-        task.execute()
-    trigger = left.value.trigger
-    assert isinstance(trigger, MLSQLApplicationTrigger)
-    _, arguments = trigger.serialize()
-    return MLSQLApplicationTrigger(**json.loads(json.dumps(arguments)))
-
-
 async def event_of(trigger: MLSQLApplicationTrigger) -> dict[str, Any]:
     event: TriggerEvent = await anext(trigger.run())
     payload: dict[str, Any] = event.payload
@@ -222,12 +188,12 @@ def test_a_deferred_task_that_is_ended_or_runs_out_of_time_ends_its_application(
     yarn: Yarn, task: Callable[..., Task], tmp_path: Path
 ) -> None:
     yarn.hold()
-    trigger = deferred(task(deferrable=True))
+    trigger = task(deferrable=True).defer()
     asyncio.run(trigger.on_kill())
     assert yarn.killed == yarn.submitted
     assert leftovers(tmp_path) == []
     late = task(deferrable=True, execution_timeout=timedelta(seconds=0))
-    event = asyncio.run(event_of(deferred(late)))
+    event = asyncio.run(event_of(late.defer()))
     assert event["status"] == "timeout"
     with pytest.raises(BaseException, match="after the execution_timeout"):
         late.operator().execute_complete(late.context(), event)
@@ -239,7 +205,7 @@ def test_a_trigger_tolerates_a_cluster_that_does_not_respond_for_a_while(
     yarn: Yarn, task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     yarn.hold()
-    trigger = deferred(task(deferrable=True))
+    trigger = task(deferrable=True).defer()
     yarn.away = True
     event = asyncio.run(event_of(trigger))
     assert event["status"] == "failed"

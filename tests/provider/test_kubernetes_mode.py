@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.pods import NAMESPACE, Pods, pods_cluster
-from support.tries import SAVE, Task, leftovers, training
+from support.tries import SAVE, BackgroundTry, Task, leftovers, training
 from support.waiting import wait_until
-from support.workbench import Script, processes_with
+from support.workbench import Script
 
-from mlsql_runtime.errors import InputError, JobFailed
+from mlsql_runtime.errors import InputError
 
 
 @pytest.fixture
@@ -36,47 +34,32 @@ def task(tmp_path: Path, script: Script) -> Callable[..., Task]:
     return make
 
 
-def test_a_retry_follows_the_driver_of_a_worker_that_was_lost(pods: Pods, task: Callable[..., Task], tmp_path: Path) -> None:
+def test_a_killed_task_deletes_its_driver_and_a_retry_replaces_a_lost_one_and_follows_a_running_one(
+    pods: Pods, task: Callable[..., Task], tmp_path: Path
+) -> None:
     trains = task()
+    killed = BackgroundTry(trains)
+    wait_until(lambda: pods.submitted and pods.pid(pods.submitted[0]))
+    killed.operator.on_kill()
+    assert killed.failure() == "the job was cancelled"
+    assert pods.killed == pods.submitted
+
+    lost = BackgroundTry(trains)
+    wait_until(lambda: len(pods.submitted) == 2 and pods.pid(pods.submitted[1]))
+    second = pods.submitted[1]
+    pods.lose(second)
+    expected = f"{NAMESPACE}:{second} ended without a result, Failed: Error, exit code 137; see kubectl logs -n ml"
+    assert expected in lost.failure()
+
     pods.hold()
-    with trains.worker():
-        wait_until(lambda: trains.state.all())
+    task(deferrable=True).defer(try_number=2)
     trains.state.file.unlink()  # as if the worker had been lost before it could remember
     pods.release()
     assert trains.execute(try_number=2)["version"] == 1
-    (driver,) = pods.submitted
-    conf = pods.facts(driver)["conf"]
+    _, _, third = pods.submitted
+    conf = pods.facts(third)["conf"]
     assert conf["spark.kubernetes.file.upload.path"].startswith(f"file://{tmp_path}/m/_staging/app-")
     assert leftovers(tmp_path) == []
-
-
-def test_a_killed_task_deletes_its_driver_and_a_lost_driver_fails_the_task(
-    pods: Pods, task: Callable[..., Task], tmp_path: Path
-) -> None:
-    number = f"{time.monotonic_ns()}"
-    trains = task(source=f"import subprocess\nsubprocess.run(['sleep', '{number}'])\n{SAVE}")
-    operator, raised = trains.operator(), []
-
-    def execute() -> None:
-        try:
-            operator.execute(trains.context())
-        except JobFailed as error:
-            raised.append(str(error))
-
-    for end in (operator.on_kill, lambda: pods.lose(pods.submitted[-1])):
-        running = threading.Thread(target=execute, daemon=True)
-        running.start()
-        wait_until(lambda: processes_with(number))
-        end()
-        running.join(60)
-        assert processes_with(number) == []
-        operator = trains.operator()
-    first, second = pods.submitted
-    assert pods.killed == [first]
-    assert raised[0] == "the job was cancelled"
-    assert f"{NAMESPACE}:{second} ended without a result, Failed: Error, exit code 137; see kubectl logs -n ml" in raised[1]
-    trains.state.file.unlink()
-    assert [path for path in leftovers(tmp_path) if "/app-" in path] == []
 
 
 def test_wrong_settings_are_errors_before_anything_is_submitted(

@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk import Asset
+from airflow.sdk.execution_time.context import OutletEventAccessors
+
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
+from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
+from mlsql_runtime.errors import JobFailed
 from support.workbench import SAMPLE
 
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')\n"  # a quick training
@@ -47,11 +55,15 @@ class State:
 
 @dataclass(frozen=True)
 class Task:
-    """A train task and its tries. ``arguments`` are those of the operator, without ``task_id``."""
+    """A train task and its tries.
+
+    ``arguments`` are those of the operator, without ``task_id``, and with the names of the assets in ``outlets``. ``events`` are
+    the events of these.
+    """
 
     folder: Path
     arguments: Mapping[str, Any]
-    has_state: bool = True
+    events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
 
     @property
     def state(self) -> State:
@@ -59,7 +71,7 @@ class Task:
 
     def operator(self) -> MLSQLTrainOperator:
         given: dict[str, Any] = {"task_id": "train", "poll_interval": 0.2, **self.arguments}
-        return MLSQLTrainOperator(**given)
+        return MLSQLTrainOperator(**given | {"outlets": [Asset(name) for name in given.get("outlets", ())]})
 
     def context(self, try_number: int = 1, clears: int = 0) -> Any:
         """One retry is configured; each clear adds to ``max_tries``."""
@@ -73,10 +85,19 @@ class Task:
             xcom_push=lambda **_: None,
             stats_tags={},
         )
-        return {"ti": ti, "dag_run": None, "outlet_events": {}} | ({"task_state_store": self.state} if self.has_state else {})
+        return {"ti": ti, "dag_run": None, "outlet_events": self.events, "task_state_store": self.state}
 
     def execute(self, try_number: int = 1, clears: int = 0) -> dict[str, Any]:
         return self.operator().execute(self.context(try_number, clears))
+
+    def defer(self, try_number: int = 1) -> MLSQLApplicationTrigger:
+        """Execute the task, which is deferrable, and return its trigger, made again from the serialized arguments."""
+        with pytest.raises(TaskDeferred) as left:
+            self.execute(try_number)
+        trigger = left.value.trigger
+        assert isinstance(trigger, MLSQLApplicationTrigger)
+        _, arguments = trigger.serialize()
+        return MLSQLApplicationTrigger(**json.loads(json.dumps(arguments)))
 
     @contextmanager
     def worker(self, try_number: int = 1) -> Iterator[subprocess.Popen[str]]:
@@ -92,6 +113,28 @@ class Task:
                 yield process
             finally:
                 process.kill()
+
+
+class BackgroundTry:
+    """A try of a task in a thread of this process."""
+
+    def __init__(self, task: Task, try_number: int = 1) -> None:
+        self.operator = task.operator()
+        self._error: JobFailed | None = None
+        self._thread = threading.Thread(target=self._execute, args=(task.context(try_number),), daemon=True)
+        self._thread.start()
+
+    def _execute(self, context: Any) -> None:
+        try:
+            self.operator.execute(context)
+        except JobFailed as error:
+            self._error = error
+
+    def failure(self) -> str:
+        """Wait for the end of the try, and return the message of its JobFailed."""
+        self._thread.join(60)
+        assert self._error is not None
+        return str(self._error)
 
 
 def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
