@@ -60,12 +60,15 @@ def sk_save_model(model: Any) -> str:
 def keras_save_model(model: Any) -> str:
     """Save a Keras 3 model to ``model.keras``, and return the path.
 
+    Layers, losses and functions of the script and of its project are saved beside it, so that :func:`load` needs no script.
+
     :raises TypeError: when it is not a Keras model.
-    :raises ValueError: when it has no weights yet.
+    :raises ValueError: when it has no weights yet, or contains a lambda, which Keras does not load.
+    :raises pickle.PicklingError: naming the object in the script's own layers that cannot be saved.
     :raises ModuleNotFoundError: when Keras is not installed, with what to install.
     """
     path = os.path.join(model_dir(), KERAS)
-    networks.save_keras(model, path)
+    networks.save_keras(model, path, _project())
     return path
 
 

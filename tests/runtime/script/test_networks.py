@@ -44,6 +44,38 @@ class Silent(tf.Module):
         super().__init__()
         self.weight = tf.Variable(1.0)
 
+@keras.saving.register_keras_serializable("own")
+class Scaled(keras.layers.Layer):
+    def __init__(self, factor, **others):
+        super().__init__(**others)
+        self.factor = factor
+
+    def call(self, X):
+        return X * self.factor
+
+    def get_config(self):
+        return {**super().get_config(), "factor": self.factor}
+
+def halve(X):
+    return X / 2
+
+def relu(X):
+    return X
+
+def distance(y, prediction):
+    return keras.ops.mean((y - prediction) ** 2)
+
+def of_layers(*layers):
+    model = keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(1, activation=halve)])
+    model.compile("sgd", distance)
+    return model
+
+def local_layer():
+    class Local(keras.layers.Layer):
+        def call(self, X):
+            return X
+    return Local()
+
 def problem_of(save, model):
     try:
         save(model)
@@ -58,11 +90,15 @@ def through(save, model, name):
 
 problems = {
     "unbuilt": problem_of(mlsql_model.keras_save_model, network),
+    "lambda": problem_of(mlsql_model.keras_save_model, of_layers(keras.layers.Lambda(lambda X: X / 2, name="halve"))),
+    "name of Keras": problem_of(mlsql_model.keras_save_model, of_layers(keras.layers.Lambda(relu, name="own"))),
+    "inside a function": problem_of(mlsql_model.keras_save_model, of_layers(local_layer())),
     "unbuilt saved model": problem_of(mlsql_model.tf_save_model, network),
     "no Keras model": problem_of(mlsql_model.keras_save_model, Module()),
     "no function": problem_of(mlsql_model.tf_save_model, Silent()),
     "no module": problem_of(mlsql_model.tf_save_model, {"weight": 1.0}),
 }
+assert not {"model.keras", "custom_objects.pickle"} & set(os.listdir(folder))
 shutil.rmtree(folder, ignore_errors=True)
 network.compile("sgd", "mse")
 network.train_on_batch(X, X[:, :2])
@@ -71,6 +107,8 @@ own = network(X).numpy()
 file, of_keras = through(mlsql_model.keras_save_model, network, 'keras')
 export, served = through(mlsql_model.tf_save_model, network, 'export')
 _, module = through(mlsql_model.tf_save_model, Module(), 'module')
+own_layers = of_layers(Scaled(3.0), keras.layers.Lambda(halve))
+through(mlsql_model.keras_save_model, own_layers, 'layers')
 pool = [place for place in glob.glob("/proc/self/task/*/comm") if open(place).read() == "tf_Compute\\n"]
 print("answer", json.dumps({
     "places": [file, export],
@@ -80,6 +118,7 @@ print("answer", json.dumps({
     "module": module.predict(X.astype("float32")).numpy().tolist(),
     "signatures": list(module.signatures),
     "pool": len(pool),
+    "layers": own_layers(X).numpy().tolist(),
     "problems": problems,
 }))
 mlsql_model.sk_save_model(0)
@@ -102,6 +141,22 @@ def test_a_keras_model_comes_back_as_it_was(answer: Any) -> None:
     assert answer["places"][0] == "model.keras"
     assert answer["keras"] == 0.0
     assert answer["compiled"]
+
+
+def test_layers_and_functions_of_the_script_come_back_in_another_one(ran: Any, answer: Any, run: Run) -> None:
+    source = f"""
+import json
+import mlsql_model
+import numpy as np
+model = mlsql_model.load({str(ran.folder / "work" / "layers")!r})
+X = np.linspace(-1, 1, 15).reshape(5, 3)
+print("answer", json.dumps([model(X).numpy().tolist(), model.loss.__name__]))
+"""
+    other = run(source, entry="predict.py", role="predict")
+    assert other.outcome.problem is None, other.lines
+    predictions, loss = json.loads(other.lines[-1].removeprefix("answer "))
+    assert predictions == answer["layers"]
+    assert loss == "distance"
 
 
 def test_a_keras_model_can_be_exported_for_tensorflow(answer: Any) -> None:
@@ -127,6 +182,18 @@ def test_a_module_comes_back_with_its_functions(answer: Any) -> None:
         (
             "no function",
             ("ValueError: mlsql_model.tf_save_model: a __main__.Silent has no function", "@tf.function(input_signature="),
+        ),
+        (
+            "lambda",
+            ("ValueError: mlsql_model.keras_save_model: the layer 'halve' has a lambda", "write it as a function with a name"),
+        ),
+        (
+            "name of Keras",
+            ("ValueError: mlsql_model.keras_save_model: the layer 'own' needs relu, and Keras would find 2 by that name",),
+        ),
+        (
+            "inside a function",
+            ("ValueError: mlsql_model.keras_save_model: the layer 'local' needs Local, and Keras would find nothing by that",),
         ),
         ("no module", ("ValueError: mlsql_model.tf_save_model: TensorFlow cannot save a builtins.dict",)),
     ],
