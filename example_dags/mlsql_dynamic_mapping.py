@@ -90,7 +90,7 @@ with DAG(
         task_id="train",
         data={"format": "libsvm", "path": "{{ params.data_path }}", "options": {"numFeatures": 692}},
         python_script_path="scripts/train_bayes.py",
-        fit_params=[{"batchSize": 30, "labelSize": 2, "alpha": 1.0}, {"batchSize": 30, "labelSize": 2, "alpha": 0.01}],
+        fit_params={"batchSize": 30, "labelSize": 2},
         validate_data=0.3,
         keep_versions=5,
         map_index_template="{{ task.model_path }}",
