@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from support.airflow import Airflow
 from support.deployment import Deployment
-from support.events import task_states
+from support.operators import build_example
+from support.workbench import EXAMPLES, SAMPLE
 
-from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.functions import read_function
+from mlsql_runtime.plan import FunctionRef, Load, PythonEnv, Register, Save, Select, Statement, Train
 
 DAG = "mlsql_trigger_with_params"
 
@@ -50,24 +47,61 @@ def test_a_value_that_a_field_does_not_allow_starts_no_run(deployment: Deploymen
     assert deployment.answer("GET", f"dags/{DAG}/dagRuns")["total_entries"] == 0
 
 
-def test_the_defaults_run_at_once_and_empty_fields_mean_not_set(airflow: Airflow, tmp_path: Path) -> None:
-    paths = {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "out")}
-    airflow.succeed(DAG, paths)
-    first = airflow.xcoms(DAG)
-    assert (first["train"]["version"], len(first["train"]["fits"]), first["register"]["registered"]) == (1, 2, True)
-    assert pq.read_table(tmp_path / "out").num_rows == first["predict"]["rows"] == 100
+def build(**fields: object) -> dict[str, tuple[Statement, ...]]:
+    """Return the statements of each task for these values of the form."""
+    registered = {"function": "jack", "model_path": "/m", "function_version": 4}
+    return build_example(DAG, fields, {"train": {"version": 3}, "register": registered})
 
-    changed = {
-        "width": None,
-        "query": "select label, features from data\nwhere label = 1 or vec_size(features) > 0",
-        "keep_versions": None,
-        "fit_params": [{"alpha": 0.5, "fit_prior": False}],
-        "min_score": None,
-        "only_if_better": 1,
-    }
-    airflow.succeed(DAG, paths | changed)
-    second = airflow.xcoms(DAG)
-    assert (second["train"]["version"], len(second["train"]["fits"])) == (2, 1)
-    assert "expected better by at least 1.0 than 1.0" in second["register"]["reason"]
-    assert task_states(airflow, DAG) == {"train": "success", "register": "skipped", "predict": "skipped"}
-    assert read_function(Location.of(str(tmp_path / "m")), "jack").version == 1
+
+def test_the_defaults_reach_the_operators() -> None:
+    tasks = build()
+    load = Load(table="data", format="libsvm", path=SAMPLE, options={"numFeatures": "692"})
+    assert tasks["train"] == (
+        load,
+        Train(
+            table="data",
+            model_path="/tmp/mlsql/form_model",
+            script_path=str(EXAMPLES / "train_bayes.py"),
+            fit_params=({"alpha": "1.0", "batchSize": "30"}, {"alpha": "0.01", "batchSize": "30"}),
+            validate_fraction=0.3,
+            python=PythonEnv(timeout=600.0),
+            keep_versions=5,
+        ),
+    )
+    assert tasks["register"] == (
+        Register(
+            model_path="/tmp/mlsql/form_model",
+            function="jack",
+            script_path=str(EXAMPLES / "predict_bayes.py"),
+            model_version=3,
+            min_score=0.9,
+        ),
+    )
+    jack = FunctionRef(name="jack", model_path="/m", function="jack", function_version=4)
+    assert tasks["predict"] == (
+        load,
+        Select(table="selected", sql="select label, jack(features) as prediction from data", functions=(jack,)),
+        Save(table="selected", format="parquet", path="/tmp/mlsql/form_predictions", mode="overwrite"),
+    )
+
+
+def test_empty_fields_mean_not_set_and_values_keep_their_types() -> None:
+    query = "select label, features from data\nwhere label = 1 or vec_size(features) > 0"
+    tasks = build(
+        width=None,
+        query=query,
+        keep_versions=None,
+        fit_params=[{"alpha": 0.5, "fit_prior": False}],
+        min_score=None,
+        only_if_better=1,
+        timeout_minutes=2,
+    )
+    load, select, train = tasks["train"]
+    assert load == Load(table="data", format="libsvm", path=SAMPLE)
+    assert select == Select(table="selected", sql=query)
+    assert isinstance(train, Train)
+    assert (train.table, train.keep_versions, train.python.timeout) == ("selected", None, 120.0)
+    assert train.fit_params == ({"alpha": "0.5", "fit_prior": "false"},)
+    (register,) = tasks["register"]
+    assert isinstance(register, Register)
+    assert (register.min_score, register.only_if_better) == (None, 1.0)

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from playwright.sync_api import Locator, Page, expect
 from support.deployment import Deployment
 from support.workbench import TESTS
@@ -13,6 +14,7 @@ from support.workbench import TESTS
 DAG = "mlsql_trigger_with_params"
 SCREENSHOTS = TESTS.parent / ".work" / "screenshots"
 FIT_GROUPS = [{"alpha": 0.5, "batchSize": 50}]
+QUERY = "select label, features from data\nwhere vec_size(features) = 692"
 
 
 def write_json(page: Page, editor: Locator, value: object) -> None:
@@ -39,6 +41,9 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     def fill(field: str, value: str) -> None:
         dialog.locator(f"[name=element_{field}]").fill(value)
 
+    section("Data")
+    fill("width", "")
+    fill("query", QUERY)
     section("Model")
     fill("model_path", str(tmp_path / "m"))
     fill("function_name", "jill")
@@ -61,13 +66,16 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     deployment.ended(DAG, "by_hand")
     conf = deployment.answer("GET", f"dags/{DAG}/dagRuns/by_hand")["conf"]
     assert (conf["fit_params"], conf["validate_fraction"], conf["min_score"]) == (FIT_GROUPS, 0.4, 0.5)
+    assert (conf["width"], conf["query"]) == (None, QUERY)
+    train, register, predict = (deployment.xcom(DAG, "by_hand", task) for task in ("train", "register", "predict"))
+    assert (train["version"], len(train["fits"]), register["registered"]) == (1, 1, True)
+    assert pq.read_table(tmp_path / "out").num_rows == predict["rows"] == 100
 
     page.goto(f"/dags/{DAG}/runs/by_hand/tasks/train/xcom")
-    score = deployment.xcom(DAG, "by_hand", "train")["score"]
     answer = page.get_by_role("row").filter(has_text="return_value").locator(".view-lines")
     expect(answer).to_be_visible()
     page.get_by_role("button", name=re.compile("^Expand all")).click()
-    expect(answer).to_contain_text(re.compile(rf'"score":\s{score:g}'))
+    expect(answer).to_contain_text(re.compile(rf'"score":\s{train["score"]:g}'))
     page.screenshot(path=SCREENSHOTS / "xcom.png")
 
     page.goto(f"/dags/{DAG}/runs/by_hand/tasks/register/details")
