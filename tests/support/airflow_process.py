@@ -19,9 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+_COMMANDS = ("api_server", "dag", "dag_processor", "db", "scheduler", "triggerer")
 _IMPORTED = (
-    *("__main__", "api_fastapi.app", "jobs.triggerer_job_runner", "sdk.execution_time.task_runner"),
-    *(f"cli.commands.{part}_command" for part in ("api_server", "dag", "dag_processor", "db", "scheduler", "triggerer")),
+    *("airflow.__main__", "airflow.api_fastapi.app", "airflow.jobs.triggerer_job_runner"),
+    "airflow.sdk.execution_time.task_runner",
+    *(f"airflow.cli.commands.{command}_command" for command in _COMMANDS),
+    *(f"airflow_provider_mlsql.operators.{name}" for name in ("predict", "register", "script", "train")),  # of the DAG files
+    *("airflow_provider_mlsql.hooks.kafka", "airflow_provider_mlsql.sensors.model", "airflow_provider_mlsql.triggers.model"),
 )
 
 
@@ -111,7 +115,7 @@ def serve() -> None:
 
 def _import_airflow() -> None:
     for module in _IMPORTED:
-        importlib.import_module(f"airflow.{module}")
+        importlib.import_module(module)
     from airflow.providers_manager import ProvidersManager
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
