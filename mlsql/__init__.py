@@ -50,6 +50,7 @@ __all__ = [
     "read_data",
     "read_frames",
     "report",
+    "resources",
     "seed",
     "signature",
     "sklearn_all_data",
@@ -198,6 +199,16 @@ def seed() -> int | None:
     ``torch.manual_seed(mlsql.seed())``, ``np.random.default_rng(mlsql.seed())``.
     """
     return _input.seed if _input else None
+
+
+def resources() -> dict[str, tuple[str, ...]]:
+    """Return what Spark has assigned to this task beside its cores: ``{"gpu": ("0",)}``; empty if nothing, and outside of a task.
+
+    ``CUDA_VISIBLE_DEVICES`` names the same graphics cards, so that libraries number them from 0.
+    """
+    from mlsql_runtime.script.task_resources import assigned_resources
+
+    return dict(_input.resources) if _input else assigned_resources()
 
 
 def _typed(text: str, default: Any, name: str) -> Any:

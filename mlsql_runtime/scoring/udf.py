@@ -12,6 +12,7 @@ from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
 from mlsql_runtime.scoring.arguments import Parameters
 from mlsql_runtime.scoring.arrow_batching import set_batch_sizes
+from mlsql_runtime.script.task_resources import show_devices
 from mlsql_runtime.script.thread_limits import thread_variables
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -38,6 +39,7 @@ def make_udf(record: FunctionRecord) -> Any:
         context = TaskContext.get()
         if context:
             _limit_threads(context.cpus())
+            show_devices()
         with errors_for_driver(), show_once():
             function = load_document(document)
             partition = context.partitionId() if context else 0

@@ -23,6 +23,7 @@ from mlsql_runtime.script.output import CappedLog, Tail, is_startup_notice, read
 from mlsql_runtime.script.package_report import read_package_report
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput, ScriptReport
 from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
+from mlsql_runtime.script.task_resources import assigned_resources, device_variables
 from mlsql_runtime.script.thread_limits import thread_variables
 
 # Files in a script's folder: its output, how it ended, the packages that it imported.
@@ -78,6 +79,7 @@ def run_script(
         packages_file=str(folder / PACKAGES),
         data_request=str(request) if write_files is not None else None,
         project=str(workdir),
+        resources=assigned_resources(),
     )
     input_file = folder / "input.json"
     input_file.touch(mode=0o600)
@@ -93,7 +95,7 @@ def run_script(
         interpreter = stack.enter_context(provided_interpreter(python, lambda line: send(LogLine(line))))
         command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
         command += bundle.command_line(script_input.fit_params)
-        env = _environment(python, folder, input_file, task_cpus)
+        env = _environment(python, folder, input_file, task_cpus, device_variables(script_input.resources))
         running = stack.enter_context(run_supervised(command, folder / STATUS, python.timeout, workdir, env))
         if data is not None and write_files is not None:
 
@@ -113,9 +115,9 @@ def run_script(
     return _outcome(folder, python, report, tail.lines())
 
 
-def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int) -> dict[str, str]:
+def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int, devices: dict[str, str]) -> dict[str, str]:
     seed = {} if python.seed is None else {"PYTHONHASHSEED": str(python.seed)}
-    env = thread_variables(task_cpus) | inherited_variables(python) | seed | dict(python.envs)
+    env = thread_variables(task_cpus) | inherited_variables(python) | devices | seed | dict(python.envs)
     runtime = _runtime_path(folder)
     inherited = [path for path in env.get("PYTHONPATH", "").split(os.pathsep) if path and path != runtime]
     return env | {

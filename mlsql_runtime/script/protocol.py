@@ -40,6 +40,7 @@ class ScriptInput:
     ``signature`` is that of the training table, in other roles that of the version. ``columns`` are those of frames: the
     features, then the label, if the training names feature columns; empty for all columns of the table.
     ``project`` is the folder of the script's files. ``model_packages`` are the packages that made the model of a batch script.
+    ``resources`` are the addresses that Spark has assigned to the script's task, by the name of the resource.
     """
 
     protocol_version: int = PROTOCOL_VERSION
@@ -56,6 +57,7 @@ class ScriptInput:
     data_request: str | None = None
     project: str | None = None
     model_packages: Mapping[str, str] = field(default_factory=dict)
+    resources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def params(self) -> Mapping[str, Mapping[str, Any]]:
