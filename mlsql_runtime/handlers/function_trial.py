@@ -17,7 +17,7 @@ from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.sql_types import is_list
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_dense, vector_widths
-from mlsql_runtime.feed.table_facts import quote_column
+from mlsql_runtime.feed.table_facts import in_zone, quote_column
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
 from mlsql_runtime.scoring.repeated_warnings import show_once
@@ -41,6 +41,7 @@ def try_function(record: FunctionRecord, samples: Columns, spark: SparkSession) 
     :raises ScriptFailed: when the function fails, or its predictions differ.
     """
     function = load_function(record)
+    samples = _in_session_zone(samples, spark)
     with show_once():
         on_driver = function.score(0, *samples.arrays)
         _check_row_by_row(function, samples, on_driver)
@@ -53,6 +54,14 @@ def try_function(record: FunctionRecord, samples: Columns, spark: SparkSession) 
             f"function {record.function} predicts differently on the driver and in Spark for the same {len(samples)} rows: "
             f"{on_driver[row]} and {in_spark[row]}; a function must depend only on its row and its model"
         )
+
+
+def _in_session_zone(samples: Columns, spark: SparkSession) -> Columns:
+    """Return the samples with their times in the session's zone, as Spark passes them."""
+    zone = str(spark.conf.get("spark.sql.session.timeZone"))
+    kinds = [in_zone(array.type, zone) for array in samples.arrays]
+    arrays = (array if array.type == kind else array.cast(kind) for array, kind in zip(samples.arrays, kinds, strict=True))
+    return Columns(samples.names, tuple(arrays))
 
 
 def _to_spark(samples: Columns, spark: SparkSession) -> DataFrame:

@@ -140,8 +140,9 @@ class Parameters:
 
     @property
     def width(self) -> int | None:
-        """The numbers of a row, None if the types do not say it."""
-        return len(self.names) if self.names and all(map(is_number, self.kinds)) else None
+        """The values of a row, None if the types do not say it."""
+        is_single = all(is_number(kind) or pa.types.is_temporal(kind) for kind in self.kinds)
+        return len(self.names) if self.names and is_single else None
 
     @property
     def has_text(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,30 +25,38 @@ _SPARK_DEFAULTS = {ROWS: "10000", BYTES: f"{64 << 20}b"}
 _OURS = {ROWS: FEW_ROWS, BYTES: UNMEASURED}
 # A session remembers in its own configuration what was registered in it: functions belong to the session as well.
 _WIDEST = "spark.mlsql.widestFunction"  # the width of the widest vectors of a registered function
-_TEXT = "spark.mlsql.textFunctions"  # whether functions over text columns are registered
 _ANY_WIDTH = "spark.mlsql.vectorFunctions"  # whether functions of vectors of any width have been called
+_COLUMNS = "spark.mlsql.columnFunctions"  # whether functions of columns of numbers or times are registered
+_TEXT = "spark.mlsql.textFunctions"  # whether functions of text are registered
+Contents = Literal["vectors", "columns", "text"]
 
 
-def set_batch_sizes(spark: SparkSession, width: int = 0, has_text: bool = False) -> None:
-    """Set the sizes of batches before a function over vectors or columns is registered.
+def set_batch_sizes(spark: SparkSession, width: int = 0, contents: Contents = "vectors") -> None:
+    """Set the sizes of batches before a function is registered.
 
     Sizes that are neither Spark's defaults nor ours are the user's, and are left alone.
 
     :param width: the width of its vectors, or the number of its columns; 0 for a function of vectors of any width.
-    :param has_text: whether it takes columns whose values may be of any size; ``width`` then does not count.
+    :param contents: what a batch holds: vectors or arrays; only single numbers and times; or also what may be of any size.
     """
     conf = spark.conf
     # Spark 4.2 fails when it passes vectors of Parquet and ORC files to Arrow functions as columns.
     conf.set("spark.sql.execution.arrow.pythonUDF.columnarInput.enabled", "false")
     if any(conf.get(name) not in (_SPARK_DEFAULTS[name], _OURS[name]) for name in _OURS):
         return
-    widest = max(0 if has_text else width, int(conf.get(_WIDEST, "0") or 0))
-    takes_any = (width == 0 and not has_text) or conf.get(_ANY_WIDTH, "false") == "true"
-    takes_text = has_text or conf.get(_TEXT, "false") == "true"
+
+    def remember(name: str, is_so: bool) -> bool:
+        is_so = is_so or conf.get(name, "false") == "true"
+        conf.set(name, str(is_so).lower())
+        return is_so
+
+    is_wide = contents == "vectors" or (contents == "columns" and width > NARROW)
+    widest = max(width if is_wide else 0, int(conf.get(_WIDEST, "0") or 0))
     conf.set(_WIDEST, str(widest))
-    conf.set(_ANY_WIDTH, str(takes_any).lower())
-    conf.set(_TEXT, str(takes_text).lower())
-    is_unmeasured = 0 < widest <= NARROW and not takes_text
+    takes_any = remember(_ANY_WIDTH, contents == "vectors" and width == 0)
+    takes_columns = remember(_COLUMNS, contents == "columns")
+    takes_text = remember(_TEXT, contents == "text")
+    is_unmeasured = (widest > 0 or takes_columns) and widest <= NARROW and not takes_text
     is_short = takes_any or widest > NARROW or (widest > 0 and takes_text)
     for name, is_ours in ((BYTES, is_unmeasured), (ROWS, is_short)):
         if is_ours:

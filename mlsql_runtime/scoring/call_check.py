@@ -40,10 +40,10 @@ def check_calls(table: DataFrame, functions: Mapping[str, FunctionRecord]) -> No
         record = functions.get(str(call.name()))
         if record is None:
             continue
-        arguments = [_read_argument(record, each) for each in _each(call.children())]
+        arguments = [_read_argument(each) for each in _each(call.children())]
         Parameters.of(record).match(arguments)
         if any(_has_text(argument.kind) for argument in arguments):
-            set_batch_sizes(table.sparkSession, has_text=True)
+            set_batch_sizes(table.sparkSession, contents="text")
 
 
 def _find_calls(plan: Any, python_call: Any) -> Iterator[Any]:
@@ -71,15 +71,9 @@ def _each(sequence: Any) -> list[Any]:
     return [sequence.apply(position) for position in range(sequence.size())]
 
 
-def _read_argument(record: FunctionRecord, expression: Any) -> Argument:
-    kind = expression.getClass().getSimpleName()
-    if kind == "NamedArgumentExpression":
-        raise InputError(
-            f"function {record.function} is called with the argument {expression.key()} by name; pass the columns in the order "
-            f"of its signature, or as a struct: named_struct('{expression.key()}', …)"
-        )
-    column = str(expression.name()) if kind == "AttributeReference" else None
-    return Argument(_read_type(json.loads(expression.dataType().json())), column)
+def _read_argument(expression: Any) -> Argument:
+    is_column = expression.getClass().getSimpleName() == "AttributeReference"
+    return Argument(_read_type(json.loads(expression.dataType().json())), str(expression.name()) if is_column else None)
 
 
 def _read_type(document: Any) -> pa.DataType:

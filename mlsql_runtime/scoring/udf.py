@@ -11,7 +11,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
 from mlsql_runtime.scoring.arguments import Parameters
-from mlsql_runtime.scoring.arrow_batching import set_batch_sizes
+from mlsql_runtime.scoring.arrow_batching import Contents, set_batch_sizes
 from mlsql_runtime.script.task_resources import show_devices
 from mlsql_runtime.script.thread_limits import thread_variables
 from mlsql_runtime.spark_errors import errors_for_driver
@@ -62,7 +62,8 @@ def to_spark_type(kind: pa.DataType) -> DataType:
 def register_function(spark: SparkSession, name: str, record: FunctionRecord) -> None:
     """Make the function package callable in SQL as ``name``."""
     parameters = Parameters.of(record)
-    set_batch_sizes(spark, parameters.width or record.feature_width or sys.maxsize, parameters.has_text)
+    contents: Contents = "text" if parameters.has_text else "columns" if parameters.width else "vectors"
+    set_batch_sizes(spark, parameters.width or record.feature_width or sys.maxsize, contents)
     spark.udf.register(name, make_udf(record))
 
 

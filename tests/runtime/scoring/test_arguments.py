@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError
 from mlsql_runtime.feed.decoding.sql_types import name_type, parse_type
 from mlsql_runtime.feed.decoding.vectors import from_serialized, iter_serialized
 from mlsql_runtime.scoring.arguments import Argument, Parameters
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.function_records import FunctionRecord
 
 VECTORS = from_serialized([(1, None, None, [1.0, 2.0]), None])
 
@@ -135,6 +140,15 @@ def test_without_a_signature_only_a_row_is_taken() -> None:
     assert (
         refused(parameters(is_matrix=True), "struct<a:int>") == "expected a vector or an array of numbers, got a struct of a int"
     )
+
+
+def test_a_package_from_before_signatures_takes_a_row(local_root: Location, package: Callable[..., FunctionRecord]) -> None:
+    document = json.loads(codec.dumps(package(local_root, "jack", 1)))
+    for added in ("input", "returns", "signature"):
+        del document[added]
+    record = codec.loads(FunctionRecord, json.dumps(document), "the record of an older version")
+    assert Parameters.of(record) == parameters(is_matrix=True)
+    assert record.returns == "vector"
 
 
 def test_a_long_signature_is_shortened() -> None:

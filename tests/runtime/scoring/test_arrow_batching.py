@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from mlsql_runtime.scoring.arrow_batching import BYTES, ROWS, limit_batch_bytes, set_batch_sizes
+from mlsql_runtime.scoring.arrow_batching import BYTES, ROWS, Contents, limit_batch_bytes, set_batch_sizes
 
 SPARKS = ("10000", "67108864b")
 UNMEASURED = ("10000", "2147483647")
@@ -42,6 +42,27 @@ def test_the_widest_function_of_a_session_decides(
 ) -> None:
     for width in widths:
         set_batch_sizes(session, width)
+    assert sizes(session) == expected
+
+
+@pytest.mark.parametrize(
+    ("functions", "expected"),
+    [
+        ([(5, "text")], SPARKS),
+        ([(30, "columns")], UNMEASURED),
+        ([(1001, "columns")], SHORT),
+        ([(30, "columns"), (5, "text")], SPARKS),
+        ([(30, "columns"), (10, "vectors")], UNMEASURED),
+        ([(30, "vectors"), (5, "text")], SHORT),
+        ([(30, "columns"), (0, "vectors")], BOTH),
+        ([(5, "text"), (0, "vectors")], SHORT),
+    ],
+)
+def test_batches_of_text_are_measured(
+    session: SparkSession, functions: list[tuple[int, Contents]], expected: tuple[str, str]
+) -> None:
+    for width, contents in functions:
+        set_batch_sizes(session, width, contents)
     assert sizes(session) == expected
 
 
