@@ -27,9 +27,12 @@ SECONDS = {
 }
 # The same for files whose tests take longer than their fixtures say: several trainings, or scripts that import much.
 LONGER = {
+    "test_retraining.py": 150.0,
     "test_builtin_dag.py": 90.0,
     "test_form.py": 90.0,
+    "test_approval.py": 80.0,
     "test_mapping.py": 70.0,
+    "test_durable.py": 60.0,
     "test_preflight_cluster.py": 30.0,
     "test_frameworks.py": 20.0,
     "test_kafka_hazards.py": 20.0,
