@@ -44,7 +44,7 @@ airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs
 	@$(BIN)/python scripts/standalone.py
 
 kafka: setup ## An Apache Kafka broker on 127.0.0.1 to play with, until Ctrl-C
-	@$(BIN)/python scripts/broker/broker.py
+	@$(BIN)/python scripts/jvm/broker.py
 
 peers: setup
 	@bash scripts/setup.sh bench

@@ -32,7 +32,7 @@ from mlsql_runtime.storage.location import Location
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "broker"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "jvm"))
 
 RESULTS = Path(__file__).parent / "results" / "data_path.md"
 ROWS = 20_000

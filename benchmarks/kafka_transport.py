@@ -29,7 +29,7 @@ from mlsql_runtime.kafka.clients import open_admin, open_consumer, open_producer
 from mlsql_runtime.kafka.settings import KafkaSettings, parse_settings
 from mlsql_runtime.kafka.topics import create_topic, delete_topics
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "broker"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts" / "jvm"))
 
 RESULTS = Path(__file__).parent / "results" / "kafka_transport.md"
 PARTITIONS = 1

@@ -5,20 +5,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-HERE = Path(__file__).parent
-WORK = HERE.parents[1] / ".work"
+from jars import fetch_jars, find_java_tool
+
 READY_SECONDS = 60.0
 PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin is allowed everything, guest nothing
 STORE_PASSWORD = "not-a-secret"  # of a key that is made for this broker
@@ -162,7 +159,7 @@ class BrokerProcess:
 
     def _make_certificate(self) -> None:
         store = ["-keystore", f"{self._folder}/key.p12", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-alias", "broker"]
-        keytool = _java_home_tool("keytool")
+        keytool = find_java_tool("keytool")
         names = ["-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1,DNS:localhost", "-validity", "30"]
         run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
         run([keytool, "-genkeypair", "-keyalg", "EC", *names, *store])
@@ -176,41 +173,7 @@ class BrokerProcess:
 
 def _command(*command: object) -> list[str]:
     options = ["-Xmx384m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    return [_java_home_tool("java"), *options, "-cp", f"{jars()}/*", *map(str, command)]
-
-
-def jars() -> Path:
-    """Return the folder of the broker's jars, fetched once from Maven Central by the Ivy that is among Spark's jars."""
-    import pyspark
-
-    wanted = WORK / f"kafka-{_digest(HERE / 'ivy.xml')}"
-    if wanted.exists():
-        return wanted
-    print("setup: fetching Apache Kafka (about 40 MB)", file=sys.stderr)
-    ivy = next(Path(pyspark.__file__).parent.glob("jars/ivy-*.jar"))
-    WORK.mkdir(exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="kafka-", dir=WORK))
-    pattern = f"{partial}/[artifact]-[revision].[ext]"
-    command = [_java_home_tool("java"), "-jar", ivy, "-warn", "-ivy", HERE / "ivy.xml", "-confs", "default", "-retrieve", pattern]
-    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    if done.returncode or not list(partial.glob("kafka_*.jar")):
-        shutil.rmtree(partial)
-        raise SystemExit(
-            f"setup: Apache Kafka could not be fetched from Maven Central:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
-    with contextlib.suppress(OSError):  # another process was first
-        partial.rename(wanted)
-    shutil.rmtree(partial, ignore_errors=True)
-    return wanted
-
-
-def _digest(file: Path) -> str:
-    return uuid.uuid5(uuid.NAMESPACE_OID, file.read_text()).hex[:12]
-
-
-def _java_home_tool(name: str) -> str:
-    home = os.environ.get("JAVA_HOME")
-    return f"{home}/bin/{name}" if home else name
+    return [find_java_tool("java"), *options, "-cp", f"{fetch_jars('kafka')}/*", *map(str, command)]
 
 
 def _free_ports(count: int) -> list[int]:
