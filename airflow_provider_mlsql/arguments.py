@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError, OptionError, did_you_mean
-from mlsql_runtime.plan import FunctionRef, Load, TableRef, choose_script, parse_table_ref
+from mlsql_runtime.plan import FunctionRef, Load, Select, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader
 from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json
 from mlsql_runtime.storage.location import Location
@@ -78,6 +78,30 @@ def parse_document(value: Any, name: str) -> Any:
 def parse_table(value: Any, name: str, extra: tuple[str, ...] = ()) -> TableRef:
     """Return a table in storage, from ``format.`path```, a dict, or JSON text of one."""
     return parse_table_ref(parse_document(value, name), name, extra)
+
+
+def load_selected(data: Any, sql: str | None, functions: tuple[FunctionRef, ...] = ()) -> tuple[Load | Select, ...]:
+    """Return the statements that make a table: ``data``, or what a query selects from it, or from tables of catalogs.
+
+    :raises InputError: when neither is given, or the query does not read the data that are given.
+    """
+    select = Select(table="selected", sql=sql, functions=functions) if sql is not None and not is_nothing(sql) else None
+    if is_nothing(data):
+        if select is None:
+            raise InputError(
+                "no data are given; name a table: data=\"libsvm.`/path`\" or data={'format': …, 'path': …}; "
+                "or select from tables of a catalog: sql='select … from shop.orders'"
+            )
+        return (select,)
+    table = parse_table(data, "data")
+    load = Load(table="data", format=table.format, path=table.path, options=table.options)
+    if select is None:
+        return (load,)
+    from mlsql_runtime.language.queries import has_table  # here, for DAG files to parse fast
+
+    if not has_table(select.sql, load.table):
+        raise InputError("data are given, and sql does not read them; select from data, or leave data out")
+    return load, select
 
 
 def parse_functions(value: Any) -> tuple[FunctionRef, ...]:

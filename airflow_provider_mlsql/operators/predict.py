@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import (
     OperatorArguments,
+    load_selected,
     parse_document,
     parse_functions,
     parse_optional,
@@ -15,7 +16,7 @@ from airflow_provider_mlsql.arguments import (
 )
 from airflow_provider_mlsql.operators.base import JobSpec, MLSQLOperator
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Load, Predict, PythonEnv, Save, Select, Statement
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Predict, PythonEnv, Save, Statement
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
 from mlsql_runtime.result import SaveResult, SelectResult, to_xcom
 
@@ -28,16 +29,19 @@ _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
 
 class MLSQLPredictOperator(MLSQLOperator):
-    """Load ``data``, predict, and save the result.
+    """Load ``data``, or select from tables of catalogs, predict, and save the result.
 
     With ``functions`` and ``sql``: registered functions are callable in the query. With ``model_path`` and
     ``python_script_path``: a batch-predict script runs over the table, once for each partition. The XCom is ``{"rows",
     "output", "functions": {name: {"model_path", "version", "alg_index", "score", "function", "function_version"}}}``.
 
-    :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
     :param output: Where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "file_num", "options"}``;
-        mode ``overwrite`` by default, so that a repeated run gives the same result.
-    :param sql: The query over ``data``; its result is saved, or is the input of the batch script.
+        with ``table`` instead of ``path``, such as ``{"table": "shop.scores", "mode": "append"}``, a table of a catalog. Mode
+        ``overwrite`` by default, so that a repeated run gives the same result.
+    :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``, or a table of a catalog:
+        ``"table.`shop.orders`"`` or ``{"table", "options"}``.
+    :param sql: The query over ``data``, which it must read, or without ``data`` over tables of catalogs. Its result is saved, or
+        is the input of the batch script.
     :param functions: SQL names to model paths, such as ``{"jack": "/tmp/pa_model"}``, or the XCom of a register task, or a list
         of these XComs.
     :param model_path: The model of a batch script.
@@ -71,8 +75,8 @@ class MLSQLPredictOperator(MLSQLOperator):
     def __init__(
         self,
         *,
-        data: str | Mapping[str, Any],
         output: str | Mapping[str, Any],
+        data: str | Mapping[str, Any] | None = None,
         sql: str | None = None,
         functions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
         model_path: str | None = None,
@@ -107,16 +111,13 @@ class MLSQLPredictOperator(MLSQLOperator):
         return {"rows": saved.rows, "output": saved.output, "functions": {use.pop("name"): use for use in used}}
 
     def build_job(self) -> JobSpec:
-        data = parse_table(self.data, "data")
-        statements: list[Statement] = [Load(table="data", format=data.format, path=data.path, options=data.options)]
         functions = parse_functions(self.functions)
         if functions and not self.sql:
             names = ", ".join(f"{ref.name}(…)" for ref in functions)
             raise InputError(f"functions are given, but no sql that calls them; give a query over data that calls {names}")
-        table = "data"
-        if self.sql:
-            table = "selected"
-            statements.append(Select(table=table, sql=self.sql, functions=functions))
+        loads = load_selected(self.data, self.sql, functions)
+        statements: list[Statement] = [*loads]
+        table = loads[-1].table
         if self.python_script_path:
             fields = read_options(Predict, OperatorArguments(self))
             model_path = str(self.model_path or "")
@@ -138,8 +139,11 @@ class MLSQLPredictOperator(MLSQLOperator):
 
     def _save(self, table: str) -> Save:
         given = parse_document(self.output_table, "output")
-        output = parse_table(given, "output", _OUTPUT_KEYS)
         extra = given if isinstance(given, Mapping) else {}
+        using = extra.get("format") if extra.get("table") else None  # of a table that is created in a catalog
+        if using is not None:
+            given = {name: value for name, value in extra.items() if name != "format"}
+        output = parse_table(given, "output", _OUTPUT_KEYS)
         partition_by = extra.get("partition_by") or ()
         return Save(
             table=table,
@@ -149,4 +153,5 @@ class MLSQLPredictOperator(MLSQLOperator):
             options=output.options,
             partition_by=(partition_by,) if isinstance(partition_by, str) else tuple(partition_by),
             file_num=parse_optional(own_options(Save)["file_num"].parser, extra.get("file_num"), "output.file_num"),
+            using=parse_optional(own_options(Save)["using"].parser, using, "output.format"),
         )

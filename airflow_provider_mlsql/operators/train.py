@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_table, set_arguments
+from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, load_selected, set_arguments
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError
@@ -32,8 +32,10 @@ class MLSQLTrainOperator(MLSQLOperator):
         Relative paths start at the DAG file.
     :param builtin: A built-in algorithm instead of a script. The fit parameters ``moduleName`` and ``className`` name its
         estimator; see docs/builtin.md.
-    :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``.
-    :param sql: A query over ``data`` whose result is trained on, instead of all of it.
+    :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``, or a table of a catalog:
+        ``"table.`shop.orders`"`` or ``{"table", "options"}``.
+    :param sql: A query whose result is trained on: over ``data``, which it must read, or without ``data`` over tables of
+        catalogs, such as ``select … from shop.orders``.
     :param fit_params: Parameters of each fit group; ``resource.<name>`` names a file or folder to bring along. One dict for each
         group.
     :param validate_data: Table to validate with, which must have the columns that the script reads. For operators also the
@@ -160,11 +162,7 @@ class MLSQLTrainOperator(MLSQLOperator):
             if self.data or self.sql:
                 raise InputError("kafka_reuse trains from what the topic holds; leave out data and sql, or set it to False")
             return ()
-        if not self.data:
-            raise InputError("no data are given; name a table: data=\"libsvm.`/path`\" or data={'format': …, 'path': …}")
-        data = parse_table(self.data, "data")
-        load = Load(table="data", format=data.format, path=data.path, options=data.options)
-        return (load, Select(table="selected", sql=self.sql)) if self.sql else (load,)
+        return load_selected(self.data, self.sql)
 
     def _read_files(self, arguments: OperatorArguments) -> FileFeed:
         """Read the options of files; of those of Kafka only ``kafka_reuse`` contradicts them."""

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.events import log
+from mlsql_runtime.handlers.catalog_tables import explain_missing_tables, write_to_catalog
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.plan import Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
@@ -25,12 +26,18 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def load(statement: Load, context: RunContext) -> None:
-    """Read a table in any format of Spark, or from the text that the statement holds."""
-    reader = context.spark.read.format(statement.format).options(**statement.options)
-    if statement.text is not None:
-        table = _read_text(statement, statement.text, context)
-    else:
-        table = reader.load(statement.path) if statement.path is not None else reader.load()
+    """Read a table in any format of Spark, of a catalog, or from the text that the statement holds.
+
+    :raises InputError: when no catalog has the table.
+    """
+    reader = context.spark.read.options(**statement.options)
+    with explain_missing_tables(context):
+        if statement.text is not None:
+            table = _read_text(statement, statement.text, context)
+        elif statement.is_from_catalog and statement.path is not None:
+            table = reader.table(statement.path)
+        else:
+            table = reader.format(statement.format).load(statement.path)
     context.define(statement.table, table)
 
 
@@ -45,7 +52,10 @@ def _read_text(statement: Load, text: str, context: RunContext) -> DataFrame:
 
 
 def select(statement: Select, context: RunContext) -> SelectResult | None:
-    """Run Spark SQL. The registered functions that it calls are made callable first."""
+    """Run Spark SQL. The registered functions that it calls are made callable first.
+
+    :raises InputError: when the query reads a table that does not exist.
+    """
     uses = []
     for ref in statement.functions:
         record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
@@ -70,7 +80,8 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
             f"function {ref.name}", record.packages, find_installed_versions(context) if record.packages else ()
         )
     register_called(context.spark, statement.sql, [ref.name for ref in statement.functions])
-    context.define(statement.table, _run_query(statement.sql, context))
+    with explain_missing_tables(context):
+        context.define(statement.table, _run_query(statement.sql, context))
     return SelectResult(table=statement.table, functions=tuple(uses)) if uses else None
 
 
@@ -92,26 +103,39 @@ def _run_query(sql: str, context: RunContext) -> DataFrame:
 
 
 def save(statement: Save, context: RunContext) -> SaveResult:
-    """Write a table in any format of Spark, and count the rows while they are written."""
+    """Write a table in any format of Spark or to a catalog, and count the rows while they are written."""
+    table = context.table(statement.table)
+    if statement.file_num is not None:
+        table = table.repartition(statement.file_num)
+    if statement.is_to_catalog:
+        with explain_missing_tables(context):
+            rows = write_to_catalog(table, statement)
+    else:
+        rows = _write(table, statement, context)
+    if rows is not None:
+        log(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
+    elif statement.path is not None:
+        log(f"save: {statement.path} exists and the mode is ignore, so nothing is written")
+    return SaveResult(format=statement.format, output=statement.path, rows=rows)
+
+
+def _write(table: DataFrame, statement: Save, context: RunContext) -> int | None:
+    """Return the number of rows; None if nothing was written, or if only the writer knows whether it wrote."""
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
+    if statement.mode == "ignore" and _exists(statement, context):
+        return None
     observation = Observation()
-    table = context.table(statement.table).observe(observation, F.count(F.lit(1)).alias("rows"))
-    if statement.file_num is not None:
-        table = table.repartition(statement.file_num)
-    writer = table.write.format(statement.format).mode(statement.mode).options(**statement.options)
+    observed = table.observe(observation, F.count(F.lit(1)).alias("rows"))
+    writer = observed.write.format(statement.format).mode(statement.mode).options(**statement.options)
     if statement.partition_by:
         writer = writer.partitionBy(*statement.partition_by)
-    if statement.mode == "ignore" and _exists(statement, context):
-        log(f"save: {statement.path} exists and the mode is ignore, so nothing is written")
-        return SaveResult(format=statement.format, output=statement.path, rows=None)
-    writer.save(statement.path) if statement.path is not None else writer.save()
+    writer.save(statement.path)
     if statement.mode == "ignore" and statement.path is None:
-        return SaveResult(format=statement.format, output=None, rows=None)  # only the writer knows whether it wrote
-    rows = observation.get["rows"]
-    log(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
-    return SaveResult(format=statement.format, output=statement.path, rows=rows)
+        return None
+    rows: int = observation.get["rows"]
+    return rows
 
 
 def _exists(statement: Save, context: RunContext) -> bool:

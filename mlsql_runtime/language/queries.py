@@ -59,6 +59,18 @@ def compile_select(node: syntax.SelectNode, scope: Scope) -> Select:
     return Select(table=table, sql=sql, functions=_called(sql, scope))
 
 
+def has_table(sql: str, table: str) -> bool:
+    """Return whether a query names a table: False only if it does not read it."""
+    before = ""
+    for token in sql_tokens(sql):
+        if token.type == "SPACE":
+            continue
+        if before != "." and token.strip("`").lower() == table.lower() and token.type not in _LITERALS:
+            return True
+        before = str(token)
+    return False
+
+
 def _called(sql: str, scope: Scope) -> tuple[FunctionRef, ...]:
     if not scope.functions:
         return ()

@@ -13,7 +13,7 @@ from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import shorten, suggest
 from mlsql_runtime.language.variables import is_variable_name
-from mlsql_runtime.plan import FILE_FORMATS, Load, Save, check_property
+from mlsql_runtime.plan import CATALOG_TABLE, PATH_FORMATS, Load, Save, check_property
 from mlsql_runtime.plan.options import own_options
 
 _TEXTS = {"jsonstr": "json", "csvstr": "csv"}
@@ -35,7 +35,7 @@ def compile_load(node: syntax.LoadNode, scope: Scope) -> Load:
         return _load_text(node, table, options, scope)
     path, given = _stored(table_format, node.ref, options, scope, unsupported.LOAD_OPTIONS)
     scope.define(table)
-    if path is not None and table_format.lower() in FILE_FORMATS:
+    if path is not None and table_format.lower() in PATH_FORMATS:
         path = scope.resolve_data(os.path.expanduser(path))
     return Load(table=table, format=table_format, path=path, options=given)
 
@@ -65,12 +65,15 @@ def compile_save(node: syntax.SaveNode, scope: Scope) -> Save:
     """Return the statement."""
     options = scope.options(node.options)
     table_format = scope.format(node.ref)
+    if table_format.lower() == "hive":
+        refuse(node.ref.format[0], unsupported.HIVE)
     table = ""
     with options.collect_errors():
         table = scope.table(node.table)
-    file_num = options.read(own_options(Save)["file_num"])
+    own = own_options(Save)
+    file_num, using = options.read(own["file_num"]), options.read(own["using"]) if table_format.lower() == CATALOG_TABLE else None
     path, given = _stored(table_format, node.ref, options, scope, unsupported.SAVE_OPTIONS)
-    if path is not None and table_format.lower() in FILE_FORMATS:
+    if path is not None and table_format.lower() in PATH_FORMATS:
         path = scope.check_output_path(node.ref.path, os.path.expanduser(path))
         scope.saved.add(path.rstrip("/"))
     return Save(
@@ -81,6 +84,7 @@ def compile_save(node: syntax.SaveNode, scope: Scope) -> Save:
         options=given,
         partition_by=tuple(scope.variables.text(column) for column in node.partition_by),
         file_num=file_num,
+        using=using,
     )
 
 
@@ -96,8 +100,10 @@ def _stored(
         path = scope.variables.text(ref.path)
         if table_format.lower() == "jdbc" and not options.is_incomplete:
             given, path = _of_connection(path, ref.path, given, scope), ""
-        elif not path.strip() and table_format.lower() in FILE_FORMATS:
+        elif not path.strip() and table_format.lower() in PATH_FORMATS:
             refuse(ref.path, f"the path of the {table_format} data is empty; give it")
+        elif not path.strip() and table_format.lower() == CATALOG_TABLE:
+            refuse(ref.path, "the name of the table is empty; give it, such as table.`shop.orders`")
     options.finish("this statement")
     return path or None, given
 

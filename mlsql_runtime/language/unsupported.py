@@ -26,8 +26,9 @@ _STATEMENTS = {
     "kill": "kill is not supported; clear or fail the task in Airflow, which ends the job",
     "def": "macros are not supported; include a file, with variables set before",
 }
+HIVE = "hive is not supported as a format; write table.`db.table`"
 _LOADS = {
-    "hive": "hive is not supported as a format; write select * from db.table as name",
+    "hive": HIVE,
     "script": "script is not supported; pythonScriptPath names a script, and jsonStr and csvStr load what a variable holds",
     "modelparams": "modelParams is not supported; docs/training.md lists the options of training",
     "modelexample": "modelExample is not supported; docs/training.md has examples",

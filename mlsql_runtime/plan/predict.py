@@ -10,8 +10,8 @@ from mlsql_runtime.plan.builtin import combine_script
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, OptionReader, check_options, nested, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, PATH, whole
-from mlsql_runtime.plan.python_env import PythonEnv
-from mlsql_runtime.plan.statement_base import FitUse, Outline, ScriptUse, StatementBase
+from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
+from mlsql_runtime.plan.statement_base import FitUse, Outline, ScriptUse, StatementBase, TableOrigin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,7 @@ class Predict(StatementBase):
         return Outline(
             title=f"predict {self.result}",
             defines=self.result,
+            origin=TableOrigin(kind="predict", path=hide_passwords(self.model_path)),
             reads=(self.table,),
             script=ScriptUse(path=self.script_path, role="predict", python=self.python, params=(self.params,)),
             archives=self.python.archives,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan.python_env import hide_passwords
 
 _SECRET = re.compile(r"secret|passw|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE)
 _ABOUT_SECRETS = re.compile(  # names, files and switches, which spark-submit itself needs
     r"pullSecrets$|\.secrets\.|\.secretKeyRef\.|tokenSecret\.(name|itemKey)$|File$|credentials?\.provider|credentials\..*enabled$",
     re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(  # in URLs and connection strings, and keys in PEM
+    r"(passw\w*|pwd|secret\w*|token|sig|signature|(access|account|api|shared)_?key\w*)\s*=|-----BEGIN ", re.IGNORECASE
 )
 
 _ELSEWHERE = {
@@ -22,6 +27,14 @@ _ELSEWHERE = {
 def is_secret(name: str) -> bool:
     """Return whether a property of this name holds a secret, which process lists and pages must not show."""
     return bool(_SECRET.search(name)) and not _ABOUT_SECRETS.search(name)
+
+
+def hide_secrets(options: Mapping[str, str]) -> dict[str, str]:
+    """Return options to show: three stars for each value that is a secret by its name, or that looks like one."""
+    return {
+        name: "***" if is_secret(name) or _SECRET_VALUE.search(value) else hide_passwords(value)
+        for name, value in options.items()
+    }
 
 
 def check_property(name: str, value: str) -> None:

@@ -53,11 +53,29 @@ class TopicUse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TableOrigin:
+    """Where the rows of a table come from, as the statement that defines it says.
+
+    :param kind: the statement. The ``path`` of ``predict`` and ``train`` is that of the model.
+    :param options: of Spark's reader, without secrets.
+    :param content: SHA-256 of data that the statement holds itself, in hex.
+    """
+
+    kind: Literal["load", "select", "predict", "train"]
+    format: str | None = None
+    path: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    sql: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outline:
     """An outline of a statement: what it reads, writes and needs. Defaults mean that it has nothing of the kind.
 
     :param title: what the statement does, in short, without its options: they may be secrets.
     :param defines: the table that it makes for those after it.
+    :param origin: where the rows of that table come from.
     :param reads: tables that it needs, as far as fields name them.
     :param reads_files: the path of data in one of Spark's file formats; None for other sources and for several paths in braces.
     :param writes_files: the path to which it writes data.
@@ -76,6 +94,7 @@ class Outline:
 
     title: str
     defines: str | None = None
+    origin: TableOrigin | None = None
     reads: tuple[str, ...] = ()
     reads_files: str | None = None
     writes_files: str | None = None

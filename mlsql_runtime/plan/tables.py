@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -9,9 +10,11 @@ from typing import ClassVar, Literal
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import check_options, option
-from mlsql_runtime.plan.parsers import whole
-from mlsql_runtime.plan.statement_base import Outline, StatementBase
-from mlsql_runtime.plan.table_ref import FILE_FORMATS
+from mlsql_runtime.plan.parsers import TEXT, whole
+from mlsql_runtime.plan.python_env import hide_passwords
+from mlsql_runtime.plan.spark_properties import hide_secrets
+from mlsql_runtime.plan.statement_base import Outline, StatementBase, TableOrigin
+from mlsql_runtime.plan.table_ref import CATALOG_TABLE, PATH_FORMATS
 
 MAX_SHOWN = 1000  # rows that a result may carry
 TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
@@ -21,6 +24,7 @@ TEXT_FORMATS = ("json", "csv")  # that a table's text can be in
 class Load(StatementBase):
     """``load <format>.`<path>` options … as <table>``: any Spark reader format; ``path`` is None for formats without one.
 
+    With the format ``table``, ``path`` is the name of a table in one of the session's catalogs.
     ``text`` are the data themselves, JSON lines or CSV, instead of a path (``jsonStr``, ``csvStr``).
     """
 
@@ -31,9 +35,15 @@ class Load(StatementBase):
     options: Mapping[str, str] = field(default_factory=dict)
     text: str | None = None
 
+    @property
+    def is_from_catalog(self) -> bool:
+        return self.format.lower() == CATALOG_TABLE
+
     def __post_init__(self) -> None:
         require_identifier(self.table, "the name of a loaded table")
         require_text(self.format, f"the format of table {self.table}")
+        if self.is_from_catalog:
+            require_text(self.path or "", f"the name of the catalog's table that {self.table} is loaded from")
         if self.text is None:
             return
         if self.format not in TEXT_FORMATS:
@@ -43,10 +53,17 @@ class Load(StatementBase):
 
     @property
     def outline(self) -> Outline:
-        is_file = self.path is not None and self.format.lower() in FILE_FORMATS and "{" not in self.path
+        is_file = self.path is not None and self.format.lower() in PATH_FORMATS and "{" not in self.path
         return Outline(
             title=f"load {self.table}",
             defines=self.table,
+            origin=TableOrigin(
+                kind="load",
+                format=self.format,
+                path=None if self.path is None else hide_passwords(self.path),
+                options=hide_secrets(self.options),
+                content=None if self.text is None else hashlib.sha256(self.text.encode()).hexdigest(),
+            ),
             reads_files=self.path if is_file else None,
             secret_values=self.options,
         )
@@ -85,13 +102,17 @@ class Select(StatementBase):
         return Outline(
             title=f"select {self.table}",
             defines=self.table,
+            origin=TableOrigin(kind="select", sql=hide_passwords(self.sql)),
             needs_functions=self.functions,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Save(StatementBase):
-    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format."""
+    """``save <mode> <table> as <format>.`<path>` options … partitionBy …``: any Spark writer format.
+
+    With the format ``table``, ``path`` is the name of a table in one of the session's catalogs.
+    """
 
     tag: ClassVar[str] = "save"
     table: str
@@ -109,11 +130,27 @@ class Save(StatementBase):
         key="file_num",
         unit="files",
     )
+    using: str | None = option(
+        "using",
+        TEXT,
+        None,
+        "Format of a table that is created in a catalog, such as ``delta``; by default the catalog's own.",
+        argument="output",
+        key="format",
+    )
+
+    @property
+    def is_to_catalog(self) -> bool:
+        return self.format.lower() == CATALOG_TABLE
 
     def __post_init__(self) -> None:
         check_options(self)
         require_identifier(self.table, "the table to save")
         require_text(self.format, f"the format to save table {self.table} in")
+        if self.is_to_catalog:
+            require_text(self.path or "", f"the name of the catalog's table that {self.table} is saved to")
+        elif self.using is not None:
+            raise InputError(f"table {self.table} is saved as {self.format}, and using {self.using}; leave out using")
         if self.mode not in ("overwrite", "append", "errorIfExists", "ignore"):
             raise InputError(f"the save mode is {self.mode!r}; expected overwrite, append, errorIfExists or ignore")
 
@@ -122,7 +159,7 @@ class Save(StatementBase):
         return Outline(
             title=f"save {self.table}",
             reads=(self.table,),
-            writes_files=self.path,
+            writes_files=None if self.is_to_catalog else self.path,
             secret_values=self.options,
         )
 

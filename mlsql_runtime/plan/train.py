@@ -13,8 +13,8 @@ from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
 from mlsql_runtime.plan.names import require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
 from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, GROUPS, NUMBER, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
-from mlsql_runtime.plan.python_env import PythonEnv
-from mlsql_runtime.plan.statement_base import Outline, ScriptUse, StatementBase, TopicUse
+from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
+from mlsql_runtime.plan.statement_base import Outline, ScriptUse, StatementBase, TableOrigin, TopicUse
 
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 
@@ -226,6 +226,7 @@ class Train(StatementBase):
         return Outline(
             title=f"train {self.model_path}",
             defines=self.result,
+            origin=TableOrigin(kind="train", path=hide_passwords(self.model_path)),
             reads=tuple(name for name in (self.validate_table, self.table) if name is not None),
             script=ScriptUse(path=self.script_path, role="train", python=self.python, params=self.fit_params),
             archives=self.python.archives,

@@ -26,7 +26,13 @@ from mlsql_runtime.plan import (
         (train, {"fit_params": [3]}, "one for each fit group (element 0 is a int)"),
         (train, {"validate_data": 1.5}, "expected a number between 0 and 1"),
         (train, {"data_local_file_num": "many"}, "data_local_file_num is 'many'; expected a whole number"),
-        (train, {"data": None}, "no data are given"),
+        (train, {"data": None}, "no data are given; name a table: data="),
+        (train, {"sql": "select label as d from shop.data"}, "data are given, and sql does not read them"),
+        (predict, {"sql": "select 'data' as d, t.data from range(3) t -- data"}, "select from data, or leave data out"),
+        (predict, {"data": None}, "or select from tables of a catalog: sql='select … from shop.orders'"),
+        (train, {"data": {"table": "shop.orders", "path": "/d"}}, "data names the table shop.orders of a catalog, and a path"),
+        (predict, {"sql": "table data", "output": {"table": "s", "path": "/o"}}, "output names the table s of a catalog, and"),
+        (predict, {"sql": "table data", "output": {"tabel": "s"}}, "unknown key 'tabel'; did you mean 'table'?"),
         (train, KAFKA | {"kafka_topic": None}, "no topic is given"),
         (train, KAFKA | {"kafka_config": None}, "the Kafka configuration names no broker"),
         (
@@ -51,13 +57,13 @@ from mlsql_runtime.plan import (
         (train, {"archives": {"env": "/e.zip"}}, "expected text such as 'env.tar.gz#env'"),
         (predict, {}, "nothing to predict with"),
         (predict, {"functions": {"jack": "/m"}}, "no sql that calls them"),
-        (predict, {"functions": {"a-b": "/m"}, "sql": "select 1"}, "not an SQL identifier"),
-        (predict, {"functions": [{"function": "jack"}], "sql": "select 1"}, "without 'model_path'"),
-        (predict, {"functions": [REGISTERED, REGISTERED], "sql": "select 1"}, "two functions called jack"),
-        (predict, {"sql": "select 1", "model_path": "/m"}, "model_path is for a batch script"),
+        (predict, {"functions": {"a-b": "/m"}, "sql": "select 1 from data"}, "not an SQL identifier"),
+        (predict, {"functions": [{"function": "jack"}], "sql": "select 1 from data"}, "without 'model_path'"),
+        (predict, {"functions": [REGISTERED, REGISTERED], "sql": "select 1 from data"}, "two functions called jack"),
+        (predict, {"sql": "select 1 from data", "model_path": "/m"}, "model_path is for a batch script"),
         (
             predict,
-            {"sql": "select 1", "output": {"format": "json", "path": "/o", "mode": "replace"}},
+            {"sql": "select 1 from data", "output": {"format": "json", "path": "/o", "mode": "replace"}},
             "expected overwrite, append",
         ),
     ],
@@ -109,7 +115,7 @@ def test_a_function_has_no_python_of_its_own() -> None:
     with pytest.raises(InputError, match=r"has no argument 'requirements': a registered function runs in the executors' own"):
         register(requirements="requirements.txt")
     with pytest.raises(InputError, match=r"archives is for a batch script.* runs in the executors' own Python"):
-        predict(sql="select 1", archives="/e.zip").build_job()
+        predict(sql="select 1 from data", archives="/e.zip").build_job()
 
 
 def test_an_empty_value_is_not_given() -> None:

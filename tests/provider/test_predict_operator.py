@@ -9,6 +9,7 @@ from support.operators import LOAD, REGISTERED, predict
 
 from mlsql_runtime.plan import (
     FunctionRef,
+    Load,
     Predict,
     PythonEnv,
     Save,
@@ -32,9 +33,9 @@ JILL = FunctionRef(name="jill", model_path="/n", function="jill")
     ],
 )
 def test_predict_takes_functions_by_path_and_from_register_tasks(functions: Any, refs: tuple[FunctionRef, ...]) -> None:
-    assert predict(functions=functions, sql="select 1").build_job().statements == (
+    assert predict(functions=functions, sql="select 1 from data").build_job().statements == (
         LOAD,
-        Select(table="selected", sql="select 1", functions=refs),
+        Select(table="selected", sql="select 1 from data", functions=refs),
         Save(table="selected", format="parquet", path="/o", mode="overwrite"),
     )
 
@@ -64,3 +65,29 @@ def test_predict_with_a_batch_script() -> None:
         ),
         Save(table="predicted", format="json", path="/o", mode="append", options={"compression": "gzip"}, partition_by=("day",)),
     )
+
+
+@pytest.mark.parametrize(
+    ("output", "save"),
+    [
+        ("table.`shop.scores`", {"mode": "overwrite"}),
+        ({"table": "shop.scores", "mode": "append"}, {"mode": "append"}),
+        (
+            '{"table": "shop.scores", "format": "delta", "partition_by": "day", "options": {"mergeSchema": true}}',
+            {"mode": "overwrite", "using": "delta", "partition_by": ("day",), "options": {"mergeSchema": "true"}},
+        ),
+    ],
+)
+def test_predictions_of_a_catalogs_table_are_saved_to_another(output: Any, save: dict[str, Any]) -> None:
+    query = "select jack(features) as p from shop.orders"
+    operator = predict(data=None, functions=REGISTERED, sql=query, output=output)
+    assert operator.build_job().statements == (
+        Select(table="selected", sql=query, functions=(JACK,)),
+        Save(table="selected", format="table", path="shop.scores", **save),
+    )
+
+
+def test_a_table_of_a_catalog_is_data() -> None:
+    operator = predict(data={"table": "shop.orders", "options": {"versionAsOf": 3}}, sql="select x from data")
+    load = Load(table="data", format="table", path="shop.orders", options={"versionAsOf": "3"})
+    assert operator.build_job().statements[0] == load

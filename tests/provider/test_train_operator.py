@@ -106,6 +106,20 @@ def test_train_with_everything() -> None:
     )
 
 
+def test_a_query_over_tables_of_catalogs_needs_no_data() -> None:
+    operator = train(data="None", sql="select features, label from shop.orders", validate_data={"table": "shop.held_out"})
+    assert operator.build_job().statements == (
+        Select(table="selected", sql="select features, label from shop.orders"),
+        Load(table="validate", format="table", path="shop.held_out"),
+        Train(table="selected", model_path="/m", script_path="/t.py", validate_table="validate"),
+    )
+
+
+@pytest.mark.parametrize("sql", ["select * from data", "with t as (table `DATA`) select * from t", "select 1 from a,data"])
+def test_a_query_that_reads_data(sql: str) -> None:
+    assert train(sql=sql).build_job().statements[1] == Select(table="selected", sql=sql)
+
+
 @pytest.mark.parametrize(
     ("arguments", "field", "value"),
     [

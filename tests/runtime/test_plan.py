@@ -122,6 +122,9 @@ def test_the_smallest_statement_is_accepted(cls: type) -> None:
         (Save, {"table": "a b"}, "'a b'"),
         (Save, {"format": ""}, "format to save table out"),
         (Save, {"mode": "Overwrite"}, "'Overwrite'"),
+        (Save, {"using": "delta"}, "saved as parquet, and using delta; leave out using"),
+        (Save, {"format": "table", "path": None}, "name of the catalog's table that out is saved to is empty"),
+        (Load, {"format": "Table", "path": " "}, "name of the catalog's table that data is loaded from is empty"),
     ],
 )
 def test_a_wrong_field_is_refused_by_name(cls: type, wrong: dict[str, Any], fragment: str) -> None:
@@ -155,6 +158,7 @@ def test_identifiers(name: str, good: bool) -> None:
         ),
         ({"format": "csv", "path": None, "options": None}, TableRef("csv", None)),
         ({"format": "csv", "mode": "append"}, TableRef("csv", None)),
+        ({"table": "shop.orders", "options": {"versionAsOf": 3}}, TableRef("table", "shop.orders", {"versionAsOf": "3"})),
     ],
 )
 def test_both_notations_of_a_table_are_read(value: Any, expected: TableRef) -> None:
@@ -175,6 +179,8 @@ def test_both_notations_of_a_table_are_read(value: Any, expected: TableRef) -> N
         ({"fromat": "csv"}, "'fromat'; did you mean 'format'"),
         ({"path": "/a"}, "data names no format"),
         ({"format": ""}, "data names no format"),
+        ({"table": ""}, "data names no format; expected a Spark format .* or a table of a catalog"),
+        ({"table": "shop.orders", "format": "delta"}, "data names the table shop.orders of a catalog, and a format"),
         ({"format": "csv", "options": "header"}, "options of data are a str"),
     ],
 )
@@ -240,3 +246,22 @@ def test_an_environment_in_an_archive_is_packed_with_all_it_needs() -> None:
 def test_an_interpreter_may_be_in_an_archive(path: str | None, is_unpacked: bool) -> None:
     assert PythonEnv(path=path, archives=("/e.tar.gz#env",)).is_unpacked == is_unpacked
     assert not PythonEnv(path=path).is_unpacked
+
+
+SECRETS = {
+    "password": "hush",
+    "fs.s3a.secret.key": "hush",
+    "url": "jdbc:postgresql://host/db?user=me&password=hush",
+    "connection": "Endpoint=sb://host;SharedAccessKey=hush",
+    "proxy": "http://me:hush@host:80",
+    "path": "wasbs://c@host/p?sv=1&sig=hush",
+}
+
+
+def test_the_origin_of_a_loaded_table_has_no_secrets() -> None:
+    load = Load(table="t", format="jdbc", path="s3a://me:hush@bucket/x", options={**SECRETS, "dbtable": "orders"})
+    origin = load.outline.origin
+    assert origin is not None
+    assert "hush" not in repr(origin)
+    assert origin.path == "s3a://***@bucket/x"
+    assert origin.options == {**dict.fromkeys(SECRETS, "***"), "dbtable": "orders", "proxy": "http://***@host:80"}

@@ -37,6 +37,9 @@ WRONG = [
     ("»create table x as select 1 as y;", "select … as name"),
     ("»unregister PythonAlg.`/m`;", "unregister is not supported"),
     ("»=;", "there is no statement '='"),
+    # tables of catalogs
+    (f"{DATA}save data as »hive.`db.t`;", "hive is not supported as a format; write table.`db.table`"),
+    ("load table.»`` as t;", "the name of the table is empty; give it, such as table.`shop.orders`"),
     # strings and comments
     ('set a=»"b;', '" is opened and never closed'),
     ("set a=»'''b'';", "''' is opened and never closed"),
@@ -103,7 +106,7 @@ WRONG = [
     (train("»fitParam.00.a='1'"), "names no group; expected fitParam.0.<name>"),
     (DATA + "save data as json.`/o` where fileNum=»'1_0';", "fileNum is '1_0'; expected a whole number"),
     ("load »script.`x` as t;", "script is not supported; pythonScriptPath names a script"),
-    ("load »hive.`d.t` as t;", "select * from db.table"),
+    ("load »hive.`d.t` as t;", "hive is not supported as a format; write table.`db.table`"),
     ("load »modelParams.`PythonAlg` as t;", "modelParams is not supported"),
     ("load csv.»`` as t;", "the path of the csv data is empty"),
     ("load csv.`b` where a='1' and »`a`='2' as t;", "option 'a' is given twice"),

@@ -72,6 +72,14 @@ _STATEMENTS = st.one_of(
         file_num=_COUNTS,
     ),
     st.builds(
+        Save,
+        table=st.just("t"),
+        format=st.just("table"),
+        path=_TEXT,
+        mode=st.sampled_from(["overwrite", "append"]),
+        using=st.none() | _TEXT,
+    ),
+    st.builds(
         Train,
         table=st.just("t"),
         model_path=_TEXT,
@@ -194,7 +202,7 @@ def written(made: Any) -> str:
             return f"{made.sql.replace('${', chr(92) + '${')} as {made.table};"
         case Save():
             columns = ", ".join(map(back_quoted, made.partition_by))
-            given = options({"fileNum": made.file_num, **made.options})
+            given = options({"fileNum": made.file_num, "using": made.using, **made.options})
             target = f"{made.format}.{back_quoted(made.path or '')} {given}"
             return f"save {made.mode} {made.table} as {target} {f'partitionBy {columns}' if columns else ''};"
         case Train():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,21 @@ def test_load_without_path() -> None:
     assert one('load rate.`` where rowsPerSecond="1" as t;') == Load(table="t", format="rate", options={"rowsPerSecond": "1"})
 
 
+def test_tables_of_catalogs() -> None:
+    text = (
+        "load table.`shop.orders` where versionAsOf='3' as t; load iceberg.`lake.shop.orders` as u;"
+        "save append t as table.`shop.scores` where using='delta' and mergeSchema='true' partitionBy day;"
+        "save t as Table.`shop.scores`;"
+    )
+    scores = Save(table="t", format="table", path="shop.scores")
+    assert compile_script(text).statements == (
+        Load(table="t", format="table", path="shop.orders", options={"versionAsOf": "3"}),
+        Load(table="u", format="iceberg", path="lake.shop.orders"),
+        replace(scores, mode="append", using="delta", options={"mergeSchema": "true"}, partition_by=("day",)),
+        replace(scores, format="Table"),
+    )
+
+
 def test_words_of_the_language_are_names_too() -> None:
     text = "load load.train as options; save overwrite options as append.`/x` where where='1' and set.load='2';"
     assert compile_script(text).statements == (
@@ -61,6 +77,8 @@ def test_relative_data_are_beside_the_script_if_they_are_there(tmp_path: Path) -
     (tmp_path / "d/a1.csv").touch()
     found = [one(f"load csv.`{path}` as t;", folder=tmp_path).path for path in ("d", "d/*.csv", "e", "/d", "s3://b/d", "d/\0")]
     assert found == [f"{tmp_path}/d", f"{tmp_path}/d/*.csv", "e", "/d", "s3://b/d", "d/\0"]
+    assert one("load delta.`d` as t;", folder=tmp_path).path == f"{tmp_path}/d"
+    assert one("load table.`d` as t;", folder=tmp_path).path == "d"
 
 
 def test_tables_have_one_name_in_any_case() -> None:
