@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, did_you_mean
 from mlsql_runtime.event_channel import EventServer
+from mlsql_runtime.lineage import Definition
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -21,6 +22,7 @@ class RunContext:
     """The run of a plan, as its handlers see it.
 
     ``cleanup`` is closed at the end of the run, also after an error. ``index`` is the number of the current statement, from 0.
+    ``definitions`` says how each table was made, by its name in lower case, which Spark does not tell from others.
     ``trained`` maps model paths to the versions that this run has trained: later statements that ask for the newest version get
     these. ``functions`` are the packages that queries can call, by name.
     """
@@ -30,6 +32,7 @@ class RunContext:
     cleanup: ExitStack
     secrets: Secrets = field(default_factory=Secrets)
     tables: dict[str, DataFrame] = field(default_factory=dict)
+    definitions: dict[str, Definition] = field(default_factory=dict)
     trained: dict[str, int] = field(default_factory=dict)
     functions: dict[str, FunctionRecord] = field(default_factory=dict)
     index: int = 0
@@ -55,9 +58,10 @@ class RunContext:
         return EventServer(host, str(self.spark.conf.get("spark.driver.bindAddress", host)))
 
     def define(self, name: str, table: DataFrame) -> None:
-        """Make a table available to later statements and to SQL."""
+        """Make the table of the current statement available to later statements and to SQL."""
         table.createOrReplaceTempView(name)
         self.tables[name] = table
+        self.definitions[name.lower()] = Definition(self.plan.statements[self.index], table, dict(self.definitions))
 
     def table(self, name: str) -> DataFrame:
         """Return a table that an earlier statement defined.

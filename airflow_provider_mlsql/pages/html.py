@@ -8,6 +8,8 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from mlsql_runtime.store.sources import Fact
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -34,7 +36,7 @@ def _templates() -> Environment:
     made = Environment(
         loader=PackageLoader("airflow_provider_mlsql.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.filters |= {"number": format_number, "moment": format_time, "pairs": format_pairs}
+    made.filters |= {"number": format_number, "moment": format_time, "pairs": format_pairs, "fact": format_fact}
     return made
 
 
@@ -51,3 +53,10 @@ def format_time(value: datetime) -> str:
 def format_pairs(values: Mapping[str, float | None]) -> str:
     """Return metrics on one line."""
     return ", ".join(f"{name} {format_number(value)}" for name, value in values.items())
+
+
+def format_fact(value: Fact) -> str:
+    """Return a fact of a source: times to the second, and large numbers of files and bytes in groups of three digits."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    return f"{value:,}" if isinstance(value, int) else value

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--log", "log", type=click.IntRange(min=0), metavar="GROUP", help="Print the kept log of a group instead.")
 @json_option
 def show(path: str, version: int | None, log: int | None, as_json: bool) -> None:
-    """Show one version: script, data, parameters, groups, files, functions.
+    """Show one version: script, data and their sources, parameters, groups,
+    files, functions.
 
     Without VERSION, the newest complete one. For a failed version: the reason,
     and the last lines that its groups printed.
@@ -50,6 +51,7 @@ def show(path: str, version: int | None, log: int | None, as_json: bool) -> None
         _print_details(details)
 
 
+_CONTEXT = 30  # characters of a query before and after the place where it differs
 _DATE_LABELS = {"complete": "published", "failed": "failed", "unfinished": "claimed", "unreadable": "published"}
 
 
@@ -72,6 +74,10 @@ def _print_details(details: VersionDetails) -> None:
             "functions": ", ".join(describe_functions(details.functions)) or "none",
         }
     )
+    for source in details.sources:
+        print_heading(f"source {source.table}: {source.kind}")
+        facts = source.facts if source.files is None else {**source.facts, "bytes": format_size(source.files.size)}
+        print_fields(facts, indent=2)
     for heading, values in (
         ("columns", data.columns if data else {}),
         ("parameters", details.parameters),
@@ -120,8 +126,8 @@ def describe_functions(pointers: Sequence[FunctionPackage]) -> list[str]:
 @version_argument("after", metavar="VERSION")
 @json_option
 def diff(path: str, before: int, after: int, as_json: bool) -> None:
-    """Compare two versions: scores, script, parameters, data, groups, and
-    the packages that their scripts imported.
+    """Compare two versions: scores, script, parameters, data and their
+    sources, groups, and the packages that their scripts imported.
 
     \b
     Example:
@@ -146,6 +152,8 @@ def _print_comparison(comparison: Comparison) -> None:
     if comparison.differences:
         columns = ("about", "what", *(f"version {each.version}" for each in versions))
         print_table(columns, map(_to_row, comparison.differences), cut="what")
+        if comparison.moved:
+            click.echo(f"\nthe stored data of {', '.join(comparison.moved)} have changed between the two trainings")
     else:
         click.echo("nothing else differs: scores, script, parameters, data, groups and packages are the same")
 
@@ -159,4 +167,19 @@ def _to_row(difference: Difference) -> tuple[str, str, str, str]:
     before, after = (format_value(value, "none") for value in (difference.before, difference.after))
     if difference.name == "SHA-256":
         before, after = (f"{text[:12]}…" if len(text) == 64 else text for text in (before, after))
+    elif difference.name == "sql":
+        before, after = _cut_around_difference(before, after)
     return difference.about, difference.name, before, after
+
+
+def _cut_around_difference(before: str, after: str) -> tuple[str, str]:
+    """Return the parts of two texts in which they begin to differ."""
+    place = 0
+    while before[place : place + 1] == after[place : place + 1] != "":
+        place += 1
+    return _cut(before, place), _cut(after, place)
+
+
+def _cut(text: str, place: int) -> str:
+    start, end = max(place - _CONTEXT, 0), place + _CONTEXT
+    return f"{'…' if start else ''}{text[start:end]}{'…' if len(text) > end else ''}"

@@ -12,6 +12,7 @@ Standard library only: the packages that scripts import read it in the interpret
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -38,6 +39,10 @@ class PreparedTable(Protocol):
     @property
     def identity(self) -> TableIdentity:
         """What this attempt notes of the table, so that a later one can restore or recognize it."""
+
+    @property
+    def offsets(self) -> Mapping[str, tuple[int, ...]]:
+        """The first offset of each partition of a topic, and the one after the last; empty for files."""
 
     def describe(self) -> str:
         """Return how the table reaches scripts, for the task log: ``as parquet files``."""

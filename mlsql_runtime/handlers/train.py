@@ -17,6 +17,7 @@ from mlsql_runtime.training.estimator_check import check_builtin_algorithm
 from mlsql_runtime.training.mlsql_meta_tables import groups_table
 from mlsql_runtime.training.resume import find_earlier, write_progress
 from mlsql_runtime.training.run import TrainingRun
+from mlsql_runtime.training.sources import find_training_sources
 
 if TYPE_CHECKING:
     from mlsql_runtime.run_context import RunContext
@@ -47,10 +48,11 @@ def train(statement: Train, context: RunContext) -> TrainResult:
                 if table is None:  # the columns of a topic are known only now
                     check_columns(run.statement, run.bundle, list(data.table.facts.columns))
                 check_labels(run.statement, run.bundle, data.facts)
-                write_progress(stage, run.training, data.staged, hosts.versions)
+                sources = earlier.sources_of(data.staged) or find_training_sources(run.statement, context, data)
+                write_progress(stage, run.training, data.staged, sources, hosts.versions)
                 results = run.fit_groups(stage, data, earlier.results_on(data.staged), hosts)
             stage.check()
-            manifest = run.find_published() or run.publish(results, data, hosts.versions)
+            manifest = run.find_published() or run.publish(results, data, sources, hosts.versions)
     context.trained[run.root.uri] = manifest.version
     _prune(run.root, statement.keep_versions, manifest.version)
     if statement.result is not None:

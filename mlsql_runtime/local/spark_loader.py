@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,12 @@ def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, sta
     """
     try:
         with _open_session(stage) as spark, ExitStack() as cleanup:
-            context = RunContext(Plan(job_id="fit", statements=()), spark, cleanup)
-            load(_to_statement(TABLE, request.data), context)
+            sources = {TABLE: request.data, VALIDATION: request.validate}
+            loads = tuple(_to_statement(name, source) for name, source in sources.items() if source is not None)
+            context = RunContext(Plan(job_id="fit", statements=loads), spark, cleanup)
+            for index, statement in enumerate(loads):
+                load(statement, replace(context, index=index))
             if request.validate is not None:
-                load(_to_statement(VALIDATION, request.validate), context)
                 check_named_columns(request.statement, "the validation table", context.table(VALIDATION).columns)
             check_columns(request.statement, bundle, context.table(TABLE).columns)
             with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:

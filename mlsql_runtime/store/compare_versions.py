@@ -1,4 +1,4 @@
-"""Compare two versions: their scores, scripts, parameters, data, groups and packages."""
+"""Compare two versions: their scores, scripts, parameters, data and what these were read from, groups and packages."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from datetime import datetime
 from mlsql_runtime.result import Best
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
+from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.versions import read_manifest
 
-Value = str | int | float | bool | None
+Value = str | int | float | bool | datetime | None
 _Facts = Mapping[tuple[str, str], Value]  # what it is about and its name, to its value
 
 
@@ -27,8 +28,8 @@ class ComparedVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A difference. ``about`` is ``best``, ``script``, ``parameters``, ``data``, ``columns``, ``packages`` or
-    ``group <i>``; a value is None where a version has none.
+    """A difference. ``about`` is ``best``, ``script``, ``parameters``, ``data``, ``columns``, ``packages``, ``group <i>`` or, of
+    a source, ``<kind> <table>``; a value is None where a version has none.
     """
 
     about: str
@@ -39,12 +40,15 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two versions, and all that differs between them."""
+    """Two versions, and all that differs between them. ``moved`` are the tables that both were trained from, and of which the
+    stored data have changed between them.
+    """
 
     model_path: str
     before: ComparedVersion
     after: ComparedVersion
     differences: tuple[Difference, ...]
+    moved: tuple[str, ...]
 
 
 def compare_versions(root: Location, before: int, after: int) -> Comparison:
@@ -59,6 +63,7 @@ def compare_versions(root: Location, before: int, after: int) -> Comparison:
         before=_compared(manifests[0]),
         after=_compared(manifests[1]),
         differences=tuple(_differences(old, new)),
+        moved=tuple(_moved_sources(*manifests)),
     )
 
 
@@ -74,6 +79,25 @@ def _differences(old: _Facts, new: _Facts) -> Iterator[Difference]:
             yield Difference(about=key[0], name=key[1], before=old.get(key), after=new.get(key))
 
 
+def _moved_sources(before: Manifest, after: Manifest) -> Iterator[str]:
+    known = _name_sources(before)
+    for name, source in _name_sources(after).items():
+        if name in known and source.data_facts and known[name].data_facts not in ({}, source.data_facts):
+            yield source.table
+
+
+def _name_sources(manifest: Manifest) -> dict[str, Source]:
+    """Return the sources by kind and table; a job may define several tables of one name."""
+    found: dict[str, Source] = {}
+    for source in manifest.sources:
+        name, number = f"{source.kind} {source.table}", 1
+        while name in found:
+            number += 1
+            name = f"{source.kind} {source.table} ({number})"
+        found[name] = source
+    return found
+
+
 def _facts(manifest: Manifest) -> Iterator[tuple[tuple[str, str], Value]]:
     best, data = manifest.best, manifest.data
     yield ("best", "group"), best.alg_index
@@ -86,6 +110,9 @@ def _facts(manifest: Manifest) -> Iterator[tuple[tuple[str, str], Value]]:
     yield ("data", "rows to validate"), data.validate_rows
     yield ("data", "feature column"), data.feature_column
     yield ("data", "feature width"), data.feature_width
+    for about, source in _name_sources(manifest).items():
+        for name, value in source.facts.items():
+            yield (about, name), value
     yield from _each("columns", data.columns)
     for fit in manifest.fits:
         group = f"group {fit.alg_index}"

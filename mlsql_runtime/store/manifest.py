@@ -15,6 +15,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
 from mlsql_runtime.store.signature import Signature
+from mlsql_runtime.store.sources import Source
 
 FORMAT_VERSION = 1  # of all documents in the store
 VersionState = Literal["complete", "failed", "unfinished"]
@@ -82,6 +83,8 @@ class Manifest:
     :param task: the try that published the version; None without Airflow.
     :param parameters: the system parameters, without the values of environment variables.
     :param environment: versions of the interpreter and of well-known packages installed for it, imported or not.
+    :param sources: what the rows were read from, each before those that were made from it; empty for versions that were published
+        without sources.
     :param signature: None for a table without feature columns, and for versions that were published without signatures.
     """
 
@@ -100,6 +103,7 @@ class Manifest:
     description: str | None = field(default=None, metadata=codec.ADDED)
     task: TaskTry | None = field(default=None, metadata=codec.ADDED)
     signature: Signature | None = field(default=None, metadata=codec.ADDED)
+    sources: tuple[Source, ...] = field(default=(), metadata=codec.ADDED)
 
     @property
     def best(self) -> Best:

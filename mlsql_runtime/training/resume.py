@@ -16,6 +16,7 @@ from mlsql_runtime.events import log
 from mlsql_runtime.feed.table_facts import TableIdentity
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
+from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.staging import Staging
 from mlsql_runtime.training.group import GroupResult
 
@@ -36,10 +37,14 @@ class StagedData:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """An attempt that has its data. ``environment`` are the versions of Python and packages that its groups run with."""
+    """An attempt that has its data. ``environment`` are the versions of Python and packages that its groups run with.
+
+    ``sources`` are what the data were read from.
+    """
 
     training: str
     data: StagedData
+    sources: tuple[Source, ...]
     environment: Mapping[str, str]
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     resume_version: int = RESUME_VERSION
@@ -47,10 +52,18 @@ class Progress:
 
 @dataclass(frozen=True)
 class EarlierAttempts:
-    """The data of interrupted attempts, and the results of the groups that succeeded on them, by ``alg_index``."""
+    """The data of interrupted attempts, and the results of the groups that succeeded on them, by ``alg_index``.
+
+    ``sources`` are what the data were read from.
+    """
 
     data: StagedData | None = None
     results: Mapping[int, GroupResult] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+    def sources_of(self, data: StagedData) -> tuple[Source, ...] | None:
+        """Return what the data were read from, if they are those of the earlier attempts; by now the tables may hold others."""
+        return self.sources if self.data is not None and data.is_same_as(self.data) else None
 
     def results_on(self, data: StagedData) -> Mapping[int, GroupResult]:
         """Return the results that were trained on the same data."""
@@ -61,9 +74,11 @@ class EarlierAttempts:
         return {}
 
 
-def write_progress(stage: Staging, training: str, data: StagedData, environment: Mapping[str, str]) -> None:
-    """Note the data that this attempt's groups are given."""
-    progress = Progress(training=training, data=data, environment=environment)
+def write_progress(
+    stage: Staging, training: str, data: StagedData, sources: tuple[Source, ...], environment: Mapping[str, str]
+) -> None:
+    """Note the data that this attempt's groups are given, and what they were read from."""
+    progress = Progress(training=training, data=data, sources=sources, environment=environment)
     (stage.folder / layout.PROGRESS).replace(codec.dumps(progress).encode())
 
 
@@ -75,12 +90,14 @@ def find_earlier(stage: Staging, training: str, environment: Mapping[str, str]) 
     noted = [(folder, progress) for folder in stage.earlier if (progress := _read_progress(folder, training)) is not None]
     if not noted:
         return EarlierAttempts()
-    data = max((progress for _, progress in noted), key=lambda progress: progress.created).data
+    newest = max((progress for _, progress in noted), key=lambda progress: progress.created)
+    data = newest.data
     places = [table.uri for table in (data.table, data.validate) if table is not None and table.uri is not None]
     if not all(Location.of(uri).exists() for uri in places):
         return EarlierAttempts()
     alike = [folder for folder, progress in noted if (progress.data, progress.environment) == (data, environment)]
-    return EarlierAttempts(data, {result.record.alg_index: result for folder in alike for result in _read_results(folder)})
+    results = {result.record.alg_index: result for folder in alike for result in _read_results(folder)}
+    return EarlierAttempts(data, results, newest.sources)
 
 
 def _read_progress(folder: Location, training: str) -> Progress | None:

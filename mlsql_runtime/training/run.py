@@ -20,6 +20,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, Manifest
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
+from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.staging import Staging
 from mlsql_runtime.store.versions import open_model_path
 from mlsql_runtime.training.columns import find_roles, list_columns, make_signature
@@ -115,7 +116,13 @@ class TrainingRun:
             log(f"fit {record.alg_index}: {record.status}, score {record.score}, {seconds:.1f} s{by}{note}")
         return results
 
-    def publish(self, results: Sequence[GroupResult], data: TrainingData, environment: Mapping[str, str]) -> Manifest:
+    def publish(
+        self,
+        results: Sequence[GroupResult],
+        data: TrainingData,
+        sources: tuple[Source, ...],
+        environment: Mapping[str, str],
+    ) -> Manifest:
         """Publish a version of the groups that succeeded.
 
         :raises TrainingFailed: when all groups failed, or any with ``failOn = any``; a failure record is left.
@@ -126,12 +133,17 @@ class TrainingRun:
                 log_file = draft.folder / layout.log_file(result.record.alg_index)
                 log_file.copy_from(_output(result) / LOG)
             if len(failed) < len(results) and not (failed and self.statement.fail_on == "any"):
-                return self._publish_version(draft, results, data, environment)
+                return self._publish_version(draft, results, data, sources, environment)
             failure = self._write_failure(draft, results, failed)
         raise failure
 
     def _publish_version(
-        self, draft: VersionDraft, results: Sequence[GroupResult], data: TrainingData, environment: Mapping[str, str]
+        self,
+        draft: VersionDraft,
+        results: Sequence[GroupResult],
+        data: TrainingData,
+        sources: tuple[Source, ...],
+        environment: Mapping[str, str],
     ) -> Manifest:
         successful = [result for result in results if result.is_successful]
         for result in successful:
@@ -164,6 +176,7 @@ class TrainingRun:
             description=self.statement.description,
             task=self.context.plan.task,
             signature=signature,
+            sources=sources,
         )
         draft.publish(manifest)
         log(f"train: published version {_describe(manifest, self.root)}")

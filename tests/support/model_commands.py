@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from mlsql_runtime.store.manifest import Manifest
 Publish = Callable[..., Manifest]
 Fail = Callable[..., int]
 Package = Callable[..., FunctionRecord]
+PublishSources = Callable[..., None]
+TIME = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
 Capture = pytest.CaptureFixture[str]
 EVERY_STORAGE = pytest.mark.parametrize("root", ["local", "memory", "s3"], indirect=True)
 

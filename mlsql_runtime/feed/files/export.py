@@ -40,6 +40,10 @@ class ExportedTable:
     def identity(self) -> TableIdentity:
         return TableIdentity(facts=self.facts, uri=self.place.uri, has_lazy_json=self.has_lazy_json)
 
+    @property
+    def offsets(self) -> Mapping[str, tuple[int, ...]]:
+        return {}
+
     def describe(self) -> str:
         return f"as {self.format} files"
 

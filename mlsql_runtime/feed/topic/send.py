@@ -7,7 +7,7 @@ sent, and readers skip the records of all other attempts. Tasks that failed or r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -94,6 +94,10 @@ class SentTable:
     @property
     def identity(self) -> TableIdentity:
         return TableIdentity(facts=self.facts, content=self.content)
+
+    @property
+    def offsets(self) -> Mapping[str, tuple[int, ...]]:
+        return {str(number): (start, self.span.ends[number]) for number, start in self.span.starts.items()}
 
     def describe(self) -> str:
         return f"through topic {self.span.topic} on {self.settings.servers}"

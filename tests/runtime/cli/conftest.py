@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.fit_command import FitCommand
-from support.model_commands import Publish
+from support.model_commands import Publish, PublishSources
 from support.registrations import register
 from support.stores import open_root
 
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.manifest import FitRecord, Manifest
+from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.sources import Source
 
 
 @pytest.fixture
@@ -36,6 +40,19 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
     """
     with open_root(request.param, tmp_path, request) as place:
         yield place
+
+
+@pytest.fixture
+def publish_sources(manifest_of: Callable[..., Manifest], fit_record: Callable[..., FitRecord]) -> PublishSources:
+    """``publish_sources(root, *sources)`` publishes the next version, which was trained from these."""
+
+    def make(root: Location, *sources: Source) -> None:
+        with claim_version(root, "job-1") as draft:
+            (draft.folder / "model/0/model.bin").write(b"weights")
+            manifest = manifest_of(draft.version, [fit_record(0, 0.5)], draft.file_entries())
+            draft.publish(replace(manifest, sources=sources))
+
+    return make
 
 
 @pytest.fixture

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.model_commands import EVERY_STORAGE
+from support.model_commands import EVERY_STORAGE, TIME, PublishSources
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import DataFacts, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
 
 Capture = pytest.CaptureFixture[str]
 Make = Callable[..., Manifest]
@@ -58,6 +60,7 @@ def test_equal_versions_differ_in_nothing(root: Location, two_versions: Make, ca
         },
         "after": document["before"] | {"version": 2},
         "differences": [],
+        "moved": [],
     }
     assert main(["models", "diff", root.uri, "1", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("nothing else differs")
@@ -125,3 +128,30 @@ def test_versions_that_are_not_complete_are_refused(
     fail(local_root)
     assert main(["models", "diff", local_root.uri, "1", "3"]) == 2
     assert "version 3 (its training failed)" in capsys.readouterr().err
+
+
+def test_tables_whose_data_have_changed_are_named(local_root: Location, publish_sources: PublishSources, capsys: Capture) -> None:
+    files = Source(table="data", kind="load", format="csv", path="/d", files=SourceFiles(count=2, size=2048, newest=TIME))
+    orders = Source(table="shop.orders", kind="table", version=TableVersion(id="7"))
+    long = "select label, " + ", ".join(f"x{number}" for number in range(20)) + " from shop.orders where day = "
+    same = Source(table="same", kind="load", path="/s", content="a" * 64)
+    query = Source(table="t", kind="select", sql=f"{long}'1'")
+    publish_sources(local_root, files, orders, same, query)
+    more = replace(files, files=SourceFiles(count=3, size=4096, newest=TIME))
+    newer = replace(orders, version=TableVersion(id="9", since="8"))
+    publish_sources(local_root, more, newer, same, replace(query, sql=f"{long}'2'"))
+    assert main(["models", "diff", local_root.uri, "1", "2"]) == 0
+    assert [re.split("  +", line) for line in capsys.readouterr().out.splitlines()[5:]] == [
+        ["load data", "files", "2", "3"],
+        ["load data", "bytes", "2048", "4096"],
+        ["table shop.orders", "version", "7", "9"],
+        ["table shop.orders", "version when the job began", "none", "8"],
+        ["select t", "sql", "…from shop.orders where day = '1'", "…from shop.orders where day = '2'"],
+        [""],
+        ["the stored data of data, shop.orders have changed between the two trainings"],
+    ]
+    document = diff(capsys, local_root, "1", "2")
+    assert document["moved"] == ["data", "shop.orders"]
+    assert differences(document)[-1] == ("select t", "sql", f"{long}'1'", f"{long}'2'")
+    publish_sources(local_root)
+    assert diff(capsys, local_root, "1", "3")["moved"] == []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from support.model_commands import EVERY_STORAGE, Capture, Fail, Package, Publish, from_json
+from support.model_commands import EVERY_STORAGE, TIME, Capture, Fail, Package, Publish, PublishSources, from_json
 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
 
 
 def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail, package: Package, capsys: Capture) -> None:
@@ -37,6 +38,33 @@ def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail
         assert text in out
 
 
+def test_the_sources_of_a_version_are_shown(local_root: Location, publish_sources: PublishSources, capsys: Capture) -> None:
+    publish_sources(
+        local_root,
+        Source(
+            table="data",
+            kind="load",
+            format="csv",
+            path="/d",
+            options={"header": "true"},
+            files=SourceFiles(count=2, size=2048, newest=TIME),
+        ),
+        Source(table="shop.orders", kind="table", format="delta", version=TableVersion(id="7", committed=TIME)),
+        Source(table="selected", kind="select", sql="select *\nfrom data"),
+    )
+    assert main(["models", "show", local_root.uri]) == 0
+    assert (
+        "\nsource data: load\n  format         csv\n  path           /d\n  option header  true\n"
+        "  files          2\n  bytes          2.0 KiB\n  newest file    2026-01-02 03:04\n"
+        "\nsource shop.orders: table\n  format           delta\n  version          7\n  version written  2026-01-02 03:04\n"
+        "\nsource selected: select\n  sql  select * from data\n"
+    ) in capsys.readouterr().out
+    shown = from_json(capsys, "models", "show", local_root.uri)["sources"]
+    assert [source["table"] for source in shown] == ["data", "shop.orders", "selected"]
+    assert shown[0]["files"] == {"count": 2, "size": 2048, "newest": "2026-01-02T03:04:00+00:00"}
+    assert shown[1]["version"] == {"id": "7", "committed": "2026-01-02T03:04:00+00:00", "since": None}
+
+
 @EVERY_STORAGE
 def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publish, fail: Fail, capsys: Capture) -> None:
     manifest = publish(root, 0.5)
@@ -46,7 +74,7 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
     with claim_version(root, "job-9"):
         unfinished = from_json(capsys, "models", "show", root.uri, "3")
     keys = (
-        "model_path version state created job_id message description script greater_is_better best score data parameters "
+        "model_path version state created job_id message description script greater_is_better best score data sources parameters "
         "environment fits tails files size functions"
     )
     assert list(shown) == list(failed) == list(unfinished) == keys.split()

@@ -164,9 +164,13 @@ def test_a_retry_trains_only_the_groups_that_are_missing(bench: Bench, capsys: p
 
 
 def test_a_retry_takes_the_rows_of_the_first_attempt_whatever_the_table_holds_by_now(interrupted: Bench) -> None:
+    size = len("\n".join(map(json.dumps, interrupted.rows)))
     interrupted.rows = interrupted.rows[:40]
     assert trained(interrupted.attempt(LAST)).rows == 100
     assert {tuple(seen) for _, *seen in interrupted.ran()} == {(4950, 100, 0)}
+    (source,) = read_manifest(interrupted.root).sources
+    assert source.files is not None
+    assert source.files.size == size
 
 
 @pytest.mark.parametrize("changed", ["script", "statement"])

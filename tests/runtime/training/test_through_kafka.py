@@ -18,6 +18,7 @@ from mlsql_runtime.kafka.topics import create_topic, delete_topics
 from mlsql_runtime.plan import FileFeed, KafkaFeed, Register, Select, Train
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.versions import read_manifest
 
 if TYPE_CHECKING:
@@ -240,8 +241,11 @@ mlsql_model.sk_save_model(1)
     feed = KafkaFeed(topic=prefix, settings=kafka_settings.public, reuse=True)
     result = result_of(run_plan(trained(tmp_path / "m", script(source), feed, table=None)))
     assert dict(result.fits[0].metrics) == {"rows": 100.0, "total": 4950.0 + 100, "labels": 50.0}
-    facts = read_manifest(Location.of(str(tmp_path / "m"))).data
+    manifest = read_manifest(Location.of(str(tmp_path / "m")))
+    facts = manifest.data
     assert (facts.rows, facts.feature_width, facts.feature_column) == (100, 2, "features")
+    offsets = {"0": (0, 34), "1": (0, 33), "2": (0, 33)}
+    assert manifest.sources == (Source(table=prefix, kind="topic", path=kafka_settings.servers, offsets=offsets),)
     assert names() == [prefix]
     missing = run_plan(
         trained(tmp_path / "m", script("import mlsql\nmlsql.all_data()"), feed, table=None, fit_params=({"inputCol": "x"},))
