@@ -17,6 +17,7 @@ from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
+from mlsql_runtime.handlers.function_samples import find_signature
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
 from mlsql_runtime.plan import Predict
 from mlsql_runtime.preflight.host_check import HostNeeds
@@ -30,6 +31,7 @@ from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FileEntry
+from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 FAILED = "failed"  # folder of the staging where each failed partition leaves its error
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _PartitionTask:
     """The work of every partition, as it travels inside a Spark task."""
 
@@ -52,6 +54,7 @@ class _PartitionTask:
     alg_index: int
     model_files: tuple[FileEntry, ...]
     model_packages: Mapping[str, str]
+    signature: Signature | None
     staging: Location
     events: EventAddress
     task_cpus: int
@@ -86,7 +89,17 @@ def predict(statement: Predict, context: RunContext) -> None:
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
     with context.create_event_server() as server:
         task = _PartitionTask(
-            statement, bundle, version_dir, fit.alg_index, files, fit.packages, stage, server.address, context.task_cpus, hosts
+            statement=statement,
+            bundle=bundle,
+            version_dir=version_dir,
+            alg_index=fit.alg_index,
+            model_files=files,
+            model_packages=fit.packages,
+            signature=find_signature(manifest),
+            staging=stage,
+            events=server.address,
+            task_cpus=context.task_cpus,
+            hosts=hosts,
         )
 
         def run_partition(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -151,6 +164,7 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
             "tempModelLocalPath": str(model),
             "partition": str(partition),
         },
+        signature=task.signature,
         model_packages=task.model_packages,
     )
     with closing(EventClient(task.events, f"predict {partition}")) as events:

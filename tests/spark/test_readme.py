@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,16 @@ from mlsql_runtime import engine
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.language import compile_script
 from mlsql_runtime.plan import Plan, Select
-from mlsql_runtime.result import RegisterResult, SaveResult, TrainResult, to_xcom
+from mlsql_runtime.result import RegisterResult, RunResult, SaveResult, TrainResult, to_xcom
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
+    from airflow_provider_mlsql.operators.base import MLSQLOperator
+
+DOCS = TESTS.parent / "docs"
 README = (TESTS.parent / "README.md").read_text()
-DAG, TRAIN, PREDICT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+DAG, TRAIN, PREDICT, COLUMNS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 (SCRIPT,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
 COMMANDS = re.findall(r"^mlsql (.*)$", README, re.MULTILINE)
 
@@ -93,3 +97,48 @@ def test_the_readmes_dag_does_what_it_says(spark: SparkSession, here: Path) -> N
     assert isinstance(saved, SaveResult)
     assert saved.rows == 100
     assert spark.read.parquet(str(here / "data/predictions")).columns == ["id", "prediction"]
+
+
+@pytest.fixture
+def customers(spark: SparkSession, here: Path) -> DataFrame:
+    """The table of customers, in the working directory too."""
+    table = spark.sql("""
+        select id, id % 50 as months, if(id % 10 = 0, null, id % 7) as calls, id * 1.5d as income,
+               if(id % 3 = 0, 'basic', 'family') as plan, if(id % 50 < 20, 'yes', 'no') as churned
+        from range(200)
+    """)
+    table.write.parquet(str(here / "data/customers"))
+    return table
+
+
+def test_the_readmes_tasks_over_columns_do_what_they_say(spark: SparkSession, here: Path, customers: DataFrame) -> None:
+    def run(task: MLSQLOperator) -> RunResult:
+        result = engine.run(Plan(job_id="readme", statements=task.build_job().statements), spark)
+        result.raise_for_error()
+        return result
+
+    imports = "".join(re.findall(r"^from .*\n", DAG, re.MULTILINE))
+    body = textwrap.indent(moved(COLUMNS, here), "    ")
+    (here / "columns.py").write_text(f'{imports}\nwith DAG("columns"):\n{body}')
+    tasks = runpy.run_path(str(here / "columns.py"))
+    (trained,) = run(tasks["train"]).steps
+    assert isinstance(trained, TrainResult)
+    assert trained.score is not None
+    assert trained.score >= 0.9
+    (registered,) = run(tasks["register"]).steps
+    tasks["predict"].functions = to_xcom(registered)
+    run(tasks["predict"])
+    leaving = {row.id for row in customers.filter("churned = 'yes'").collect()}
+    found = spark.read.parquet(str(here / "data/leaving"))
+    assert found.columns == ["id", "chance"]
+    assert len({row.id for row in found.collect()} ^ leaving) <= 10
+    for query in re.findall(r"^select .*?(?=;)", (DOCS / "columns.md").read_text(), re.MULTILINE):
+        assert 0 < spark.sql(query).count() <= 200
+
+
+def test_the_mlsql_of_the_page_about_columns(spark: SparkSession, here: Path, customers: DataFrame) -> None:
+    *_, script = re.findall(r"```sql\n(.*?)```", (DOCS / "columns.md").read_text(), re.DOTALL)
+    compiled = compile_script(script, variables={"data": str(here / "data/customers"), "model": str(here / "models/churn")})
+    engine.run(Plan(job_id="docs", statements=compiled.statements), spark).raise_for_error()
+    predicted = spark.table("predicted")
+    assert predicted.filter("label = churned and probability > 0.5").count() > 190

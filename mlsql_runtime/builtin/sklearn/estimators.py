@@ -85,6 +85,12 @@ def check_use(estimator: Any, name: str) -> None:
         raise ValueError(f"{name} has, with these parameters, neither predict nor transform, so a model of it could not be used")
 
 
+def class_name(model: Any) -> str:
+    """Return the name of an estimator's class; of a pipeline, that of its last step."""
+    steps = getattr(model, "steps", None)
+    return type(steps[-1][1] if steps else model).__name__
+
+
 def takes_any(cls: type) -> bool:
     """Return whether it takes parameters that it does not name, as LightGBM's and XGBoost's estimators do."""
     return any(each.kind is inspect.Parameter.VAR_KEYWORD for each in inspect.signature(cls).parameters.values())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from estimators import near, needs_labels
+from estimators import class_name, near, needs_labels
 from sklearn.metrics import get_scorer, get_scorer_names
 
 
@@ -41,7 +41,7 @@ def own_score(estimator: Any) -> Score | None:
     """Return accuracy for a classifier, R² for a regressor, and the own score of other estimators."""
     if not hasattr(estimator, "score"):
         return None
-    name = f"{type(estimator).__name__}.score"
+    name = f"{class_name(estimator)}.score"
     if needs_labels(estimator):
         return Score(name, True, lambda X, y: float(estimator.score(X, y)))
     return Score(name, True, lambda X, y: float(estimator.score(X)))

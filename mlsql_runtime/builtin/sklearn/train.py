@@ -1,6 +1,7 @@
-"""Train the estimator that the fit parameters ``moduleName`` and ``className`` name, in batches if it can learn so, and score it.
+"""Train the estimator that the fit parameters ``moduleName`` and ``className`` name, and score it.
 
-An ordinary training script: copy the folder to begin one of your own. docs/builtin.md has its parameters.
+It learns from vectors, in batches if it can, or from columns, all at once. An ordinary training script: copy the folder to begin
+one of your own. docs/builtin.md has its parameters.
 """
 
 from inspect import signature
@@ -9,6 +10,7 @@ from typing import Any
 import mlsql
 import mlsql_model
 import numpy as np
+from columns import has_columns, make_pipeline, numbers_of, read_columns
 from estimators import make_estimator, needs_labels, takes_sparse
 from scores import Score, make_score
 
@@ -42,17 +44,29 @@ def check_labels(estimator: Any, y: Any) -> None:
         raise ValueError(f"{type(estimator).__name__} needs labels, and the table has no column 'label'; name one as label")
 
 
+def check_size(y: Any) -> None:
+    """Raise an error unless labels are whole numbers below ``labelSize``."""
+    last = count("labelSize", 2) - 1
+    found = np.unique(y)
+    unknown = found[~np.isin(found, np.arange(last + 1))]
+    if len(unknown):
+        shown = ", ".join(map(repr, unknown[:5].tolist()))
+        raise ValueError(f"labelSize is {last + 1}, so labels are 0 to {last}, but the table has {shown}; leave labelSize out")
+
+
 def all_labels(batch_size: int) -> Any:
-    """Return the classes: 0 to ``labelSize`` - 1; without that parameter, those that one pass over the data finds."""
+    """Return the classes: 0 to ``labelSize`` - 1; without that parameter, those of the table, for which it may be read once."""
     if "labelSize" in params:
         return np.arange(count("labelSize", 2))
+    known = mlsql.signature()
+    if known and known.classes and "label" not in params:
+        return np.array(known.classes)
     found = [np.unique(y) for _, y in mlsql.read_batches(batch_size) if y is not None]
     return np.unique(np.concatenate(found)) if found else np.arange(0)
 
 
-def learn_all(estimator: Any) -> None:
-    """Fit on the whole table."""
-    X, y = mlsql.all_data(sparse=None if takes_sparse(estimator) else False)
+def fit(estimator: Any, X: Any, y: Any) -> None:
+    """Fit on all rows, with labels if the estimator needs them."""
     check_labels(estimator, y)
     estimator.fit(X, y) if needs_labels(estimator) else estimator.fit(X)
 
@@ -65,6 +79,8 @@ def learn_batches(estimator: Any, score: Score | None, X_test: Any, y_test: Any)
     for epoch in range(1, epochs + 1):
         for X, y in mlsql.read_batches(batch_size, sparse):
             check_labels(estimator, y)
+            if "labelSize" in params:
+                check_size(y)
             estimator.partial_fit(X, y, **classes) if needs_labels(estimator) else estimator.partial_fit(X)
         mlsql.progress(epoch, epochs)
         if score and len(X_test):
@@ -87,9 +103,8 @@ def tell_classes(estimator: Any) -> None:
         print("classes: " + ", ".join(f"{place} is {name}" for place, name in enumerate(classes)))
 
 
-def main() -> None:
-    """Train, score, save."""
-    estimator = make_estimator(params)
+def train_on_vectors(estimator: Any) -> None:
+    """Train and score on a column of vectors, and save the estimator."""
     score = make_score(params, estimator)
     incremental = is_incremental(estimator)
     how = "batch by batch" if incremental else "on all data at once"
@@ -98,10 +113,35 @@ def main() -> None:
     if incremental:
         learn_batches(estimator, score, X_test, y_test)
     else:
-        learn_all(estimator)
+        fit(estimator, *mlsql.all_data(sparse=None if takes_sparse(estimator) else False))
     tell_score(score, X_test, y_test)
     tell_classes(estimator)
     mlsql_model.sk_save_model(estimator)
+
+
+def train_on_columns(estimator: Any) -> None:
+    """Train and score on columns of numbers, text and booleans, and save the estimator behind what it makes of them."""
+    given = next((name for name in ("epochs", "batchSize", "labelSize") if name in params), None)
+    if given is not None or mlsql.get_param(params, "incremental", "false").strip().lower() == "true":
+        raise ValueError(
+            f"{given or 'incremental'} is for batches of vectors, and feature columns are learnt at once; leave it out"
+        )
+    frame = mlsql.all_frame()
+    model = make_pipeline(estimator, frame[mlsql.feature_columns], takes_sparse(estimator))
+    score, numbers = make_score(params, model), numbers_of(model)
+    print(f"{params['moduleName']}.{params['className']} learns from the columns {', '.join(mlsql.feature_columns)}: {estimator}")
+    fit(model, *read_columns(frame, numbers))
+    tell_score(score, *read_columns(mlsql.get_validate_frame(), numbers))
+    mlsql_model.sk_save_model(model)
+
+
+def main() -> None:
+    """Train, score, save."""
+    estimator = make_estimator(params)
+    if has_columns():
+        train_on_columns(estimator)
+    else:
+        train_on_vectors(estimator)
 
 
 main()

@@ -61,12 +61,12 @@ def run_here(name: str) -> None:
     """Run a built-in script in this process, which has imported scikit-learn already."""
     with pytest.MonkeyPatch.context() as modules:
         modules.syspath_prepend(FOLDER)
-        for own in ("estimators", "scores"):
+        for own in ("columns", "estimators", "scores"):
             modules.delitem(sys.modules, own, raising=False)
         try:
             runpy.run_path(str(FOLDER / name), run_name="__main__")
         finally:
-            for own in ("estimators", "scores"):
+            for own in ("columns", "estimators", "scores"):
                 sys.modules.pop(own, None)
 
 
@@ -136,6 +136,7 @@ def test_fitting_at_once_can_be_asked_for(train: Callable[..., Trained], named_c
         ("sklearn.svm.SVC", {"epochs": "2"}, "SVC is fitted at once"),
         ("sklearn.naive_bayes.GaussianNB", {"epochs": "0"}, "epochs is '0'; expected a whole number of at least 1"),
         ("sklearn.naive_bayes.GaussianNB", {"labelSize": "two"}, "labelSize is 'two'"),
+        ("sklearn.naive_bayes.GaussianNB", {"labelSize": "2"}, "labels are 0 to 1, but the table has 'ham', 'spam'"),
         ("sklearn.svm.SVC", {"kernel": "ball"}, "The 'kernel' parameter of SVC must be"),
     ],
 )

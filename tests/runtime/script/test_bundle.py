@@ -58,7 +58,7 @@ def test_a_script_in_remote_storage_is_bundled(root: Location) -> None:
 def test_a_built_in_algorithm_is_a_folder_of_this_package(statement: str, entry: str) -> None:
     bundle = read_bundle("builtin:sklearn", statement)
     assert (bundle.entry, bundle.facts.name) == (entry, "builtin:sklearn")
-    assert {"train.py", "predict.py", "check.py", "estimators.py", "scores.py"} == set(bundle.files)
+    assert {"train.py", "predict.py", "check.py", "columns.py", "estimators.py", "scores.py"} == set(bundle.files)
     check_syntax(bundle, "builtin:sklearn")
 
 

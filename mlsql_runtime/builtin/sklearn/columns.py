@@ -1,0 +1,88 @@
+"""Tables with columns for estimators: numbers are imputed, text and booleans become a column for each of their values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import mlsql
+import numpy as np
+from pandas import DataFrame, Series
+from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+COLUMNS, ESTIMATOR = "columns", "estimator"  # the steps of the pipeline
+NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")  # of a column of objects, in pandas' words
+VALUES = ("string", "boolean", "empty")
+
+
+def has_columns() -> bool:
+    """Return whether the table's features are columns of their own, and not one column of vectors or arrays."""
+    signature = mlsql.signature()
+    if signature is None or len(signature.features) != 1:
+        return signature is not None
+    kind = signature.features[0].type
+    return kind != "vector" and not kind.startswith("array<")
+
+
+def make_pipeline(estimator: Any, X: DataFrame, sparse: bool) -> Pipeline:
+    """Return the estimator behind a transformer of columns such as those of ``X``.
+
+    :param sparse: whether the estimator takes SciPy's sparse matrices.
+    :raises ValueError: for a column that is neither numbers nor text nor booleans.
+    """
+    numbers = [name for name in X.columns if is_number(X[name])]
+    others = [name for name in X.columns if name not in numbers]
+    parts = [
+        ("numbers", SimpleImputer(keep_empty_features=True), numbers),
+        ("values", OneHotEncoder(handle_unknown="ignore"), others),
+    ]
+    columns = ColumnTransformer(parts, sparse_threshold=0.3 if sparse else 0.0)
+    return Pipeline([(COLUMNS, columns), (ESTIMATOR, estimator)])
+
+
+def is_number(column: Series) -> bool:
+    """Return whether a column holds numbers; False for text and booleans.
+
+    :raises ValueError: when it holds anything else.
+    """
+    if is_bool_dtype(column.dtype):
+        return False
+    if is_numeric_dtype(column.dtype):
+        return True
+    kind = infer_dtype(column, skipna=True)
+    if kind not in (*NUMBERS, *VALUES):
+        raise ValueError(
+            f"column '{column.name}' holds values of type {kind}; the built-in algorithms take numbers, text and booleans: "
+            "cast it in SQL, or write a training script"
+        )
+    return kind in NUMBERS
+
+
+def to_plain(frame: DataFrame, numbers: Sequence[str]) -> DataFrame:
+    """Return numbers as float64 with NaN, and other columns as objects with None, where a value is missing."""
+    return DataFrame({name: _plain(frame[name], name in numbers) for name in frame.columns}, copy=False)
+
+
+def _plain(column: Series, is_number: bool) -> Any:
+    if is_number:
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return column.astype(object).where(column.notna(), None)
+
+
+def numbers_of(model: Pipeline) -> list[str]:
+    """Return the columns of numbers that a pipeline of :func:`make_pipeline` was fitted on."""
+    (_, _, numbers), *_ = model.named_steps[COLUMNS].transformers
+    return list(numbers)
+
+
+def read_columns(frame: DataFrame, numbers: Sequence[str]) -> tuple[DataFrame, Any]:
+    """Return the feature columns, and the labels of shape (n,), which are None without a label column."""
+    X = to_plain(frame[mlsql.feature_columns], numbers)
+    return X, None if mlsql.label_column is None else _labels(frame[mlsql.label_column])
+
+
+def _labels(column: Series) -> Any:
+    is_decimal = column.dtype == object and infer_dtype(column) == "decimal"
+    return column.to_numpy(np.float64) if is_decimal else column.to_numpy()
