@@ -108,7 +108,8 @@ class Call:
 
         :raises DataError: for a number that the column's type cannot hold.
         """
-        return Columns(self.names, tuple(map(self._column, self.names, self.sources, [arguments] * len(self.names))))
+        columns = (self._column(name, source, arguments) for name, source in zip(self.names, self.sources, strict=True))
+        return Columns(self.names, tuple(columns))
 
     def _column(self, name: str, source: _Source, arguments: Sequence[pa.Array]) -> pa.Array:
         given = arguments[source.argument]
@@ -192,7 +193,8 @@ class Parameters:
 
     def _match_positions(self, arguments: Sequence[Argument]) -> Call:
         if len(arguments) != len(self.names):
-            raise self._refuse([f"{len(arguments)} columns, expected {len(self.names)}"], arguments)
+            counted = "1 column" if len(arguments) == 1 else f"{len(arguments)} columns"
+            raise self._refuse([f"{counted}, expected {len(self.names)}"], arguments)
         others = {name.lower() for name in self.names}
         problems = []
         for position, (name, wanted, argument) in enumerate(zip(self.names, self.kinds, arguments, strict=True), 1):

@@ -112,7 +112,7 @@ TAKES = "expected age int, income double, city string, in this order or as a str
         ),
         pytest.param(["int", "double"], "2 columns, expected 3", "int, double", id="too few"),
         pytest.param([], "0 columns, expected 3", "no arguments", id="none"),
-        pytest.param(["vector"], "1 columns, expected 3", "vector", id="a vector for a frame"),
+        pytest.param(["vector"], "1 column, expected 3", "vector", id="a vector for a frame"),
         pytest.param(
             ["struct<ctiy:string,age:string,income:float,income:double>"],
             "'age' is string, expected int; 'income' occurs 2 times; 'city' is missing, the nearest is 'ctiy'",

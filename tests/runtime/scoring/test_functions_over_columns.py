@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +14,20 @@ import pytest
 from sklearn import datasets
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder
+from support.estimators import model_of
 from support.models import publish_model
 from support.predict_scripts import error_of, registered
 from support.workbench import RunPlan, Script
 
-from mlsql_runtime.plan import FunctionRef, Load, Register, Select
+from mlsql_runtime.plan import FileFeed, FunctionRef, KafkaFeed, Load, Register, Select, Train
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from mlsql_runtime.kafka.settings import KafkaSettings
 
 SCRIPT = """
 import python_fun
@@ -45,56 +47,67 @@ def quote(names: list[str]) -> str:
 
 # -- the tables of scikit-learn
 
+TRAIN = """
+import mlsql
+import mlsql_model
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-@dataclass(frozen=True)
-class Sample:
-    """A table of scikit-learn: ``frame`` has the feature columns and ``label``, text if it is a class."""
-
-    path: str
-    frame: pd.DataFrame
-    returns: str
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name in self.frame.columns if name != "label"]
-
-
-@pytest.fixture(params=["iris", "wine", "breast_cancer", "diabetes"])
-def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
-    found = getattr(datasets, f"load_{request.param}")(as_frame=True)
-    is_class = hasattr(found, "target_names")
-    label = found.target_names[found.target] if is_class else found.target
-    frame = found.data.assign(label=label)
-    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), tmp_path / "table.parquet")
-    return Sample(str(tmp_path / "table.parquet"), frame, "string" if is_class else "double")
+if mlsql.fit_param["takes"] == "frame":
+    frame = mlsql.all_frame()
+    X, y = frame[mlsql.feature_columns], frame[mlsql.label_column]
+else:
+    X, y = mlsql.all_data()
+estimator = LogisticRegression(max_iter=1000) if y.dtype == object else LinearRegression()
+mlsql_model.sk_save_model(make_pipeline(StandardScaler(), estimator).fit(X, y))
+"""
 
 
-@pytest.mark.parametrize("takes", ["matrix", "frame"])
+@pytest.fixture(params=["files", "Kafka"])
+def feed(request: pytest.FixtureRequest) -> FileFeed | KafkaFeed:
+    if request.param == "files":
+        return FileFeed()
+    settings: KafkaSettings = request.getfixturevalue("kafka_settings")
+    return KafkaFeed(topic="columns", settings=settings.public)
+
+
+@pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "diabetes"])
 def test_predictions_are_those_of_scikit_learn_by_position_and_by_name(
-    run_plan: RunPlan, spark: SparkSession, sample: Sample, script: Script, tmp_path: Path, takes: str
+    run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path, name: str, feed: FileFeed | KafkaFeed
 ) -> None:
-    X = sample.frame[sample.names] if takes == "frame" else sample.frame[sample.names].to_numpy()
-    estimator = LogisticRegression(max_iter=1000) if sample.returns == "string" else LinearRegression()
-    model = make_pipeline(StandardScaler(), estimator).fit(X, sample.frame["label"])
-    path = publish_model(tmp_path / "m", model, pq.read_table(sample.path), label="label")
-    source = SCRIPT.format(body="return model.predict(X)", takes=takes, returns=sample.returns)
-    jack = FunctionRef(name="jack", model_path=path, function="jack")
-    reordered = ", ".join(f"'{name}', `{name}`" for name in reversed(sample.names))
-    registered(run_plan(Register(model_path=path, function="jack", script_path=script(source))))
-    run_plan(
-        Load(table="t", format="parquet", path=sample.path),
-        Select(
-            table="out",
-            sql=f"select *, jack({quote(sample.names)}) as by_position, jack(struct(*)) as by_name, "
-            f"jack(named_struct({reordered})) as reordered from t",
-            functions=(jack,),
-        ),
-    ).raise_for_error()
-    found = spark.table("out").toPandas()
-    assert len(found) == len(sample.frame)
-    inputs = found[sample.names] if takes == "frame" else found[sample.names].to_numpy()
-    for way in ("by_position", "by_name", "reordered"):
-        np.testing.assert_array_equal(found[way].to_numpy(), model.predict(inputs))
+    found = getattr(datasets, f"load_{name}")(as_frame=True)
+    is_class = hasattr(found, "target_names")
+    table = found.data.assign(label=found.target_names[found.target] if is_class else found.target)
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), tmp_path / "table.parquet")
+    names = list(found.data.columns)
+    path = str(tmp_path / "m")
+    train = Train(
+        table="t",
+        model_path=path,
+        script_path=script(TRAIN, "train.py"),
+        feature_columns=tuple(names),
+        label_column="label",
+        fit_params=({"takes": "matrix"}, {"takes": "frame"}),
+        feed=feed,
+    )
+    columns, reordered = quote(names), ", ".join(f"'{name}', `{name}`" for name in reversed(names))
+    registers, calls = [], []
+    for index, takes in enumerate(("matrix", "frame")):
+        source = SCRIPT.format(body="return model.predict(X)", takes=takes, returns="string" if is_class else "double")
+        file = script(source, f"predict_{takes}.py")
+        registers.append(Register(model_path=path, function=takes, script_path=file, alg_index=index))
+        calls += [f"{takes}({columns})", f"{takes}(struct(*))", f"{takes}(named_struct({reordered}))"]
+    aliases = [f"{call} as p{place}" for place, call in enumerate(calls)]
+    query = Select(table="out", sql=f"select *, {', '.join(aliases)} from t")
+    load = Load(table="t", format="parquet", path=str(tmp_path / "table.parquet"))
+    run_plan(load, train, *registers, query).raise_for_error()
+    out = spark.table("out").toPandas()
+    assert len(out) == len(table)
+    inputs = (out[names].to_numpy(), out[names])
+    for place in range(len(calls)):
+        group = place // 3
+        np.testing.assert_array_equal(out[f"p{place}"].to_numpy(), model_of(tmp_path / "m", group).predict(inputs[group]))
 
 
 # -- a table of every kind of column
@@ -196,13 +209,13 @@ def test_text_is_compared_as_text(
         ("select jack(struct(bigint(age) as age, income, city)) from people", "'age' is bigint, expected int"),
         ("select jack(struct(age, string(income) as income, city)) from people", "'income' is string, expected double"),
         ("select jack() from people", "0 columns, expected 3; expected age int, income double, city string"),
-        ("select * from people where (select max(jack(age)) from people) = 'yes'", "1 columns, expected 3"),
-        ("select * from people p where exists (select 1 from people q where jack(q.age) = 'yes')", "1 columns, expected 3"),
-        ("with t as (select jack(age) as p from people) select a.p from t a join t b on a.p = b.p", "1 columns, expected 3"),
-        ("select count(*) from people group by jack(age)", "1 columns, expected 3"),
-        ("select id from people order by upper(jack(age)) limit 3", "1 columns, expected 3"),
-        ("select 1 union all select jack(age) from people", "1 columns, expected 3"),
-        ("select sum(id) over (partition by jack(age)) from people", "1 columns, expected 3"),
+        ("select * from people where (select max(jack(age)) from people) = 'yes'", "1 column, expected 3"),
+        ("select * from people p where exists (select 1 from people q where jack(q.age) = 'yes')", "1 column, expected 3"),
+        ("with t as (select jack(age) as p from people) select a.p from t a join t b on a.p = b.p", "1 column, expected 3"),
+        ("select count(*) from people group by jack(age)", "1 column, expected 3"),
+        ("select id from people order by upper(jack(age)) limit 3", "1 column, expected 3"),
+        ("select 1 union all select jack(age) from people", "1 column, expected 3"),
+        ("select sum(id) over (partition by jack(age)) from people", "1 column, expected 3"),
     ],
 )  # fmt: skip
 def test_wrong_columns_are_an_error_before_any_row_is_scored(
