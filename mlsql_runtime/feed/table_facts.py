@@ -28,6 +28,11 @@ class ColumnRoles:
     features: tuple[str, ...] = ()
     label: str | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features, then the label."""
+        return self.features if self.label is None else (*self.features, self.label)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableFacts:

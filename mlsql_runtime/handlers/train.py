@@ -11,7 +11,7 @@ from mlsql_runtime.result import TrainResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.staging import is_final, open_staging
-from mlsql_runtime.training.columns import check_columns, check_labels, check_named_columns
+from mlsql_runtime.training.columns import check_columns, check_labels, check_named_columns, select_columns
 from mlsql_runtime.training.data import prepare_data
 from mlsql_runtime.training.estimator_check import check_builtin_algorithm
 from mlsql_runtime.training.mlsql_meta_tables import groups_table
@@ -36,6 +36,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
         table = None if statement.table is None else context.table(statement.table)
         if table is not None:
             check_columns(run.statement, run.bundle, table.columns)
+            table = select_columns(run.statement, table)
         if statement.validate_table is not None:
             source = f"the validation table '{statement.validate_table}'"
             check_named_columns(statement, source, context.table(statement.validate_table).columns)

@@ -43,9 +43,7 @@ def find_roles(statement: Train, columns: Sequence[str], group: int = 0) -> Colu
 
 def list_columns(statement: Train, roles: ColumnRoles) -> tuple[str, ...]:
     """Return the only columns that reach the script: the features, then the label; nothing if all columns do."""
-    if not statement.feature_columns:
-        return ()
-    return (*roles.features, *(() if roles.label is None else (roles.label,)))
+    return roles.names if statement.feature_columns else ()
 
 
 def select_columns(statement: Train, table: DataFrame, like: Sequence[str] | None = None) -> DataFrame:

@@ -77,7 +77,7 @@ class TrainingRun:
         """Run the groups that no earlier attempt has finished, as tasks of one Spark job."""
         count, facts = len(self.statement.fit_params), data.table.facts
         roles = find_roles(self.statement, list(facts.columns))
-        samples = (*roles.features, *([] if roles.label is None else [roles.label])) if roles.features else ()
+        samples = roles.names if roles.features and self.statement.keep_sample_rows else ()
         log(f"train: {count} fit group{'s' if count > 1 else ''} of {self.bundle.entry}")
         results = list(finished.values())
         with self.context.create_event_server() as server:
@@ -95,7 +95,7 @@ class TrainingRun:
                     keep_local_directory=self.statement.keep_local_directory,
                     signature=make_signature(self.statement, facts, index),
                     columns=list_columns(self.statement, roles),
-                    sample_columns=samples if self.statement.keep_sample_rows else (),
+                    sample_columns=samples,
                 )
                 for index, params in enumerate(self.statement.fit_params)
                 if index not in finished
