@@ -77,22 +77,16 @@ def to_table(given: list[dict[str, Any]]) -> pa.Table:
     return pa.table(arrays)
 
 
-def assert_as_documented(frame: pd.DataFrame, given: list[dict[str, Any]], in_order: bool = True) -> None:
+def assert_as_documented(frame: pd.DataFrame, given: list[dict[str, Any]]) -> None:
     """Check types and values of a frame that was made of rows of :func:`rows`."""
     assert list(frame.columns) == [f"c{place}" for place in range(len(TYPES))]
     assert [str(kind) for kind in frame.dtypes] == [dtype for dtype, _, _ in TYPES.values()]
+    assert len(frame) == len(given)
     for name, spark_type in zip(frame.columns, TYPES, strict=True):
-        for value in frame[name]:
+        values = frame[name].tolist()
+        for value in values:
             check_kind(value, spark_type)
-    found = [{name: plain(value) for name, value in row.items()} for row in iterate(frame)]
-    expected = [{name: plain(value) for name, value in row.items()} for row in given]
-    assert found == expected if in_order else sorted(map(repr, found)) == sorted(map(repr, expected))
-
-
-def iterate(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a frame; ``to_dict`` would make floats of its whole numbers."""
-    columns = [frame[name].tolist() for name in frame.columns]
-    return [dict(zip(frame.columns, values, strict=True)) for values in zip(*columns, strict=True)]
+        assert [plain(value) for value in values] == [plain(row[name]) for row in given], spark_type
 
 
 def check_kind(value: Any, spark_type: str) -> None:
