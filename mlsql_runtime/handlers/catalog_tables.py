@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.run_context import RunContext
 
-# Spark's conditions for a missing table, database or catalog, and the parameter that names it.
+# Spark's conditions for a missing table, database or catalog, and the parameters that name it.
 _MISSING = {
-    "TABLE_OR_VIEW_NOT_FOUND": "relationName",
-    "SCHEMA_NOT_FOUND": "schemaName",
-    "REQUIRES_SINGLE_PART_NAMESPACE": "identifier",
-    "CATALOG_NOT_FOUND": "catalogName",
+    "TABLE_OR_VIEW_NOT_FOUND": ("relationName",),
+    "SCHEMA_NOT_FOUND": ("schemaName",),
+    "CATALOG_NOT_FOUND": ("catalogName",),
+    "REQUIRES_SINGLE_PART_NAMESPACE": ("identifier", "namespace"),  # of Spark's own catalog, which a missing one is taken for
 }
 _PART = re.compile(r"`((?:[^`]|``)+)`|([^.`]+)")
 
@@ -50,13 +50,12 @@ def _explain(error: AnalysisException, context: RunContext) -> InputError | None
     if condition not in _MISSING:
         return None
     spark = context.spark
-    parts = split_name((error.getMessageParameters() or {}).get(_MISSING[condition], ""))
-    if condition == "CATALOG_NOT_FOUND":
+    parameters = error.getMessageParameters() or {}
+    parts = split_name(next((parameters[name] for name in _MISSING[condition] if name in parameters), ""))
+    if condition in ("CATALOG_NOT_FOUND", "REQUIRES_SINGLE_PART_NAMESPACE"):
         return _missing_catalog(parts[0], spark)
     is_table = condition != "SCHEMA_NOT_FOUND"
     database = parts[:-1] if is_table else parts
-    if len(database) > 1 and database[0] not in _list_catalogs(spark):
-        return _missing_catalog(database[0], spark)
     if database:
         known = _list(spark, f"show namespaces{_within(database[:-1])}", 0)
         if not is_table or (known and database[-1].lower() not in map(str.lower, known)):

@@ -31,13 +31,13 @@ def load(statement: Load, context: RunContext) -> None:
     :raises InputError: when no catalog has the table.
     """
     reader = context.spark.read.options(**statement.options)
-    with explain_missing_tables(context):
-        if statement.text is not None:
-            table = _read_text(statement, statement.text, context)
-        elif statement.is_from_catalog and statement.path is not None:
+    if statement.text is not None:
+        table = _read_text(statement, statement.text, context)
+    elif statement.is_from_catalog and statement.path is not None:
+        with explain_missing_tables(context):
             table = reader.table(statement.path)
-        else:
-            table = reader.format(statement.format).load(statement.path)
+    else:
+        table = reader.format(statement.format).load(statement.path)
     context.define(statement.table, table)
 
 

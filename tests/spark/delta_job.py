@@ -82,7 +82,6 @@ spark.sql("create database shop")
 found["created"] = save(TEN.format(begin=0, end=10) + "save t as table.`shop.orders` where using='delta';")
 save(TEN.format(begin=0, end=10) + "save t as delta.`PATH`;")
 found["first"] = train(ORDERS)
-found["first by path"] = train("load delta.`PATH` as t; train t COUNT;")
 found["appended"] = save(TEN.format(begin=10, end=20) + "save append t as table.`shop.orders`;")
 found["appended by path"] = save(TEN.format(begin=10, end=20) + "save append t as delta.`PATH`;")
 found["moved"] = train(ORDERS)
@@ -90,7 +89,6 @@ found["moved by path"] = train("load delta.`PATH` as t; train t COUNT;")
 found["travelled"] = train("select * from shop.orders version as of 0 as t; train t COUNT;")
 found["travelled by name"] = train("load table.`shop.orders` where versionAsOf='0' as t; train t COUNT;")
 found["travelled by path"] = train("load delta.`PATH` where versionAsOf='0' as t; train t COUNT;")
-found["query by path"] = train("select * from delta.`PATH` as t; train t COUNT;")
 
 SCORES = "select label, features[0] * 2 as score, 'd{day}' as day from shop.orders where features[0] < 3 as t; save {how};"
 for day, how in ((1, "append"), (2, "append"), (3, "overwrite")):
