@@ -51,7 +51,8 @@ def show(path: str, version: int | None, log: int | None, as_json: bool) -> None
         _print_details(details)
 
 
-_CONTEXT = 30  # characters of a query before and after the place where it differs
+_LONG = ("sql", "features", "classes")  # of which the part is shown in which they begin to differ
+_CONTEXT = 30  # characters before and after that place
 _DATE_LABELS = {"complete": "published", "failed": "failed", "unfinished": "claimed", "unreadable": "published"}
 
 
@@ -79,6 +80,7 @@ def _print_details(details: VersionDetails) -> None:
         facts = source.facts if source.files is None else {**source.facts, "bytes": format_size(source.files.size)}
         print_fields(facts, indent=2)
     for heading, values in (
+        ("signature", details.signature.facts if details.signature else {}),
         ("columns", data.columns if data else {}),
         ("parameters", details.parameters),
         ("environment", details.environment),
@@ -167,7 +169,7 @@ def _to_row(difference: Difference) -> tuple[str, str, str, str]:
     before, after = (format_value(value, "none") for value in (difference.before, difference.after))
     if difference.name == "SHA-256":
         before, after = (f"{text[:12]}…" if len(text) == 64 else text for text in (before, after))
-    elif difference.name == "sql":
+    elif difference.name in _LONG:
         before, after = _cut_around_difference(before, after)
     return difference.about, difference.name, before, after
 

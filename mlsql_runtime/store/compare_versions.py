@@ -28,8 +28,10 @@ class ComparedVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """A difference. ``about`` is ``best``, ``script``, ``parameters``, ``data``, ``columns``, ``packages``, ``group <i>`` or, of
-    a source, ``<kind> <table>``; a value is None where a version has none.
+    """A difference. A value is None where a version has none.
+
+    :param about: ``best``, ``script``, ``parameters``, ``data``, ``signature``, ``columns``, ``packages``, ``group <i>`` or, of a
+        source, ``<kind> <table>``.
     """
 
     about: str
@@ -110,6 +112,7 @@ def _facts(manifest: Manifest) -> Iterator[tuple[tuple[str, str], Value]]:
     yield ("data", "rows to validate"), data.validate_rows
     yield ("data", "feature column"), data.feature_column
     yield ("data", "feature width"), data.feature_width
+    yield from _each("signature", {} if manifest.signature is None else manifest.signature.facts)
     for about, source in _name_sources(manifest).items():
         for name, value in source.facts.items():
             yield (about, name), value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_CLASSES = 1000
@@ -14,6 +15,9 @@ class Column:
 
     name: str
     type: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.type}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,3 +37,13 @@ class Signature:
     def names(self) -> tuple[str, ...]:
         """The names of the feature columns."""
         return tuple(column.name for column in self.features)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Its parts as text, by names for people."""
+        facts = {"features": ", ".join(map(str, self.features))}
+        if self.label is not None:
+            facts["label"] = str(self.label)
+        if self.classes is not None:
+            facts["classes"] = ", ".join(map(str, self.classes))
+        return facts

@@ -20,6 +20,7 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import read_claim
 from mlsql_runtime.store.functions import FunctionPackage, FunctionPointers, read_pointers
 from mlsql_runtime.store.manifest import DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.versions import ModelStore, read_manifest, read_record
 
@@ -150,6 +151,7 @@ class VersionDetails:
     best: Best | None = None
     score: float | None = None
     data: DataFacts | None = None
+    signature: Signature | None = None
     sources: tuple[Source, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -191,7 +193,7 @@ def _detailed_facts(record: Manifest | FailureRecord) -> dict[str, Any]:
     facts = {"state": record.state, "created": record.created, "job_id": record.job_id, "fits": fits}
     if isinstance(record, FailureRecord):
         return facts | {"message": record.message, "tails": record.tails}
-    copied = ("description", "script", "greater_is_better", "best", "data", "sources", "parameters", "environment")
+    copied = ("description", "script", "greater_is_better", "best", "data", "signature", "sources", "parameters", "environment")
     return facts | {name: getattr(record, name) for name in copied} | {"score": record.best.score}
 
 

@@ -1,4 +1,4 @@
-"""The part of the manifest page that says what a version was trained from."""
+"""The parts of the manifest page that say what a version was trained from, and its signature."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from support.stores import make_fit_record, make_manifest
 from airflow_provider_mlsql.pages.html import render_manifests
 from airflow_provider_mlsql.pages.manifests import ManifestLookup
 from airflow_provider_mlsql.pages.task import TaskKey
+from mlsql_runtime.store.signature import Column, Signature
 from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
 
 TIME = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
@@ -19,8 +20,8 @@ SOURCES = (
 )
 
 
-def page(*sources: Source) -> str:
-    manifest = make_manifest(1, [make_fit_record(0, 0.5)], sources=sources)
+def page(*sources: Source, signature: Signature | None = None) -> str:
+    manifest = make_manifest(1, [make_fit_record(0, 0.5)], sources=sources, signature=signature)
     task = TaskKey(dag_id="d", task_id="t", run_id="r", map_index=-1)
     return render_manifests(task, [ManifestLookup(model_path="/m", version=1, manifest=manifest)], "/task")
 
@@ -40,3 +41,9 @@ def test_sources_are_shown() -> None:
 
 def test_versions_from_before_sources_have_no_such_part() -> None:
     assert "Sources" not in page()
+
+
+def test_the_signature_is_shown() -> None:
+    text = page(signature=Signature(features=(Column(name="<age>", type="bigint"),), label=Column(name="y", type="string")))
+    assert '<tr><th scope="row">signature: features</th><td>&lt;age&gt; bigint</td></tr>' in text
+    assert '<tr><th scope="row">signature: label</th><td>y string</td></tr>' in text

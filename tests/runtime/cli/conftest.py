@@ -16,6 +16,7 @@ from support.stores import open_root
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FitRecord, Manifest
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
 
 
@@ -44,13 +45,13 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
 
 @pytest.fixture
 def publish_sources(manifest_of: Callable[..., Manifest], fit_record: Callable[..., FitRecord]) -> PublishSources:
-    """``publish_sources(root, *sources)`` publishes the next version, which was trained from these."""
+    """``publish_sources(root, *sources)`` publishes the next version, which was trained from these, perhaps with a signature."""
 
-    def make(root: Location, *sources: Source) -> None:
+    def make(root: Location, *sources: Source, signature: Signature | None = None) -> None:
         with claim_version(root, "job-1") as draft:
             (draft.folder / "model/0/model.bin").write(b"weights")
             manifest = manifest_of(draft.version, [fit_record(0, 0.5)], draft.file_entries())
-            draft.publish(replace(manifest, sources=sources))
+            draft.publish(replace(manifest, sources=sources, signature=signature))
 
     return make
 

@@ -15,6 +15,7 @@ from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import DataFacts, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.signature import Column, Signature
 from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
 
 Capture = pytest.CaptureFixture[str]
@@ -155,3 +156,14 @@ def test_tables_whose_data_have_changed_are_named(local_root: Location, publish_
     assert differences(document)[-1] == ("select t", "sql", f"{long}'1'", f"{long}'2'")
     publish_sources(local_root)
     assert diff(capsys, local_root, "1", "3")["moved"] == []
+
+
+def test_signatures_are_compared(local_root: Location, publish_sources: PublishSources, capsys: Capture) -> None:
+    age, income = Column(name="age", type="bigint"), Column(name="income", type="double")
+    publish_sources(local_root, signature=Signature(features=(age, income)))
+    publish_sources(local_root, signature=Signature(features=(income, age), label=age, classes=(1, 2)))
+    assert differences(diff(capsys, local_root, "1", "2")) == [
+        ("signature", "features", "age bigint, income double", "income double, age bigint"),
+        ("signature", "classes", None, "1, 2"),
+        ("signature", "label", None, "age bigint"),
+    ]

@@ -8,6 +8,7 @@ from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.signature import Column, Signature
 from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
 
 
@@ -65,6 +66,16 @@ def test_the_sources_of_a_version_are_shown(local_root: Location, publish_source
     assert shown[1]["version"] == {"id": "7", "committed": "2026-01-02T03:04:00+00:00", "since": None}
 
 
+def test_the_signature_of_a_version_is_shown(local_root: Location, publish_sources: PublishSources, capsys: Capture) -> None:
+    features = (Column(name="age", type="bigint"), Column(name="city", type="string"))
+    signature = Signature(features=features, label=Column(name="churned", type="string"), classes=("no", "yes"))
+    publish_sources(local_root, signature=signature)
+    assert main(["models", "show", local_root.uri]) == 0
+    shown = "\nsignature\n  features  age bigint, city string\n  label     churned string\n  classes   no, yes\n"
+    assert shown in capsys.readouterr().out
+    assert from_json(capsys, "models", "show", local_root.uri)["signature"]["classes"] == ["no", "yes"]
+
+
 @EVERY_STORAGE
 def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publish, fail: Fail, capsys: Capture) -> None:
     manifest = publish(root, 0.5)
@@ -74,8 +85,8 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
     with claim_version(root, "job-9"):
         unfinished = from_json(capsys, "models", "show", root.uri, "3")
     keys = (
-        "model_path version state created job_id message description script greater_is_better best score data sources parameters "
-        "environment fits tails files size functions"
+        "model_path version state created job_id message description script greater_is_better best score data signature sources "
+        "parameters environment fits tails files size functions"
     )
     assert list(shown) == list(failed) == list(unfinished) == keys.split()
     assert shown["files"] == [{"path": "model/0/model.bin", "size": 9, "sha256": manifest.files[0].sha256}]
