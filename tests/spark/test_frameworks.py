@@ -74,10 +74,22 @@ def run_page(spark: SparkSession, page: str, text: str, models: Path) -> tuple[S
     return result.steps
 
 
+def through_kafka(text: str, page: str, settings: KafkaSettings) -> str:
+    """Return MLSQL of a page, with options of its training by which data go through Kafka."""
+    training, end, rest = text.partition("\nas groups;\n")
+    assert end
+    servers = settings.public["bootstrap_servers"]
+    options = f'enableDataLocal="false" and `kafkaParam.bootstrap.servers`="{servers}" and `kafkaParam.topic`="{page}"'
+    return f"{training}\n    and {options}{end}{rest}"
+
+
 @pytest.mark.parametrize("page", OWN)
-def test_two_groups_are_trained_and_the_better_one_predicts_in_sql(spark: SparkSession, tmp_path: Path, page: str) -> None:
+def test_two_groups_are_trained_and_the_better_one_predicts_in_sql(
+    spark: SparkSession, kafka_settings: KafkaSettings, tmp_path: Path, page: str
+) -> None:
+    """Keras gets its data through Kafka, the others as files. That both give the same batches is tested in test_through_kafka."""
     (text,) = blocks(page, "sql")
-    _, registered, _ = run_page(spark, page, text, tmp_path)
+    _, registered, _ = run_page(spark, page, through_kafka(text, page, kafka_settings) if page == "keras" else text, tmp_path)
     assert isinstance(registered, RegisterResult)
     folder = f"{tmp_path}/{page}/_model_1/model/{registered.alg_index}"
     check(spark.table("predicted"), folder, OWN[page])
@@ -86,18 +98,6 @@ def test_two_groups_are_trained_and_the_better_one_predicts_in_sql(spark: SparkS
         spark.table("predicted").select("features", "label").repartition(4).selectExpr("*", "digit(features) as probabilities")
     )
     check(spread.selectExpr("*", "vec_argmax(probabilities) as class"), folder, OWN[page])
-
-
-@pytest.mark.parametrize("page", OWN)
-def test_two_groups_are_trained_through_kafka(
-    spark: SparkSession, kafka_settings: KafkaSettings, tmp_path: Path, page: str
-) -> None:
-    (text,) = blocks(page, "sql")
-    training, end, _ = text.partition("\nas groups;\n")  # what follows reads the model only
-    assert end
-    servers = kafka_settings.public["bootstrap_servers"]
-    options = f'enableDataLocal="false" and `kafkaParam.bootstrap.servers`="{servers}" and `kafkaParam.topic`="{page}"'
-    run_page(spark, page, f"{training}\n    and {options}{end}", tmp_path)
 
 
 def check(predicted: DataFrame, folder: str, own: Callable[[str, Any], Any]) -> None:

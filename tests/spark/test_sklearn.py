@@ -82,12 +82,17 @@ def test_the_mlsql_of_a_page(spark: SparkSession, tmp_path: Path, page: str) -> 
     assert {row.status for row in spark.table("groups").collect()} == {"success"}
 
 
-def test_the_scripts_of_the_scikit_learn_page(run_plan: RunPlan, spark: SparkSession, tmp_path: Path, script: Script) -> None:
+def test_the_scripts_of_the_scikit_learn_page_through_kafka(
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, script: Script, kafka_settings: KafkaSettings
+) -> None:
     train, predict = (script(text, f"{at}.py") for at, text in enumerate(blocks("frameworks/scikit-learn.md", "python")))
     path = tmp_path / "m"
     groups = ({"C": "0.01"}, {"C": "1"})
+    feed = KafkaFeed(topic="sklearn", settings=kafka_settings.public)
     register = Register(model_path=str(path), function="chance", script_path=predict)
-    result = train_result(run_plan(train_groups(path, train, *groups, validate_table="data"), register))
+    result = train_result(run_plan(train_groups(path, train, *groups, validate_table="data", feed=feed), register))
+    assert [fit.status for fit in result.fits] == ["success", "success"]
+    assert all(model_of(path, index).score(X, Y) > 0.9 for index in range(2))
     answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
     assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
 
@@ -105,19 +110,3 @@ def test_the_script_of_the_lightgbm_page(run_plan: RunPlan, spark: SparkSession,
     assert "lightgbm" in manifest_of(path).fits[0].packages
     answers = [row.p.toArray() for row in spark.sql("select chance(features) as p from data").collect()]
     assert np.allclose(answers, model_of(path, result.best.alg_index).predict_proba(X))
-
-
-@pytest.mark.parametrize(("page", "groups"), [("scikit-learn", ({"C": "0.01"}, {"C": "1"})), ("lightgbm", LEAVES)])
-def test_the_training_script_of_a_page_through_kafka(
-    run_plan: RunPlan,
-    tmp_path: Path,
-    script: Script,
-    kafka_settings: KafkaSettings,
-    page: str,
-    groups: tuple[dict[str, str], ...],
-) -> None:
-    train, *_ = blocks(f"frameworks/{page}.md", "python")
-    feed = KafkaFeed(topic="sklearn", settings=kafka_settings.public)
-    result = train_result(run_plan(train_groups(tmp_path / "m", script(train), *groups, validate_table="data", feed=feed)))
-    assert [fit.status for fit in result.fits] == ["success", "success"]
-    assert all(model_of(tmp_path / "m", index).score(X, Y) > 0.9 for index in range(2))

@@ -11,7 +11,7 @@ from support.estimators import BUILTIN, LEARNABLE, X, Y, group, manifest_of, mod
 from support.training import train_result
 from support.workbench import RunPlan
 
-from mlsql_runtime.plan import FileFeed, KafkaFeed, PythonEnv, Register, Select
+from mlsql_runtime.plan import KafkaFeed, PythonEnv, Register, Select
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,18 +19,11 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
 
 
-@pytest.fixture(params=["files", "Kafka"])
-def feed(request: pytest.FixtureRequest) -> FileFeed | KafkaFeed:
-    if request.param == "files":
-        return FileFeed()
-    settings: KafkaSettings = request.getfixturevalue("kafka_settings")
-    return KafkaFeed(topic="sklearn", settings=settings.public)
-
-
 def test_sql_predicts_what_the_estimators_predict(
-    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, feed: FileFeed | KafkaFeed
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, kafka_settings: KafkaSettings
 ) -> None:
-    """Support vectors are trained on all rows at once, naive Bayes batch by batch."""
+    """Through Kafka; support vectors are trained on all rows at once, naive Bayes batch by batch."""
+    feed = KafkaFeed(topic="sklearn", settings=kafka_settings.public)
     vectors = [group("sklearn.svm.SVC", C=value) for value in ("0.1", "2")]
     bayes = [group("sklearn.naive_bayes.MultinomialNB", alpha=value) for value in ("0.1", "2")]
     path = str(tmp_path / "m")
