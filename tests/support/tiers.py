@@ -39,7 +39,6 @@ LONGER = {
     "test_readme.py": 20.0,
     "test_sklearn.py": 12.0,
     "test_sklearn_jobs.py": 12.0,
-    "test_version_warnings.py": 12.0,
 }
 
 _guarded = False
