@@ -42,7 +42,9 @@ def test_sql_predicts_what_the_estimators_predict(
     assert [(row.label, row.best[0], row.bayes[0]) for row in rows] == list(zip(*map(np.ndarray.tolist, wanted), strict=True))
 
 
-def test_a_built_in_model_is_the_one_of_scikit_learn(run_plan: RunPlan, tmp_path: Path) -> None:
+def test_a_built_in_model_is_the_one_of_scikit_learn_and_a_method_that_it_lacks_is_refused_by_register(
+    run_plan: RunPlan, tmp_path: Path
+) -> None:
     env = PythonEnv(seed=7)
     train = train_groups(tmp_path / "m", BUILTIN, group("sklearn.svm.SVC", C="0.5"), validate_fraction=0.2, python=env)
     result = train_result(run_plan(train))
@@ -54,6 +56,11 @@ def test_a_built_in_model_is_the_one_of_scikit_learn(run_plan: RunPlan, tmp_path
     assert result.rows + manifest.data.validate_rows == 100
     model = model_of(tmp_path / "m", 0)
     assert (model.C, model.random_state) == (0.5, 7)
+    register = Register(model_path=str(tmp_path / "m"), function="f", script_path=BUILTIN, params={"method": "predict_proba"})
+    error = run_plan(register).error
+    assert error is not None
+    assert error["kind"] == "ScriptFailed"
+    assert "SVC, as it was trained, has no predict_proba" in error["message"]
 
 
 def test_classes_with_names_are_predicted_as_their_positions(run_plan: RunPlan, spark: SparkSession, tmp_path: Path) -> None:
@@ -74,17 +81,6 @@ def test_classes_with_names_are_predicted_as_their_positions(run_plan: RunPlan, 
     assert [model.classes_[int(row.place[0])] for row in rows] == model.predict(inputs).tolist()
     assert np.allclose([row.chance.toArray() for row in rows], model.predict_proba(inputs))
     assert "classes: 0 is few, 1 is many" in (tmp_path / "m/_model_1/logs/0.log").read_text()
-
-
-def test_a_method_that_the_model_lacks_is_refused_by_register(run_plan: RunPlan, tmp_path: Path) -> None:
-    run_plan(train_groups(tmp_path / "m", BUILTIN, group("sklearn.svm.LinearSVC"))).raise_for_error()
-    register = Register(model_path=str(tmp_path / "m"), function="f", script_path=BUILTIN, params={"method": "predict_proba"})
-    result = run_plan(register)
-    assert result.error is not None
-    assert (result.error["kind"], "LinearSVC, as it was trained, has no predict_proba" in result.error["message"]) == (
-        "ScriptFailed",
-        True,
-    )
 
 
 def test_groups_that_cannot_be_trained_are_refused_before_data_move(run_plan: RunPlan, tmp_path: Path) -> None:
