@@ -89,6 +89,9 @@ found["moved by path"] = train("load delta.`PATH` as t; train t COUNT;")
 found["travelled"] = train("select * from shop.orders version as of 0 as t; train t COUNT;")
 found["travelled by name"] = train("load table.`shop.orders` where versionAsOf='0' as t; train t COUNT;")
 found["travelled by path"] = train("load delta.`PATH` where versionAsOf='0' as t; train t COUNT;")
+found["written meanwhile"] = train(
+    "load delta.`PATH` as old;" + TEN.format(begin=20, end=30) + "save append t as delta.`PATH`; train old COUNT;"
+)
 
 SCORES = "select label, features[0] * 2 as score, 'd{day}' as day from shop.orders where features[0] < 3 as t; save {how};"
 for day, how in ((1, "append"), (2, "append"), (3, "overwrite")):

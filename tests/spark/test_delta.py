@@ -59,6 +59,12 @@ def test_a_version_names_the_version_of_the_table_that_it_was_trained_from(found
     assert (read["kind"], read["path"], read["version"]["id"]) == ("load", f"{folder}/path", "1")
 
 
+def test_a_table_that_is_written_to_during_the_job_has_both_versions(found: dict[str, Any]) -> None:
+    read = source(found["written meanwhile"], "old")
+    assert found["written meanwhile"]["rows"] == 30  # Delta reads the newest version
+    assert (read["version"]["since"], read["version"]["id"]) == ("1", "2")
+
+
 @pytest.mark.parametrize("how", ["travelled", "travelled by name", "travelled by path"])
 def test_time_travel_trains_on_the_old_rows_again(found: dict[str, Any], how: str) -> None:
     again, first = found[how], found["first"]
