@@ -12,9 +12,14 @@ from mlsql_runtime.store.versions import read_manifest
 
 
 def test_estimators_are_compared_and_the_best_answers(airflow: Airflow, tmp_path: Path) -> None:
-    log = airflow.succeed("mlsql_builtin", {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "out")})
+    estimators = [
+        {"moduleName": "sklearn.linear_model", "className": "LogisticRegression", "C": 0.1, "max_iter": 1000},
+        {"moduleName": "sklearn.naive_bayes", "className": "MultinomialNB", "batchSize": 30},
+    ]
+    given = {"model_path": str(tmp_path / "m"), "output_path": str(tmp_path / "out"), "estimators": estimators}
+    log = airflow.succeed("mlsql_builtin", given)
     values = airflow.xcoms("mlsql_builtin")
-    assert [fit["status"] for fit in values["train"]["fits"]] == ["success"] * 3
+    assert [fit["status"] for fit in values["train"]["fits"]] == ["success"] * 2
     assert values["train"]["score"] >= 0.9
     assert "sklearn.naive_bayes.MultinomialNB learns batch by batch" in log
     manifest = read_manifest(Location.of(str(tmp_path / "m")))

@@ -35,10 +35,11 @@ def test_the_training_example_leaves_a_function_and_no_topic(
     airflow: Airflow, broker: Broker, kafka_settings: KafkaSettings, tmp_path: Path
 ) -> None:
     given = {"model_path": str(tmp_path / "m"), "topic": "mlsql-train-example", "group": "mlsql-train-example"}
-    log = airflow.succeed("mlsql_train_kafka", given, **connection(broker))
+    one_group = {"fit_params": [{"batchSize": 30, "labelSize": 2}]}
+    log = airflow.succeed("mlsql_train_kafka", given | one_group, **connection(broker))
     assert "rows through topic mlsql-train-example_" in log
     values = airflow.xcoms("mlsql_train_kafka")
     assert values["train"]["score"] >= 0.9
-    assert [fit["status"] for fit in values["train"]["fits"]] == ["success", "success"]
+    assert [fit["status"] for fit in values["train"]["fits"]] == ["success"]
     assert values["register"]["registered"] is True
     assert names_with(kafka_settings, "mlsql-train-example") == []
