@@ -1,7 +1,7 @@
 """The stored tables that a query reads, found in the plan that Spark has analysed: files, tables of catalogs, their versions.
 
 PySpark has no API for this, so the JVM is asked, in a few calls for each table, however many files it has. Plans differ between
-versions of Spark and of its connectors: callers go on without an answer after any exception.
+versions of Spark and of its connectors: callers continue without these facts after any exception.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _delta_version(index: Any) -> TableVersion:
 
 
 def _describe_v2(node: Any, is_measured: bool) -> StoredTable:
-    """Return the facts of a table of Spark's newer interface, such as one of Iceberg, whose versions are its snapshots.
+    """Return the facts of a table of the DataSource V2 API, such as one of Iceberg, whose versions are its snapshots.
 
     Without time travel, Spark takes the newest version each time that a plan is executed.
     """

@@ -1,4 +1,4 @@
-"""Predict with columns: the answer is a struct of the label and its probability."""
+"""Predict with columns: the function returns a struct of the label and its probability."""
 
 import pandas as pd
 import python_fun

@@ -154,8 +154,8 @@ def _print_comparison(comparison: Comparison) -> None:
     if comparison.differences:
         columns = ("about", "what", *(f"version {each.version}" for each in versions))
         print_table(columns, map(_to_row, comparison.differences), cut="what")
-        if comparison.moved:
-            click.echo(f"\nthe stored data of {', '.join(comparison.moved)} have changed between the two trainings")
+        if comparison.changed_sources:
+            click.echo(f"\nthe stored data of {', '.join(comparison.changed_sources)} have changed between the two trainings")
     else:
         click.echo("nothing else differs: scores, script, parameters, data, groups and packages are the same")
 

@@ -42,15 +42,16 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two versions, and all that differs between them. ``moved`` are the tables that both were trained from, and of which the
-    stored data have changed between them.
+    """Two versions, and all that differs between them.
+
+    ``changed_sources`` are the tables that both were trained from, and of which the stored data have changed between them.
     """
 
     model_path: str
     before: ComparedVersion
     after: ComparedVersion
     differences: tuple[Difference, ...]
-    moved: tuple[str, ...]
+    changed_sources: tuple[str, ...]
 
 
 def compare_versions(root: Location, before: int, after: int) -> Comparison:
@@ -65,7 +66,7 @@ def compare_versions(root: Location, before: int, after: int) -> Comparison:
         before=_compared(manifests[0]),
         after=_compared(manifests[1]),
         differences=tuple(_differences(old, new)),
-        moved=tuple(_moved_sources(*manifests)),
+        changed_sources=tuple(_changed_sources(*manifests)),
     )
 
 
@@ -81,7 +82,7 @@ def _differences(old: _Facts, new: _Facts) -> Iterator[Difference]:
             yield Difference(about=key[0], name=key[1], before=old.get(key), after=new.get(key))
 
 
-def _moved_sources(before: Manifest, after: Manifest) -> Iterator[str]:
+def _changed_sources(before: Manifest, after: Manifest) -> Iterator[str]:
     known = _name_sources(before)
     for name, source in _name_sources(after).items():
         if name in known and source.data_facts and known[name].data_facts not in ({}, source.data_facts):

@@ -75,7 +75,7 @@ def test_time_travel_trains_on_the_old_rows_again(found: dict[str, Any], how: st
 @pytest.mark.usefixtures("found")
 @pytest.mark.parametrize(("versions", "moved"), [((1, 2), ("shop.orders",)), ((6, 3), ("t",)), ((1, 4), ())])
 def test_two_versions_tell_whether_the_data_have_changed(folder: Path, versions: tuple[int, int], moved: tuple[str, ...]) -> None:
-    assert compare_versions(Location.of(f"{folder}/m"), *versions).moved == moved
+    assert compare_versions(Location.of(f"{folder}/m"), *versions).changed_sources == moved
 
 
 def test_predictions_are_appended_and_overwritten(found: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Predict with a model that follows scikit-learn's conventions, from vectors or from columns; docs/builtin.md describes it.
 
-A vector function answers vectors of numbers unless ``output`` is given; a function of columns answers labels.
+A function of vectors returns vectors unless ``output`` is given; a function of columns returns labels.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ if method and output:
 
 
 def call(model: Any, called: str, X: Any) -> Any:
-    """Return what a method of the model answers for X of shape (n, d): an array or a sparse matrix of n rows."""
+    """Return what a method of the model returns for X of shape (n, d): an array or a sparse matrix of n rows."""
     if not hasattr(model, called):
         has = ", ".join(each for each in METHODS if hasattr(model, each))
         raise AttributeError(f"{class_name(model)}, as it was trained, has no {called}, only {has}; name one of these as method")
@@ -86,7 +86,7 @@ def places(model: Any, labels: Any) -> Any:
 
 
 def label_type() -> str:
-    """Return the type in SQL of what ``predict`` answers."""
+    """Return the type in SQL of what ``predict`` returns."""
     signature = mlsql.signature()
     label = signature.label.type if signature and signature.label else "double"
     return label if label in ("string", "boolean") else "double"

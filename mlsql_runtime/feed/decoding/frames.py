@@ -1,24 +1,7 @@
 """Read a table as pandas DataFrames, in which the type of a column follows from its Spark type alone.
 
-========================== =========================================================================================
-Spark                      pandas
-========================== =========================================================================================
-byte, short, int, long     ``Int8``, ``Int16``, ``Int32``, ``Int64``
-float, double              ``float32``, ``float64``; null is NaN
-boolean                    ``boolean``
-string, decimal, binary    ``object`` of str, :class:`~decimal.Decimal`, bytes
-date                       ``datetime64[ms]``
-timestamp                  ``datetime64[us, <the session's time zone>]``; UTC where Python does not know the zone
-timestamp_ntz              ``datetime64[us]``
-day-time interval          ``timedelta64[us]``
-time                       ``object`` of :class:`~datetime.time`
-vector                     ``object`` of 1-D ndarrays, float64
-array                      ``object`` of 1-D ndarrays, if the elements are whole numbers, floats or booleans; else of lists
-struct, map                ``object`` of dicts; a map whose keys are arrays or structs is a list of pairs
-========================== =========================================================================================
-
-Null is ``pd.NA``, ``NaT`` or None, whichever the type has. In lists and dicts values are Python's own. An ndarray with null
-elements has NaN for them if it is one of floats, else it is an ndarray of objects, with None.
+docs/training.md has the table of types. In lists and dicts values are Python's own. An ndarray with null elements has NaN for
+them if it is one of floats, else it is an ndarray of objects, with None.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, did_you_mean
 from mlsql_runtime.feed.column_names import find_column
+from mlsql_runtime.feed.decoding.sql_types import is_list, is_number
 from mlsql_runtime.feed.decoding.vectors import all_sparse, common_width, fill_dense, is_vector, to_dense, to_matrix, to_numpy
 
 EXACT = 1 << 53  # whole numbers up to here have float64 values of their own
@@ -60,7 +61,7 @@ def feature_matrix(table: pa.Table, name: str, sparse: bool | None = None) -> Ma
     what = f"column '{name}'"
     if is_vector(found.type):
         return _vectors(_pieces(found), what, sparse)
-    if _is_number(found.type):
+    if is_number(found.type):
         return _joined([_floats(piece, what).reshape(-1, 1) for piece in _pieces(found)])
     return _lists(_pieces(found), what)
 
@@ -101,7 +102,7 @@ def check_matrix_type(name: str, kind: pa.DataType) -> None:
 
     :raises DataError: which says what to do.
     """
-    if not (_is_number(kind) or _is_list_of_numbers(kind) or is_vector(kind)):
+    if not (is_number(kind) or _is_list_of_numbers(kind) or is_vector(kind)):
         raise DataError(
             f"column '{name}' is of type {kind}; a matrix holds numbers, booleans, vectors and lists of numbers: use frames "
             '(mlsql.read_frames, mlsql.all_frame; for functions input="frame"), or a built-in algorithm',
@@ -185,20 +186,15 @@ def _width(column: pa.ChunkedArray, what: str) -> int:
     """Return how many columns of a matrix a column of the table takes."""
     if is_vector(column.type):
         return _one_width(column.chunks, what)
-    return 1 if _is_number(column.type) else _one_length(column.chunks, what)
+    return 1 if is_number(column.type) else _one_length(column.chunks, what)
 
 
 def _block(piece: pa.Array, what: str, width: int) -> np.ndarray[Any, Any]:
     """Return the values of a piece, shape (n, width)."""
     if is_vector(piece.type):
         return to_dense(piece, width)
-    values = piece if _is_number(piece.type) else piece.flatten()
+    values = piece if is_number(piece.type) else piece.flatten()
     return _numbers(values, what).reshape(len(piece), width)
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
-    return any(test(kind) for test in tests)
 
 
 def _floats(array: pa.Array, what: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -226,4 +222,4 @@ def _numbers(array: pa.Array, what: str) -> np.ndarray[Any, Any]:
 
 
 def _is_list_of_numbers(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind)) and _is_number(kind.value_type)
+    return is_list(kind) and is_number(kind.value_type)

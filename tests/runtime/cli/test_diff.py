@@ -61,7 +61,7 @@ def test_equal_versions_differ_in_nothing(root: Location, two_versions: Make, ca
         },
         "after": document["before"] | {"version": 2},
         "differences": [],
-        "moved": [],
+        "changed_sources": [],
     }
     assert main(["models", "diff", root.uri, "1", "2"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("nothing else differs")
@@ -152,10 +152,10 @@ def test_tables_whose_data_have_changed_are_named(local_root: Location, publish_
         ["the stored data of data, shop.orders have changed between the two trainings"],
     ]
     document = diff(capsys, local_root, "1", "2")
-    assert document["moved"] == ["data", "shop.orders"]
+    assert document["changed_sources"] == ["data", "shop.orders"]
     assert differences(document)[-1] == ("select t", "sql", f"{long}'1'", f"{long}'2'")
     publish_sources(local_root)
-    assert diff(capsys, local_root, "1", "3")["moved"] == []
+    assert diff(capsys, local_root, "1", "3")["changed_sources"] == []
 
 
 def test_signatures_are_compared(local_root: Location, publish_sources: PublishSources, capsys: Capture) -> None:

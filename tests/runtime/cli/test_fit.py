@@ -147,7 +147,7 @@ def test_named_columns_as_in_a_job(fit: FitCommand) -> None:
     options = ["--feature-cols", "age,city", "--label-col", "churned", "--validate", "0.2", "--stratify"]
     report = fit.report(fit.write(FRAMES), "--data", "churn.json", *options)
     assert report["metrics"] == {"rows": 32, "held": 8, "yes": 4, "nulls": 16}
-    assert "['Age', 'city', 'Churned'] ('no', 'yes') Column(name='Age', type='bigint')" in report["stderr"]
+    assert "['Age', 'city', 'Churned'] ('no', 'yes') Age bigint" in report["stderr"]
 
 
 def test_a_fraction_that_holds_nobody_out_is_mentioned(fit: FitCommand) -> None:
