@@ -95,7 +95,7 @@ def predict(statement: Predict, context: RunContext) -> None:
             alg_index=fit.alg_index,
             model_files=files,
             model_packages=fit.packages,
-            signature=find_signature(manifest),
+            signature=find_signature(manifest, fit),
             staging=stage,
             events=server.address,
             task_cpus=context.task_cpus,

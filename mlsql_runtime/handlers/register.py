@@ -62,7 +62,13 @@ class _Registration:
 
     @property
     def signature(self) -> Signature | None:
-        return find_signature(self.manifest)
+        return find_signature(self.manifest, self.fit)
+
+    @property
+    def has_own_features(self) -> bool:
+        """Whether the group learned from the feature columns of the version's signature."""
+        own = self.manifest.signature
+        return own is None or self.signature is None or own.features == self.signature.features
 
     def record(self, bundle: ScriptBundle, handover: Handover, number: int, pickle: FileEntry) -> FunctionRecord:
         return FunctionRecord(
@@ -79,7 +85,7 @@ class _Registration:
             version=self.manifest.version,
             alg_index=self.fit.alg_index,
             score=self.fit.score,
-            feature_width=self.manifest.data.feature_width,
+            feature_width=self.manifest.data.feature_width if self.has_own_features else None,
             train_params=dict(self.fit.params) if self.statement.copy_train_params else None,
             model_files=self.manifest.files_below(layout.model_dir(self.fit.alg_index)),
             packages=self.fit.packages,
@@ -156,7 +162,8 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     pickled, handover = _run_predict_script(registration, bundle)
     _check_input(registration, handover)
     version_dir = layout.version_dir(root, registration.manifest.version)
-    samples = find_samples(statement, context, registration.manifest, version_dir, is_matrix=handover.input == "matrix")
+    is_matrix = handover.input == "matrix"
+    samples = find_samples(statement, context, registration.manifest, registration.signature, version_dir, is_matrix)
     record = functions.write_package(
         root, statement.function, pickled, lambda number, file: registration.record(bundle, handover, number, file)
     )
