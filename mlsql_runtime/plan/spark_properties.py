@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.python_env import hide_passwords
 
-_SECRET = re.compile(r"secret|passw|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE)
+_SECRET = re.compile(
+    r"secret|passw|passphrase|(^|[._-])(pass|pwd)$|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE
+)
 _ABOUT_SECRETS = re.compile(  # names, files and switches, which spark-submit itself needs
     r"pullSecrets$|\.secrets\.|\.secretKeyRef\.|tokenSecret\.(name|itemKey)$|File$|credentials?\.provider|credentials\..*enabled$",
     re.IGNORECASE,
