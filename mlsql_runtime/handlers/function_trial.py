@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import ScriptFailed
+from mlsql_runtime.feed.decoding.frames import with_dicts
 from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.sql_types import is_list
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_dense, vector_widths
@@ -70,10 +71,7 @@ def _to_spark(samples: Columns, spark: SparkSession) -> DataFrame:
 
     types = dict(zip(samples.names, (array.type for array in samples.arrays), strict=True))
     schema = StructType([StructField(name, to_spark_type(kind)) for name, kind in types.items()])
-    rows = [
-        tuple(dict(value) if value is not None and pa.types.is_map(types[name]) else value for name, value in row.items())
-        for row in to_rows(samples.table)
-    ]
+    rows = [tuple(with_dicts(value, types[name]) for name, value in row.items()) for row in to_rows(samples.table)]
     return spark.createDataFrame(rows, schema).coalesce(1)
 
 
@@ -113,7 +111,16 @@ def _find_differences(first: pa.Array, second: pa.Array) -> Flags:
         for one, other in zip(first.flatten(), second.flatten(), strict=True):
             differs |= _find_differences(one, other)
         return differs
-    return np.array([one != other for one, other in zip(first.to_pylist(), second.to_pylist(), strict=True)], dtype=bool)
+    return np.array([not _is_equal(*pair) for pair in zip(first.to_pylist(), second.to_pylist(), strict=True)], dtype=bool)
+
+
+def _is_equal(first: Any, second: Any) -> bool:
+    """Compare values of Python, with NaN equal to itself."""
+    if isinstance(first, (list, tuple)) and isinstance(second, (list, tuple)):
+        return len(first) == len(second) and all(map(_is_equal, first, second))
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_is_equal(first[key], second[key]) for key in first)
+    return bool(first == second or (first != first and second != second))
 
 
 def _to_vectors(numbers: pa.Array) -> pa.StructArray:

@@ -154,6 +154,16 @@ def _to_values(values: Any, kind: pa.DataType, count: int, width: int = 1) -> pa
         raise _find_wrong(values, kind, width) or WrongResult(expected, f"{_describe(values)} ({error})") from error
 
 
+def _to_arrow(values: Any, kind: pa.DataType) -> pa.Array:
+    """Return values as an Arrow array; NaN is a number where numbers with a fraction are expected, and elsewhere pandas' null."""
+    if not pa.types.is_floating(kind.value_type if is_list(kind) else kind):
+        return pa.array(values, from_pandas=True)
+    try:
+        return pa.array(values, from_pandas=False)
+    except pa.ArrowInvalid:  # pandas' own null may be among them
+        return pa.array([None if type(each).__name__ == "NAType" else each for each in values], from_pandas=False)
+
+
 def _cast(values: Any, kind: pa.DataType) -> pa.Array:
     """Return values as an array of the type.
 
@@ -163,9 +173,7 @@ def _cast(values: Any, kind: pa.DataType) -> pa.Array:
     if pa.types.is_map(kind):
         return pa.array([each if each is None else list(each.items()) for each in values], kind)
     values = _to_sequence(values)
-    # NaN is a number where numbers with a fraction are expected, elsewhere it is how pandas says null
-    keeps_nan = pa.types.is_floating(kind) and getattr(getattr(values, "dtype", None), "kind", "O") == "f"
-    found = values if isinstance(values, _ARROW) else pa.array(values, from_pandas=not keeps_nan)
+    found = values if isinstance(values, _ARROW) else _to_arrow(values, kind)
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     found = found.dictionary_decode() if pa.types.is_dictionary(found.type) else found
     if found.type == kind:

@@ -76,7 +76,8 @@ def to_frame(table: pa.Table, label: str | None = None) -> pd.DataFrame:
     nested = [place for place, field in enumerate(table.schema) if pa.types.is_nested(field.type)]
     for place in nested:
         flat = flat.set_column(place, table.schema.names[place], pa.nulls(table.num_rows))
-    frame: pd.DataFrame = flat.to_pandas(types_mapper=nullable.get, date_as_object=False, ignore_metadata=True)
+    with pd.option_context("future.infer_string", False):  # text is object with pandas 3, too
+        frame: pd.DataFrame = flat.to_pandas(types_mapper=nullable.get, date_as_object=False, ignore_metadata=True)
     for place in nested:
         pieces = [_to_objects(piece) for piece in table.column(place).chunks]
         frame.isetitem(place, np.concatenate(pieces) if pieces else np.empty(0, object))
@@ -93,7 +94,7 @@ def _to_objects(array: pa.Array) -> Objects:
         return _to_arrays(array)
     values = array.to_pylist()
     if _has_maps(array.type):
-        values = [_with_dicts(value, array.type) for value in values]
+        values = [with_dicts(value, array.type) for value in values]
     return np.fromiter(values, object, len(array))
 
 
@@ -101,16 +102,16 @@ def _has_maps(kind: pa.DataType) -> bool:
     return pa.types.is_map(kind) or any(_has_maps(kind.field(place).type) for place in range(kind.num_fields))
 
 
-def _with_dicts(value: Any, kind: pa.DataType) -> Any:
+def with_dicts(value: Any, kind: pa.DataType) -> Any:
     """Return a value with dicts for its maps, which Arrow gives as lists of pairs."""
     if value is None or not _has_maps(kind):
         return value
     if pa.types.is_map(kind):
-        pairs = [(key, _with_dicts(item, kind.item_type)) for key, item in value]
+        pairs = [(key, with_dicts(item, kind.item_type)) for key, item in value]
         return pairs if pa.types.is_nested(kind.key_type) else dict(pairs)
     if pa.types.is_struct(kind):
-        return {field.name: _with_dicts(value[field.name], field.type) for field in kind}
-    return [_with_dicts(item, kind.value_type) for item in value]
+        return {field.name: with_dicts(value[field.name], field.type) for field in kind}
+    return [with_dicts(item, kind.value_type) for item in value]
 
 
 def _is_numeric(kind: pa.DataType) -> bool:

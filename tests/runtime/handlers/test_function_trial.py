@@ -71,6 +71,8 @@ def test_a_layer_in_single_precision_agrees_with_itself_in_another_order(rows: i
         pytest.param("string", ["yes", None], ["yes", "no"], 1, id="text"),
         pytest.param("bigint", [2**60], [2**60 + 1], 0, id="a whole number"),
         pytest.param("array<string>", [["a"], ["b"]], [["a"], ["b"]], None, id="arrays of text"),
+        pytest.param("map<string,double>", [[("a", NAN)]], [[("a", NAN)]], None, id="no number in a map"),
+        pytest.param("map<string,double>", [[("a", NAN)]], [[("a", 1.0)]], 0, id="maps"),
     ],
 )
 def test_any_type_is_compared(kind: str, here: list[Any], there: list[Any], expected: int | None) -> None:

@@ -67,10 +67,27 @@ def test_values_of_the_declared_type(kind: str, returned: Any, expected: list[An
     assert found.to_pylist() == expected
 
 
-def test_nan_is_a_number_where_numbers_with_a_fraction_are_declared() -> None:
-    found = to_array(pd.Series([1.0, None, 3.0]), pa.float64(), 3)
+@pytest.mark.parametrize(
+    "returned",
+    [
+        pd.Series([1.0, math.nan, 3.0]),
+        pd.Series([1.0, math.nan, 3.0], dtype=object),
+        np.array([1.0, math.nan, 3.0]),
+        [1.0, math.nan, 3.0],
+    ],
+    ids=["series", "series of objects", "array", "list"],
+)
+def test_nan_is_a_number_where_numbers_with_a_fraction_are_declared(returned: Any) -> None:
+    found = to_array(returned, pa.float64(), 3)
     assert found.null_count == 0
     assert math.isnan(found[1].as_py())
+
+
+def test_nan_in_arrays_is_a_number_and_other_missing_values_are_null() -> None:
+    ragged = to_array([np.array([math.nan, 1.0]), np.array([2.0]), None], parse_type("array<double>"), 3)
+    assert math.isnan(ragged[0].as_py()[0])
+    assert (ragged.null_count, ragged.flatten().null_count) == (1, 0)
+    assert to_array([pd.NA, None, 1.5], pa.float64(), 3).to_pylist() == [None, None, 1.5]
 
 
 @pytest.mark.parametrize(
