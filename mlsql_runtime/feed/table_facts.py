@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.store.signature import MAX_CLASSES, Class
+from mlsql_runtime.store.signature import MAX_CLASS_LENGTH, MAX_CLASSES, Class
 
 _UNHASHABLE = ("map<", "variant")  # types that Spark cannot hash
 _PRIME = (1 << 31) - 1  # four billion rows cannot overflow a sum of these
@@ -88,6 +88,7 @@ class TableObservation:
         from pyspark.ml.linalg import VectorUDT
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
+        from pyspark.sql.types import StringType
 
         self._roles = roles
         types = {field.name: field.dataType for field in df.schema}
@@ -100,7 +101,8 @@ class TableObservation:
         if roles.label is not None:
             facts.append(F.count(F.col(quote_column(roles.label))).alias("labels"))
             if has_classes(types[roles.label]):
-                facts.append(_frequent_values(roles.label).alias("frequent"))
+                is_text = isinstance(types[roles.label], StringType)
+                facts.append(_frequent_values(roles.label, is_text).alias("frequent"))
         self._has_content = with_content and not any(kind in df.schema.simpleString() for kind in _UNHASHABLE)
         if self._has_content:
             columns = [F.col(quote_column(name)) for name in df.columns]
@@ -144,14 +146,19 @@ def has_classes(kind: Any) -> bool:
     return isinstance(kind, (BooleanType, DoubleType, FloatType, IntegralType, StringType))
 
 
-def _frequent_values(label: str) -> Column:
+def _frequent_values(label: str, is_text: bool) -> Column:
     """Return the most frequent labels with their counts, in bounded memory. Both are exact if there are at most MAX_CLASSES.
+
+    Texts longer than MAX_CLASS_LENGTH are left out: then the counts do not add up to the number of labels.
 
     The sketch behind it (Apache DataSketches, frequent items) drops nothing before it is three quarters full.
     """
     from pyspark.sql import functions as F
 
-    return F.call_function("approx_top_k", F.col(quote_column(label)), F.lit(MAX_CLASSES + 1), F.lit(2 * MAX_CLASSES))
+    labels = F.col(quote_column(label))
+    if is_text:
+        labels = F.when(F.length(labels) <= MAX_CLASS_LENGTH, labels)
+    return F.call_function("approx_top_k", labels, F.lit(MAX_CLASSES + 1), F.lit(2 * MAX_CLASSES))
 
 
 def _read_classes(observed: Mapping[str, Any]) -> tuple[Class, ...] | None:
@@ -163,11 +170,17 @@ def _read_classes(observed: Mapping[str, Any]) -> tuple[Class, ...] | None:
 
 
 def order_classes(labels: Iterable[Class]) -> tuple[Class, ...] | None:
-    """Return different labels in ascending order; None if there are too many for classes, or one is not a whole number."""
+    """Return different labels in ascending order; None if there are too many for classes, or one is long or not whole."""
     found = set(labels)
-    if len(found) > MAX_CLASSES or any(isinstance(label, float) and not label.is_integer() for label in found):
+    if len(found) > MAX_CLASSES or not all(map(_is_class, found)):
         return None
     return tuple(sorted(found))
+
+
+def _is_class(label: Class) -> bool:
+    if isinstance(label, str):
+        return len(label) <= MAX_CLASS_LENGTH
+    return not isinstance(label, float) or label.is_integer()
 
 
 def arrow_schema(df: DataFrame) -> pa.Schema:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MAX_CLASSES = 1000
+MAX_CLASS_LENGTH = 256  # letters of a class; longer texts are no classes
 Class = str | int | float | bool  # a value of the label column
 
 
@@ -26,7 +27,7 @@ class Signature:
 
     :param label: None for a table without labels.
     :param classes: the values of the label, in ascending order; None when there are more than ``MAX_CLASSES``, or when they are
-        not text, whole numbers, booleans or whole floating-point numbers.
+        not text of at most ``MAX_CLASS_LENGTH``, whole numbers, booleans or whole floating-point numbers.
     """
 
     features: tuple[Column, ...]

@@ -52,7 +52,10 @@ def check_classes(label: str, classes: int, nulls: int) -> None:
 
 def refuse_type(label: str, kind: str) -> DataError:
     """Return the error for a label column of a type that has no classes."""
-    return DataError(f"column '{label}' is of type {kind}; stratify is for labels of text, numbers or booleans", column=label)
+    return DataError(
+        f"column '{label}' is of type {kind}; stratify is for labels of type int, double, string or boolean: cast it in SQL",
+        column=label,
+    )
 
 
 def mark_held_out(table: DataFrame, label: str, fraction: float) -> DataFrame:

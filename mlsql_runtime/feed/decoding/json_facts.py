@@ -10,7 +10,7 @@ from mlsql_runtime.feed.column_names import find_column
 from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import SPARSE, VECTOR_TYPE
 from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, encode_schema, one_width, order_classes
-from mlsql_runtime.store.signature import MAX_CLASSES, Class
+from mlsql_runtime.store.signature import MAX_CLASS_LENGTH, MAX_CLASSES, Class
 
 _VECTOR_FIELDS = {"type", "size", "indices", "values"}
 
@@ -50,7 +50,8 @@ class JsonFacts:
 
     def _count_labels(self, labels: pa.ChunkedArray) -> None:
         self._label_count += len(labels) - labels.null_count
-        if pa.types.is_nested(labels.type) or pa.types.is_temporal(labels.type):  # which may be text
+        is_long = pa.types.is_string(labels.type) and (pc.max(pc.utf8_length(labels)).as_py() or 0) > MAX_CLASS_LENGTH
+        if is_long or pa.types.is_nested(labels.type) or pa.types.is_temporal(labels.type):  # which may be text
             self._has_classes = False
         elif len(self._labels) <= MAX_CLASSES:
             self._labels.update(pc.unique(labels).drop_null().to_pylist())

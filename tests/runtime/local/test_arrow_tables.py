@@ -63,7 +63,7 @@ def test_stratified_rows_are_the_same_share_of_each_class(labels: list[Any], hel
         (["a", None], "column 'y' holds 1 nulls, and stratify needs classes"),
         ([1.0, float("nan")], "column 'y' holds 1 nulls"),
         (range(1001), "column 'y' has more than 1000 different labels"),
-        ([[1], [2]], "column 'y' is of type array<bigint>; stratify is for labels of text, numbers or booleans"),
+        ([[1], [2]], "column 'y' is of type array<bigint>; stratify is for labels of type int, double, string or boolean"),
     ],
 )
 def test_a_column_without_classes_cannot_be_stratified(labels: list[Any], message: str) -> None:
@@ -75,6 +75,8 @@ def test_a_column_without_classes_cannot_be_stratified(labels: list[Any], messag
 @pytest.mark.parametrize(
     ("labels", "classes", "nulls"),
     [
+        (["a" * 256, "b"], ("a" * 256, "b"), 0),
+        (["a" * 257, "b"], None, 0),
         (["b", None, "a"], ("a", "b"), 1),
         ([2.0, 1.0, 2.0], (1.0, 2.0), 0),
         ([0.5, 1.0], None, 0),
