@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, InputError, IntegrityError
+from mlsql_runtime.feed.column_names import find_column
 from mlsql_runtime.feed.decoding.json_facts import JsonFacts
-from mlsql_runtime.feed.table_facts import ColumnRoles
+from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts
 from mlsql_runtime.feed.topic import records as messages
 from mlsql_runtime.feed.topic.receive import current_range, json_texts, records_of
 from mlsql_runtime.feed.topic.send import FEED_VERSION, FeedManifest, SentTable
@@ -36,7 +38,7 @@ def scan_topic(settings: KafkaSettings, topic: str, group: str, roles: ColumnRol
     manifest = own.manifest(where)
     if manifest is not None and others.rows:
         raise InputError(f"{where} holds records of a kept run and {others.rows} other records; train from a topic with one kind")
-    facts = others.facts() if manifest is None else manifest.facts
+    facts = others.facts() if manifest is None else _facts_for(roles, manifest.facts)
     if facts.rows == 0:
         raise DataError(f"{where} is empty: there is nothing to train on", topic=topic)
     return SentTable(
@@ -47,6 +49,17 @@ def scan_topic(settings: KafkaSettings, topic: str, group: str, roles: ColumnRol
         facts=facts,
         content=codec.dumps(span),  # a topic is only added to
     )
+
+
+def _facts_for(roles: ColumnRoles, facts: TableFacts) -> TableFacts:
+    """Return the facts of a kept run without those that were measured of other columns than the roles name."""
+    columns = facts.columns
+    label = None if roles.label is None else find_column(roles.label, columns)
+    if label != facts.label:
+        facts = replace(facts, label=label, label_nulls=0, classes=None)
+    vectors = [name for name, kind in columns.items() if kind == "vector"]
+    features = [find_column(name, columns) for name in roles.features]
+    return facts if vectors == features else replace(facts, width=None)
 
 
 class _OwnRecords:
