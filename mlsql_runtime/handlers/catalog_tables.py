@@ -164,7 +164,8 @@ def _add_rows(table: DataFrame, name: str, statement: Save) -> None:
     columns = table.sparkSession.table(name).columns
     if stored.is_spark_own:
         ordered = _in_order(table, columns, statement)
-        ordered.write.options(**statement.options).insertInto(name, overwrite=overwrites)
+        with _replace_all_partitions(table.sparkSession):
+            ordered.write.options(**statement.options).insertInto(name, overwrite=overwrites)
         return
     writer = table.writeTo(name).options(**statement.options)
     try:
@@ -172,6 +173,18 @@ def _add_rows(table: DataFrame, name: str, statement: Save) -> None:
     except AnalysisException:
         _in_order(table, columns, statement)  # raises if this is the reason; an option of the connector may add columns
         raise
+
+
+@contextlib.contextmanager
+def _replace_all_partitions(spark: SparkSession) -> Iterator[None]:
+    """Let overwriting replace all rows of Spark's own tables, and not only the partitions that are written."""
+    name = "spark.sql.sources.partitionOverwriteMode"
+    before = spark.conf.get(name)
+    spark.conf.set(name, "static")
+    try:
+        yield
+    finally:
+        spark.conf.set(name, str(before))
 
 
 def _in_order(table: DataFrame, columns: list[str], statement: Save) -> DataFrame:
