@@ -18,12 +18,11 @@ VALUES = ("string", "boolean", "empty")
 
 
 def has_columns() -> bool:
-    """Return whether the table's features are columns of their own, and not one column of vectors or arrays."""
+    """Return whether the table's features are columns of their own, and not one column of vectors, arrays or numbers."""
     signature = mlsql.signature()
     if signature is None or len(signature.features) != 1:
         return signature is not None
-    kind = signature.features[0].type
-    return kind != "vector" and not kind.startswith("array<")
+    return signature.features[0].type in ("string", "boolean")
 
 
 def make_pipeline(estimator: Any, X: DataFrame, sparse: bool) -> Pipeline:

@@ -66,7 +66,9 @@ def predict_typed(X: Any, model: Any) -> Any:
     """Return labels, the probabilities of all classes, or both: the label and its probability."""
     if columns:
         X = to_plain(X, numbers_of(model))
-    if method and method != "predict":
+    if method == "predict":
+        return call(model, method, X)
+    if method:
         answer = call(model, method, X)
         answer = answer.toarray() if issparse(answer) else answer
         return answer.reshape(len(answer), -1)
@@ -95,7 +97,8 @@ def label_type() -> str:
 if columns or output:
     label = label_type()
     kinds = {"label": label, "probability": "array<double>", "both": f"struct<label: {label}, probability: double>"}
-    returns = "array<double>" if method and method != "predict" else kinds[output or "label"]
+    methods = {method: "double" if method == "predict" else "array<double>"}
+    returns = methods[method] if method else kinds[output or "label"]
     python_fun.batch_udf(predict_typed, input="frame" if columns else "matrix", returns=returns)
 else:
     python_fun.batch_udf(predict_vectors)
