@@ -64,10 +64,12 @@ class BatchScorer:
         rows, sparse = len(columns), self._function.sparse
         if rows == 0:
             return
+        vectors = columns.arrays[0]
         if self._takes_frame:
+            if width is not None and len(columns.arrays) == 1 and is_vector(vectors.type):
+                common_width(vectors, width, f"function {self._name}")
             yield to_frame(columns.table)
             return
-        vectors = columns.arrays[0]
         if len(columns.arrays) > 1 or not is_vector(vectors.type):
             X = stack_features(columns.table, columns.names, sparse)
             if width is not None and X.shape[1] != width:
