@@ -27,10 +27,11 @@ from mlsql_runtime.plan import (
     get_builtin_name,
     to_builtin_path,
 )
+from mlsql_runtime.plan.parsers import is_nothing
 
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "T")  # which is t
 _ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"'`\\${};"), max_size=12)
-_TEXT = _ANY.filter(lambda text: bool(text.strip()))
+_TEXT = _ANY.filter(lambda text: bool(text.strip()) and not is_nothing(text))  # None means not given
 _PATHS = _TEXT.filter(lambda text: not text.startswith("~"))  # which is a home folder
 _NUMBERS = st.none() | st.integers(0, 10**9)
 _COUNTS = st.none() | st.integers(1, 10**9)
@@ -95,7 +96,7 @@ _STATEMENTS = st.one_of(
         greater_is_better=st.booleans(),
         fail_on=st.sampled_from(["all", "any"]),
         keep_local_directory=st.booleans(),
-        description=st.none() | _ANY.filter(bool),  # an empty value means that it is not given
+        description=st.none() | _TEXT,
         result=st.none() | _NAMES,
     ),
     st.builds(
