@@ -192,6 +192,7 @@ class ClusterJob:
             self._end_half_submitted(run)
             if isinstance(error, MLSQLError) or not isinstance(error, Exception):
                 raise
+            self._raise_if_cancelled()  # which ends spark-submit
             reason = str(error).strip() or type(error).__name__
             raise JobFailed(
                 f"the application could not be submitted to {self._cluster.name}: {reason}; see the log above"

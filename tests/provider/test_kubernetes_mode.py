@@ -38,15 +38,21 @@ def test_a_killed_task_deletes_its_driver_and_a_retry_replaces_a_lost_one_and_fo
     pods: Pods, task: Callable[..., Task], tmp_path: Path
 ) -> None:
     trains = task()
+
+    def driver(number: int) -> str | None:
+        """Return a driver that has started, and that the task follows."""
+        name = pods.submitted[number] if len(pods.submitted) > number else None
+        return name if name and name in str(trains.state.all()) and pods.pid(name) else None
+
     killed = BackgroundTry(trains)
-    wait_until(lambda: pods.submitted and pods.pid(pods.submitted[0]))
+    wait_until(lambda: driver(0))
     killed.operator.on_kill()
     assert killed.failure() == "the job was cancelled"
     assert pods.killed == pods.submitted
 
     lost = BackgroundTry(trains)
-    wait_until(lambda: len(pods.submitted) == 2 and pods.pid(pods.submitted[1]))
-    second = pods.submitted[1]
+    second = wait_until(lambda: driver(1))
+    assert second is not None
     pods.lose(second)
     expected = f"{NAMESPACE}:{second} ended without a result, Failed: Error, exit code 137; see kubectl logs -n ml"
     assert expected in lost.failure()
