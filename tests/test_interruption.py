@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.deployment import Deployment
+from support.reaper import find_processes
 from support.shared_run import RUN
 from support.waiting import wait_until
 from support.workbench import TESTS, processes_with
@@ -34,7 +36,7 @@ def kill(pid: int) -> None:
 @pytest.mark.parametrize(
     ("interrupt", "services"),
     [
-        pytest.param(interrupt_group, "broker cluster deployment airflow spark", id="Ctrl-C"),
+        pytest.param(interrupt_group, "cluster spark", id="Ctrl-C"),
         pytest.param(terminate, "broker", id="SIGTERM"),
         pytest.param(kill, "s3_server", id="SIGKILL"),
     ],
@@ -65,3 +67,20 @@ def test_nothing_is_left(interrupt: Interrupt, services: str, tmp_path: Path) ->
         run.wait()
     assert list(temporary.iterdir()) == []
     assert processes_with(str(folder)) == []
+
+
+def test_the_keeper_would_find_each_process_of_the_deployment(deployment: Deployment) -> None:
+    """By the run's folder in its environment, which Airflow's titles of processes could overwrite."""
+    [keeper] = [each for each in psutil.process_iter(["cmdline"]) if _is_keeper(each)]
+    started = keeper.children(recursive=True)
+    found = find_processes(RUN, os.environ[RUN])
+    listening = {each.pid for each in psutil.net_connections("tcp") if each.laddr and each.laddr.port == deployment.port}
+    assert listening & {each.pid for each in started}
+    alive = [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert [each for each in alive if each not in found] == []
+
+
+def _is_keeper(process: psutil.Process) -> bool:
+    if "support.keeper" not in " ".join(process.info["cmdline"] or []):
+        return False
+    return process.environ().get(RUN) == os.environ[RUN]
