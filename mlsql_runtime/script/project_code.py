@@ -134,7 +134,7 @@ def _python_here() -> str:
 
 def find_project(function: FunctionType) -> Project | None:
     """Return the project from which a restored function came; None for any other function."""
-    importer = function.__builtins__.get("__import__")  # type: ignore[attr-defined]  # typeshed lacks it
+    importer = function.__builtins__.get("__import__")
     project = getattr(importer, "__self__", None)
     return project if isinstance(project, Project) else None
 
@@ -175,4 +175,4 @@ def restore_state(function: FunctionType, state: tuple[Callable[[FunctionType, A
     """Set the state of a restored function, given the function that does. Functions defined inside it are the project's, too."""
     set_state, its_state = state
     set_state(function, its_state)
-    function.__globals__["__builtins__"] = function.__builtins__  # type: ignore[attr-defined]  # typeshed lacks it
+    function.__globals__["__builtins__"] = function.__builtins__
