@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import runpy
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from support.airflow import EXAMPLE_DAGS, Airflow
+from support.airflow import Airflow
+from support.operators import build_example
+
+from mlsql_runtime.plan import Load, Register, Train
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.function_history import HistoryEntry, read_history
 
 MAIN = "mlsql_train_register_predict"
 
@@ -31,6 +34,7 @@ class MainJob:
     folder: Path
     log: str
     xcoms: dict[str, Any]
+    history: tuple[HistoryEntry, ...]
 
     @property
     def model_path(self) -> str:
@@ -43,7 +47,7 @@ def main_job(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Main
     folder = tmp_path_factory.mktemp("main")
     conf = {"model_path": str(folder / "m"), "output_path": str(folder / "out")}
     log = airflow.program("dags", "test", MAIN, "--conf", json.dumps(conf)).stdout
-    return MainJob(folder, log, airflow.xcoms(MAIN))
+    return MainJob(folder, log, airflow.xcoms(MAIN), read_history(Location.of(str(folder / "m")), "jack").history)
 
 
 def test_the_main_job_end_to_end(main_job: MainJob) -> None:
@@ -66,6 +70,9 @@ def test_the_main_job_end_to_end(main_job: MainJob) -> None:
         "function_version",
     }
     assert (register["function"], register["registered"], register["alg_index"]) == ("jack", True, train["best"]["alg_index"])
+    [made] = main_job.history
+    assert (made.happened, made.version, made.by, made.current) == ("registered", 1, "dag_test", True)
+    assert made.reason == f"score {train['score']} is at least 0.9"
     predict = values["predict"]
     assert (predict["rows"], predict["output"]) == (100, str(main_job.folder / "out"))
     assert predict["functions"]["jack"]["version"] == 1
@@ -78,15 +85,14 @@ def test_the_main_job_end_to_end(main_job: MainJob) -> None:
 
 def test_the_params_of_the_main_example_reach_its_operators() -> None:
     params = {"model_path": "/m", "min_score": 2, "fit_params": [{"alpha": 1}], "validate_fraction": 0.2, "data_path": "/d"}
-    context: Any = {"params": params, "ti": SimpleNamespace(xcom_pull=lambda task: {"version": 7})}
-    tasks = runpy.run_path(str(EXAMPLE_DAGS / f"{MAIN}.py"))
-    statements = []
-    for name in ("train", "register"):
-        tasks[name].render_template_fields(context)
-        statements.append(tasks[name].build_job().statements[-1])
-    train, register = statements
+    xcoms = {"train": {"version": 7}, "wait_for_model": {"version": 7}, "register": {"function": "jack", "model_path": "/m"}}
+    statements = build_example(MAIN, params, xcoms)
+    (load, train), [register], (other, *_) = (statements[task] for task in ("train", "register", "predict"))
+    assert isinstance(train, Train)
+    assert isinstance(register, Register)
     assert (train.model_path, train.fit_params, train.validate_fraction) == ("/m", ({"alpha": "1"},), 0.2)
     assert (register.model_path, register.model_version, register.min_score) == ("/m", 7, 2.0)
+    assert load == other == Load(table="data", format="libsvm", path="/d", options={"numFeatures": "692"})
 
 
 def test_the_example_of_assets_registers_the_newest_version_in_a_manual_run(airflow: Airflow, main_job: MainJob) -> None:

@@ -1,12 +1,13 @@
-"""Real Spark applications through the hook: results, bad input before Spark starts, kills that leave nothing."""
+"""Real Spark applications through the hook: failures, secrets, bad input before Spark starts, a task that is killed.
+
+test_kafka_training has what ``on_kill`` and a driver's death leave, test_cluster has the results of a plan.
+"""
 
 from __future__ import annotations
 
 import os
-import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +21,8 @@ from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from mlsql_runtime.errors import InputError, JobFailed, MLSQLError, TrainingFailed
 from mlsql_runtime.plan import FunctionRef, Load, Plan, Predict, PythonEnv, Register, Save, Select, Statement, Train, dump_plan
-from mlsql_runtime.result import TrainResult
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.submission.processes import marked
+from mlsql_runtime.store.versions import read_manifest
 
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"
 
@@ -32,89 +32,39 @@ def plan(*statements: Statement) -> Plan:
 
 
 @pytest.mark.usefixtures("starts_jvm")
-def test_a_scripts_failure_comes_back_as_its_class(tmp_path: Path, script: Script) -> None:
-    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script("raise ValueError('no luck')"))
-    with pytest.raises(TrainingFailed, match=r"group 0 \(failed\): it ended with exit code 1: ValueError: no luck") as caught:
-        MLSQLHook().run(plan(DATA, train))
-    assert caught.value.facts["version"] == 1
-    assert latest_version(Location.of(str(tmp_path / "m"))) is None
-
-
-class _Running:
-    """A training in the background whose script has started and waits; its process can be found by a number."""
-
-    def __init__(self, model: Path, write: Script) -> None:
-        self.number = f"{time.monotonic_ns()}"
-        source = f"import subprocess\nprint('started', flush=True)\nsubprocess.run(['sleep', '{self.number}'])\n{SAVE}"
-        train = Train(table="data", model_path=str(model), script_path=write(source, "slow.py"))
-        self.hook = MLSQLHook()
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(plan(DATA, train),))
-        self._thread.start()
-        try:
-            wait_until(lambda: processes_with(self.number), seconds=120)
-        except BaseException:
-            self.hook.on_kill()  # or the thread would keep this process
-            raise
-
-    def _run(self, slow: Plan) -> None:
-        try:
-            self.hook.run(slow)
-        except BaseException as error:
-            self.error = error
-
-    @property
-    def mark(self) -> str:
-        assert self.hook._job is not None
-        return self.hook._job.mark
-
-    def driver(self) -> psutil.Process:
-        """The Python process that runs the plan."""
-        return next(
-            p for p in marked(self.mark) if any(arg.endswith("mlsql_job.py") for arg in p.cmdline()) and "python" in p.name()
-        )
-
-    def join(self) -> None:
-        self._thread.join(timeout=60)
-        assert not self._thread.is_alive()
-
-
-@pytest.mark.usefixtures("starts_jvm")
-def test_a_plan_returns_its_results_and_a_killed_driver_leaves_no_version_and_no_process(tmp_path: Path, script: Script) -> None:
-    model = tmp_path / "m"
-    quick = Train(table="data", model_path=str(model), script_path=script(SAVE, "quick.py"), fit_params=({}, {}))
-    (step,) = MLSQLHook().run(plan(DATA, quick)).steps
-    assert isinstance(step, TrainResult)
-    assert (step.version, step.score, [fit.status for fit in step.fits]) == (1, 1.0, ["success", "success"])
-    running = _Running(model, script)
-    running.driver().kill()
-    running.join()
-    assert isinstance(running.error, JobFailed)
-    assert marked(running.mark) == []
-    assert processes_with(running.number) == []
-    assert latest_version(Location.of(str(model))) == 1
-    (again,) = MLSQLHook().run(plan(DATA, quick)).steps
-    assert isinstance(again, TrainResult)
-    assert again.version == 2
-
-
-@pytest.mark.usefixtures("starts_jvm")
-def test_on_kill_ends_every_process_of_the_job_and_removes_its_private_folder(
+def test_a_failure_comes_back_as_its_class_and_secrets_are_on_no_command_line(
     tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    running = _Running(tmp_path / "m", script)
-    (folder,) = tmp_path.glob("mlsql-job-*")
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert list(folder.glob("*.json")) == []  # the application has read plan and secrets
-    assert len(marked(running.mark)) >= 4  # JVM, driver, Spark's Python worker, supervisor, script, its child
-    running.hook.on_kill()
-    assert marked(running.mark) == []
-    running.join()
-    assert not folder.exists()
-    assert processes_with(running.number) == []
-    assert latest_version(Location.of(str(tmp_path / "m"))) is None
+    """Nor are Airflow's settings in the environment of scripts. What was done before the failure stays."""
+    monkeypatch.setenv("AIRFLOW_CONN_PRIVATE", "postgres://user:hidden-1@host/db")
+    source = f"""
+import glob, os
+seen = [name for name in os.environ if "AIRFLOW" in name or "SECRET" in name]
+commands = []
+for file in glob.glob("/proc/[0-9]*/cmdline"):
+    try:
+        commands.append(open(file, errors="replace").read())
+    except OSError:  # it has ended
+        pass
+if seen or any("hidden-2" in command for command in commands):
+    raise SystemExit(f"found {{seen}} or a secret in a command line")
+{SAVE}"""
+    model, other = tmp_path / "m", tmp_path / "other"
+    train = Train(table="data", model_path=str(model), script_path=script(source), fit_params=({}, {}))
+    fail = Train(table="data", model_path=str(other), script_path=script("raise ValueError('no luck')", "failing.py"))
+    hook = MLSQLHook(conf={"spark.hadoop.fs.s3a.secret.key": "hidden-2"})
+    check = Select(table="conf", sql="set spark.hadoop.fs.s3a.secret.key")
+    save = Save(table="conf", format="json", path=str(tmp_path / "conf"))
+    with pytest.raises(TrainingFailed, match=r"group 0 \(failed\): it ended with exit code 1: ValueError: no luck") as caught:
+        hook.run(plan(DATA, check, save, train, fail))
+    assert caught.value.facts["version"] == 1
+    assert latest_version(Location.of(str(other))) is None
+    trained = read_manifest(Location.of(str(model)))
+    assert (trained.version, trained.best.score, [fit.status for fit in trained.fits]) == (1, 1.0, ["success", "success"])
+    (written,) = (tmp_path / "conf").glob("part-*.json")
+    assert "hidden-2" in written.read_text() or "redacted" in written.read_text()  # it did reach Spark
+    for file in (path for root in (model, other) for path in root.rglob("*") if path.is_file()):
+        assert b"hidden" not in file.read_bytes()
 
 
 @pytest.mark.usefixtures("starts_jvm")
@@ -138,34 +88,6 @@ def test_a_killed_airflow_task_ends_its_job(tmp_path: Path, script: Script) -> N
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
     assert not (tmp_path / "m").exists()  # what was staged is gone, too
     assert list(tmp_path.glob("mlsql-*")) == []  # and the job's files
-
-
-@pytest.mark.usefixtures("starts_jvm")
-def test_secrets_are_on_no_command_line_and_airflows_settings_not_in_scripts(
-    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_PRIVATE", "postgres://user:hidden-1@host/db")
-    source = f"""
-import glob, os
-seen = [name for name in os.environ if "AIRFLOW" in name or "SECRET" in name]
-commands = []
-for file in glob.glob("/proc/[0-9]*/cmdline"):
-    try:
-        commands.append(open(file, errors="replace").read())
-    except OSError:  # it has ended
-        pass
-if seen or any("hidden-2" in command for command in commands):
-    raise SystemExit(f"found {{seen}} or a secret in a command line")
-{SAVE}"""
-    train = Train(table="data", model_path=str(tmp_path / "m"), script_path=script(source))
-    hook = MLSQLHook(conf={"spark.hadoop.fs.s3a.secret.key": "hidden-2"})
-    check = Select(table="conf", sql="set spark.hadoop.fs.s3a.secret.key")
-    save = Save(table="conf", format="json", path=str(tmp_path / "conf"))
-    hook.run(plan(DATA, check, save, train))
-    (written,) = (tmp_path / "conf").glob("part-*.json")
-    assert "hidden-2" in written.read_text() or "redacted" in written.read_text()  # it did reach Spark
-    for file in (path for path in (tmp_path / "m").rglob("*") if path.is_file()):
-        assert b"hidden" not in file.read_bytes()
 
 
 def test_a_job_cancelled_before_spark_starts_does_not_start(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from support.kafka import names_with
+from support.stores import latest_version
 from support.waiting import wait_until
 from support.workbench import SAMPLE, Script, processes_with
 
@@ -19,6 +21,7 @@ from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime.errors import InputError, JobFailed, KafkaRefused, KafkaUnavailable
 from mlsql_runtime.plan import Plan, dump_plan
 from mlsql_runtime.result import to_xcom
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission.processes import marked
 
 if TYPE_CHECKING:
@@ -40,6 +43,13 @@ open(mlsql.fit_param["folder"] + "/read", "w").close()
 while not os.path.exists(mlsql.fit_param["folder"] + "/go on"):
     __import__("time").sleep(0.05)
 print("mlsql_validation_score:1")
+"""
+SLOW = """
+import subprocess
+import mlsql
+assert sum(len(batch) for batch in mlsql.read_data()()) == 100
+open(mlsql.fit_param["folder"] + "/read", "w").close()
+subprocess.run(["tail", "-f", mlsql.fit_param["folder"] + "/read"])
 """
 
 
@@ -105,11 +115,23 @@ class _Running:
         except BaseException as error:
             self.error = error
 
-    def processes(self) -> list[psutil.Process]:
-        return marked(self.hook._job.mark) if self.hook._job else []
+    @property
+    def mark(self) -> str:
+        assert self.hook._job is not None
+        return self.hook._job.mark
+
+    def driver(self) -> psutil.Process:
+        """Return the Python process that runs the plan."""
+        return next(
+            each
+            for each in marked(self.mark)
+            if "python" in each.name() and any(arg.endswith("mlsql_job.py") for arg in each.cmdline())
+        )
+
+    def let_go_on(self) -> None:
+        (self.folder / "go on").touch()
 
     def join(self) -> None:
-        (self.folder / "go on").touch()
         self._thread.join(timeout=120)
         assert not self._thread.is_alive()
 
@@ -122,7 +144,8 @@ def test_a_secured_cluster_and_secrets_that_nobody_sees(
     assert running.error is None
     assert names_with(kafka_settings, tmp_path.name) != []
     assert processes_with(secured) == []
-    assert [process for process in running.processes() if secured in str(process.environ())] == []
+    assert [process for process in marked(running.mark) if secured in str(process.environ())] == []
+    running.let_go_on()
     running.join()
     assert running.error is None
     assert names_with(kafka_settings, tmp_path.name) == []
@@ -139,24 +162,46 @@ def test_a_secured_cluster_and_secrets_that_nobody_sees(
     assert [name for name, text in texts.items() if secured in text or "BEGIN CERTIFICATE" in text] == []
 
 
-def test_nothing_is_left_after_on_kill(plain: None, kafka_settings: KafkaSettings, tmp_path: Path, script: Script) -> None:
-    running = _Running(train(tmp_path, script(NOSY), "plain"), tmp_path)
-    assert len(names_with(kafka_settings, tmp_path.name)) == 2
-    running.hook.on_kill()
-    assert names_with(kafka_settings, tmp_path.name) == []
-    running.join()
-    assert isinstance(running.error, JobFailed)
+@pytest.fixture
+def waiting(
+    plain: None, kafka_settings: KafkaSettings, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[_Running]:
+    """A training whose script waits in a child process; its job's folder is in the test's folder."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    running = _Running(train(tmp_path, script(SLOW), "plain"), tmp_path)
+    try:
+        assert running.error is None
+        assert len(names_with(kafka_settings, tmp_path.name)) == 2
+        wait_until(lambda: processes_with(f"{tmp_path}/read"))
+        assert len(marked(running.mark)) >= 5  # JVM, driver, Spark's Python worker, supervisor, script, its child
+        (folder,) = tmp_path.glob("mlsql-job-*")
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert list(folder.glob("*.json")) == []  # the application has read plan and secrets
+        yield running
+    finally:
+        running.hook.on_kill()
 
 
-def test_nothing_is_left_after_a_killed_driver(
-    plain: None, kafka_settings: KafkaSettings, tmp_path: Path, script: Script
-) -> None:
-    running = _Running(train(tmp_path, script(NOSY), "plain"), tmp_path)
-    for process in running.processes():
-        process.kill()
+def assert_nothing_is_left(running: _Running, kafka_settings: KafkaSettings) -> None:
+    assert marked(running.mark) == []
+    assert names_with(kafka_settings, running.folder.name) == []
     running.join()
     assert isinstance(running.error, JobFailed)
-    assert names_with(kafka_settings, tmp_path.name) == []
+    assert processes_with(str(running.folder)) == []
+    assert list(running.folder.glob("mlsql-job-*")) == []
+    assert latest_version(Location.of(str(running.folder / "m"))) is None
+
+
+def test_nothing_is_left_after_on_kill(waiting: _Running, kafka_settings: KafkaSettings) -> None:
+    waiting.hook.on_kill()
+    assert_nothing_is_left(waiting, kafka_settings)
+
+
+def test_nothing_is_left_after_a_killed_driver(waiting: _Running, kafka_settings: KafkaSettings) -> None:
+    waiting.driver().kill()
+    waiting.join()
+    assert_nothing_is_left(waiting, kafka_settings)
 
 
 def refused(operator: MLSQLTrainOperator) -> Exception:

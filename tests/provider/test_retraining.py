@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+import runpy
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from support.airflow import EXAMPLE_DAGS
 from support.deployment import Deployment
 from support.events import asset_events
 from support.workbench import SAMPLE
@@ -142,3 +144,11 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     for run in runs.values():
         used = deployment.xcom(BACKFILLED, run["dag_run_id"], "predict")["functions"]["jack"]
         assert used["version"] == made.version
+
+
+def test_a_manual_run_is_of_the_day_before() -> None:
+    """As ``airflow dags test mlsql_scheduled_retraining 2026-02-01`` makes it, which the example names."""
+    dag = runpy.run_path(str(EXAMPLE_DAGS / f"{DAG}.py"))["train"].dag
+    midnight = datetime(2026, 2, 1, tzinfo=timezone.utc)
+    interval = dag.timetable.infer_manual_data_interval(run_after=midnight)
+    assert (interval.start, interval.end) == (midnight - timedelta(days=1), midnight)

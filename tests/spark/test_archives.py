@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.environments import ARRAYS, make_venv, pack
+from support.environments import make_venv, pack
 from support.workbench import DATA, Script
 
 from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Train
@@ -17,8 +17,10 @@ from mlsql_runtime.submission.spark_submit import build_command
 pytestmark = pytest.mark.usefixtures("starts_jvm")
 
 TRAIN = """
-import sys, mlsql, mlsql_model
-mlsql.report(packed=sys.executable.endswith("/env/bin/python"), rows=len(mlsql.all_data()[1]))
+import os, sys, mlsql, mlsql_model
+folder = mlsql.internal_system_param["tempDataLocalPath"]
+rows = sum(1 for name in os.listdir(folder) if name.endswith(".json") for _ in open(os.path.join(folder, name)))
+mlsql.report(packed=sys.executable.endswith("/env/bin/python"), rows=rows)
 open(mlsql_model.model_dir() + "/model", "w").write("x")
 """
 PREDICT = """
@@ -31,7 +33,7 @@ with open(given["tempDataLocalPath"]) as rows, open(given["tempOutputLocalPath"]
 
 
 def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Script) -> None:
-    make_venv(tmp_path / "made", *ARRAYS)
+    make_venv(tmp_path / "made")
     archive = pack(tmp_path / "made", tmp_path / "packed.tgz")
     python = PythonEnv(path="env/bin/python", archives=(f"{archive}#env",))
     model = str(tmp_path / "m")

@@ -52,14 +52,18 @@ def mlsql(here: Path, *arguments: str, text: str | None = None) -> tuple[int, st
     return process.returncode, out, err
 
 
-SCRIPTS = ("--var", f"pythonScriptPath={SEED}/train.py", "--var", f"pythonPredictScriptPath={SEED}/predict.py")
+PREDICT = ("--var", f"pythonPredictScriptPath={SEED}/predict.py")
 
 
-def test_the_script_of_the_documentation(here: Path) -> None:
-    code, out, err = mlsql(here, "seed.mlsql", *SCRIPTS, "--json", "--rows", "3")
+def test_the_script_of_the_documentation_through_kafka(here: Path, broker: Broker) -> None:
+    text = (here / "seed.mlsql").read_text(encoding="utf-8").replace("127.0.0.1:9092", broker.bootstrap)
+    (here / "seed.mlsql").write_text(text.replace('enableDataLocal="true"', 'enableDataLocal="false"'), encoding="utf-8")
+    variables = ("--var", f"pythonScriptPath={EXAMPLES}/train_bayes.py", *PREDICT)
+    code, out, err = mlsql(here, "seed.mlsql", *variables, "--json", "--rows", "3")
     assert code == 0, err
     found = json.loads(out)
-    assert (found["train"][0]["version"], found["register"][0]["function"], found["save"]) == (1, "jack", [])
+    assert (found["train"][0]["version"], found["train"][0]["rows"], found["save"]) == (1, 100, [])
+    assert (found["register"][0]["function"], found["register"][0]["version"]) == ("jack", 1)
     (entry,) = read_history(Location.of(found["register"][0]["model_path"]), "jack").history
     assert (entry.happened, entry.by) == ("registered", current_user())
     assert found["table"] == {
@@ -68,21 +72,11 @@ def test_the_script_of_the_documentation(here: Path) -> None:
         "rows": [[[0.0]], [[1.0]], [[1.0]]],
         "more": True,
     }
+    assert "100 rows through topic test_" in err
     assert "[mlsql] (2/5) train " in err
     assert "[fit 0] mlsql_validation_score:" in err
     assert "INFO" not in err
     assert not [line for line in err.splitlines() if "WARN" in line and "SparkUI" not in line]  # another Spark may run
-
-
-def test_the_script_of_the_documentation_through_kafka(here: Path, broker: Broker) -> None:
-    text = (here / "seed.mlsql").read_text(encoding="utf-8").replace("127.0.0.1:9092", broker.bootstrap)
-    (here / "seed.mlsql").write_text(text.replace('enableDataLocal="true"', 'enableDataLocal="false"'), encoding="utf-8")
-    variables = ("--var", f"pythonScriptPath={EXAMPLES}/train_bayes.py", *SCRIPTS[2:])
-    code, out, err = mlsql(here, "seed.mlsql", *variables, "--rows", "2")
-    assert code == 0, err
-    assert "100 rows through topic test_" in err
-    assert out == "jack(features)\n[0.0]\n[1.0]\n"
-    assert "… and more rows in table newdata" in err
 
 
 def test_an_error_of_spark_has_its_place_and_exit_code(here: Path) -> None:
@@ -95,22 +89,14 @@ def test_an_error_of_spark_has_its_place_and_exit_code(here: Path) -> None:
     assert "`b`" in err
 
 
-def test_a_failing_training_has_its_exit_code(here: Path) -> None:
-    (here / "train.py").write_text("raise SystemExit('no luck')")
-    script = f"load libsvm.`sample_libsvm_data.txt` as t;\ntrain t as PythonAlg.`{here}/m` where pythonScriptPath='train.py';"
-    code, _, err = mlsql(here, "-", text=script)
-    assert code == 1
-    assert "mlsql: <stdin>:2:1: " in err
-    assert "no luck" in err
-
-
 def test_on_a_terminal(here: Path) -> None:
-    """Progress below the lines, a table that fits, and nothing of the progress left."""
+    """Progress below the lines, a table that fits, whether there are more rows, and nothing of the progress left."""
     (here / "job.mlsql").write_text(
-        'set rows=\'{"a": 1, "b": "é"}\n{"a": 20}\'; load jsonStr.`rows` as t;\nselect a, b, repeat(\'x\', 500) as c from t as u;'
+        'set rows=\'{"a": 1, "b": "é"}\n{"a": 20}\n{"a": 3}\';\nload jsonStr.`rows` as t;\n'
+        "select a, b, repeat('x', 500) as c from t as u;"
     )
     ours, theirs = pty.openpty()
-    with start(here, "job.mlsql", stdin=theirs, stdout=theirs, stderr=theirs) as process:
+    with start(here, "job.mlsql", "--rows", "2", stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):  # the terminal is closed at the other end
@@ -122,18 +108,20 @@ def test_on_a_terminal(here: Path) -> None:
     assert "2/3 select u" in text
     assert "(2/3)" not in text
     lines = [line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    assert lines[-3].split() == ["a", "b", "c"]
-    assert lines[-2].startswith(" 1  é")
-    assert lines[-1].startswith("20  null")
-    assert lines[-1].endswith("…")
-    assert max(map(len, lines[-3:])) <= 80
+    head, first, second, more = lines[-4:]
+    assert head.split() == ["a", "b", "c"]
+    assert first.startswith(" 1  é")
+    assert second.startswith("20  null")
+    assert second.endswith("…")
+    assert max(map(len, lines[-4:])) <= 80
+    assert more == "… and more rows in table u"
 
 
 def test_an_interrupted_run_leaves_nothing_and_shows_no_secret_in_a_command_line(here: Path) -> None:
     number = f"{time.monotonic_ns()}"
     (here / "train.py").write_text(f"import subprocess\nopen('{here}/begun', 'w').close()\nsubprocess.run(['sleep', '{number}'])")
     conf = ("--conf", "spark.hadoop.fs.s3a.secret.key=hush-hush", "--conf", f"spark.mlsql.test={number}")
-    with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *SCRIPTS[2:], *conf, stderr=subprocess.PIPE) as process:
+    with start(here, "seed.mlsql", "--var", "pythonScriptPath=train.py", *PREDICT, *conf, stderr=subprocess.PIPE) as process:
         wait_until(lambda: (here / "begun").exists() or process.poll() is not None, seconds=120)
         assert process.poll() is None
         lines = processes_with(f"spark.mlsql.test={number}")
