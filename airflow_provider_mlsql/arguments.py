@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import conf
+
 from mlsql_runtime.errors import InputError, OptionError, did_you_mean
 from mlsql_runtime.plan import FunctionRef, Load, Select, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader
@@ -54,6 +56,11 @@ def set_arguments(operator: BaseOperator, names: Iterable[str], given: Mapping[s
     """
     for name in names:
         setattr(operator, name, given[name])
+
+
+def is_deferrable(given: bool | None) -> bool:
+    """Return whether a task waits in the triggerer; ``[operators] default_deferrable`` decides when nothing is given."""
+    return conf.getboolean("operators", "default_deferrable", fallback=False) if given is None else given
 
 
 def parse_optional(parser: Parser, value: Any, name: str) -> Any:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
+from airflow_provider_mlsql.arguments import is_deferrable
 from airflow_provider_mlsql.hooks.cluster import Application, Status
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime import codec, errors
@@ -41,8 +42,7 @@ class ClusterRun:
     """
 
     def __init__(self, operator: MLSQLOperator, context: Context, job: ClusterJob, job_id: str) -> None:
-        self._operator, self._job, given = operator, job, operator.deferrable
-        self._is_deferrable = conf.getboolean("operators", "default_deferrable", fallback=False) if given is None else given
+        self._operator, self._job, self._is_deferrable = operator, job, is_deferrable(operator.deferrable)
         self._key = f"mlsql_{hashlib.sha256(job_id.encode()).hexdigest()[:32]}"
         self._store = context.get("task_state_store")  # of Airflow 3.3 or newer
 

@@ -12,11 +12,10 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    conf,
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown, set_arguments
+from airflow_provider_mlsql.arguments import is_deferrable, parse_optional, refuse_unknown, set_arguments
 from airflow_provider_mlsql.links import ManifestLink
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
 from mlsql_runtime import errors
@@ -72,14 +71,14 @@ class MLSQLModelSensor(BaseSensorOperator):
         greater_is_better: bool | str | None = None,
         on_low_score: str = "wait",
         check_files: bool | str = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.model_path = model_path
         self.check_files = check_files
-        self.deferrable = deferrable
+        self.deferrable = is_deferrable(deferrable)
         set_arguments(self, CONDITIONS, locals())
 
     def execute(self, context: Context) -> Any:

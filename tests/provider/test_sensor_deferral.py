@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -59,16 +57,11 @@ def test_a_path_with_a_password_is_not_deferred(tmp_path: Path) -> None:
     assert "s3cret" not in str(caught.value)
 
 
-def test_airflow_says_by_default_whether_to_defer() -> None:
-    code = """
-import importlib, os
-from airflow_provider_mlsql.sensors import model
-for given in ("True", "False"):
-    os.environ["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = given
-    print(importlib.reload(model).MLSQLModelSensor(task_id="s", model_path="m").deferrable)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-2:] == ["True", "False"]
+def test_airflow_says_by_default_whether_to_defer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, is_deferrable in (("True", True), ("False", False)):
+        monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", text)
+        assert make_sensor("m").deferrable is is_deferrable
+        assert make_sensor("m", deferrable=not is_deferrable).deferrable is not is_deferrable
 
 
 SENSORS = """
