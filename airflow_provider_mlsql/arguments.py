@@ -160,10 +160,10 @@ def refuse_unknown(operator: type[BaseOperator], kwargs: Mapping[str, Any]) -> N
             )
 
 
-def check_script_arguments(path: str | None, builtin: str | None) -> None:
-    """Raise InputError unless exactly one of a script and a built-in algorithm is given, as far as templates show it."""
+def check_script_arguments(path: str | None, builtin: str | None, is_required: bool = True) -> None:
+    """Raise InputError if both a script and a built-in algorithm are given, or neither is, as far as templates show it."""
     if not _is_template(path) and not _is_template(builtin):
-        choose_script(path, builtin, "python_script_path")
+        choose_script(path, builtin, "python_script_path", is_required)
 
 
 def _is_template(given: object) -> bool:

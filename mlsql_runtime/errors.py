@@ -190,10 +190,10 @@ def from_json(document: dict[str, Any]) -> MLSQLError:
     return error(document["message"], statement=document.get("statement"), origin=origin, **document["facts"])
 
 
-def find_nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar; None when none is similar."""
+def find_nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """Return the known name that is most similar; None when none is at least as similar as ``likeness``, from 0 to 1."""
     plain = {name.lower().replace("_", ""): name for name in sorted(known)}
-    near = difflib.get_close_matches(word.lower().replace("_", ""), plain, n=1)
+    near = difflib.get_close_matches(word.lower().replace("_", ""), plain, n=1, cutoff=likeness)
     return plain[near[0]] if near else None
 
 

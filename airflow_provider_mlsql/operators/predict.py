@@ -31,8 +31,8 @@ _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 class MLSQLPredictOperator(MLSQLOperator):
     """Load ``data``, or select from tables of catalogs, predict, and save the result.
 
-    With ``functions`` and ``sql``: registered functions are callable in the query. With ``model_path`` and
-    ``python_script_path``: a batch-predict script runs over the table, once for each partition. The XCom is ``{"rows",
+    With ``functions`` and ``sql``: registered functions are callable in the query. With ``model_path``: a batch-predict script
+    runs over the table, once for each partition. The XCom is ``{"rows",
     "output", "functions": {name: {"model_path", "version", "alg_index", "score", "function", "function_version"}}}``.
 
     :param output: Where to save: ``"parquet.`/path`"`` or ``{"format", "path", "mode", "partition_by", "file_num", "options"}``;
@@ -46,10 +46,12 @@ class MLSQLPredictOperator(MLSQLOperator):
         of these XComs.
     :param model_path: The model of a batch script.
     :param python_script_path: The batch script; or a project, a folder or a zip, with an ``MLproject`` or ``batch_predict.py``.
-        Relative paths start at the DAG file.
+        By default the project that trained the version. Relative paths start at the DAG file.
     :param model_version: The version; by default the newest complete one.
     :param alg_index: The fit group; by default the best one.
-    :param script_params: Parameters of the batch script, its ``mlsql.fit_param``.
+    :param script_params: Parameters of the batch script, its ``mlsql.fit_param``; ``resource.<name>`` names a file or folder to
+        bring along.
+    :param script_options: Any other option, for the batch script: ``mlsql.params()["fitParams"]`` has it.
     :param python_path: Interpreter that runs the script; that of the job by default. ``<name>/bin/python`` is the one in the
         archive ``<name>``.
     :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
@@ -84,6 +86,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         model_version: int | str | None = None,
         alg_index: int | str | None = None,
         script_params: Mapping[str, Any] | str | None = None,
+        script_options: Mapping[str, Any] | str | None = None,
         python_path: str | None = None,
         python_ver: str | None = None,
         python_param: Sequence[str] | str = (),
@@ -118,7 +121,7 @@ class MLSQLPredictOperator(MLSQLOperator):
         loads = load_selected(self.data, self.sql, functions)
         statements: list[Statement] = [*loads]
         table = loads[-1].table
-        if self.python_script_path:
+        if self.python_script_path or self.model_path:
             fields = read_options(Predict, OperatorArguments(self))
             model_path = str(self.model_path or "")
             statements.append(Predict(**fields, table=table, model_path=model_path, result="predicted"))
@@ -130,12 +133,12 @@ class MLSQLPredictOperator(MLSQLOperator):
     def _refuse_without_script(self) -> None:
         """Raise InputError for arguments of a batch script, and when there is nothing to predict with."""
         of_python = {option.argument for option in own_options(PythonEnv).values()} | {"script_timeout"}
-        for name in ("model_path", *all_arguments(Predict)):
+        for name in all_arguments(Predict):
             if name != "same_rows" and getattr(self, name) not in (None, "", ()):
                 why = FUNCTION_PYTHON_HELP if name in of_python else "functions take sql"
-                raise InputError(f"{name} is for a batch script, and there is no python_script_path; {why}", argument=name)
+                raise InputError(f"{name} is for a batch script, and there is no model_path; {why}", argument=name)
         if not self.sql:
-            raise InputError("there is nothing to predict with; give sql and functions, or model_path and python_script_path")
+            raise InputError("there is nothing to predict with; give sql and functions, or model_path")
 
     def _save(self, table: str) -> Save:
         given = parse_document(self.output_table, "output")

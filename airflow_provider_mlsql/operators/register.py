@@ -34,10 +34,13 @@ class MLSQLRegisterOperator(MLSQLOperator):
     :param model_path: Path or URI of the model.
     :param function_name: Name of the function in SQL.
     :param python_script_path: The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.
-        Relative paths start at the DAG file.
+        By default the project that trained the version. Relative paths start at the DAG file.
     :param builtin: A built-in predict script instead of one of your own, for models with scikit-learn's methods; see
         docs/builtin.md.
-    :param script_params: Parameters of the predict script, its ``mlsql.fit_param``.
+    :param script_params: Parameters of the predict script, its ``mlsql.fit_param``; ``resource.<name>`` names a file or folder to
+        bring along.
+    :param script_options: Any other option, for the predict script: ``mlsql.params()["fitParams"]`` has it.
+    :param envs: Environment variables of the predict script, while it runs to be registered; by default those of the training.
     :param model_version: The version; by default the newest complete one.
     :param alg_index: The fit group; by default the best one.
     :param enable_copy_train_params_to_python: Pass the training parameters of the fit group to the predict function.
@@ -55,7 +58,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         *("model_path", "function_name", "on_refused"),
         *all_arguments(Register),
     )
-    template_fields_renderers = {"sample_data": "json", "script_params": "json"}
+    template_fields_renderers = {"sample_data": "json", "script_params": "json", "script_options": "json"}
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class MLSQLRegisterOperator(MLSQLOperator):
         python_script_path: str | None = None,
         builtin: str | None = None,
         script_params: Mapping[str, Any] | str | None = None,
+        script_options: Mapping[str, Any] | str | None = None,
+        envs: Mapping[str, str] | str | None = None,
         model_version: int | str | None = None,
         alg_index: int | str | None = None,
         enable_copy_train_params_to_python: bool | str = False,
@@ -78,7 +83,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
             if name in kwargs:
                 raise InputError(f"MLSQLRegisterOperator has no argument '{name}': {FUNCTION_PYTHON_HELP}", argument=name)
         super().__init__(**kwargs)
-        check_script_arguments(python_script_path, builtin)
+        check_script_arguments(python_script_path, builtin, is_required=False)
         self.model_path = model_path
         self.function_name = function_name
         self.on_refused = on_refused

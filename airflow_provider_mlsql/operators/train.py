@@ -77,6 +77,7 @@ class MLSQLTrainOperator(MLSQLOperator):
     :param greater_is_better: Whether the higher score is better (``max``; operators: True) or the lower one (``min``; operators:
         False), as for losses.
     :param fail_on: ``all``: the training fails if all fit groups failed; ``any``: it fails if one of them failed.
+    :param keep_script: Keep the script, or its project, with the version, for register and predict without a script of their own.
     :param keep_local_directory: Keep the working folder of each script, and log where it is.
     :param description: Text about the training, kept in the version's manifest.
     """
@@ -125,6 +126,7 @@ class MLSQLTrainOperator(MLSQLOperator):
         keep_versions: int | str | None = None,
         greater_is_better: bool | str = True,
         fail_on: str = "all",
+        keep_script: bool | str = True,
         keep_local_directory: bool | str = False,
         description: str | None = None,
         **kwargs: Any,

@@ -167,7 +167,7 @@ def _describe_version(version: ComparedVersion) -> str:
 
 def _to_row(difference: Difference) -> tuple[str, str, str, str]:
     before, after = (format_value(value, "none") for value in (difference.before, difference.after))
-    if difference.name == "SHA-256":
+    if difference.name.startswith("SHA-256"):
         before, after = (f"{text[:12]}…" if len(text) == 64 else text for text in (before, after))
     elif difference.name in _LONG:
         before, after = _cut_around_difference(before, after)

@@ -19,14 +19,18 @@ from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.handlers.function_samples import find_signature
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
-from mlsql_runtime.plan import Predict
+from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
+from mlsql_runtime.plan import Predict, PythonEnv
+from mlsql_runtime.plan.options import format_options
 from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
-from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import ScriptInput
+from mlsql_runtime.script.resources import download_resources, split_resources
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -49,7 +53,9 @@ class _PartitionTask:
     """The work of every partition, as it travels inside a Spark task."""
 
     statement: Predict
+    python: PythonEnv
     bundle: ScriptBundle
+    train_options: Mapping[str, str]
     version_dir: Location
     alg_index: int
     model_files: tuple[FileEntry, ...]
@@ -62,7 +68,7 @@ class _PartitionTask:
 
     @property
     def script(self) -> str:
-        return f"the predict script {self.statement.script_path}"
+        return f"the predict script {self.statement.script_path or self.bundle.entry}"
 
 
 def predict(statement: Predict, context: RunContext) -> None:
@@ -72,15 +78,18 @@ def predict(statement: Predict, context: RunContext) -> None:
     :raises DataError: when a script writes another number of rows than it got, or no script wrote any.
     """
     root = open_model_path(statement.model_path)
-    bundle = read_bundle(statement.script_path, statement.tag)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)
+    bundle = read_script(statement.script_path, statement.tag, root, manifest)
+    training = find_training_python(root, manifest, context)
+    log_what_is_not_kept("predict", statement.python, training, manifest)
+    python = statement.python.or_of_training(training)
     version_dir = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(fit.alg_index))
     verify_files(version_dir, files)
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
-    hosts = run_preflight(context, HostNeeds.of_script(bundle, statement.python), stage)
+    hosts = run_preflight(context, HostNeeds.of_script(bundle, python), stage)
     warn_of_other_versions(f"predict: {bundle.entry}", fit.packages, [hosts.versions])
     log(f"predict: {bundle.entry} over {statement.table} with model version {manifest.version}, group {fit.alg_index}")
     target = spark_uri(stage / "predicted")
@@ -90,7 +99,9 @@ def predict(statement: Predict, context: RunContext) -> None:
     with context.create_event_server() as server:
         task = _PartitionTask(
             statement=statement,
+            python=python,
             bundle=bundle,
+            train_options=manifest.train_options,
             version_dir=version_dir,
             alg_index=fit.alg_index,
             model_files=files,
@@ -153,22 +164,25 @@ def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
 def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
     model = folder / "model"
     shutil.copytree(local_model(task.version_dir, task.alg_index, task.model_files), model)  # the script may change its copy
-    python = task.statement.python
+    params, resources = split_resources(task.statement.params)
     script_input = ScriptInput(
         role="predict",
-        fit_params=task.bundle.fill(task.statement.params, "fitParam.0"),
-        system_params=python.system_params,
+        fit_params=task.bundle.fill(params, "fitParam.0"),
+        system_params=task.python.system_params,
+        options=format_options(task.statement),
+        train_options=task.train_options,
         internal_params={
             "tempDataLocalPath": str(folder / "data.json"),
             "tempOutputLocalPath": str(folder / "output.json"),
             "tempModelLocalPath": str(model),
             "partition": str(partition),
+            "resource": download_resources(resources, folder, "fitParam.0"),
         },
         signature=task.signature,
         model_packages=task.model_packages,
     )
     with closing(EventClient(task.events, f"predict {partition}")) as events:
-        outcome = run_script(task.bundle, script_input, folder, python, events.send, task.task_cpus)
+        outcome = run_script(task.bundle, script_input, folder, task.python, events.send, task.task_cpus)
     if outcome.problem:
         raise ScriptFailed(f"{task.script} failed on partition {partition}: {outcome.problem}", tail=list(outcome.tail))
 

@@ -16,15 +16,20 @@ from mlsql_runtime.handlers.function_samples import find_samples, find_signature
 from mlsql_runtime.handlers.function_trial import try_function
 from mlsql_runtime.handlers.gates import Candidate, check_gates
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
+from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
 from mlsql_runtime.plan import PythonEnv, Register
+from mlsql_runtime.plan.options import format_options
 from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
 from mlsql_runtime.scoring.return_type import read_return_type
-from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.interpreter import is_default_interpreter
+from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import Handover, ScriptInput, handover_file
+from mlsql_runtime.script.resources import download_resources, split_resources
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.function_records import FunctionRecord, Refusal
@@ -154,12 +159,12 @@ def _refuse(registration: _Registration, reason: str) -> RegisterResult:
 def _make_function(registration: _Registration, context: RunContext) -> FunctionRecord:
     """Write the function's package and try it; nothing points to it yet."""
     statement, root = registration.statement, registration.root
-    bundle = read_bundle(statement.script_path, statement.tag)
+    bundle = read_script(statement.script_path, statement.tag, root, registration.manifest)
     if not context.is_local:  # locally the script itself fails with what it lacks
         check_hosts(context, HostNeeds.of_function(bundle)).raise_for_problems()
     if packages := registration.fit.packages:
         warn_of_other_versions(f"function {statement.function}", packages, find_installed_versions(context))
-    pickled, handover = _run_predict_script(registration, bundle)
+    pickled, handover = _run_predict_script(registration, bundle, _find_python(registration, context))
     _check_input(registration, handover)
     version_dir = layout.version_dir(root, registration.manifest.version)
     is_matrix = handover.input == "matrix"
@@ -197,29 +202,47 @@ def _check_input(registration: _Registration, handover: Handover) -> None:
         )
 
 
-def _run_predict_script(registration: _Registration, bundle: ScriptBundle) -> tuple[bytes, Handover]:
+def _find_python(registration: _Registration, context: RunContext) -> PythonEnv:
+    """Return the driver's own interpreter, of which the function needs the version, with flags and variables of the training."""
+    statement, manifest = registration.statement, registration.manifest
+    training = find_training_python(registration.root, manifest, context)
+    if not is_default_interpreter(training):
+        log(
+            f"register: version {manifest.version} was trained with {training.path}; {statement.function} runs in the "
+            "executors' own Python"
+        )
+    own = PythonEnv(path="python", envs=statement.envs)
+    log_what_is_not_kept("register", own, training, manifest)
+    return own.or_of_training(training)
+
+
+def _run_predict_script(registration: _Registration, bundle: ScriptBundle, python: PythonEnv) -> tuple[bytes, Handover]:
     """Run the predict script on the driver, and return the function that it gives to ``python_fun``, pickled."""
     statement = registration.statement
+    script = f"the predict script {statement.script_path or bundle.entry}"
+    params, resources = split_resources(statement.params)
     with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
         folder = Path(name)
         function_file = folder / "function.pickle"
         script_input = ScriptInput(
             role="register",
-            fit_params=bundle.fill(statement.params, "fitParam.0"),
+            fit_params=bundle.fill(params, "fitParam.0"),
+            system_params=python.system_params,
+            internal_params={"resource": download_resources(resources, folder, "fitParam.0")},
+            options=format_options(statement),
+            train_options=registration.manifest.train_options,
             function_file=str(function_file),
             signature=registration.signature,
         )
         label = f"register {statement.function}"
-        outcome = run_script(bundle, script_input, folder, PythonEnv(), lambda event: emit(event, label))
+        outcome = run_script(bundle, script_input, folder, python, lambda event: emit(event, label))
         if outcome.problem:
-            raise ScriptFailed(f"the predict script {statement.script_path} failed: {outcome.problem}", tail=list(outcome.tail))
+            raise ScriptFailed(f"{script} failed: {outcome.problem}", tail=list(outcome.tail))
         if not function_file.exists():
             raise InputError(
-                f"the predict script {statement.script_path} ended without a function; "
+                f"{script} ended without a function; "
                 "call python_fun.batch_udf(predict_batch) or python_fun.udf(predict) at its end",
                 path=statement.script_path,
             )
-        handover = codec.loads(
-            Handover, Path(handover_file(str(function_file))).read_bytes(), f"the function of {statement.script_path}"
-        )
+        handover = codec.loads(Handover, Path(handover_file(str(function_file))).read_bytes(), f"the function of {script}")
         return function_file.read_bytes(), replace(handover, returns=read_return_type(handover.returns))

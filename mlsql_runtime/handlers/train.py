@@ -9,6 +9,7 @@ from mlsql_runtime.plan import Train
 from mlsql_runtime.preflight.hosts import run_preflight
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.spark_errors import translate
+from mlsql_runtime.store.layout import version_dir
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.staging import is_final, open_staging
 from mlsql_runtime.training.columns import check_columns, check_labels, check_named_columns, select_columns
@@ -57,7 +58,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
     context.trained[run.root.uri] = manifest.version
     _prune(run.root, statement.keep_versions, manifest.version)
     if statement.result is not None:
-        groups = groups_table(statement.script_path, manifest.fits)
+        groups = groups_table(statement.script_path, version_dir(run.root, manifest.version), manifest.fits)
         context.define(statement.result, context.spark.createDataFrame(groups))
     return manifest.result(run.root.uri)
 

@@ -8,12 +8,15 @@ from mlsql_runtime.errors import InputError, OptionError
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scope import Scope, refuse
+from mlsql_runtime.language.source import shorten
 from mlsql_runtime.language.unsupported import explain_algorithm
-from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, FileFeed, FunctionRef, KafkaFeed, Predict, Register, Train
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, FileFeed, FunctionRef, KafkaFeed, Predict, Register, Train, get_builtin_name
 from mlsql_runtime.plan.options import read_options
 
+_LISTED = 10  # options of a script in a warning
 _OBSOLETE = (
     *("mlflowPath", "useThread", "distributeEveryExecutor", "enableErrorMsgToKafka", "autoSelectByMetric", "kafkaParam.userName"),
+    *("systemParam.mlflowPath", "systemParam.mlflowCommand", "systemParam.mlflowParam", "systemParam.useThread"),
 )
 
 
@@ -53,6 +56,7 @@ def compile_register(node: syntax.RegisterNode, scope: Scope) -> Register:
     function = ""
     with options.collect_errors():
         function = scope.name(node.function, "the name of the function")
+    fields["others"] = _take_others(options, "register", Register, fields["script_path"], scope)
     options.finish("register", Register)
     model_path = scope.path(node.ref.path, "the model path")
     scope.functions[function.lower()] = FunctionRef(name=function, model_path=model_path, function=function)
@@ -70,7 +74,10 @@ def compile_predict(node: syntax.PredictNode, scope: Scope) -> Predict:
     with options.collect_errors():
         table = scope.table(node.table)
     with options.collect_errors():
-        result = scope.name(node.result, "the name of the predicted table")
+        result = (
+            scope.free_name("predicted") if node.result is None else scope.name(node.result, "the name of the predicted table")
+        )
+    fields["others"] = _take_others(options, "predict", Predict, fields["script_path"], scope)
     options.finish("predict", Predict)
     scope.define(result)
     return Predict(**fields, table=table, model_path=scope.path(node.ref.path, "the model path"), result=result)
@@ -87,6 +94,18 @@ def _open_options(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], s
         if options.take_text(name) is not None and place is not None:
             scope.warn(place.key[0], f"option '{name}' is obsolete and ignored")
     return options
+
+
+def _take_others(options: Options, word: str, statement: type, script_path: str | None, scope: Scope) -> dict[str, str]:
+    """Return the options that only the script knows, with a warning."""
+    if get_builtin_name(script_path or "") is not None:
+        return {}  # those of built-in algorithms take parameters only
+    taken = options.take_others(statement)
+    node = next((options.node(name) for name in taken), None)
+    if node is not None:
+        names = ", ".join(map(shorten, list(taken)[:_LISTED])) + (", …" if len(taken) > _LISTED else "")
+        scope.warn(node.key[0], f'{word} has no option {names}; other options reach its script, in mlsql.params()["fitParams"]')
+    return taken
 
 
 def _read_feed(node: syntax.TrainNode, is_local: bool, options: Options, scope: Scope) -> FileFeed | KafkaFeed:

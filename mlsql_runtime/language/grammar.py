@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import Any, cast
 
@@ -46,7 +46,7 @@ class _Nodes(Transformer[Token, Any]):
         return syntax.LoadNode(ref, _options(rest), rest[-1])
 
     def connect(self, _: Token, kind: Token, *rest: Any) -> syntax.ConnectNode:
-        return syntax.ConnectNode(kind, _options(rest), rest[-1])
+        return syntax.ConnectNode(kind, _options(rest), _last_name(rest))
 
     def save(self, _: Token, *rest: Any) -> syntax.SaveNode:
         mode = rest[0] if rest[1].type != "AS" else None
@@ -55,11 +55,10 @@ class _Nodes(Transformer[Token, Any]):
         return syntax.SaveNode(mode, table, ref, _options(more), tuple(names))
 
     def train(self, _: Token, table: Token, _as: Token, ref: syntax.TableNode, *rest: Any) -> syntax.TrainNode:
-        result = rest[-1] if rest and isinstance(rest[-1], Token) else None
-        return syntax.TrainNode(table, ref, _options(rest), result)
+        return syntax.TrainNode(table, ref, _options(rest), _last_name(rest))
 
     def predict(self, _: Token, table: Token, _as: Token, ref: syntax.TableNode, *rest: Any) -> syntax.PredictNode:
-        return syntax.PredictNode(table, ref, _options(rest), rest[-1])
+        return syntax.PredictNode(table, ref, _options(rest), _last_name(rest))
 
     def register(self, _: Token, ref: syntax.TableNode, _as: Token, function: Token, *rest: Any) -> syntax.RegisterNode:
         return syntax.RegisterNode(ref, function, _options(rest))
@@ -98,6 +97,11 @@ def _options(rest: Iterable[Any]) -> tuple[syntax.OptionNode, ...]:
     return next((item for item in rest if isinstance(item, tuple)), ())
 
 
+def _last_name(rest: Sequence[Any]) -> Token | None:
+    """Return the name at the end of a statement, which may have none."""
+    return rest[-1] if rest and isinstance(rest[-1], Token) else None
+
+
 @functools.cache
 def _parser() -> Lark:
     text = resources.files(__package__).joinpath("mlsql.lark").read_text(encoding="utf-8")
@@ -134,7 +138,9 @@ def _shown(token: Token) -> str:
 def _spoken(accepted: set[str]) -> set[str]:
     """Return the names of terminals for a message. Where any word is a name, keywords are not listed."""
     if "LOAD" in accepted and "NAME" in accepted:
-        accepted = accepted - {word.upper() for word in (*STATEMENTS, "where", "options", *_MODES)}
+        accepted = accepted - {word.upper() for word in (*STATEMENTS, "and", "where", "options", "into", *_MODES)}
+    if "WHERE" in accepted:
+        accepted = accepted - {"AND"}
     return {_SPOKEN.get(kind, f"'{kind.lower()}'") for kind in accepted}
 
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from lark import Token
 
-from mlsql_runtime.errors import InputError, OptionError
-from mlsql_runtime.language import syntax
+from mlsql_runtime.errors import InputError, OptionError, find_nearest
+from mlsql_runtime.language import syntax, unsupported
 from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import CompileError, Diagnostic, shorten, suggest
 from mlsql_runtime.language.variables import Variables
@@ -19,6 +19,9 @@ from mlsql_runtime.plan.options import Option, all_options, iter_prefixes
 from mlsql_runtime.plan.parsers import Resolver, is_nothing
 
 _SHOWN = 20  # unknown options of one statement
+_ADVISED = 100  # options of a statement that are compared with known ones, which takes a while
+_COMPARED = 60  # characters of such an option
+_MISSPELT = 0.8  # likeness from which an option is taken for a known one, misspelt
 _GROUP = re.compile(r"(0|[1-9][0-9]{0,3})\.(.+)", re.DOTALL)
 _FIT = "fitParam."
 
@@ -62,6 +65,8 @@ class Options:
         if option.is_grouped:
             groups = self._take_groups(only_one=option.prefix != _FIT)
             return groups if option.prefix == _FIT else groups[0]
+        if option.takes_any_name:
+            return {}  # they are taken last, by take_others
         if option.prefix is not None:
             return self.take_prefixed(option.prefix)
         value = self._left.pop(option.name, None)
@@ -137,6 +142,15 @@ class Options:
         self._left.clear()
         return taken
 
+    def take_others(self, statement: type) -> dict[str, str]:
+        """Take the options that the statement leaves to its script, without those that look like its own ones misspelt."""
+        known = [each.name.replace("<i>", "0") for each in all_options(statement)]
+        prefixes = [*filter(None, iter_prefixes(statement)), "systemParam."]
+        own = tuple(prefix.lower() for prefix in prefixes)
+        left = [name for name in self._left if not unsupported.explain_option(name) and not name.lower().startswith(own)]
+        misspelt = {name for name in left[:_ADVISED] if find_nearest(name[:_COMPARED], known, _MISSPELT) is not None}
+        return {name: self._left.pop(name) for name in left if name not in misspelt}
+
     def _take_groups(self, only_one: bool) -> tuple[dict[str, str], ...]:
         """Take ``fitParam.<i>.<name>`` as one dict for each ``i``; one empty group when there is none."""
         groups: dict[int, dict[str, str]] = {}
@@ -177,7 +191,9 @@ class Options:
             known = [each.name.replace("<i>", "0") for each in all_options(statement)]
         prefixes = list(iter_prefixes(statement)) if statement is not None else []
         for name in list(self._left)[:_SHOWN]:
-            self.report_node(self._nodes[name], f"{word} has no option {shorten(name)}{_suggest_near(name, known, prefixes)}")
+            message = unsupported.explain_option(name) if statement is not None else None
+            unknown = f"{word} has no option {shorten(name)}{_suggest_near(name, known, prefixes)}"
+            self.report_node(self._nodes[name], message or unknown)
         if self._diagnostics:
             raise CompileError(*sorted(self._diagnostics, key=lambda each: each.start))
 

@@ -18,7 +18,10 @@ STATEMENTS = ("load", "connect", "save", "train", "run", "predict", "register", 
 QUERIES = ("select", "with")
 _KEYWORDS = {
     word: word.upper()
-    for word in (*STATEMENTS, "as", "where", "options", "and", "partitionby", "overwrite", "append", "errorifexists", "ignore")
+    for word in (
+        *STATEMENTS,
+        *("as", "into", "where", "options", "and", "partitionby", "overwrite", "append", "errorifexists", "ignore"),
+    )
 }
 _STRING = r""" '[^'\\]*(?:\\.[^'\\]*)*' | "[^"\\]*(?:\\.[^"\\]*)*" """
 _OWN = rf"""(?P<BLOCK> '''.*?''' | \"\"\".*?\"\"\" ) | (?P<STRING> (?! ''' | \"\"\" ) (?: {_STRING} ) )"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -124,6 +125,11 @@ class Scope:
     def define(self, table: str) -> None:
         """Make a table known to the statements that follow."""
         self.tables[table.lower()] = table
+
+    def free_name(self, name: str) -> str:
+        """Return a name that no table has: this one, or with a number behind it."""
+        names = (name if number == 1 else f"{name}_{number}" for number in itertools.count(1))
+        return next(each for each in names if each.lower() not in self.tables)
 
     def warn(self, token: Token, message: str) -> None:
         self.warnings.append(f"{self.source.origin(start_of(token))}: {message}")

@@ -38,7 +38,7 @@ class ConnectNode:
 
     format: Token
     options: tuple[OptionNode, ...]
-    alias: Token
+    alias: Token | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class PredictNode:
     table: Token
     ref: TableNode
     options: tuple[OptionNode, ...]
-    result: Token
+    result: Token | None
 
 
 @dataclass(frozen=True)

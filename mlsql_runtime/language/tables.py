@@ -136,8 +136,11 @@ def define_connection(node: syntax.ConnectNode, scope: Scope) -> None:
     given = options.take_all()
     options.finish("connect")
     if "url" not in {name.lower() for name in given}:
-        refuse(node.alias, 'connect needs the url of the database: url="jdbc:…"')
-    scope.connections[scope.variables.text(node.alias)] = given
+        refuse(node.alias or node.format, 'connect needs the url of the database: url="jdbc:…"')
+    if node.alias is None:
+        scope.warn(node.format, "connect without an alias has no effect; end it with as <alias>, which load and save name")
+    else:
+        scope.connections[scope.variables.text(node.alias)] = given
 
 
 def set_variable(node: syntax.SetVariableNode, scope: Scope) -> None:

@@ -30,6 +30,7 @@ HIVE = "hive is not supported as a format; write table.`db.table`"
 _LOADS = {
     "hive": HIVE,
     "script": "script is not supported; pythonScriptPath names a script, and jsonStr and csvStr load what a variable holds",
+    "modelparam": "modelParam is not supported; docs/reference/options.md lists the options of training",
     "modelparams": "modelParams is not supported; docs/training.md lists the options of training",
     "modelexample": "modelExample is not supported; docs/training.md has examples",
     "modelexplain": "modelExplain is not supported; mlsql models show PATH tells what a version holds",
@@ -53,6 +54,38 @@ SET_TYPES = {
 }
 
 
+_FOLDER = "put the scripts into a folder with an MLproject, and name the folder as pythonScriptPath"
+_OPTIONS = {
+    "scripts": f"scripts is not supported: it names tables of load script; {_FOLDER}",
+    **{
+        name: f"{name} is not supported: an MLproject names the script of each statement; {_FOLDER}"
+        for name in ("entryPoint", "batchPredictEntryPoint", "apiPredictEntryPoint")
+    },
+    "condaFile": "condaFile is not supported; give the environment as systemParam.requirements or systemParam.archives, "
+    "see docs/environments.md",
+    **{name: f"{name} is not supported: no project is generated; {_FOLDER}" for name in ("projectPath", "generateProjectOnly")},
+    "pythonProjectPath": "pythonProjectPath is not supported; name the project as pythonScriptPath, all of it can be imported",
+    "partitionKey": "partitionKey is not supported: a version has a folder for each fit group; leave it out",
+}
+_SCRIPT_FUNCTIONS = "write the expression in the select, or register a predict script that calls python_fun.batch_udf"
+_ALGORITHMS = {
+    "scriptudf": f"ScriptUDF, functions in Scala, Java or Python text, is not supported; {_SCRIPT_FUNCTIONS}",
+    "pythonenvext": "PythonEnvExt is not supported; each node builds the environment that systemParam.requirements of "
+    "train names, see docs/environments.md",
+    "pythonparallelext": "PythonParallelExt is not supported; save the table partitioned, and train one fit group for each part, "
+    "or write the work as a query",
+    "dtfalg": "DTFAlg, distributed TensorFlow, is not supported; train a TensorFlow script in one process with PythonAlg.`path`, "
+    "see docs/frameworks",
+    "sklearn": 'SKLearn is not supported; write PythonAlg.`path` with builtin="sklearn", fitParam.0.moduleName and '
+    "fitParam.0.className, see docs/builtin.md",
+}
+
+
+def explain_option(name: str) -> str | None:
+    """Return why an option of MLSQL's train, register or predict is not supported; None for any other name."""
+    return _OPTIONS.get(name)
+
+
 def explain_statement(word: str) -> str:
     """Return why no statement begins with ``word``."""
     if word == "!":
@@ -73,4 +106,6 @@ def explain_algorithm(algorithm: str) -> str | None:
         return None
     if algorithm.lower() == "pythonalg":
         return f"algorithm '{algorithm}' is written PythonAlg"
+    if algorithm.lower() in _ALGORITHMS:
+        return _ALGORITHMS[algorithm.lower()]
     return f"algorithm '{algorithm[:40]}' is not supported; write it as a Python script and use PythonAlg.`path`"

@@ -13,7 +13,7 @@ from mlsql_runtime.plan.document import (
     with_author,
 )
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
-from mlsql_runtime.plan.names import is_identifier
+from mlsql_runtime.plan.names import RESOURCE, find_resources, is_identifier
 from mlsql_runtime.plan.predict import Predict
 from mlsql_runtime.plan.preflight import Preflight
 from mlsql_runtime.plan.python_env import (
@@ -30,4 +30,4 @@ from mlsql_runtime.plan.spark_properties import check_property, is_secret
 from mlsql_runtime.plan.statement_base import Outline, ScriptUse, TableOrigin, TopicUse
 from mlsql_runtime.plan.table_ref import CATALOG_TABLE, PATH_FORMATS, TableRef, format_option, parse_table_ref
 from mlsql_runtime.plan.tables import MAX_SHOWN, FunctionRef, Load, Save, Select, Show
-from mlsql_runtime.plan.train import RESOURCE, Train
+from mlsql_runtime.plan.train import Train

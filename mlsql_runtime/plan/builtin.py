@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
-from mlsql_runtime.plan.options import OptionReader, own_options
-from mlsql_runtime.plan.parsers import Parser
+from mlsql_runtime.plan.options import OptionReader, declare, own_options
+from mlsql_runtime.plan.parsers import PATH, Parser
 
 BUILTINS = ("sklearn",)
 MODULE, CLASS = "moduleName", "className"  # fit parameters that name an estimator
@@ -37,31 +37,42 @@ BUILTIN = Parser(
 )
 
 
-def choose_script(path: str | None, builtin: str | None, path_option: str, has_builtins: bool = True) -> str:
-    """Return the script of a statement, from the two ways of naming one.
+#: MLSQL's other name for the path of a script.
+DESC_PATH = {
+    "python_desc_path": declare("pythonDescPath", PATH, None, "Another name for ``pythonScriptPath``.", argument=None),
+}
+
+
+def choose_script(path: str | None, builtin: str | None, path_option: str, is_required: bool = True) -> str | None:
+    """Return the script of a statement, from the two ways of naming one; None without either.
 
     :param path_option: what the caller calls the option for the path.
-    :param has_builtins: whether the statement takes built-in algorithms.
-    :raises InputError: unless exactly one of them is given.
+    :raises InputError: when both are given, or none is that is required.
     """
     if path and builtin:
         raise InputError(f"both {path_option} {path!r} and builtin {builtin!r} are given; leave one of them out")
     if builtin:
         return to_builtin_path(builtin)
     if not path or not path.strip():
-        instead = f", or a built-in algorithm as builtin: {BUILTINS[0]!r}" if has_builtins else ""
-        raise InputError(f"no script is given; name one as {path_option}{instead}")
+        if is_required:
+            raise InputError(
+                f"no script is given; name one as {path_option}, or a built-in algorithm as builtin: {BUILTINS[0]!r}"
+            )
+        return None
     if get_builtin_name(path) is not None:
         raise InputError(f"{path_option} is {path!r}, which is not a path; write builtin {get_builtin_name(path)!r} instead")
     return path
 
 
-def combine_script(cls: type, values: dict[str, Any], reader: OptionReader) -> None:
-    """Combine the options ``pythonScriptPath`` and ``builtin`` of the statement ``cls`` into its field ``script_path``."""
-    path, builtin = values["script_path"], values.pop("builtin", None)
-    known = own_options(cls)
+def combine_script(cls: type, values: dict[str, Any], reader: OptionReader, is_required: bool = True) -> None:
+    """Combine the options that name the script of the statement ``cls`` into its field ``script_path``."""
+    path, other, builtin = values["script_path"], values.pop("python_desc_path"), values.pop("builtin", None)
+    if path and other not in (None, path):
+        reader.report(
+            "pythonDescPath", "pythonScriptPath and pythonDescPath mean the same and name two scripts; give one of them"
+        )
     try:
-        values["script_path"] = choose_script(path, builtin, reader.name(known["script_path"]), "builtin" in known)
+        values["script_path"] = choose_script(path or other, builtin, reader.name(own_options(cls)["script_path"]), is_required)
     except InputError as error:
         values["script_path"] = ""
         reader.report("pythonScriptPath" if path and not builtin else "builtin", error.message)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from mlsql_runtime.errors import InputError
 
+RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -27,3 +29,19 @@ def require_text(value: str | None, what: str) -> None:
     """Raise InputError when ``value`` is None or blank. ``what`` says what it is."""
     if not value or not value.strip():
         raise InputError(f"{what} is empty; give it")
+
+
+def find_resources(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the files and folders that parameters of fit groups name, by the name of the option.
+
+    :raises InputError: for a name that cannot be one of a folder.
+    """
+    found = {}
+    for index, params in enumerate(groups):
+        for name, uri in params.items():
+            if not name.startswith(RESOURCE):
+                continue
+            if not re.fullmatch(r"(?!\.+$)[^/\\\0]+", name[len(RESOURCE) :]):
+                raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
+            found[f"fitParam.{index}.{name}"] = uri
+    return found

@@ -50,6 +50,11 @@ class Option:
         return self.name[: found.start()] if found else None
 
     @property
+    def takes_any_name(self) -> bool:
+        """Return whether the option takes all that no other option of its statement takes."""
+        return self.prefix == ""
+
+    @property
     def is_grouped(self) -> bool:
         """Return whether the names hold the number of a fit group."""
         return self.name.startswith("fitParam.")
@@ -132,6 +137,26 @@ def check_options(statement: Any) -> None:
         value = getattr(statement, name, None)
         if value is not None:
             declared.parser.check(value, declared.name)
+
+
+def format_options(statement: Any) -> dict[str, str]:
+    """Return the options of a statement that do not hold their defaults, as text, by their names in MLSQL."""
+    texts: dict[str, str] = {}
+    for field in dataclasses.fields(statement):
+        value, declared = getattr(statement, field.name), field.metadata.get("option")
+        if "nested" in field.metadata:
+            texts |= format_options(value)
+        elif declared is None or value is None or value == declared.default:
+            continue
+        elif declared.prefix is None:
+            texts[declared.name] = declared.parser.format(value)
+        elif isinstance(value, Mapping):
+            texts |= {declared.prefix + name: text for name, text in value.items()}
+        else:  # the groups of fitParam
+            texts |= {
+                f"{declared.prefix}{index}.{name}": text for index, group in enumerate(value) for name, text in group.items()
+            }
+    return texts
 
 
 class OptionReader(Protocol):

@@ -168,7 +168,7 @@ def choice(*words: str, **values: Any) -> Parser:
 BOOLEAN = Parser("true or false", "true or false", _simple(_to_bool))
 NUMBER = Parser("number", "a number", _simple(_to_float))
 NOT_NEGATIVE = Parser("number, at least 0", "a number of at least 0", _simple(_to_float), lambda value: value >= 0)
-POSITIVE = Parser("number over 0", "a number over 0", _simple(_to_float), lambda value: value > 0)
+POSITIVE = Parser("number over 0", "a number over 0", _simple(_to_float), lambda value: value > 0, lambda value: f"{value:g}")
 TEXT = Parser("text", "text", _simple(str))
 PATH = Parser("path or URI", "a path or URI", lambda value, name, resolver: _to_path(str(value), resolver))
 TABLE = Parser("table", "a table", lambda value, name, resolver: resolver.find_table(value, name))
@@ -191,7 +191,16 @@ def parse_json(value: Any) -> Any:
 
 
 def _to_flags(value: Any) -> tuple[str, ...]:
-    return tuple(shlex.split(value)) if isinstance(value, str) else tuple(map(str, value))
+    if not isinstance(value, str):
+        return tuple(map(str, value))
+    words = shlex.shlex(value, posix=True, punctuation_chars=False)
+    words.whitespace_split, words.commenters = True, ""
+    words.whitespace += ","  # with which MLSQL separates flags
+    return tuple(words)
+
+
+def _format_flags(flags: Sequence[str]) -> str:
+    return " ".join("'" + flag.replace("'", "'\"'\"'") + "'" if "," in flag else shlex.quote(flag) for flag in flags)
 
 
 def _to_mapping(value: Any) -> dict[str, str]:
@@ -233,11 +242,15 @@ def _to_names(value: Any) -> tuple[str, ...]:
     return names
 
 
-FLAGS = Parser("flags", "flags as on a command line", _simple(_to_flags))
+FLAGS = Parser("flags", "flags as on a command line, or separated by commas", _simple(_to_flags), format=_format_flags)
 MAPPING = Parser(
-    "JSON object or dict", 'a JSON object, such as {"NAME": "value"}, or a dict', _simple(_to_mapping), hides_value=True
+    "JSON object or dict",
+    'a JSON object, such as {"NAME": "value"}, or a dict',
+    _simple(_to_mapping),
+    format=lambda value: json.dumps(dict(value)),
+    hides_value=True,
 )
-COLUMNS = Parser("list of columns", "columns, separated by commas or as a list", _simple(_to_names))
+COLUMNS = Parser("list of columns", "columns, separated by commas or as a list", _simple(_to_names), format=json.dumps)
 GROUPS = Parser("list of dicts", "a list of dicts, one for each fit group", _simple(_to_groups))
 
 

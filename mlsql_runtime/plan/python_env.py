@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlsql_runtime.errors import InputError, StorageError
-from mlsql_runtime.plan.options import check_options, option
+from mlsql_runtime.plan.options import check_options, format_options, option, own_options
 from mlsql_runtime.plan.parsers import FLAGS, MAPPING, POSITIVE, TEXT, Parser, Resolver, parse_json, whole
 
 #: The end of errors about another Python for a function.
@@ -19,6 +19,13 @@ FUNCTION_PYTHON_HELP = (
 )
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip", ".jar")  # that Spark unpacks
 MAX_SEED = 2**32 - 1  # what PYTHONHASHSEED and NumPy take
+_PREFIX = "systemParam."
+_UNREADABLE = ("envs", "requirements")  # in the system parameters: names, a digest
+_INTERPRETER = ("path", "requirements", "archives")
+# Settings of Python, of numeric libraries and of the dynamic linker. Nobody can tell whether another variable holds a secret.
+_NEVER_SECRET = re.compile(
+    r"PYTHON\w*|PATH|LD_LIBRARY_PATH|LANG|LC_\w+|TZ|TF_(?!VAR_)\w+|(OMP|MKL|OPENBLAS|NUMEXPR|BLIS|KERAS|XLA|CUDA|TORCH|JOBLIB)_\w+"
+)
 _PASSWORD = re.compile(r"//[^/\s]+@")
 _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
@@ -76,6 +83,7 @@ _ARCHIVES = Parser(
     "text such as 'env.tar.gz#env', or a list of such",
     _to_archives,
     lambda archives: all(map(get_archive_name, archives)),
+    ",".join,
 )
 
 
@@ -153,17 +161,44 @@ class PythonEnv:
         Environment variables and requirements may hold secrets: of the variables there are only the names, of the requirements
         a digest.
         """
-        params = {
-            "pythonPath": self.path,
-            "pythonVer": self.version,
-            "pythonParam": " ".join(self.flags) or None,
-            "envs": ",".join(sorted(self.envs)) or None,
-            "requirements": None if self.requirements is None else f"sha256:{_digest(self.requirements)}",
-            "archives": ",".join(self.archives) or None,
-            "timeout": None if self.timeout is None else f"{self.timeout:g}",
-            "seed": None if self.seed is None else str(self.seed),
-        }
-        return {key: value for key, value in params.items() if value is not None}
+        params = {name.removeprefix(_PREFIX): text for name, text in format_options(self).items()}
+        if self.envs:
+            params["envs"] = ",".join(sorted(self.envs))
+        if self.requirements is not None:
+            params["requirements"] = f"sha256:{_digest(self.requirements)}"
+        return params
+
+    @classmethod
+    def from_system_params(cls, params: Mapping[str, str], envs: Mapping[str, str], requirements: str | None) -> PythonEnv:
+        """Return the settings of :attr:`system_params`, with the variables and the requirements that were kept beside them."""
+        texts = {f"{_PREFIX}{name}": text for name, text in params.items() if name not in _UNREADABLE}
+        options = {name: each for name, each in own_options(cls).items() if each.name in texts}
+        values = {name: each.parser.parse(texts[each.name], each.name) for name, each in options.items()}
+        return cls(**values, envs=envs, requirements=requirements)
+
+    @property
+    def kept_envs(self) -> dict[str, str]:
+        """The environment variables whose values may be kept: those that never hold secrets."""
+        return {name: value for name, value in self.envs.items() if _NEVER_SECRET.fullmatch(name)}
+
+    @property
+    def kept_requirements(self) -> str | None:
+        """The requirements, unless a URL in them has a user or a password."""
+        text = self.requirements
+        return text if text is not None and hide_passwords(text) == text else None
+
+    @property
+    def has_interpreter(self) -> bool:
+        """Whether the interpreter or its packages are named; by default they are those of the job."""
+        return any(getattr(self, name) for name in _INTERPRETER)
+
+    def or_of_training(self, training: PythonEnv) -> PythonEnv:
+        """Return these settings with those of a training for what they leave out: interpreter and packages, flags, variables.
+
+        With an interpreter or packages of its own, a statement has nothing of those of the training.
+        """
+        shared = ("flags", "envs") if self.has_interpreter else (*_INTERPRETER, "version", "flags", "envs")
+        return replace(self, **{name: getattr(training, name) for name in shared if not getattr(self, name)})
 
 
 def _digest(text: str) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from mlsql_runtime.plan.builtin import BUILTIN, combine_script
-from mlsql_runtime.plan.names import require_identifier, require_text
-from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, option
+from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script
+from mlsql_runtime.plan.names import find_resources, require_identifier, require_text
+from mlsql_runtime.plan.options import Option, OptionReader, check_options, declare, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, whole
-from mlsql_runtime.plan.statement_base import FitUse, Outline, ScriptUse, StatementBase
+from mlsql_runtime.plan.statement_base import OTHERS, FitUse, Outline, ScriptUse, StatementBase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +20,12 @@ class Register(StatementBase):
     tag: ClassVar[str] = "register"
     model_path: str
     function: str
-    script_path: str = option(
+    script_path: str | None = option(
         "pythonScriptPath",
         PATH,
-        REQUIRED,
-        "The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.",
+        None,
+        "The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``. By default the project "
+        "that trained the version.",
     )
     model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
     alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
@@ -46,29 +47,44 @@ class Register(StatementBase):
         argument="sample_data",
     )
     params: Mapping[str, str] = option(
-        "fitParam.0.<name>", MAPPING, {}, "Parameters of the predict script, its ``mlsql.fit_param``.", argument="script_params"
+        "fitParam.0.<name>",
+        MAPPING,
+        {},
+        "Parameters of the predict script, its ``mlsql.fit_param``; ``resource.<name>`` names a file or folder to bring along.",
+        argument="script_params",
     )
+    envs: Mapping[str, str] = option(
+        "systemParam.envs",
+        MAPPING,
+        {},
+        "Environment variables of the predict script, while it runs to be registered; by default those of the training.",
+        argument="envs",
+    )
+    others: Mapping[str, str] = option("<name>", MAPPING, {}, OTHERS.format("predict"), argument="script_options")
     author: str | None = None
 
     inputs: ClassVar[Mapping[str, Option]] = {
+        **DESC_PATH,
         "builtin": declare(
             "builtin",
             BUILTIN,
             None,
             "A built-in predict script instead of one of your own, for models with scikit-learn's methods; see docs/builtin.md.",
-        )
+        ),
     }
 
     @classmethod
     def combine(cls, values: dict[str, Any], reader: OptionReader) -> None:
         """Make the script of the options that name one."""
-        combine_script(cls, values, reader)
+        combine_script(cls, values, reader, is_required=False)
 
     def __post_init__(self) -> None:
         check_options(self)
         require_identifier(self.function, "the name of the function to register")
         require_text(self.model_path, "the model path")
-        require_text(self.script_path, "pythonScriptPath")
+        if self.script_path is not None:
+            require_text(self.script_path, "pythonScriptPath")
+        find_resources((self.params,))
 
     @property
     def outline(self) -> Outline:
@@ -76,9 +92,11 @@ class Register(StatementBase):
             title=f"register {self.function}",
             reads=() if self.sample_table is None else (self.sample_table,),
             script=ScriptUse(path=self.script_path, role="register", params=(self.params,)),
+            resources=find_resources((self.params,)),
             model_root=self.model_path,
             makes_function=self.function,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
+            secret_values=self.envs,
         )
 
     def with_author(self, author: str | None) -> Register:

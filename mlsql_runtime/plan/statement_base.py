@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="StatementBase")
 ScriptRole = Literal["train", "register", "predict"]
+OTHERS = 'Any other option, for the {} script: ``mlsql.params()["fitParams"]`` has it.'
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptUse:
-    """A script that a statement names: what it is for, the Python it runs with, and the parameters of each of its runs.
+    """A script that a statement runs: what it is for, the Python it runs with, and the parameters of each of its runs.
 
-    ``is_run`` is False when the statement only asks whether the script could run.
+    ``path`` is None for the script in the project that trained the statement's model. ``is_run`` is False when the statement
+    only asks whether the script could run.
     """
 
-    path: str
+    path: str | None
     role: ScriptRole
     python: PythonEnv = field(default_factory=PythonEnv)
     params: tuple[Mapping[str, str], ...] = ()

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.plan.builtin import BUILTIN, combine_script, find_estimator_problems, get_builtin_name
+from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script, find_estimator_problems, get_builtin_name
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
-from mlsql_runtime.plan.names import require_identifier, require_text
+from mlsql_runtime.plan.names import find_resources, require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
 from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, GROUPS, NUMBER, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
 from mlsql_runtime.plan.statement_base import Outline, ScriptUse, StatementBase, TableOrigin, TopicUse
-
-RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
 
 
 def _to_table_or_fraction(value: Any, name: str, resolver: Resolver) -> str | float:
@@ -136,6 +133,12 @@ class Train(StatementBase):
         "all",
         "``all``: the training fails if all fit groups failed; ``any``: it fails if one of them failed.",
     )
+    keep_script: bool = option(
+        "keepScript",
+        BOOLEAN,
+        True,
+        "Keep the script, or its project, with the version, for register and predict without a script of their own.",
+    )
     keep_local_directory: bool = option(
         "keepLocalDirectory", BOOLEAN, False, "Keep the working folder of each script, and log where it is."
     )
@@ -143,6 +146,7 @@ class Train(StatementBase):
     result: str | None = None
 
     inputs: ClassVar[Mapping[str, Option]] = {
+        **DESC_PATH,
         "builtin": declare(
             "builtin",
             BUILTIN,
@@ -197,10 +201,7 @@ class Train(StatementBase):
         require_text(self.script_path, "pythonScriptPath")
         if not self.fit_params:
             raise InputError("fitParam holds no group; give at least one, which may be empty: [{}]")
-        for index, params in enumerate(self.fit_params):
-            for name in params:
-                if name.startswith(RESOURCE) and not re.fullmatch(r"(?!\.+$)[^/\\\0]+", name[len(RESOURCE) :]):
-                    raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
+        find_resources(self.fit_params)
         if get_builtin_name(self.script_path) is not None:
             for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
@@ -230,12 +231,7 @@ class Train(StatementBase):
             reads=tuple(name for name in (self.validate_table, self.table) if name is not None),
             script=ScriptUse(path=self.script_path, role="train", python=self.python, params=self.fit_params),
             archives=self.python.archives,
-            resources={
-                f"fitParam.{index}.{name}": uri
-                for index, params in enumerate(self.fit_params)
-                for name, uri in params.items()
-                if name.startswith(RESOURCE)
-            },
+            resources=find_resources(self.fit_params),
             model_root=self.model_path,
             makes_version=True,
             stages_files=True,

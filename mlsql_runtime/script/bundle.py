@@ -80,10 +80,10 @@ def read_bundle(script_path: str, statement: str) -> ScriptBundle:
     if not place.is_file():
         if not place.is_dir():
             raise ScriptNotFound(f"there is no script at {script_path}; check pythonScriptPath", path=script_path)
-        return _bundle_project(_read_folder(place, script_path), script_path, statement)
+        return bundle_project(_read_folder(place, script_path), script_path, statement)
     if place.name.endswith(".zip"):
         files = read_zip(place.read(), script_path, MAX_BYTES)
-        return _bundle_project({name: files[name] for name in _select_files(files)}, script_path, statement)
+        return bundle_project({name: files[name] for name in _select_files(files)}, script_path, statement)
     if not place.name.endswith(".py"):
         raise InputError(
             f"pythonScriptPath {script_path} is not a .py file; expected a Python script, or a project (folder or zip) with "
@@ -110,8 +110,12 @@ def _read_folder(place: Location, script_path: str) -> dict[str, bytes]:
     return {name: (place / name).read() for name in names}
 
 
-def _bundle_project(files: Mapping[str, bytes], script_path: str, statement: str) -> ScriptBundle:
-    """Return the bundle of a project, with the script of the statement as its entry."""
+def bundle_project(files: Mapping[str, bytes], script_path: str, statement: str) -> ScriptBundle:
+    """Return the bundle of a project, with the script of the statement as its entry.
+
+    :param script_path: the path of the project, for errors.
+    :raises ScriptNotFound: when the project has no such script.
+    """
     project = read_project(files[MLPROJECT], f"{script_path}/{MLPROJECT}") if MLPROJECT in files else Project({}, ())
     point, entry = project.points.get(ENTRY_POINTS[statement]), ENTRY_SCRIPTS[statement]
     if point is None and entry not in files:
@@ -133,7 +137,7 @@ def _no_entry(files: Mapping[str, bytes], project: Project, script_path: str, st
         found += f", and {MLPROJECT} has the entry points {', '.join(project.points)}"
     return (
         f"the project {script_path} has no {ENTRY_SCRIPTS[statement]}, which {statement} needs; {found}: add it, name it as "
-        f"{ENTRY_POINTS[statement]} in {MLPROJECT}, or name the script itself"
+        f"{ENTRY_POINTS[statement]} in {MLPROJECT}, or name the script itself as pythonScriptPath"
     )
 
 

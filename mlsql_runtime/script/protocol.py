@@ -39,6 +39,8 @@ class ScriptInput:
     of :mod:`mlsql_runtime.script.data_request`; None when the files of ``tempDataLocalPath`` exist already, or there are none.
     ``signature`` is that of the training table, in other roles that of the version. ``columns`` are those of frames: the
     features, then the label, if the training names feature columns; empty for all columns of the table.
+    ``options`` are those of register or predict, as text, by their names in MLSQL, and ``train_options`` those of the training of
+    the model; both are empty for a training script.
     ``project`` is the folder of the script's files. ``model_packages`` are the packages that made the model of a batch script.
     ``resources`` are the addresses that Spark has assigned to the script's task, by the name of the resource.
     """
@@ -48,6 +50,8 @@ class ScriptInput:
     fit_params: Mapping[str, str] = field(default_factory=dict)
     system_params: Mapping[str, str] = field(default_factory=dict)
     internal_params: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    train_options: Mapping[str, str] = field(default_factory=dict)
     data: TableFiles | TableTopic | None = None
     validate: TableFiles | None = None
     signature: Signature | None = None

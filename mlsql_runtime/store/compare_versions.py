@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from datetime import datetime
 from mlsql_runtime.result import Best
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
+from mlsql_runtime.store.project_files import read_project_files
 from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.versions import read_manifest
 
@@ -61,6 +63,10 @@ def compare_versions(root: Location, before: int, after: int) -> Comparison:
     """
     manifests = read_manifest(root, before), read_manifest(root, after)
     old, new = (dict(_facts(manifest)) for manifest in manifests)
+    if manifests[0].script.sha256 != manifests[1].script.sha256:
+        files = [read_project_files(root, manifest) for manifest in manifests]
+        if files[0] is not None and files[1] is not None:
+            old, new = old | dict(_file_facts(files[0])), new | dict(_file_facts(files[1]))
     return Comparison(
         model_path=root.uri,
         before=_compared(manifests[0]),
@@ -125,6 +131,11 @@ def _facts(manifest: Manifest) -> Iterator[tuple[tuple[str, str], Value]]:
         yield from _each(group, fit.params, "parameter ")
         yield from _each(group, fit.metrics, "metric ")
     yield from _each("packages", _imported(manifest))
+
+
+def _file_facts(files: Mapping[str, bytes]) -> Iterator[tuple[tuple[str, str], Value]]:
+    for name, content in files.items():
+        yield ("script", f"SHA-256 of {name}"), hashlib.sha256(content).hexdigest()
 
 
 def _each(about: str, values: Mapping[str, Value], kind: str = "") -> Iterator[tuple[tuple[str, str], Value]]:

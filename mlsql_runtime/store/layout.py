@@ -6,6 +6,7 @@
                            /model/<algIndex>/   the files that the script wrote to tempModelLocalPath
                            /meta/…              parquet: one row per group, parameters, sample rows
                            /logs/<algIndex>.log
+                           /project.zip         the script that trained the version, with its project
                            /manifest.json       last: with it, version n is complete
                            /failure.json        instead of the manifest: the training failed
     <model path>/_functions/<name>/<m>/…        function packages; function.json last
@@ -36,6 +37,7 @@ STAGING = "_staging"
 PROGRESS = "progress.json"
 FINISHED = "finished.json"
 SAMPLES = "meta/samples.parquet"
+PROJECT = "project.zip"
 
 _VERSION = re.compile(r"_model_(\d+)")
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
 from mlsql_runtime import codec
-from mlsql_runtime.plan import TaskTry
+from mlsql_runtime.plan import PythonEnv, TaskTry
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
 from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
@@ -86,6 +86,9 @@ class Manifest:
     :param sources: what the rows were read from, each before those that were made from it; empty for versions that were published
         without sources.
     :param signature: None for a table without feature columns, and for versions that were published without signatures.
+    :param options: the other options of the training, by their names in MLSQL, without secrets.
+    :param envs: the environment variables whose values are kept.
+    :param requirements: the packages of the training's environment; None when they may hold a secret.
     """
 
     state: ClassVar[VersionState] = "complete"
@@ -104,6 +107,21 @@ class Manifest:
     task: TaskTry | None = field(default=None, metadata=codec.ADDED)
     signature: Signature | None = field(default=None, metadata=codec.ADDED)
     sources: tuple[Source, ...] = field(default=(), metadata=codec.ADDED)
+    options: Mapping[str, str] = field(default_factory=dict, metadata=codec.ADDED)
+    envs: Mapping[str, str] = field(default_factory=dict, metadata=codec.ADDED)
+    requirements: str | None = field(default=None, metadata=codec.ADDED)
+
+    @property
+    def python(self) -> PythonEnv:
+        """The interpreter of the training with its packages and variables, as far as they are kept."""
+        return PythonEnv.from_system_params(self.parameters, self.envs, self.requirements)
+
+    @property
+    def train_options(self) -> dict[str, str]:
+        """All options of the training, by their names in MLSQL. Secrets are hidden."""
+        system = {f"systemParam.{name}": text for name, text in self.parameters.items()}
+        groups = {f"fitParam.{fit.alg_index}.{name}": text for fit in self.fits for name, text in fit.params.items()}
+        return {**self.options, **system, **groups}
 
     @property
     def best(self) -> Best:

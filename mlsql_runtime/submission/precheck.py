@@ -16,9 +16,10 @@ from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings
-from mlsql_runtime.plan import Outline, Plan, ScriptUse, Secrets, Statement, TopicUse, check_property
-from mlsql_runtime.script.bundle import read_bundle
+from mlsql_runtime.plan import Outline, Plan, PythonEnv, ScriptUse, Secrets, Statement, TopicUse, check_property
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
+from mlsql_runtime.script.kept_project import find_script, read_script
 from mlsql_runtime.script.source_code import check_syntax, required_modules
 from mlsql_runtime.spark_versions import check_installation
 from mlsql_runtime.storage.location import Location
@@ -59,10 +60,13 @@ def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[M
 
 @dataclass
 class _Made:
-    """The tables, models, functions (model path and name) and files that the statements so far make."""
+    """The tables, models, functions (model path and name) and files that the statements so far make.
+
+    ``models`` are the scripts that train them, by model path.
+    """
 
     tables: set[str] = field(default_factory=set)
-    models: set[str] = field(default_factory=set)
+    models: dict[str, ScriptUse] = field(default_factory=dict)
     functions: set[tuple[str, str]] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
 
@@ -74,8 +78,8 @@ class _Made:
         if outline.model_root is None:
             return
         root = Location.of(outline.model_root).uri
-        if outline.makes_version:
-            self.models.add(root)
+        if outline.makes_version and outline.script is not None:
+            self.models[root] = outline.script
         if outline.makes_function is not None:
             self.functions.add((root, outline.makes_function))
 
@@ -93,7 +97,7 @@ def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, 
             )
     _check_models(outline, made)
     if outline.script is not None and outline.script.is_run:
-        _check_script(outline.script, is_local)
+        _check_script(outline.script, *_find_script(outline, outline.script, made), is_local)
     if outline.reads_files is not None and is_local and not made.has_file(outline.reads_files):
         _check_data(f"table '{outline.defines}'", outline.reads_files)
     _check_resources(outline.resources, is_local)
@@ -112,13 +116,25 @@ def _check_models(outline: Outline, made: _Made) -> None:
             choose_fit(read_manifest(root, outline.needs_fit.version), outline.needs_fit.alg_index, root.uri)
 
 
-def _check_script(script: ScriptUse, is_local: bool) -> None:
-    bundle = read_bundle(script.path, script.role)
+def _find_script(outline: Outline, script: ScriptUse, made: _Made) -> tuple[ScriptBundle, PythonEnv]:
+    """Return the script of a statement, and the Python that it runs with; what it leaves out is that of its model's training."""
+    if outline.needs_fit is None or outline.model_root is None:
+        return read_bundle(str(script.path), script.role), script.python
+    root = open_model_path(outline.model_root)
+    training = made.models.get(root.uri)
+    if training is None:
+        manifest = read_manifest(root, outline.needs_fit.version)
+        bundle, python = read_script(script.path, script.role, root, manifest), manifest.python
+    else:
+        bundle, python = find_script(script.path, script.role, training), training.python
+    return bundle, PythonEnv() if script.is_function else script.python.or_of_training(python)
+
+
+def _check_script(script: ScriptUse, bundle: ScriptBundle, python: PythonEnv, is_local: bool) -> None:
     for index, params in enumerate(script.params):
         bundle.fill(params, f"fitParam.{index}")
-    python = script.python
     if is_default_interpreter(python):
-        check_syntax(bundle, script.path)
+        check_syntax(bundle, script.path or bundle.entry)
     if is_local and not python.is_unpacked and python.requirements is None:
         modules, host = required_modules(bundle), socket.gethostname()
         inspect_interpreter(python, host, modules).raise_for_missing(modules, host, python, script.is_function)

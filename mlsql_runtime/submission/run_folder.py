@@ -176,7 +176,7 @@ class RunFolder:
 def _copy_script(statement: Statement, target: Location) -> Statement:
     """Copy a local script to where the driver can read it, and return the statement that names the copy."""
     script = statement.outline.script
-    if script is None or get_builtin_name(script.path) is not None:  # the runtime contains the built-in ones
+    if script is None or script.path is None or get_builtin_name(script.path) is not None:  # the runtime has the built-in ones
         return statement
     if not Location.of(script.path).is_local:
         return statement

@@ -16,6 +16,7 @@ from mlsql_runtime.spark_versions import find_spark_home
 from mlsql_runtime.submission.output import OutputLine, read_output
 from mlsql_runtime.submission.processes import MARK, end_marked
 from mlsql_runtime.submission.runtime_zip import write_runtime
+from mlsql_runtime.submission.training_archives import find_training_archives
 
 _ARCHIVES = "spark.archives"
 _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
@@ -47,7 +48,8 @@ def build_submission(
     :raises InputError: when Spark would unpack two archives in the same folder.
     """
     properties = _QUIET | {name: value for name, value in conf.items() if not is_secret(name)}
-    archives = merge_archives((archive for each in plan.statements for archive in each.outline.archives), conf.get(_ARCHIVES, ""))
+    named = (archive for each in plan.statements for archive in each.outline.archives)
+    archives = merge_archives((*named, *find_training_archives(plan)), conf.get(_ARCHIVES, ""))
     if archives:
         properties[_ARCHIVES] = archives
     py_files, launcher = write_runtime(folder)

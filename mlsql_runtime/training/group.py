@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.feed.files.export import ExportedTable
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
-from mlsql_runtime.plan import RESOURCE, PythonEnv
+from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import LOG, ScriptOutcome, run_script, scratch_dir
 from mlsql_runtime.script.protocol import ScriptInput
+from mlsql_runtime.script.resources import download_resources, split_resources
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -98,13 +99,14 @@ def run_group(
     :param on_event: called with the event of every line of the script as it comes.
     :raises InputError: when a resource does not exist.
     """
+    params, resources = split_resources(group.fit_params)
     script_input = ScriptInput(
         role="train",
-        fit_params={key: value for key, value in group.fit_params.items() if not key.startswith(RESOURCE)},
+        fit_params=params,
         system_params=group.python.system_params,
         internal_params={
             "tempModelLocalPath": str(folder / MODEL),
-            "resource": _download_resources(group, folder),
+            "resource": download_resources(resources, folder, f"fitParam.{group.alg_index}"),
             "algIndex": str(group.alg_index),
         },
         data=data,
@@ -166,22 +168,6 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
         shutil.rmtree(private, ignore_errors=True)
         if not task.keep_local_directory:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _download_resources(group: Group, folder: Path) -> dict[str, str]:
-    """Return the local path of each resource by its name."""
-    resources = {}
-    for key, uri in group.fit_params.items():
-        if key.startswith(RESOURCE):
-            name = key[len(RESOURCE) :]
-            source, target = Location.of(uri), folder / "resource" / name
-            if not source.exists():
-                raise InputError(
-                    f"fitParam.{group.alg_index}.{key} is {uri}, and there is nothing on {socket.gethostname()}", path=uri
-                )
-            source.download(target)
-            resources[name] = str(target / source.name) if source.is_file() else str(target)
-    return resources
 
 
 def _assess(outcome: ScriptOutcome, model: Path) -> tuple[FitStatus, str | None]:

@@ -1,45 +1,48 @@
-"""The two tables that MLSQL keeps with every version, for reading with Spark: ``meta/0`` and ``meta/1``."""
+"""The two tables that MLSQL keeps with every version, for reading with Spark: ``meta/0`` and ``meta/1``.
+
+Columns, types and words are MLSQL's: ``status`` is ``success`` or ``fail``, also after a timeout, which ``message`` names.
+Times are milliseconds since 1970.
+"""
 
 from __future__ import annotations
 
 import io
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlsql_runtime.plan import Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.manifest import FitRecord
+from mlsql_runtime.store.manifest import FitRecord, Manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write_meta(version: Location, statement: Train, fits: tuple[FitRecord, ...]) -> None:
-    """Write ``meta/0``, one row per group, and ``meta/1``, the parameters of system and groups."""
+def write_meta(version: Location, script_path: str, manifest: Manifest) -> None:
+    """Write ``meta/0``, one row per group, and ``meta/1``, the options of the training."""
     import pyarrow as pa
 
-    write_parquet(groups_table(statement.script_path, fits), version / "meta/0/part-0.parquet")
+    write_parquet(groups_table(script_path, version, manifest.fits), version / "meta/0/part-0.parquet")
     texts = pa.map_(pa.string(), pa.string())
     parameters = pa.schema({"systemParam": texts, "trainParams": texts})
-    train = {f"fitParam.{fit.alg_index}.{key}": value for fit in fits for key, value in fit.params.items()}
-    row = {"systemParam": list(statement.python.system_params.items()), "trainParams": list(train.items())}
+    row = {"systemParam": list(manifest.parameters.items()), "trainParams": list(manifest.train_options.items())}
     write_parquet(pa.Table.from_pylist([row], schema=parameters), version / "meta/1/part-0.parquet")
 
 
-def groups_table(script_path: str, fits: tuple[FitRecord, ...]) -> pa.Table:
-    """Return one row per group, with MLSQL's column names."""
+def groups_table(script_path: str, version: Location, fits: tuple[FitRecord, ...]) -> pa.Table:
+    """Return one row per group, as MLSQL has it."""
     import pyarrow as pa
 
-    text = pa.string()
-    instant, texts = pa.timestamp("us", "UTC"), pa.map_(text, text)
+    text, instant = pa.string(), pa.int64()
+    texts, metric = pa.map_(text, text), pa.struct({"name": text, "value": pa.float64()})
     groups = pa.schema(
         {
             "modelPath": text,
             "algIndex": pa.int32(),
             "alg": text,
             "score": pa.float64(),
-            "metrics": pa.map_(text, pa.float64()),
+            "metrics": pa.list_(metric),
             "status": text,
             "message": text,
             "startTime": instant,
@@ -50,21 +53,25 @@ def groups_table(script_path: str, fits: tuple[FitRecord, ...]) -> pa.Table:
     )
     rows: list[dict[str, Any]] = [
         {
-            "modelPath": layout.model_dir(fit.alg_index),
+            "modelPath": (version / layout.model_dir(fit.alg_index)).uri,
             "algIndex": fit.alg_index,
             "alg": script_path,
             "score": fit.score,
-            "metrics": list(fit.metrics.items()),
-            "status": fit.status,
+            "metrics": [{"name": name, "value": value} for name, value in fit.metrics.items()],
+            "status": "success" if fit.status == "success" else "fail",
             "message": fit.message,
-            "startTime": fit.started,
-            "endTime": fit.ended,
+            "startTime": _to_milliseconds(fit.started),
+            "endTime": _to_milliseconds(fit.ended),
             "trainParams": list(fit.params.items()),
             "execDesc": json.dumps({"log": layout.log_file(fit.alg_index)}),
         }
         for fit in fits
     ]
     return pa.Table.from_pylist(rows, schema=groups)
+
+
+def _to_milliseconds(instant: datetime) -> int:
+    return round(instant.timestamp() * 1000)
 
 
 def write_parquet(table: pa.Table, place: Location) -> None:

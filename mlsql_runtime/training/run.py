@@ -12,6 +12,8 @@ from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import Train
+from mlsql_runtime.plan.options import format_options
+from mlsql_runtime.plan.spark_properties import hide_secrets
 from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import PreflightOutcome
 from mlsql_runtime.script.bundle import read_bundle
@@ -19,6 +21,7 @@ from mlsql_runtime.script.process import LOG
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, Manifest
+from mlsql_runtime.store.project_files import pack_files
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
 from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.staging import Staging
@@ -151,17 +154,18 @@ class TrainingRun:
         samples = (_output(result) / SAMPLES for result in successful)
         if (sample := next((place for place in samples if place.exists()), None)) is not None:
             (draft.folder / layout.SAMPLES).copy_from(sample)
-        records = tuple(result.record for result in results)
-        write_meta(draft.folder, self.statement, records)
-        facts = data.table.facts
+        if self.statement.keep_script and self.bundle.name is None:
+            (draft.folder / layout.PROJECT).write(pack_files(self.bundle.files))
+        facts, python = data.table.facts, self.statement.python
         signature = make_signature(self.statement, facts)
+        options = hide_secrets(format_options(self.statement))
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             job_id=self.context.job_id,
             version=draft.version,
             created=datetime.now(timezone.utc),
             script=self.bundle.facts,
-            parameters=self.statement.python.system_params,
+            parameters=python.system_params,
             greater_is_better=self.statement.greater_is_better,
             data=DataFacts(
                 rows=facts.rows,
@@ -170,14 +174,19 @@ class TrainingRun:
                 feature_column=signature.names[0] if signature and len(signature.names) == 1 else None,
                 feature_width=facts.width,
             ),
-            fits=records,
+            fits=tuple(result.record for result in results),
             environment=environment,
-            files=draft.file_entries(),
+            files=(),
             description=self.statement.description,
             task=self.context.plan.task,
             signature=signature,
             sources=sources,
+            options={name: text for name, text in options.items() if not name.startswith(("fitParam.", "systemParam."))},
+            envs=python.kept_envs,
+            requirements=python.kept_requirements,
         )
+        write_meta(draft.folder, self.statement.script_path, manifest)
+        manifest = replace(manifest, files=draft.file_entries())
         draft.publish(manifest)
         log(f"train: published version {_describe(manifest, self.root)}")
         return manifest

@@ -60,7 +60,13 @@ from mlsql_runtime.plan import (
         (predict, {"functions": {"a-b": "/m"}, "sql": "select 1 from data"}, "not an SQL identifier"),
         (predict, {"functions": [{"function": "jack"}], "sql": "select 1 from data"}, "without 'model_path'"),
         (predict, {"functions": [REGISTERED, REGISTERED], "sql": "select 1 from data"}, "two functions called jack"),
-        (predict, {"sql": "select 1 from data", "model_path": "/m"}, "model_path is for a batch script"),
+        (
+            predict,
+            {"sql": "select 1 from data", "model_version": 1},
+            "model_version is for a batch script, and there is no model_path",
+        ),
+        (predict, {"sql": "select 1 from data", "script_options": {"a": 1}}, "script_options is for a batch script"),
+        (predict, {"sql": "select 1 from data", "python_script_path": "/b.py"}, "the model path"),
         (
             predict,
             {"sql": "select 1 from data", "output": {"format": "json", "path": "/o", "mode": "replace"}},

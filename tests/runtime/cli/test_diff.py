@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 from support.model_commands import EVERY_STORAGE, TIME, PublishSources
 
+from mlsql_runtime import codec
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.manifest import DataFacts, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store import layout
+from mlsql_runtime.store.manifest import DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.project_files import pack_files
 from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.signature import Column, Signature
 from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
+from mlsql_runtime.store.versions import read_manifest
 
 Capture = pytest.CaptureFixture[str]
 Make = Callable[..., Manifest]
@@ -105,6 +109,26 @@ def test_everything_that_can_differ_is_listed(
         ("group 1", "metric loss", 0.25, None),
         ("packages", "numpy", "2.4.6", "2.5.0"),
         ("packages", "lightgbm", None, "4.6.0"),
+    ]
+
+
+def test_files_of_changed_projects_are_listed(local_root: Location, two_versions: Make, capsys: Capture) -> None:
+    two_versions(local_root, script=ScriptFacts(name="train.py", sha256="f" * 64))
+    for number, source in ((1, b"1"), (2, b"2")):
+        folder = layout.version_dir(local_root, number)
+        (folder / layout.PROJECT).write(pack_files({"train.py": source, "same.py": b"", f"only_{number}.py": b""}))
+        entry = FileEntry(path=layout.PROJECT, size=0, sha256=(folder / layout.PROJECT).sha256())
+        manifest = read_manifest(local_root, number)
+        (folder / layout.MANIFEST).write(codec.dumps(replace(manifest, files=(*manifest.files, entry))).encode())
+    found = [
+        (name, before and before[:4], after and after[:4])
+        for _, name, before, after in differences(diff(capsys, local_root, "1", "2"))
+    ]
+    assert found == [
+        ("SHA-256", "0000", "ffff"),
+        ("SHA-256 of only_1.py", "e3b0", None),
+        ("SHA-256 of train.py", "6b86", "d473"),
+        ("SHA-256 of only_2.py", None, "e3b0"),
     ]
 
 

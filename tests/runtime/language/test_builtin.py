@@ -49,10 +49,6 @@ def test_a_script_needs_no_python() -> None:
             "expected a whole number from 0 to 4294967295",
         ),
         (
-            "register PythonAlg.»`/m` as jack options minScore='1';",
-            "no script is given; name one as pythonScriptPath, or a built-in algorithm as builtin",
-        ),
-        (
             "register PythonAlg.`/m` as jack options builtin='sklearn' and »fitParam.1.a='1';",
             "there is no fitParam.0, but a group after it",
         ),

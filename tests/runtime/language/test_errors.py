@@ -63,7 +63,7 @@ WRONG = [
     (DATA + "save replace »data as json.`/o`;", "expected 'as' after 'replace'"),
     ("set a »'b';", "expected '.' or '=' after 'a'"),
     (
-        DATA + "predict data as PythonAlg.`/m` where a='b'»;",
+        "load csv.`c` where a='b'»;",
         "expected 'as' after a value in quotes, got the end of the statement",
     ),
     ("select 1»;", "a query ends with the name of its table"),
@@ -118,7 +118,7 @@ WRONG = [
     # algorithms
     (DATA + f"train data as »RandomForest.`/m` where {SCRIPT};", "use PythonAlg.`path`"),
     (DATA + f"train data as »pythonalg.`/m` where {SCRIPT};", "is written PythonAlg"),
-    (f"register »SKLearn.`/m` as f where {SCRIPT};", "use PythonAlg.`path`"),
+    (f"register »RandomForest.`/m` as f where {SCRIPT};", "use PythonAlg.`path`"),
     (DATA + f"train data as PythonAlg.`/m` where {SCRIPT} as »`a b`;", "the name of the table of results is 'a b'"),
     (
         DATA + f"train data as PythonAlg.`/m` where {SCRIPT} as r;\nsave »s as orc.`/o`;",
@@ -259,7 +259,7 @@ def test_a_variable_that_is_not_set_is_one_error(text: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        "password='hunter2'",
+        "password='hunter2' as",
         "password='hunter2' 'hunter2' as db",
         "`kafkaParam.sasl.password`=\"hunter2\" , a='b' as db",
         "password='''hunter2''' or as db",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +26,7 @@ from mlsql_runtime.plan import (
     get_builtin_name,
     to_builtin_path,
 )
-from mlsql_runtime.plan.parsers import is_nothing
+from mlsql_runtime.plan.parsers import FLAGS, is_nothing
 
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "T")  # which is t
 _ANY = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("\"'`\\${};"), max_size=12)
@@ -37,6 +36,7 @@ _NUMBERS = st.none() | st.integers(0, 10**9)
 _COUNTS = st.none() | st.integers(1, 10**9)
 _SCORES = st.none() | st.floats(0, 1e6)
 _OPTIONS = st.dictionaries(_TEXT, _ANY, max_size=3)
+_OTHERS = st.dictionaries(st.from_regex(r"x_[a-z]{1,4}", fullmatch=True), _ANY, max_size=2)  # no option of a statement
 _TABLE = Load(table="t", format="csv", path="/d")
 
 _PYTHON = st.builds(
@@ -95,6 +95,7 @@ _STATEMENTS = st.one_of(
         keep_versions=_COUNTS,
         greater_is_better=st.booleans(),
         fail_on=st.sampled_from(["all", "any"]),
+        keep_script=st.booleans(),
         keep_local_directory=st.booleans(),
         description=st.none() | _TEXT,
         result=st.none() | _NAMES,
@@ -111,7 +112,7 @@ _STATEMENTS = st.one_of(
         Register,
         model_path=_TEXT,
         function=_NAMES,
-        script_path=_TEXT,
+        script_path=st.none() | _TEXT,
         model_version=_NUMBERS,
         alg_index=_NUMBERS,
         copy_train_params=st.booleans(),
@@ -119,6 +120,8 @@ _STATEMENTS = st.one_of(
         only_if_better=_SCORES,
         sample_table=st.sampled_from([None, "t"]),
         params=_OPTIONS,
+        envs=_OPTIONS,
+        others=_OTHERS,
     ),
     st.builds(
         Train,
@@ -132,13 +135,14 @@ _STATEMENTS = st.one_of(
         Predict,
         table=st.just("t"),
         model_path=_TEXT,
-        script_path=_TEXT,
+        script_path=st.none() | _TEXT,
         result=_NAMES,
         model_version=_NUMBERS,
         alg_index=_NUMBERS,
         params=_OPTIONS,
         python=_PYTHON,
         same_rows=st.booleans(),
+        others=_OTHERS,
     ),
 )
 
@@ -165,7 +169,7 @@ def system(python: PythonEnv) -> dict[str, Any]:
     values = {
         "pythonPath": python.path,
         "pythonVer": python.version,
-        "pythonParam": shlex.join(python.flags),
+        "pythonParam": FLAGS.format(python.flags),
         "envs": json.dumps(dict(python.envs)),
         "timeout": python.timeout,
         "seed": python.seed,
@@ -219,6 +223,7 @@ def written(made: Any) -> str:
                 "keepVersions": made.keep_versions,
                 "scoreMode": "max" if made.greater_is_better else "min",
                 "failOn": made.fail_on,
+                "keepScript": made.keep_script,
                 "keepLocalDirectory": made.keep_local_directory,
                 "description": made.description,
             }
@@ -234,7 +239,9 @@ def written(made: Any) -> str:
                 "minScore": made.min_score,
                 "onlyIfBetter": made.only_if_better,
                 "sampleTable": made.sample_table,
+                "systemParam.envs": json.dumps(dict(made.envs)),
                 **prefixed("fitParam.0.", made.params),
+                **made.others,
             }
             return f"register PythonAlg.{back_quoted(made.model_path)} as {made.function} {options(values)};"
         case Predict():
@@ -244,7 +251,7 @@ def written(made: Any) -> str:
                 "algIndex": made.alg_index,
                 "sameRows": made.same_rows,
             }
-            everything = values | prefixed("fitParam.0.", made.params) | system(made.python)
+            everything = values | prefixed("fitParam.0.", made.params) | system(made.python) | made.others
             return f"predict t as PythonAlg.{back_quoted(made.model_path)} {options(everything)} as {made.result};"
     raise AssertionError(made)
 

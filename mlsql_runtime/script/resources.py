@@ -1,0 +1,33 @@
+"""Files and folders that parameters of a script name, copied to where it runs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlsql_runtime.errors import InputError
+from mlsql_runtime.plan import RESOURCE
+from mlsql_runtime.storage.location import Location
+
+
+def split_resources(params: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the parameters that the script gets as they are, and the URIs of its resources by name."""
+    plain = {name: value for name, value in params.items() if not name.startswith(RESOURCE)}
+    return plain, {name[len(RESOURCE) :]: uri for name, uri in params.items() if name.startswith(RESOURCE)}
+
+
+def download_resources(resources: Mapping[str, str], folder: Path, where: str) -> dict[str, str]:
+    """Copy resources below ``folder``, and return the local path of each by its name.
+
+    :param where: the name of the parameters in errors, such as ``fitParam.0``.
+    :raises InputError: when one does not exist.
+    """
+    paths = {}
+    for name, uri in resources.items():
+        source, target = Location.of(uri), folder / "resource" / name
+        if not source.exists():
+            raise InputError(f"{where}.{RESOURCE}{name} is {uri}, and there is nothing on {socket.gethostname()}", path=uri)
+        source.download(target)
+        paths[name] = str(target / source.name) if source.is_file() else str(target)
+    return paths
