@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 import pyarrow as pa
 
 from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.scoring.arguments import Columns
+from mlsql_runtime.script.project_code import PREFIX
+from mlsql_runtime.script.start import describe
 
 
 class Scorer(Protocol):
@@ -16,6 +19,15 @@ class Scorer(Protocol):
     def score(self, partition: int, columns: Columns, width: int | None) -> pa.Array: ...
 
 
+# Files of code that was pickled in a script's folder, and of modules that came with it.
+_SCRIPT_FILE = re.compile(rf"(?:.*/mlsql-(?:register|fit)-[^/]*/work|{PREFIX}\w+)/(.+)")
+
+
 def to_script_error(name: str, error: Exception, hint: str = "") -> ScriptFailed:
-    """Return an exception of a predict function as a failure of its script."""
-    return ScriptFailed(f"function {name} failed: {type(error).__name__}: {error}{hint}")
+    """Return an exception of a predict function as a failure of its script, with the line of the script."""
+    return ScriptFailed(f"function {name} failed: {describe(error, _to_name)}{hint}")
+
+
+def _to_name(file: str) -> str | None:
+    match = _SCRIPT_FILE.fullmatch(file)
+    return match[1] if match else None

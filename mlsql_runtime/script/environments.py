@@ -30,6 +30,7 @@ from pathlib import Path
 from mlsql_runtime.errors import EnvironmentBuildError, InterpreterError
 from mlsql_runtime.plan import PythonEnv, hide_passwords, parse_requirements
 from mlsql_runtime.script.interpreter import inherited_variables, interpreter_path
+from mlsql_runtime.script.output_lines import read_output
 from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
 from mlsql_runtime.storage.file_lock import FileLock
 
@@ -173,9 +174,8 @@ class _Environment:
         env = inherited | {"PYTHONPATH": str(PACKAGE.parent), "NO_COLOR": "1"}
         tail: deque[str] = deque(maxlen=TAIL_LINES)
         with run_supervised(["env", "-u", "PYTHONPATH", *command], status, BUILD_SECONDS, folder, env) as running:
-            for raw in running.output:
-                line = hide_passwords(raw.decode(errors="replace").rstrip())
-                if line:
+            for part in read_output(running.output):
+                if line := hide_passwords((part.line or "").rstrip()):
                     tail.append(line)
                     self.on_line(line)
         end = json.loads(status.read_text()) if status.exists() else {"ended": "killed", "exit_code": None}

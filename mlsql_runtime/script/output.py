@@ -1,18 +1,14 @@
-"""The output of a script: its lines as they come, a log file of limited size, the last lines for errors."""
+"""What is kept of a script's output: a log file of limited size, the last lines for errors."""
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 TAIL_LINES = 100
 TAIL_CHARACTERS = 32 << 10
 LOG_CHARACTERS = 8 << 20  # kept from the beginning of the output; the last lines are kept, too
-LINE_BYTES = 16 << 10
 
 # TensorFlow 2.21 logs these before it has read its log level.
 _STARTUP_NOTICE = re.compile(
@@ -23,15 +19,6 @@ _STARTUP_NOTICE = re.compile(
 def is_startup_notice(line: str) -> bool:
     """Return whether a line is one that a library prints at every start, whatever its log level."""
     return _STARTUP_NOTICE.match(line) is not None
-
-
-def read_lines(stream: IO[bytes]) -> Iterator[str]:
-    """Yield the lines; longer ones in pieces of LINE_BYTES, none of which ends within a character."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    while raw := stream.readline(LINE_BYTES):
-        yield decoder.decode(raw, final=raw.endswith(b"\n")).rstrip("\r\n")
-    if rest := decoder.decode(b"", final=True):
-        yield rest
 
 
 class Tail:

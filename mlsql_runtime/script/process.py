@@ -10,24 +10,28 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from mlsql_runtime import HELPERS, codec
+from mlsql_runtime import HELPERS, codec, script
 from mlsql_runtime.events import LogLine, ScriptEvent
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.data_request import answering_requests
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inherited_variables
-from mlsql_runtime.script.output import CappedLog, Tail, is_startup_notice, read_lines
+from mlsql_runtime.script.output import CappedLog, Tail, is_startup_notice
+from mlsql_runtime.script.output_lines import read_output
 from mlsql_runtime.script.package_report import read_package_report
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput, ScriptReport
 from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
 from mlsql_runtime.script.task_resources import assigned_resources, device_variables
 from mlsql_runtime.script.thread_limits import thread_variables
 
-# Files in a script's folder: its output, how it ended, the packages that it imported.
-LOG, STATUS, PACKAGES = "log", "status.json", "packages.json"
+# Files in a script's folder: its output, how it ended, the exception that ended it, the packages that it imported.
+LOG, STATUS, EXCEPTION, PACKAGES = "log", "status.json", "exception.json", "packages.json"
+START = "start.py"
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def run_script(
         script_input,
         packages_file=str(folder / PACKAGES),
         data_request=str(request) if write_files is not None else None,
+        internal_params=_with_project(script_input, workdir),
         project=str(workdir),
         resources=assigned_resources(),
     )
@@ -93,7 +98,8 @@ def run_script(
 
     with ExitStack() as stack:
         interpreter = stack.enter_context(provided_interpreter(python, lambda line: send(LogLine(line))))
-        command = [interpreter, *python.flags, str(entry.relative_to(workdir))]
+        (folder / START).write_bytes((resources.files(script) / START).read_bytes())
+        command = [interpreter, *python.flags, str(folder / START), str(folder / EXCEPTION), str(entry.relative_to(workdir))]
         command += bundle.command_line(script_input.fit_params)
         env = _environment(python, folder, input_file, task_cpus, device_variables(script_input.resources))
         running = stack.enter_context(run_supervised(command, folder / STATUS, python.timeout, workdir, env))
@@ -106,13 +112,24 @@ def run_script(
 
             stack.enter_context(answering_requests(request, write))
         log = stack.enter_context(CappedLog(folder / LOG))
-        for line in read_lines(running.output):
-            log.write(line)
-            if not is_startup_notice(line):
-                event = report.read(line)
+        for part in read_output(running.output):
+            event = LogLine("") if part.line is None else report.read(part.line)
+            if part.shown is None:
+                continue
+            log.write(part.shown)
+            if not is_startup_notice(part.shown):
+                event = LogLine(part.shown) if isinstance(event, LogLine) else event
                 tail.add(event.text)
                 send(event)
     return _outcome(folder, python, report, tail.lines())
+
+
+def _with_project(script_input: ScriptInput, workdir: Path) -> Mapping[str, Any]:
+    """Return the internal parameters; those of predict scripts name the folder of the script's project, as MLSQL's did."""
+    params = script_input.internal_params
+    if script_input.role == "train":
+        return params
+    return {**params, "resource": {**params.get("resource", {}), "mlFlowProjectPath": str(workdir)}}
 
 
 def _environment(python: PythonEnv, folder: Path, input_file: Path, task_cpus: int, devices: dict[str, str]) -> dict[str, str]:
@@ -158,7 +175,7 @@ def _outcome(folder: Path, python: PythonEnv, report: ScriptReport, tail: tuple[
         elif code is not None and code < 0:
             problem = f"it was killed by {_signal_name(-code)}"
         elif code != 0:
-            problem = f"it ended with exit code {code}{_exception(tail)}"
+            problem = f"it ended with exit code {code}{_read_exception(folder / EXCEPTION)}"
     return ScriptOutcome(problem, timed_out, tuple(notes), report, tail, read_package_report(folder / PACKAGES))
 
 
@@ -169,9 +186,9 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _exception(tail: tuple[str, ...]) -> str:
-    """Return the last line of a traceback at the end of the output: the exception and its message."""
-    if any(line.startswith("Traceback (most recent call last)") for line in tail):
-        last = next((line for line in reversed(tail) if line.strip()), "")
-        return f": {last}"
-    return ""
+def _read_exception(path: Path) -> str:
+    """Return the exception that ended a script, as the end of a sentence; empty if there was none, or no record of it."""
+    try:
+        return f": {json.loads(path.read_text(encoding='utf-8'))['text']}"
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""

@@ -1,7 +1,8 @@
 """The protocol between a job and its script: the script's input, and the lines by which it reports results.
 
 Input: one JSON document (:class:`ScriptInput`), whose path is in the environment variable MLSQL_SCRIPT_INPUT.
-Output: lines on standard output that begin with one of the marks below; every other line is the script's own.
+Output: lines on standard output with one of the marks below; every other line is the script's own. Before the marks that
+:mod:`mlsql` prints is RECORD_START, so that they begin a line whatever the script has printed before (as in RFC 7464).
 Standard library only: the modules that scripts import read it in the interpreter that the user chose.
 """
 
@@ -10,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,10 +24,12 @@ from mlsql_runtime.store.signature import Signature
 
 PROTOCOL_VERSION = 1
 INPUT_VARIABLE = "MLSQL_SCRIPT_INPUT"
+RECORD_START = "\x1e"
+MARK_START = "mlsql_"  # of all marks
+SCORE_MARK = "mlsql_validation_score:"
 REPORT_MARK = "mlsql_report:"
 PROGRESS_MARK = "mlsql_progress:"
-
-_SCORE = re.compile(r"\s*mlsql_validation_score:\s*(\S+)")
+_SHOWN_CHARACTERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +42,7 @@ class ScriptInput:
     ``signature`` is that of the training table, in other roles that of the version. ``columns`` are those of frames: the
     features, then the label, if the training names feature columns; empty for all columns of the table.
     ``options`` are those of register or predict, as text, by their names in MLSQL, and ``train_options`` those of the training of
-    the model; both are empty for a training script.
+    the model; both are empty for a training script. ``model_path`` is that of the training's statement.
     ``project`` is the folder of the script's files. ``model_packages`` are the packages that made the model of a batch script.
     ``resources`` are the addresses that Spark has assigned to the script's task, by the name of the resource.
     """
@@ -56,6 +58,7 @@ class ScriptInput:
     validate: TableFiles | None = None
     signature: Signature | None = None
     columns: tuple[str, ...] = ()
+    model_path: str | None = None
     function_file: str | None = None
     packages_file: str | None = None
     data_request: str | None = None
@@ -67,11 +70,13 @@ class ScriptInput:
     def params(self) -> Mapping[str, Mapping[str, Any]]:
         """The parameters of all kinds, under MLSQL's names for the kinds."""
         local_path = self.data.local_path if self.data else None
+        of_predict = {} if self.role == "train" else {"fitParams": self.options, "trainParams": self.train_options}
         return {
             "fitParam": self.fit_params,
             "kafkaParam": self.data.kafka_params if self.data else {},
             "internalSystemParam": {**self.internal_params, **({"tempDataLocalPath": local_path} if local_path else {})},
             "systemParam": self.system_params,
+            **of_predict,
         }
 
     @property
@@ -114,22 +119,28 @@ class ScriptReport:
 
     def read(self, line: str) -> ScriptEvent:
         """Read one line, and return its event."""
-        if match := _SCORE.match(line):
-            self._read_score(match[1])
-        elif line.startswith(REPORT_MARK):
+        if line.startswith(REPORT_MARK):
             return self._read_report(line)
-        elif line.startswith(PROGRESS_MARK):
+        if line.startswith(PROGRESS_MARK):
             return _read_progress(line)
+        self._read_score(*line.rpartition(SCORE_MARK))
         return LogLine(line)
 
-    def _read_score(self, text: str) -> None:
-        self.score_lines += 1
+    def _read_score(self, before: str, mark: str, after: str) -> None:
+        """Read the score behind a mark. Behind other text, such as a progress bar, only a number is a score."""
+        text = next(iter(after.split(maxsplit=1)), "")
         try:
             score = float(text)
         except ValueError:
+            if before.strip() or not text:
+                return
             score = math.nan
+        if not mark:
+            return
+        self.score_lines += 1
         self.score = score if math.isfinite(score) else None
-        self.warning = None if self.score is not None else f"the score printed last is {text}, which counts as no score"
+        shown = text[:_SHOWN_CHARACTERS]
+        self.warning = None if self.score is not None else f"the score printed last is {shown}, which counts as no score"
 
     def _read_report(self, line: str) -> LogLine | Metrics:
         try:

@@ -36,6 +36,10 @@ TOLD = ScriptInput(
         ("mlsql_validation_score:1e999", None),
         ("mlsql_validation_score:good", None),
         ("mlsql_validation_score:0,5", None),
+        ("the mlsql_validation_score:0.5", 0.5),
+        (" 50%|███  mlsql_validation_score:0.5", 0.5),
+        ("fold 1 mlsql_validation_score:0.25 fold 2 mlsql_validation_score:0.5", 0.5),
+        ("fold 1 mlsql_validation_score:nan", None),
     ],
 )
 def test_a_score_line(line: str, score: float | None) -> None:
@@ -49,7 +53,10 @@ def test_a_score_line(line: str, score: float | None) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["", "score 0.5", "the mlsql_validation_score:0.5", "mlsql_validation_score", "mlsql_validation_score:", "mlsql_score:1"],
+    [
+        *("", "score 0.5", "mlsql_validation_score", "mlsql_validation_score:", "mlsql_score:1"),
+        *("the mlsql_validation_score:good", "print('mlsql_validation_score:0.5')", '"mlsql_validation_score:%f" % score'),
+    ],
 )
 def test_a_line_without_a_score(line: str) -> None:
     report = ScriptReport()
