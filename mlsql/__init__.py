@@ -7,13 +7,19 @@ the script in one.
 from __future__ import annotations
 
 import ast
+import functools
 import json
+import os
+import pickle
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, SupportsInt, TypeVar, overload
 
+from mlsql_runtime.errors import did_you_mean
 from mlsql_runtime.script.current_job import current_job, job_required_error
 from mlsql_runtime.script.data_request import await_data_files
-from mlsql_runtime.script.protocol import PROGRESS_MARK, REPORT_MARK, ScriptInput
+from mlsql_runtime.script.protocol import PROGRESS_MARK, RECORD_START, REPORT_MARK, ScriptInput
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from mlsql_runtime.feed.decoding.features_and_labels import MatrixColumns
+    from mlsql_runtime.feed.decoding.rows import Row
     from mlsql_runtime.feed.interface import ScriptTable
     from mlsql_runtime.store.signature import Signature
 
@@ -60,15 +67,23 @@ __all__ = [
 
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default")
+PROGRESS_SECONDS = 1.0
+_progress_shown = -PROGRESS_SECONDS
 _DATA_PATH = "tempDataLocalPath"
+_ABSENT = {  # parameters of MLSQL, and why they are missing
+    _DATA_PATH: "because the data come through Kafka; read them with mlsql.read_data(), mlsql.read_batches() or "
+    "mlsql.all_data(), or set enable_data_local (enableDataLocal) to true",
+    "stopFlagNum": "because mlsql counts the records of a topic itself; read them with mlsql.read_data()",
+    "tempResultLocalPath": "which was PythonAlgBatchPrediction's; write JSON lines to tempOutputLocalPath in a script of predict",
+}
 _input = current_job()
 
 
 class Reader(Protocol):
     """The reader that :func:`read_data` returns."""
 
-    def __call__(self, max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
-        """Yield lists of rows, each but the last exactly ``max_records`` long."""
+    def __call__(self, max_records: int = 64, consume_threads: int = 1, print_consume_time: bool = False) -> Iterator[list[Row]]:
+        """Yield lists of rows, each but the last exactly ``max_records`` long. ``consume_threads`` has no meaning here."""
         ...
 
 
@@ -91,12 +106,21 @@ class _Parameters(dict[str, _Value]):
 
     def __missing__(self, key: str) -> _Value:
         _job()
-        if key == _DATA_PATH:
-            raise RuntimeError(
-                "there is no tempDataLocalPath, because the data come through Kafka; read them with mlsql.read_data(), "
-                "mlsql.read_batches() or mlsql.all_data(), or set enable_data_local (enableDataLocal) to true"
-            )
+        if key in _ABSENT:
+            raise RuntimeError(f"there is no {key}, {_ABSENT[key]}")
         raise KeyError(key)
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)  # readable where there is no mlsql
+
+
+class _FitParameters(_Parameters[str]):
+    """The fit parameters. ``modelPath``, which MLSQL added to them, is there when it is asked for, and is not one of them."""
+
+    def __missing__(self, key: str) -> str:
+        if key == "modelPath" and (path := _job().model_path) is not None:
+            return path
+        return super().__missing__(key)
 
 
 class _LazyParameters(_Parameters[Any]):
@@ -124,9 +148,6 @@ class _LazyParameters(_Parameters[Any]):
     def __repr__(self) -> str:
         self._write_files()
         return super().__repr__()
-
-    def __reduce__(self) -> Any:
-        return dict, (dict(self),)  # readable where there is no mlsql
 
     def get(self, key: str, default: Any = None) -> Any:
         self._write_files(key)
@@ -157,13 +178,16 @@ def _parameters(kind: str) -> dict[str, Any]:
     values = _input.params.get(kind, {}) if _input else {}
     if _DATA_PATH in values and _input is not None and _input.data_request is not None:
         return _LazyParameters(values, _input.data_request)
-    return _Parameters(values)
+    return _FitParameters(values) if kind == "fitParam" else _Parameters(values)
 
 
 def params() -> dict[str, dict[str, Any]]:
-    """Return all parameters, as dicts under ``fitParam``, ``kafkaParam``, ``internalSystemParam`` and ``systemParam``."""
-    kinds = {kind: _parameters(kind) for kind in _job().params}
-    return {kind: each if isinstance(each, _LazyParameters) else dict(each) for kind, each in kinds.items()}
+    """Return all parameters, as dicts under ``fitParam``, ``kafkaParam``, ``internalSystemParam`` and ``systemParam``.
+
+    Scripts of predict and register have ``fitParams``, too, the options of their statement, and ``trainParams``, those of the
+    training.
+    """
+    return {kind: _parameters(kind) for kind in _job().params}
 
 
 #: This group's ``fitParam.<i>.…``, as strings.
@@ -172,6 +196,7 @@ fit_param: dict[str, str] = _parameters("fitParam")
 kafka_param: dict[str, str] = _parameters("kafkaParam")
 #: ``tempDataLocalPath``, ``tempModelLocalPath``, ``resource`` …
 internal_system_param: dict[str, Any] = _parameters("internalSystemParam")
+systemParam: dict[str, str] = _parameters("systemParam")  # noqa: N816 - MLSQL's name
 _signature = _input.signature if _input else None
 #: The names of the feature columns, so that ``frame[mlsql.feature_columns]`` is what to learn from.
 feature_columns: list[str] = list(_signature.names) if _signature else []
@@ -190,6 +215,37 @@ def signature() -> Signature | None:
 def get_param(p: Mapping[str, _Value], name: str, default: _Default) -> _Value | _Default:
     """Return ``p[name]``, or ``default``: ``int(mlsql.get_param(mlsql.fit_param, "batchSize", 1000))``."""
     return p.get(name, default)
+
+
+_get_param = get_param  # MLSQL's name
+
+
+if not TYPE_CHECKING:  # whose users are told of misspelt names
+
+    def __getattr__(name: str) -> Any:
+        """Return what MLSQL's module had under names that its manual does not mention."""
+        if name == "_params":
+            return params()
+        if name == "validate_data":
+            return list(_validation_rows())
+        if name == "raw_validate_data":
+            return [pickle.dumps(row) for row in _validation_rows()]
+        raise AttributeError(f"module 'mlsql' has no attribute {name!r}{did_you_mean(name, __all__)}")
+
+
+def load(path: str) -> Any:
+    """Unpickle a file; an empty list if there is none. :func:`mlsql_model.load` loads models."""
+    if not os.path.exists(path):
+        return []
+    with open(path, "rb") as file:
+        return pickle.load(file)  # noqa: S301 - as MLSQL's function did
+
+
+def dump(value: Any, file: IO[bytes]) -> str:
+    """Pickle a value to an open file, close it, and return its name."""
+    with file:
+        pickle.dump(value, file)
+    return file.name
 
 
 def seed() -> int | None:
@@ -262,19 +318,34 @@ def _matrix_columns(table: ScriptTable) -> MatrixColumns:
 def read_data() -> Reader:
     """Return a reader ``rd``: ``rd(max_records=64)`` yields lists of rows, each but the last exactly that long.
 
-    A row is a dict; vectors are ``pyspark.ml.linalg`` vectors, so ``row["features"].toArray()`` works.
+    Rows are used as those of PySpark: ``row.label``, ``row["label"]``, ``row.asDict()``. Vectors are those of
+    ``pyspark.ml.linalg``, so ``row.features.toArray()`` works.
 
     :raises RuntimeError: outside of a training job.
     """
 
-    def rd(max_records: int = 64) -> Iterator[list[dict[str, Any]]]:
-        from mlsql_runtime.feed.decoding.rows import to_rows
-        from mlsql_runtime.feed.reader import read_arrow, rebatch
-
-        for table in rebatch(read_arrow(_data()), _at_least_one(max_records)):
-            yield to_rows(table)
+    def rd(max_records: int = 64, consume_threads: int = 1, print_consume_time: bool = False) -> Iterator[list[Row]]:
+        started = time.monotonic()
+        for rows in _read_rows(_data(), _at_least_one(max_records)):
+            if print_consume_time:
+                print(f"read {len(rows)} rows in {1000 * (time.monotonic() - started):.0f} ms")
+            yield rows
+            started = time.monotonic()
 
     return rd
+
+
+@functools.cache
+def _validation_rows() -> list[Row]:
+    validate = _job().validate
+    return [row for rows in _read_rows(validate, 1024) for row in rows] if validate is not None and validate.rows else []
+
+
+def _read_rows(table: ScriptTable, max_records: int) -> Iterator[list[Row]]:
+    from mlsql_runtime.feed.decoding.rows import to_rows
+    from mlsql_runtime.feed.reader import read_arrow, rebatch
+
+    return map(to_rows, rebatch(read_arrow(table), max_records))
 
 
 @overload
@@ -316,16 +387,26 @@ def all_data(sparse: bool | None = None) -> tuple[Any, Any]:
 
 
 def get_validate_data() -> tuple[Dense, NDArray[Any]]:
-    """Return the validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none."""
+    """Return the validation table as ``(X, y)``: ndarrays of shape (n, d) and (n,), both empty when there is none.
+
+    As the lists that MLSQL returned, they are true if they have rows: ``if X: …``. So are those of the functions
+    whose names begin with ``sklearn_``.
+    """
     import numpy as np
 
     from mlsql_runtime.feed.decoding.features_and_labels import read_matrix
 
     validate = _job().validate
     if validate is None or validate.rows == 0:
-        return np.empty((0, 0)), np.empty((0,))
+        return _as_lists(np.empty((0, 0)), np.empty((0,)))
     X, y = read_matrix(validate, _matrix_columns(validate), sparse=False)
-    return X, np.empty((0,)) if y is None else y
+    return _as_lists(X, np.empty((0,)) if y is None else y)
+
+
+def _as_lists(X: Any, y: Any) -> tuple[Any, Any]:
+    from mlsql_runtime.feed.decoding.list_arrays import ListArray
+
+    return X.view(ListArray), None if y is None else y.view(ListArray)
 
 
 def read_frames(max_records: int = 1024) -> Iterator[pd.DataFrame]:
@@ -374,19 +455,20 @@ def read_arrow() -> Iterator[pa.RecordBatch]:
 
 
 def sklearn_all_data() -> tuple[Dense, Labels]:
-    """Return the whole table as ndarrays ``(X, y)`` of shape (n, d) and (n,)."""
-    return all_data(sparse=False)
+    """Return the whole table as ndarrays ``(X, y)`` of shape (n, d) and (n,); see :func:`get_validate_data`."""
+    return _as_lists(*all_data(sparse=False))
 
 
 def sklearn_batch_data(fn: Callable[[Dense, Labels, int], object]) -> None:
-    """Call ``fn(X, y, label_size)`` for each batch; the fit parameters are ``batchSize`` (64) and ``labelSize`` (2)."""
-    label_size = int(fit_param.get("labelSize", 2))
-    for X, y in read_batches(int(fit_param.get("batchSize", 64)), sparse=False):
-        fn(X, y, label_size)
+    """Call ``fn(X, y, label_size)`` for each batch; the fit parameters are ``batchSize`` (1000) and ``labelSize`` (-1)."""
+    label_size = int(fit_param.get("labelSize", -1))
+    for X, y in read_batches(int(fit_param.get("batchSize", 1000)), sparse=False):
+        fn(*_as_lists(X, y), label_size)
 
 
 def _print_marked(mark: str, document: Mapping[str, Any]) -> None:
-    print(mark + json.dumps(document), flush=True)
+    sys.stdout.write(f"{RECORD_START}{mark}{json.dumps(document)}\n")  # at once: other threads may print, too
+    sys.stdout.flush()
 
 
 def report(step: SupportsInt | None = None, **metrics: SupportsFloat) -> None:
@@ -401,8 +483,12 @@ def report(step: SupportsInt | None = None, **metrics: SupportsFloat) -> None:
 
 
 def progress(done: SupportsFloat, total: SupportsFloat) -> None:
-    """Show in the task log that ``done`` of ``total`` steps are done, whatever the unit."""
+    """Show in the task log that ``done`` of ``total`` steps are done, whatever the unit: once in a second, and the end."""
+    global _progress_shown
     if _input is None:
         print(f"{done} of {total}")
         return
+    if float(done) < float(total) and time.monotonic() < _progress_shown + PROGRESS_SECONDS:
+        return
+    _progress_shown = time.monotonic()
     _print_marked(PROGRESS_MARK, {"done": float(done), "total": float(total)})

@@ -57,6 +57,14 @@ def sk_save_model(model: Any) -> str:
     return path
 
 
+def save_model(*_: Any, **__: Any) -> None:
+    """Refuse to save a session of TensorFlow 1, which MLSQL's function of this name did."""
+    raise NotImplementedError(
+        "mlsql_model.save_model saved a session of TensorFlow 1; with TensorFlow 2, make the network a tf.Module, or a Keras "
+        "model, and call mlsql_model.tf_save_model(module), or mlsql_model.keras_save_model(model)"
+    )
+
+
 def keras_save_model(model: Any) -> str:
     """Save a Keras 3 model to ``model.keras``, and return the path.
 

@@ -62,8 +62,8 @@ def udf(predict: Callable[[int, Iterator[bytes]], list[Any]]) -> None:
     """Register ``predict(index, s)``, which predicts one row at a time, as in MLSQL. :func:`batch_udf` is many times faster.
 
     ``index`` is the number of the Spark partition. ``s`` yields the pickled serialised vector, then the pickled
-    ``[model_dir]``, then, when the registration asks for them, the pickled training parameters. It returns a list with
-    one serialised vector: ``[VectorUDT().serialize(Vectors.dense(y))]``.
+    ``[model_dir]``, then, when the registration asks for it, the pickled ``[options]``, a dict of all options of the training. It
+    returns a list with one serialised vector: ``[VectorUDT().serialize(Vectors.dense(y))]``.
 
     Outside of a registration, print how to register the script, and do nothing.
 

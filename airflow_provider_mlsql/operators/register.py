@@ -43,7 +43,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
     :param envs: Environment variables of the predict script, while it runs to be registered; by default those of the training.
     :param model_version: The version; by default the newest complete one.
     :param alg_index: The fit group; by default the best one.
-    :param enable_copy_train_params_to_python: Pass the training parameters of the fit group to the predict function.
+    :param enable_copy_train_params_to_python: Pass all options of the training to the predict function.
     :param min_score: Refuse a model with a worse score.
     :param only_if_better: Refuse a model whose score is not better than that of the current function by at least this much.
     :param on_refused: ``"succeed"``; ``"skip"``: this task and those after it are skipped; ``"fail"``: with

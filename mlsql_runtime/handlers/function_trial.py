@@ -14,16 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mlsql_runtime.errors import ScriptFailed
-from mlsql_runtime.feed.decoding.frames import with_dicts
 from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.sql_types import is_list
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_dense, vector_widths
 from mlsql_runtime.feed.table_facts import in_zone, quote_column
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
-from mlsql_runtime.scoring.repeated_warnings import show_once
 from mlsql_runtime.scoring.udf import make_udf, to_spark_type
 from mlsql_runtime.scoring.vector_operations import make_dense
+from mlsql_runtime.script.repeated_warnings import show_once
 from mlsql_runtime.store.function_records import FunctionRecord
 
 if TYPE_CHECKING:
@@ -71,8 +70,7 @@ def _to_spark(samples: Columns, spark: SparkSession) -> DataFrame:
 
     types = dict(zip(samples.names, (array.type for array in samples.arrays), strict=True))
     schema = StructType([StructField(name, to_spark_type(kind)) for name, kind in types.items()])
-    rows = [tuple(with_dicts(value, types[name]) for name, value in row.items()) for row in to_rows(samples.table)]
-    return spark.createDataFrame(rows, schema).coalesce(1)
+    return spark.createDataFrame(to_rows(samples.table), schema).coalesce(1)
 
 
 def _check_row_by_row(function: LoadedFunction, samples: Columns, together: pa.Array) -> None:

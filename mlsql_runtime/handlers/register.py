@@ -91,7 +91,7 @@ class _Registration:
             alg_index=self.fit.alg_index,
             score=self.fit.score,
             feature_width=self.manifest.data.feature_width if self.has_own_features else None,
-            train_params=dict(self.fit.params) if self.statement.copy_train_params else None,
+            train_params=self.manifest.train_options if self.statement.copy_train_params else None,
             model_files=self.manifest.files_below(layout.model_dir(self.fit.alg_index)),
             packages=self.fit.packages,
             input=handover.input,

@@ -20,7 +20,7 @@ from mlsql_runtime.plan import RESOURCE, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
-from mlsql_runtime.script.source_code import check_syntax, required_modules
+from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import (
     check_columns,
@@ -61,6 +61,7 @@ def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) 
             alg_index=0,
             fit_params=statement.fit_params[0],
             python=statement.python,
+            model_path=request.model_dir.uri if request.model_dir else str(folder / MODEL),
             signature=data.signature,
             columns=data.columns,
         )
@@ -112,6 +113,7 @@ def check_request(request: FitRequest, log: Log) -> ScriptBundle:
     bundle = read_bundle(statement.script_path, statement.tag)
     if is_default_interpreter(statement.python):
         check_syntax(bundle, statement.script_path)
+    check_imports(bundle, statement.script_path)
     _check_model_dir(request.model_dir)
     _check_resources(statement)
     for source in (request.data, request.validate):

@@ -30,7 +30,7 @@ class Register(StatementBase):
     model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
     alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
     copy_train_params: bool = option(
-        "enableCopyTrainParamsToPython", BOOLEAN, False, "Pass the training parameters of the fit group to the predict function."
+        "enableCopyTrainParamsToPython", BOOLEAN, False, "Pass all options of the training to the predict function."
     )
     min_score: float | None = option("minScore", NUMBER, None, "Refuse a model with a worse score.")
     only_if_better: float | None = option(

@@ -81,8 +81,8 @@ def _load(record: FunctionRecord) -> Scorer:
         function = pickle.loads((package / record.pickle.path).read())
     except Exception as error:
         raise ScriptFailed(
-            f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}; "
-            "install the modules that it was registered with"
+            f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}"
+            + (describe_other_packages(record.packages) or "; install the modules that it was registered with")
         ) from error
     if record.contract == "row":
         return RowScorer(record.function, function, model, record.train_params)

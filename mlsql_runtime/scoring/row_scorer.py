@@ -39,7 +39,7 @@ class RowScorer:
 
     def __init__(self, name: str, predict: Predict, model_dir: str, train_params: Mapping[str, str] | None) -> None:
         self._name, self._predict = name, predict
-        constants = [[model_dir]] if train_params is None else [[model_dir], dict(train_params)]
+        constants = [[model_dir]] if train_params is None else [[model_dir], [dict(train_params)]]
         self._constants = tuple(pickle.dumps(constant) for constant in constants)
 
     def score(self, partition: int, columns: Columns, width: int | None) -> pa.StructArray:

@@ -34,7 +34,7 @@ def make_udf(record: FunctionRecord) -> Any:
         from pyspark import TaskContext
 
         from mlsql_runtime.scoring.function_loader import load_document
-        from mlsql_runtime.scoring.repeated_warnings import show_once
+        from mlsql_runtime.script.repeated_warnings import show_once
 
         context = TaskContext.get()
         if context:

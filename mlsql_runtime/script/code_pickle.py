@@ -18,6 +18,7 @@ import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import IO, Any
 
@@ -153,11 +154,13 @@ def _make_pickler(library: Any, file: IO[bytes], own: OwnCode, project: Project)
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        return super().find_class(_installed_copy(module), name)
+        return super().find_class(_installed_module(module), name)
 
 
-def _installed_copy(module: str) -> str:
-    """Return the name of a module, for a module of cloudpickle that of the installed copy."""
+def _installed_module(module: str) -> str:
+    """Return the name that a module has here: one of cloudpickle may be in another copy, one of NumPy 2 in NumPy 1."""
+    if module.startswith("numpy._core.") and metadata.version("numpy").startswith("1."):
+        return module.replace("_core", "core", 1)
     for copy in CLOUDPICKLES:
         if module.startswith(f"{copy}."):
             for other in (copy, *CLOUDPICKLES):

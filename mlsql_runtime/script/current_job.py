@@ -14,13 +14,15 @@ import sys
 
 from mlsql_runtime.script.package_report import report_packages_at_exit
 from mlsql_runtime.script.protocol import ScriptInput, read_input
+from mlsql_runtime.script.repeated_warnings import show_once_from_here
 
 
 @functools.cache
 def current_job() -> ScriptInput | None:
     """Return the input of the job that this process runs for; None outside of a job.
 
-    The first call seeds the generators of random numbers, if the job has a seed, and registers the report of imported packages.
+    The first call seeds the generators of random numbers, if the job has a seed, registers the report of imported packages, and
+    keeps warnings from being repeated.
     """
     job = read_input()
     if job is None:
@@ -31,6 +33,7 @@ def current_job() -> ScriptInput | None:
             import numpy as np
 
             np.random.seed(job.seed)
+    show_once_from_here()
     if job.packages_file is not None:
         report_packages_at_exit(job.packages_file)
     return job

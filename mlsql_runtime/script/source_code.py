@@ -36,6 +36,22 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
         raise InputError(f"{script_path}:{error.lineno}: {error.msg}{hint}", path=script_path, line=error.lineno) from error
 
 
+# Modules of MLSQL that are not among the helpers, and what to do instead.
+_ABSENT = {
+    "msg_queue": "mlsql.read_data() needs none",
+    "mlsql_tf": "it is made for TensorFlow 1; build layers with keras.layers, or copy the file into the project",
+}
+
+
+def check_imports(bundle: ScriptBundle, script_path: str) -> None:
+    """Check that the script imports no module that only MLSQL had.
+
+    :raises InputError: with what to do instead.
+    """
+    for module in _imported(bundle).keys() & _ABSENT.keys():
+        raise InputError(f"{script_path} imports {module}, a module of MLSQL that is not here; {_ABSENT[module]}")
+
+
 def used_helpers(bundle: ScriptBundle, module: str) -> set[str]:
     """Return the names of a helper module that the entry uses, as in ``mlsql.all_data`` or ``from mlsql import all_data``."""
     tree = _parsed(bundle.files[bundle.entry])

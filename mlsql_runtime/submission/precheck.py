@@ -20,7 +20,7 @@ from mlsql_runtime.plan import Outline, Plan, PythonEnv, ScriptUse, Secrets, Sta
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.script.kept_project import find_script, read_script
-from mlsql_runtime.script.source_code import check_syntax, required_modules
+from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules
 from mlsql_runtime.spark_versions import check_installation
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function
@@ -135,6 +135,7 @@ def _check_script(script: ScriptUse, bundle: ScriptBundle, python: PythonEnv, is
         bundle.fill(params, f"fitParam.{index}")
     if is_default_interpreter(python):
         check_syntax(bundle, script.path or bundle.entry)
+    check_imports(bundle, script.path or bundle.entry)
     if is_local and not python.is_unpacked and python.requirements is None:
         modules, host = required_modules(bundle), socket.gethostname()
         inspect_interpreter(python, host, modules).raise_for_missing(modules, host, python, script.is_function)

@@ -43,12 +43,13 @@ SAMPLE_ROWS = 5
 class Group:
     """A fit group: the parameters of one run of the training script.
 
-    ``signature`` and ``columns`` are those of its :class:`ScriptInput`.
+    ``model_path``, ``signature`` and ``columns`` are those of its :class:`ScriptInput`.
     """
 
     alg_index: int
     fit_params: Mapping[str, str]
     python: PythonEnv
+    model_path: str
     task_cpus: int = 1  # the default of spark.task.cpus
     signature: Signature | None = None
     columns: tuple[str, ...] = ()
@@ -113,6 +114,7 @@ def run_group(
         validate=validate,
         signature=group.signature,
         columns=group.columns,
+        model_path=group.model_path,
     )
     started = datetime.now(timezone.utc)
     outcome = run_script(bundle, script_input, folder, group.python, on_event, group.task_cpus)

@@ -89,6 +89,7 @@ class TrainingRun:
                     alg_index=index,
                     fit_params=params,
                     python=self.statement.python,
+                    model_path=self.statement.model_path,
                     task_cpus=self.context.task_cpus,
                     data=data.table,
                     validate=data.validate,

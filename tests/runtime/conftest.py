@@ -251,7 +251,7 @@ def import_mlsql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
-    """``run(source, …)`` runs a script in a real child process to its end."""
+    """``run(source, …)`` runs a script in a real child process to its end; ``fields`` are other fields of its input."""
 
     def run_source(
         source: str | bytes | ScriptBundle,
@@ -268,6 +268,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
         python: PythonEnv | None = None,
         task_cpus: int = 1,
         on_line: Callable[[str], None] | None = None,
+        **fields: Any,
     ) -> Ran:
         folder = tmp_path_factory.mktemp("task")
         if isinstance(source, ScriptBundle):
@@ -284,6 +285,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ran]:
             validate=validate,
             function_file=function_file,
             model_packages=dict(model_packages or {}),
+            **fields,
         )
         lines: list[str] = []
         outcome = run_script(

@@ -112,7 +112,7 @@ import pickle, python_fun
 
 def predict(index, s):
     vector, directory, *params = [pickle.loads(item) for item in s]
-    return [(1, None, None, [float(params[0]["alpha"]) if params else -1.0])]
+    return [(1, None, None, [float(params[0][0]["fitParam.1.alpha"]) if params else -1.0])]
 
 python_fun.udf(predict)
 """

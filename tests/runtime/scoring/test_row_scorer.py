@@ -43,11 +43,11 @@ def test_a_row_comes_with_its_partition_the_model_and_on_request_the_parameters(
     vectors = from_serialized([(1, None, None, [1.5, 0.0, 2.5]), None, (0, 3, [1], [2.0])])
     predictions = RowScorer("jack", predict, "/model", None).score(7, Columns(("features",), (vectors,)), 3)
     assert list(iter_serialized(predictions)) == [(1, None, None, [1.0]), None, (1, None, None, [2.0])]
-    RowScorer("jack", predict, "/model", {"alpha": "1"}).score(8, Columns(("features",), (vectors.slice(0, 1),)), None)
+    RowScorer("jack", predict, "/model", {"fitParam.0.alpha": "1"}).score(8, Columns(("features",), (vectors.slice(0, 1),)), None)
     assert seen == [
         (7, [(1, None, None, [1.5, 0.0, 2.5]), ["/model"]]),
         (7, [(0, 3, [1], [2.0]), ["/model"]]),
-        (8, [(1, None, None, [1.5, 0.0, 2.5]), ["/model"], {"alpha": "1"}]),
+        (8, [(1, None, None, [1.5, 0.0, 2.5]), ["/model"], [{"fitParam.0.alpha": "1"}]]),
     ]
 
 

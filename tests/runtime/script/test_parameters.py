@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,8 +35,12 @@ print(json.dumps({
     assert found["model"] == found["params"]["internalSystemParam"]["tempModelLocalPath"]
 
 
-def test_other_parameters_are_plain_dicts(import_mlsql: ImportMlsql) -> None:
-    assert [type(each) is dict for each in import_mlsql().params().values()] == [True] * 4
+def test_parameters_are_plain_dicts_once_they_are_pickled(import_mlsql: ImportMlsql) -> None:
+    kinds = import_mlsql(fit_param={"alpha": "0.1"}).params()
+    assert [isinstance(each, dict) for each in kinds.values()] == [True] * 4
+    kept = pickle.loads(pickle.dumps(kinds))
+    assert kept == kinds
+    assert [type(each) is dict for each in kept.values()] == [True] * 4
 
 
 class Estimator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 import warnings
 
-from mlsql_runtime.scoring.repeated_warnings import show_once
+from mlsql_runtime.script.repeated_warnings import show_once
 
 
 def test_each_text_is_shown_once() -> None:

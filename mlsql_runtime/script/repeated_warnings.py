@@ -1,7 +1,11 @@
-"""Warnings that a model repeats for every batch, such as scikit-learn's about names of features: each is shown once."""
+"""Warnings that a model repeats for every batch or row, such as scikit-learn's about names of features: each is shown once.
+
+Python's own filter for this forgets what it has shown whenever a library changes the filters for a moment.
+"""
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +17,19 @@ _shown: set[tuple[type[Warning], str]] = set()
 
 @contextmanager
 def show_once() -> Iterator[None]:
-    """In the block, show a warning only if this process has not shown it in such a block before.
+    """Do as :func:`show_once_from_here` while the block runs."""
+    before = warnings.showwarning
+    show_once_from_here()
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
-    Python's own filter for this forgets what it has shown whenever a library changes the filters for a moment.
-    """
+
+def show_once_from_here() -> None:
+    """From here on, show a warning only if this process has not shown it yet; if flags choose what to show, change nothing."""
+    if sys.warnoptions:
+        return
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
@@ -26,7 +39,3 @@ def show_once() -> Iterator[None]:
             before(message, category, *where)
 
     warnings.showwarning = show  # type: ignore[assignment]  # its stubs name every parameter
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
