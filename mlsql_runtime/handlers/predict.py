@@ -30,7 +30,7 @@ from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import ScriptInput
-from mlsql_runtime.script.resources import download_resources, split_resources
+from mlsql_runtime.script.resources import download_resources, find_resources
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -55,6 +55,8 @@ class _PartitionTask:
     statement: Predict
     python: PythonEnv
     bundle: ScriptBundle
+    params: Mapping[str, str]
+    resources: Mapping[str, str]
     train_options: Mapping[str, str]
     version_dir: Location
     alg_index: int
@@ -87,6 +89,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     version_dir = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(fit.alg_index))
     verify_files(version_dir, files)
+    params, resources = find_resources(statement.params, bundle, fit.params, "predict")
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
     hosts = run_preflight(context, HostNeeds.of_script(bundle, python), stage)
@@ -101,6 +104,8 @@ def predict(statement: Predict, context: RunContext) -> None:
             statement=statement,
             python=python,
             bundle=bundle,
+            params=params,
+            resources=resources,
             train_options=manifest.train_options,
             version_dir=version_dir,
             alg_index=fit.alg_index,
@@ -164,10 +169,9 @@ def _write_lines(batches: Iterator[pa.RecordBatch], path: Path) -> int:
 def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
     model = folder / "model"
     shutil.copytree(local_model(task.version_dir, task.alg_index, task.model_files), model)  # the script may change its copy
-    params, resources = split_resources(task.statement.params)
     script_input = ScriptInput(
         role="predict",
-        fit_params=task.bundle.fill(params, "fitParam.0"),
+        fit_params=task.bundle.fill(task.params, "fitParam.0"),
         system_params=task.python.system_params,
         options=format_options(task.statement),
         train_options=task.train_options,
@@ -176,7 +180,7 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
             "tempOutputLocalPath": str(folder / "output.json"),
             "tempModelLocalPath": str(model),
             "partition": str(partition),
-            "resource": download_resources(resources, folder, "fitParam.0"),
+            "resource": download_resources(task.resources, folder, "fitParam.0"),
         },
         signature=task.signature,
         model_packages=task.model_packages,

@@ -29,7 +29,7 @@ from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import Handover, ScriptInput, handover_file
-from mlsql_runtime.script.resources import download_resources, split_resources
+from mlsql_runtime.script.resources import download_resources, find_resources
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.function_records import FunctionRecord, Refusal
@@ -220,7 +220,7 @@ def _run_predict_script(registration: _Registration, bundle: ScriptBundle, pytho
     """Run the predict script on the driver, and return the function that it gives to ``python_fun``, pickled."""
     statement = registration.statement
     script = f"the predict script {statement.script_path or bundle.entry}"
-    params, resources = split_resources(statement.params)
+    params, resources = find_resources(statement.params, bundle, registration.fit.params, f"register {statement.function}")
     with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
         folder = Path(name)
         function_file = folder / "function.pickle"

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mlsql_runtime.errors import InputError
+from mlsql_runtime.events import log
 from mlsql_runtime.plan import RESOURCE
+from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.storage.location import Location
 
 
@@ -15,6 +17,26 @@ def split_resources(params: Mapping[str, str]) -> tuple[dict[str, str], dict[str
     """Return the parameters that the script gets as they are, and the URIs of its resources by name."""
     plain = {name: value for name, value in params.items() if not name.startswith(RESOURCE)}
     return plain, {name[len(RESOURCE) :]: uri for name, uri in params.items() if name.startswith(RESOURCE)}
+
+
+def find_resources(
+    params: Mapping[str, str], bundle: ScriptBundle, trained: Mapping[str, str], what: str
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Do as :func:`split_resources` for a script that uses a model: its resources are those of the training, too.
+
+    They are left out if the script does not mention resources, and if they do not exist any more, which is logged.
+
+    :param trained: the fit parameters of the training.
+    :param what: the statement, for the log.
+    """
+    plain, own = split_resources(params)
+    if not any(b"resource" in source for name, source in bundle.files.items() if name.endswith(".py")):
+        return plain, own
+    _, others = split_resources(trained)
+    missing = {name: uri for name, uri in others.items() if name not in own and not Location.of(uri).exists()}
+    for name, uri in missing.items():
+        log(f"{what}: the resource {name} of the training is not brought along, because there is nothing at {uri} any more")
+    return plain, {name: uri for name, uri in {**others, **own}.items() if name not in missing}
 
 
 def download_resources(resources: Mapping[str, str], folder: Path, where: str) -> dict[str, str]:

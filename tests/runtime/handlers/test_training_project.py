@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,6 +142,22 @@ def test_a_statement_s_own_settings_replace_those_of_the_training(
     for found in (batch, function):
         assert found["options"].items() >= {"threshold": "0.5", "fitParam.0.n": "2"}.items()
     assert "not kept" not in capfd.readouterr().out
+
+
+def test_resources_of_the_training_are_brought_along_while_they_exist(
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, train: Train, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("a b c")
+    train = replace(train, fit_params=({"resource.words": str(words)},))
+    run_plan(train, *predict(train), register(train, tmp_path / "out.json")).raise_for_error()
+    assert predicted(spark, train)["words"] == json.loads((tmp_path / "out.json").read_text())["words"] == "a b c"
+    words.unlink()
+    run_plan(*predict(train), register(train, tmp_path / "out.json")).raise_for_error()
+    assert predicted(spark, train)["words"] is json.loads((tmp_path / "out.json").read_text())["words"] is None
+    log = capfd.readouterr().out
+    for word in ("predict", "register jack"):
+        assert f"{word}: the resource words of the training is not brought along, because there is nothing at {words}" in log
 
 
 def test_a_version_may_be_published_without_its_script(run_plan: RunPlan, tmp_path: Path, train: Train) -> None:
