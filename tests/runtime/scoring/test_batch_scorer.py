@@ -167,6 +167,24 @@ def test_what_the_function_raises_says_what_it_was_given() -> None:
         Scorer(predict).score(from_serialized([(0, 4, [1], [1.0])]), 4)
 
 
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [
+        ("/scratch/mlsql-register-ab_1/work/rules/predict.py", " (rules/predict.py:2)"),
+        ("/scratch/mlsql-fit-0-ab_1/work/train.py", " (train.py:2)"),
+        ("mlsql_project_0123abcd/helpers.py", " (helpers.py:2)"),
+        ("/opt/lib/site-packages/other/mlsql_model.py", ""),
+    ],
+)
+def test_what_the_function_raises_is_told_in_a_line_with_the_line_of_its_script(file: str, place: str) -> None:
+    made: dict[str, Any] = {}
+    source = "def predict(X, model):\n    raise ValueError('columns are wrong:\\n a: null')"
+    exec(compile(source, file, "exec"), made)
+    with pytest.raises(ScriptFailed) as caught:
+        Scorer(made["predict"]).score(dense(3), 3)
+    assert caught.value.message.startswith(f"function jack failed: ValueError: columns are wrong:{place} (for X, ")
+
+
 def test_a_model_that_cannot_be_loaded_names_its_folder() -> None:
     def load(directory: str) -> Any:
         raise FileNotFoundError("no model.pickle")

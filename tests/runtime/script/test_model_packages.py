@@ -72,3 +72,16 @@ def test_a_model_without_a_record_says_what_is_wrong(tmp_path: Path) -> None:
     write_model(tmp_path / "copy")
     with pytest.raises(pickle.UnpicklingError, match=r"cannot be loaded: ModuleNotFoundError: No module named 'numpy\._kernel'$"):
         mlsql_model.load(str(tmp_path / "copy"))
+
+
+# np.arange(2.0), pickled by NumPy 2, in which NumPy's modules have other names than in NumPy 1.
+OF_NUMPY_2 = (
+    b"\x80\x05\x95\x84\x00\x00\x00\x00\x00\x00\x00\x8c\x13numpy._core.numeric\x94\x8c\x0b_frombuffer\x94\x93\x94(\x96\x10\x00\x00\x00"
+    b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xf0?\x94\x8c\x05numpy\x94\x8c\x05dtype\x94\x93\x94\x8c\x02f8"
+    b"\x94\x89\x88\x87\x94R\x94(K\x03\x8c\x01<\x94NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00t\x94bK\x02\x85\x94\x8c\x01C\x94t\x94R\x94."
+)
+
+
+def test_a_model_of_numpy_2_loads_with_either_version(tmp_path: Path) -> None:
+    (tmp_path / "model.pickle").write_bytes(OF_NUMPY_2)
+    assert mlsql_model.load(str(tmp_path)).tolist() == [0.0, 1.0]

@@ -8,7 +8,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.interpreter import InterpreterReport
-from mlsql_runtime.script.source_code import check_syntax, required_modules, used_helpers
+from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules, used_helpers
 
 
 def modules(source: str, traits: tuple[str, ...] = (), **files: str) -> set[str]:
@@ -127,3 +127,17 @@ def test_bytes_other_than_python_source_are_refused(source: bytes) -> None:
 )
 def test_the_helpers_a_script_uses_are_read_without_running_it(source: str, names: set[str]) -> None:
     assert used_helpers(ScriptBundle("train.py", {"train.py": source.encode()}), "mlsql") == names
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("import mlsql\nimport msg_queue", "imports msg_queue, a module of MLSQL that is not here; mlsql.read_data"),
+        ("from mlsql_tf import fc_layer", "imports mlsql_tf, a module of MLSQL that is not here; it is made for TensorFlow 1"),
+    ],
+)
+def test_modules_that_only_mlsql_had_are_refused_by_name(source: str, remedy: str) -> None:
+    with pytest.raises(InputError, match=rf"^p/train\.py {remedy}"):
+        check_imports(ScriptBundle("train.py", {"train.py": source.encode()}), "p/train.py")
+    copies = {"msg_queue.py": b"", "mlsql_tf.py": b""}
+    check_imports(ScriptBundle("train.py", {"train.py": source.encode(), **copies}), "p/train.py")
