@@ -33,7 +33,8 @@ fi
 
 if [ "${1:-}" = classes ]; then
   pyspark=$(.venv/bin/python -c 'import pyspark; print(pyspark.__path__[0])')
-  stamp=$({ "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; ls "$pyspark/jars"; cat scripts/spark_classes.py; pwd; } | sha256sum)
+  # Java passes over the file if a jar has another time than when the file was made, as in a new .venv.
+  stamp=$({ "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; ls -l "$pyspark/jars"; cat scripts/spark_classes.py; pwd; } | sha256sum)
   [ "$(cat .work/classes.stamp 2>/dev/null)" = "$stamp" ] && exit 0
   printf 'setup: the classes that Spark starts with, into .work/spark.jsa\n'
   folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
