@@ -132,9 +132,14 @@ def _python_here() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def _builtins(function: Any) -> dict[str, Any]:  # not a FunctionType: between two runs mypy forgets attributes of this name
+    found: dict[str, Any] = function.__builtins__
+    return found
+
+
 def find_project(function: FunctionType) -> Project | None:
     """Return the project from which a restored function came; None for any other function."""
-    importer = function.__builtins__.get("__import__")
+    importer = _builtins(function).get("__import__")
     project = getattr(importer, "__self__", None)
     return project if isinstance(project, Project) else None
 
@@ -175,4 +180,4 @@ def restore_state(function: FunctionType, state: tuple[Callable[[FunctionType, A
     """Set the state of a restored function, given the function that does. Functions defined inside it are the project's, too."""
     set_state, its_state = state
     set_state(function, its_state)
-    function.__globals__["__builtins__"] = function.__builtins__
+    function.__globals__["__builtins__"] = _builtins(function)
