@@ -75,6 +75,7 @@ reveal_type(mlsql.get_param(mlsql.fit_param, "batchSize", 1000))
 reveal_type(mlsql_model.sk_save_model({}))
 for rows in mlsql.read_data()(max_records=30):
     reveal_type(rows)
+    print(rows[0].label, rows[0]["label"], rows[0].asDict())
 for X, y in mlsql.read_batches(64, sparse=False):
     mlsql.report(step=np.int64(1), loss=np.float32(0.5), rows=len(y), mean=float(X.mean()))
 mlsql.progress(1, 2.0)
@@ -95,7 +96,8 @@ python_fun.batch_udf(predict_batch, load=lambda directory: float(directory), spa
 """
 REVEALED = (
     *("numpy.ndarray[tuple[Any, ...], numpy.dtype[numpy.float64]]", "numpy.ndarray[tuple[Any, ...], numpy.dtype[Any]] | Any"),
-    *("numpy.ndarray[tuple[Any, ...], numpy.dtype[Any]]", "dict[str, str]", "str | int", "str", "list[dict[str, Any]]"),
+    *("numpy.ndarray[tuple[Any, ...], numpy.dtype[Any]]", "dict[str, str]", "str | int", "str"),
+    "list[mlsql_runtime.feed.decoding.rows.Row]",
 )
 MISTAKES = (
     ("mlsql.all_dta()", "all_dta"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -22,6 +22,9 @@ class Row(tuple[Any, ...]):
     __slots__ = ()
     __fields__: tuple[str, ...] = ()  # PySpark's name
     _places: dict[str, int] = {}
+    if TYPE_CHECKING:  # the columns
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __getitem__(self, key: Any) -> Any:
         if not isinstance(key, str):
