@@ -33,6 +33,7 @@ from mlsql_runtime.script.protocol import ScriptInput
 from mlsql_runtime.script.resources import download_resources, find_resources
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.patterns import escape
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FileEntry
 from mlsql_runtime.store.signature import Signature
@@ -129,7 +130,7 @@ def predict(statement: Predict, context: RunContext) -> None:
         raise DataError(
             f"predict: table '{statement.table}' gave no rows: it is empty, or the script wrote none", table=statement.table
         )
-    context.define(statement.result, context.spark.read.option("mode", "FAILFAST").json(target))
+    context.define(statement.result, context.spark.read.option("mode", "FAILFAST").json(escape(target)))
 
 
 def _raise_first_failure(stage: Location) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import log
 from mlsql_runtime.handlers.catalog_tables import explain_missing_tables, write_to_catalog
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
-from mlsql_runtime.plan import Load, Save, Select
+from mlsql_runtime.lineage import with_inputs
+from mlsql_runtime.plan import FILE_FORMATS, Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.call_check import check_calls, explain_misuse
 from mlsql_runtime.scoring.function_loader import check_function
 from mlsql_runtime.scoring.vector_functions import register_called
+from mlsql_runtime.storage.patterns import escape_existing
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import open_model_path
 
@@ -37,7 +40,7 @@ def load(statement: Load, context: RunContext) -> None:
         with explain_missing_tables(context):
             table = reader.table(statement.path)
     else:
-        table = reader.format(statement.format).load(statement.path)
+        table = reader.format(statement.format).load(_find_literal(statement, context))
     context.define(statement.table, table)
 
 
@@ -124,8 +127,10 @@ def _write(table: DataFrame, statement: Save, context: RunContext) -> int | None
     from pyspark.sql import Observation
     from pyspark.sql import functions as F
 
-    if statement.mode == "ignore" and _exists(statement, context):
+    if statement.mode == "ignore" and statement.path is not None and _exists(statement.path, context):
         return None
+    if statement.mode == "overwrite" and statement.path is not None and statement.format.lower() in FILE_FORMATS:
+        _refuse_own_source(statement, statement.path, context)
     observation = Observation()
     observed = table.observe(observation, F.count(F.lit(1)).alias("rows"))
     writer = observed.write.format(statement.format).mode(statement.mode).options(**statement.options)
@@ -138,10 +143,45 @@ def _write(table: DataFrame, statement: Save, context: RunContext) -> int | None
     return rows
 
 
-def _exists(statement: Save, context: RunContext) -> bool:
-    """Return whether the path exists in Hadoop's file system, which Spark writes to."""
-    if statement.path is None:
-        return False
+def _find_literal(statement: Load, context: RunContext) -> str | None:
+    """Return the path for Spark's reader, which would take brackets in the name of an existing file for a pattern."""
+    if statement.path is None or statement.format.lower() not in FILE_FORMATS:
+        return statement.path
+    return escape_existing(statement.path, lambda path: _exists(path, context))
+
+
+def _refuse_own_source(statement: Save, target: str, context: RunContext) -> None:
+    """Refuse to overwrite files from which the table is made: Spark removes them before it reads them.
+
+    :raises InputError: naming the table that is loaded from there.
+    """
+    definitions = with_inputs(context.definitions[statement.table.lower()])
+    loads = [each.statement for each in definitions if isinstance(each.statement, Load)]
+    for load in loads:
+        if load.path is None or load.format.lower() not in FILE_FORMATS:
+            continue
+        if f"{_qualify(load.path, context)}/".startswith(f"{_qualify(target, context)}/"):
+            raise InputError(
+                f"save overwrites {target}, from which table '{load.table}' is loaded, and Spark would remove its files before "
+                "it reads them; save to another path",
+                path=target,
+            )
+
+
+def _exists(name: str, context: RunContext) -> bool:
+    """Return whether a path exists in Hadoop's file system, which Spark reads from and writes to."""
+    path, file_system = _open_path(name, context)
+    return bool(file_system.exists(path))
+
+
+def _qualify(name: str, context: RunContext) -> str:
+    """Return a path as an absolute URI."""
+    path, file_system = _open_path(name, context)
+    return str(file_system.makeQualified(path).toString()).rstrip("/")
+
+
+def _open_path(name: str, context: RunContext) -> tuple[Any, Any]:
+    """Return a path as Hadoop's class, and its file system."""
     spark_context = context.spark.sparkContext
-    path = spark_context._jvm.org.apache.hadoop.fs.Path(statement.path)  # type: ignore[union-attr]
-    return bool(path.getFileSystem(spark_context._jsc.hadoopConfiguration()).exists(path))
+    path = spark_context._jvm.org.apache.hadoop.fs.Path(name)  # type: ignore[union-attr]
+    return path, path.getFileSystem(spark_context._jsc.hadoopConfiguration())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 import re
@@ -22,6 +21,7 @@ from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, 
 from mlsql_runtime.language.variables import Variables
 from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.patterns import find_paths
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -148,7 +148,7 @@ class Scope:
 def _exists(path: str) -> bool:
     """Return whether a path is a file or folder, or a pattern with a match."""
     try:
-        return os.path.exists(path) or bool(glob.glob(path))
+        return bool(find_paths(Location.of(path)))
     except ValueError:  # a null byte
         return False
 

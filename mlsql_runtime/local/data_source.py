@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from mlsql_runtime.errors import DataError, InputError, did_you_mean
-from mlsql_runtime.plan import parse_table_ref
+from mlsql_runtime.plan import FILE_FORMATS, parse_table_ref
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.patterns import find_paths
 
 # Formats that are read without Spark, and their reader options.
 FORMATS: Mapping[str, tuple[str, ...]] = {
@@ -29,8 +30,6 @@ ENDINGS = {
 }
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _OTHER_COMPRESSIONS = (".lz4", ".snappy", ".deflate", ".xz", ".zip")
-_GLOB = "*?[{"
-_FILE_FORMATS = (*FORMATS, "orc", "text", "avro", "xml", "binaryfile")
 
 
 @dataclass(frozen=True)
@@ -170,20 +169,15 @@ def check_exists(source: DataSource) -> None:
 
     :raises InputError: when there is nothing.
     """
-    if source.path and source.format in _FILE_FORMATS and "{" not in source.path:
+    if source.path and source.format in FILE_FORMATS:
         _match_path(source)
 
 
 def _match_path(source: DataSource) -> list[Location]:
-    root = Location.of(source.path)
-    if root.exists():
-        return [root]
-    if any(mark in source.path for mark in _GLOB):
-        matches = [Location(root.fs, path.rstrip("/")) for path in sorted(root.fs.glob(root.path))]
-        visible = [place for place in matches if place.name[0] not in "._"]
-        if visible:
-            return visible
-    raise InputError(f"{source.what}: there is nothing at {source.path}; check the path of the data", path=source.path)
+    found = find_paths(Location.of(source.path))
+    if not found:
+        raise InputError(f"{source.what}: there is nothing at {source.path}; check the path of the data", path=source.path)
+    return found
 
 
 def _list_folder(source: DataSource, folder: Location) -> list[DataFile]:

@@ -79,7 +79,7 @@ class Outline:
     :param defines: the table that it makes for those after it.
     :param origin: where the rows of that table come from.
     :param reads: tables that it needs, as far as fields name them.
-    :param reads_files: the path of data in one of Spark's file formats; None for other sources and for several paths in braces.
+    :param reads_files: the path of data in one of Spark's file formats, which may be a pattern; None for other sources.
     :param writes_files: the path to which it writes data.
     :param script: the script that it names.
     :param archives: packed environments that Spark has to unpack on every node.

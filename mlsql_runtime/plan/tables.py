@@ -53,7 +53,7 @@ class Load(StatementBase):
 
     @property
     def outline(self) -> Outline:
-        is_file = self.path is not None and self.format.lower() in PATH_FORMATS and "{" not in self.path
+        is_file = self.path is not None and self.format.lower() in PATH_FORMATS
         return Outline(
             title=f"load {self.table}",
             defines=self.table,

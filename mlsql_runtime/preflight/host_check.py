@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from mlsql_runtime.script.interpreter import InterpreterReport, inspect_interpre
 from mlsql_runtime.script.process import scratch_dir
 from mlsql_runtime.script.source_code import required_modules
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.patterns import find_paths
 
 ENOUGH = 256 << 20  # bytes that have to be free for a script's folder
 
@@ -119,7 +119,7 @@ def _storage(needs: HostNeeds, host: str, problems: list[HostProblem]) -> None:
         )
         problems.append(HostProblem(kind="storage", message=message))
     for path in needs.paths:
-        if not os.path.exists(path) and not glob.glob(path):
+        if not find_paths(Location.of(path)):
             message = f"{path} is not visible on {host}; put it where all hosts reach it, such as s3:// or a network folder"
             problems.append(HostProblem(kind="storage", message=message))
 

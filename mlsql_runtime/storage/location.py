@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from glob import has_magic
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,7 +71,8 @@ class Location:
 
     @property
     def parent(self) -> Location:
-        return Location(self.fs, self.path.rpartition("/")[0])
+        above = self.path.rpartition("/")[0]
+        return Location(self.fs, above or "/" if self.path.startswith("/") else above)
 
     @property
     def uri(self) -> str:
@@ -246,7 +248,21 @@ class Location:
     def remove(self) -> None:
         """Remove the file or tree, if it exists."""
         with self._storage_errors("removed"), contextlib.suppress(FileNotFoundError):
-            self.fs.rm(self.path, recursive=True)
+            if self.is_local or not has_magic(self.path):
+                self.fs.rm(self.path, recursive=True)
+            else:  # fsspec would remove what matches the path as a pattern
+                self._remove_each()
+
+    def _remove_each(self) -> None:
+        """Remove the file, or the tree file by file."""
+        below: dict[str, dict[str, Any]] = self.fs.find(self.path, withdirs=True, detail=True)
+        for path, info in sorted(below.items(), reverse=True):
+            if info["type"] != "directory":
+                self.fs.rm_file(path)
+            elif not self._is_object_store and path != self.path:
+                self.fs.rmdir(path)
+        if not self._is_object_store and self.is_dir():
+            self.fs.rmdir(self.path)
 
     def remove_file(self) -> None:
         """Remove a file, if it exists, without a request that asks whether it is a folder."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 import shutil
 import socket
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -23,6 +22,7 @@ from mlsql_runtime.script.kept_project import find_script, read_script
 from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules
 from mlsql_runtime.spark_versions import check_installation
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.patterns import find_paths
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
@@ -188,12 +188,11 @@ def _check_topic(topic: TopicUse, job_id: str, secrets: Secrets) -> None:
 def _check_data(table: str, path: str) -> None:
     if "://" in path and not path.startswith("file:"):
         return
-    local = Location.of(path).path
-    candidates: Sequence[str] = glob.glob(local)
-    if not candidates:
+    found = find_paths(Location.of(path))
+    if not found:
         raise InputError(f"{table}: there is nothing at {path}; check the path of the data", path=path)
     try:
-        open(candidates[0], "rb").close()
+        open(found[0].path, "rb").close()
     except IsADirectoryError:
         pass
     except OSError as error:

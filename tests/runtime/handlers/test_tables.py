@@ -7,7 +7,7 @@ from pathlib import Path
 from support.showing import shown
 from support.workbench import RunPlan, Script
 
-from mlsql_runtime.plan import Load, Save, Select, Show, Train
+from mlsql_runtime.plan import Load, Predict, Save, Select, Show, Train
 from mlsql_runtime.result import SaveResult
 
 
@@ -55,3 +55,43 @@ def test_results_of_a_training_are_a_table(run_plan: RunPlan, tmp_path: Path, sc
     query = Select(table="best", sql="select algIndex, status, score is null, trainParams['alpha'] from groups order by algIndex")
     found = shown(run_plan, train, query, Show(table="best"))
     assert found.rows == ((0, "success", False, "1.0"), (1, "failed", True, "nonsense"))
+
+
+def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, tmp_path: Path) -> None:
+    """Spark removes the files before it reads them."""
+    path = tmp_path / "t [1]"
+    rows = Select(table="rows", sql="select id from range(3)")
+    run_plan(rows, Save(table="rows", format="parquet", path=str(path))).raise_for_error()
+    for source in (str(path), f"file:{path}/*.parquet"):
+        error = run_plan(
+            Load(table="old", format="parquet", path=source),
+            Select(table="new", sql="select id + 1 as id from old"),
+            Save(table="new", format="parquet", path=f"{path}/", mode="overwrite"),
+        ).error
+        assert error is not None
+        assert (error["kind"], error["statement"]) == ("InputError", 3)
+        assert f"save overwrites {path}/, from which table 'old' is loaded" in error["message"]
+    found = shown(run_plan, Load(table="old", format="parquet", path=str(path)), Show(table="old"))
+    assert sorted(found.rows) == [(0,), (1,), (2,)]
+
+
+def test_what_is_saved_is_loaded_by_the_same_path(run_plan: RunPlan, tmp_path: Path) -> None:
+    for name in ("out [1]", "a{b}c", "q?", "st*r", "back\\slash", "%20 #+ü"):
+        path = str(tmp_path / name)
+        rows = Select(table="rows", sql=f"select '{len(name)}' as name")
+        save = Save(table="rows", format="json", path=path)
+        found = shown(run_plan, rows, save, Load(table="t", format="json", path=path), Show(table="t"))
+        assert found.rows == ((str(len(name)),),)
+        file = next(each.name for each in Path(path).glob("*.json"))
+        for pattern in (f"{path}/{file}", f"{path}/*.json", f"file:{path}/{{x,{file}}}"):
+            assert shown(run_plan, Load(table="t", format="json", path=pattern), Show(table="t")).rows == ((str(len(name)),),)
+
+
+def test_a_batch_script_whose_model_path_has_brackets(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    model = str(tmp_path / "m [1]{2}")
+    train = Train(table="data", model_path=model, script_path=script("import mlsql_model; mlsql_model.sk_save_model(1)"))
+    run_plan(train).raise_for_error()
+    copy = "import mlsql, shutil; p = mlsql.internal_system_param; shutil.copy(p['tempDataLocalPath'], p['tempOutputLocalPath'])"
+    predict = Predict(table="few", model_path=model, script_path=script(copy), result="copied")
+    few = Select(table="few", sql="select label from data limit 3")
+    assert len(shown(run_plan, few, predict, Show(table="copied")).rows) == 3

@@ -113,5 +113,5 @@ def test_local_data_that_are_read_have_to_be_visible() -> None:
             Load(table="g", format="csv", path="/data/late"),
         ),
     )
-    assert local_input_paths(plan, 7) == ("/data/a", "/data/b")
+    assert local_input_paths(plan, 7) == ("/data/a", "/data/b", "/data/{d,e}")
     assert local_input_paths(plan, 7, "hdfs://name") == ("/data/b",)

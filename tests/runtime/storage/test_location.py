@@ -64,6 +64,20 @@ def test_removing_a_folder_spares_the_one_whose_name_begins_alike(root: Location
     assert root.list_files() == {"_model_10/x": 2}
 
 
+@pytest.mark.parametrize("name", ["m*", "m?", "m[12]", "m [1]", "[m]", "{m,n}", "**"])
+def test_removing_takes_no_name_for_a_pattern(root: Location, name: str) -> None:
+    for other in ("m1", "m2", "m 1", "m", "n"):
+        (root / other / "x").write(b"1")
+    before = root.list_files()
+    (root / name / "a [1]" / "x*").write(b"1")
+    (root / name / "y").write(b"1")
+    assert (root / name).list_files() == {"a [1]/x*": 1, "y": 1}
+    (root / name / "y").remove()
+    (root / name).remove()
+    assert root.list_files() == before
+    assert not (root / name).exists()
+
+
 def test_what_is_not_there_lists_nothing_and_can_be_removed(root: Location) -> None:
     assert (root.exists(), root.is_dir(), root.is_file(), root.list_names(), root.list_files()) == (False, False, False, [], {})
     root.remove()
