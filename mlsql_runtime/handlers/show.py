@@ -49,8 +49,11 @@ def _shorten(value: Any) -> Any:
 
 
 def _to_json(value: Any) -> Any:
-    """Return a value of Spark as JSON. A dense vector becomes a list, a sparse one an object, a type that JSON lacks text."""
-    from pyspark.ml.linalg import DenseVector, SparseVector
+    """Return a value of Spark as JSON. A dense vector becomes a list, a sparse one an object, a matrix a list of its rows.
+
+    A type that JSON lacks becomes text.
+    """
+    from pyspark.ml.linalg import DenseVector, Matrix, SparseVector
     from pyspark.sql import Row
 
     if value is None or isinstance(value, (bool, int, str)):
@@ -62,6 +65,8 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, SparseVector):
         values = [_to_json(float(item)) for item in value.values]
         return {"size": int(value.size), "indices": [int(index) for index in value.indices], "values": values}
+    if isinstance(value, Matrix):
+        return [[_to_json(float(item)) for item in row] for row in value.toArray()]
     if isinstance(value, Row):
         return {name: _to_json(item) for name, item in zip(value.__fields__, value, strict=True)}
     if isinstance(value, Mapping):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lark import Token
 
-from mlsql_runtime.language import syntax
+from mlsql_runtime.language import syntax, unsupported
 from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, sql_tokens, start_of
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import CompileError, Diagnostic
@@ -55,8 +55,21 @@ def compile_select(node: syntax.SelectNode, scope: Scope) -> Select:
             position = end_of(token)
         sql = "".join(parts)
     refuse_halves(sql, begin, end)
+    _check_functions(node.query, scope)
     scope.define(table)
     return Select(table=table, sql=sql, functions=_called(sql, scope))
+
+
+def _check_functions(tokens: tuple[Token, ...], scope: Scope) -> None:
+    """Refuse calls of functions that only MLSQL has, and warn of those that Spark has with another meaning."""
+    for before, word, behind in zip(("", *tokens), tokens, tokens[1:], strict=False):
+        name = word.strip("`").lower()
+        if behind != "(" or before == "." or name in scope.functions or word.type in _LITERALS:
+            continue
+        if name in unsupported.FUNCTIONS:
+            refuse(word, unsupported.FUNCTIONS[name])
+        if name in unsupported.OTHER_FUNCTIONS:
+            scope.warn(word, unsupported.OTHER_FUNCTIONS[name])
 
 
 def has_table(sql: str, table: str) -> bool:

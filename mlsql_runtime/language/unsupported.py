@@ -52,6 +52,27 @@ SET_TYPES = {
     "shell": "type shell is not supported: scripts start no commands; run the command in another task and give its output as "
     "a variable",
 }
+_BYTES = "write the number of bytes, such as 250 * 1024 * 1024 for 250m"
+_TIMES = "times are timestamps: write current_timestamp() - interval 2 hours, or t + interval 1 day"
+#: Functions of MLSQL in queries that neither Spark nor this project has, in lower case.
+FUNCTIONS = {
+    "parse": "parse is not supported: Spark has no word segmentation; split texts into words in a Python script",
+    "sleep": "sleep is not supported; leave it out: queries need not wait",
+    "bytestringasbytes": f"byteStringAsBytes is not supported; {_BYTES}",
+    "bytestringaskb": f"byteStringAsKb is not supported; {_BYTES}",
+    "bytestringasmb": f"byteStringAsMb is not supported; {_BYTES}",
+    "bytestringasgb": f"byteStringAsGb is not supported; {_BYTES}",
+    "parsedateaslong": "parseDateAsLong is not supported; write unix_millis(to_timestamp(text, 'yyyy-MM-dd'))",
+    "parselongasdate": "parseLongAsDate is not supported; write date_format(timestamp_millis(number), 'yyyy-MM-dd')",
+    "timeago": f"timeAgo is not supported; {_TIMES}",
+    "timeplus": f"timePlus is not supported; {_TIMES}",
+    "timeminus": f"timeMinus is not supported; {_TIMES}",
+}
+#: Functions that Spark has, too, with another meaning.
+OTHER_FUNCTIONS = {
+    "uuid": "uuid() is Spark's, with dashes; MLSQL's had none: write replace(uuid(), '-', '') for that",
+    "array_intersect": "array_intersect is Spark's, which keeps each element once; MLSQL's kept repeated ones",
+}
 
 
 _FOLDER = "put the scripts into a folder with an MLproject, and name the folder as pythonScriptPath"

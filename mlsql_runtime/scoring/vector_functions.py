@@ -1,7 +1,7 @@
-"""MLSQL's functions on vectors, callable in Spark SQL: ``vec_dense``, ``vec_argmax`` and their kin, and ``onehot``.
+"""MLSQL's functions in Spark SQL: those on vectors and matrices (:data:`FUNCTIONS`) as Arrow functions, those on arrays as SQL.
 
-Arguments and results are those of MLSQL (:data:`FUNCTIONS`); null gives null. An argument that a function cannot use is a
-:class:`DataError` that names the function, what it takes and what it got.
+Arguments and results are those of MLSQL; null gives null. An argument that a function cannot use is a :class:`DataError` that
+names the function, what it takes and what it got. A function is registered in a session when a query calls it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import pyarrow as pa
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import is_vector, vector_widths
+from mlsql_runtime.scoring import array_functions, matrix_operations
+from mlsql_runtime.scoring import vector_arithmetic as arithmetic
 from mlsql_runtime.scoring import vector_operations as operations
 from mlsql_runtime.scoring.arrow_batching import set_batch_sizes
 from mlsql_runtime.spark_errors import errors_for_driver
@@ -46,6 +48,30 @@ def _int() -> DataType:
     return IntegerType()
 
 
+def _double() -> DataType:
+    from pyspark.sql.types import DoubleType
+
+    return DoubleType()
+
+
+def _text() -> DataType:
+    from pyspark.sql.types import StringType
+
+    return StringType()
+
+
+def _matrix() -> DataType:
+    from pyspark.ml.linalg import MatrixUDT
+
+    return MatrixUDT()
+
+
+def _nested_doubles() -> DataType:
+    from pyspark.sql.types import ArrayType
+
+    return ArrayType(_doubles(), containsNull=False)
+
+
 @dataclass(frozen=True)
 class VectorFunction:
     """A function of SQL: the names of its arguments, what it takes for each, the Spark type of its result, an example."""
@@ -68,6 +94,9 @@ _ONE_VECTOR = (("vector",), ("a vector",))
 _SIZE_AND_MAP = (("size", "map"), ("an int", "a map of int to number"))
 _INDEX_AND_SIZE = (("index", "size"), ("an int", "an int"))
 _VECTORS = (("array",), ("an array of vectors",))
+_TWO_VECTORS = (("vector", "other"), ("a vector", "a vector"))
+_VECTOR_AND_NUMBER = (("vector", "number"), ("a vector", "a number"))
+_VECTOR_AND_INDICES = (("vector", "indices"), ("a vector", "an array of ints"))
 FUNCTIONS = {
     function.name: function
     for function in (
@@ -80,10 +109,66 @@ FUNCTIONS = {
         VectorFunction("vec_size", *_ONE_VECTOR, _int, operations.find_sizes, "vec_size(features)"),
         VectorFunction("vec_concat", *_VECTORS, _vector, operations.concatenate, "vec_concat(array(features, other))"),
         VectorFunction("onehot", *_INDEX_AND_SIZE, _vector, operations.make_one_hot, "onehot(2, 10)"),
+        VectorFunction("vec_slice", *_VECTOR_AND_INDICES, _vector, arithmetic.take_numbers, "vec_slice(features, array(0, 2))"),
+        VectorFunction("vec_range", *_VECTOR_AND_INDICES, _vector, arithmetic.cut_range, "vec_range(features, array(0, 2))"),
+        VectorFunction("vec_wise_add", *_TWO_VECTORS, _vector, arithmetic.combine(np.add), "vec_wise_add(features, other)"),
+        VectorFunction("vec_wise_dif", *_TWO_VECTORS, _vector, arithmetic.combine(np.subtract), "vec_wise_dif(features, other)"),
+        VectorFunction("vec_wise_mul", *_TWO_VECTORS, _vector, arithmetic.combine(np.multiply), "vec_wise_mul(features, other)"),
+        VectorFunction("vec_wise_mod", *_TWO_VECTORS, _vector, arithmetic.combine(np.fmod), "vec_wise_mod(features, other)"),
+        VectorFunction(
+            "vec_inplace_add",
+            *_VECTOR_AND_NUMBER,
+            _vector,
+            arithmetic.add_number,
+            "vec_inplace_add(features, 1.5)",
+            in_slices=True,
+        ),
+        VectorFunction(
+            "vec_inplace_ew_mul", *_VECTOR_AND_NUMBER, _vector, arithmetic.multiply_number, "vec_inplace_ew_mul(features, 1.5)"
+        ),
+        VectorFunction("vec_ceil", *_ONE_VECTOR, _vector, arithmetic.round_numbers(np.ceil), "vec_ceil(features)"),
+        VectorFunction("vec_floor", *_ONE_VECTOR, _vector, arithmetic.round_numbers(np.floor), "vec_floor(features)"),
+        VectorFunction("vec_cosine", *_TWO_VECTORS, _double, arithmetic.find_cosines, "vec_cosine(features, other)"),
+        VectorFunction("vec_sqdist", *_TWO_VECTORS, _double, arithmetic.find_squared_distances, "vec_sqdist(features, other)"),
+        VectorFunction(
+            "vec_norm", ("vector", "degree"), ("a vector", "a number"), _double, arithmetic.find_norms, "vec_norm(features, 2.0)"
+        ),
+        VectorFunction("vec_mean", *_ONE_VECTOR, _double, arithmetic.find_means, "vec_mean(features)"),
+        VectorFunction("vec_stddev", *_ONE_VECTOR, _double, arithmetic.find_deviations, "vec_stddev(features)"),
+        VectorFunction(
+            "vec_mk_string",
+            ("separator", "vector"),
+            ("a string", "a vector"),
+            _text,
+            arithmetic.join_numbers,
+            "vec_mk_string(',', features)",
+        ),
+        VectorFunction(
+            "matrix_dense",
+            ("arrays",),
+            ("an array of arrays of numbers",),
+            _matrix,
+            matrix_operations.make_matrix,
+            "matrix_dense(array(array(1.0, 2.0), array(3.0, 4.0)))",
+        ),
+        VectorFunction(
+            "matrix_array", ("matrix",), ("a matrix",), _nested_doubles, matrix_operations.to_nested_arrays, "matrix_array(m)"
+        ),
+        VectorFunction(
+            "matrix_sum", ("matrix", "axis"), ("a matrix", "an int"), _vector, matrix_operations.sum_matrix, "matrix_sum(m, 0)"
+        ),
+        VectorFunction(
+            "array_onehot",
+            ("indices", "size"),
+            ("an array of ints", "an int"),
+            _matrix,
+            matrix_operations.encode_one_hot,
+            "array_onehot(array(1, 2), 4)",
+        ),
     )
 }
 _COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
-_CALL = re.compile(rf"(?<!\w)({'|'.join(FUNCTIONS)})`?{_COMMENTS}\(", re.IGNORECASE | re.DOTALL)
+_CALL = re.compile(rf"(?<!\w)({'|'.join((*FUNCTIONS, *array_functions.FUNCTIONS))})`?{_COMMENTS}\(", re.IGNORECASE | re.DOTALL)
 
 
 def register_called(spark: SparkSession, sql: str, taken: Collection[str]) -> None:
@@ -95,14 +180,17 @@ def register_called(spark: SparkSession, sql: str, taken: Collection[str]) -> No
     """
     called = find_called(sql) - {name.lower() for name in taken}
     new = sorted(name for name in called if not spark.catalog.functionExists(name))
-    if called:
+    if called & FUNCTIONS.keys():
         set_batch_sizes(spark)
     for name in new:
-        spark.udf.register(name, make_udf(name))
+        if name in FUNCTIONS:
+            spark.udf.register(name, make_udf(name))
+        else:
+            spark.sql(array_functions.FUNCTIONS[name].definition)
 
 
 def find_called(sql: str) -> set[str]:
-    """Return the functions of :data:`FUNCTIONS` that a query calls, in any case and quoting; it may name one too many."""
+    """Return the functions of MLSQL that a query calls, in any case and quoting; it may name one too many."""
     return {match.lower() for match in _CALL.findall(sql)}
 
 
@@ -148,8 +236,11 @@ def call(name: str, *columns: pa.Array) -> pa.Array:
 
 
 def call_in_slices(name: str, *columns: pa.Array) -> Iterator[pa.Array]:
-    """Yield the result for a batch of vectors in parts of at most 32 MiB, unless that of a single vector is bigger."""
-    if len(columns) != 1 or not is_vector(columns[0].type):
+    """Yield the result for a batch of vectors in parts of at most 32 MiB, unless that of a single vector is bigger.
+
+    The first column has the vectors.
+    """
+    if not columns or not is_vector(columns[0].type):
         yield call(name, *columns)  # raises the error, or returns nulls for an untyped null
         return
     vectors = columns[0]
@@ -157,5 +248,5 @@ def call_in_slices(name: str, *columns: pa.Array) -> Iterator[pa.Array]:
     start = 0
     while start < len(vectors):
         end = max(start + 1, int(np.searchsorted(cells, cells[start] + _CELLS, side="right")) - 1)
-        yield call(name, vectors.slice(start, end - start))
+        yield call(name, *(column.slice(start, end - start) for column in columns))
         start = end

@@ -40,24 +40,24 @@ class WrongType(Exception):
 
 def make_dense(lists: pa.Array) -> pa.Array:
     """Return a dense vector of the numbers of each array."""
-    elements, counts = _split_lists(lists)
-    values = _to_doubles(elements, lists.type)
-    starts = _to_starts(counts)
-    return join_vectors(VectorColumns(np.zeros(len(lists), bool), _find_nulls(lists), counts, starts, starts[:0], values))
+    elements, counts = split_lists(lists)
+    values = to_doubles(elements, lists.type)
+    starts = to_starts(counts)
+    return join_vectors(VectorColumns(np.zeros(len(lists), bool), find_nulls(lists), counts, starts, starts[:0], values))
 
 
 def make_sparse(sizes: pa.Array, maps: pa.Array) -> pa.Array:
     """Return a sparse vector of each size, from each map of index to number. Zeros in the map are kept."""
     if not (pa.types.is_map(maps.type) or pa.types.is_null(maps.type)):
         raise WrongType(maps.type)
-    null = _find_nulls(sizes) | _find_nulls(maps)
+    null = find_nulls(sizes) | find_nulls(maps)
     size = _to_sizes(sizes, null)
     if null.all():
         return pa.nulls(len(maps), SPARK_VECTOR_TYPE)
     kept = pc.if_else(pa.array(null), pa.scalar(None, maps.type), maps)
-    entries, counts = _split_lists(kept.cast(pa.list_(pa.struct([maps.type.key_field, maps.type.item_field]))))
-    values = _to_doubles(pc.struct_field(entries, [1]), maps.type)
-    indices = _to_integers(pc.struct_field(entries, [0]), "indices")
+    entries, counts = split_lists(kept.cast(pa.list_(pa.struct([maps.type.key_field, maps.type.item_field]))))
+    values = to_doubles(pc.struct_field(entries, [1]), maps.type)
+    indices = to_integers(pc.struct_field(entries, [0]), "indices")
     rows = np.repeat(np.arange(len(maps)), counts)
     _check_range(indices, size[rows], "give a size above all indices, which count from 0")
     order = np.lexsort((indices, rows))
@@ -65,27 +65,27 @@ def make_sparse(sizes: pa.Array, maps: pa.Array) -> pa.Array:
     repeated = np.flatnonzero((np.diff(indices) == 0) & (np.diff(rows) == 0))
     if len(repeated):
         raise DataError(f"index {indices[repeated[0]]} occurs twice in a map; give every index once")
-    return join_vectors(VectorColumns(~null, null, size, _to_starts(counts), indices, values))
+    return join_vectors(VectorColumns(~null, null, size, to_starts(counts), indices, values))
 
 
 def make_one_hot(indices: pa.Array, sizes: pa.Array) -> pa.Array:
     """Return a sparse vector of each size with 1.0 at the index."""
-    null = _find_nulls(indices) | _find_nulls(sizes)
+    null = find_nulls(indices) | find_nulls(sizes)
     size = _to_sizes(sizes, null)
-    index = np.where(null, 0, _to_integers(indices, "the index"))
+    index = np.where(null, 0, to_integers(indices, "the index"))
     _check_range(index[~null], size[~null], "give a bigger size, or null as the index for a null vector")
-    starts = _to_starts(~null)
+    starts = to_starts(~null)
     return join_vectors(VectorColumns(~null, null, size, starts, index[~null], np.ones(starts[-1])))
 
 
 def to_arrays(vectors: pa.Array) -> pa.Array:
     """Return all numbers of each vector, with the zeros that sparse vectors leave out."""
-    return to_lists(_require_vectors(vectors))
+    return to_lists(require_vectors(vectors))
 
 
 def find_sizes(vectors: pa.Array) -> pa.Array:
     """Return the width of each vector."""
-    width = vector_widths(_require_vectors(vectors))
+    width = vector_widths(require_vectors(vectors))
     return pa.array(width.astype(np.int32), mask=width < 0)
 
 
@@ -94,7 +94,7 @@ def find_argmax(vectors: pa.Array) -> pa.Array:
 
     The result is that of Spark's ``DenseVector.argmax`` for both kinds: -1 for width 0; NaN counts only in the first position.
     """
-    known = split_vectors(_require_vectors(vectors))
+    known = split_vectors(require_vectors(vectors))
     stored = np.flatnonzero(known.counts)
     first_gap = _find_first_gaps(known)
     result = np.where(known.widths == 0, -1, first_gap)
@@ -118,33 +118,33 @@ def concatenate(lists: pa.Array) -> pa.Array:
     As ``VectorAssembler`` does, whatever the kinds of the parts: the result is sparse if ``1.5 * nonzero + 2`` is less than
     its width, else dense.
     """
-    vectors, counts = _split_lists(lists)
+    vectors, counts = split_lists(lists)
     if pa.types.is_null(vectors.type):
         vectors = pa.nulls(len(vectors), SPARK_VECTOR_TYPE)
     elif not is_vector(vectors.type):
         raise WrongType(lists.type)
     rows = np.repeat(np.arange(len(lists)), counts)
-    null = _find_nulls(lists)
-    null[rows[_find_nulls(vectors)]] = True
+    null = find_nulls(lists)
+    null[rows[find_nulls(vectors)]] = True
     if null[rows].any():
         vectors, counts = vectors.filter(pa.array(~null[rows])), np.where(null, 0, counts)
-    return _concatenate(split_vectors(vectors), _to_starts(counts), null)
+    return _concatenate(split_vectors(vectors), to_starts(counts), null)
 
 
 def _concatenate(known: VectorColumns, bounds: Integers, null: Flags) -> pa.Array:
     """Return n vectors; the i-th one is made of the vectors ``bounds[i]`` to ``bounds[i + 1]``, which must not be null."""
-    begins = _to_starts(known.widths)
+    begins = to_starts(known.widths)
     width = np.diff(begins[bounds])
     if len(width) and width.max() > _MAX_SIZE:
         raise DataError(f"expected a vector of at most {_MAX_SIZE} numbers, got {width.max()} together")
     starts = known.starts[bounds]
     nonzero = known.values != 0
-    before = _to_starts(nonzero)
+    before = to_starts(nonzero)
     counts = np.diff(before[starts])
     sparse = (1.5 * counts + 2 < width) & ~null
     if not sparse.any() and not known.sparse.any():
         return join_vectors(VectorColumns(sparse, null, width, starts, known.columns, known.values))
-    out_starts = _to_starts(np.where(sparse, counts, width))
+    out_starts = to_starts(np.where(sparse, counts, width))
     rows = np.repeat(np.arange(len(width)), np.diff(starts))[nonzero]
     shift = begins[:-1] - np.repeat(begins[bounds[:-1]], np.diff(bounds))
     columns = (known.columns + np.repeat(shift, known.counts))[nonzero]
@@ -162,18 +162,18 @@ def _find_first_gaps(known: VectorColumns) -> Integers:
     return gap
 
 
-def _to_starts(counts: np.ndarray[Any, Any]) -> Integers:
+def to_starts(counts: np.ndarray[Any, Any]) -> Integers:
     """Return where each row begins and the last one ends, shape (n + 1,), given the number of values of each row."""
     return np.concatenate(([0], np.cumsum(counts)))
 
 
-def _find_nulls(column: pa.Array) -> Flags:
+def find_nulls(column: pa.Array) -> Flags:
     """Return which rows are null, shape (n,)."""
     flags: Flags = np.array(column.is_null(), dtype=bool)
     return flags
 
 
-def _require_vectors(column: pa.Array) -> pa.StructArray:
+def require_vectors(column: pa.Array) -> pa.StructArray:
     """Return the column, which must contain vectors; an untyped ``null`` is a null vector."""
     if pa.types.is_null(column.type):
         return pa.nulls(len(column), SPARK_VECTOR_TYPE)
@@ -182,7 +182,7 @@ def _require_vectors(column: pa.Array) -> pa.StructArray:
     return column
 
 
-def _split_lists(lists: pa.Array) -> tuple[pa.Array, Integers]:
+def split_lists(lists: pa.Array) -> tuple[pa.Array, Integers]:
     """Return all elements of an array column, and the number of elements of each row, shape (n,); a null array has none."""
     if pa.types.is_null(lists.type):
         return lists.slice(0, 0), np.zeros(len(lists), np.int64)
@@ -192,7 +192,7 @@ def _split_lists(lists: pa.Array) -> tuple[pa.Array, Integers]:
     return lists.flatten(), counts
 
 
-def _to_doubles(column: pa.Array, argument: pa.DataType) -> Doubles:
+def to_doubles(column: pa.Array, argument: pa.DataType) -> Doubles:
     """Return numbers of any type as doubles, shape (n,), rounded as Spark's own cast rounds; ``argument`` is for the error."""
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
@@ -206,7 +206,7 @@ def _to_doubles(column: pa.Array, argument: pa.DataType) -> Doubles:
     return np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
 
-def _to_integers(column: pa.Array, argument: str) -> Integers:
+def to_integers(column: pa.Array, argument: str) -> Integers:
     """Return integers of any type, shape (n,), 0 for null."""
     if not (pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
         got = name_type(column.type)
@@ -216,7 +216,7 @@ def _to_integers(column: pa.Array, argument: str) -> Integers:
 
 def _to_sizes(column: pa.Array, null: Flags) -> Integers:
     """Return sizes of vectors, shape (n,), 0 where ``null``."""
-    size: Integers = np.where(null, 0, _to_integers(column, "the size"))
+    size: Integers = np.where(null, 0, to_integers(column, "the size"))
     wrong = size[(size < 0) | (size > _MAX_SIZE)]
     if len(wrong):
         raise DataError(f"expected a size from 0 to {_MAX_SIZE}, got {wrong[0]}")
