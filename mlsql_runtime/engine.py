@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mlsql_runtime.errors import JobFailed
 from mlsql_runtime.events import StatementStarted, emit, log
 from mlsql_runtime.handlers import predict, preflight, register, show, tables, train
+from mlsql_runtime.handlers.failed_statement import find_failed_statement
 from mlsql_runtime.plan import NO_SECRETS, Load, Plan, Predict, Preflight, Register, Save, Secrets, Select, Show, Train
 from mlsql_runtime.result import RunResult, StepResult
 from mlsql_runtime.run_context import RunContext
@@ -36,21 +38,20 @@ def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunRe
     The error's attribute ``statement`` is the number of the statement that failed, from 0.
     """
     done: list[StepResult] = []
-    index, where = 0, "job"
+    index = 0
     try:
         with ExitStack() as cleanup:
             context = RunContext(plan, spark, cleanup, secrets)
             for index, statement in enumerate(plan.statements):
-                where = statement.tag
                 emit(StatementStarted(number=index + 1, total=len(plan.statements), title=statement.outline.title))
                 step = _HANDLERS[type(statement)](statement, replace(context, index=index))
                 if step is not None:
                     done.append(step)
     except Exception as error:
         ours = translate(error)
-        if ours is not error:
-            traceback.print_exc()  # for the log; the task's error has only the message
-        log(f"{where}: {type(ours).__name__}: {ours.message}")
-        ours.statement = index
+        if isinstance(ours, JobFailed):
+            log(traceback.format_exc())  # the task's error has only the message
+        ours.statement = find_failed_statement(error, ours, context, index)
+        log(f"{plan.statements[ours.statement].tag}: {type(ours).__name__}: {ours.message}")
         return RunResult.of_error(plan.job_id, tuple(done), ours)
     return RunResult(job_id=plan.job_id, steps=tuple(done))

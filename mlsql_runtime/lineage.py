@@ -54,7 +54,7 @@ def find_sources(tables: Mapping[SourceUse, Definition]) -> tuple[Source, ...]:
     """
     uses: dict[Definition, list[SourceUse]] = {}
     for use, definition in tables.items():
-        for each in _with_inputs(definition):
+        for each in with_inputs(definition):
             uses.setdefault(each, []).append(use)
     found: dict[object, Source] = {}
     for definition, used_for in uses.items():
@@ -66,7 +66,7 @@ def find_sources(tables: Mapping[SourceUse, Definition]) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def _with_inputs(definition: Definition) -> tuple[Definition, ...]:
+def with_inputs(definition: Definition) -> tuple[Definition, ...]:
     """Return the tables that a table depends on, inputs first, and the table itself."""
     found: dict[Definition, None] = {}
 

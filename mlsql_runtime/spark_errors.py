@@ -10,10 +10,11 @@ import contextlib
 import json
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from mlsql_runtime import errors
-from mlsql_runtime.errors import InputError, InterpreterError, JobFailed, MLSQLError
+from mlsql_runtime.errors import DataError, InputError, InterpreterError, JobFailed, MLSQLError, StorageError
 
 
 class TaskError(Exception):
@@ -37,15 +38,98 @@ def errors_for_driver() -> Iterator[None]:
 
 _TASK_ERROR = f"\n{TaskError.__module__}.{TaskError.__qualname__}: "  # in a traceback
 
-# Spark's error conditions (the word in brackets) whose cause is the plan, not a machine.
-_INPUT_CONDITION = re.compile(
-    r"\[(DATA_SOURCE_NOT_FOUND|PATH_NOT_FOUND|UNABLE_TO_INFER_SCHEMA|UNRESOLVED_\w+|TABLE_OR_VIEW_\w+|PARSE_\w+|DATATYPE_MISMATCH[.\w]*|"
-    r"UNSUPPORTED_\w+|PATH_ALREADY_EXISTS|MISSING_\w+|INVALID_\w+|AMBIGUOUS_\w+|COLUMN_\w+|MALFORMED_\w+)[.\w]*\]\s*([^\n]*)"
+# Whose mistake a condition of Spark is: by its name, or by its SQLSTATE, or by the class of that, which is its first two letters.
+# Conditions without an entry, such as those of memory, of input and output, and of Spark itself, are worth another try.
+_MISTAKES: Mapping[str, type[InputError]] = {
+    "07": InputError,  # dynamic SQL
+    "0A": InputError,  # a feature that Spark does not have
+    "21": DataError,  # too many rows, or columns
+    "22": DataError,  # values: casts, overflows, divisions, indices, patterns
+    "23": DataError,  # constraints
+    "24": InputError,
+    "2B": InputError,
+    "3F": InputError,
+    "38": InputError,  # a function that does not suit its arguments
+    "39": DataError,  # the failure of a function of Spark's own libraries
+    "42": InputError,  # SQL: syntax, names, types, options, paths
+    "46": InputError,  # classes that are not there
+    "51": InputError,  # a table that has other columns by now
+    "54": InputError,  # more than Spark allows
+    "56038": InputError,  # features and codecs that are switched off, or not installed
+    "F0": InputError,  # configuration
+    "KD000": DataError,  # malformed CSV
+    "KD005": InputError,
+    "KD009": DataError,  # folders of partitions that contradict each other
+    "P0": DataError,  # raise_error and assert_true
+    "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER": DataError,
+    "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH": DataError,
+    "FAILED_READ_FILE.UNSUPPORTED_FILE_SYSTEM": InputError,
+}
+_UNFORTUNATE = {"FAILED_RENAME_PATH", "PYTHON_EXCEPTION", "PYTHON_DATA_SOURCE_ERROR"}  # whatever their SQLSTATE says
+# The same for Java's exceptions that carry no condition, by class or by message, with what to do.
+_JAVA_MISTAKES: tuple[tuple[str, type[MLSQLError], str], ...] = (
+    (
+        r"\.(AccessControl|AccessDenied)Exception: |Mkdirs failed",
+        StorageError,
+        "; give the user of the job access, or another path",
+    ),
+    (r"\.ClassNotFoundException: ", InputError, ": Spark lacks this class; add its jar by spark.jars or spark.jars.packages"),
+    (r"No suitable driver", InputError, "; add the jar of the database's driver by spark.jars, and name its class as driver"),
+    (r"\.UnsupportedFileSystemException: ", InputError, "; write another scheme, or add the jar for it by spark.jars.packages"),
+    (r"\.StackOverflowError", InputError, "the query is nested too deep, or too long, for Spark; make several queries of it"),
+    (r"is not a Parquet file|is not an ORC|Malformed |[Nn]ot an Avro data file|[Nn]ot in GZIP format", DataError, ""),
+    (r"[Uu]nexpected end of (ZLIB )?input stream", DataError, ""),
+    (r"\.(Zip|NumberFormat|DateTime|Arithmetic|MalformedInput|IllegalArgument|PatternSyntax)Exception: ", DataError, ""),
+    (r"\.(UnsupportedOperation|SchemaColumnConvertNotSupported|JsonParse|AvroType|SAXParse)Exception: ", DataError, ""),
 )
+_CLASS = re.compile(r"^[\w.$]+(?:Exception: |Error: |Exception$|Error$)")
+_OF_PYSPARK = {  # the names of PySpark's classes for these
+    "AnalysisException": InputError,
+    "ParseException": InputError,
+    "IllegalArgumentException": InputError,
+    "ArithmeticException": DataError,
+    "ArrayIndexOutOfBoundsException": DataError,
+    "DateTimeException": DataError,
+    "NumberFormatException": DataError,
+    "PySparkTypeError": InputError,
+    "PySparkValueError": InputError,
+    "UnsupportedOperationException": InputError,
+}
+_BEGIN = r"\[[A-Z][A-Z_0-9]+(?:\.[A-Z_0-9]+)?\] "
+_CONDITION = re.compile(rf"\[([A-Z][A-Z_0-9]+(?:\.[A-Z_0-9]+)?)\] ((?:(?!{_BEGIN}).)*?)\s*SQLSTATE: (\w{{5}})", re.DOTALL)
+_PLACE = re.compile(
+    r"\s*(?:;? ?\(?line (?P<line>\d+),? pos(?:ition)? (?P<at>\d+)\)?[^\n]*)?"
+    r"(?:\s*== SQL[^\n]*\(line (?P<in_line>\d+), position (?P<in_at>\d+)\) ==\n(?P<text>[^\n]*)\n(?P<before> *)(?P<marks>\^+))?"
+)
+_UNREAD = re.compile(r"Encountered error while reading file (\S+)\. ")
+_CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
+_IN_TASK = re.compile(r"Lost task [\d.]+ in stage [\d.]+ \(TID \d+\) \([^)]*\): (.+)")
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 _UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # messages of the programs that unpack spark.archives
 _ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
 _SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class QueryPlace:
+    """The part of a query that an error is about: line and column count from 1; ``text`` is its first line, empty if unknown."""
+
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"line {self.line} of the query" + (f": {self.text}" if self.text else f", column {self.column}")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """An error condition of Spark: its name, what it says, whose mistake it is (None: nobody's), and the place in a query."""
+
+    name: str
+    message: str
+    mistake: type[InputError] | None
+    place: QueryPlace | None
 
 
 def translate(error: BaseException) -> MLSQLError:
@@ -70,13 +154,71 @@ def translate(error: BaseException) -> MLSQLError:
         return InputError(
             f"an archive of the job cannot be unpacked on {host}: {unpacking[0]}; create it again, or make room", host=host
         )
-    match = _INPUT_CONDITION.search(text)
-    if match is not None:
-        return InputError(f"Spark: {_SQLSTATE.sub('', match[2]).strip()} [{match[1]}]", condition=match[1])
-    if type(error).__name__ in ("AnalysisException", "ParseException", "IllegalArgumentException"):
-        return InputError(f"Spark: {_first_line(text)}")
+    return _translate_mistake(error, text) or _translate_failure(error, text)
+
+
+def find_condition(error: BaseException) -> Condition | None:
+    """Return the innermost condition in an exception of Spark that is somebody's mistake; None if there is none."""
+    return next((found for found in reversed(_find_conditions(_text_of(error))) if found.mistake is not None), None)
+
+
+def find_unread_file(error: BaseException) -> str | None:
+    """Return the file that a task could not read or parse; None if the error is about something else."""
+    found = _UNREAD.search(_text_of(error))
+    return None if found is None else found[1]
+
+
+def _translate_mistake(error: BaseException, text: str) -> MLSQLError | None:
+    """Return the error for a mistake in data, in a query or in an option; None if it is nobody's."""
+    conditions = _find_conditions(text)
+    for found in reversed(conditions):
+        if found.mistake is not None:
+            place = found.place
+            where = "" if place is None else f"; {place}"
+            return found.mistake(f"Spark: {found.message} [{found.name}]{where}", condition=found.name)
+    cause = _find_cause(text)
+    for pattern, kind, advice in _JAVA_MISTAKES:
+        if cause is not None and re.search(pattern, cause):
+            read = next((f"{each.message} " for each in conditions if each.name.startswith("FAILED_READ_FILE")), "")
+            return kind(f"Spark: {read}{_CLASS.sub('', cause)}{advice}")
+    kind_of_class = _OF_PYSPARK.get(type(error).__name__)
+    return None if kind_of_class is None else kind_of_class(f"Spark: {_first_line(text)}")
+
+
+def _translate_failure(error: BaseException, text: str) -> JobFailed:
     raised = _find_worker_exception(text)
-    return JobFailed(f"{type(error).__name__}: {f'a Python worker raised {raised}' if raised else _first_line(text)}")
+    if raised is not None:
+        return JobFailed(f"{type(error).__name__}: a Python worker raised {raised}")
+    first, cause = _first_line(text), _find_cause(text)
+    return JobFailed(f"{type(error).__name__}: {first}{f' ({cause})' if cause is not None and cause not in first else ''}")
+
+
+def _find_conditions(text: str) -> list[Condition]:
+    """Return the conditions in a text of Spark, outer ones first."""
+    return [_read_condition(match, text) for match in _CONDITION.finditer(text)]
+
+
+def _read_condition(match: re.Match[str], text: str) -> Condition:
+    name, state = match[1], match[3]
+    known = next((key for key in (name, state, state[:2]) if key in _MISTAKES), None)
+    mistake = None if known is None or name in _UNFORTUNATE else _MISTAKES[known]
+    return Condition(name, " ".join(match[2].split()), mistake, _read_place(text, match.end()))
+
+
+def _read_place(text: str, start: int) -> QueryPlace | None:
+    found = _PLACE.match(text, start)
+    if found is None or not (found["line"] or found["in_line"]):
+        return None
+    if found["in_line"]:
+        part = found["text"][len(found["before"]) :][: len(found["marks"])]
+        return QueryPlace(int(found["in_line"]), int(found["in_at"]), part)
+    return QueryPlace(int(found["line"]), int(found["at"]) + 1, "")
+
+
+def _find_cause(text: str) -> str | None:
+    """Return class and message of the innermost Java exception in a text; None if there is none."""
+    causes = _CAUSE.findall(text) or _IN_TASK.findall(text) or [_first_line(text)]
+    return causes[-1].strip() if _CLASS.match(causes[-1]) else None
 
 
 def _task_error(text: str) -> MLSQLError | None:

@@ -48,7 +48,7 @@ class BatchScorer:
         self._returns = parse_type(returns)
         try:
             self._model = function.load(model_dir)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise to_script_error(f"{name}, its load({model_dir!r}),", error) from error
 
     def score(self, partition: int, columns: Columns, width: int | None) -> pa.Array:
@@ -86,7 +86,7 @@ class BatchScorer:
     def _predict(self, X: Any) -> pa.Array:
         try:
             result = self._function.predict(X, self._model)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise to_script_error(self._name, error, f" (for X, {_describe(X)})") from error
         try:
             return to_array(result, self._returns, X.shape[0])

@@ -79,7 +79,7 @@ def _load(record: FunctionRecord) -> Scorer:
     warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has logged it
     try:
         function = pickle.loads((package / record.pickle.path).read())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ScriptFailed(
             f"function {record.function} cannot be loaded on {socket.gethostname()}: {type(error).__name__}: {error}"
             + (describe_other_packages(record.packages) or "; install the modules that it was registered with")

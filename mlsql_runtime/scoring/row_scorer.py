@@ -55,7 +55,7 @@ class RowScorer:
     def _score_row(self, partition: int, row: bytes) -> Any:
         try:
             result = list(self._predict(partition, iter((row, *self._constants))))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise to_script_error(self._name, error) from error
         if len(result) != 1 or not isinstance(result[0], tuple) or len(result[0]) != 4:
             raise self._wrong_result(result)

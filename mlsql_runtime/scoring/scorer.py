@@ -23,7 +23,7 @@ class Scorer(Protocol):
 _SCRIPT_FILE = re.compile(rf"(?:.*/mlsql-(?:register|fit)-[^/]*/work|{PREFIX}\w+)/(.+)")
 
 
-def to_script_error(name: str, error: Exception, hint: str = "") -> ScriptFailed:
+def to_script_error(name: str, error: BaseException, hint: str = "") -> ScriptFailed:
     """Return an exception of a predict function as a failure of its script, with the line of the script."""
     return ScriptFailed(f"function {name} failed: {describe(error, _to_name)}{hint}")
 

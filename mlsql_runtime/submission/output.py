@@ -15,6 +15,7 @@ from mlsql_runtime.script.output import is_startup_notice
 
 _SPARK = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d (TRACE|DEBUG|INFO|WARN|ERROR|FATAL) ([\w$]+)")
 _STACK = re.compile(r"at [\w.$/<>]+\(.*\)$|\.\.\. \d+ (more|common frames omitted)$")
+_OWN = "[mlsql"
 _LEVELS = {"WARN": logging.WARNING, "ERROR": logging.ERROR, "FATAL": logging.ERROR}
 _USUAL_LOGGERS = {"NativeCodeLoader", "LibSVMFileFormat", "FileStreamSink", "SimpleFunctionRegistry"}  # they warn on every run
 _CHATTER = (
@@ -25,6 +26,8 @@ _CHATTER = (
     "Setting Spark log level to",
     '{"ts": ',  # PySpark's structured logger repeats exceptions that the application reports itself
 )
+_TASK_LOGGERS = {"Executor", "TaskSetManager", "FileFormatWriter", "TaskContextImpl", "Utils"}  # they log exceptions of tasks
+_THROWN = re.compile(r"(?:^|\s)[\w.$]+(?:Exception|Error)(?:: |$)")
 _LINE_END = re.compile(rb"\r?\n|\r")
 _CHUNK = 1 << 16
 
@@ -46,7 +49,7 @@ def read_output(output: int, events: str | None) -> Generator[OutputLine]:
     :param output: the pipe of spark-submit's output.
     :param events: the path of the named pipe of the events; None: the application was not asked for events.
     """
-    sources = [_Source(_read_printed), _Source(_read_event)]
+    sources = [_Source(_Printed().read_line), _Source(_read_event)]
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         selector.register(output, selectors.EVENT_READ, sources[0])
@@ -85,8 +88,25 @@ class _Source:
             yield from self.read_line(b"".join(self.pieces).decode(errors="replace"))
 
 
-def _read_printed(line: str) -> Iterator[OutputLine]:
-    yield OutputLine(line, _choose_level(line.strip()))
+class _Printed:
+    """The lines that are printed. Those of an exception that ended a task are not worth reading below Spark's own line about it:
+    the application gets the exception, and reports it.
+    """
+
+    def __init__(self) -> None:
+        self._is_of_task = self._is_in_exception = False
+
+    def read_line(self, line: str) -> Iterator[OutputLine]:
+        text = line.strip()
+        match = _SPARK.match(text)
+        if match is not None:
+            self._is_of_task = match[2] in _TASK_LOGGERS
+            self._is_in_exception = self._is_of_task and _THROWN.search(text) is not None
+        elif text.startswith(_OWN):
+            self._is_of_task = self._is_in_exception = False
+        elif self._is_of_task and _THROWN.match(text):
+            self._is_in_exception = True
+        yield OutputLine(line, None if self._is_in_exception and match is None else _choose_level(text))
 
 
 def _read_event(line: str) -> Iterator[OutputLine]:

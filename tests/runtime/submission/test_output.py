@@ -68,6 +68,20 @@ def test_levels(line: str, level: int | None, application: Application) -> None:
     assert list(read_output(application.output, None)) == [OutputLine(line, level), OutputLine(f"  {line}", level)]
 
 
+def test_the_exception_of_a_task_is_one_line(application: Application) -> None:
+    lost = "26/11/22 10:48:45 WARN TaskSetManager: Lost task 0.0 in stage 1.0 (TID 1) (h executor 1): x.SomeException: [CAST]"
+    shown = [
+        "26/11/22 10:48:44 ERROR Executor: Exception in task 0.0 in stage 1.0 (TID 1)",
+        lost,
+        "[mlsql] select: it failed",
+        "plain",
+    ]
+    dropped = "org.apache.spark.SomeException: [CAST] abc\n== SQL (line 1, position 8) ==\n\n\tat x.Y(Z.scala:1)\nCaused by: it\n"
+    application.print(f"{shown[0]}\n{dropped}{shown[1]}\n== SQL ==\nselect 1\n{shown[2]}\n{shown[3]}\n")
+    application.end()
+    assert [line.text for line in read_output(application.output, None) if line.level is not None] == shown
+
+
 def encode(event: Event, label: str) -> str:
     return encode_message(Message(event=event, label=label)) + "\n"
 
