@@ -32,6 +32,12 @@ FIT_GROUP = {
     "additionalProperties": False,
 }
 
+
+def within(minimum: float, maximum: float) -> list[dict[str, float]]:
+    """Return bounds for a param's allOf. The form changes a number beyond its own maximum to the maximum, and starts the run."""
+    return [{"minimum": minimum, "maximum": maximum}]
+
+
 DATA_FIELDS = {
     "data_format": Param(
         "libsvm",
@@ -53,8 +59,7 @@ DATA_FIELDS = {
     "width": Param(
         692,
         type=["integer", "null"],
-        minimum=1,
-        maximum=10_000_000,
+        allOf=within(1, 10_000_000),
         title="Number of features",
         description="Of libsvm data. Empty: Spark reads all of them once more to find out.",
         section="Data",
@@ -91,8 +96,7 @@ MODEL_FIELDS = {
     "keep_versions": Param(
         5,
         type=["integer", "null"],
-        minimum=1,
-        maximum=100,
+        allOf=within(1, 100),
         title="Versions to keep",
         description="The newest ones, and those that functions need. Empty: all.",
         section="Model",
@@ -114,8 +118,7 @@ TRAINING_FIELDS = {
     "validate_fraction": Param(
         0.3,
         type="number",
-        minimum=0.05,
-        maximum=0.9,
+        allOf=within(0.05, 0.9),
         title="Held-out fraction",
         description="This part of the rows is kept from training and gives the score.",
         section="Training",
@@ -123,8 +126,7 @@ TRAINING_FIELDS = {
     "timeout_minutes": Param(
         10,
         type="integer",
-        minimum=1,
-        maximum=720,
+        allOf=within(1, 720),
         title="Minutes",
         description="A group that takes longer is ended.",
         section="Training",
@@ -143,8 +145,7 @@ GATE_FIELDS = {
     "min_score": Param(
         0.9,
         type=["number", "null"],
-        minimum=0,
-        maximum=1,
+        allOf=within(0, 1),
         title="Minimum score",
         description="A model with a lower score is not registered. Empty: any score will do.",
         section="Gate",
@@ -152,8 +153,7 @@ GATE_FIELDS = {
     "only_if_better": Param(
         None,
         type=["number", "null"],
-        minimum=0,
-        maximum=1,
+        allOf=within(0, 1),
         title="Better by",
         description="How much better than the function in use; 0: any better. Empty: it need not be better.",
         section="Gate",

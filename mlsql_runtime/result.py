@@ -47,7 +47,10 @@ class TrainResult:
 
 @dataclass(frozen=True, kw_only=True)
 class RegisterResult:
-    """The outcome of a register statement. If it did not register, ``function_version`` is None and ``reason`` says why."""
+    """The outcome of a register statement. If it did not register, ``function_version`` is None.
+
+    ``reason`` says why it did or did not; None when there was no gate.
+    """
 
     tag: ClassVar[str] = "register"
     function: str

@@ -1,19 +1,38 @@
-"""Start Airflow with its UI on loopback; Ctrl-C ends it."""
+"""Start Airflow with its UI on loopback; Ctrl-C ends it.
+
+``airflow standalone`` would also start servers for logs, which listen on all interfaces. Here the API server reads logs as files.
+"""
 
 from __future__ import annotations
 
-import os
+import signal
+import subprocess
+import time
 
 from airflow_home import AIRFLOW, WORK, environment, migrate
 
+PARTS = (["api-server"], ["dag-processor"], ["scheduler", "--skip-serve-logs"], ["triggerer", "--skip-serve-logs"])
+
 
 def main() -> None:
-    """Replace this process by ``airflow standalone``."""
+    """Start the parts of Airflow, and end all of them when one ends or at a signal."""
     home = WORK / "airflow"
     migrate(home)
     print("Airflow's UI will be at http://127.0.0.1:8080 in about half a minute; Ctrl-C ends it.", flush=True)
-    path = os.pathsep.join([os.path.dirname(AIRFLOW), os.environ.get("PATH", os.defpath)])  # it starts its parts by name
-    os.execve(AIRFLOW, [AIRFLOW, "standalone"], environment(home) | {"PATH": path})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        for part in PARTS:
+            started.append(subprocess.Popen([AIRFLOW, *part], env=environment(home)))
+        while all(process.poll() is None for process in started):
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.wait()
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator
 
 from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown
-from airflow_provider_mlsql.compat import mask_secret
+from airflow_provider_mlsql.compat import mask_by_name, mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, is_secret, with_author
+from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, with_author
 from mlsql_runtime.plan.parsers import TEXT, to_texts
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class MLSQLOperator(BaseOperator):
         self.spark_conn_id = spark_conn_id
         self.conf = conf
         if isinstance(conf, Mapping):  # before Airflow records what the templates give
-            mask_secret([str(value) for name, value in conf.items() if is_secret(name)])
+            mask_by_name({str(name): str(value) for name, value in conf.items()})
         self.job_path = job_path
         self.poll_interval = poll_interval
         self.deferrable = deferrable
@@ -111,7 +111,7 @@ class MLSQLOperator(BaseOperator):
             self.log.warning("%s", warning)
         conf = {**to_texts(self.conf, "conf"), **job.conf}
         for values in (conf, *(statement.outline.secret_values for statement in job.statements)):
-            mask_secret(dict(values))  # those whose names say that they are secrets
+            mask_by_name(values)
         for private in job.secrets.kafka.values():
             mask_secret(list(private.values()))
         task = TaskRun.of(context)

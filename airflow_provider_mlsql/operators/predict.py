@@ -15,6 +15,7 @@ from airflow_provider_mlsql.arguments import (
     set_arguments,
 )
 from airflow_provider_mlsql.operators.base import JobSpec, MLSQLOperator
+from airflow_provider_mlsql.operators.query_file import QueryFileOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Predict, PythonEnv, Save, Statement
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _OUTPUT_KEYS = ("mode", "partition_by", "file_num")
 
 
-class MLSQLPredictOperator(MLSQLOperator):
+class MLSQLPredictOperator(QueryFileOperator):
     """Load ``data``, or select from tables of catalogs, predict, and save the result.
 
     With ``functions`` and ``sql``: registered functions are callable in the query. With ``model_path``: a batch-predict script
@@ -71,7 +72,6 @@ class MLSQLPredictOperator(MLSQLOperator):
         *("data", "output_table", "sql", "functions", "model_path"),
         *all_arguments(Predict),
     )
-    template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "data": "json", "output_table": "json", "functions": "json"}
 
     def __init__(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, load_selected, set_arguments
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.operators.base import TRAINED, JobSpec, MLSQLOperator, select_facts
+from airflow_provider_mlsql.operators.query_file import QueryFileOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.settings import SECRETS, is_private
 from mlsql_runtime.plan import NO_SECRETS, FileFeed, KafkaFeed, Load, Secrets, Select, Train
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.result import RunResult
 
 
-class MLSQLTrainOperator(MLSQLOperator):
+class MLSQLTrainOperator(QueryFileOperator):
     """Train a script on a table and publish the next version of the model.
 
     Every fit group runs the script once, in parallel, in a child process of a Spark task. The XCom is ``{"model_path",
@@ -87,7 +88,6 @@ class MLSQLTrainOperator(MLSQLOperator):
         *("model_path", "data", "sql", "kafka_conn_id"),
         *all_arguments(Train),
     )
-    template_ext = (".sql",)
     template_fields_renderers = {"sql": "sql", "fit_params": "json", "data": "json", "validate_data": "json"}
 
     def __init__(

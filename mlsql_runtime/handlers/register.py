@@ -129,7 +129,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
         f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
         f"group {record.alg_index}, score {record.score}, {_describe(record)}" + (f"; {gates.reason}" if gates.reason else "")
     )
-    return registration.result(function_version=record.function_version)
+    return registration.result(gates.reason, record.function_version)
 
 
 def _describe(record: FunctionRecord) -> str:
