@@ -23,15 +23,18 @@ def find_spark_home() -> str | None:
     return locations[0] if locations else os.environ.get("SPARK_HOME")
 
 
-def check_installation() -> None:
+def check_installation(*, is_in_process: bool = False) -> None:
     """Check the Spark that spark-submit starts, and the packages beside it, by file names and metadata: nothing is imported.
 
-    :raises InputError: when its release is not supported, or when the packages pyspark and pyspark-client, which write the same
-        files, are of two releases.
+    :param is_in_process: whether this process starts Spark, with the PySpark that it imports, and not spark-submit, which takes
+        the PySpark of SPARK_HOME if there is one.
+    :raises InputError: when its release is not supported, or is not that of PySpark; or when the packages pyspark and
+        pyspark-client, which write the same files, are of two releases.
     """
     home = find_spark_home()
     core = None if home is None else next(Path(home, "jars").glob("spark-core_*.jar"), None)
-    if core is not None and (match := _CORE.match(core.name)):
+    match = None if core is None else _CORE.match(core.name)
+    if match is not None:
         check_release(match[1], f"in {home}")
     found = {}
     for package in ("pyspark", "pyspark-client"):
@@ -44,6 +47,10 @@ def check_installation() -> None:
             f"pyspark {pyspark} and pyspark-client {client} overwrite each other's files; install one release of both: "
             f"pip install --force-reinstall --no-deps {both}"
         )
+    own = () if home is None else (Path(home, "python", "lib", "pyspark.zip"), Path(home, "python", "pyspark"))
+    has_own = any(path.exists() for path in own)
+    if match is not None and "pyspark" in found and (is_in_process or not has_own):
+        check_session(found["pyspark"], match[1])
 
 
 def check_release(version: str, where: str) -> None:

@@ -12,7 +12,7 @@ from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.layout import version_dir
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.staging import is_final, open_staging
-from mlsql_runtime.training.columns import check_columns, check_labels, check_named_columns, select_columns
+from mlsql_runtime.training.columns import check_columns, check_facts, check_named_columns, select_columns
 from mlsql_runtime.training.data import prepare_data
 from mlsql_runtime.training.estimator_check import check_builtin_algorithm
 from mlsql_runtime.training.mlsql_meta_tables import groups_table
@@ -49,7 +49,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
             with prepare_data(run.statement, context, stage.folder, earlier.data) as data:
                 if table is None:  # the columns of a topic are known only now
                     check_columns(run.statement, run.bundle, list(data.table.facts.columns))
-                check_labels(run.statement, run.bundle, data.facts)
+                check_facts(run.statement, run.bundle, data.facts)
                 sources = earlier.sources_of(data.staged) or find_training_sources(run.statement, context, data)
                 write_progress(stage, run.training, data.staged, sources, hosts.versions)
                 results = run.fit_groups(stage, data, earlier.results_on(data.staged), hosts)

@@ -16,7 +16,7 @@ from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_numpy
 from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, TableFacts, encode_schema, one_width, order_classes
+from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, ColumnRoles, TableFacts, encode_schema, one_width, order_classes
 from mlsql_runtime.local.csv_files import read_csv
 from mlsql_runtime.local.data_source import DataSource, find_files
 from mlsql_runtime.local.json_files import read_json
@@ -63,28 +63,32 @@ def find_session_zone() -> str:
     return "UTC"
 
 
-def check_width(table: pa.Table, column: str) -> None:
-    """Raise when vectors of a feature column differ in width, as a job does.
+def find_width(table: pa.Table, column: str) -> int | None:
+    """Return the width of the vectors of a column; None if it has none.
 
-    :raises DataError: naming both widths.
+    :raises DataError: when they differ, as in a job; it names both widths.
     """
     if not is_vector(table.schema.field(column).type):
-        return
+        return None
     parts = [pc.struct_field(table.column(column), name) for name in ("type", "size", "values")]
     is_dense = pc.cast(parts[0], pa.bool_())  # 1 is dense; a comparison with a scalar would import pandas
     found = pc.min_max(pc.if_else(is_dense, pc.list_value_length(parts[2]), parts[1])).as_py()
-    one_width(column, found["min"], found["max"])
+    return one_width(column, found["min"], found["max"])
 
 
-def measure(table: pa.Table, label: str | None) -> TableFacts:
-    """Return the facts of a table that a job would observe, without widths."""
+def measure(table: pa.Table, roles: ColumnRoles) -> TableFacts:
+    """Return the facts of a table that a job would observe.
+
+    :raises DataError: when the vectors of a feature column differ in width.
+    """
+    widths, label = [find_width(table, name) for name in roles.features], roles.label
     labels = None if label is None else table.column(label)
     found = pc.unique(labels).drop_null() if labels is not None and _has_classes(labels.type) else None
     return TableFacts(
         rows=table.num_rows,
         schema=encode_schema(table.schema),
         columns={field.name: name_type(field.type) for field in table.schema},
-        width=None,
+        width=widths[0] if len(widths) == 1 else None,
         label=label,
         label_nulls=0 if labels is None else labels.null_count,
         classes=None if found is None or len(found) > MAX_CLASSES else order_classes(found.to_pylist()),

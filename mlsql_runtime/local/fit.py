@@ -24,7 +24,7 @@ from mlsql_runtime.script.source_code import check_imports, check_syntax, requir
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import (
     check_columns,
-    check_labels,
+    check_facts,
     check_named_columns,
     find_roles,
     list_columns,
@@ -171,7 +171,7 @@ def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log
 
 
 def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path) -> LoadedData:
-    from mlsql_runtime.local.arrow_tables import check_width, hold_out, measure, read_table, write_table
+    from mlsql_runtime.local.arrow_tables import hold_out, measure, read_table, write_table
 
     statement = request.statement
 
@@ -191,15 +191,13 @@ def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path)
         raise DataError(f"{request.data.path} is empty: there is nothing to train on", path=request.data.path)
     roles = find_roles(statement, table.column_names)
     columns = list_columns(statement, roles)
-    for name in roles.features:
-        check_width(table, name)
     validate = None if request.validate is None else read_table(request.validate, choose_for_validation)
     if validate is not None and columns:
         validate = validate.rename_columns(list(columns))
-    tables = {"the training table": measure(table, roles.label)}
+    tables = {"the training table": measure(table, roles)}
     if validate is not None:
-        tables["the validation table"] = measure(validate, find_roles(statement, validate.column_names).label)
-    check_labels(statement, bundle, tables)
+        tables["the validation table"] = measure(validate, find_roles(statement, validate.column_names))
+    check_facts(statement, bundle, tables)
     signature = make_signature(statement, tables["the training table"])
     if statement.validate_fraction is not None:
         label = require_label(statement, roles.label) if statement.stratify else None

@@ -24,7 +24,7 @@ from mlsql_runtime.spark_versions import check_installation, check_session
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import (
     check_columns,
-    check_labels,
+    check_facts,
     check_named_columns,
     find_roles,
     list_columns,
@@ -54,7 +54,7 @@ def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, sta
                 check_named_columns(request.statement, "the validation table", context.table(VALIDATION).columns)
             check_columns(request.statement, bundle, context.table(TABLE).columns)
             with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:
-                check_labels(request.statement, bundle, data.facts)
+                check_facts(request.statement, bundle, data.facts)
                 assert isinstance(data.table, ExportedTable)
                 facts = data.table.facts
                 return LoadedData(
@@ -81,7 +81,7 @@ def _open_session(stage: Path) -> Iterator[SparkSession]:
 
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    check_installation()
+    check_installation(is_in_process=True)
     before = signal.getsignal(signal.SIGINT)  # PySpark replaces it
     session = (
         SparkSession.builder.master("local[*]")

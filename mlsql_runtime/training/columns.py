@@ -99,12 +99,22 @@ def check_named_columns(statement: Train, source: str, columns: Sequence[str]) -
             )
 
 
-def check_labels(statement: Train, bundle: ScriptBundle, tables: Mapping[str, TableFacts]) -> None:
-    """Check that labels hold no nulls, if the script reads them.
+def check_facts(statement: Train, bundle: ScriptBundle, tables: Mapping[str, TableFacts]) -> None:
+    """Check that the vectors of all tables are of one width, and that labels hold no nulls, if the script reads them.
 
     :param tables: the facts of the training table, and perhaps of the validation table, by what errors call them.
-    :raises DataError: for the first table with nulls.
+    :raises DataError: for two widths, or for the first table with nulls.
     """
+    widths = {source: facts.width for source, facts in tables.items() if facts.width is not None}
+    if len(set(widths.values())) > 1:
+        found = " and ".join(f"{width} in {source}" for source, width in widths.items())
+        raise DataError(
+            f"expected feature vectors of one width, got {found}; for libsvm files, give each load the option numFeatures"
+        )
+    _check_labels(statement, bundle, tables)
+
+
+def _check_labels(statement: Train, bundle: ScriptBundle, tables: Mapping[str, TableFacts]) -> None:
     if statement.label_column is None and not used_helpers(bundle, "mlsql") & _LABEL_READERS:
         return
     for source, facts in tables.items():

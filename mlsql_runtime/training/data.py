@@ -105,8 +105,7 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
             if statement.validate_table is not None and prepared.facts.rows:
                 validation_table = context.table(statement.validate_table)
                 selected = select_columns(statement, validation_table, like=list(prepared.facts.columns))
-                label = find_roles(statement, selected.columns).label
-                validate = validation_feed.prepare(selected, ColumnRoles(label=label))
+                validate = validation_feed.prepare(selected, find_roles(statement, selected.columns))
     if earlier is not None and earlier.validate is not None and prepared.identity.is_same_as(earlier.table):
         validate = validation_feed.restore(earlier.validate)
     return TrainingData(prepared, validate)

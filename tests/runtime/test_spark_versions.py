@@ -16,9 +16,10 @@ from mlsql_runtime.submission.client_mode import ClientJob
 
 @pytest.fixture
 def spark_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A SPARK_HOME without a Spark in it."""
+    """A SPARK_HOME with a PySpark of its own, and without a Spark in it."""
     monkeypatch.setenv("SPARK_HOME", str(tmp_path))
     (tmp_path / "jars").mkdir()
+    (tmp_path / "python/pyspark").mkdir(parents=True)
     return tmp_path
 
 
@@ -63,6 +64,24 @@ def test_packages_of_two_releases_are_refused(spark_home: Path, monkeypatch: pyt
         "pyspark 4.1.1 and pyspark-client 4.2.0 overwrite each other's files; install one release of both: "
         "pip install --force-reinstall --no-deps 'pyspark==4.1.*' 'pyspark-client==4.1.*'"
     )
+
+
+@pytest.mark.parametrize("is_in_process", [False, True])
+def test_another_release_than_that_of_pyspark_is_named_before_it_starts(
+    spark_home: Path, monkeypatch: pytest.MonkeyPatch, is_in_process: bool
+) -> None:
+    folder = spark_home / "site/pyspark-4.2.0.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: pyspark\nVersion: 4.2.0\n")
+    monkeypatch.setattr(sys, "path", [str(spark_home / "site")])
+    (spark_home / "jars/spark-core_2.13-4.1.1.jar").touch()
+    check_installation()  # spark-submit takes the PySpark of SPARK_HOME
+    if not is_in_process:
+        (spark_home / "python/pyspark").rmdir()
+    with pytest.raises(
+        InputError, match=r"^PySpark 4\.2\.0 runs with Spark 4\.1\.1, which is another release; correct SPARK_HOME"
+    ):
+        check_installation(is_in_process=is_in_process)
 
 
 def test_pyspark_and_its_spark_must_be_of_one_release() -> None:

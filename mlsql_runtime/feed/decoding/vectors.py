@@ -60,9 +60,9 @@ def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> in
     wanted = expected if expected is not None else (int(found[0]) if len(found) else 0)
     wrong = found[found != wanted]
     if len(wrong):
-        raise DataError(
-            f"{what}: expected vectors of width {wanted}, got one of width {int(wrong[0])}", expected=wanted, found=int(wrong[0])
-        )
+        hint = f"; for libsvm files, give load the option numFeatures={wanted}" if has_sparse(vectors) else ""
+        message = f"{what}: expected vectors of width {wanted}, got one of width {int(wrong[0])}{hint}"
+        raise DataError(message, expected=wanted, found=int(wrong[0]))
     return wanted
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.local.arrow_tables import check_width, hold_out, measure, read_table
+from mlsql_runtime.feed.table_facts import ColumnRoles
+from mlsql_runtime.local.arrow_tables import find_width, hold_out, measure, read_table
 from mlsql_runtime.local.data_source import DataSource
 
 
@@ -19,7 +20,7 @@ def test_rows_of_many_files_have_one_width(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1 1:1\n")
     (tmp_path / "b").write_text("0\n2 7:0.5\n")
     table = read_table(DataSource("--data", "libsvm", str(tmp_path)))
-    check_width(table, "features")
+    assert find_width(table, "features") == 7
     assert table.column("label").to_pylist() == [1.0, 0.0, 2.0]
     assert table.column("features").to_pylist() == [
         {"type": 0, "size": 7, "indices": [0], "values": [1.0]},
@@ -85,6 +86,6 @@ def test_a_column_without_classes_cannot_be_stratified(labels: list[Any], messag
     ],
 )
 def test_facts_are_those_that_a_job_observes(labels: list[Any], classes: tuple[Any, ...] | None, nulls: int) -> None:
-    facts = measure(pa.table({"y": labels}), "y")
+    facts = measure(pa.table({"y": labels}), ColumnRoles(label="y"))
     assert (facts.rows, facts.label, facts.classes, facts.label_nulls) == (len(labels), "y", classes, nulls)
-    assert measure(pa.table({"y": labels}), None).label is None
+    assert measure(pa.table({"y": labels}), ColumnRoles()).label is None
