@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from mlsql_runtime.errors import DataError, MLSQLError, ScriptFailed
 from mlsql_runtime.lineage import Definition, with_inputs
-from mlsql_runtime.plan import Load, Select, Statement
+from mlsql_runtime.plan import Load, Save, Select, Show, Statement, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.scoring.vector_functions import find_called
 from mlsql_runtime.spark_errors import QueryPlace, find_condition, find_unread_file
@@ -23,22 +23,26 @@ def find_failed_statement(error: Exception, translated: MLSQLError, context: Run
     if error is translated or isinstance(statement, (Load, Select)):
         return index
     tables = list(_find_tables(context, statement.outline.reads))
-    found = ([table for table in tables if may_be(table.statement)] for may_be in _choose(error, translated))
+    reads_only_tables = isinstance(statement, (Save, Show, Train))
+    found = ([table for table in tables if may_be(table.statement)] for may_be in _choose(error, translated, reads_only_tables))
     guilty = next((those for those in found if those), ())
     if len(guilty) != 1:
         return index
     return next(number for number, each in enumerate(context.plan.statements) if each is guilty[0].statement)
 
 
-def _choose(error: Exception, translated: MLSQLError) -> tuple[Callable[[Statement], bool], ...]:
-    """Return functions that return whether the error may be about a statement; those that come first count first."""
+def _choose(error: Exception, translated: MLSQLError, reads_only_tables: bool) -> tuple[Callable[[Statement], bool], ...]:
+    """Return functions that return whether the error may be about a statement; those that come first count first.
+
+    :param reads_only_tables: whether the statement that failed reads and computes nothing of its own.
+    """
     condition = find_condition(error)
     place = None if condition is None else condition.place
     if place is not None and place.text:
         return (lambda statement: isinstance(statement, Select) and _is_part(place, statement.sql),)
     if find_unread_file(error) is not None:
         return (_is_load,)
-    if not isinstance(translated, (DataError, ScriptFailed)):
+    if not (reads_only_tables and isinstance(translated, (DataError, ScriptFailed))):
         return ()
     # The error of a function, of a file, or of an expression whose place Spark does not tell.
     return (_calls_functions, _is_load) if condition is None else (_is_select,)

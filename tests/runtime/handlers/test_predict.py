@@ -73,7 +73,7 @@ def test_every_row_is_answered_once(
             "failed on partition 0: it ended with exit code 1: RuntimeError: broken",
         ),
         ("print('nothing')", "ScriptFailed", "wrote no tempOutputLocalPath on partition 0"),
-        (PREDICT.replace("output.write(", "output.write('oops' + "), "InputError", "MALFORMED"),
+        (PREDICT.replace("output.write(", "output.write('oops' + "), "DataError", "MALFORMED"),
         (
             PREDICT.replace("in map(json.loads, rows)", "in map(json.loads, list(rows)[:7])"),
             "DataError",
