@@ -29,10 +29,14 @@ def test_a_built_in_algorithm_needs_no_script() -> None:
     )
 
 
-@pytest.mark.parametrize("operator", [train, register])
-def test_a_script_or_a_built_in_algorithm_is_given_when_the_dag_is_read(operator: Any) -> None:
+def test_a_training_needs_a_script_when_the_dag_is_read_and_a_registration_none() -> None:
     with pytest.raises(InputError, match=r"no script is given; name one as python_script_path, or .* as builtin: 'sklearn'"):
-        operator(python_script_path=None)
+        train(python_script_path=None)
+    assert register(python_script_path=None).build_job().statements == (Register(model_path="/m", function="jack"),)
+
+
+@pytest.mark.parametrize("operator", [train, register])
+def test_a_script_and_a_built_in_algorithm_are_not_given_both_when_the_dag_is_read(operator: Any) -> None:
     with pytest.raises(InputError, match=r"both python_script_path '/t\.py' and builtin 'sklearn' are given"):
         operator(python_script_path="/t.py", builtin="sklearn")
     with pytest.raises(InputError, match=r"there is no built-in algorithm 'sklern'; did you mean 'sklearn'\?"):
