@@ -56,7 +56,7 @@ class MLSQLPredictOperator(QueryFileOperator):
     :param python_path: Interpreter that runs the script; that of the job by default. ``<name>/bin/python`` is the one in the
         archive ``<name>``.
     :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
-    :param python_param: Flags of the interpreter, such as ``-X dev``.
+    :param python_param: Flags of the interpreter, such as ``-X dev`` or ``-u,-O``.
     :param requirements: A requirements file, or a list of packages. Each node builds an environment with them for the script, and
         keeps it for later jobs.
     :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.

@@ -67,7 +67,7 @@ class MLSQLTrainOperator(QueryFileOperator):
         keeps it for later jobs.
     :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.
     :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
-    :param python_param: Flags of the interpreter, such as ``-X dev``.
+    :param python_param: Flags of the interpreter, such as ``-X dev`` or ``-u,-O``.
     :param envs: Environment variables of the script.
     :param seed: Seed of hashes, ``random`` and NumPy in the script, which reads it with ``mlsql.seed()``; without it they are
         random.

@@ -111,7 +111,11 @@ class PythonEnv:
         argument="python_ver",
     )
     flags: tuple[str, ...] = option(
-        "systemParam.pythonParam", FLAGS, (), "Flags of the interpreter, such as ``-X dev``.", argument="python_param"
+        "systemParam.pythonParam",
+        FLAGS,
+        (),
+        "Flags of the interpreter, such as ``-X dev`` or ``-u,-O``.",
+        argument="python_param",
     )
     envs: Mapping[str, str] = option("systemParam.envs", MAPPING, {}, "Environment variables of the script.", argument="envs")
     timeout: float | None = option(

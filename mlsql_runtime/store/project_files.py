@@ -13,14 +13,15 @@ from mlsql_runtime.store.verification import verify_files
 
 
 def pack_files(files: Mapping[str, bytes]) -> bytes:
-    """Return a zip of files, the same one for the same files.
+    """Return a zip of files, the same one for the same files. Hidden files such as ``.env`` are left out: they may hold secrets.
 
     :param files: contents by relative path.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in sorted(files.items()):
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # with a constant time
+            if not any(part.startswith(".") for part in name.split("/")):
+                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # with a constant time
     return buffer.getvalue()
 
 

@@ -9,8 +9,8 @@ import pytest
 from support.environments import make_venv, pack
 from support.workbench import DATA, Script
 
-from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Train
-from mlsql_runtime.result import PreflightResult, TrainResult
+from mlsql_runtime.plan import Plan, Predict, Preflight, PythonEnv, Secrets, Statement, Train
+from mlsql_runtime.result import PreflightResult, RunResult, TrainResult
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.spark_submit import build_command
 
@@ -32,6 +32,11 @@ with open(given["tempDataLocalPath"]) as rows, open(given["tempOutputLocalPath"]
 """
 
 
+def run(*statements: Statement) -> RunResult:
+    job = ClientJob(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
+    return job.run(partial(build_command, "local[1]"), lambda line: print(line.text))
+
+
 def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Script) -> None:
     make_venv(tmp_path / "made")
     archive = pack(tmp_path / "made", tmp_path / "packed.tgz")
@@ -41,12 +46,12 @@ def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Scrip
         Preflight(python=python),
         DATA,
         Train(table="data", model_path=model, script_path=script(TRAIN), python=python),
-        Predict(table="data", model_path=model, script_path=script(PREDICT, "batch.py"), result="p", python=python),
+        Predict(table="data", model_path=model, script_path=script(PREDICT, "batch.py"), result="p"),
     )
-    job = ClientJob(Plan(job_id="local", statements=statements), Secrets(), "local[1]", {"spark.ui.enabled": "false"})
-    found, trained = job.run(partial(build_command, "local[1]"), lambda line: print(line.text)).steps
+    found, trained = run(*statements).steps
     assert isinstance(found, PreflightResult)
     assert found.problems == ()
     assert str(found.hosts[0].interpreter).endswith("/env/bin/python")
     assert isinstance(trained, TrainResult)
     assert dict(trained.fits[0].metrics) == {"packed": 1.0, "rows": 100.0}
+    run(DATA, statements[-1]).raise_for_error()  # a later job brings the archive along

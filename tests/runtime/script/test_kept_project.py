@@ -59,6 +59,11 @@ def test_a_packed_project_depends_on_its_files_only() -> None:
     assert pack_files(FILES) == pack_files(dict(reversed(FILES.items())))
 
 
+def test_hidden_files_are_not_kept(local_root: Location, publish_with: PublishWith) -> None:
+    manifest = publish_with(ScriptBundle("fit.py", {**FILES, ".env": b"hush", "data/.secrets/key": b"hush"}))
+    assert read_script(None, "register", local_root, manifest).files == FILES
+
+
 @pytest.mark.parametrize(("statement", "entry"), [("register", "serve.py"), ("predict", "batch.py")])
 def test_each_statement_gets_its_entry_point(local_root: Location, publish_with: PublishWith, statement: str, entry: str) -> None:
     bundle = read_script(None, statement, local_root, publish_with(ScriptBundle("fit.py", FILES)))
