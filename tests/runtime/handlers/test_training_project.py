@@ -153,6 +153,7 @@ def test_resources_of_the_training_are_brought_along_while_they_exist(
     run_plan(train, *predict(train), register(train, tmp_path / "out.json")).raise_for_error()
     assert predicted(spark, train)["words"] == json.loads((tmp_path / "out.json").read_text())["words"] == "a b c"
     words.unlink()
+    shutil.rmtree(f"{train.model_path}-predicted")
     run_plan(*predict(train), register(train, tmp_path / "out.json")).raise_for_error()
     assert predicted(spark, train)["words"] is json.loads((tmp_path / "out.json").read_text())["words"] is None
     log = capfd.readouterr().out
