@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.workbench import RunPlan
 
-from mlsql_runtime.plan import Predict, PythonEnv, Register, Save, Train
+from mlsql_runtime.plan import FileFeed, Predict, PythonEnv, Register, Save, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.versions import read_manifest
@@ -69,6 +69,7 @@ def train(tmp_path: Path) -> Train:
         model_path=str(tmp_path / "m"),
         script_path=str(tmp_path / "project"),
         fit_params=({"a": "1"},),
+        feed=FileFeed(format="json", options={"password": "hush"}),
         python=PYTHON,
         description="daily",
     )
@@ -107,6 +108,7 @@ def test_later_jobs_have_what_is_kept_and_say_what_is_not(
     manifest = (tmp_path / "m/_model_1/manifest.json").read_text()
     assert "STAGE" in manifest
     assert "prod" not in manifest
+    assert "hush" not in manifest
     capfd.readouterr()
     run_plan(*predict(train), register(train, tmp_path / "out.json")).raise_for_error()
     for found in (predicted(spark, train), json.loads((tmp_path / "out.json").read_text())):
@@ -114,6 +116,8 @@ def test_later_jobs_have_what_is_kept_and_say_what_is_not(
         assert found["train"] == {
             "pythonScriptPath": train.script_path,
             "description": "daily",
+            "dataLocalFormat": "json",
+            "dataLocal.option.password": "***",
             "fitParam.0.a": "1",
             "systemParam.pythonParam": "-O",
             "systemParam.envs": "OMP_X,STAGE",
