@@ -38,7 +38,7 @@ def _render_row(option: Option) -> str:
     argument = "none" if option.argument is None else f"`{option.argument}`"
     if option.key and not option.key.endswith("."):
         argument = f'`{option.argument}["{option.key}"]`'
-    kind = f"text; operator: {option.parser.type}" if option.prefix else option.parser.type
+    kind = option.parser.type if option.prefix is None else f"text; operator: {option.parser.type}"
     if option.argument_parser is not None:
         kind = f"{kind}; operator: {option.argument_parser.type}"
     default = "none" if option.is_optional else f"`{option.parser.format(option.default)}`"

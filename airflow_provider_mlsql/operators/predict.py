@@ -53,8 +53,8 @@ class MLSQLPredictOperator(QueryFileOperator):
     :param script_params: Parameters of the batch script, its ``mlsql.fit_param``; ``resource.<name>`` names a file or folder to
         bring along.
     :param script_options: Any other option, for the batch script: ``mlsql.params()["fitParams"]`` has it.
-    :param python_path: Interpreter that runs the script; that of the job by default. ``<name>/bin/python`` is the one in the
-        archive ``<name>``.
+    :param python_path: Interpreter that runs the script; by default that of the job, for a batch script that of the training.
+        ``<name>/bin/python`` is the one in the archive ``<name>``.
     :param python_ver: Version prefix that the interpreter must have, such as ``3.11``.
     :param python_param: Flags of the interpreter, such as ``-X dev`` or ``-u,-O``.
     :param requirements: A requirements file, or a list of packages. Each node builds an environment with them for the script, and

@@ -61,8 +61,8 @@ class MLSQLTrainOperator(QueryFileOperator):
     :param kafka_keep: Keep the run's topic instead of deleting it.
     :param kafka_config: Settings of the Kafka client, over those of the connection, and of the run's topic: ``topic.partitions``,
         ``topic.replication.factor``, ``topic.retention.ms`` and any other as ``topic.<name>``. No secrets.
-    :param python_path: Interpreter that runs the script; that of the job by default. ``<name>/bin/python`` is the one in the
-        archive ``<name>``.
+    :param python_path: Interpreter that runs the script; by default that of the job, for a batch script that of the training.
+        ``<name>/bin/python`` is the one in the archive ``<name>``.
     :param requirements: A requirements file, or a list of packages. Each node builds an environment with them for the script, and
         keeps it for later jobs.
     :param archives: Packed environments that Spark brings to every node and unpacks, such as ``env.tar.gz#env``.

@@ -99,7 +99,7 @@ class PythonEnv:
         "systemParam.pythonPath",
         Parser("path", "a path", TEXT.convert),
         None,
-        "Interpreter that runs the script; that of the job by default. "
+        "Interpreter that runs the script; by default that of the job, for a batch script that of the training. "
         "``<name>/bin/python`` is the one in the archive ``<name>``.",
         argument="python_path",
     )
