@@ -10,7 +10,7 @@ import pyarrow as pa
 from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.script.project_code import PREFIX
-from mlsql_runtime.script.start import describe
+from mlsql_runtime.script.start import describe, find_place
 
 
 class Scorer(Protocol):
@@ -25,7 +25,8 @@ _SCRIPT_FILE = re.compile(rf"(?:.*/mlsql-(?:register|fit)-[^/]*/work|{PREFIX}\w+
 
 def to_script_error(name: str, error: BaseException, hint: str = "") -> ScriptFailed:
     """Return an exception of a predict function as a failure of its script, with the line of the script."""
-    return ScriptFailed(f"function {name} failed: {describe(error, _to_name)}{hint}")
+    place = find_place(error, _to_name)
+    return ScriptFailed(f"function {name} failed: {describe(error)}{f' ({place})' if place else ''}{hint}")
 
 
 def _to_name(file: str) -> str | None:

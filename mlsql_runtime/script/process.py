@@ -121,7 +121,7 @@ def run_script(
                 event = LogLine(part.shown) if isinstance(event, LogLine) else event
                 tail.add(event.text)
                 send(event)
-    return _outcome(folder, python, report, tail.lines())
+    return _outcome(folder, bundle, python, report, tail.lines())
 
 
 def _with_project(script_input: ScriptInput, workdir: Path) -> Mapping[str, Any]:
@@ -157,7 +157,7 @@ def _runtime_path(folder: Path) -> str:
     return str(path)
 
 
-def _outcome(folder: Path, python: PythonEnv, report: ScriptReport, tail: tuple[str, ...]) -> ScriptOutcome:
+def _outcome(folder: Path, bundle: ScriptBundle, python: PythonEnv, report: ScriptReport, tail: tuple[str, ...]) -> ScriptOutcome:
     notes = [report.warning] if report.warning else []
     problem, timed_out = None, False
     status_file = folder / STATUS
@@ -175,7 +175,7 @@ def _outcome(folder: Path, python: PythonEnv, report: ScriptReport, tail: tuple[
         elif code is not None and code < 0:
             problem = f"it was killed by {_signal_name(-code)}"
         elif code != 0:
-            problem = f"it ended with exit code {code}{_read_exception(folder / EXCEPTION)}"
+            problem = f"it ended with exit code {code}{_read_exception(folder / EXCEPTION, bundle)}"
     return ScriptOutcome(problem, timed_out, tuple(notes), report, tail, read_package_report(folder / PACKAGES))
 
 
@@ -186,9 +186,14 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _read_exception(path: Path) -> str:
-    """Return the exception that ended a script, as the end of a sentence; empty if there was none, or no record of it."""
+def _read_exception(path: Path, bundle: ScriptBundle) -> str:
+    """Return the exception that ended a script, as the end of a sentence; empty if there was none, or no record of it.
+
+    Users have no use for lines of a built-in script.
+    """
     try:
-        return f": {json.loads(path.read_text(encoding='utf-8'))['text']}"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        text, place = record["text"], record["place"]
     except (OSError, ValueError, LookupError, TypeError):
         return ""
+    return f": {text}" + (f" ({place})" if place and bundle.name is None else "")

@@ -51,28 +51,27 @@ def _write(file: str, error: BaseException, to_name: Callable[[str], str | None]
         import json
 
         with open(file, "w", encoding="utf-8") as stream:
-            json.dump({"text": describe(error, to_name)}, stream)
+            json.dump({"text": describe(error), "place": find_place(error, to_name)}, stream)
     except Exception:  # noqa: S110 - such as a json.py of the script's own, or a full disk: only the reason is lost
         pass
 
 
-def describe(error: BaseException, to_name: Callable[[str], str | None]) -> str:
-    """Return an exception's type and the first line of its text, and the line of the script that raised it or called what did.
-
-    :param to_name: returns how a source file of the script is called, and None for other files.
-    """
+def describe(error: BaseException) -> str:
+    """Return an exception's type and the first line of its text."""
     try:
         lines = [line.strip() for line in str(error.msg if isinstance(error, SyntaxError) else error).splitlines()]
     except Exception:
         lines = []
     text = next(filter(None, lines), "")[:MOST_CHARACTERS]
     kind = "" if isinstance(error, SystemExit) else type(error).__name__
-    place = _find_place(error, to_name)
-    return (": ".join(filter(None, (kind, text))) + (f" ({place})" if place else "")).strip()
+    return ": ".join(filter(None, (kind, text)))
 
 
-def _find_place(error: BaseException, to_name: Callable[[str], str | None]) -> str | None:
-    """Return file and line of the innermost frame that is the script's; of a syntax error, those of the wrong source."""
+def find_place(error: BaseException, to_name: Callable[[str], str | None]) -> str | None:
+    """Return file and line of the innermost frame that is the script's; of a syntax error, those of the wrong source.
+
+    :param to_name: returns how a source file of the script is called, and None for other files.
+    """
     if isinstance(error, SyntaxError) and error.filename and to_name(error.filename):
         return f"{to_name(error.filename)}:{error.lineno}"
     found = None

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.project import read_project
 
 Run = Callable[..., Any]
 
@@ -113,9 +115,6 @@ if __name__ == "__main__":
 
 def test_a_script_runs_as_python_runs_it(run: Run) -> None:
     project = {"MLproject": "entry_points: {main: {train: {command: 'python src/train.py {a}', parameters: {a: float}}}}"}
-    from mlsql_runtime.script.bundle import ScriptBundle
-    from mlsql_runtime.script.project import read_project
-
     point = read_project(project["MLproject"].encode(), "MLproject").points["train"]
     files = {"src/train.py": AS_MAIN.encode(), "src/beside.py": b""}
     ran = run(ScriptBundle("src/train.py", files, point), fit_param={"a": "0.5"})
@@ -131,3 +130,8 @@ def test_flags_of_the_interpreter_hold(run: Run, flags: tuple[str, ...]) -> None
 
 def test_a_script_in_another_encoding_runs(run: Run) -> None:
     assert run("# coding: latin-1\nprint('größer')".encode("latin-1")).lines == ["größer"]
+
+
+def test_lines_of_a_built_in_script_are_left_out(run: Run) -> None:
+    bundle = ScriptBundle("train.py", {"train.py": b"raise ValueError('no such estimator')"}, name="builtin:sklearn")
+    assert run(bundle).outcome.problem == "it ended with exit code 1: ValueError: no such estimator"
