@@ -27,6 +27,7 @@ from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import ScriptInput
@@ -87,6 +88,8 @@ def predict(statement: Predict, context: RunContext) -> None:
     training = find_training_python(root, manifest, context)
     log_what_is_not_kept("predict", statement.python, training, manifest)
     python = statement.python.or_of_training(training)
+    if not is_default_interpreter(python) and python.path != statement.python.path:
+        log(f"predict: the script runs with {python.path}, as the training of version {manifest.version} did")
     version_dir = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(fit.alg_index))
     verify_files(version_dir, files)

@@ -13,7 +13,7 @@ from mlsql_runtime.plan.document import (
     with_author,
 )
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
-from mlsql_runtime.plan.names import RESOURCE, find_resources, is_identifier
+from mlsql_runtime.plan.names import RESOURCE, is_identifier
 from mlsql_runtime.plan.predict import Predict
 from mlsql_runtime.plan.preflight import Preflight
 from mlsql_runtime.plan.python_env import (

@@ -31,7 +31,7 @@ def require_text(value: str | None, what: str) -> None:
         raise InputError(f"{what} is empty; give it")
 
 
-def find_resources(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def list_resources(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """Return the files and folders that parameters of fit groups name, by the name of the option.
 
     :raises InputError: for a name that cannot be one of a folder.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.builtin import DESC_PATH, combine_script
-from mlsql_runtime.plan.names import find_resources, require_identifier, require_text
+from mlsql_runtime.plan.names import list_resources, require_identifier, require_text
 from mlsql_runtime.plan.options import Option, OptionReader, check_options, nested, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, PATH, whole
 from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
@@ -56,7 +56,7 @@ class Predict(StatementBase):
         require_text(self.model_path, "the model path")
         if self.script_path is not None:
             require_text(self.script_path, "pythonScriptPath")
-        find_resources((self.params,))
+        list_resources((self.params,))
 
     @property
     def outline(self) -> Outline:
@@ -67,7 +67,7 @@ class Predict(StatementBase):
             reads=(self.table,),
             script=ScriptUse(path=self.script_path, role="predict", python=self.python, params=(self.params,)),
             archives=self.python.archives,
-            resources=find_resources((self.params,)),
+            resources=list_resources((self.params,)),
             model_root=self.model_path,
             stages_files=True,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),

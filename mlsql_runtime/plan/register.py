@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script
-from mlsql_runtime.plan.names import find_resources, require_identifier, require_text
+from mlsql_runtime.plan.names import list_resources, require_identifier, require_text
 from mlsql_runtime.plan.options import Option, OptionReader, check_options, declare, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, whole
 from mlsql_runtime.plan.statement_base import OTHERS, FitUse, Outline, ScriptUse, StatementBase
@@ -84,7 +84,7 @@ class Register(StatementBase):
         require_text(self.model_path, "the model path")
         if self.script_path is not None:
             require_text(self.script_path, "pythonScriptPath")
-        find_resources((self.params,))
+        list_resources((self.params,))
 
     @property
     def outline(self) -> Outline:
@@ -92,7 +92,7 @@ class Register(StatementBase):
             title=f"register {self.function}",
             reads=() if self.sample_table is None else (self.sample_table,),
             script=ScriptUse(path=self.script_path, role="register", params=(self.params,)),
-            resources=find_resources((self.params,)),
+            resources=list_resources((self.params,)),
             model_root=self.model_path,
             makes_function=self.function,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),

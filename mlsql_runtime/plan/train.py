@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script, find_estimator_problems, get_builtin_name
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
-from mlsql_runtime.plan.names import find_resources, require_identifier, require_text
+from mlsql_runtime.plan.names import list_resources, require_identifier, require_text
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
 from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, GROUPS, NUMBER, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
@@ -201,7 +201,7 @@ class Train(StatementBase):
         require_text(self.script_path, "pythonScriptPath")
         if not self.fit_params:
             raise InputError("fitParam holds no group; give at least one, which may be empty: [{}]")
-        find_resources(self.fit_params)
+        list_resources(self.fit_params)
         if get_builtin_name(self.script_path) is not None:
             for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
@@ -231,7 +231,7 @@ class Train(StatementBase):
             reads=tuple(name for name in (self.validate_table, self.table) if name is not None),
             script=ScriptUse(path=self.script_path, role="train", python=self.python, params=self.fit_params),
             archives=self.python.archives,
-            resources=find_resources(self.fit_params),
+            resources=list_resources(self.fit_params),
             model_root=self.model_path,
             makes_version=True,
             stages_files=True,

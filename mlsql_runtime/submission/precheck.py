@@ -24,6 +24,7 @@ from mlsql_runtime.spark_versions import check_installation
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.storage.patterns import find_paths
 from mlsql_runtime.store.functions import read_function
+from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 
@@ -95,9 +96,9 @@ def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, 
             raise InputError(
                 f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(made.tables)) or 'none'}"
             )
-    _check_models(outline, made)
+    manifest = _check_models(outline, made)
     if outline.script is not None and outline.script.is_run:
-        _check_script(outline.script, *_find_script(outline, outline.script, made), is_local)
+        _check_script(outline.script, *_find_script(outline, outline.script, manifest, made), is_local)
     if outline.reads_files is not None and is_local and not made.has_file(outline.reads_files):
         _check_data(f"table '{outline.defines}'", outline.reads_files)
     _check_resources(outline.resources, is_local)
@@ -105,27 +106,34 @@ def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, 
         _check_topic(outline.topic, job_id, secrets)
 
 
-def _check_models(outline: Outline, made: _Made) -> None:
+def _check_models(outline: Outline, made: _Made) -> Manifest | None:
+    """Check the functions and the trained model that a statement needs; return the manifest of a model that exists already."""
     for ref in outline.needs_functions:
         root = open_model_path(ref.model_path)
         if (root.uri, ref.function) not in made.functions:
             read_function(root, ref.function, ref.function_version)
-    if outline.model_root is not None:
-        root = open_model_path(outline.model_root)
-        if outline.needs_fit is not None and root.uri not in made.models:
-            choose_fit(read_manifest(root, outline.needs_fit.version), outline.needs_fit.alg_index, root.uri)
+    if outline.model_root is None:
+        return None
+    root = open_model_path(outline.model_root)
+    if outline.needs_fit is None or root.uri in made.models:
+        return None
+    manifest = read_manifest(root, outline.needs_fit.version)
+    choose_fit(manifest, outline.needs_fit.alg_index, root.uri)
+    return manifest
 
 
-def _find_script(outline: Outline, script: ScriptUse, made: _Made) -> tuple[ScriptBundle, PythonEnv]:
-    """Return the script of a statement, and the Python that it runs with; what it leaves out is that of its model's training."""
+def _find_script(outline: Outline, script: ScriptUse, manifest: Manifest | None, made: _Made) -> tuple[ScriptBundle, PythonEnv]:
+    """Return the script of a statement, and the Python that it runs with; what it leaves out is that of its model's training.
+
+    :param manifest: that of the model; None if a statement before trains it, or the statement needs none.
+    """
     if outline.needs_fit is None or outline.model_root is None:
         return read_bundle(str(script.path), script.role), script.python
     root = open_model_path(outline.model_root)
-    training = made.models.get(root.uri)
-    if training is None:
-        manifest = read_manifest(root, outline.needs_fit.version)
+    if manifest is not None:
         bundle, python = read_script(script.path, script.role, root, manifest), manifest.python
     else:
+        training = made.models[root.uri]
         bundle, python = find_script(script.path, script.role, training), training.python
     return bundle, PythonEnv() if script.is_function else script.python.or_of_training(python)
 

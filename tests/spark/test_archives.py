@@ -37,7 +37,7 @@ def run(*statements: Statement) -> RunResult:
     return job.run(partial(build_command, "local[1]"), lambda line: print(line.text))
 
 
-def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Script) -> None:
+def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Script, capsys: pytest.CaptureFixture[str]) -> None:
     make_venv(tmp_path / "made")
     archive = pack(tmp_path / "made", tmp_path / "packed.tgz")
     python = PythonEnv(path="env/bin/python", archives=(f"{archive}#env",))
@@ -55,3 +55,4 @@ def test_a_packed_environment_runs_scripts_locally(tmp_path: Path, script: Scrip
     assert isinstance(trained, TrainResult)
     assert dict(trained.fits[0].metrics) == {"packed": 1.0, "rows": 100.0}
     run(DATA, statements[-1]).raise_for_error()  # a later job brings the archive along
+    assert "predict: the script runs with env/bin/python, as the training of version 1 did" in capsys.readouterr().out
