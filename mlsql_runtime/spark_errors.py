@@ -58,12 +58,21 @@ _MISTAKES: Mapping[str, type[InputError]] = {
     "56038": InputError,  # features and codecs that are switched off, or not installed
     "F0": InputError,  # configuration
     "KD000": DataError,  # malformed CSV
+    "INCOMPATIBLE_DATA_FOR_TABLE": InputError,  # which has the same SQLSTATE
     "KD005": InputError,
     "KD009": DataError,  # folders of partitions that contradict each other
     "P0": DataError,  # raise_error and assert_true
     "FAILED_READ_FILE.CANNOT_READ_FILE_FOOTER": DataError,
     "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH": DataError,
     "FAILED_READ_FILE.UNSUPPORTED_FILE_SYSTEM": InputError,
+}
+# What to do, where Spark's own message does not say it.
+_ADVICE = {
+    "AMBIGUOUS_REFERENCE": "give each column a name of its own",
+    "NULL_MAP_KEY": "give each key a value, for example coalesce(key, '')",
+    "PARQUET_TYPE_ILLEGAL": "write the column as another type, such as timestamps in microseconds",
+    "SCALAR_SUBQUERY_TOO_MANY_ROWS": "aggregate its rows, or take one by limit 1",
+    "UNABLE_TO_INFER_SCHEMA": "check that there are data at the path",
 }
 _UNFORTUNATE = {"FAILED_RENAME_PATH", "PYTHON_EXCEPTION", "PYTHON_DATA_SOURCE_ERROR"}  # whatever their SQLSTATE says
 # The same for Java's exceptions that carry no condition, by class or by message, with what to do.
@@ -107,6 +116,7 @@ _IN_TASK = re.compile(r"Lost task [\d.]+ in stage [\d.]+ \(TID \d+\) \([^)]*\): 
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 _UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # messages of the programs that unpack spark.archives
 _ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
+_SHOWN = 100  # characters of a query
 _SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
 
 
@@ -119,7 +129,7 @@ class QueryPlace:
     text: str
 
     def __str__(self) -> str:
-        return f"line {self.line} of the query" + (f": {self.text}" if self.text else f", column {self.column}")
+        return f"line {self.line} of the query" + (f": {self.text[:_SHOWN]}" if self.text else f", column {self.column}")
 
 
 @dataclass(frozen=True)
@@ -175,7 +185,8 @@ def _translate_mistake(error: BaseException, text: str) -> MLSQLError | None:
         if found.mistake is not None:
             place = found.place
             where = "" if place is None else f"; {place}"
-            return found.mistake(f"Spark: {found.message} [{found.name}]{where}", condition=found.name)
+            advice = f"; {_ADVICE[found.name]}" if found.name in _ADVICE else ""
+            return found.mistake(f"Spark: {found.message} [{found.name}]{where}{advice}", condition=found.name)
     cause = _find_cause(text)
     for pattern, kind, advice in _JAVA_MISTAKES:
         if cause is not None and re.search(pattern, cause):
@@ -200,7 +211,7 @@ def _find_conditions(text: str) -> list[Condition]:
 
 def _read_condition(match: re.Match[str], text: str) -> Condition:
     name, state = match[1], match[3]
-    known = next((key for key in (name, state, state[:2]) if key in _MISTAKES), None)
+    known = next((key for key in (name, name.partition(".")[0], state, state[:2]) if key in _MISTAKES), None)
     mistake = None if known is None or name in _UNFORTUNATE else _MISTAKES[known]
     return Condition(name, " ".join(match[2].split()), mistake, _read_place(text, match.end()))
 

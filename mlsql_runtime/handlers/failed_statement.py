@@ -23,7 +23,8 @@ def find_failed_statement(error: Exception, translated: MLSQLError, context: Run
     if error is translated or isinstance(statement, (Load, Select)):
         return index
     tables = list(_find_tables(context, statement.outline.reads))
-    reads_only_tables = isinstance(statement, (Save, Show, Train))
+    is_to_catalog = isinstance(statement, Save) and statement.is_to_catalog  # which casts values
+    reads_only_tables = isinstance(statement, (Save, Show, Train)) and not is_to_catalog
     found = ([table for table in tables if may_be(table.statement)] for may_be in _choose(error, translated, reads_only_tables))
     guilty = next((those for those in found if those), ())
     if len(guilty) != 1:
