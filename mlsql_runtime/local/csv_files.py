@@ -61,7 +61,7 @@ def _read_file(file: DataFile, source: DataSource) -> pa.Table | None:
     """Return all lines as columns of text, the header too; None for a file without any."""
     from pyarrow import csv
 
-    content = _BLANK_LINES.sub(b"", b"\n" + file.read().removeprefix(b"\xef\xbb\xbf"))
+    content = _BLANK_LINES.sub(b"", b"\n" + file.read())
     if not content.strip(b"\r\n"):
         return None
     separator, quote, escape = csv_dialect(source)

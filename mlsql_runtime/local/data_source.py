@@ -29,6 +29,7 @@ ENDINGS = {
     ".svm": "libsvm",
 }
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_MARK = b"\xef\xbb\xbf"
 _OTHER_COMPRESSIONS = (".lz4", ".snappy", ".deflate", ".xz", ".zip")
 
 
@@ -39,14 +40,14 @@ class DataFile:
     place: Location
 
     def read(self) -> bytes:
-        """Return the content, decompressed as the ending of the name says.
+        """Return the content, decompressed as the ending of the name says, without the mark of UTF-8, which Spark ignores, too.
 
         :raises DataError: when the file is not compressed that way.
         """
         kind = COMPRESSIONS.get(PurePosixPath(self.place.name).suffix)
         raw = self.place.read()
         if kind is None or not raw:
-            return raw
+            return raw.removeprefix(_MARK)
         import pyarrow as pa
 
         try:
@@ -54,7 +55,7 @@ class DataFile:
                 content: bytes = stream.read()
         except OSError as error:
             raise DataError(f"{self.place.uri} is not compressed with {kind}, as its name says: {error}") from error
-        return content
+        return content.removeprefix(_MARK)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def read_json(files: list[DataFile], source: DataSource) -> pa.Table:
 
     :raises DataError: for a line that is not a JSON object, and when Spark might read something else.
     """
-    contents = [b"\n" + file.read().removeprefix(b"\xef\xbb\xbf") for file in files]
+    contents = [b"\n" + file.read() for file in files]
     for file, content in zip(files, contents, strict=True):
         _check_lines(content, file, source)
     content = b"".join(contents)

@@ -23,7 +23,10 @@ def main() -> None:
     exception_file, sys.argv[:] = sys.argv[1], sys.argv[2:]
     path, project = os.path.abspath(sys.argv[0]), os.getcwd()
     if not (sys.flags.isolated or getattr(sys.flags, "safe_path", False)):
-        sys.path[0] = os.path.dirname(path)
+        del sys.path[0]
+        folder = os.path.dirname(path)
+        # A script alone may be called as a module that it imports: random.py, sklearn.py.
+        sys.path.insert(len(sys.path) if os.listdir(folder) == [os.path.basename(path)] else 0, folder)
     module = type(sys)("__main__")
     module.__dict__.update(__file__=path, __builtins__=__builtins__, __cached__=None)
     sys.modules["__main__"] = module

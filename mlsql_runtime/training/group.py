@@ -119,7 +119,8 @@ def run_group(
     started = datetime.now(timezone.utc)
     outcome = run_script(bundle, script_input, folder, group.python, on_event, group.task_cpus)
     ended = datetime.now(timezone.utc)
-    status, message = _assess(outcome, folder / MODEL)
+    lost = _copy_linked_folders(folder / MODEL)
+    status, message = _assess(outcome, folder / MODEL, lost)
     record = FitRecord(
         alg_index=group.alg_index,
         status=status,
@@ -172,8 +173,32 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _assess(outcome: ScriptOutcome, model: Path) -> tuple[FitStatus, str | None]:
-    """Return the group's status, and one sentence about it if there is something to know."""
+def _copy_linked_folders(model: Path) -> list[str]:
+    """Replace links to folders in the model by copies, as links to files are later, and return the links that cannot be kept."""
+    lost = []
+    links = sorted(path for path in model.rglob("*") if path.is_symlink())
+    for link in filter(_leads_nowhere, links):
+        link.unlink()
+        lost.append(link.relative_to(model).as_posix())
+    for link in links:
+        if link.is_dir():
+            copy = link.with_name(f".{link.name}.copy")
+            shutil.copytree(link, copy, ignore=lambda folder, names: [n for n in names if _leads_nowhere(Path(folder, n))])
+            link.unlink()
+            copy.rename(link)
+    return lost
+
+
+def _leads_nowhere(link: Path) -> bool:
+    """Return whether a path is a link to nothing, or to a folder in which it is itself."""
+    return link.is_symlink() and (not link.exists() or link.resolve() in {folder.resolve() for folder in link.parents})
+
+
+def _assess(outcome: ScriptOutcome, model: Path, lost: Sequence[str]) -> tuple[FitStatus, str | None]:
+    """Return the group's status, and one sentence about it if there is something to know.
+
+    :param lost: links in the model that lead nowhere.
+    """
     notes = [outcome.problem] if outcome.problem else []
     status: FitStatus = "timeout" if outcome.timed_out else "failed" if outcome.problem else "success"
     if status == "success" and not any(path.is_file() for path in model.rglob("*")):
@@ -181,6 +206,8 @@ def _assess(outcome: ScriptOutcome, model: Path) -> tuple[FitStatus, str | None]
         notes.append("it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)")
     if status == "success" and outcome.report.score_lines == 0:
         notes.append("it printed no mlsql_validation_score, so it has no score")
+    if status == "success" and lost:
+        notes.append(f"its model has links that lead nowhere, or into themselves, and are not kept: {', '.join(lost)}")
     notes.extend(outcome.notes)
     return status, "; ".join(notes) or None
 
