@@ -55,7 +55,8 @@ def make_empty_frame(table: ScriptTable, columns: Sequence[str], label: str | No
 def to_frame(table: pa.Table, label: str | None = None) -> pd.DataFrame:
     """Return the table as a frame, whose index counts its rows. Columns of one NumPy type are one block of memory.
 
-    :param label: the label column: whole numbers and booleans have NumPy's own types there. It may be absent.
+    :param label: the label column: whole numbers and booleans have NumPy's own types there, and decimals are float64. It
+        may be absent.
     :raises DataError: when the label column holds nulls.
     """
     import pandas as pd
@@ -70,7 +71,9 @@ def to_frame(table: pa.Table, label: str | None = None) -> pd.DataFrame:
     if label not in table.column_names:
         label = None
     if label is not None:
-        complete_column(table, label)
+        values = complete_column(table, label)
+        if pa.types.is_decimal(values.type):  # of which estimators know no classes; exact, as Arrow's own cast is not
+            table = table.set_column(table.column_names.index(label), label, values.cast(pa.string()).cast(pa.float64()))
     table = _in_known_zone(table)
     flat = table
     nested = [place for place, field in enumerate(table.schema) if pa.types.is_nested(field.type)]
