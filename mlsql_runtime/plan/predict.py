@@ -71,5 +71,5 @@ class Predict(StatementBase):
             model_root=self.model_path,
             stages_files=True,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
-            secret_values=self.python.envs,
+            secret_values={**self.python.envs, **self.others},
         )

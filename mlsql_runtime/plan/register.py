@@ -96,7 +96,7 @@ class Register(StatementBase):
             model_root=self.model_path,
             makes_function=self.function,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
-            secret_values=self.envs,
+            secret_values={**self.envs, **self.others},
         )
 
     def with_author(self, author: str | None) -> Register:

@@ -42,9 +42,9 @@ def test_predict_takes_functions_by_path_and_from_register_tasks(functions: Any,
 
 def test_predict_with_the_script_of_the_training() -> None:
     operator = predict(model_path="/m", python_script_path="{}", script_options={"threshold": 0.5})
-    assert operator.build_job().statements[1] == Predict(
-        table="data", model_path="/m", result="predicted", others={"threshold": "0.5"}
-    )
+    statement = operator.build_job().statements[1]
+    assert statement == Predict(table="data", model_path="/m", result="predicted", others={"threshold": "0.5"})
+    assert statement.outline.secret_values == {"threshold": "0.5"}  # masked by name
 
 
 def test_predict_with_a_batch_script() -> None:
