@@ -11,6 +11,7 @@ import time
 
 from airflow_home import AIRFLOW, WORK, environment, migrate
 
+SECONDS_TO_END = 15
 PARTS = (["api-server"], ["dag-processor"], ["scheduler", "--skip-serve-logs"], ["triggerer", "--skip-serve-logs"])
 
 
@@ -32,7 +33,11 @@ def main() -> None:
         for process in started:
             process.terminate()
         for process in started:
-            process.wait()
+            try:
+                process.wait(SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 if __name__ == "__main__":
