@@ -160,7 +160,9 @@ def _refuse_own_source(statement: Save, target: str, context: RunContext) -> Non
     for load in loads:
         if load.path is None or load.format.lower() not in FILE_FORMATS:
             continue
-        if f"{_qualify(load.path, context)}/".startswith(f"{_qualify(target, context)}/"):
+        source, written = f"{_qualify(load.path, context)}/", f"{_qualify(target, context)}/"
+        is_partition = written.startswith(source) and "=" in written.removeprefix(source)
+        if source.startswith(written) or is_partition:
             raise InputError(
                 f"save overwrites {target}, from which table '{load.table}' is loaded, and Spark would remove its files before "
                 "it reads them; save to another path",

@@ -54,7 +54,7 @@ def test_results_of_a_training_are_a_table(run_plan: RunPlan, tmp_path: Path, sc
     )
     query = Select(table="best", sql="select algIndex, status, score is null, trainParams['alpha'] from groups order by algIndex")
     found = shown(run_plan, train, query, Show(table="best"))
-    assert found.rows == ((0, "success", False, "1.0"), (1, "failed", True, "nonsense"))
+    assert found.rows == ((0, "success", False, "1.0"), (1, "fail", True, "nonsense"))
 
 
 def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, tmp_path: Path) -> None:
@@ -73,6 +73,14 @@ def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, 
         assert f"save overwrites {path}/, from which table 'old' is loaded" in error["message"]
     found = shown(run_plan, Load(table="old", format="parquet", path=str(path)), Show(table="old"))
     assert sorted(found.rows) == [(0,), (1,), (2,)]
+    days = str(tmp_path / "days")
+    daily = Select(table="daily", sql="select id, id + 1 as day from range(3)")
+    run_plan(daily, Save(table="daily", format="parquet", path=days, partition_by=("day",))).raise_for_error()
+    load = Load(table="old", format="parquet", path=days)
+    error = run_plan(load, Save(table="old", format="parquet", path=f"{days}/day=1", mode="overwrite")).error
+    assert error is not None
+    assert "from which table 'old' is loaded" in error["message"]
+    run_plan(load, Save(table="old", format="json", path=f"{days}/json", mode="overwrite")).raise_for_error()
 
 
 def test_what_is_saved_is_loaded_by_the_same_path(run_plan: RunPlan, tmp_path: Path) -> None:
