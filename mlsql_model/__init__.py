@@ -52,9 +52,18 @@ def sk_save_model(model: Any) -> str:
     """
     from mlsql_runtime.script import code_pickle
 
-    path = os.path.join(model_dir(), PICKLE)
+    folder = model_dir()
+    if others := sorted(name for name in os.listdir(folder) if name != PICKLE):
+        _mention_other_files(", ".join(others))
+    path = os.path.join(folder, PICKLE)
     code_pickle.dump(model, path, "mlsql_model.sk_save_model", _project())
     return path
+
+
+@functools.cache
+def _mention_other_files(names: str) -> None:
+    """Say once which files stay: MLSQL's function removed them."""
+    print(f"mlsql_model.sk_save_model keeps what tempModelLocalPath already contains: {names}")
 
 
 def save_model(*_: Any, **__: Any) -> None:

@@ -56,6 +56,21 @@ print(json.dumps([
     assert json.loads(ran.lines[0]) == [True, {"weights": [1, 2]}, True]
 
 
+def test_files_that_stay_beside_a_model_are_named_once(run: Callable[..., Any]) -> None:
+    source = """
+import mlsql_model
+for number in range(3):
+    mlsql_model.sk_save_model(number)
+for name in ("words.txt", "checkpoint.bin"):
+    open(mlsql_model.model_dir() + "/" + name, "w").close()
+mlsql_model.sk_save_model(3)
+mlsql_model.sk_save_model(4)
+"""
+    ran = run(source)
+    assert ran.outcome.problem is None, ran.lines
+    assert ran.lines == ["mlsql_model.sk_save_model keeps what tempModelLocalPath already contains: checkpoint.bin, words.txt"]
+
+
 def test_a_folder_without_a_model_names_what_it_holds(import_mlsql: Callable[..., Any]) -> None:
     import_mlsql()
     (Path(mlsql_model.model_dir()) / "weights.bin").touch()
