@@ -23,6 +23,7 @@ from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
+from mlsql_runtime.scoring.function_loader import load_function
 from mlsql_runtime.scoring.return_type import read_return_type
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.interpreter import is_default_interpreter
@@ -36,7 +37,6 @@ from mlsql_runtime.store.function_records import FunctionRecord, Refusal
 from mlsql_runtime.store.functions import add_refusal
 from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FitRecord, Manifest
 from mlsql_runtime.store.signature import Signature
-from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 if TYPE_CHECKING:
@@ -176,10 +176,10 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
         if samples is not None:
             try_function(record, samples, context.spark)
         else:
-            verify_files(version_dir, record.model_files)  # which loading the function would have done
+            load_function(record)
             log(
-                f"register: {statement.function} could not be tried: version {record.version} has no feature columns, "
-                "and no sample_data is given"
+                f"register: {statement.function} was loaded, but not tried: version {record.version} has no feature columns; "
+                "give sample_data, a table of rows to try it on"
             )
         read_manifest(root, record.version)  # it must still exist: another training may have pruned versions meanwhile
     except BaseException:

@@ -255,6 +255,24 @@ def test_a_function_that_always_fails_never_becomes_current(
         assert re.match(r"function jack failed: ZeroDivisionError: division by zero \(\w+\.py:\d+\)", message)
 
 
+def test_a_function_of_a_version_without_feature_columns_is_loaded_and_not_tried(
+    run_plan: RunPlan, script: Script, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = publish_model(tmp_path / "m", None, NUMBERS, has_signature=False)
+    source = "import python_fun\ndef load(path): {body}\npython_fun.batch_udf(lambda X, model: 1 / 0, load=load)"
+    kind, message = refusal(
+        run_plan, Register(model_path=path, function="jack", script_path=script(source.format(body="return model")))
+    )
+    assert kind == "ScriptFailed"
+    assert "NameError: name 'model' is not defined" in message
+    register = Register(model_path=path, function="jack", script_path=script(source.format(body="pass")))
+    assert registered(run_plan(register)).registered
+    assert "jack was loaded, but not tried: version 1 has no feature columns; give sample_data" in capfd.readouterr().out
+    rows = Select(table="rows", sql="select vec_dense(array(1.0)) as features")
+    kind, message = error_of(run_plan(rows, replace(register, sample_table="rows")))
+    assert (kind, "division by zero" in message) == ("ScriptFailed", True)
+
+
 def test_text_is_nothing_for_a_matrix(run_plan: RunPlan, script: Script, tmp_path: Path) -> None:
     table = pa.table({"x": [1.0], "city": ["Rome"], "day": pa.array([0], pa.date32())})
     path = publish_model(tmp_path / "m", None, table)
