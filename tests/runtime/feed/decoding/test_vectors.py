@@ -147,6 +147,16 @@ def test_vectors_of_another_width_are_refused_naming_both(
 
 
 @pytest.mark.parametrize(
+    ("row", "hint"),
+    [((0, 3, [1], [2.0]), "; for libsvm files, give load the option numFeatures=5"), ((1, None, None, [1.0, 2.0, 3.0]), "")],
+)
+def test_the_option_of_libsvm_files_is_named_for_sparse_vectors(row: SerializedVector, hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        common_width(from_serialized([row]), 5, "x")
+    assert caught.value.message == f"x: expected vectors of width 5, got one of width 3{hint}"
+
+
+@pytest.mark.parametrize(
     ("kind", "expected"),
     [
         (VECTOR_TYPE, True),
