@@ -25,6 +25,12 @@ class Definition:
     table: DataFrame
     earlier: Mapping[str, Definition]
 
+    @property
+    def is_query(self) -> bool:
+        """Whether the table is a query's, so that Spark reads its inputs when it needs rows."""
+        origin = self.statement.outline.origin
+        return origin is not None and origin.sql is not None
+
     @cached_property
     def reads(self) -> PlanReads:
         """What the plan of the table reads directly; only for load and select, as other plans hold those of their tables."""
@@ -32,9 +38,7 @@ class Definition:
 
     def find_inputs(self) -> tuple[Definition, ...]:
         """Return the run's tables that this one reads directly."""
-        outline = self.statement.outline
-        is_query = outline.origin is not None and outline.origin.sql is not None
-        names = self.reads.temporary if is_query else tuple(name.lower() for name in outline.reads)
+        names = self.reads.temporary if self.is_query else tuple(name.lower() for name in self.statement.outline.reads)
         return tuple(self.earlier[name] for name in names if name in self.earlier)
 
     def find_stored(self) -> tuple[StoredTable, ...]:
@@ -66,15 +70,19 @@ def find_sources(tables: Mapping[SourceUse, Definition]) -> tuple[Source, ...]:
     return tuple(found.values())
 
 
-def with_inputs(definition: Definition) -> tuple[Definition, ...]:
-    """Return the tables that a table depends on, inputs first, and the table itself."""
+def with_inputs(definition: Definition, *, unread: bool = False) -> tuple[Definition, ...]:
+    """Return the tables that a table depends on, inputs first, and the table itself.
+
+    :param unread: only those that Spark reads when it needs rows of the table, which it does not for predictions and the results
+        of a training: these have their rows already.
+    """
     found: dict[Definition, None] = {}
 
     def add(each: Definition) -> None:
         if each in found:
             return
         try:
-            inputs = each.find_inputs()
+            inputs = each.find_inputs() if each.is_query or not unread else ()
         except Exception as error:
             _log_unknown(each, error)
             inputs = ()
@@ -118,4 +126,4 @@ def _describe_stored(table: StoredTable) -> Source:
 
 
 def _log_unknown(definition: Definition, error: Exception) -> None:
-    log(f"train: it is not known what table {definition.statement.outline.defines} was read from: {error!r}")
+    log(f"it is not known what table {definition.statement.outline.defines} was read from: {error!r}")

@@ -62,9 +62,9 @@ def _calls_functions(statement: Statement) -> bool:
 
 
 def _find_tables(context: RunContext, names: tuple[str, ...]) -> Iterator[Definition]:
-    """Yield the definitions of tables and of all that they are made from, each once."""
+    """Yield the definitions of tables, and of those that Spark reads for their rows, each once."""
     found = (context.definitions[name.lower()] for name in names if name.lower() in context.definitions)
-    yield from dict.fromkeys(each for table in found for each in with_inputs(table))
+    yield from dict.fromkeys(each for table in found for each in with_inputs(table, unread=True))
 
 
 def _is_part(place: QueryPlace, sql: str) -> bool:

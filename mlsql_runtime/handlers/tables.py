@@ -155,7 +155,7 @@ def _refuse_own_source(statement: Save, target: str, context: RunContext) -> Non
 
     :raises InputError: naming the table that is loaded from there.
     """
-    definitions = with_inputs(context.definitions[statement.table.lower()])
+    definitions = with_inputs(context.definitions[statement.table.lower()], unread=True)
     loads = [each.statement for each in definitions if isinstance(each.statement, Load)]
     for load in loads:
         if load.path is None or load.format.lower() not in FILE_FORMATS:

@@ -83,6 +83,23 @@ def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, 
     run_plan(load, Save(table="old", format="json", path=f"{days}/json", mode="overwrite")).raise_for_error()
 
 
+def test_predictions_may_replace_what_was_predicted(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    """They are stored when the save begins: Spark does not read their source again."""
+    model, path = str(tmp_path / "m"), str(tmp_path / "rows")
+    run_plan(
+        Select(table="rows", sql="select label from data limit 3"),
+        Save(table="rows", format="parquet", path=path),
+        Train(table="data", model_path=model, script_path=script("import mlsql_model; mlsql_model.sk_save_model(1)")),
+    ).raise_for_error()
+    copy = "import mlsql, shutil; p = mlsql.internal_system_param; shutil.copy(p['tempDataLocalPath'], p['tempOutputLocalPath'])"
+    run_plan(
+        Load(table="rows", format="parquet", path=path),
+        Predict(table="rows", model_path=model, script_path=script(copy), result="predicted"),
+        Save(table="predicted", format="parquet", path=path, mode="overwrite"),
+    ).raise_for_error()
+    assert len(shown(run_plan, Load(table="new", format="parquet", path=path), Show(table="new")).rows) == 3
+
+
 def test_what_is_saved_is_loaded_by_the_same_path(run_plan: RunPlan, tmp_path: Path) -> None:
     for name in ("out [1]", "a{b}c", "q?", "st*r", "back\\slash", "%20 #+ü"):
         path = str(tmp_path / name)
