@@ -24,7 +24,8 @@ _UNREADABLE = ("envs", "requirements")  # in the system parameters: names, a dig
 _INTERPRETER = ("path", "requirements", "archives")
 # Settings of Python, of numeric libraries and of the dynamic linker. Nobody can tell whether another variable holds a secret.
 _NEVER_SECRET = re.compile(
-    r"PYTHON\w*|PATH|LD_LIBRARY_PATH|LANG|LC_\w+|TZ|TF_(?!VAR_)\w+|(OMP|MKL|OPENBLAS|NUMEXPR|BLIS|KERAS|XLA|CUDA|TORCH|JOBLIB)_\w+"
+    r"(?!.*(?i:token|secret|pass|credential|key))(?!TF_(VAR|CLI)_)"  # TF_ is Terraform's, too
+    r"(PYTHON\w*|PATH|LD_LIBRARY_PATH|LANG|LC_\w+|TZ|(TF|OMP|MKL|OPENBLAS|NUMEXPR|BLIS|KERAS|XLA|CUDA|TORCH|JOBLIB)_\w+)"
 )
 _PASSWORD = re.compile(r"//[^/\s]+@")
 _CONTINUED = re.compile(r"\\\n")

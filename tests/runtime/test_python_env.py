@@ -38,6 +38,7 @@ def test_the_system_parameters_have_no_secrets_and_are_read_back() -> None:
             for name in ("PYTHONPATH", "PATH", "LC_ALL", "TZ", "TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "MKL_DYNAMIC")
         ),
         *((name, False) for name in ("TF_VAR_db_password", "MY_PATH", "HF_TOKEN", "STAGE", "path", "AWS_REGION", "LANGUAGE_KEY")),
+        *((name, False) for name in ("TF_TOKEN_app_terraform_io", "TF_CLI_ARGS", "TF_HTTP_PASSWORD", "PYTHON_api_key")),
     ],
 )
 def test_variables_are_kept_by_name(name: str, is_kept: bool) -> None:
