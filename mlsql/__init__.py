@@ -122,6 +122,10 @@ class _FitParameters(_Parameters[str]):
             return path
         return super().__missing__(key)
 
+    def get(self, key: str, default: Any = None) -> Any:
+        is_path = key == "modelPath" and key not in self and _input is not None and _input.model_path is not None
+        return self[key] if is_path else super().get(key, default)
+
 
 class _LazyParameters(_Parameters[Any]):
     """Parameters with ``tempDataLocalPath``, a folder whose files are written when it is first read, in whichever way.

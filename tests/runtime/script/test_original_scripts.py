@@ -84,6 +84,8 @@ assert mlsql.systemParam is not None and mlsql.systemParam == mlsql.params()["sy
 assert mlsql._params["fitParam"] == mlsql.fit_param == {"alpha": "1"}
 assert mlsql._get_param(mlsql.fit_param, "beta", 2) == mlsql.get_param(mlsql.fit_param, "beta", 2) == 2
 assert mlsql.fit_param["modelPath"] == mlsql.params()["fitParam"]["modelPath"] == "/models/m"
+assert mlsql.fit_param.get("modelPath") == mlsql.get_param(mlsql.fit_param, "modelPath", None) == "/models/m"
+assert "modelPath" not in {**mlsql.fit_param} and mlsql.fit_param.get("beta") is None
 assert len(mlsql.validate_data) == len(mlsql.raw_validate_data) == 1500
 assert [row["count"] for row in mlsql.validate_data] == list(range(1500))
 with io.BytesIO(mlsql.raw_validate_data[7]) as f:
