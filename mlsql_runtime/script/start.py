@@ -66,7 +66,7 @@ def describe(error: BaseException) -> str:
     except Exception:
         lines = []
     text = next(filter(None, lines), "")[:MOST_CHARACTERS]
-    kind = "" if isinstance(error, SystemExit) else type(error).__name__
+    kind = "" if isinstance(error, SystemExit) and isinstance(error.code, str) else type(error).__name__
     return ": ".join(filter(None, (kind, text)))
 
 

@@ -167,6 +167,16 @@ def test_what_the_function_raises_says_what_it_was_given() -> None:
         Scorer(predict).score(from_serialized([(0, 4, [1], [1.0])]), 4)
 
 
+@pytest.mark.parametrize(("code", "reason"), [("no rows", "no rows"), (3, "SystemExit: 3")])
+def test_a_function_that_ends_its_process_fails(code: str | int, reason: str) -> None:
+    def predict(X: Any, model: Any) -> Any:
+        raise SystemExit(code)
+
+    with pytest.raises(ScriptFailed) as caught:
+        Scorer(predict).score(dense(3), 3)
+    assert caught.value.message.startswith(f"function jack failed: {reason} (for X, ")
+
+
 @pytest.mark.parametrize(
     ("file", "place"),
     [
