@@ -123,10 +123,11 @@ class ScriptReport:
             return self._read_report(line)
         if line.startswith(PROGRESS_MARK):
             return _read_progress(line)
-        self._read_score(*line.rpartition(SCORE_MARK))
+        if SCORE_MARK in line:
+            self._read_score(*line.rsplit(SCORE_MARK, 1))
         return LogLine(line)
 
-    def _read_score(self, before: str, mark: str, after: str) -> None:
+    def _read_score(self, before: str, after: str) -> None:
         """Read the score behind a mark. Behind other text, such as a progress bar, only a number is a score."""
         text = next(iter(after.split(maxsplit=1)), "")
         try:
@@ -135,8 +136,6 @@ class ScriptReport:
             if before.strip() or not text:
                 return
             score = math.nan
-        if not mark:
-            return
         self.score_lines += 1
         self.score = score if math.isfinite(score) else None
         shown = text[:_SHOWN_CHARACTERS]
