@@ -119,7 +119,7 @@ def run_group(
     started = datetime.now(timezone.utc)
     outcome = run_script(bundle, script_input, folder, group.python, on_event, group.task_cpus)
     ended = datetime.now(timezone.utc)
-    lost = _copy_linked_folders(folder / MODEL)
+    lost = [] if outcome.problem else _copy_linked_folders(folder / MODEL)
     status, message = _assess(outcome, folder / MODEL, lost)
     record = FitRecord(
         alg_index=group.alg_index,
