@@ -118,7 +118,7 @@ class Manifest:
 
     @property
     def train_options(self) -> dict[str, str]:
-        """All options of the training, by their names in MLSQL. Secrets are hidden."""
+        """All options of the training, by their names in MLSQL: those of fit groups as they are, others without secrets."""
         system = {f"systemParam.{name}": text for name, text in self.parameters.items()}
         groups = {f"fitParam.{fit.alg_index}.{name}": text for fit in self.fits for name, text in fit.params.items()}
         return {**self.options, **system, **groups}
