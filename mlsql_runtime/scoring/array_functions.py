@@ -23,7 +23,7 @@ class ArrayFunction:
         return f"CREATE TEMPORARY FUNCTION {self.name}({self.parameters}) RETURNS {self.result} RETURN {self.body}"
 
 
-_END = "IF(behind = -1, size(items), least(behind, size(items)))"
+_BEGIN, _END = "IF(first < 0, 0, first)", "IF(behind = -1 OR behind > size(items), size(items), behind)"
 _HAN, _PUNCTUATION = (f"regexp_like(letter, r'\\p{{{name}}}')" for name in ("IsHan", "P"))
 _KEPT = f"{_HAN} OR (punctuation AND {_PUNCTUATION}) OR array_contains(others, letter)"
 FUNCTIONS = {
@@ -36,7 +36,7 @@ FUNCTIONS = {
             "array_slice",
             "items ARRAY<STRING>, first INT, behind INT",
             "ARRAY<STRING>",
-            f"slice(items, greatest(first, 0) + 1, greatest({_END} - greatest(first, 0), 0))",
+            f"slice(items, {_BEGIN} + 1, IF({_END} < {_BEGIN}, 0, {_END} - {_BEGIN}))",
         ),
         ArrayFunction("array_number_to_string", "numbers ARRAY<STRING>", "ARRAY<STRING>", "numbers"),
         ArrayFunction("array_string_to_double", "texts ARRAY<STRING>", "ARRAY<DOUBLE>", "CAST(texts AS ARRAY<DOUBLE>)"),

@@ -1,7 +1,8 @@
 """What MLSQL's functions compute with the numbers of vectors: whole Arrow columns in, one of the same length out, null for null.
 
 A column of vectors is one long row of numbers here: the number at place i of vector k has the position ``begins[k] + i``. Only
-stored numbers take memory. Two sparse vectors give a sparse one, any others a dense one.
+stored numbers take memory. Two sparse vectors give a sparse one, any others a dense one. Overflows and divisions by zero give
+infinity or NaN, as in Java; the caller turns off NumPy's warnings of them.
 """
 
 from __future__ import annotations
@@ -41,8 +42,7 @@ def combine(operation: Operation) -> Callable[[pa.Array, pa.Array], pa.Array]:
     def compute(left: pa.Array, right: pa.Array) -> pa.Array:
         first, second, null = _require_pairs(left, right)
         positions, a, b = _align(first, second)
-        with np.errstate(all="ignore"):  # the remainder of a division by zero is NaN, as in Java
-            values = operation(a, b)
+        values = operation(a, b)
         begins = to_starts(first.widths)
         starts = np.searchsorted(positions, begins)
         rows = np.repeat(np.arange(len(null)), np.diff(starts))
@@ -68,9 +68,8 @@ def find_cosines(left: pa.Array, right: pa.Array) -> pa.Array:
     first, second = _drop(first, differ), _drop(second, differ)
     positions, a, b = _align(first, second)
     rows = _rows_at(positions, first)
-    with np.errstate(invalid="ignore"):
-        lengths = np.sqrt(_sum(rows, a * a, len(null))) * np.sqrt(_sum(rows, b * b, len(null)))
-        cosines = _sum(rows, a * b, len(null)) / lengths
+    lengths = np.sqrt(_sum(rows, a * a, len(null))) * np.sqrt(_sum(rows, b * b, len(null)))
+    cosines = _sum(rows, a * b, len(null)) / lengths
     return pa.array(np.where(differ | (first.widths == 0), 0.0, cosines), mask=null)
 
 
@@ -102,8 +101,9 @@ def find_means(vectors: pa.Array) -> pa.Array:
 def find_deviations(vectors: pa.Array) -> pa.Array:
     """Return the standard deviation of each vector's numbers as a sample (divided by n - 1); 0 for fewer than two."""
     known = split_vectors(require_vectors(vectors))
-    mean, rows = np.nan_to_num(_find_means(known)), _rows_of(known)
-    squares = _sum(rows, (known.values - mean[rows]) ** 2, len(known.widths)) + (known.widths - known.counts) * mean**2
+    mean, rows = np.where(known.widths == 0, 0.0, _find_means(known)), _rows_of(known)
+    zeros = known.widths - known.counts  # that sparse vectors leave out
+    squares = _sum(rows, (known.values - mean[rows]) ** 2, len(mean)) + np.where(zeros == 0, 0.0, zeros * mean**2)
     return pa.array(np.sqrt(squares / np.maximum(known.widths - 1, 1)), mask=known.null)
 
 
@@ -249,8 +249,7 @@ def _sum(rows: Integers, values: Doubles, count: int) -> Doubles:
 
 
 def _find_means(known: VectorColumns) -> Doubles:
-    with np.errstate(invalid="ignore"):
-        mean: Doubles = _sum(_rows_of(known), known.values, len(known.widths)) / known.widths
+    mean: Doubles = _sum(_rows_of(known), known.values, len(known.widths)) / known.widths
     return mean
 
 

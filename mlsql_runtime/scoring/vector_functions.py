@@ -7,7 +7,7 @@ names the function, what it takes and what it got. A function is registered in a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.feed.decoding.sql_types import name_type
+from mlsql_runtime.feed.decoding.sql_types import is_list, name_type
 from mlsql_runtime.feed.decoding.vectors import is_vector, vector_widths
 from mlsql_runtime.scoring import array_functions, matrix_operations
 from mlsql_runtime.scoring import vector_arithmetic as arithmetic
@@ -82,7 +82,7 @@ class VectorFunction:
     result: Callable[[], DataType]
     compute: Callable[..., pa.Array]
     example: str
-    in_slices: bool = False  # the result may be far bigger than the argument
+    in_slices: bool = False  # the result may be far bigger than the arguments
 
     @property
     def usage(self) -> str:
@@ -142,6 +142,7 @@ FUNCTIONS = {
             _text,
             arithmetic.join_numbers,
             "vec_mk_string(',', features)",
+            in_slices=True,
         ),
         VectorFunction(
             "matrix_dense",
@@ -164,6 +165,7 @@ FUNCTIONS = {
             _matrix,
             matrix_operations.encode_one_hot,
             "array_onehot(array(1, 2), 4)",
+            in_slices=True,
         ),
     )
 }
@@ -227,7 +229,8 @@ def call(name: str, *columns: pa.Array) -> pa.Array:
         expected = "1 argument" if len(function.arguments) == 1 else f"{len(function.arguments)} arguments"
         raise DataError(f"{function.usage}: expected {expected}, got {len(columns)}; for example {function.example}")
     try:
-        return function.compute(*columns)
+        with np.errstate(all="ignore"):
+            return function.compute(*columns)
     except operations.WrongType as error:
         expected, got = " and ".join(function.takes), name_type(error.kind)
         raise DataError(f"{function.usage}: expected {expected}, got {got}; for example {function.example}") from None
@@ -236,17 +239,30 @@ def call(name: str, *columns: pa.Array) -> pa.Array:
 
 
 def call_in_slices(name: str, *columns: pa.Array) -> Iterator[pa.Array]:
-    """Yield the result for a batch of vectors in parts of at most 32 MiB, unless that of a single vector is bigger.
-
-    The first column has the vectors.
-    """
-    if not columns or not is_vector(columns[0].type):
+    """Yield the result for a batch in parts of at most 32 MiB, unless that of a single row is bigger."""
+    counts = _count_numbers(columns)
+    if counts is None:
         yield call(name, *columns)  # raises the error, or returns nulls for an untyped null
         return
-    vectors = columns[0]
-    cells = np.concatenate(([0], np.cumsum(np.maximum(vector_widths(vectors), 0))))
+    cells = operations.to_starts(counts)
     start = 0
-    while start < len(vectors):
+    while start < len(counts):
         end = max(start + 1, int(np.searchsorted(cells, cells[start] + _CELLS, side="right")) - 1)
         yield call(name, *(column.slice(start, end - start) for column in columns))
         start = end
+
+
+def _count_numbers(columns: Sequence[pa.Array]) -> operations.Integers | None:
+    """Return how many numbers the result of each row has: those of its vector, or of the matrix that ``array_onehot`` makes.
+
+    None for arguments of other types.
+    """
+    counts: operations.Integers
+    for column in columns:
+        if is_vector(column.type):
+            counts = vector_widths(column).clip(min=0)
+            return counts
+    if len(columns) == 2 and is_list(columns[0].type) and pa.types.is_integer(columns[1].type):
+        counts = operations.split_lists(columns[0])[1] * operations.to_integers(columns[1], "the size").clip(min=0)
+        return counts
+    return None

@@ -15,9 +15,9 @@ from support.workbench import TESTS, RunPlan
 
 from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE
 from mlsql_runtime.plan import Select, Show
-from mlsql_runtime.scoring import array_functions
+from mlsql_runtime.scoring import array_functions, vector_functions
 from mlsql_runtime.scoring.matrix_operations import MATRIX_TYPE, to_nested_arrays
-from mlsql_runtime.scoring.vector_functions import FUNCTIONS, call
+from mlsql_runtime.scoring.vector_functions import FUNCTIONS, call, call_in_slices
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,6 +101,7 @@ NULLS = (
     *("vec_norm(null, 2)", "vec_norm(vec_dense(array(1)), null)", "vec_cosine(null, vec_dense(array(1)))", "vec_stddev(null)"),
     *("vec_inplace_add(vec_dense(array(1)), null)", "vec_mk_string(null, vec_dense(array(1)))", "matrix_array(null)"),
     *("matrix_sum(array_onehot(array(1), 2), null)", "array_onehot(array(1), null)", "array_index(null, 'a')"),
+    *("array_slice(array('a'), null, 1)", "array_slice(array('a'), 0, null)"),
     *("array_slice(null, 1, 2)", "ngram(null, 2)", "array_concat(null)", "padding_int_array(null, 2, 0)"),
     *("keepChinese(null, true, array())", "mkString('-', null)", "array_string_to_int(null)"),
 )
@@ -197,6 +198,24 @@ def test_sparse_vectors_stay_small() -> None:
         assert call(name, wide, wide).nbytes < 1 << 20
     assert call("vec_stddev", wide).nbytes < 1 << 20
     assert call("vec_slice", wide, pa.array([[5, 6]] * 100)).nbytes < 1 << 20
+
+
+def test_big_results_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_functions, "_CELLS", 8)
+    vectors = pa.array([{"type": 0, "size": 4, "indices": [1], "values": [2.5]}, None] * 4, SPARK_VECTOR_TYPE)
+    places, size = pa.array([[0, 3], None] * 4, pa.list_(pa.int32())), pa.array([4] * 8, pa.int32())
+    for name, columns in (("vec_mk_string", (pa.array([","] * 8), vectors)), ("array_onehot", (places, size))):
+        assert FUNCTIONS[name].in_slices
+        parts = list(call_in_slices(name, *columns))
+        assert len(parts) >= 2
+        assert [row for part in parts for row in part.to_pylist()] == call(name, *columns).to_pylist()
+
+
+def test_numbers_overflow_as_in_java() -> None:
+    vectors = pa.array([{"type": 1, "values": values} for values in ([math.inf, 1.0], [1e300, 1e300])], SPARK_VECTOR_TYPE)
+    assert str(call("vec_stddev", vectors).to_pylist()) == "[nan, 0.0]"
+    assert call("vec_norm", vectors, pa.array([2.0, 2.0])).to_pylist() == [math.inf, math.inf]
+    assert str(call("vec_sqdist", vectors, vectors).to_pylist()) == "[nan, 0.0]"
 
 
 def test_the_page_lists_all_functions() -> None:
