@@ -129,7 +129,7 @@ def _write(table: DataFrame, statement: Save, context: RunContext) -> int | None
 
     if statement.mode == "ignore" and statement.path is not None and _exists(statement.path, context):
         return None
-    if statement.mode == "overwrite" and statement.path is not None and statement.format.lower() in FILE_FORMATS:
+    if statement.mode == "overwrite" and statement.path is not None:
         _refuse_own_source(statement, statement.path, context)
     observation = Observation()
     observed = table.observe(observation, F.count(F.lit(1)).alias("rows"))
@@ -150,11 +150,20 @@ def _find_literal(statement: Load, context: RunContext) -> str | None:
     return escape_existing(statement.path, lambda path: _exists(path, context))
 
 
+def _replaces_partitions(statement: Save, context: RunContext) -> bool:
+    """Return whether Spark replaces partitions when their new files are complete, and removes nothing before."""
+    default = str(context.spark.conf.get("spark.sql.sources.partitionOverwriteMode"))
+    given = (value for name, value in statement.options.items() if name.lower() == "partitionoverwritemode")
+    return bool(statement.partition_by) and next(given, default).lower() == "dynamic"
+
+
 def _refuse_own_source(statement: Save, target: str, context: RunContext) -> None:
     """Refuse to overwrite files from which the table is made: Spark removes them before it reads them.
 
     :raises InputError: naming the table that is loaded from there.
     """
+    if statement.format.lower() not in FILE_FORMATS or _replaces_partitions(statement, context):
+        return
     definitions = with_inputs(context.definitions[statement.table.lower()], unread=True)
     loads = [each.statement for each in definitions if isinstance(each.statement, Load)]
     for load in loads:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from support.showing import shown
@@ -81,6 +82,22 @@ def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, 
     assert error is not None
     assert "from which table 'old' is loaded" in error["message"]
     run_plan(load, Save(table="old", format="json", path=f"{days}/json", mode="overwrite")).raise_for_error()
+
+
+def test_partitions_that_a_table_is_made_from_are_replaced(run_plan: RunPlan, tmp_path: Path) -> None:
+    """With dynamic overwriting, Spark removes files when the new ones are complete."""
+    path = str(tmp_path / "days")
+    daily = Select(table="daily", sql="select id, id + 1 as day from range(3)")
+    run_plan(daily, Save(table="daily", format="parquet", path=path, partition_by=("day",))).raise_for_error()
+    load = Load(table="old", format="parquet", path=path)
+    save = Save(table="new", format="parquet", path=path, partition_by=("day",), mode="overwrite")
+    query = Select(table="new", sql="select id + 10 as id, day from old where day = 1")
+    run_plan(load, query, replace(save, options={"partitionOverwriteMode": "DYNAMIC"})).raise_for_error()
+    found = shown(run_plan, load, Show(table="old"))
+    assert sorted(found.rows) == [(1, 2), (2, 3), (10, 1)]
+    error = run_plan(load, query, save).error
+    assert error is not None
+    assert error["kind"] == "InputError"
 
 
 def test_predictions_may_replace_what_was_predicted(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
