@@ -28,6 +28,7 @@ _NEVER_SECRET = re.compile(
     r"(PYTHON\w*|PATH|LD_LIBRARY_PATH|LANG|LC_\w+|TZ|(TF|OMP|MKL|OPENBLAS|NUMEXPR|BLIS|KERAS|XLA|CUDA|TORCH|JOBLIB)_\w+)"
 )
 _PASSWORD = re.compile(r"//[^/\s]+@")
+_QUERY = re.compile(r"//\S+\?")
 _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
 
@@ -188,9 +189,9 @@ class PythonEnv:
 
     @property
     def kept_requirements(self) -> str | None:
-        """The requirements, unless a URL in them has a user or a password."""
+        """The requirements, unless a URL in them has a user, a password or a query, which may be a signature."""
         text = self.requirements
-        return text if text is not None and hide_passwords(text) == text else None
+        return None if text is None or _PASSWORD.search(text) or _QUERY.search(text) else text
 
     @property
     def has_interpreter(self) -> bool:

@@ -45,8 +45,10 @@ def test_variables_are_kept_by_name(name: str, is_kept: bool) -> None:
     assert (name in PythonEnv(envs={name: "x"}).kept_envs) is is_kept
 
 
-@pytest.mark.parametrize("line", ["numpy @ https://me:hush@host/numpy.whl", "numpy @ git+https://hush@host/numpy"])
-def test_requirements_with_a_password_are_not_kept(line: str) -> None:
+@pytest.mark.parametrize(
+    "line", [f"numpy @ {url}" for url in ("https://me:hush@host/a.whl", "git+https://hush@host/a", "https://host/a.whl?sig=hush")]
+)
+def test_requirements_with_a_secret_are_not_kept(line: str) -> None:
     assert PythonEnv(requirements=f"scipy\n{line}").kept_requirements is None
 
 
