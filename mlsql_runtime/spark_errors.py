@@ -84,6 +84,8 @@ _JAVA_MISTAKES: tuple[tuple[str, type[MLSQLError], str], ...] = (
     ),
     (r"\.ClassNotFoundException: ", InputError, ": Spark lacks this class; add its jar by spark.jars or spark.jars.packages"),
     (r"No suitable driver", InputError, "; add the jar of the database's driver by spark.jars, and name its class as driver"),
+    (r"\bSQL(SyntaxError|FeatureNotSupported)Exception: ", InputError, ""),  # of a database, through JDBC
+    (r"\bSQL(Data|IntegrityConstraintViolation)Exception: ", DataError, ""),
     (r"\.UnsupportedFileSystemException: ", InputError, "; write another scheme, or add the jar for it by spark.jars.packages"),
     (r"\.StackOverflowError", InputError, "the query is nested too deep, or too long, for Spark; make several queries of it"),
     (r"is not a Parquet file|is not an ORC|Malformed |[Nn]ot an Avro data file|[Nn]ot in GZIP format", DataError, ""),
@@ -229,7 +231,7 @@ def _read_place(text: str, start: int) -> QueryPlace | None:
 def _find_cause(text: str) -> str | None:
     """Return class and message of the innermost Java exception in a text; None if there is none."""
     causes = _CAUSE.findall(text) or _IN_TASK.findall(text) or [_first_line(text)]
-    return causes[-1].strip() if _CLASS.match(causes[-1]) else None
+    return next((cause.strip() for cause in reversed(causes) if _CLASS.match(cause)), None)
 
 
 def _task_error(text: str) -> MLSQLError | None:

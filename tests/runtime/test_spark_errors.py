@@ -45,6 +45,9 @@ def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
         ("[PATH_NOT_FOUND] Path does not exist: file:/x. SQLSTATE: 42K03", InputError),
         ("[SPARK_JOB_CANCELLED] Job 1 cancelled as part of cancellation of all jobs SQLSTATE: XXKDA", JobFailed),
         ("no message", JobFailed),
+        ("x\nCaused by: java.sql.SQLDataException: Attempt to divide by zero.\nCaused by: ERROR 22012: divide", DataError),
+        ("java.sql.SQLSyntaxErrorException: Syntax error: Encountered 'select'", InputError),
+        ("java.sql.SQLTransientConnectionException: the server is gone", JobFailed),
     ],
 )
 def test_whose_fault_it_is(said: str, kind: type[Exception]) -> None:
