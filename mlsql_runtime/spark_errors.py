@@ -194,6 +194,8 @@ def _translate_mistake(error: BaseException, text: str) -> MLSQLError | None:
         if cause is not None and re.search(pattern, cause):
             read = next((f"{each.message} " for each in conditions if each.name.startswith("FAILED_READ_FILE")), "")
             return kind(f"Spark: {read}{_CLASS.sub('', cause)}{advice}")
+    if any(found.name.startswith("FAILED_JDBC") for found in conditions):  # a database that cannot be reached, for example
+        return None
     kind_of_class = _OF_PYSPARK.get(type(error).__name__)
     return None if kind_of_class is None else kind_of_class(f"Spark: {_first_line(text)}")
 

@@ -13,6 +13,8 @@ from mlsql_runtime.plan import Show
 from mlsql_runtime.result import ShowResult
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row
+
     from mlsql_runtime.run_context import RunContext
 
 MAX_COLUMNS = 100
@@ -25,9 +27,22 @@ def show(statement: Show, context: RunContext) -> ShowResult:
     table = context.table(statement.table)
     columns = tuple(table.columns[:MAX_COLUMNS])
     numbered = table.toDF(*(f"_{number}" for number in range(len(table.columns))))  # names may occur twice
-    collected = numbered.select([f"_{number}" for number in range(len(columns))]).limit(statement.rows + 1).collect()
+    collected = _collect(numbered.select([f"_{number}" for number in range(len(columns))]).limit(statement.rows + 1))
     rows = _limit_size([_to_json(item) for item in row] for row in collected[: statement.rows])
     return ShowResult(table=statement.table, columns=columns, rows=rows, more=len(rows) < len(collected))
+
+
+def _collect(table: DataFrame) -> list[Row]:
+    """Return the rows; what Python has no values for, such as the year 10000 and intervals of months, as Spark's text."""
+    from pyspark.sql.functions import col
+    from pyspark.sql.types import BooleanType, NumericType, StringType
+
+    try:
+        return table.collect()
+    except (ValueError, TypeError, OverflowError, NotImplementedError):
+        plain = (BooleanType, NumericType, StringType)
+        columns = [field.name if isinstance(field.dataType, plain) else col(field.name).cast("string") for field in table.schema]
+        return table.select(*columns).collect()
 
 
 def _limit_size(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:

@@ -62,6 +62,16 @@ def fail_in_a_task(error: Exception) -> str:
         return traceback.format_exc()
 
 
+class AnalysisException(Exception):
+    """With the name of PySpark's class."""
+
+
+def test_a_database_that_cannot_be_reached_is_worth_another_try() -> None:
+    text = "[FAILED_JDBC.CONNECTION] Failed JDBC jdbc:x on the operation: Couldn't connect to the database SQLSTATE: HV000"
+    assert type(translate(AnalysisException(text))) is JobFailed
+    assert type(translate(AnalysisException("no condition"))) is InputError
+
+
 def test_an_error_of_a_task_reaches_the_driver_whole() -> None:
     error = DataError("row 3: größer\nand a second line", expected=3, found=4)
     text = f"An exception was thrown from a worker.\n{fail_in_a_task(error)}\tat org.apache.spark.api.python.PythonRunner"

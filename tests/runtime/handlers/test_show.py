@@ -26,6 +26,14 @@ def test_every_type_is_shown(run_plan: RunPlan) -> None:
     assert not found.more
 
 
+def test_what_python_has_no_values_for_is_shown_as_text(run_plan: RunPlan) -> None:
+    query = """select 1 as a, date'9999-12-31' + interval 1 day as b, interval 3 months as c, make_interval(1, 2) as d,
+        array(interval 1 year) as e, map(array(1), 2) as f, 'x' as g"""
+    found = shown(run_plan, Select(table="t", sql=query), Show(table="t"))
+    months, years = "INTERVAL '3' MONTH", "[INTERVAL '1' YEAR]"
+    assert found.rows == ((1, "+10000-01-01", months, "1 years 2 months", years, "{[1] -> 2}", "x"),)
+
+
 def test_vectors_are_shown(run_plan: RunPlan) -> None:
     found = shown(run_plan, Select(table="t", sql="select label, features from data"), Show(table="t", rows=1))
     label, features = found.rows[0]
