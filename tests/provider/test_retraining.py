@@ -121,7 +121,7 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     assert made.by == refused.by == getpass.getuser()  # who created the backfill
     assert read_function(root, "jack").version == made.version
     by_version = {each["version"]: (each["registered"], each["reason"]) for each in registered.values()}
-    assert by_version == {made.version: (True, None), refused.version: (False, refusal)}
+    assert by_version == {made.version: (True, made.reason), refused.version: (False, refusal)}
     assert {numbers[day]: decision for day, decision in decisions.items()} == {
         made.version: f"jack is version {made.version} now",
         refused.version: f"jack is left as it is: {refusal}",
