@@ -17,10 +17,13 @@ from pathlib import Path
 
 from airflow_home import ROOT, WORK, environment
 
+sys.path.append(str(ROOT / "scripts" / "jvm"))
+from jars import fetch_jars
+
 EXAMPLE = "mlsql_train_register_predict"
 EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # no check imports TensorFlow or Keras
 TOOLS = ("hypothesis", "moto[s3,server]", "pytest", "pytest-timeout")  # of the tests
-COLUMNS = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example")
+COLUMNS = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example", "Iceberg")
 FAILED = "FAILED"  # in the table, instead of a result
 UV = str(Path(sys.executable).parent / "uv")
 
@@ -32,14 +35,14 @@ class VersionSet:
     :param python: the Python to use if this machine has it, and otherwise the one that runs this.
     :param pins: requirements beside those of pyproject.toml.
     :param options: of ``uv pip install``.
-    :param runs_example: whether the example DAG runs for real.
+    :param runs_spark: whether the example DAG runs for real, and a job on Iceberg tables.
     """
 
     name: str
     python: str
     pins: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    runs_example: bool = False
+    runs_spark: bool = False
 
     @property
     def folder(self) -> Path:
@@ -51,7 +54,7 @@ class VersionSet:
 
 
 SETS = (
-    VersionSet("oldest", "3.10", options=("--resolution", "lowest-direct"), runs_example=True),
+    VersionSet("oldest", "3.10", options=("--resolution", "lowest-direct"), runs_spark=True),
     VersionSet("airflow-3.0", "3.11", ("apache-airflow~=3.0.6",)),
     VersionSet("airflow-3.1", "3.12", ("apache-airflow~=3.1.8",)),
     VersionSet("airflow-3.2", "3.13", ("apache-airflow~=3.2.2",)),
@@ -63,21 +66,22 @@ def build(versions: VersionSet) -> None:
     found = subprocess.run([UV, "python", "find", versions.python], capture_output=True, text=True, check=False)
     python = found.stdout.strip() or sys.executable
     sources = [(ROOT / "pyproject.toml").read_text(), repr(versions), EXTRAS, *TOOLS, python, str(ROOT)]
-    wanted = hashlib.sha256("\n".join(sources).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(sources).encode()).hexdigest()
     stamp = versions.folder / "stamp"
-    if stamp.exists() and stamp.read_text() == wanted:
+    if stamp.exists() and stamp.read_text() == digest:
         return
     print(f"{versions.name}: building an environment in {versions.folder}", flush=True)
     shutil.rmtree(versions.folder, ignore_errors=True)
     env = {"UV_NATIVE_TLS": "1", **os.environ}
     install = [UV, "pip", "install", "--quiet", "--python", str(versions.bin / "python")]
+    wanted = [f"--editable={ROOT}[{EXTRAS}]", *versions.pins]
     for command in (
         [UV, "venv", "--quiet", "--python", python, str(versions.bin.parent)],
-        [*install, *versions.options, f"--editable={ROOT}[{EXTRAS}]", *versions.pins],
-        [*install, *TOOLS],
+        [*install, *versions.options, *wanted],
+        [*install, *wanted, *TOOLS],  # tools of any version that suits what is installed
     ):
         subprocess.run(command, env=env, check=True)
-    stamp.write_text(wanted)
+    stamp.write_text(digest)
 
 
 def check(versions: VersionSet) -> dict[str, str]:
@@ -92,8 +96,9 @@ def check(versions: VersionSet) -> dict[str, str]:
         subprocess.run(script, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
     last = (versions.folder / "check.log").read_text().strip().rpartition("\n")[2]
     results: dict[str, str] = json.loads(last) if last.startswith("{") else {"imports": FAILED}
-    if versions.runs_example:
+    if versions.runs_spark:
         results["example"] = "ran" if run_example(versions, env) else FAILED
+        results["Iceberg"] = "ran" if run_iceberg(versions, env) else FAILED
     return results
 
 
@@ -106,6 +111,19 @@ def run_example(versions: VersionSet, env: dict[str, str]) -> bool:
         for command in (["db", "migrate"], ["dags", "reserialize"], ["dags", "test", EXAMPLE, "--conf", conf]):
             subprocess.run([airflow, *command], env=env, stdout=log, stderr=subprocess.STDOUT, check=False)
     return (output / "predictions" / "_SUCCESS").exists()
+
+
+def run_iceberg(versions: VersionSet, env: dict[str, str]) -> bool:
+    """Run a job that trains on Iceberg tables and writes to them, and return whether all was as expected."""
+    folder = versions.folder / "iceberg"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (jar,) = fetch_jars("iceberg").glob("*.jar")
+    command = [str(versions.bin / "python"), str(ROOT / "tests" / "spark" / "iceberg_job.py"), str(jar), str(folder)]
+    own = {"PYTHONPATH": str(ROOT / "tests"), "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(versions.bin / "python")}
+    with (versions.folder / "iceberg.log").open("w") as log:
+        done = subprocess.run(command, env=env | own, stdout=log, stderr=subprocess.STDOUT, check=False)
+    return done.returncode == 0
 
 
 def main() -> int:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / ".work"
-_TITLES = {"kafka": "Apache Kafka (about 40 MB)", "delta": "Delta Lake (about 10 MB)"}
+_TITLES = {"kafka": "Apache Kafka (about 40 MB)", "delta": "Delta Lake (about 10 MB)", "iceberg": "Iceberg (about 50 MB)"}
 
 
 def fetch_jars(name: str) -> Path:
-    """Return the folder of the jars that ``<name>.xml`` beside this file asks for: ``kafka`` or ``delta``."""
+    """Return the folder of the jars that ``<name>.xml`` beside this file asks for."""
     import pyspark
 
     request = HERE / f"{name}.xml"

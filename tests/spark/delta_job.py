@@ -11,62 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pyspark.sql import SparkSession
-
-from mlsql_runtime import codec, engine
-from mlsql_runtime.language import compile_script
-from mlsql_runtime.plan import Plan
-from mlsql_runtime.result import RunResult, SaveResult, TrainResult
-from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.versions import read_manifest
+from support.table_job import TEN, TableJob
 
 jars, folder = sys.argv[1], Path(sys.argv[2])
-spark = (
-    SparkSession.builder.master("local[2]")
-    .config("spark.jars", jars)
-    .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-    .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
-    .config("spark.sql.warehouse.dir", (folder / "warehouse").as_uri())
-    .config("spark.ui.enabled", "false")
-    .config("spark.ui.showConsoleProgress", "false")
-    .config("spark.sql.shuffle.partitions", "1")
-    .config("spark.databricks.delta.snapshotPartitions", "1")
-    .getOrCreate()
+job = TableJob(
+    {
+        "spark.jars": jars,
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.databricks.delta.snapshotPartitions": "1",
+    },
+    folder,
 )
-(folder / "train.py").write_text("""
-import mlsql, mlsql_model
-X, y = mlsql.all_data()
-print("mlsql_validation_score:%f" % X.sum())
-mlsql_model.sk_save_model(1)
-""")
-
-
-def run(script: str) -> RunResult:
-    """Run MLSQL. ``train t`` trains the script that counts rows."""
-    train = f"as PythonAlg.`{folder}/m` where pythonScriptPath='{folder}/train.py'"
-    statements = compile_script(script.replace("PATH", f"{folder}/path").replace("COUNT", train)).statements
-    return engine.run(Plan(job_id="delta", statements=statements), spark)
-
-
-def train(script: str) -> dict[str, Any]:
-    """Return score and rows of a training, and its sources."""
-    result = run(script)
-    result.raise_for_error()
-    (step,) = (step for step in result.steps if isinstance(step, TrainResult))
-    sources = read_manifest(Location.of(f"{folder}/m"), step.version).sources
-    return {"score": step.score, "rows": step.rows, "sources": codec.encode(sources)}
-
-
-def save(script: str) -> int | None:
-    """Return the number of rows that were written."""
-    result = run(script)
-    result.raise_for_error()
-    (step,) = (step for step in result.steps if isinstance(step, SaveResult))
-    return step.rows
-
-
-def rows(table: str) -> list[Any]:
-    return sorted([list(row) for row in spark.table(table).collect()])
+spark, train, save, rows = job.spark, job.train, job.save, job.rows
 
 
 def version(table: str) -> int:
@@ -75,8 +32,7 @@ def version(table: str) -> int:
 
 
 found: dict[str, Any] = {}
-TEN = "select array(double(id)) as features, id % 2 as label from range({begin}, {end}) as t;"
-ORDERS = "select features, label from shop.orders as t; train t COUNT;"
+ORDERS = "select features, label from shop.orders as t; train t SUM;"
 
 spark.sql("create database shop")
 found["created"] = save(TEN.format(begin=0, end=10) + "save t as table.`shop.orders` where using='delta';")
@@ -85,12 +41,12 @@ found["first"] = train(ORDERS)
 found["appended"] = save(TEN.format(begin=10, end=20) + "save append t as table.`shop.orders`;")
 found["appended by path"] = save(TEN.format(begin=10, end=20) + "save append t as delta.`PATH`;")
 found["moved"] = train(ORDERS)
-found["moved by path"] = train("load delta.`PATH` as t; train t COUNT;")
-found["travelled"] = train("select * from shop.orders version as of 0 as t; train t COUNT;")
-found["travelled by name"] = train("load table.`shop.orders` where versionAsOf='0' as t; train t COUNT;")
-found["travelled by path"] = train("load delta.`PATH` where versionAsOf='0' as t; train t COUNT;")
+found["moved by path"] = train("load delta.`PATH` as t; train t SUM;")
+found["travelled"] = train("select * from shop.orders version as of 0 as t; train t SUM;")
+found["travelled by name"] = train("load table.`shop.orders` where versionAsOf='0' as t; train t SUM;")
+found["travelled by path"] = train("load delta.`PATH` where versionAsOf='0' as t; train t SUM;")
 found["written meanwhile"] = train(
-    "load delta.`PATH` as old;" + TEN.format(begin=20, end=30) + "save append t as delta.`PATH`; train old COUNT;"
+    "load delta.`PATH` as old;" + TEN.format(begin=20, end=30) + "save append t as delta.`PATH`; train old SUM;"
 )
 
 SCORES = "select label, features[0] * 2 as score, 'd{day}' as day from shop.orders where features[0] < 3 as t; save {how};"
@@ -108,11 +64,11 @@ found["columns"] = spark.table("shop.scores").columns
 for name, script in {
     "other columns": "select 'd4' as day, 1.0D as scores as t; save append t as table.`shop.scores`;",
     "other format": "select 1 as x as t; save append t as table.`shop.scores` where using='parquet';",
-    "no table": "select * from shop.ordesr as t; train t COUNT;",
-    "no version": "load delta.`PATH` where versionAsOf='99' as t; train t COUNT;",
-    "no data": "load delta.`PATHx` as t; train t COUNT;",
+    "no table": "select * from shop.ordesr as t; train t SUM;",
+    "no version": "load delta.`PATH` where versionAsOf='99' as t; train t SUM;",
+    "no data": "load delta.`PATHx` as t; train t SUM;",
 }.items():
-    found[name] = run(script).error
+    found[name] = job.run(script).error
 print(json.dumps(found, default=str))
 with suppress(Exception):
     spark.stop()
