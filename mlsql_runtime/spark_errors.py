@@ -90,7 +90,8 @@ _JAVA_MISTAKES: tuple[tuple[str, type[MLSQLError], str], ...] = (
     (r"\.StackOverflowError", InputError, "the query is nested too deep, or too long, for Spark; make several queries of it"),
     (r"is not a Parquet file|is not an ORC|Malformed |[Nn]ot an Avro data file|[Nn]ot in GZIP format", DataError, ""),
     (r"[Uu]nexpected end of (ZLIB )?input stream", DataError, ""),
-    (r"\.(Zip|NumberFormat|DateTime|Arithmetic|MalformedInput|IllegalArgument|PatternSyntax)Exception: ", DataError, ""),
+    (r"\.(Zip|\w*Format\w*|DateTime|Arithmetic|MalformedInput|IllegalArgument|PatternSyntax)Exception: ", DataError, ""),
+    (r"Error loading expression '", DataError, ""),  # of the function xpath
     (r"\.(UnsupportedOperation|SchemaColumnConvertNotSupported|JsonParse|AvroType|SAXParse)Exception: ", DataError, ""),
 )
 _CLASS = re.compile(r"^[\w.$]+(?:Exception: |Error: |Exception$|Error$)")

@@ -47,6 +47,8 @@ def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
         ("no message", JobFailed),
         ("x\nCaused by: java.sql.SQLDataException: Attempt to divide by zero.\nCaused by: ERROR 22012: divide", DataError),
         ("java.sql.SQLSyntaxErrorException: Syntax error: Encountered 'select'", InputError),
+        ("java.util.IllegalFormatConversionException: d != org.apache.spark.unsafe.types.UTF8String", DataError),
+        ("java.lang.RuntimeException: Error loading expression '/a'", DataError),
         ("java.sql.SQLTransientConnectionException: the server is gone", JobFailed),
     ],
 )
