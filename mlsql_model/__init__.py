@@ -11,7 +11,7 @@ from typing import Any
 from mlsql_model import networks
 
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.script.current_job import current_job, job_required_error
+from mlsql_runtime.script.current_job import current_job, require_job
 
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
 
@@ -25,9 +25,7 @@ def model_dir() -> str:
 
     :raises RuntimeError: outside of a training job, with how to run the script in one.
     """
-    job = current_job()
-    if job is None:
-        raise job_required_error("there is no folder for its model")
+    job = require_job("there is no folder for its model")
     path: str | None = job.internal_params.get("tempModelLocalPath")
     if path is None:
         raise RuntimeError(f"a {job.role} script has no folder for a model; save models in a training script")

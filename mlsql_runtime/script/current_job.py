@@ -45,13 +45,17 @@ def script_name(default: str) -> str:
     return name if name.endswith(".py") and os.path.basename(name) != "ipykernel_launcher.py" else default
 
 
-def job_required_error(lacks: str) -> RuntimeError:
-    """Return the error of a call that needs a training job.
+def require_job(lacks: str) -> ScriptInput:
+    """Return the input of the job that this process runs for.
 
-    :param lacks: what the call lacks, as in ``mlsql has no data``.
+    :param lacks: what the caller lacks outside of a job, as in ``mlsql has no data``.
+    :raises RuntimeError: outside of a job, with how to run the script in one.
     """
+    job = current_job()
+    if job is not None:
+        return job
     script = script_name("train.py")
-    return RuntimeError(
+    raise RuntimeError(
         f"{script} runs outside of a job, so {lacks}; run it in one:\n"
         f"    mlsql fit {shlex.quote(script)} --data 'libsvm.`sample_libsvm_data.txt`' --fit-param batchSize=1000\n"
         f"or in a DAG, with MLSQLTrainOperator(python_script_path={script!r}, ...)"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -233,20 +234,24 @@ def import_mlsql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
     The job is also that of ``mlsql_model`` and ``python_fun`` until the test ends. Its task folder is ``tmp_path``.
     """
-    before = sys.modules.get("mlsql")
+    before = _forget_mlsql()
 
     def import_in_job(**given: Any) -> Any:
         (tmp_path / "input.json").write_text(codec.dumps(make_script_input(tmp_path, **given)), encoding="utf-8")
         monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))
         current_job.cache_clear()
-        sys.modules.pop("mlsql", None)
+        _forget_mlsql()
         return importlib.import_module("mlsql")
 
     yield import_in_job
     current_job.cache_clear()
-    sys.modules.pop("mlsql", None)
-    if before is not None:
-        sys.modules["mlsql"] = before
+    _forget_mlsql()
+    sys.modules.update(before)
+
+
+def _forget_mlsql() -> dict[str, ModuleType]:
+    """Take ``mlsql`` and its modules out of those that are imported, and return them."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] == "mlsql"}
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 import mlsql_runtime
 from mlsql_runtime.language import compile_script
-from mlsql_runtime.script.current_job import job_required_error
+from mlsql_runtime.script.current_job import require_job
 
 ROOT = Path(mlsql_runtime.__file__).parents[1]
 
@@ -80,7 +80,8 @@ def test_a_traceback_ends_with_how_to_run_the_script(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["", "-c", "/x/ipykernel_launcher.py", "/x/pytest"])
 def test_without_a_script_an_error_names_one_to_write(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(sys, "argv", [name])
-    assert "mlsql fit train.py --data" in str(job_required_error("there is nothing"))
+    with pytest.raises(RuntimeError, match=r"mlsql fit train\.py --data"):
+        require_job("there is nothing")
 
 
 def test_a_predict_script_says_how_to_register_it(tmp_path: Path) -> None:
