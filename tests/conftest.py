@@ -207,10 +207,11 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
 
 
 @pytest.fixture(scope="session")
-def deployment() -> Deployment:
+def deployment() -> Iterator[Deployment]:
     """A whole Airflow with the example DAGs, for what needs a scheduler or the API: runs side by side, people who answer."""
     found: Deployment = shared_run.start_service("deployment")
-    return found
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

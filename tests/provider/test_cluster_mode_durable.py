@@ -74,7 +74,7 @@ def test_a_deferred_task_that_a_user_ends_ends_its_application(
     deployment: Deployment, yarn: Yarn, tmp_path: Path, script: Script
 ) -> None:
     yarn.hold()
-    with deployment.running(("triggerer", "--skip-serve-logs")):
+    with deployment.running({"triggerer": ("triggerer", "--skip-serve-logs")}):
         run = start(deployment, yarn, "deferred_on_yarn", tmp_path, script(SAVE), "deferrable=True")
         deployment.until(lambda: deployment.tasks("deferred_on_yarn", run)[0]["state"] == "deferred", "the task to leave")
         application = yarn.submitted[-1]

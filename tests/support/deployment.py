@@ -1,4 +1,10 @@
-"""A complete Airflow on SQLite, used through its public API: API server, scheduler, DAG processor and tasks."""
+"""A complete Airflow on SQLite, used through its public API: API servers, scheduler, DAG processor and tasks.
+
+On SQLite, an API server of Airflow 3.3 stands still when two requests write at the same time. It writes the audit log of a
+request to the core API on its event loop (``action_logging``), where it waits for SQLite's lock. If another request of the same
+process holds the lock, that one waits for the event loop before it commits, and nothing happens until SQLite's timeout. So tasks
+have an API server of their own, and :meth:`Deployment.writing` lets the tests write one after the other.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +17,7 @@ import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,13 +25,13 @@ from typing import Any
 import httpx
 import psutil
 
+from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.submission.processes import MARK
 from support.airflow import EXAMPLE_DAGS, base_environment, copy_database
 from support.airflow_process import AirflowProcess
-from support.waiting import wait_until
+from support.waiting import WAIT_SECONDS, wait_until
 
 ENDED = ("success", "failed")
-PARTS = (("api-server", "--workers", "1"), ("dag-processor",), ("scheduler", "--skip-serve-logs"))
 USER = "admin"
 UI_DAGS = Path(__file__).parents[1] / "ui" / "dags"
 
@@ -39,6 +45,7 @@ class Deployment:
 
     home: Path
     port: int
+    execution_port: int
     password: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -50,19 +57,34 @@ class Deployment:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def execution_url(self) -> str:
+        """The API of tasks."""
+        return f"http://127.0.0.1:{self.execution_port}/execution"
+
+    @property
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The arguments of its processes, by the names of their logs."""
+        return {
+            "api-server": ("api-server", "--apps", "core", "--port", str(self.port), "--workers", "1"),
+            "execution-api-server": ("api-server", "--apps", "execution", "--port", str(self.execution_port), "--workers", "1"),
+            "dag-processor": ("dag-processor",),
+            "scheduler": ("scheduler", "--skip-serve-logs"),
+        }
+
+    @property
     def environment(self) -> dict[str, str]:
         """The environment of all of its processes."""
         return base_environment(self.home, self.dags) | {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
-            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.execution_url}/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "AIRFLOW__API__HOST": "127.0.0.1",
-            "AIRFLOW__API__PORT": str(self.port),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests that everybody may know, as long as SHA-512 asks for",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # on a busy machine
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # in which a task notices that a user has ended it
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # for files that tests add
             "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
@@ -83,16 +105,24 @@ class Deployment:
     @cached_property
     def login(self) -> dict[str, str]:
         """The header of the requests of a user who has logged in."""
-        response = httpx.post(f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=60)
+        response = httpx.post(f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=WAIT_SECONDS)
         return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keep other processes of the run from sending requests that write to the core API."""
+        with FileLock(self.home / "writing") as lock:
+            lock.acquire()
+            yield
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         """Send a request to the API, logged in, and return the response, of any status."""
-        return httpx.request(method, f"{self.url}/api/v2/{path}", json=body, headers=self.login, timeout=60)
+        with self.writing() if method != "GET" else contextlib.nullcontext():
+            return httpx.request(method, f"{self.url}/api/v2/{path}", json=body, headers=self.login, timeout=WAIT_SECONDS)
 
     def page(self, path: str, **headers: str) -> httpx.Response:
         """Return any page, logged in."""
-        return httpx.get(f"{self.url}{path}", headers=self.login | headers, timeout=60)
+        return httpx.get(f"{self.url}{path}", headers=self.login | headers, timeout=WAIT_SECONDS)
 
     def answer(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request that has to succeed, and return the response's JSON."""
@@ -161,12 +191,15 @@ class Deployment:
         raise AssertionError(f"no process belongs to an application of {dag}.{task}")
 
     @contextmanager
-    def running(self, *parts: Sequence[str]) -> Iterator[None]:
-        """Run commands that do not end by themselves, such as ``("triggerer",)``, and end them after the block."""
+    def running(self, parts: Mapping[str, Sequence[str]]) -> Iterator[None]:
+        """Run commands that do not end by themselves, such as ``triggerer``, and end them after the block.
+
+        :param parts: the arguments of each, by the names of their logs.
+        """
         started = []
-        for part in parts:
-            log = self.home / f"{part[0]}.log"
-            started.append(self.process.start(part, self.environment, log, log))
+        for name, arguments in parts.items():
+            log = self.home / f"{name}.log"
+            started.append(self.process.start(arguments, self.environment, log, log))
         try:
             yield
         finally:
@@ -179,23 +212,23 @@ class Deployment:
 
     def close(self) -> None:
         """End the process that forks, not its commands."""
-        self.process.close()
-        del self.process
+        if process := self.__dict__.pop("process", None):
+            process.close()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what only this process can use."""
-        return {"home": self.home, "port": self.port, "password": self.password}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @contextmanager
 def deployed(home: Path, database: Path) -> Iterator[Deployment]:
     """Start an Airflow below ``home`` with a copy of a migrated database, and end it after the block."""
-    deployment = Deployment(home, _free_port())
+    deployment = Deployment(home, *_free_ports(2))
     for dags in (EXAMPLE_DAGS, UI_DAGS):
         shutil.copytree(dags, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     (home / "passwords.json").write_text(json.dumps({USER: deployment.password}))
     copy_database(database, home)
-    with deployment.running(*PARTS):
+    with deployment.running(deployment.parts):
         wait_until(lambda: _is_healthy(deployment), f"Airflow to start; see {home}", every=0.5)
         yield deployment
     deployment.close()
@@ -203,14 +236,16 @@ def deployed(home: Path, database: Path) -> Iterator[Deployment]:
 
 def _is_healthy(deployment: Deployment) -> bool:
     try:
-        health = httpx.get(f"{deployment.url}/api/v2/monitor/health", timeout=60).raise_for_status().json()
+        health = httpx.get(f"{deployment.url}/api/v2/monitor/health", timeout=WAIT_SECONDS).raise_for_status().json()
+        httpx.get(f"{deployment.execution_url}/health", timeout=WAIT_SECONDS).raise_for_status()
     except httpx.HTTPError:
         return False
     return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
 
-def _free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        bound = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in bound:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in bound]
