@@ -45,3 +45,15 @@ def list_resources(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
                 raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
             found[f"fitParam.{index}.{name}"] = uri
     return found
+
+
+def check_model_script(model_path: str, script_path: str | None, groups: Sequence[Mapping[str, str]]) -> None:
+    """Check the model path, the script and the parameters of a statement that runs a script for a model.
+
+    :param script_path: None for the script in the project that trained the model.
+    :raises InputError: for the first that cannot be what it is for.
+    """
+    require_text(model_path, "the model path")
+    if script_path is not None:
+        require_text(script_path, "pythonScriptPath")
+    list_resources(groups)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.builtin import DESC_PATH, combine_script
-from mlsql_runtime.plan.names import list_resources, require_identifier, require_text
+from mlsql_runtime.plan.names import check_model_script, list_resources, require_identifier
 from mlsql_runtime.plan.options import Option, OptionReader, check_options, nested, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, PATH, whole
 from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
@@ -53,10 +53,7 @@ class Predict(StatementBase):
         check_options(self)
         require_identifier(self.table, "the table to predict")
         require_identifier(self.result, "the name of the predicted table")
-        require_text(self.model_path, "the model path")
-        if self.script_path is not None:
-            require_text(self.script_path, "pythonScriptPath")
-        list_resources((self.params,))
+        check_model_script(self.model_path, self.script_path, (self.params,))
 
     @property
     def outline(self) -> Outline:

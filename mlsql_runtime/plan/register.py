@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script
-from mlsql_runtime.plan.names import list_resources, require_identifier, require_text
+from mlsql_runtime.plan.names import check_model_script, list_resources, require_identifier
 from mlsql_runtime.plan.options import Option, OptionReader, check_options, declare, option
 from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, whole
 from mlsql_runtime.plan.statement_base import OTHERS, FitUse, Outline, ScriptUse, StatementBase
@@ -81,10 +81,7 @@ class Register(StatementBase):
     def __post_init__(self) -> None:
         check_options(self)
         require_identifier(self.function, "the name of the function to register")
-        require_text(self.model_path, "the model path")
-        if self.script_path is not None:
-            require_text(self.script_path, "pythonScriptPath")
-        list_resources((self.params,))
+        check_model_script(self.model_path, self.script_path, (self.params,))
 
     @property
     def outline(self) -> Outline:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script, find_estimator_problems, get_builtin_name
 from mlsql_runtime.plan.feeds import FileFeed, KafkaFeed
-from mlsql_runtime.plan.names import list_resources, require_identifier, require_text
+from mlsql_runtime.plan.names import check_model_script, list_resources, require_identifier
 from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_options, declare, nested, option, own_options
 from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, GROUPS, NUMBER, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
@@ -197,11 +197,9 @@ class Train(StatementBase):
         self._check_table()
         if self.result is not None:
             require_identifier(self.result, "the name of the table of results")
-        require_text(self.model_path, "the model path")
-        require_text(self.script_path, "pythonScriptPath")
+        check_model_script(self.model_path, self.script_path, self.fit_params)
         if not self.fit_params:
             raise InputError("fitParam holds no group; give at least one, which may be empty: [{}]")
-        list_resources(self.fit_params)
         if get_builtin_name(self.script_path) is not None:
             for _, name, problem in find_estimator_problems(self.fit_params):
                 raise InputError(problem, name=name)
