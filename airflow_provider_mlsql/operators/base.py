@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, BaseOperator
 
 from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown
-from airflow_provider_mlsql.compat import mask_by_name, mask_secret
+from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
+from airflow_provider_mlsql.operators.masks import mask_by_name
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, with_author

@@ -9,7 +9,7 @@ import pytest
 
 MASK = """
 import logging
-from airflow_provider_mlsql.compat import mask_by_name
+from airflow_provider_mlsql.operators.masks import mask_by_name
 logging.basicConfig(level=logging.WARNING)
 mask_by_name({values})
 """
