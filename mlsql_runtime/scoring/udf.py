@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
+from mlsql_runtime.errors import InputError
 from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
 from mlsql_runtime.scoring.arguments import Parameters
@@ -22,33 +22,57 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import DataType
 
+    from mlsql_runtime.scoring.function_loader import LoadedFunction
+
 
 def make_udf(record: FunctionRecord) -> Any:
-    """Return a Spark function over columns. The record travels as JSON; each Python worker loads the model once."""
+    """Return a Spark function over columns. The record travels as JSON; each Python worker loads the model once.
+
+    It is called with one batch at a time. Spark would start a Python worker, with a model of its own, for each call in a query
+    of a function over an iterator of batches; all calls of this one, and of most vector functions, share a worker.
+    """
     import pyarrow as pa
     from pyspark.sql.pandas.functions import arrow_udf
 
-    document = codec.dumps(record)
+    document, name = codec.dumps(record), record.function
+    loaded: LoadedFunction | None = None  # in this task: a query may call more functions than a worker keeps
 
-    def score(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        from pyspark import TaskContext
-
-        from mlsql_runtime.scoring.function_loader import load_document
+    def score(*columns: pa.Array, **named: pa.Array) -> pa.Array:
         from mlsql_runtime.script.repeated_warnings import show_once
 
-        context = TaskContext.get()
-        if context:
-            _limit_threads(context.cpus())
-            show_devices()
+        nonlocal loaded
         with errors_for_driver(), show_once():
-            function = load_document(document)
-            partition = context.partitionId() if context else 0
-            for columns in batches:  # Spark passes a single column as it is
-                yield function.score(partition, *(columns if isinstance(columns, tuple) else (columns,)))
+            if named:
+                raise InputError(
+                    f"function {name} takes columns in their order, or a struct, got arguments named {', '.join(named)}"
+                )
+            if loaded is None:
+                loaded = _load(document)
+            return loaded.score(_find_partition(), *columns)
 
     # Spark reads the kind of function from real types, which ``from __future__ import annotations`` hides.
-    score.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
+    score.__annotations__ = {"columns": pa.Array, "named": pa.Array, "return": pa.Array}
     return arrow_udf(score, to_spark_type(parse_type(record.returns)))  # type: ignore[call-overload]  # its stubs know no user-defined types
+
+
+def _load(document: str) -> LoadedFunction:
+    """Return the function, with the threads and devices of this task."""
+    from pyspark import TaskContext
+
+    from mlsql_runtime.scoring.function_loader import load_document
+
+    context = TaskContext.get()
+    if context:
+        _limit_threads(context.cpus())
+        show_devices()
+    return load_document(document)
+
+
+def _find_partition() -> int:
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context.partitionId() if context else 0
 
 
 def to_spark_type(kind: pa.DataType) -> DataType:

@@ -47,67 +47,74 @@ def quote(names: list[str]) -> str:
 
 # -- the tables of scikit-learn
 
-TRAIN = """
+READ = """
 import mlsql
 import mlsql_model
+
+frame = mlsql.all_frame()
+data = {"frame": (frame[mlsql.feature_columns], frame[mlsql.label_column]), "matrix": mlsql.all_data()}
+"""
+TRAIN = """
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-if mlsql.fit_param["takes"] == "frame":
-    frame = mlsql.all_frame()
-    X, y = frame[mlsql.feature_columns], frame[mlsql.label_column]
-else:
-    X, y = mlsql.all_data()
-estimator = LogisticRegression(max_iter=1000) if y.dtype == object else LinearRegression()
-mlsql_model.sk_save_model(make_pipeline(StandardScaler(), estimator).fit(X, y))
+def fit(X, y):
+    estimator = LogisticRegression(max_iter=1000) if y.dtype == object else LinearRegression()
+    return make_pipeline(StandardScaler(), estimator).fit(X, y)
+
+models = {takes: fit(X, y) for takes, (X, y) in data.items()}
+mlsql_model.sk_save_model((data, models))
 """
-
-
-@pytest.fixture(params=["files", "Kafka"])
-def feed(request: pytest.FixtureRequest) -> FileFeed | KafkaFeed:
-    if request.param == "files":
-        return FileFeed()
-    settings: KafkaSettings = request.getfixturevalue("kafka_settings")
-    return KafkaFeed(topic="columns", settings=settings.public)
+KEEP = "mlsql_model.sk_save_model(data)"
 
 
 @pytest.mark.parametrize("name", ["iris", "wine", "breast_cancer", "diabetes"])
 def test_predictions_are_those_of_scikit_learn_by_position_and_by_name(
-    run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path, name: str, feed: FileFeed | KafkaFeed
+    run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path, kafka_settings: KafkaSettings, name: str
 ) -> None:
+    """Two models are trained through Kafka, on a frame and on a matrix, which are the same through files."""
     found = getattr(datasets, f"load_{name}")(as_frame=True)
     is_class = hasattr(found, "target_names")
     table = found.data.assign(label=found.target_names[found.target] if is_class else found.target)
     pq.write_table(pa.Table.from_pandas(table, preserve_index=False), tmp_path / "table.parquet")
+    load = Load(table="t", format="parquet", path=str(tmp_path / "table.parquet"))
     names = list(found.data.columns)
-    path = str(tmp_path / "m")
-    train = Train(
-        table="t",
-        model_path=path,
-        script_path=script(TRAIN, "train.py"),
-        feature_columns=tuple(names),
-        label_column="label",
-        fit_params=({"takes": "matrix"}, {"takes": "frame"}),
-        feed=feed,
+    kafka, files = (
+        Train(
+            table="t",
+            model_path=str(tmp_path / way),
+            script_path=script(READ + source, f"{way}.py"),
+            feature_columns=tuple(names),
+            label_column="label",
+            feed=feed,
+        )
+        for way, source, feed in (
+            ("kafka", TRAIN, KafkaFeed(topic="columns", settings=kafka_settings.public)),
+            ("files", KEEP, FileFeed()),
+        )
     )
     columns, reordered = quote(names), ", ".join(f"'{name}', `{name}`" for name in reversed(names))
     registers, calls = [], []
-    for index, takes in enumerate(("matrix", "frame")):
-        source = SCRIPT.format(body="return model.predict(X)", takes=takes, returns="string" if is_class else "double")
-        file = script(source, f"predict_{takes}.py")
-        registers.append(Register(model_path=path, function=takes, script_path=file, alg_index=index))
+    for takes in ("matrix", "frame"):
+        body = f"return model[1][{takes!r}].predict(X)"
+        file = script(SCRIPT.format(body=body, takes=takes, returns="string" if is_class else "double"), f"predict_{takes}.py")
+        registers.append(Register(model_path=kafka.model_path, function=takes, script_path=file))
         calls += [f"{takes}({columns})", f"{takes}(struct(*))", f"{takes}(named_struct({reordered}))"]
     aliases = [f"{call} as p{place}" for place, call in enumerate(calls)]
     query = Select(table="out", sql=f"select *, {', '.join(aliases)} from t")
-    load = Load(table="t", format="parquet", path=str(tmp_path / "table.parquet"))
-    run_plan(load, train, *registers, query).raise_for_error()
+    run_plan(load, kafka, files, *registers, query).raise_for_error()
+    data, models = model_of(tmp_path / "kafka", 0)
+    through_files = model_of(tmp_path / "files", 0)
+    for read, same in zip(data["frame"], through_files["frame"], strict=True):
+        assert read.equals(same)
+    for read, same in zip(data["matrix"], through_files["matrix"], strict=True):
+        np.testing.assert_array_equal(read, same)
     out = spark.table("out").toPandas()
     assert len(out) == len(table)
-    inputs = (out[names].to_numpy(), out[names])
+    predicted = models["matrix"].predict(out[names].to_numpy()), models["frame"].predict(out[names])
     for place in range(len(calls)):
-        group = place // 3
-        np.testing.assert_array_equal(out[f"p{place}"].to_numpy(), model_of(tmp_path / "m", group).predict(inputs[group]))
+        np.testing.assert_array_equal(out[f"p{place}"].to_numpy(), predicted[place // 3])
 
 
 # -- a table of every kind of column
@@ -143,7 +150,7 @@ def churn(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
 PREPARED = "X = X.assign(age=X['age'].astype(float), city=X['city'].fillna('?')); "
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def people(spark: SparkSession) -> Iterator[pd.DataFrame]:
     """The view ``people``, of the rows with an id."""
     from pyspark.sql.types import DoubleType, IntegerType, StringType, StructField, StructType
@@ -159,22 +166,29 @@ def people(spark: SparkSession) -> Iterator[pd.DataFrame]:
 Serve = Callable[..., FunctionRef]
 
 
-@pytest.fixture
-def serve(run_plan: RunPlan, churn: tuple[str, Any], script: Script) -> Serve:
-    """``serve(body, returns)`` registers a function of the churn model over frames."""
+@pytest.fixture(scope="module")
+def serve(run_plan: RunPlan, churn: tuple[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Serve:
+    """``serve(function, body, returns)`` registers a function of the churn model over frames, which queries call ``jack``."""
 
-    def register(body: str, returns: str, takes: str = "frame", name: str = "jack") -> FunctionRef:
-        source = SCRIPT.format(body=PREPARED + body if takes == "frame" else body, takes=takes, returns=returns)
-        registered(run_plan(Register(model_path=churn[0], function=name, script_path=script(source))))
-        return FunctionRef(name=name, model_path=churn[0], function=name)
+    def register(function: str, body: str, returns: str) -> FunctionRef:
+        file = tmp_path_factory.mktemp("serve") / "predict.py"
+        file.write_text(SCRIPT.format(body=PREPARED + body, takes="frame", returns=returns))
+        registered(run_plan(Register(model_path=churn[0], function=function, script_path=str(file))))
+        return FunctionRef(name="jack", model_path=churn[0], function=function)
 
     return register
+
+
+@pytest.fixture(scope="module")
+def labels(serve: Serve) -> FunctionRef:
+    """The function that returns the label that the churn model predicts."""
+    return serve("labels", "return model.predict(X)", "string")
 
 
 def test_a_struct_result_has_fields_and_text_is_text(
     run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], serve: Serve
 ) -> None:
-    jack = serve(BOTH, STRUCT)
+    jack = serve("both", BOTH, STRUCT)
     where = "jack(struct(*)).label = 'yes' and jack(age, income, city).probability > 0.6"
     sql = f"select id, jack(struct(*)) as p from people where {where}"
     run_plan(Select(table="out", sql=sql, functions=(jack,))).raise_for_error()
@@ -188,13 +202,12 @@ def test_a_struct_result_has_fields_and_text_is_text(
 
 
 def test_text_is_compared_as_text(
-    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], serve: Serve
+    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], labels: FunctionRef
 ) -> None:
-    jack = serve("return model.predict(X)", "string")
     sql = "select id from people where jack(age, income, city) = 'yes'"
-    run_plan(Select(table="out", sql=sql, functions=(jack,))).raise_for_error()
-    labels = churn[1].predict(to_floats(people[NAMES]))
-    assert {row.id for row in spark.table("out").collect()} == set(np.flatnonzero(labels == "yes").tolist())
+    run_plan(Select(table="out", sql=sql, functions=(labels,))).raise_for_error()
+    predicted = churn[1].predict(to_floats(people[NAMES]))
+    assert {row.id for row in spark.table("out").collect()} == set(np.flatnonzero(predicted == "yes").tolist())
 
 
 @pytest.mark.parametrize(
@@ -219,12 +232,11 @@ def test_text_is_compared_as_text(
     ],
 )  # fmt: skip
 def test_wrong_columns_are_an_error_before_any_row_is_scored(
-    run_plan: RunPlan, people: pd.DataFrame, serve: Serve, sql: str, message: str
+    run_plan: RunPlan, people: pd.DataFrame, labels: FunctionRef, sql: str, message: str
 ) -> None:
-    jack = serve("return model.predict(X)", "string")
-    kind, found = error_of(run_plan(Select(table="out", sql=sql, functions=(jack,))))
+    kind, found = error_of(run_plan(Select(table="out", sql=sql, functions=(labels,))))
     assert kind == "InputError"
-    assert found.startswith("function jack is called with ")
+    assert found.startswith("function labels is called with ")
     assert message in found
 
 
@@ -241,34 +253,53 @@ def test_wrong_columns_are_an_error_before_any_row_is_scored(
     ],
 )
 def test_ways_to_call(
-    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], serve: Serve, sql: str
+    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], labels: FunctionRef, sql: str
 ) -> None:
-    jack = serve("return model.predict(X)", "string")
-    run_plan(Select(table="out", sql=sql, functions=(jack,))).raise_for_error()
+    run_plan(Select(table="out", sql=sql, functions=(labels,))).raise_for_error()
     found = {row.id: row.p.lower() for row in spark.table("out").collect()}
     assert found == dict(enumerate(churn[1].predict(to_floats(people[NAMES]))))
 
 
 def test_tables_of_earlier_statements_keep_their_functions(
-    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], serve: Serve, script: Script
+    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, churn: tuple[str, Any], labels: FunctionRef, script: Script
 ) -> None:
     """The second query has another function of the name, which takes other columns."""
-    jack = serve("return model.predict(X)", "string")
     twice = pa.table({"x": [1.0, 2.0, 3.0]})
     path = publish_model(Path(script("")).parent / "other", 2.0, twice)
     source = SCRIPT.format(body="return X[:, 0] * model", takes="matrix", returns="double")
     registered(run_plan(Register(model_path=path, function="double", script_path=script(source))))
     other = FunctionRef(name="jack", model_path=path, function="double")
     run_plan(
-        Select(table="inner", sql="select *, jack(age, income, city) as p from people", functions=(jack,)),
+        Select(table="inner", sql="select *, jack(age, income, city) as p from people", functions=(labels,)),
         Select(table="middle", sql="select * from inner where p = 'yes'"),
         Select(table="out", sql="select id, p, jack(double(id)) as twice from middle", functions=(other,)),
     ).raise_for_error()
     rows = spark.table("out").collect()
-    labels = churn[1].predict(to_floats(people[NAMES]))
+    predicted = churn[1].predict(to_floats(people[NAMES]))
     assert {(row.id, row.p, row.twice) for row in rows} == {
-        (int(row), "yes", 2.0 * row) for row in np.flatnonzero(labels == "yes")
+        (int(row), "yes", 2.0 * row) for row in np.flatnonzero(predicted == "yes")
     }
+
+
+RETURNED = {
+    "vector": "return X",
+    "struct<a: double>": "return {'a': X[:, 0]}",
+    "array<double>": "return X",
+    "string": "return ['a'] * len(X)",
+}
+
+
+@pytest.fixture(scope="module")
+def returning(run_plan: RunPlan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, FunctionRef]:
+    """A function of each type of ``RETURNED``, which queries call ``jack``."""
+    folder = tmp_path_factory.mktemp("returning")
+    path = publish_model(folder / "m", None, pa.table({"x": [1.0, 2.0], "y": [1.0, 2.0]}))
+    functions = {returns: f"f{place}" for place, returns in enumerate(RETURNED)}
+    for returns, function in functions.items():
+        (folder / f"{function}.py").write_text(SCRIPT.format(body=RETURNED[returns], takes="matrix", returns=returns))
+    registers = (Register(model_path=path, function=name, script_path=f"{folder}/{name}.py") for name in functions.values())
+    run_plan(*registers).raise_for_error()
+    return {returns: FunctionRef(name="jack", model_path=path, function=name) for returns, name in functions.items()}
 
 
 @pytest.mark.parametrize(
@@ -283,18 +314,10 @@ def test_tables_of_earlier_statements_keep_their_functions(
     ],
 )
 def test_a_result_that_is_used_as_another_type_says_what_it_is(
-    run_plan: RunPlan, script: Script, tmp_path: Path, returns: str, sql: str, message: str
+    run_plan: RunPlan, returning: dict[str, FunctionRef], returns: str, sql: str, message: str
 ) -> None:
-    bodies = {
-        "vector": "return X",
-        "struct<a: double>": "return {'a': X[:, 0]}",
-        "array<double>": "return X",
-        "string": "return ['a'] * len(X)",
-    }
-    path = publish_model(tmp_path / "m", None, pa.table({"x": [1.0, 2.0], "y": [1.0, 2.0]}))
-    source = SCRIPT.format(body=bodies[returns], takes="matrix", returns=returns)
-    query = Select(table="out", sql=f"select {sql} from (select 1.0D as x, 2.0D as y)")
-    kind, found = error_of(run_plan(Register(model_path=path, function="jack", script_path=script(source)), query))
+    query = f"select {sql} from (select 1.0D as x, 2.0D as y)"
+    kind, found = error_of(run_plan(Select(table="out", sql=query, functions=(returning[returns],))))
     assert kind == "InputError"
     assert found.startswith("Spark: ")
     assert message in found
@@ -303,40 +326,49 @@ def test_a_result_that_is_used_as_another_type_says_what_it_is(
 # -- types of results
 
 
-@pytest.mark.parametrize(
-    ("returns", "body", "expected"),
-    [
-        ("double", "return X.sum(axis=1)", [3.0, None, 7.0]),
-        ("float", "return X.sum(axis=1).astype('float32')", [3.0, None, 7.0]),
-        ("int", "return X.sum(axis=1)", [3, None, 7]),
-        ("bigint", "return [int(row.sum()) for row in X]", [3, None, 7]),
-        ("decimal(5,1)", "return X.sum(axis=1)", ["3.0", None, "7.0"]),
-        ("boolean", "return X[:, 0] > 2", [False, None, True]),
-        ("string", "import numpy; return numpy.where(X[:, 0] > 2, 'big', 'small')", ["small", None, "big"]),
-        ("binary", "return [b'x' * int(n) for n in X[:, 0]]", [b"x", None, b"xxx"]),
-        ("date", "import pandas; return pandas.to_datetime(['2020-01-01'] * len(X))", ["2020-01-01", None, "2020-01-01"]),
-        ("timestamp", "import pandas; return pandas.to_datetime(['2020'] * len(X), utc=True)", ["2020", None, "2020"]),
-        ("array<double>", "return X", [[1.0, 2.0], None, [3.0, 4.0]]),
-        ("array<string>", "return [['a'] * int(n) for n in X[:, 0]]", [["a"], None, ["a", "a", "a"]]),
-        ("map<string,int>", "return [{'n': int(n)} for n in X[:, 0]]", [{"n": 1}, None, {"n": 3}]),
-        ("struct<a: int, b: array<double>>", "return {'b': X, 'a': X[:, 0]}", [(1, [1.0, 2.0]), None, (3, [3.0, 4.0])]),
-        ("a int, b string", "import pandas; return pandas.DataFrame({'a': X[:, 0], 'b': 'x'})", [(1, "x"), None, (3, "x")]),
-        ("vector", "return X", [[1.0, 2.0], None, [3.0, 4.0]]),
-    ],
-)  # fmt: skip
-def test_every_type_of_result_arrives(
-    run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path, returns: str, body: str, expected: list[Any]
-) -> None:
-    path = publish_model(tmp_path / "m", None, pa.table({"x": [1.0, 2.0, 3.0], "y": [2.0, 3.0, 4.0]}))
-    source = SCRIPT.format(body=body, takes="matrix", returns=returns)
+RESULTS = [
+    ("double", "return X.sum(axis=1)", [3.0, None, 7.0]),
+    ("float", "return X.sum(axis=1).astype('float32')", [3.0, None, 7.0]),
+    ("int", "return X.sum(axis=1)", [3, None, 7]),
+    ("bigint", "return [int(row.sum()) for row in X]", [3, None, 7]),
+    ("decimal(5,1)", "return X.sum(axis=1)", ["3.0", None, "7.0"]),
+    ("boolean", "return X[:, 0] > 2", [False, None, True]),
+    ("string", "import numpy; return numpy.where(X[:, 0] > 2, 'big', 'small')", ["small", None, "big"]),
+    ("binary", "return [b'x' * int(n) for n in X[:, 0]]", [b"x", None, b"xxx"]),
+    ("date", "import pandas; return pandas.to_datetime(['2020-01-01'] * len(X))", ["2020-01-01", None, "2020-01-01"]),
+    ("timestamp", "import pandas; return pandas.to_datetime(['2020'] * len(X), utc=True)", ["2020", None, "2020"]),
+    ("array<double>", "return X", [[1.0, 2.0], None, [3.0, 4.0]]),
+    ("array<string>", "return [['a'] * int(n) for n in X[:, 0]]", [["a"], None, ["a", "a", "a"]]),
+    ("map<string,int>", "return [{'n': int(n)} for n in X[:, 0]]", [{"n": 1}, None, {"n": 3}]),
+    ("struct<a: int, b: array<double>>", "return {'b': X, 'a': X[:, 0]}", [(1, [1.0, 2.0]), None, (3, [3.0, 4.0])]),
+    ("a int, b string", "import pandas; return pandas.DataFrame({'a': X[:, 0], 'b': 'x'})", [(1, "x"), None, (3, "x")]),
+    ("vector", "return X", [[1.0, 2.0], None, [3.0, 4.0]]),
+]  # fmt: skip
+CALLS = {"decimal(5,1)": "string({})", "date": "string({})", "timestamp": "string(year({}))"}
+
+
+@pytest.fixture(scope="module")
+def results(run_plan: RunPlan, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """The results of a function of each type, by type: one query calls all of them."""
+    folder = tmp_path_factory.mktemp("results")
+    path = publish_model(folder / "m", None, pa.table({"x": [1.0, 2.0, 3.0], "y": [2.0, 3.0, 4.0]}))
+    registers, calls = [], []
+    for place, (returns, body, _) in enumerate(RESULTS):
+        file = folder / f"predict{place}.py"
+        file.write_text(SCRIPT.format(body=body, takes="matrix", returns=returns))
+        registers.append(Register(model_path=path, function=f"f{place}", script_path=str(file)))
+        calls.append(CALLS.get(returns, "{}").format(f"f{place}(x, y)") + f" as p{place}")
     rows = "select * from values (1, 1.0D, 2.0D), (2, null, 1.0D), (3, 3.0D, 4.0D) as t(id, x, y)"
-    shown = {"decimal(5,1)": "string(jack(x, y))", "date": "string(jack(x, y))", "timestamp": "string(year(jack(x, y)))"}
-    run_plan(
-        Register(model_path=path, function="jack", script_path=script(source)),
-        Select(table="out", sql=f"select {shown.get(returns, 'jack(x, y)')} as p from ({rows}) order by id"),
-    ).raise_for_error()
-    found = [row.p for row in spark.table("out").collect()]
-    assert [each if each is None or not hasattr(each, "toArray") else each.toArray().tolist() for each in found] == expected
+    query = Select(table="out", sql=f"select {', '.join(calls)} from ({rows}) order by id")
+    run_plan(*registers, query).raise_for_error()
+    found = zip(*spark.table("out").collect(), strict=True)
+    return {returns: list(column) for (returns, *_), column in zip(RESULTS, found, strict=True)}
+
+
+@pytest.mark.parametrize(("returns", "expected"), [(returns, expected) for returns, _, expected in RESULTS])
+def test_every_type_of_result_arrives(results: dict[str, list[Any]], returns: str, expected: list[Any]) -> None:
+    found = [each.toArray().tolist() if hasattr(each, "toArray") else each for each in results[returns]]
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -364,14 +396,30 @@ def test_a_type_that_no_function_can_return_is_refused(
 # -- what the worker finds
 
 
-def test_a_worker_checks_what_it_gets(run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, serve: Serve) -> None:
+def test_a_worker_checks_what_it_gets(run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, labels: FunctionRef) -> None:
     """A query that the driver did not check, as one of the session's own."""
     from mlsql_runtime.spark_errors import translate
 
-    serve("return model.predict(X)", "string")
+    run_plan(Select(table="out", sql="select 1", functions=(labels,))).raise_for_error()
     with pytest.raises(Exception, match="Python worker") as caught:
         spark.sql("select jack(age, income, id) from people").collect()
     assert "'city', argument 3, is int, expected string" in translate(caught.value).message
+    with pytest.raises(Exception, match="Python worker") as caught:
+        spark.sql("select jack(age => age, income => income, city => city) from people").collect()
+    assert translate(caught.value).message == (
+        "function labels takes columns in their order, or a struct, got arguments named age, income, city"
+    )
+
+
+def test_calls_in_one_query_share_a_python_worker(
+    run_plan: RunPlan, spark: SparkSession, people: pd.DataFrame, labels: FunctionRef
+) -> None:
+    """Each operator of a plan that calls Python has a worker of its own in each task, with a model of its own."""
+    calls = "jack(age, income, city) as a, upper(jack(struct(*))) as b"
+    run_plan(Select(table="out", sql=f"select {calls} from people", functions=(labels,))).raise_for_error()
+    table = spark.table("out")
+    assert {tuple(row) for row in table.collect()} == {("yes", "YES"), ("no", "NO")}
+    assert table._jdf.queryExecution().executedPlan().toString().count("ArrowEvalPython") == 1
 
 
 def test_vectors_and_arrays_are_rows_of_a_matrix(run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path) -> None:

@@ -63,3 +63,10 @@ def test_composed_with_each_other_and_with_a_model(ask: Ask, served: str) -> Non
         assert longer == [*features.toArray().tolist(), label]
         assert place == argmax([p[0], 0.0, 1.0])
     assert sum(ask("select count(*) from data where vec_array(jack(features))[0] = label", jack)) > 90
+
+
+def test_calls_inside_each_other_share_a_python_worker(ask: Ask, spark: SparkSession, served: str) -> None:
+    jack = (FunctionRef(name="jack", model_path=served, function="batch"),)
+    rows = ask("select vec_argmax(jack(features)), vec_size(jack(features)) from data", jack)
+    assert set(rows) == {(0, 1)}
+    assert spark.table("answer")._jdf.queryExecution().executedPlan().toString().count("ArrowEvalPython") == 1
