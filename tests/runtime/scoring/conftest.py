@@ -10,6 +10,7 @@ from support.vectors import Ask
 from support.workbench import RunPlan
 
 from mlsql_runtime.plan import FunctionRef, Select
+from mlsql_runtime.scoring import array_functions
 from mlsql_runtime.scoring.vector_functions import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def no_vector_functions(spark: SparkSession) -> Iterator[None]:
-    """Forget the vector functions before and after the test: each query registers what it calls."""
+    """Forget MLSQL's functions before and after the test: each query registers what it calls."""
+    catalog = spark._jsparkSession.sessionState().catalog()
 
     def forget() -> None:
-        for name in FUNCTIONS:
-            spark.sql(f"drop temporary function if exists {name}")
+        for name in (*FUNCTIONS, *array_functions.FUNCTIONS):
+            catalog.dropTempFunction(name, True)
 
     forget()
     yield

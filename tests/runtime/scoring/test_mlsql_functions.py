@@ -107,12 +107,6 @@ NULLS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def no_array_functions(spark: SparkSession) -> None:
-    for name in array_functions.FUNCTIONS:
-        spark.sql(f"drop temporary function if exists {name}")
-
-
 def is_same(got: Any, expected: Any) -> bool:
     if hasattr(expected, "toArray"):
         return type(got) is type(expected) and bool(np.allclose(got.toArray(), expected.toArray(), rtol=1e-15, equal_nan=True))

@@ -66,19 +66,18 @@ def test_mixed_vectors_nulls_and_several_batches(ask: Ask, spark: SparkSession, 
     before = spark.conf.get(conf)
     spark.conf.set(conf, batch)
     try:
-        arrays = ask("select vec_array(v) from t")
-        others = ask("select vec_argmax(v), vec_size(v) from t")
-        joined = ask("select vec_concat(array(v, vec_dense(array(1)))) from t")
-        back = ask("select vec_dense(vec_array(v)) from t")
+        joined = "vec_concat(array(v, vec_dense(array(1))))"
+        answers = ask(f"select vec_array(v), vec_argmax(v), vec_size(v), {joined}, vec_dense(vec_array(v)) from t")
     finally:
         spark.conf.set(conf, before)
-    for vector, array, other, longer, dense in zip(MIXED, arrays, others, joined, back, strict=True):
+    for vector, answer in zip(MIXED, answers, strict=True):
+        array, place, size, longer, dense = answer
         if vector is None:
-            assert (array, other, longer, dense) == (None, (None, None), None, None)
+            assert answer == (None,) * 5
             continue
         numbers = vector.toArray()
         assert np.array_equal(array, numbers, equal_nan=True)
-        assert other == (argmax(numbers), len(numbers))
+        assert (place, size) == (argmax(numbers), len(numbers))
         assert np.array_equal(longer.toArray(), [*numbers, 1.0], equal_nan=True)
         assert isinstance(dense, DenseVector)
         assert np.array_equal(dense.toArray(), numbers, equal_nan=True)
