@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.airflow import Airflow
 from support.workbench import TESTS
 
 from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 WINE = TESTS / "spark/wine"
+DAG = """
+from airflow.sdk import DAG
+from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
+
+with DAG("wine", schedule=None, template_searchpath="{here}"):
+    MLSQLScriptOperator(task_id="job", script="wine.mlsql", variables={{"modelPath": "{here}/m", "project": "project"}})
+"""
 
 
 @pytest.fixture
@@ -57,18 +65,11 @@ def test_it_runs_from_a_shell(here: Path) -> None:
     assert "conda_env of MLproject is not used" in ran.stderr
 
 
-def test_it_runs_from_an_operator(spark: SparkSession, here: Path) -> None:
-    text = (here / "wine.mlsql").read_text()
-    operator = MLSQLScriptOperator(
-        task_id="job", script=text, variables={"modelPath": str(here / "m"), "project": str(here / "project")}
-    )
-    result = engine.run(Plan(job_id="wine", statements=operator.build_job().statements), spark)
-    result.raise_for_error()
-    check_result(script_to_xcom(result), here / "m")
-    by_function = spark.table("predicted_by_function").collect()
-    assert [round(row.features[0]) for row in by_function] == [3, 5, 5]
-    (trained,) = spark.table("trained").collect()
-    assert trained.modelPath == str(here / "m/_model_1/model/0")
+def test_it_runs_as_a_task_of_airflow(airflow: Airflow, here: Path) -> None:
+    (here / "dags").mkdir()
+    (here / "dags/wine.py").write_text(DAG.format(here=here))
+    airflow.succeed("wine", dags=here / "dags")
+    check_result(airflow.xcoms("wine")["job"], here / "m")
 
 
 def test_a_later_job_uses_the_kept_project(spark: SparkSession, here: Path) -> None:
@@ -85,5 +86,9 @@ def test_a_later_job_uses_the_kept_project(spark: SparkSession, here: Path) -> N
     training, rest = rest.split("register", 1)
     trained = run(f"{load}train wine{training}")
     shutil.rmtree(here / "project")
+    (row,) = spark.table("trained").collect()
+    assert row.modelPath == str(here / "m/_model_1/model/0")
     done = run(f"{load}register{rest}")
     check_result({**done, "train": trained["train"]}, here / "m")
+    by_function = spark.table("predicted_by_function").collect()
+    assert [round(row.features[0]) for row in by_function] == [3, 5, 5]
