@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mlsql_runtime import errors
-from mlsql_runtime.errors import DataError, InputError, InterpreterError, JobFailed, MLSQLError, StorageError
+from mlsql_runtime.errors import DataError, InputError, InterpreterError, JobFailed, MLSQLError
+from mlsql_runtime.java_exceptions import Place, find_cause
 
 
 class TaskError(Exception):
@@ -75,36 +76,18 @@ _ADVICE = {
     "UNABLE_TO_INFER_SCHEMA": "check that there are data at the path",
 }
 _UNFORTUNATE = {"FAILED_RENAME_PATH", "PYTHON_EXCEPTION", "PYTHON_DATA_SOURCE_ERROR"}  # whatever their SQLSTATE says
-# The same for Java's exceptions that carry no condition, by class or by message, with what to do.
-_JAVA_MISTAKES: tuple[tuple[str, type[MLSQLError], str], ...] = (
-    (
-        r"\.(AccessControl|AccessDenied)Exception: |Mkdirs failed",
-        StorageError,
-        "; give the user of the job access, or another path",
-    ),
-    (r"\.ClassNotFoundException: ", InputError, ": Spark lacks this class; add its jar by spark.jars or spark.jars.packages"),
-    (r"No suitable driver", InputError, "; add the jar of the database's driver by spark.jars, and name its class as driver"),
-    (r"\bSQL(SyntaxError|FeatureNotSupported)Exception: ", InputError, ""),  # of a database, through JDBC
-    (r"\bSQL(Data|IntegrityConstraintViolation)Exception: ", DataError, ""),
-    (r"\.UnsupportedFileSystemException: ", InputError, "; write another scheme, or add the jar for it by spark.jars.packages"),
-    (r"\.StackOverflowError", InputError, "the query is nested too deep, or too long, for Spark; make several queries of it"),
-    (r"is not a Parquet file|is not an ORC|Malformed |[Nn]ot an Avro data file|[Nn]ot in GZIP format", DataError, ""),
-    (r"[Uu]nexpected end of (ZLIB )?input stream", DataError, ""),
-    (r"\.(Zip|\w*Format\w*|DateTime|Arithmetic|MalformedInput|IllegalArgument|PatternSyntax)Exception: ", DataError, ""),
-    (r"Error loading expression '", DataError, ""),  # of the function xpath
-    (r"\.(UnsupportedOperation|SchemaColumnConvertNotSupported|JsonParse|AvroType|SAXParse)Exception: ", DataError, ""),
-)
-_CLASS = re.compile(r"^[\w.$]+(?:Exception: |Error: |Exception$|Error$)")
-_OF_PYSPARK = {  # the names of PySpark's classes for these
+_OF_PYSPARK = {  # classes of PySpark, for exceptions without a condition
     "AnalysisException": InputError,
     "ParseException": InputError,
+    "PySparkTypeError": InputError,
+    "PySparkValueError": InputError,
+}
+_ABOUT_ARGUMENTS = {  # those which the network and other parts of Spark raise, too
     "IllegalArgumentException": InputError,
     "ArithmeticException": DataError,
     "ArrayIndexOutOfBoundsException": DataError,
     "DateTimeException": DataError,
     "NumberFormatException": DataError,
-    "PySparkTypeError": InputError,
-    "PySparkValueError": InputError,
     "UnsupportedOperationException": InputError,
 }
 _BEGIN = r"\[[A-Z][A-Z_0-9]+(?:\.[A-Z_0-9]+)?\] "
@@ -114,8 +97,6 @@ _PLACE = re.compile(
     r"(?:\s*== SQL[^\n]*\(line (?P<in_line>\d+), position (?P<in_at>\d+)\) ==\n(?P<text>[^\n]*)\n(?P<before> *)(?P<marks>\^+))?"
 )
 _UNREAD = re.compile(r"Encountered error while reading file (\S+)\. ")
-_CAUSE = re.compile(r"^Caused by: (.+)$", re.MULTILINE)
-_IN_TASK = re.compile(r"Lost task [\d.]+ in stage [\d.]+ \(TID \d+\) \([^)]*\): (.+)")
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 _UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # messages of the programs that unpack spark.archives
 _ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
@@ -181,6 +162,12 @@ def find_unread_file(error: BaseException) -> str | None:
     return None if found is None else found[1]
 
 
+def find_place(error: BaseException) -> Place | None:
+    """Return what Spark was doing when it raised an exception; None if it is not known."""
+    cause = find_cause(_trace_of(error, _text_of(error)))
+    return None if cause is None else cause.place
+
+
 def _translate_mistake(error: BaseException, text: str) -> MLSQLError | None:
     """Return the error for a mistake in data, in a query or in an option; None if it is nobody's."""
     conditions = _find_conditions(text)
@@ -190,23 +177,27 @@ def _translate_mistake(error: BaseException, text: str) -> MLSQLError | None:
             where = "" if place is None else f"; {place}"
             advice = f"; {_ADVICE[found.name]}" if found.name in _ADVICE else ""
             return found.mistake(f"Spark: {found.message} [{found.name}]{where}{advice}", condition=found.name)
-    cause = _find_cause(text)
-    for pattern, kind, advice in _JAVA_MISTAKES:
-        if cause is not None and re.search(pattern, cause):
-            read = next((f"{each.message} " for each in conditions if each.name.startswith("FAILED_READ_FILE")), "")
-            return kind(f"Spark: {read}{_CLASS.sub('', cause)}{advice}")
+    cause, name = find_cause(_trace_of(error, text)), type(error).__name__
+    if cause is not None and _CONDITION.search(cause.text):  # one that is nobody's
+        cause = None
+    read = next((f"{each.message} " for each in conditions if each.name.startswith("FAILED_READ_FILE")), "")
+    if cause is not None and (known := cause.find_known()) is not None:
+        kind, message = known
+        return kind(f"Spark: {read}{message}")
     if any(found.name.startswith("FAILED_JDBC") for found in conditions):  # a database that cannot be reached, for example
         return None
-    kind_of_class = _OF_PYSPARK.get(type(error).__name__)
-    return None if kind_of_class is None else kind_of_class(f"Spark: {_first_line(text)}")
+    if name in _OF_PYSPARK or (name in _ABOUT_ARGUMENTS and (cause is None or cause.is_mistake)):
+        return {**_OF_PYSPARK, **_ABOUT_ARGUMENTS}[name](f"Spark: {_first_line(text)}")
+    return DataError(f"Spark: {read}{cause.message}") if cause is not None and cause.is_mistake else None
 
 
 def _translate_failure(error: BaseException, text: str) -> JobFailed:
     raised = _find_worker_exception(text)
     if raised is not None:
         return JobFailed(f"{type(error).__name__}: a Python worker raised {raised}")
-    first, cause = _first_line(text), _find_cause(text)
-    return JobFailed(f"{type(error).__name__}: {first}{f' ({cause})' if cause is not None and cause not in first else ''}")
+    first, cause = _first_line(text), find_cause(text)
+    why = "" if cause is None or cause.text in first else f" ({cause.text})"
+    return JobFailed(f"{type(error).__name__}: {first}{why}")
 
 
 def _find_conditions(text: str) -> list[Condition]:
@@ -229,12 +220,6 @@ def _read_place(text: str, start: int) -> QueryPlace | None:
         part = found["text"][len(found["before"]) :][: len(found["marks"])]
         return QueryPlace(int(found["in_line"]), int(found["in_at"]), part)
     return QueryPlace(int(found["line"]), int(found["at"]) + 1, "")
-
-
-def _find_cause(text: str) -> str | None:
-    """Return class and message of the innermost Java exception in a text; None if there is none."""
-    causes = _CAUSE.findall(text) or _IN_TASK.findall(text) or [_first_line(text)]
-    return next((cause.strip() for cause in reversed(causes) if _CLASS.match(cause)), None)
 
 
 def _task_error(text: str) -> MLSQLError | None:
@@ -262,6 +247,11 @@ def _text_of(error: BaseException) -> str:
         return str(error)
     except Exception as why:
         return f"the JVM is gone ({why})"
+
+
+def _trace_of(error: BaseException, text: str) -> str:
+    """Return the stack trace of the JVM. PySpark leaves it out of the texts of its own classes, and has no public name for it."""
+    return str(getattr(error, "_stackTrace", None) or text)
 
 
 def _first_line(text: str) -> str:

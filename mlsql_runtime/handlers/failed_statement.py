@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from mlsql_runtime.errors import DataError, MLSQLError, ScriptFailed
+from mlsql_runtime.errors import DataError, InputError, MLSQLError, ScriptFailed
 from mlsql_runtime.lineage import Definition, with_inputs
 from mlsql_runtime.plan import Load, Save, Select, Show, Statement, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.scoring.vector_functions import find_called
-from mlsql_runtime.spark_errors import QueryPlace, find_condition, find_unread_file
+from mlsql_runtime.spark_errors import QueryPlace, find_condition, find_place, find_unread_file
 
 
 def find_failed_statement(error: Exception, translated: MLSQLError, context: RunContext, index: int) -> int:
@@ -43,7 +43,12 @@ def _choose(error: Exception, translated: MLSQLError, reads_only_tables: bool) -
         return (lambda statement: isinstance(statement, Select) and _is_part(place, statement.sql),)
     if find_unread_file(error) is not None:
         return (_is_load,)
-    if not (reads_only_tables and isinstance(translated, (DataError, ScriptFailed))):
+    doing = find_place(error)
+    if not reads_only_tables or doing == "writer":
+        return ()
+    if doing is not None and isinstance(translated, InputError):
+        return (_is_load if doing == "file" else _is_select,)
+    if not isinstance(translated, (DataError, ScriptFailed)):
         return ()
     # The error of a function, of a file, or of an expression whose place Spark does not tell.
     return (_calls_functions, _is_load) if condition is None else (_is_select,)

@@ -15,6 +15,8 @@ from mlsql_runtime.spark_errors import errors_for_driver, translate
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import is_final, open_staging
 
+ARGUMENT = "java.lang.IllegalArgumentException: 17 is too large"
+
 
 class Speechless(Exception):
     """As Py4J's are once the JVM is gone: even what they say is asked of it."""
@@ -48,7 +50,20 @@ def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
         ("x\nCaused by: java.sql.SQLDataException: Attempt to divide by zero.\nCaused by: ERROR 22012: divide", DataError),
         ("java.sql.SQLSyntaxErrorException: Syntax error: Encountered 'select'", InputError),
         ("java.util.IllegalFormatConversionException: d != org.apache.spark.unsafe.types.UTF8String", DataError),
-        ("java.lang.RuntimeException: Error loading expression '/a'", DataError),
+        (
+            "java.lang.RuntimeException: Error loading '/a'\n\tat org.apache.spark.sql.catalyst.expressions.xml.X.y(X.java:1)",
+            DataError,
+        ),
+        (
+            f"x\nCaused by: {ARGUMENT}\n\tat java.base/java.util.A.b(A.java)\n\tat org.apache.spark.ml.linalg.C.d(C.scala)",
+            DataError,
+        ),
+        (f"x\nCaused by: {ARGUMENT}\n\tat org.apache.spark.network.util.TransportFrameDecoder.decodeNext(X.java:1)", JobFailed),
+        (f"x\nCaused by: {ARGUMENT}\n\tat org.apache.hadoop.security.SecurityUtil.buildTokenService(X.java:1)", JobFailed),
+        ("java.lang.IllegalArgumentException: Self-suppression not permitted\n\tat org.apache.parquet.A.b(A.java:1)", JobFailed),
+        ("java.lang.NullPointerException: x\n\tat org.apache.spark.sql.catalyst.expressions.A.b(A.scala:1)", JobFailed),
+        ("java.lang.OutOfMemoryError: Java heap space\n\tat org.apache.spark.sql.catalyst.expressions.A.b(A.scala:1)", JobFailed),
+        ("java.io.IOException: No space left\n\tat org.apache.spark.sql.catalyst.util.A.b(A.scala:1)", JobFailed),
         ("java.sql.SQLTransientConnectionException: the server is gone", JobFailed),
     ],
 )
@@ -72,6 +87,27 @@ def test_a_database_that_cannot_be_reached_is_worth_another_try() -> None:
     text = "[FAILED_JDBC.CONNECTION] Failed JDBC jdbc:x on the operation: Couldn't connect to the database SQLSTATE: HV000"
     assert type(translate(AnalysisException(text))) is JobFailed
     assert type(translate(AnalysisException("no condition"))) is InputError
+
+
+class IllegalArgumentException(Exception):
+    """With the name of PySpark's class, and its trace."""
+
+    def __init__(self, trace: str) -> None:
+        super().__init__(trace.splitlines()[0].partition(": ")[2])
+        self._stackTrace = trace
+
+
+def test_the_trace_of_an_argument_tells_a_mistake_from_a_network_that_fails() -> None:
+    trace = f"{ARGUMENT}\n\tat scala.Predef$.require(Predef.scala:1)\n\tat org.apache.spark."
+    assert (
+        type(translate(IllegalArgumentException(f"{trace}sql.execution.datasources.csv.CSVUtils.sample(C.scala:1)")))
+        is InputError
+    )
+    assert type(translate(IllegalArgumentException(f"{trace}metrics.MetricsSystem.x(M.scala:1)"))) is JobFailed
+    unknown = "\n\tat org.apache.hadoop.security.SecurityUtil.x(X.java:1)\nCaused by: java.net.UnknownHostException: n"
+    error = translate(IllegalArgumentException(f"java.lang.IllegalArgumentException: java.net.UnknownHostException: n{unknown}"))
+    assert type(error) is JobFailed
+    assert type(translate(IllegalArgumentException("no trace"))) is InputError
 
 
 def test_an_error_of_a_task_reaches_the_driver_whole() -> None:
