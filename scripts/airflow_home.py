@@ -10,10 +10,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".work"
 AIRFLOW = str(Path(sys.executable).parent / "airflow")
+PORT = 8080
 
 
-def environment(home: Path) -> dict[str, str]:
-    """Return the environment of an Airflow command."""
+def environment(home: Path, port: int = PORT) -> dict[str, str]:
+    """Return the environment of an Airflow command.
+
+    :param port: the port of the API server.
+    """
     own = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return own | {
         "AIRFLOW_HOME": str(home),
@@ -24,7 +28,7 @@ def environment(home: Path) -> dict[str, str]:
         "AIRFLOW__CORE__PARALLELISM": str(os.cpu_count() or 1),  # each task may be a Spark application
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",  # a file that changes is parsed at once
         "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": "8080",
+        "AIRFLOW__API__PORT": str(port),
     }
 
 

@@ -223,7 +223,7 @@ class Deployment:
 @contextmanager
 def deployed(home: Path, database: Path) -> Iterator[Deployment]:
     """Start an Airflow below ``home`` with a copy of a migrated database, and end it after the block."""
-    deployment = Deployment(home, *_free_ports(2))
+    deployment = Deployment(home, *find_free_ports(2))
     for dags in (EXAMPLE_DAGS, UI_DAGS):
         shutil.copytree(dags, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     (home / "passwords.json").write_text(json.dumps({USER: deployment.password}))
@@ -243,7 +243,7 @@ def _is_healthy(deployment: Deployment) -> bool:
     return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
 
-def _free_ports(count: int) -> list[int]:
+def find_free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         bound = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in bound:
