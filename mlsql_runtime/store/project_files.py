@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 
@@ -11,17 +12,40 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.verification import verify_files
 
+# Names of files that contain keys, passwords or tokens; Python's own modules are never among them.
+_SECRET_NAME = re.compile(
+    r".*\.(pem|key|p12|pfx|p8|jks|keystore|keytab|ppk|kdbx|gpg|env|tfvars|tfstate)"
+    r"|id_(rsa|dsa|ecdsa|ed25519)|_netrc|\w*(secrets?|credentials?)(\.(json|ya?ml|toml|ini|cfg|conf|csv|txt|xml|properties))?",
+    re.IGNORECASE,
+)
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY")
+
+
+def split_private_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], list[str]]:
+    """Return the files that may be kept with a version, and the names of others: hidden files, and files with keys.
+
+    :param files: contents by relative path.
+    """
+    private = [name for name, content in files.items() if _is_private(name, content)]
+    return {name: content for name, content in files.items() if name not in private}, private
+
+
+def _is_private(path: str, content: bytes) -> bool:
+    *_, name = parts = path.split("/")
+    if any(part.startswith(".") for part in parts):
+        return True
+    return not name.endswith(".py") and bool(_SECRET_NAME.fullmatch(name) or _PRIVATE_KEY.search(content))
+
 
 def pack_files(files: Mapping[str, bytes]) -> bytes:
-    """Return a zip of files, the same one for the same files. Hidden files such as ``.env`` are left out: they may hold secrets.
+    """Return a zip of files, the same one for the same files.
 
     :param files: contents by relative path.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in sorted(files.items()):
-            if not any(part.startswith(".") for part in name.split("/")):
-                archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # with a constant time
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)  # with a constant time
     return buffer.getvalue()
 
 

@@ -21,7 +21,7 @@ from mlsql_runtime.script.process import LOG
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, Manifest
-from mlsql_runtime.store.project_files import pack_files
+from mlsql_runtime.store.project_files import pack_files, split_private_files
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
 from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.staging import Staging
@@ -156,7 +156,13 @@ class TrainingRun:
         if (sample := next((place for place in samples if place.exists()), None)) is not None:
             (draft.folder / layout.SAMPLES).copy_from(sample)
         if self.statement.keep_script and self.bundle.name is None:
-            (draft.folder / layout.PROJECT).write(pack_files(self.bundle.files))
+            kept, private = split_private_files(self.bundle.files)
+            if private:
+                log(
+                    f"train: the project that is kept with the version has no {', '.join(sorted(private))}, because hidden files "
+                    "and files with keys may be secret"
+                )
+            (draft.folder / layout.PROJECT).write(pack_files(kept))
         facts, python = data.table.facts, self.statement.python
         signature = make_signature(self.statement, facts)
         options = hide_secrets(format_options(self.statement))

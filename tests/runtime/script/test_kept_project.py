@@ -15,7 +15,7 @@ from mlsql_runtime.script.kept_project import find_script, read_script
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import Manifest, ScriptFacts
-from mlsql_runtime.store.project_files import pack_files
+from mlsql_runtime.store.project_files import pack_files, split_private_files
 from mlsql_runtime.store.publish import claim_version
 
 MLPROJECT = """
@@ -59,9 +59,21 @@ def test_a_packed_project_depends_on_its_files_only() -> None:
     assert pack_files(FILES) == pack_files(dict(reversed(FILES.items())))
 
 
-def test_hidden_files_are_not_kept(local_root: Location, publish_with: PublishWith) -> None:
-    manifest = publish_with(ScriptBundle("fit.py", {**FILES, ".env": b"hush", "data/.secrets/key": b"hush"}))
-    assert read_script(None, "register", local_root, manifest).files == FILES
+def test_hidden_files_and_keys_are_not_kept() -> None:
+    private = {
+        **dict.fromkeys(
+            (".env", "data/.secrets/a", ".netrc", "server.pem", "conf/Server.KEY", "id_rsa", "keys/id_ed25519"), b"hush"
+        ),
+        **dict.fromkeys(
+            ("store.p12", "prod.env", "client_secret.json", "credentials", "aws_credentials.csv", "x.tfvars"), b"hush"
+        ),
+        "service.json": b'{"private_key": "-----BEGIN PRIVATE KEY-----\\nMII"}',
+        "deploy": b"-----BEGIN OPENSSH PRIVATE KEY-----",
+    }
+    public = FILES | dict.fromkeys(("secrets.py", "env.py", "keys.csv", "monkey", "secretary.json", "id_rsa.pub", "ca.crt"), b"1")
+    kept, left_out = split_private_files(private | public)
+    assert kept == public
+    assert left_out == list(private)
 
 
 @pytest.mark.parametrize(("statement", "entry"), [("register", "serve.py"), ("predict", "batch.py")])
