@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from mlsql_runtime.errors import InputError, did_you_mean
 from mlsql_runtime.event_channel import EventServer
@@ -15,6 +15,8 @@ from mlsql_runtime.store.function_records import FunctionRecord
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+_Path = TypeVar("_Path", str, str | None)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class RunContext:
     @property
     def task_cpus(self) -> int:
         return int(self.spark.conf.get("spark.task.cpus", "1") or 1)
+
+    def locate_script(self, path: _Path) -> _Path:
+        """Return where the driver reads the script of the current statement. Messages name ``path``, which is the user's own."""
+        copies = self.plan.script_copies
+        copy = copies[self.index] if self.index < len(copies) else None
+        return path if copy is None else copy
 
     def create_event_server(self) -> EventServer:
         """Return a server for the events of executors. Behind a gateway or in a container the driver listens on another address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
+from mlsql_runtime.feed.files.node_copy import application_dir
 from mlsql_runtime.handlers.function_samples import find_signature
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
 from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
@@ -31,7 +33,7 @@ from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.process import run_script, scratch_dir
 from mlsql_runtime.script.protocol import ScriptInput
-from mlsql_runtime.script.resources import download_resources, find_resources
+from mlsql_runtime.script.resources import download_resources, find_resources, share_resources
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.storage.patterns import escape
@@ -84,7 +86,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     root = open_model_path(statement.model_path)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)
-    bundle = read_script(statement.script_path, statement.tag, root, manifest)
+    bundle = read_script(context.locate_script(statement.script_path), statement.tag, root, manifest)
     training = find_training_python(root, manifest, context)
     log_what_is_not_kept("predict", statement.python, training, manifest)
     python = statement.python.or_of_training(training)
@@ -184,7 +186,7 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
             "tempOutputLocalPath": str(folder / "output.json"),
             "tempModelLocalPath": str(model),
             "partition": str(partition),
-            "resource": download_resources(task.resources, folder, "fitParam.0"),
+            "resource": _bring_resources(task, folder),
         },
         signature=task.signature,
         model_packages=task.model_packages,
@@ -193,6 +195,15 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
         outcome = run_script(task.bundle, script_input, folder, task.python, events.send, task.task_cpus)
     if outcome.problem:
         raise ScriptFailed(f"{task.script} failed on partition {partition}: {outcome.problem}", tail=list(outcome.tail))
+
+
+def _bring_resources(task: _PartitionTask, folder: Path) -> dict[str, str]:
+    """Copy the resources to this node, once for all partitions if Spark has a folder for that."""
+    application = application_dir()
+    if application is None or not task.resources:
+        return download_resources(task.resources, folder, "fitParam.0")
+    digest = hashlib.sha256(task.staging.uri.encode()).hexdigest()[:16]
+    return share_resources(task.resources, application / f"mlsql-resources-{digest}", "fitParam.0")
 
 
 def _read_lines(task: _PartitionTask, path: Path, partition: int, expected: int) -> Iterator[pa.RecordBatch]:

@@ -24,7 +24,8 @@ _NO_SCRIPT = ScriptBundle("script.py", {"script.py": b""})
 
 def preflight(statement: Preflight, context: RunContext) -> PreflightResult:
     """Return what every host has and lacks. Problems are part of the result here, not an error."""
-    bundle = _NO_SCRIPT if statement.script_path is None else read_bundle(statement.script_path, statement.runs)
+    path = statement.script_path
+    bundle = _NO_SCRIPT if path is None else read_bundle(context.locate_script(path), statement.runs)
     is_function = statement.runs == "register"
     needs = HostNeeds.of_function(bundle) if is_function else HostNeeds.of_script(bundle, statement.python)
     needs = replace(needs, paths=tuple(Location.of(path).path for path in statement.paths))

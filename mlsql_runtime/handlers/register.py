@@ -159,7 +159,7 @@ def _refuse(registration: _Registration, reason: str) -> RegisterResult:
 def _make_function(registration: _Registration, context: RunContext) -> FunctionRecord:
     """Write the function's package and try it; nothing points to it yet."""
     statement, root = registration.statement, registration.root
-    bundle = read_script(statement.script_path, statement.tag, root, registration.manifest)
+    bundle = read_script(context.locate_script(statement.script_path), statement.tag, root, registration.manifest)
     if not context.is_local:  # locally the script itself fails with what it lacks
         check_hosts(context, HostNeeds.of_function(bundle)).raise_for_problems()
     if packages := registration.fit.packages:

@@ -57,12 +57,14 @@ class Plan:
 
     :param job_id: the same in all attempts, in manifests and failure records as well.
     :param task: whose job it is, kept in manifests and failure records; None without Airflow.
+    :param script_copies: in cluster mode, where the driver finds the script of each statement; None for one that is not copied.
     """
 
     job_id: str
     statements: tuple[Statement, ...]
     attempt: Attempt = SINGLE_ATTEMPT
     task: TaskTry | None = None
+    script_copies: tuple[str | None, ...] = ()
     plan_version: int = PLAN_VERSION
 
     def digest(self, index: int) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from mlsql_runtime.plan.python_env import PythonEnv
 
@@ -122,11 +122,6 @@ class StatementBase:
     def outline(self) -> Outline:
         """The outline of the statement."""
         raise NotImplementedError
-
-    def with_script(self: S, path: str) -> S:
-        """Return the statement, which names a script, with its script at another path."""
-        changed: S = replace(cast(Any, self), script_path=path)
-        return changed
 
     def with_author(self: S, author: str | None) -> S:
         """Return the statement with its author, if the history of a function keeps one."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlsql_runtime.errors import InputError
+from mlsql_runtime.errors import InputError, StorageError
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import RESOURCE
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.storage.location import Location
 
 
@@ -37,6 +41,28 @@ def find_resources(
     for name, uri in missing.items():
         log(f"{what}: the resource {name} of the training is not brought along, because there is nothing at {uri} any more")
     return plain, {name: uri for name, uri in {**others, **own}.items() if name not in missing}
+
+
+def share_resources(resources: Mapping[str, str], folder: Path, where: str) -> dict[str, str]:
+    """Do as :func:`download_resources`, once for all processes of this machine that name the same folder. The others wait.
+
+    :raises StorageError: when the folder belongs to another user.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise StorageError(
+            f"{folder} belongs to another user, who could change the resources in it; have it removed", path=str(folder)
+        )
+    done = folder / "paths.json"
+    with FileLock(folder / "lock") as lock:
+        lock.acquire()
+        if not done.exists():
+            shutil.rmtree(folder / "resource", ignore_errors=True)  # left by a task that was killed
+            part = folder / "paths.json.part"
+            part.write_text(json.dumps(download_resources(resources, folder, where)))
+            part.rename(done)
+        paths: dict[str, str] = json.loads(done.read_text())
+    return paths
 
 
 def download_resources(resources: Mapping[str, str], folder: Path, where: str) -> dict[str, str]:

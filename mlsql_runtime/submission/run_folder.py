@@ -130,9 +130,9 @@ class RunFolder:
         The scripts go beside the folder.
         """
         scripts = self.location.parent / _SCRIPTS
-        statements = tuple(_copy_script(each, scripts / str(index)) for index, each in enumerate(plan.statements))
+        copies = tuple(_copy_script(each, scripts / str(index)) for index, each in enumerate(plan.statements))
         (self.location / _OWNER).write_private(codec.dumps(RunOwner.of(plan)).encode())
-        self.write(replace(plan, statements=statements), secrets, conf)
+        self.write(replace(plan, script_copies=copies), secrets, conf)
 
     def has_result(self) -> bool:
         """Return whether the application has come to its end, and written how it ended."""
@@ -173,16 +173,16 @@ class RunFolder:
             job_folder.parent.parent.remove_if_empty()
 
 
-def _copy_script(statement: Statement, target: Location) -> Statement:
-    """Copy a local script to where the driver can read it, and return the statement that names the copy."""
+def _copy_script(statement: Statement, target: Location) -> str | None:
+    """Copy a local script to where the driver can read it, and return the URI of the copy; None for other scripts."""
     script = statement.outline.script
     if script is None or script.path is None or get_builtin_name(script.path) is not None:  # the runtime has the built-in ones
-        return statement
+        return None
     if not Location.of(script.path).is_local:
-        return statement
+        return None
     bundle = read_bundle(script.path, script.role)
     target.remove()  # of an earlier attempt
     for name, content in bundle.files.items():
         (target / name).write(content)
     is_single = script.path.endswith(".py") and list(bundle.files) == [bundle.entry]
-    return statement.with_script((target / bundle.entry if is_single else target).uri)
+    return (target / bundle.entry if is_single else target).uri

@@ -46,7 +46,7 @@ class TrainingRun:
     def __init__(self, statement: Train, context: RunContext) -> None:
         self.context = context
         self.root = open_model_path(statement.model_path)
-        self.bundle = read_bundle(statement.script_path, statement.tag)
+        self.bundle = read_bundle(context.locate_script(statement.script_path), statement.tag)
         for note in self.bundle.notes:
             log(f"train: {note}")
         groups = (self.bundle.fill(params, f"fitParam.{index}") for index, params in enumerate(statement.fit_params))

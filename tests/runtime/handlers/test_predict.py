@@ -92,6 +92,30 @@ def test_a_failing_partition_fails_the_job(
     assert not list((model / "_staging").iterdir())
 
 
+def test_partitions_of_a_node_share_one_copy_of_the_resources(
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, predict: Statements
+) -> None:
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words/a.txt").write_text("a b")
+    (tmp_path / "one.txt").write_text("c")
+    source = """
+import json, os
+import mlsql
+places = mlsql.internal_system_param
+words, one = places["resource"]["words"], places["resource"]["one"]
+with open(places["tempDataLocalPath"]) as rows, open(places["tempOutputLocalPath"], "w") as output:
+    for row in rows:
+        facts = {"text": open(words + "/a.txt").read() + open(one).read(), "file": os.stat(one).st_ino, "path": one}
+        output.write(json.dumps(facts) + "\\n")
+"""
+    params = {"resource.words": str(tmp_path / "words"), "resource.one": str(tmp_path / "one.txt")}
+    spread = Select(table="rows", sql="select /*+ REPARTITION(4) */ id, label, features from rows")
+    run_plan(IDS, spread, *predict(source, params=params)).raise_for_error()
+    found = spark.read.json(str(tmp_path / "out")).distinct().collect()
+    assert [row.text for row in found] == ["a bc"]
+    assert found[0].path != str(tmp_path / "one.txt")
+
+
 def test_the_number_of_rows_may_change_when_told(
     run_plan: RunPlan, spark: SparkSession, tmp_path: Path, predict: Statements
 ) -> None:

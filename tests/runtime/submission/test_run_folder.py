@@ -29,11 +29,14 @@ def test_a_project_is_copied_unchanged(tmp_path: Path, kind: str) -> None:
     path = {"folder": "project", "zip": "project.zip", "script": "project/src/learn.py"}[kind]
     train = Train(table="t", model_path="s3://models/m", script_path=str(tmp_path / path))
     run = RunFolder.at(str(tmp_path / "job/run"))
-    run.write_for_cluster(Plan(job_id="j", statements=(train, Preflight(script_path=train.script_path))), Secrets(), {})
-    carried = load_plan((run.location / "plan.json").read()).statements
-    for each in carried:
-        assert isinstance(each, (Train, Preflight))
-        assert each.script_path is not None
-        assert each.script_path.startswith(str(tmp_path / "job/scripts"))
-        assert read_bundle(each.script_path, "train") == read_bundle(train.script_path, "train")
-        assert replace(each, script_path=train.script_path) in (train, Preflight(script_path=train.script_path))
+    statements = (train, Preflight(script_path=train.script_path), replace(train, script_path="s3://scripts/train.py"))
+    plan = Plan(job_id="j", statements=statements)
+    run.write_for_cluster(plan, Secrets(), {})
+    carried = load_plan((run.location / "plan.json").read())
+    assert replace(carried, script_copies=()) == plan
+    assert len(carried.script_copies) == 3
+    for copy in carried.script_copies[:2]:
+        assert copy is not None
+        assert copy.startswith(str(tmp_path / "job/scripts"))
+        assert read_bundle(copy, "train") == read_bundle(train.script_path, "train")
+    assert carried.script_copies[2] is None
