@@ -33,6 +33,11 @@ def log_what_is_not_kept(what: str, own: PythonEnv, training: PythonEnv, manifes
             f"{what}: version {manifest.version} was trained with {', '.join(names)} in its environment; values that may be "
             "secret are not kept, so give them again as envs (systemParam.envs) if the script needs them"
         )
+    if unsuitable := own.find_unsuitable_envs(training):
+        log(
+            f"{what}: {', '.join(unsuitable)} of the training of version {manifest.version} is not set, because the script runs "
+            "with another interpreter; give it as envs (systemParam.envs) if the script needs it"
+        )
     if "requirements" in manifest.parameters and training.requirements is None and not own.has_interpreter:
         log(
             f"{what}: version {manifest.version} was trained with requirements that are not kept, so the script runs with the "

@@ -27,6 +27,8 @@ _NEVER_SECRET = re.compile(
     r"(?!.*(?i:token|secret|pass|credential|key))(?!TF_(VAR|CLI)_)"  # TF_ is Terraform's, too
     r"(PYTHON\w*|PATH|LD_LIBRARY_PATH|LANG|LC_\w+|TZ|(TF|OMP|MKL|OPENBLAS|NUMEXPR|BLIS|KERAS|XLA|CUDA|TORCH|JOBLIB)_\w+)"
 )
+# Those that name files of one installation of Python, which break another.
+_OF_INSTALLATION = re.compile(r"PYTHON(HOME|EXECUTABLE|PLATLIBDIR|USERBASE)|LD_\w+|DYLD_\w+|VIRTUAL_ENV|CONDA_PREFIX")
 _PASSWORD = re.compile(r"//[^/\s]+@")
 _QUERY = re.compile(r"//\S+\?")
 _CONTINUED = re.compile(r"\\\n")
@@ -73,7 +75,12 @@ def _to_archives(value: Any, name: str, resolver: Resolver) -> tuple[str, ...]:
     return tuple(f"{resolver.resolve_path(path)}{mark}{folder}" for path, mark, folder in split)
 
 
-_VERSION = Parser("version prefix", "a version prefix such as '3' or '3.11'", TEXT.convert, _is_version)
+def _to_version(value: Any, name: str, resolver: Resolver) -> str:
+    """Return a version as text; templates that render to native objects, and YAML, make the number 3.1 of 3.10."""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+_VERSION = Parser("version prefix", "a version prefix such as '3' or '3.11'", _to_version, _is_version)
 _REQUIREMENTS = Parser(
     "path of a requirements file, or list of packages",
     "the path of a requirements file, or a list of packages",
@@ -201,10 +208,20 @@ class PythonEnv:
     def or_of_training(self, training: PythonEnv) -> PythonEnv:
         """Return these settings with those of a training for what they leave out: interpreter and packages, flags, variables.
 
-        With an interpreter or packages of its own, a statement has nothing of those of the training.
+        With an interpreter or packages of its own, a statement has nothing of those of the training, nor the variables of
+        :meth:`find_unsuitable_envs`.
         """
+        unsuitable = self.find_unsuitable_envs(training)
+        training = replace(training, envs={name: text for name, text in training.envs.items() if name not in unsuitable})
         shared = ("flags", "envs") if self.has_interpreter else (*_INTERPRETER, "version", "flags", "envs")
         return replace(self, **{name: getattr(training, name) for name in shared if not getattr(self, name)})
+
+    def find_unsuitable_envs(self, training: PythonEnv) -> tuple[str, ...]:
+        """Return the environment variables of a training that are about its interpreter, if these settings name another one."""
+        own, other = ((each.path or "python", each.requirements, each.archives) for each in (self, training))
+        if own == other or not self.has_interpreter or self.envs:
+            return ()
+        return tuple(name for name in training.envs if _OF_INSTALLATION.fullmatch(name))
 
 
 def _digest(text: str) -> str:

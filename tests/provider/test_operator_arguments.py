@@ -124,6 +124,23 @@ def test_a_function_has_no_python_of_its_own() -> None:
         predict(sql="select 1 from data", archives="/e.zip").build_job()
 
 
+def test_texts_of_which_templates_make_native_objects() -> None:
+    """airflow#34641, airflow#26149: ``render_template_as_native_obj`` makes numbers of texts that look like numbers."""
+    texts = {
+        "python_ver": "3.10",
+        "envs": {"OTP": "123345"},
+        "fit_params": [{"alpha": "0.5", "day": "20240101"}],
+        "description": "2024",
+        "validate_data": "0.25",
+    }
+    with DAG("native", schedule=None, render_template_as_native_obj=True):
+        task = train(**texts)
+    expected = train(**texts).build_job()
+    task.render_template_fields({})  # type: ignore[arg-type]
+    assert task.python_ver == 3.1
+    assert task.build_job() == expected
+
+
 def test_an_empty_value_is_not_given() -> None:
     assert register(sample_data={}, min_score="").build_job() == register().build_job()
     assert train(**KAFKA | {"kafka_reuse": "", "kafka_group_id": "None"}).build_job() == train(**KAFKA).build_job()

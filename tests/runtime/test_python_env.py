@@ -60,6 +60,18 @@ def test_a_statement_takes_over_what_it_leaves_out() -> None:
     assert own.or_of_training(training) == expected
 
 
+def test_variables_of_an_installation_do_not_hold_for_another_one() -> None:
+    kept = {"PYTHONPATH": "/modules", "OMP_NUM_THREADS": "2"}
+    training = replace(FULL, envs={**kept, "PYTHONHOME": "/opt", "LD_LIBRARY_PATH": "/opt/lib", "CONDA_PREFIX": "/opt"})
+    other = PythonEnv(path="/usr/bin/python3")
+    assert other.or_of_training(training).envs == kept
+    assert other.find_unsuitable_envs(training) == ("PYTHONHOME", "LD_LIBRARY_PATH", "CONDA_PREFIX")
+    same = PythonEnv(path="python")
+    for own, trained in ((PythonEnv(), training), (same, PythonEnv(envs=training.envs)), (replace(other, envs=kept), training)):
+        assert own.find_unsuitable_envs(trained) == ()
+        assert own.or_of_training(trained).envs == (own.envs or training.envs)
+
+
 @pytest.mark.parametrize("own", [PythonEnv(path="python"), PythonEnv(requirements="numpy"), PythonEnv(archives=("/f.zip",))])
 def test_an_interpreter_or_packages_of_its_own_replace_all_of_them(own: PythonEnv) -> None:
     assert own.or_of_training(FULL) == replace(own, flags=FULL.flags, envs=FULL.envs)
