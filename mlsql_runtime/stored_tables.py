@@ -82,6 +82,17 @@ def describe_stored(node: Any, jvm: Any, is_measured: bool = True) -> StoredTabl
     return _describe_v1(node, jvm, is_measured)
 
 
+def list_paths(node: Any, jvm: Any) -> list[str]:
+    """Return the paths of a node of :class:`PlanReads` as absolute URIs, patterns expanded; none if it is not read from files."""
+    if node.getClass().getSimpleName() != "LogicalRelation":
+        return []
+    relation = node.relation()
+    if not jvm.py4j.reflection.TypeUtil.isInstanceOf(_FILES, relation):
+        return []
+    joined: str = relation.location().rootPaths().mkString("\n")  # in one call, however many there are
+    return joined.split("\n") if joined else []
+
+
 def _describe_catalog_table(table: Any) -> StoredTable:
     location = _get(table.storage().locationUri())
     path = None if location is None else str(location.toString())

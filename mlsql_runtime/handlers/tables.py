@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import log
 from mlsql_runtime.handlers.catalog_tables import explain_missing_tables, write_to_catalog
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
-from mlsql_runtime.lineage import with_inputs
+from mlsql_runtime.lineage import Definition, with_inputs
 from mlsql_runtime.plan import FILE_FORMATS, Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.call_check import check_calls, explain_misuse
@@ -18,6 +19,7 @@ from mlsql_runtime.scoring.vector_functions import register_called
 from mlsql_runtime.storage.patterns import escape_existing
 from mlsql_runtime.store.functions import read_function
 from mlsql_runtime.store.versions import open_model_path
+from mlsql_runtime.stored_tables import list_paths
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -160,23 +162,41 @@ def _replaces_partitions(statement: Save, context: RunContext) -> bool:
 def _refuse_own_source(statement: Save, target: str, context: RunContext) -> None:
     """Refuse to overwrite files from which the table is made: Spark removes them before it reads them.
 
-    :raises InputError: naming the table that is loaded from there.
+    :raises InputError: naming the table that is read from there.
     """
     if statement.format.lower() not in FILE_FORMATS or _replaces_partitions(statement, context):
         return
-    definitions = with_inputs(context.definitions[statement.table.lower()], unread=True)
-    loads = [each.statement for each in definitions if isinstance(each.statement, Load)]
-    for load in loads:
-        if load.path is None or load.format.lower() not in FILE_FORMATS:
-            continue
-        source, written = f"{_qualify(load.path, context)}/", f"{_qualify(target, context)}/"
-        is_partition = written.startswith(source) and "=" in written.removeprefix(source)
-        if source.startswith(written) or is_partition:
-            raise InputError(
-                f"save overwrites {target}, from which table '{load.table}' is loaded, and Spark would remove its files before "
-                "it reads them; save to another path",
-                path=target,
-            )
+    written = f"{_resolve(_qualify(target, context))}/"
+    for definition in with_inputs(context.definitions[statement.table.lower()], unread=True):
+        for path in _find_read_paths(definition, context):
+            source = f"{_resolve(path)}/"
+            is_partition = written.startswith(source) and "=" in written.removeprefix(source)
+            if source.startswith(written) or is_partition:
+                raise InputError(
+                    f"save overwrites {target}, from which table '{definition.statement.outline.defines}' is read, and Spark "
+                    "would remove its files before it reads them; save to another path",
+                    path=target,
+                )
+
+
+def _find_read_paths(definition: Definition, context: RunContext) -> list[str]:
+    """Return the paths of the files that a load or a select reads itself, as absolute URIs, without patterns."""
+    statement = definition.statement
+    if not isinstance(statement, (Load, Select)):
+        return []
+    try:
+        return [path for node in definition.reads.stored for path in list_paths(node, context.spark._jvm)]
+    except Exception as error:
+        log(f"save: the plan of Spark does not say which files table {statement.table} is read from: {error!r}")
+        if isinstance(statement, Load) and statement.path is not None and statement.format.lower() in FILE_FORMATS:
+            return [_qualify(statement.path, context)]
+        return []
+
+
+def _resolve(uri: str) -> str:
+    """Return an absolute URI without symbolic links in the path of a local file."""
+    scheme, _, path = uri.partition(":")
+    return f"file:{os.path.realpath(path)}" if scheme == "file" else uri.rstrip("/")
 
 
 def _exists(name: str, context: RunContext) -> bool:

@@ -71,7 +71,7 @@ def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, 
         ).error
         assert error is not None
         assert (error["kind"], error["statement"]) == ("InputError", 3)
-        assert f"save overwrites {path}/, from which table 'old' is loaded" in error["message"]
+        assert f"save overwrites {path}/, from which table 'old' is read" in error["message"]
     found = shown(run_plan, Load(table="old", format="parquet", path=str(path)), Show(table="old"))
     assert sorted(found.rows) == [(0,), (1,), (2,)]
     days = str(tmp_path / "days")
@@ -80,8 +80,31 @@ def test_files_that_a_table_is_made_from_are_not_overwritten(run_plan: RunPlan, 
     load = Load(table="old", format="parquet", path=days)
     error = run_plan(load, Save(table="old", format="parquet", path=f"{days}/day=1", mode="overwrite")).error
     assert error is not None
-    assert "from which table 'old' is loaded" in error["message"]
+    assert "from which table 'old' is read" in error["message"]
     run_plan(load, Save(table="old", format="json", path=f"{days}/json", mode="overwrite")).raise_for_error()
+
+
+def test_the_same_files_are_found_by_every_name_that_they_have(run_plan: RunPlan, tmp_path: Path) -> None:
+    rows, path = Select(table="rows", sql="select id from range(3)"), tmp_path / "all/a/rows"
+    run_plan(rows, Save(table="rows", format="parquet", path=str(path))).raise_for_error()
+    (tmp_path / "link").symlink_to(tmp_path / "all/a")
+    (tmp_path / "target").symlink_to(path)
+    load = Load(table="t", format="parquet", path=str(path))
+    reads = [
+        replace(load, path=f"file:{tmp_path}/link/rows"),
+        replace(load, path=f"file://{tmp_path}/all/*/rows/"),
+        Select(table="t", sql=f"select * from parquet.`{path}`"),
+    ]
+    for read, target in [(read, str(path)) for read in reads] + [
+        (load, f"file://{tmp_path}/target/"),
+        (load, f"{tmp_path}/link"),
+    ]:
+        error = run_plan(read, Save(table="t", format="parquet", path=target, mode="overwrite")).error
+        assert error is not None, (read, target)
+        assert "from which table 't' is read" in error["message"], (read, target)
+    beside = f"{tmp_path}/all/b/rows"
+    run_plan(replace(load, path=f"{tmp_path}/all/*/rows"), Save(table="t", format="parquet", path=beside)).raise_for_error()
+    assert len(shown(run_plan, load, Show(table="t")).rows) == 3
 
 
 def test_partitions_that_a_table_is_made_from_are_replaced(run_plan: RunPlan, tmp_path: Path) -> None:
