@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -9,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from support.workbench import SAMPLE, TESTS, Script
 
 from mlsql_runtime import HELPERS
@@ -59,6 +61,14 @@ def test_constraints_name_packages_and_no_address() -> None:
     assert not [line for line in lines if "://" in line or " @ " in line or line.startswith("-")]
     pins = dict(line.split(" ;")[0].split("==") for line in lines if line.startswith("pyspark"))
     assert pins["pyspark"] == pins["pyspark-client"]
+
+
+def test_the_oldest_s3fs_creates_files_exclusively() -> None:
+    """s3fs#973: before 2025.7, two writers of a small file could both succeed, so that two trainings had one version number."""
+    (declared,) = re.findall(r'^s3 = \["(.*)"\]', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    allowed = Requirement(declared).specifier
+    assert not any(allowed.contains(version) for version in ("2025.2.0", "2025.3.2", "2025.5.1"))
+    assert allowed.contains("2025.7.0")
 
 
 USER_SCRIPT = """

@@ -36,6 +36,8 @@ def to_array(result: Any, kind: pa.DataType, rows: int) -> pa.Array:
 
     :raises WrongResult: when it has another length, or a value does not fit.
     """
+    if rows == 1 and isinstance(result, np.ndarray) and result.ndim == 0:  # what numpy.squeeze makes of one row
+        result = result.reshape(1)
     if is_vector(kind):
         return _to_vectors(result, rows)
     if pa.types.is_struct(kind):

@@ -119,7 +119,12 @@ def run_group(
     started = datetime.now(timezone.utc)
     outcome = run_script(bundle, script_input, folder, group.python, on_event, group.task_cpus)
     ended = datetime.now(timezone.utc)
-    lost = [] if outcome.problem else _copy_linked_folders(folder / MODEL)
+    lost: list[str] = []
+    if outcome.problem is None:
+        try:
+            lost = _copy_linked_folders(folder / MODEL)
+        except OSError as error:
+            outcome = replace(outcome, problem=f"a folder to which its model has a link cannot be copied: {_reason(error)}")
     status, message = _assess(outcome, folder / MODEL, lost)
     record = FitRecord(
         alg_index=group.alg_index,
@@ -183,10 +188,20 @@ def _copy_linked_folders(model: Path) -> list[str]:
     for link in links:
         if link.is_dir():
             copy = link.with_name(f".{link.name}.copy")
-            shutil.copytree(link, copy, ignore=lambda folder, names: [n for n in names if _leads_nowhere(Path(folder, n))])
+            shutil.copytree(link, copy, ignore=lambda folder, names: [n for n in names if not _is_copyable(Path(folder, n))])
             link.unlink()
             copy.rename(link)
     return lost
+
+
+def _is_copyable(path: Path) -> bool:
+    """Return whether a path is a file or a folder, and not a pipe, a device, or a link to nothing or to a folder around it."""
+    return not _leads_nowhere(path) and (path.is_file() or path.is_dir())
+
+
+def _reason(error: OSError) -> str:
+    """Return the first of the errors of copytree, which carries on after an error."""
+    return str(error.args[0][0][-1]) if isinstance(error, shutil.Error) else str(error)
 
 
 def _leads_nowhere(link: Path) -> bool:

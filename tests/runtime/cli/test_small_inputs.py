@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
-from support.fit_command import GOOD, FitCommand
+from support.fit_command import GOOD, SAVE, FitCommand
 
 USUAL = "import json, random, numpy, sklearn.linear_model\n" + GOOD
 
@@ -54,3 +56,82 @@ def test_links_in_a_model_are_kept_as_copies(fit: FitCommand, tmp_path: Path) ->
         *("v1/a [1].bin", "v1/größe/.hidden"),
     ]
     assert report["message"] == "its model has links that lead nowhere, or into themselves, and are not kept: dangling, v1/up"
+
+
+UNCOPYABLE = """
+import os, mlsql_model
+home = os.getcwd()
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+for _ in range(20):  # a path that is too long
+    os.mkdir("d" * 250)
+    os.chdir("d" * 250)
+os.chdir(home)
+os.symlink(home + "/elsewhere", mlsql_model.model_dir() + "/linked")
+"""
+
+
+def test_a_linked_folder_that_cannot_be_copied_fails_its_group(fit: FitCommand) -> None:
+    report = fit.report(fit.write(UNCOPYABLE + GOOD), "--data", "rows.json")
+    assert report["status"] == "failed"
+    assert "a folder to which its model has a link cannot be copied: [Errno 36] File name too long" in report["message"]
+
+
+def test_pipes_in_a_linked_folder_are_left_out(fit: FitCommand) -> None:
+    source = (
+        "import os, mlsql_model; os.mkdir('x'); os.mkfifo('x/pipe'); open('x/file', 'w').close();"
+        "os.symlink(os.path.abspath('x'), mlsql_model.model_dir() + '/linked');"
+    )
+    report = fit.report(fit.write(source + GOOD), "--data", "rows.json")
+    assert report["status"] == "success"
+    assert "linked/file" in {file["path"] for file in report["files"]}
+
+
+def test_a_script_that_asks_for_input_ends(fit: FitCommand) -> None:
+    """fabric#247: it waited for a keyboard that nobody has."""
+    report = fit.report(fit.write(GOOD + "; input('Continue? ')"), "--data", "rows.json")
+    assert (report["status"], report["message"]) == (
+        "failed",
+        "it ended with exit code 1: EOFError: EOF when reading a line (train.py:1)",
+    )
+
+
+PARALLEL = """
+from joblib import Parallel, delayed
+
+class Half:
+    def __call__(self, value):
+        return value / 2
+
+def run(method, value):
+    return method(value)
+
+print(f"mlsql_validation_score:{sum(Parallel(n_jobs=2)(delayed(run)(Half(), each) for each in (0.25, 0.75)))}")
+"""
+
+
+def test_functions_of_a_script_run_in_processes_of_joblib(fit: FitCommand) -> None:
+    """joblib#643: "Can't get attribute 'run'"."""
+    assert fit.report(fit.write(PARALLEL + SAVE), "--data", "rows.json")["score"] == 0.5
+
+
+def test_metrics_that_json_has_no_numbers_for(fit: FitCommand) -> None:
+    """mlflow#1234, mlflow#15535, airflow#53835: a metric that is NaN made a run unreadable, or failed it."""
+    values = "mlsql.report(loss=float('nan'), most=float('inf'), least=-float('inf'), acc=0.5)"
+    done = fit(fit.write(f"{GOOD}; {values}"), "--data", "rows.json", "--json")
+
+    def refuse(constant: str) -> NoReturn:
+        raise AssertionError(constant)
+
+    report = json.loads(done.stdout, parse_constant=refuse)
+    assert report["metrics"] == {"loss": None, "most": None, "least": None, "acc": 0.5}
+
+
+@pytest.mark.parametrize("line", ["1,2 1:3", "1, 2 1:3", "1 qid:2 1:3"])
+def test_libsvm_files_of_other_kinds_name_the_line(fit: FitCommand, line: str) -> None:
+    """scikit-learn#6350: files with several labels, and with queries."""
+    (fit.folder / "x.libsvm").write_text(f"0 1:1\n{line}\n")
+    done = fit(fit.write(GOOD), "--data", "x.libsvm")
+    assert done.returncode == 2
+    assert "x.libsvm:2: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -74,9 +74,11 @@ def test_any_names_of_columns_and_any_model_path(
     assert found.rows == ((12.0 if takes == "matrix" else 1.0,),)
 
 
-@pytest.mark.parametrize("job", ["dag.task/manual__2024-05-01T00:00:00+00:00", "d/a b/../../c", "d/[1]{x}*?", "größe/%2F#"])
+@pytest.mark.parametrize(
+    "job", ["dag.task/manual__2024-05-01T00:00:00+00:00", "d/a b/../../c", "d/[1]{x}*?", "größe/%2F#", "d" * 600]
+)
 def test_any_id_of_a_job(spark: SparkSession, tmp_path: Path, script: Script, job: str) -> None:
-    """airflow#20063, airflow#36877, airflow#42679, airflow#63295."""
+    """airflow#20063, airflow#36877, airflow#42679, airflow#63295, dagster#1964, digdag#729."""
     train = Train(table="pairs", model_path=str(tmp_path / "m"), script_path=script(TRAIN))
     engine.run(Plan(job_id=job, statements=(PAIRS, train)), spark).raise_for_error()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m", "script.py"]
@@ -92,12 +94,13 @@ def test_any_id_of_a_job(spark: SparkSession, tmp_path: Path, script: Script, jo
         ("return [[1.0, None]] * len(X)", "array<double>", None),
         ("return [None] * len(X)", "array<double>", None),
         ("return [None] * len(X)", "double", None),
+        ("import pandas; return pandas.DataFrame({'p': X[:, 0]})", "double", None),
     ],
 )
 def test_functions_that_exit_or_return_nulls(
     run_plan: RunPlan, tmp_path: Path, script: Script, body: str, returns: str, message: str | None
 ) -> None:
-    """mlflow#8986, SPARK-33339."""
+    """mlflow#8986, mlflow#719, SPARK-33339."""
     model = str(tmp_path / "m")
     register = Register(
         model_path=model, script_path=script(FUNCTION.format(body=body, returns=returns, takes="matrix"), "p.py"), function="jack"
@@ -166,3 +169,71 @@ def test_vectors_of_two_widths_are_one_error(run_plan: RunPlan, tmp_path: Path, 
         "expected feature vectors of one width, got 692 in the training table and 1 in the validation table; for libsvm files, "
         "give each load the option numFeatures"
     )
+
+
+def test_batches_of_no_row_and_of_one(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    """mlflow#6063, SPARK-42250: empty partitions, and one row of which NumPy made a scalar."""
+    model = str(tmp_path / "m")
+    body = "import numpy; assert len(X); return numpy.squeeze(X[:, 1])"
+    found = shown(
+        run_plan,
+        PAIRS,
+        Train(table="pairs", model_path=model, script_path=script(TRAIN)),
+        Register(
+            model_path=model,
+            script_path=script(FUNCTION.format(body=body, returns="double", takes="matrix"), "p.py"),
+            function="jack",
+        ),
+        Select(
+            table="o",
+            sql="select jack(features) as p from (select /*+ REPARTITION(5) */ * from pairs where features[1] = 3)",
+            functions=(FunctionRef(name="jack", model_path=model, function="jack"),),
+        ),
+        Show(table="o"),
+    )
+    assert found.rows == ((3.0,),)
+
+
+def test_hundreds_of_columns(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    """koalas#745, sparkling-water#485: Python has no function of more than 255 arguments, the JVM none of 64 KB."""
+    names = tuple(f"c{number}" for number in range(300))
+    table = Select(
+        table="d", sql=f"select {', '.join(f'id + {at} as {name}' for at, name in enumerate(names))}, id as y from range(3)"
+    )
+    model, functions = str(tmp_path / "m"), (FunctionRef(name="jack", model_path=str(tmp_path / "m"), function="jack"),)
+    predict = script(FUNCTION.format(body="return X[:, -1]", returns="double", takes="matrix"), "p.py")
+    found = shown(
+        run_plan,
+        table,
+        Train(table="d", model_path=model, script_path=script(TRAIN), feature_columns=names, label_column="y"),
+        Register(model_path=model, script_path=predict, function="jack"),
+        Select(
+            table="o", sql=f"select jack(struct(*)) as a, jack({', '.join(names)}) as b from d order by y", functions=functions
+        ),
+        Show(table="o"),
+    )
+    assert found.rows == ((299.0, 299.0), (300.0, 300.0), (301.0, 301.0))
+
+
+def test_nulls_reach_functions_over_frames(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    """mlflow#4827: None in a column of text, of numbers, and of all rows."""
+    model = str(tmp_path / "m")
+    body = "return [f'{row.isna().sum()} {list(X.columns)}' for _, row in X.iterrows()]"
+    rows = "select * from values ('a', 1, null, 0.0D), (null, null, null, 1.0D) as t(t, n, v, y)"
+    found = shown(
+        run_plan,
+        Select(table="d", sql=f"select t, n, cast(v as double) as v, y from ({rows})"),
+        Train(table="d", model_path=model, script_path=script(FRAME), feature_columns=("t", "n", "v"), label_column="y"),
+        Register(
+            model_path=model,
+            script_path=script(FUNCTION.format(body=body, returns="string", takes="frame"), "p.py"),
+            function="jack",
+        ),
+        Select(
+            table="o",
+            sql="select jack(struct(*)) as p from d order by y",
+            functions=(FunctionRef(name="jack", model_path=model, function="jack"),),
+        ),
+        Show(table="o"),
+    )
+    assert found.rows == (("1 ['t', 'n', 'v']",), ("3 ['t', 'n', 'v']",))

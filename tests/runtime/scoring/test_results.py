@@ -14,6 +14,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from mlsql_runtime.feed.decoding.sql_types import name_type, parse_type
+from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.scoring.results import WrongResult, place, to_array
 
 STRUCT = "struct<label:string,p:double>"
@@ -135,3 +136,12 @@ def test_rows_are_placed_between_nulls(kind: str) -> None:
     assert placed.type == array.type
     assert placed.to_pylist() == [None, first, None, second, None]
     assert place(array.slice(0, 0), np.array([True])).to_pylist() == [None]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), VECTOR_TYPE], ids=["double", "vector"])
+def test_the_only_row_of_a_batch_may_be_squeezed(kind: pa.DataType) -> None:
+    """SPARK-42250: functions squeeze what a network returns."""
+    squeezed = np.squeeze(np.array([[5.0]]))
+    assert to_array(squeezed, kind, 1).to_pylist() == to_array(np.array([5.0]), kind, 1).to_pylist()
+    with pytest.raises(WrongResult):
+        to_array(squeezed, kind, 2)

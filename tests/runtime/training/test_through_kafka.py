@@ -292,3 +292,31 @@ def test_columns_of_one_name_are_refused(run_plan: RunPlan, tmp_path: Path, scri
     assert error is not None
     assert error["kind"] == "DataError"
     assert "more than one column 'label'" in error["message"]
+
+
+def test_a_table_without_rows_does_not_wait_for_any(
+    run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed, names: Callable[[], list[str]]
+) -> None:
+    """kafka-python#1363, kafka-python#2346: a consumer of an empty topic waits for ever."""
+    source = "import mlsql, mlsql_model; mlsql_model.sk_save_model(len(list(mlsql.read_data()())))"
+    none = Select(table="rows", sql="select * from data where label > 9")
+    through_files, through_kafka = (run_plan(none, trained(tmp_path / "m", script(source), way)) for way in (FileFeed(), feed))
+    assert (through_files.error is None) == (through_kafka.error is None)
+    if through_kafka.error is not None:
+        assert through_files.error is not None
+        assert through_kafka.error["message"] == through_files.error["message"]
+    assert names() == []
+
+
+def test_a_row_that_is_larger_than_a_record_fails_the_training(
+    run_plan: RunPlan, tmp_path: Path, script: Script, feed: KafkaFeed, names: Callable[[], list[str]]
+) -> None:
+    """kafka-python#841, kafka-python#2426: the client dropped it without an error."""
+    text = "array_join(transform(sequence(1, 10000), i -> sha2(cast(i as string), 256)), '')"  # which is hard to compress
+    wide = Select(table="rows", sql=f"select label, features, if(label = 1, {text}, 'y') as word from data")
+    feed = replace(feed, topic_configs={"max.message.bytes": "100000"})
+    error = run_plan(wide, trained(tmp_path / "m", script(LOOK), feed, fit_params=({"batchSize": "10"},))).error
+    assert error is not None
+    assert "raise topic.max.message.bytes" in error["message"]
+    assert not (tmp_path / "m/_model_1").exists()
+    assert names() == []
