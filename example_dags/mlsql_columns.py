@@ -54,7 +54,7 @@ with DAG(
         "data_path": Param(
             "/tmp/mlsql/customers.parquet", type="string", title="Customers", description="A Parquet file to write."
         ),
-        "rows": Param(2000, type="integer", minimum=100, title="Number of customers"),
+        "rows": Param(2000, type="integer", allOf=[{"minimum": 100}], title="Number of customers"),
         "model_path": Param("/tmp/mlsql/churn_model", type="string", title="Model path"),
         "output_path": Param("/tmp/mlsql/churn_predictions", type="string", title="Predictions", description="A folder."),
     },

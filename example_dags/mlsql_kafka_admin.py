@@ -38,7 +38,7 @@ with DAG(
         "partitions": Param(
             3,
             type="integer",
-            minimum=1,
+            allOf=[{"minimum": 1}],
             title="Partitions",
             description="A topic that exists already must have this number.",
             section="Kafka",

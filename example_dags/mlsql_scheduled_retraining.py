@@ -78,7 +78,7 @@ with DAG(
         "keep_versions": Param(
             5,
             type="integer",
-            minimum=1,
+            allOf=[{"minimum": 1}],
             title="Versions to keep",
             description="The newest ones, and the one in use: twice the number of runs that may be active.",
             section="Model",
@@ -86,7 +86,7 @@ with DAG(
         "only_if_better": Param(
             0,
             type="number",
-            minimum=0,
+            allOf=[{"minimum": 0}],
             title="Better by",
             description="How much better than the current model's the score has to be; 0: any better.",
             section="Model",

@@ -53,7 +53,7 @@ with DAG(
         "partitions": Param(
             2,
             type="integer",
-            minimum=1,
+            allOf=[{"minimum": 1}],
             title="Partitions",
             description="Partitions of the run's topic.",
             section="Kafka",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.airflow import EXAMPLE_DAGS
 from support.deployment import Deployment
 from support.operators import build_example
 from support.workbench import EXAMPLES, SAMPLE
@@ -20,6 +23,14 @@ def test_every_field_of_the_form_has_a_title_and_a_section(deployment: Deploymen
     assert [name for name, field in fields.items() if not field["schema"].get("title")] == []
     sections = dict.fromkeys(field["schema"]["section"] for field in fields.values())
     assert list(sections) == ["Data", "Model", "Training", "Gate", "Prediction"]
+
+
+@pytest.mark.parametrize("example", sorted(EXAMPLE_DAGS.glob("*.py")), ids=lambda path: path.stem)
+def test_no_number_of_a_form_has_bounds_of_its_own(example: Path) -> None:
+    """The form changes a number beyond such a bound to the bound, and starts the run. It does not know those in ``allOf``."""
+    calls = [node for node in ast.walk(ast.parse(example.read_text())) if isinstance(node, ast.Call)]
+    params = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Param"]
+    assert {each.arg for param in params for each in param.keywords} & {"minimum", "maximum"} == set()
 
 
 @pytest.mark.parametrize(
