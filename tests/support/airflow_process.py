@@ -7,6 +7,8 @@ code, or null while it runs.
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import importlib
 import json
 import os
@@ -117,10 +119,21 @@ def _import_airflow() -> None:
     for module in _IMPORTED:
         importlib.import_module(module)
     from airflow.providers_manager import ProvidersManager
-    from airflow.sdk.execution_time.supervisor import in_process_api_server
+    from sqlalchemy.orm import configure_mappers
 
     ProvidersManager().initialize_providers_configuration()
-    _ = in_process_api_server().app  # of `airflow dags test`
+    configure_mappers()
+    asyncio.run(_build_routes())
+    gc.freeze()  # so that commands do not copy what is here when they collect garbage
+
+
+async def _build_routes() -> None:
+    """Build the API of `airflow dags test` and the triggerer: it makes its routes for the first request, for several seconds."""
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+    from httpx import AsyncClient
+
+    async with AsyncClient(transport=in_process_api_server().atransport, base_url="http://airflow") as client:
+        await client.get("/")
 
 
 def _run(start: list[str], environment: dict[str, str], output: str, errors: str) -> NoReturn:
