@@ -94,10 +94,14 @@ def _behind_helpers(bundle: ScriptBundle, has_vectors: bool, is_kafka: bool) -> 
 
 
 def _imported(bundle: ScriptBundle) -> dict[str, str]:
-    """Return the modules that the entry imports, and in turn the project's modules that it imports."""
+    """Return the modules that the entry imports, and in turn the project's modules that it imports.
+
+    Built-in algorithms import their libraries only where they are used: there every file counts.
+    """
     own = {name: path for path in bundle.files for name in _module_names(path)}
     found: dict[str, str] = {}
-    waiting, seen = [bundle.entry], {bundle.entry}
+    waiting = [bundle.entry] if bundle.name is None else [path for path in bundle.files if path.endswith(".py")]
+    seen = set(waiting)
     for path in waiting:
         tree = _parsed(bundle.files[path])
         if tree is None:

@@ -1,16 +1,19 @@
-"""Tables with columns for estimators: numbers are imputed, text and booleans become a column for each of their values."""
+"""Tables with columns for estimators: numbers are imputed, text and booleans become a column for each of their values.
+
+The predict script asks for :func:`has_columns` only, so libraries are imported where they are used.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlsql
 import numpy as np
-from pandas import DataFrame, Series
-from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
-from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+    from sklearn.pipeline import Pipeline
 
 COLUMNS, ESTIMATOR = "columns", "estimator"  # the steps of the pipeline
 NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")  # of a column of objects, in pandas' words
@@ -31,6 +34,11 @@ def make_pipeline(estimator: Any, X: DataFrame, sparse: bool) -> Pipeline:
     :param sparse: whether the estimator takes SciPy's sparse matrices.
     :raises ValueError: for a column that is neither numbers nor text nor booleans.
     """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
     numbers = [name for name in X.columns if is_number(X[name])]
     others = [name for name in X.columns if name not in numbers]
     parts = [
@@ -46,6 +54,8 @@ def is_number(column: Series) -> bool:
 
     :raises ValueError: when it holds anything else.
     """
+    from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
+
     if is_bool_dtype(column.dtype):
         return False
     if is_numeric_dtype(column.dtype):
@@ -61,7 +71,9 @@ def is_number(column: Series) -> bool:
 
 def to_plain(frame: DataFrame, numbers: Sequence[str]) -> DataFrame:
     """Return numbers as float64 with NaN, and other columns as objects with None, where a value is missing."""
-    return DataFrame({name: _plain(frame[name], name in numbers) for name in frame.columns}, copy=False)
+    import pandas as pd
+
+    return pd.DataFrame({name: _plain(frame[name], name in numbers) for name in frame.columns}, copy=False)
 
 
 def _plain(column: Series, is_number: bool) -> Any:
@@ -83,5 +95,7 @@ def read_columns(frame: DataFrame, numbers: Sequence[str]) -> tuple[DataFrame, A
 
 
 def _labels(column: Series) -> Any:
+    from pandas.api.types import infer_dtype
+
     is_decimal = column.dtype == object and infer_dtype(column) == "decimal"
     return column.to_numpy(np.float64) if is_decimal else column.to_numpy()

@@ -1,6 +1,7 @@
 """Predict with a model that follows scikit-learn's conventions, from vectors or from columns; docs/builtin.md describes it.
 
-A function of vectors returns vectors unless ``output`` is given; a function of columns returns labels.
+A function of vectors returns vectors unless ``output`` is given; a function of columns returns labels. It imports scikit-learn
+when it is called: a registration does not need it for the function itself.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,6 @@ import mlsql
 import numpy as np
 import python_fun
 from columns import has_columns, numbers_of, to_plain
-from estimators import class_name, near, takes_sparse
 from scipy.sparse import issparse, vstack
 
 CELLS = 1 << 22  # of a dense matrix at a time: 32 MiB
@@ -22,6 +22,8 @@ def choose(name: str, allowed: tuple[str, ...]) -> str | None:
     """Return a parameter that is one of a few words, or None."""
     given = mlsql.get_param(mlsql.fit_param, name, None)
     if given is not None and given not in allowed:
+        from estimators import near
+
         raise ValueError(f"{name} is {given!r}; expected one of {', '.join(allowed)}{near(given, allowed)}")
     return given
 
@@ -37,6 +39,8 @@ if method and output:
 
 def call(model: Any, called: str, X: Any) -> Any:
     """Return what a method of the model returns for X of shape (n, d): an array or a sparse matrix of n rows."""
+    from estimators import class_name, takes_sparse
+
     if not hasattr(model, called):
         has = ", ".join(each for each in METHODS if hasattr(model, each))
         raise AttributeError(f"{class_name(model)}, as it was trained, has no {called}, only {has}; name one of these as method")

@@ -6,7 +6,7 @@ import pytest
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import PythonEnv
-from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.interpreter import InterpreterReport
 from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules, used_helpers
 
@@ -43,6 +43,11 @@ def test_modules_of_the_project_are_followed_and_no_need() -> None:
     files = {"words": "import nltk\nimport words", "deep__er": "import torch", "deep____init__": "", "predict": "import keras"}
     assert modules("import words\nfrom deep import other", **files) == {"nltk"}
     assert modules("import words, deep.er", **files) == {"nltk", "torch"}
+
+
+def test_a_built_in_algorithm_needs_what_any_of_its_files_imports() -> None:
+    for statement in ("train", "register"):
+        assert {"numpy", "sklearn"} <= required_modules(read_bundle("builtin:sklearn", statement)).keys()
 
 
 def test_of_modules_with_one_name_those_count_that_python_would_find() -> None:
