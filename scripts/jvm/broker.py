@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +22,7 @@ READY_SECONDS = 60.0
 PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin is allowed everything, guest nothing
 STORE_PASSWORD = "not-a-secret"  # of a key that is made for this broker
 CLUSTER_ID = "mlsqlmlsqlmlsqlmlsqlml"
+CLASSES = Path(__file__).parents[2] / ".work" / "kafka.jsa"  # Kafka's classes in one file: its JVM starts in half the time
 # The broker ends with the process that started it: when that process ends, the pipe to its standard input closes.
 _UNTIL_STDIN_ENDS = (
     'exec 3<&0; "$@" <&- 3<&- & pid=$!; echo $pid; (cat <&3 >/dev/null; kill $pid 2>/dev/null) >/dev/null & wait $pid'
@@ -75,12 +78,14 @@ class BrokerProcess:
     """Start and end a broker with its data in ``folder``.
 
     After ``kill`` and ``start`` it has the same ports and data. On the plain listener, everything is allowed.
+
+    :param options: more options of its JVM.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
         ports = dict(zip(("plain", "secure", "controller"), _free_ports(3), strict=True))
         self.broker = Broker(folder, f"127.0.0.1:{ports['plain']}", f"127.0.0.1:{ports['secure']}")
-        self._folder = folder
+        self._folder, self._options = folder, options
         self._properties = folder / "broker.properties"
         self._process: subprocess.Popen[str] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +106,7 @@ class BrokerProcess:
             users = [part for user in scram for part in ("--add-scram", user)]
             storage = ["--standalone", "--cluster-id", CLUSTER_ID, "--config", self._properties]
             self._java("kafka.tools.StorageTool", "format", *storage, *users)
-        command = _command("kafka.Kafka", self._properties)
+        command = _command("kafka.Kafka", self._properties, options=self._options)
         with (self._folder / "broker.log").open("a") as log:
             self._process = subprocess.Popen(
                 ["bash", "-c", _UNTIL_STDIN_ENDS, "broker", *command],
@@ -158,12 +163,28 @@ class BrokerProcess:
             time.sleep(0.1)
 
     def _make_certificate(self) -> None:
-        store = ["-keystore", f"{self._folder}/key.p12", "-storetype", "PKCS12", "-storepass", STORE_PASSWORD, "-alias", "broker"]
-        keytool = find_java_tool("keytool")
-        names = ["-dname", "CN=127.0.0.1", "-ext", "SAN=IP:127.0.0.1,DNS:localhost", "-validity", "30"]
-        run = functools.partial(subprocess.run, check=True, capture_output=True, text=True)
-        run([keytool, "-genkeypair", "-keyalg", "EC", *names, *store])
-        run([keytool, "-exportcert", "-rfc", "-file", self.broker.cafile, *store])
+        """Make a key with a certificate of its own: for the broker as PKCS #12, for clients the certificate as PEM."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+        from cryptography.hazmat.primitives.serialization import pkcs12
+
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(timezone.utc)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+        hosts = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")])
+        certificate = (
+            x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30))
+            .add_extension(hosts, critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        encryption = serialization.BestAvailableEncryption(STORE_PASSWORD.encode())
+        store = pkcs12.serialize_key_and_certificates(b"broker", key, certificate, None, encryption)
+        (self._folder / "key.p12").write_bytes(store)
+        self.broker.cafile.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def _java(self, *command: object) -> None:
         done = subprocess.run(_command(*command), capture_output=True, text=True, check=False)
@@ -171,9 +192,20 @@ class BrokerProcess:
             raise RuntimeError(f"{command[0]} failed: {done.stdout}{done.stderr}")
 
 
-def _command(*command: object) -> list[str]:
-    options = ["-Xmx384m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    return [find_java_tool("java"), *options, "-cp", f"{fetch_jars('kafka')}/*", *map(str, command)]
+def _command(*command: object, options: Sequence[str] = ()) -> list[str]:
+    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *([f"-XX:SharedArchiveFile={CLASSES}"] if CLASSES.exists() else [])]
+    ours = ["-Xmx384m", *quick, "-Xlog:disable", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    return [find_java_tool("java"), *ours, *options, "-cp", f"{fetch_jars('kafka')}/*", *map(str, command)]
+
+
+def write_classes() -> None:
+    """Write the classes of a broker to :data:`CLASSES`, when its JVM ends."""
+    CLASSES.unlink(missing_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="mlsql-kafka-") as folder,
+        BrokerProcess(Path(folder), [f"-XX:ArchiveClassesAtExit={CLASSES}"]),
+    ):
+        pass
 
 
 def _free_ports(count: int) -> list[int]:
