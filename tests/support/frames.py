@@ -60,10 +60,10 @@ TYPES: dict[str, tuple[str, pa.DataType, st.SearchStrategy[Any]]] = {
 }
 
 
-def rows(max_size: int = 8) -> st.SearchStrategy[list[dict[str, Any]]]:
+def rows(min_size: int = 0, max_size: int = 8) -> st.SearchStrategy[list[dict[str, Any]]]:
     """Return rows with one column of each type, with nulls; the names are ``c0``, ``c1`` …"""
     columns = {f"c{place}": values | st.none() for place, (_, _, values) in enumerate(TYPES.values())}
-    return st.lists(st.fixed_dictionaries(columns), max_size=max_size)
+    return st.lists(st.fixed_dictionaries(columns), min_size=min_size, max_size=max_size)
 
 
 def to_table(given: list[dict[str, Any]]) -> pa.Table:

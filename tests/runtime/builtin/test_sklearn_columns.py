@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from support.builtin_algorithms import name_class
 from support.estimators import BUILTIN, model_of
-from support.training import train_result
 from support.workbench import RunPlan
 
-from mlsql_runtime.plan import FileFeed, KafkaFeed, Register, Select, Train
+from mlsql_runtime.plan import KafkaFeed, Register, Select, Train
+from mlsql_runtime.result import TrainResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,33 +55,34 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(**numbers, **others)
 
 
-@pytest.fixture(params=["files", "Kafka"])
-def feed(request: pytest.FixtureRequest) -> FileFeed | KafkaFeed:
-    if request.param == "files":
-        return FileFeed()
-    settings: KafkaSettings = request.getfixturevalue("kafka_settings")
-    return KafkaFeed(topic="columns", settings=settings.public)
-
-
 def test_labels_probabilities_and_both(
-    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, feed: FileFeed | KafkaFeed
+    run_plan: RunPlan, spark: SparkSession, tmp_path: Path, kafka_settings: KafkaSettings
 ) -> None:
-    path = tmp_path / "m"
+    """The model is trained through Kafka; through files it is the same."""
+    path = tmp_path / "kafka"
+    trainings = (
+        train(path, validate_table="customers", feed=KafkaFeed(topic="columns", settings=kafka_settings.public)),
+        train(tmp_path / "files", validate_table="customers"),
+    )
     functions = [
         register(path, "churn"),
         register(path, "chances", output="probability"),
         register(path, "both", output="both"),
         register(path, "margin", method="decision_function"),
     ]
-    result = train_result(run_plan(CUSTOMERS, train(path, validate_table="customers", feed=feed), *functions))
+    done = run_plan(CUSTOMERS, *trainings, *functions)
+    done.raise_for_error()
+    through_kafka, through_files = (step for step in done.steps if isinstance(step, TrainResult))
     rows = spark.sql("""
         select *, churn(struct(*)) as label, churn(months, calls, income, plan, abroad) as by_position,
                chances(struct(*)) as chances, both(struct(*)) as both, margin(struct(*)) as margin
         from customers
     """).toPandas()
     model, X = model_of(path, 0), plain(rows)[list(FEATURES)]
-    assert result.score == pytest.approx(model.score(X, rows.churned))
-    assert result.score > 0.9
+    assert through_kafka.score == pytest.approx(model.score(X, rows.churned))
+    assert through_kafka.score > 0.9
+    assert through_files.score == through_kafka.score
+    assert np.array_equal(model_of(tmp_path / "files", 0).decision_function(X), model.decision_function(X))
     assert rows.label.tolist() == rows.by_position.tolist() == model.predict(X).tolist()
     chances = model.predict_proba(X)
     assert np.allclose(np.stack(list(rows.chances)), chances)

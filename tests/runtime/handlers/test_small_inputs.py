@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.tree import DecisionTreeClassifier
+from support.estimators import model_of
+from support.models import publish_model
 from support.showing import shown
 from support.workbench import RunPlan, Script
 
@@ -20,17 +23,7 @@ if TYPE_CHECKING:
 NAMES = ("a.b", "c d", "e`f", "g,h", "größe", "select", "i'j", "k\\l", 'm"n', "100%", "#x", "$y")
 TRAIN = "import mlsql, mlsql_model; X, y = mlsql.all_data(); mlsql_model.sk_save_model(X.shape[1])"
 FRAME = "import mlsql, mlsql_model; mlsql_model.sk_save_model(list(mlsql.all_frame().columns))"
-LABELS = """
-import mlsql, mlsql_model
-from sklearn.tree import DecisionTreeClassifier as Tree
-frame, (X, y) = mlsql.all_frame(), mlsql.all_data()
-labels = frame["y"]
-if IS_DATE:
-    labels, y = labels.astype(str), y.astype(str)
-models = [Tree().fit(frame[["x"]], labels), Tree().fit(X, y)]
-assert all(len(model.classes_) == 2 for model in models)
-mlsql_model.sk_save_model(models)
-"""
+BOTH = "import mlsql, mlsql_model; mlsql_model.sk_save_model((mlsql.all_frame(), *mlsql.all_data()))"
 FUNCTION = """
 import python_fun, mlsql_model
 def predict(X, model):
@@ -101,16 +94,15 @@ def test_functions_that_exit_or_return_nulls(
     run_plan: RunPlan, tmp_path: Path, script: Script, body: str, returns: str, message: str | None
 ) -> None:
     """mlflow#8986, mlflow#719, SPARK-33339."""
-    model = str(tmp_path / "m")
+    model = publish_model(tmp_path / "m", 2, pa.table({"features": [[1.0, 0.0], [1.0, 1.0]], "label": [0, 1]}), label="label")
     register = Register(
         model_path=model, script_path=script(FUNCTION.format(body=body, returns=returns, takes="matrix"), "p.py"), function="jack"
     )
-    train = Train(table="pairs", model_path=model, script_path=script(TRAIN))
     if message is None:
-        run_plan(PAIRS, train, register).raise_for_error()
+        run_plan(register).raise_for_error()
         return
-    error = fail(run_plan, PAIRS, train, register)
-    assert (error["kind"], error["statement"]) == ("ScriptFailed", 3)
+    error = fail(run_plan, register)
+    assert (error["kind"], error["statement"]) == ("ScriptFailed", 1)
     assert message in error["message"]
 
 
@@ -155,9 +147,13 @@ def test_labels_of_any_type_train_in_frames_and_matrices(run_plan: RunPlan, tmp_
     """scikit-learn#17675, scikit-learn#24355, scikit-learn#25073: "Unknown label type" of nullable and object labels."""
     value = "date'2024-01-01' + cast(id % 2 as int)" if kind == "date" else f"cast(id % 2 as {kind})"
     table = Select(table="d", sql=f"select cast(id as double) as x, {value} as y from range(6)")
-    source = LABELS.replace("IS_DATE", str(kind == "date"))
-    train = Train(table="d", model_path=str(tmp_path / "m"), script_path=script(source), feature_columns=("x",), label_column="y")
+    train = Train(table="d", model_path=str(tmp_path / "m"), script_path=script(BOTH), feature_columns=("x",), label_column="y")
     run_plan(table, train).raise_for_error()
+    frame, X, y = model_of(tmp_path / "m", 0)
+    labels = frame["y"]
+    if kind == "date":
+        labels, y = labels.astype(str), y.astype(str)
+    assert [len(DecisionTreeClassifier().fit(*rows).classes_) for rows in ((frame[["x"]], labels), (X, y))] == [2, 2]
 
 
 def test_vectors_of_two_widths_are_one_error(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
