@@ -26,7 +26,7 @@ from mlsql_runtime.events import ApplicationStarted, emit, log
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
-from mlsql_runtime.spark_versions import check_release, check_session
+from mlsql_runtime.spark_versions import check_release, check_session, skip_pyspark_zip
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 
@@ -116,6 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--secrets", help="file with what neither the plan nor a process list may show, JSON")
     parser.add_argument("--parent", type=int, help="id of the process to end with")
     args = parser.parse_args(argv)
+    skip_pyspark_zip()
     cancellation = _Cancellation(Path(args.plan).parent)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=cancellation.cancel, daemon=True).start())
     if args.parent is not None:

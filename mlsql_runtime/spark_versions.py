@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -21,6 +22,17 @@ def find_spark_home() -> str | None:
     spec = None if "SPARK_HOME" in os.environ else importlib.util.find_spec("pyspark")
     locations = spec.submodule_search_locations if spec is not None else None
     return locations[0] if locations else os.environ.get("SPARK_HOME")
+
+
+def skip_pyspark_zip() -> None:
+    """Import PySpark from the folder of SPARK_HOME in this process, if that is a package which Python can import.
+
+    spark-submit puts the same modules on the path in a zip without bytecode, so each process would compile them again.
+    """
+    home = os.environ.get("SPARK_HOME", "")
+    if os.path.dirname(home) in sys.path and os.path.isfile(os.path.join(home, "__init__.py")):
+        archive = os.path.join(home, "python", "lib", "pyspark.zip")
+        sys.path[:] = [entry for entry in sys.path if entry != archive]
 
 
 def check_installation(*, is_in_process: bool = False) -> None:

@@ -66,7 +66,7 @@ for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.10
 done
 [ -n "$python" ] || fail "no Python 3.10 to 3.13 found; install one, or name it: make PYTHON=/path/to/python3"
 
-stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh; pwd; } | sha256sum)
+stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh scripts/compile_pyspark.py; pwd; } | sha256sum)
 [ "$(cat .work/setup.stamp 2>/dev/null)" = "$stamp" ] && [ -x .venv/bin/airflow ] && exit 0
 
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')
@@ -82,4 +82,5 @@ rm -rf .venv
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 # CI keeps no cache of uv: registries without ETags would fill it again in every run (PySpark alone is 1.4 GiB).
 UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet ${CI:+--no-cache} --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+.venv/bin/python scripts/compile_pyspark.py .venv/lib/python*/site-packages/pyspark
 echo "$stamp" >.work/setup.stamp

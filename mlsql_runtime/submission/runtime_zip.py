@@ -33,14 +33,17 @@ def write_runtime(folder: Path) -> tuple[Path, Path]:
                     name = file.relative_to(root).as_posix()
                     target.write(file, name)
                     if file.suffix == ".py":
-                        target.writestr(f"{name}c", _bytecode(file))
+                        target.writestr(f"{name}c", read_bytecode(file))
     launcher = folder / "mlsql_job.py"
     launcher.write_text(_LAUNCHER, encoding="utf-8")
     return archive, launcher
 
 
-def _bytecode(module: Path) -> bytes:
-    """Return a module's bytecode in the form of PEP 552 that names a digest of the source, not a time, which a zip rounds."""
+def read_bytecode(module: Path) -> bytes:
+    """Return a module's bytecode for a zip.
+
+    Of the forms of PEP 552, it is the one with a digest of the source: a zip rounds times.
+    """
     code = SourceFileLoader(module.stem, str(module)).get_code(module.stem)  # from __pycache__, where that is current
     unchecked = (0b01).to_bytes(4, "little")
     return importlib.util.MAGIC_NUMBER + unchecked + importlib.util.source_hash(module.read_bytes()) + marshal.dumps(code)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
+import pyspark
 import pytest
 from support.workbench import SAMPLE
 
@@ -88,3 +91,19 @@ def test_pyspark_and_its_spark_must_be_of_one_release() -> None:
     check_session("4.2.0", "4.2.1")
     with pytest.raises(InputError, match=r"^PySpark 4\.2\.0 runs with Spark 4\.1\.1, which is another release"):
         check_session("4.2.0", "4.1.1")
+
+
+@pytest.mark.parametrize(
+    ("is_package", "expected"), [(True, "pyspark/__init__.py"), (False, "python/lib/pyspark.zip/pyspark/__init__.py")]
+)
+def test_an_application_imports_the_installed_pyspark_and_not_its_zip(tmp_path: Path, is_package: bool, expected: str) -> None:
+    """Where SPARK_HOME is no package, as in an unpacked Spark, the zip is what there is."""
+    home = Path(pyspark.__path__[0])
+    if not is_package:
+        (tmp_path / "python").symlink_to(home / "python")
+        home = tmp_path
+    archive = home / "python" / "lib" / "pyspark.zip"
+    code = "from mlsql_runtime.spark_versions import skip_pyspark_zip as skip; skip(); import pyspark; print(pyspark.__file__)"
+    env = os.environ | {"SPARK_HOME": str(home), "PYTHONPATH": str(archive)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip().removesuffix("c").endswith(expected)
