@@ -219,7 +219,17 @@ def sklearn_all_data() -> tuple[Dense, Labels]:
 
 
 def sklearn_batch_data(fn: Callable[[Dense, Labels, int], object]) -> None:
-    """Call ``fn(X, y, label_size)`` for each batch; the fit parameters are ``batchSize`` (1000) and ``labelSize`` (-1)."""
+    """Call ``fn(X, y, label_size)`` for each batch; the fit parameters are ``batchSize`` (1000) and ``labelSize`` (-1).
+
+    :raises ValueError: when ``fn`` does, also with what is wrong about ``labelSize``: ``fn`` knows only that classes do not fit.
+    """
+    from mlsql_runtime.feed.decoding.features_and_labels import find_label_problem
+
     label_size = int(fit_param.get("labelSize", -1))
     for X, y in read_batches(int(fit_param.get("batchSize", 1000)), sparse=False):
-        fn(*_as_lists(X, y), label_size)
+        try:
+            fn(*_as_lists(X, y), label_size)
+        except ValueError as error:
+            if (problem := find_label_problem(y, label_size)) is None:
+                raise
+            raise ValueError(f"{problem}: {error}") from error

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -54,8 +54,9 @@ FAILED = "failed"  # folder of the staging where each failed partition leaves it
 
 @dataclass(frozen=True, kw_only=True)
 class _PartitionTask:
-    """The work of every partition, as it travels inside a Spark task."""
+    """The work of every partition, as it travels inside a Spark task. ``run`` is another one for each statement that runs."""
 
+    run: str
     statement: Predict
     python: PythonEnv
     bundle: ScriptBundle
@@ -107,6 +108,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     lines = table.select(F.to_json(F.struct("*"), {"ignoreNullFields": "false"}).alias("value"))
     with context.create_event_server() as server:
         task = _PartitionTask(
+            run=uuid.uuid4().hex,
             statement=statement,
             python=python,
             bundle=bundle,
@@ -202,8 +204,7 @@ def _bring_resources(task: _PartitionTask, folder: Path) -> dict[str, str]:
     application = application_dir()
     if application is None or not task.resources:
         return download_resources(task.resources, folder, "fitParam.0")
-    digest = hashlib.sha256(task.staging.uri.encode()).hexdigest()[:16]
-    return share_resources(task.resources, application / f"mlsql-resources-{digest}", "fitParam.0")
+    return share_resources(task.resources, application / f"mlsql-resources-{task.run}", "fitParam.0")
 
 
 def _read_lines(task: _PartitionTask, path: Path, partition: int, expected: int) -> Iterator[pa.RecordBatch]:

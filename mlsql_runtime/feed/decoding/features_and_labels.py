@@ -72,3 +72,16 @@ def read_matrix_batches(
 def _split(table: pa.Table, columns: MatrixColumns, sparse: bool | None) -> tuple[Any, Any]:
     X = stack_features(table, columns.features, sparse)
     return X, None if columns.label is None else label_array(table, columns.label)
+
+
+def find_label_problem(y: Any, size: int) -> str | None:
+    """Return what is wrong if labels are not whole numbers below ``size``; None if they are, or no size is given."""
+    if y is None or size < 1 or y.ndim != 1:
+        return None
+    import numpy as np
+
+    found = np.unique(y)
+    others = found[~np.isin(found, np.arange(size))]
+    if not len(others):
+        return None
+    return f"labelSize is {size}, so labels are 0 to {size - 1}, but the table has {', '.join(map(repr, others[:5].tolist()))}"

@@ -140,6 +140,24 @@ def test_sklearn_batches(
     assert found == [[True, length, length, label_size] for length in lengths]
 
 
+def test_labels_that_do_not_fit_label_size_are_named(import_mlsql: ImportMlsql, tables: Tables) -> None:
+    from sklearn.linear_model import SGDClassifier
+
+    def fit(X: Any, y: Any, size: int) -> None:
+        SGDClassifier().partial_fit(X, y, classes=range(size))
+
+    def fail(X: Any, y: Any, size: int) -> None:
+        raise ValueError("no luck")
+
+    few = import_mlsql(data=tables["dense"], fit_param={"labelSize": "1"})
+    with pytest.raises(ValueError, match=r"^labelSize is 1, so labels are 0 to 0, but the table has 1\.0.*: .*classes"):
+        few.sklearn_batch_data(fit)
+    with pytest.raises(ValueError, match=r"^no luck$"):
+        import_mlsql(data=tables["dense"]).sklearn_batch_data(fail)
+    with pytest.raises(ValueError, match=r"^no luck$"):
+        import_mlsql(data=tables["dense"], fit_param={"labelSize": "99"}).sklearn_batch_data(fail)
+
+
 def test_columns_are_named_by_fit_parameters(import_mlsql: ImportMlsql, tables: Tables) -> None:
     X, y = import_mlsql(data=tables["renamed"], fit_param={"inputCol": "x", "label": "y"}).all_data()
     assert (X.tolist(), y.tolist()) == (WANTED_X[:5], WANTED_Y[:5])
