@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from support.deployment import Deployment
-from support.tries import SAVE
-from support.workbench import Script
+from support.stores import publish
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_pointer
@@ -46,7 +46,7 @@ def states(deployment: Deployment, dag: str, run: str) -> dict[str, str]:
 
 
 def test_approved_it_is_the_function_and_rejected_or_without_an_answer_the_function_stays(
-    deployment: Deployment, tmp_path: Path, script: Script
+    deployment: Deployment, tmp_path: Path
 ) -> None:
     root = Location.of(str(tmp_path / "m"))
     run = deployment.start(DAG, {"model_path": root.uri}).json()["dag_run_id"]
@@ -83,7 +83,8 @@ def test_approved_it_is_the_function_and_rejected_or_without_an_answer_the_funct
     assert answered(deployment, DAG, run) == (["Reject"], True)
     assert read_pointer(root, "jack") == pointer
 
-    add_quiet_dag(deployment, script(SAVE))
+    add_quiet_dag(deployment)
+    publish(root.uri, 1.0)
     run = deployment.run(QUIET, {"model_path": root.uri})
     [asked] = deployment.answer("GET", f"dags/{QUIET}/dagRuns/{run}/hitlDetails")["hitl_details"]
     assert asked["subject"].startswith("Make version 2, score 1.0, ")
@@ -95,13 +96,15 @@ def test_approved_it_is_the_function_and_rejected_or_without_an_answer_the_funct
     assert read_pointer(root, "jack") == pointer
 
 
-def add_quiet_dag(deployment: Deployment, script: str) -> None:
-    """Add the example with another training script, and with a second for the answer."""
+def add_quiet_dag(deployment: Deployment) -> None:
+    """Add the example with a sensor, whose XCom is that of a training, instead of its training, and with a second to answer."""
     source = (deployment.dags / f"{DAG}.py").read_text(encoding="utf-8")
+    [training] = re.findall(r"    train = MLSQLTrainOperator\(.*?\n    \)\n", source, re.DOTALL)
     for old, new in (
         (f'"{DAG}"', f'"{QUIET}"'),
         ("timedelta(days=2)", "timedelta(seconds=1)"),
-        ('"scripts/train_bayes.py"', repr(script)),
+        ("operators.train import MLSQLTrainOperator", "sensors.model import MLSQLModelSensor"),
+        (training, '    train = MLSQLModelSensor(task_id="train", model_path="{{ params.model_path }}")\n'),
     ):
         assert source.count(old) == 1
         source = source.replace(old, new)

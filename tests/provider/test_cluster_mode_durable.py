@@ -36,8 +36,9 @@ with DAG({name!r}, schedule=None):
 @pytest.fixture(scope="module")
 def yarn(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yarn]:
     with yarn_cluster(tmp_path_factory.mktemp("cluster") / "yarn") as cluster:
-        extra = json.dumps(json.loads(cluster.connection)["extra"])
-        deployment.command("connections", "add", "yarn", "--conn-type", "spark", "--conn-host", "yarn", "--conn-extra", extra)
+        connection = json.loads(cluster.connection)
+        fields = {"conn_type": connection["conn_type"], "host": connection["host"], "extra": json.dumps(connection["extra"])}
+        deployment.answer("POST", "connections", {"connection_id": "yarn"} | fields)
         yield cluster
 
 

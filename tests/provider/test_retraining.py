@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import json
 import runpy
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -12,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 from support.airflow import EXAMPLE_DAGS
-from support.deployment import Deployment
+from support.deployment import USER, Deployment
 from support.events import asset_events
 from support.workbench import SAMPLE
 
@@ -55,18 +53,14 @@ def add_backfilled_dag(deployment: Deployment) -> None:
 
 def backfill(deployment: Deployment, first: str, last: str, conf: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Two days at a time, to the end of all; the runs by the days of their data."""
-    window = ("--from-date", first, "--to-date", last, "--max-active-runs", "2")
+    window = {"from_date": f"{first}T00:00:00Z", "to_date": f"{last}T00:00:00Z", "max_active_runs": 2}
 
     def create() -> bool:
-        try:
-            deployment.command("backfill", "create", "--dag-id", BACKFILLED, *window, "--dag-run-conf", json.dumps(conf))
-        except AssertionError as error:
-            if "database is locked" not in str(error):
-                raise
-            return False  # SQLite: another process wrote after the command had read; Airflow removes what the command has added
-        return True
+        response = deployment.ask("POST", "backfills", {"dag_id": BACKFILLED, "dag_run_conf": conf} | window)
+        assert response.is_success or "Database is locked" in response.text, response.text
+        return response.is_success  # else another process wrote after Airflow had read; Airflow removes what it has added
 
-    deployment.until(create, "the command that creates the backfill")
+    deployment.until(create, "the backfill to be created")
     deployment.unpause(BACKFILLED)  # not before, so that the scheduler does not write the runs at the same time
 
     def runs() -> Any:
@@ -118,7 +112,7 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     assert (made.happened, made.reason, made.current) == ("registered", "jack was not registered before", True)
     refusal = f"version {refused.version}, group 0 has score 1.0; expected better than 1.0 of the current version {made.version}"
     assert (refused.happened, refused.reason, refused.current) == ("refused", refusal, False)
-    assert made.by == refused.by == getpass.getuser()  # who created the backfill
+    assert made.by == refused.by == USER  # who created the backfill
     assert read_function(root, "jack").version == made.version
     by_version = {each["version"]: (each["registered"], each["reason"]) for each in registered.values()}
     assert by_version == {made.version: (True, made.reason), refused.version: (False, refusal)}

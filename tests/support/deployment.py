@@ -83,7 +83,7 @@ class Deployment:
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API_AUTH__JWT_SECRET": "a secret of the tests that everybody may know, as long as SHA-512 asks for",
-            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # on a busy machine
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # in which a task notices that a user has ended it
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",  # for files that tests add
@@ -95,12 +95,6 @@ class Deployment:
     def process(self) -> AirflowProcess:
         """The process that forks for the commands of a test process."""
         return AirflowProcess(self.environment)
-
-    def command(self, *arguments: str) -> str:
-        """Run a command of Airflow that has to succeed, and return its output."""
-        done = self.process.run(arguments, self.environment, self.home)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     @cached_property
     def login(self) -> dict[str, str]:
