@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.cluster import standalone_cluster
+from support.cluster import Cluster
 from support.workbench import DATA, Script
 
 from mlsql_runtime.plan import Plan, Predict, Register, Save, Secrets, Select, Train
@@ -16,9 +16,6 @@ from mlsql_runtime.submission.spark_submit import build_command
 
 pytestmark = pytest.mark.usefixtures("starts_jvm")
 
-DISCOVERY = """#!/bin/sh
-echo '{"name": "gpu", "addresses": ["4", "7"]}'
-"""
 # Each group waits for the other, so that both have their devices at the same time.
 TRAIN = """
 import json, os, pathlib, time, mlsql, mlsql_model
@@ -59,11 +56,10 @@ open(given["tempOutputLocalPath"], "w").write(open(given["tempDataLocalPath"]).r
 
 
 def test_each_task_sees_the_graphics_card_that_spark_assigns_to_it(
-    tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, tmp_path: Path, script: Script, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One executor has both cards of its worker."""
     monkeypatch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-    discovery = Path(script(DISCOVERY, "discovery.sh"))
-    discovery.chmod(0o755)
     trained, asked = tmp_path / "trained", tmp_path / "asked"
     for folder in (trained, asked):
         folder.mkdir()
@@ -88,16 +84,14 @@ def test_each_task_sees_the_graphics_card_that_spark_assigns_to_it(
         ),
     )
     conf = {
+        "spark.cores.max": "2",
+        "spark.executor.cores": "2",
         "spark.executor.memory": "600m",
         "spark.executor.resource.gpu.amount": "2",
         "spark.task.resource.gpu.amount": "1",
     }
-    options = f"-Dspark.worker.resource.gpu.amount=2 -Dspark.worker.resource.gpu.discoveryScript={discovery}"
-    cluster = tmp_path / "cluster"
-    (cluster / "worker-0").mkdir(parents=True)
-    with standalone_cluster(cluster, ("127.0.0.1",), cores=2, environments=[{"SPARK_WORKER_OPTS": options}]) as master:
-        job = ClientJob(plan, Secrets(), master, conf)
-        job.run(partial(build_command, master), lambda line: print(line.text)).raise_for_error()
+    job = ClientJob(plan, Secrets(), cluster.url, conf)
+    job.run(partial(build_command, cluster.url), lambda line: print(line.text)).raise_for_error()
     groups = [json.loads((trained / index).read_text()) for index in ("0", "1")]
     assert sorted(group["visible"] for group in groups) == ["4", "7"]
     seen = {file.name: json.loads(file.read_text()) for file in asked.iterdir()}

@@ -1,4 +1,7 @@
-"""A Spark standalone cluster: a master and two workers, each a process of its own."""
+"""A Spark standalone cluster: a master and two workers, each a process of its own.
+
+Each worker has two graphics cards, as far as Spark can tell, with the addresses 4 and 7.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from support.reaper import CLUSTER, ending_processes
 from support.waiting import wait_until
 
 SPARK_HOME = str(Path(pyspark.__file__).parent)
+DISCOVERY = """#!/bin/sh
+echo '{"name": "gpu", "addresses": ["4", "7"]}'
+"""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ def standalone_cluster(
     """
     port = _free_port()
     url = f"spark://127.0.0.1:{port}"
+    discovery = folder / "discovery.sh"
+    discovery.write_text(DISCOVERY)
+    discovery.chmod(0o755)
+    cards = f"-Dspark.worker.resource.gpu.amount=2 -Dspark.worker.resource.gpu.discoveryScript={discovery}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(ending_processes(CLUSTER, str(folder)))
         ports = ["--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
@@ -54,7 +64,7 @@ def standalone_cluster(
                 "org.apache.spark.deploy.worker.Worker",
                 *options,
                 ready="Successfully registered with master",
-                extra=environments[number] if environments else {},
+                extra={"SPARK_WORKER_OPTS": cards, **(environments[number] if environments else {})},
             )
             stack.enter_context(worker)
         yield url
