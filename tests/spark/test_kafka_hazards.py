@@ -154,7 +154,7 @@ def test_a_broker_killed_and_restarted_while_a_script_reads(
     assert_every_row_was_read(finished(train))
 
 
-@pytest.mark.parametrize("patience", [15])
+@pytest.mark.parametrize("patience", [8])
 def test_a_broker_that_does_not_come_back_while_a_script_reads(
     train: threading.Thread, mortal_broker: BrokerProcess, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,5 +165,5 @@ def test_a_broker_that_does_not_come_back_while_a_script_reads(
     error = finished(train).error
     assert error is not None
     assert error["kind"] == "TrainingFailed"
-    assert f"on {mortal_broker.broker.bootstrap}, partition 0: nothing arrived for 15 s (delivery.timeout.ms)" in error["message"]
+    assert f"on {mortal_broker.broker.bootstrap}, partition 0: nothing arrived for 8 s (delivery.timeout.ms)" in error["message"]
     assert "remove them by hand" in capfd.readouterr().out

@@ -46,9 +46,9 @@ WORDS = "label, features, concat('w', cast(label as string)) as word"
 HUNDRED = Select(table="rows", sql=f"select {WORDS} from data")
 MANY = """
 select /*+ REPARTITION(3) */ cast(id % 2 as double) as label, array(double(id), double(id % 7), rand(3)) as features,
-case when id % 5 = 0 then null else concat('w', id) end as word from range(0, {rows}, 1, 6) where id {where}
+case when id % 5 = 0 then null else concat(repeat('w', 80), id) end as word from range(0, {rows}, 1, 6) where id {where}
 """
-LARGE = Select(table="rows", sql=MANY.format(rows=60_000, where=">= 0"))
+LARGE = Select(table="rows", sql=MANY.format(rows=20_000, where=">= 0"))  # of which a partition takes several records
 
 
 @pytest.fixture
@@ -84,8 +84,8 @@ def result_of(outcome: Any) -> TrainResult:
     [
         pytest.param(HUNDRED, (1, 64, 1000, 101), id="100 rows"),
         pytest.param(HUNDRED, (64,), id="one group"),
-        pytest.param(LARGE, (1, 64, 1000, 60_001), id="60000 rows"),
-        pytest.param(LARGE, (1000,), id="60000 rows, one group"),
+        pytest.param(LARGE, (1, 64, 1000, 20_001), id="20000 rows"),
+        pytest.param(LARGE, (1000,), id="20000 rows, one group"),
         pytest.param(
             Select(table="rows", sql=MANY.format(rows=6000, where="between 2000 and 3000")), (7,), id="empty partitions"
         ),
