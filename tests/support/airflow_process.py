@@ -129,9 +129,11 @@ def _import_airflow() -> None:
 
 async def _build_routes() -> None:
     """Build the API of `airflow dags test` and the triggerer: it makes its routes for the first request, for several seconds."""
+    from airflow.jobs import triggerer_job_runner
     from airflow.sdk.execution_time.supervisor import in_process_api_server
     from httpx import AsyncClient
 
+    triggerer_job_runner.in_process_api_server = in_process_api_server  # else the triggerer makes another one
     async with AsyncClient(transport=in_process_api_server().atransport, base_url="http://airflow") as client:
         await client.get("/")
 
