@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo check test test-versions lint airflow kafka bench reference constraints clean intro
+.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka bench reference constraints clean intro
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -15,9 +15,14 @@ demo: setup ## Train, wait, register, predict: the example DAG, for real
 	@$(BIN)/python scripts/demo.py
 
 lint: setup ## ruff, mypy, import contracts, declared dependencies
+	@$(MAKE) --no-print-directory --jobs 2 types rules
+
+types:
+	@$(BIN)/mypy
+
+rules:
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/deptry .
 
