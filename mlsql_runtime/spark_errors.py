@@ -98,6 +98,7 @@ _PLACE = re.compile(
 )
 _UNREAD = re.compile(r"Encountered error while reading file (\S+)\. ")
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
+_IN_WORKER = re.compile(r"Python worker|\.api\.python\.PythonException: ")
 _UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # messages of the programs that unpack spark.archives
 _ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
 _SHOWN = 100  # characters of a query
@@ -135,7 +136,7 @@ def translate(error: BaseException) -> MLSQLError:
     if ours is not None:
         return ours
     missing = _MISSING_MODULE.search(text)
-    if missing is not None and "Python worker" in text:
+    if missing is not None and _IN_WORKER.search(text):
         return InterpreterError(
             f"the executors' Python has no package '{missing[1]}', which MLSQL jobs need there; "
             "install it on every host, or set spark.pyspark.python to an interpreter that has it",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.errors import DataError, InputError, JobFailed, to_json
+from mlsql_runtime.errors import DataError, InputError, InterpreterError, JobFailed, to_json
 from mlsql_runtime.plan import Attempt
 from mlsql_runtime.spark_errors import errors_for_driver, translate
 from mlsql_runtime.storage.location import Location
@@ -137,6 +137,17 @@ def test_a_task_error_that_is_not_whole_is_a_failed_job(rest: str) -> None:
 def test_ours_stay_what_they_are() -> None:
     error = DataError("two widths")
     assert translate(error) is error
+
+
+@pytest.mark.parametrize(
+    "begin", ["An exception was thrown from the Python worker.", "org.apache.spark.api.python.PythonException: x"]
+)
+def test_a_module_that_workers_lack_is_a_matter_of_their_interpreter(begin: str) -> None:
+    error = translate(
+        RuntimeError(f"{begin}\nTraceback (most recent call last):\nModuleNotFoundError: No module named 'pyarrow'")
+    )
+    assert type(error) is InterpreterError
+    assert "has no package 'pyarrow'" in error.message
 
 
 def test_the_exception_of_a_worker_is_the_message() -> None:

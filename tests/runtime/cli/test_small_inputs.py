@@ -136,3 +136,9 @@ def test_libsvm_files_of_other_kinds_name_the_line(fit: FitCommand, line: str) -
     assert done.returncode == 2
     assert "x.libsvm:2: " in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_columns_are_found_in_upper_and_lower_case(fit: FitCommand) -> None:
+    (fit.folder / "x.json").write_text('{"Features": [1], "Label": 1}\n{"Features": [2], "Label": 0}\n')
+    script = GOOD + "; X, y = mlsql.all_data(); mlsql.report(labels=y.sum(), features=X.sum())"
+    assert fit.report(fit.write(script), "--data", "x.json")["metrics"] == {"labels": 1.0, "features": 3.0}
