@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
+from mlsql_runtime.feed.table_facts import in_zone
 from mlsql_runtime.scoring.arguments import Parameters
 from mlsql_runtime.scoring.arrow_batching import Contents, set_batch_sizes
 from mlsql_runtime.script.task_resources import show_devices
@@ -29,7 +31,9 @@ def make_udf(record: FunctionRecord) -> Any:
     """Return a Spark function over columns. The record travels as JSON; each Python worker loads the model once.
 
     It is called with one batch at a time. Spark would start a Python worker, with a model of its own, for each call in a query
-    of a function over an iterator of batches; all calls of this one, and of most vector functions, share a worker.
+    of a function over an iterator of batches; all calls of this one, and of most vector functions, share a worker. There the
+    result of an inner call reaches the outer one as it is, so a function that returns times, which would not be in the session's
+    zone, is one over an iterator.
     """
     import pyarrow as pa
     from pyspark.sql.pandas.functions import arrow_udf
@@ -50,9 +54,16 @@ def make_udf(record: FunctionRecord) -> Any:
                 loaded = _load(document)
             return loaded.score(_find_partition(), *columns)
 
+    def score_all(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for columns in batches:  # Spark passes a single column as it is
+            yield score(*(columns if isinstance(columns, tuple) else (columns,)))
+
     # Spark reads the kind of function from real types, which ``from __future__ import annotations`` hides.
     score.__annotations__ = {"columns": pa.Array, "named": pa.Array, "return": pa.Array}
-    return arrow_udf(score, to_spark_type(parse_type(record.returns)))  # type: ignore[call-overload]  # its stubs know no user-defined types
+    score_all.__annotations__ = {"batches": Iterator[pa.Array], "return": Iterator[pa.Array]}
+    kind = parse_type(record.returns)
+    has_times = in_zone(kind, None) != kind
+    return arrow_udf(score_all if has_times else score, to_spark_type(kind))  # type: ignore[call-overload]  # its stubs know no user-defined types
 
 
 def _load(document: str) -> LoadedFunction:

@@ -158,7 +158,8 @@ def people(spark: SparkSession) -> Iterator[pd.DataFrame]:
     types = (IntegerType(), IntegerType(), DoubleType(), StringType(), StringType())
     schema = StructType([StructField(name, kind) for name, kind in zip(["id", *PEOPLE.columns], types, strict=True)])
     cells = PEOPLE.astype(object).where(PEOPLE.notna(), None).to_numpy().tolist()
-    spark.createDataFrame([(row, *values) for row, values in enumerate(cells)], schema).createOrReplaceTempView("people")
+    rows = spark.createDataFrame([(row, *values) for row, values in enumerate(cells)], schema)
+    rows.coalesce(1).createOrReplaceTempView("people")
     yield PEOPLE
     spark.catalog.dropTempView("people")
 
@@ -420,6 +421,25 @@ def test_calls_in_one_query_share_a_python_worker(
     table = spark.table("out")
     assert {tuple(row) for row in table.collect()} == {("yes", "YES"), ("no", "NO")}
     assert table._jdf.queryExecution().executedPlan().toString().count("ArrowEvalPython") == 1
+
+
+def test_times_that_another_function_returns_are_in_the_zone_of_the_session(
+    run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path
+) -> None:
+    path = publish_model(tmp_path / "m", None, pa.table({"t": pa.array([0, 1], pa.timestamp("us", "UTC"))}))
+    same = script(SCRIPT.format(body="return X['t']", takes="frame", returns="timestamp"), "same.py")
+    hour = script(SCRIPT.format(body="return X['t'].dt.hour", takes="frame", returns="int"), "hour.py")
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
+    try:
+        run_plan(
+            Register(model_path=path, function="same", script_path=same),
+            Register(model_path=path, function="hour_of", script_path=hour),
+            Select(table="out", sql="select hour_of(t), hour_of(same(t)) from (select timestamp'2024-01-01 12:30:00' as t)"),
+        ).raise_for_error()
+        assert [tuple(row) for row in spark.table("out").collect()] == [(12, 12)]
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", zone)
 
 
 def test_vectors_and_arrays_are_rows_of_a_matrix(run_plan: RunPlan, spark: SparkSession, script: Script, tmp_path: Path) -> None:
