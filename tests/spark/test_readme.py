@@ -105,7 +105,7 @@ def customers(spark: SparkSession, here: Path) -> DataFrame:
     table = spark.sql("""
         select id, id % 50 as months, if(id % 10 = 0, null, id % 7) as calls, id * 1.5d as income,
                if(id % 3 = 0, 'basic', 'family') as plan, if(id % 50 < 20, 'yes', 'no') as churned
-        from range(200)
+        from range(0, 200, 1, 1)
     """)
     table.write.parquet(str(here / "data/customers"))
     return table

@@ -22,7 +22,7 @@ LEARNABLE = """
 select vec_dense(array(double(x), double(x * 7 % 13))) as features, double(x > 99) as label, double(x * 3 + 1) as number,
 if(x > 99, 'many', 'few') as word,
 concat_ws(' ', concat('w', x % 5), if(x > 99, 'rain and clouds', 'sun and sand'), concat('v', x % 7)) as text
-from (select id * 73 % 200 as x from range(0, 200, 1, 2))
+from (select id * 73 % 200 as x from range(0, 200, 1, 1))
 """
 
 

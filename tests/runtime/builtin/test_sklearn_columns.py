@@ -28,7 +28,7 @@ CUSTOMERS = Select(
                cast(id % 13 as decimal(6, 2)) * 10 as income, if(id % 9 = 0, null, if(id % 3 = 0, 'basic', 'family')) as plan,
                if(id % 8 = 0, null, id % 2 = 0) as abroad, if(id % 50 < 20, 'yes', 'no') as churned,
                id % 50 < 20 as leaves, id % 50 + 0.5d as price
-        from range(200)
+        from range(0, 200, 1, 1)
     """,
 )
 
