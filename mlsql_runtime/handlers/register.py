@@ -25,6 +25,7 @@ from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
 from mlsql_runtime.scoring.function_loader import load_function
 from mlsql_runtime.scoring.return_type import read_return_type
+from mlsql_runtime.scoring.udf import check_name
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script
@@ -103,10 +104,12 @@ class _Registration:
 def register(statement: Register, context: RunContext) -> RegisterResult:
     """Register the function, or refuse with a reason and leave the current function unchanged.
 
+    :raises InputError: when Spark has a function of this name.
     :raises VersionNotFound: when the model path has no such version or group.
     :raises IntegrityError: when a model file is not the one that the manifest names.
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
+    check_name(context.spark, statement.function)
     root = open_model_path(statement.model_path)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)

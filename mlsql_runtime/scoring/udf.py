@@ -94,8 +94,21 @@ def to_spark_type(kind: pa.DataType) -> DataType:
     return VectorUDT() if is_vector(kind) else from_arrow_type(kind, prefer_timestamp_ntz=True)
 
 
+def check_name(spark: SparkSession, name: str) -> None:
+    """Refuse the name of one of Spark's own functions. Spark 4.2 would call its own in every query, and Spark 4.1 ours.
+
+    :raises InputError: with the name.
+    """
+    if spark.sql(f"show system functions like '{name}'").take(1):
+        raise InputError(f"{name} is the name of one of Spark's own functions; give the function another name", name=name)
+
+
 def register_function(spark: SparkSession, name: str, record: FunctionRecord) -> None:
-    """Make the function package callable in SQL as ``name``."""
+    """Make the function package callable in SQL as ``name``.
+
+    :raises InputError: when Spark has a function of this name.
+    """
+    check_name(spark, name)
     parameters = Parameters.of(record)
     contents: Contents = "text" if parameters.has_text else "columns" if parameters.width else "vectors"
     set_batch_sizes(spark, parameters.width or record.feature_width or sys.maxsize, contents)

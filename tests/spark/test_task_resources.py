@@ -70,9 +70,9 @@ def test_each_task_sees_the_graphics_card_that_spark_assigns_to_it(
             DATA,
             Train(table="data", model_path=model, script_path=script(TRAIN), fit_params=({"folder": str(trained)},) * 2),
             Register(
-                model_path=model, function="first", script_path=script(PREDICT, "predict.py"), params={"folder": str(asked)}
+                model_path=model, function="guess", script_path=script(PREDICT, "predict.py"), params={"folder": str(asked)}
             ),
-            Select(table="answers", sql="select first(features) as x from data"),
+            Select(table="answers", sql="select guess(features) as x from data"),
             Save(table="answers", format="parquet", path=str(tmp_path / "answers")),
             Predict(
                 table="data",

@@ -16,13 +16,15 @@ from support.predict_scripts import BATCH, PREDICT, error_of, registered, sklear
 from support.workbench import RunPlan, Script
 
 from mlsql_runtime.feed.decoding.sql_types import parse_type
-from mlsql_runtime.plan import Register, Select, Statement
+from mlsql_runtime.plan import FunctionRef, Register, Select, Statement
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_history import read_history
 from mlsql_runtime.store.functions import read_pointer
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+FIRST = BATCH.format(body="return X[:, 0]", arguments="")
 
 
 def test_a_function_may_load_its_model_with_the_helper_module(
@@ -103,6 +105,21 @@ def test_a_bad_predict_script_leaves_the_current_function(
     assert part in message
     assert read_pointer(Location.of(served), "batch") == before
     assert sorted(child.name for child in (Path(served) / "_functions/batch").iterdir()) == ["1", "current.json"]
+
+
+@pytest.mark.parametrize("name", ["first", "Double", "explode"])
+def test_a_name_of_sparks_own_functions_is_refused(run_plan: RunPlan, model_path: str, script: Script, name: str) -> None:
+    """Spark 4.2 would call its own function in every query, without a word."""
+    result = run_plan(Register(model_path=model_path, function=name, script_path=script(FIRST)))
+    expected = f"{name} is the name of one of Spark's own functions; give the function another name"
+    assert error_of(result) == ("InputError", expected)
+    assert read_pointer(Location.of(model_path), name) is None
+
+
+def test_a_function_may_not_be_called_by_such_a_name_either(run_plan: RunPlan, model_path: str, script: Script) -> None:
+    registered(run_plan(Register(model_path=model_path, function="jack", script_path=script(FIRST))))
+    called = FunctionRef(name="first", model_path=model_path, function="jack")
+    assert "first is the name of one of" in error_of(run_plan(Select(table="t", sql="select 1", functions=(called,))))[1]
 
 
 def test_training_parameters_reach_the_function_on_request(

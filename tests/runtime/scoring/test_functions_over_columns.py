@@ -268,8 +268,8 @@ def test_tables_of_earlier_statements_keep_their_functions(
     twice = pa.table({"x": [1.0, 2.0, 3.0]})
     path = publish_model(Path(script("")).parent / "other", 2.0, twice)
     source = SCRIPT.format(body="return X[:, 0] * model", takes="matrix", returns="double")
-    registered(run_plan(Register(model_path=path, function="double", script_path=script(source))))
-    other = FunctionRef(name="jack", model_path=path, function="double")
+    registered(run_plan(Register(model_path=path, function="doubled", script_path=script(source))))
+    other = FunctionRef(name="jack", model_path=path, function="doubled")
     run_plan(
         Select(table="inner", sql="select *, jack(age, income, city) as p from people", functions=(labels,)),
         Select(table="middle", sql="select * from inner where p = 'yes'"),
