@@ -70,16 +70,20 @@ def write_json(rows: int, path: Path) -> None:
 WRITERS: dict[str, Callable[[int, Path], None]] = {"parquet": write_parquet, "json": write_json}
 
 
-@pytest.mark.parametrize("what", ["matrices", "frames"])
-@pytest.mark.parametrize("format", WRITERS)
-def test_reading_in_batches_does_not_hold_the_table(tmp_path: Path, format: str, what: str) -> None:
-    described = []
+@pytest.fixture(scope="module", params=WRITERS)
+def described(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A small and a large table in files of one format."""
+    found = []
     for rows in (SOME, ROWS):
-        folder = tmp_path / f"{rows}"
-        folder.mkdir()
-        WRITERS[format](rows, folder / f"part-0.{format}")
-        files = TableFiles(path=str(folder), format=format, options={}, rows=rows, schema=encode_schema(SCHEMA))
-        described.append(codec.dumps(files))
+        folder = tmp_path_factory.mktemp(f"{rows}")
+        WRITERS[request.param](rows, folder / f"part-0.{request.param}")
+        files = TableFiles(path=str(folder), format=request.param, options={}, rows=rows, schema=encode_schema(SCHEMA))
+        found.append(codec.dumps(files))
+    return found
+
+
+@pytest.mark.parametrize("what", ["matrices", "frames"])
+def test_reading_in_batches_does_not_hold_the_table(described: list[str], what: str) -> None:
     command = [sys.executable, "-c", PROGRAM, what, *described]
     done = subprocess.run(command, env=ONE_CORE, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
