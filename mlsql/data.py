@@ -123,7 +123,7 @@ def read_batches(max_records: int = 1024, sparse: bool | None = None) -> Iterato
 
     :param sparse: True for a CSR matrix always, False for an ndarray always.
     :raises RuntimeError: outside of a training job.
-    :raises DataError: when there is no such column, it holds nulls or text, or its values have no common width.
+    :raises DataError: when there is a column is missing, holds nulls or text, or its values differ in width.
     """
     from mlsql_runtime.feed.decoding.features_and_labels import read_matrix_batches
 
@@ -192,7 +192,7 @@ def all_frame() -> pd.DataFrame:
 
 
 def get_validate_frame() -> pd.DataFrame:
-    """Return the validation table as a DataFrame; see :func:`read_frames`. It has no rows when there is no such table."""
+    """Return the validation table as a DataFrame; see :func:`read_frames`. Without a validation table it has no rows."""
     from mlsql_runtime.feed.decoding.frames import make_empty_frame, read_frame
 
     validate = script_job().validate

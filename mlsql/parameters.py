@@ -38,7 +38,7 @@ class _Parameters(dict[str, _Value]):
         raise KeyError(key)
 
     def __reduce__(self) -> Any:
-        return dict, (dict(self),)  # readable where there is no mlsql
+        return dict, (dict(self),)  # so that it can be unpickled without mlsql
 
 
 class _FitParameters(_Parameters[str]):

@@ -97,7 +97,7 @@ def test_pyspark_and_its_spark_must_be_of_one_release() -> None:
     ("is_package", "expected"), [(True, "pyspark/__init__.py"), (False, "python/lib/pyspark.zip/pyspark/__init__.py")]
 )
 def test_an_application_imports_the_installed_pyspark_and_not_its_zip(tmp_path: Path, is_package: bool, expected: str) -> None:
-    """Where SPARK_HOME is no package, as in an unpacked Spark, the zip is what there is."""
+    """If SPARK_HOME is not a package, as in an unpacked Spark, PySpark comes from the zip."""
     home = Path(pyspark.__path__[0])
     if not is_package:
         (tmp_path / "python").symlink_to(home / "python")
