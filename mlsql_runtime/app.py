@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import MLSQLError
-from mlsql_runtime.events import ApplicationStarted, emit, log
+from mlsql_runtime.events import ApplicationStarted, emit, log, send_also_to
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.spark_versions import check_release, check_session, skip_pyspark_zip
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
+from mlsql_runtime.submission.event_files import EventFileWriter
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -114,6 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--plan", required=True, help="URI of the plan, JSON")
     parser.add_argument("--result", required=True, help="URI to write the result to, JSON")
     parser.add_argument("--secrets", help="file with what neither the plan nor a process list may show, JSON")
+    parser.add_argument("--events", help="URI of a folder for the job's events, JSON lines; without it they are not stored")
     parser.add_argument("--parent", type=int, help="id of the process to end with")
     args = parser.parse_args(argv)
     skip_pyspark_zip()
@@ -125,7 +127,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         plan = load_plan(_read_once(args.plan), args.plan)
         secrets = codec.loads(Secrets, _read_once(args.secrets), args.secrets) if args.secrets else Secrets()
         cancellation.plan, cancellation.secrets = plan, secrets
-        result = run(plan, secrets)
+        with contextlib.ExitStack() as stack:  # the result comes last: with it the events are complete
+            if args.events is not None:
+                writer = stack.enter_context(EventFileWriter(Location.of(args.events)))
+                stack.enter_context(send_also_to(writer.add))
+            result = run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)
     Location.of(args.result).replace(codec.dumps(result).encode())

@@ -3,17 +3,19 @@
 Executors send events to the driver over TCP (:mod:`mlsql_runtime.event_channel`). The driver writes them as JSON to the process
 that submitted it, through the named pipe whose path is in the environment variable ``MLSQL_EVENTS``. Standard output would not
 do: spark-submit copies it in pieces of 1 KiB, between which the JVM writes its own lines. Without a reader, as on a cluster,
-events are printed as people read them in logs, ``[label] text``. The label is ``mlsql`` for our own events, ``fit 0`` for those
-of the script of fit group 0.
+events are printed as people read them in logs, ``[label] text``; there the driver also writes them into the job's folder
+(:mod:`mlsql_runtime.submission.event_files`). The label is ``mlsql`` for our own events, ``fit 0`` for those of the script of fit
+group 0.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +26,7 @@ PROTOCOL_VERSION = 1
 EVENTS_VARIABLE = "MLSQL_EVENTS"
 OURS = "mlsql"
 _WRITING = threading.Lock()  # the process has one pipe and one standard output, which would mix long lines of several threads
+_receivers: list[Callable[[Message], None]] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +133,18 @@ def emit(event: Event, label: str = OURS) -> None:
         if pipe is None or not _write_to_pipe(pipe, message):
             sys.stdout.write(f"{message.text}\n")
             sys.stdout.flush()
+    for receive in _receivers:
+        receive(message)
+
+
+@contextlib.contextmanager
+def send_also_to(receive: Callable[[Message], None]) -> Iterator[None]:
+    """Call ``receive`` with each message that this process emits during the block."""
+    _receivers.append(receive)
+    try:
+        yield
+    finally:
+        _receivers.remove(receive)
 
 
 def _write_to_pipe(path: str, message: Message) -> bool:

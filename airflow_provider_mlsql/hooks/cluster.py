@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from mlsql_runtime.errors import ClusterUnavailable, InputError
-from mlsql_runtime.submission.output import OutputLine
+from mlsql_runtime.errors import ClusterUnavailable, InputError, MLSQLError
+from mlsql_runtime.submission.output import OutputLine, read_event
 from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import Submission
 
 END_SECONDS = 20.0  # for an application to end, once that was asked for
+LAST_LINES = 30
 MAX_FAILURES = 10  # requests in a row that the cluster may leave without a response
 _POLL_SECONDS = 0.5
 
@@ -68,20 +69,51 @@ class Cluster(Protocol):
     def log_hint(self, application: str) -> str:
         """Return the command that shows the driver's output."""
 
+    def read_last_lines(self, application: str) -> Sequence[str]:
+        """Return the last lines of the driver's output, :data:`LAST_LINES` of each of its files at most."""
 
-class StatusPoller:
-    """Asks for the status of one application and logs its changes. A few failures in a row are only logged."""
 
-    def __init__(self, cluster: Cluster, application: Application, log: Any) -> None:
+class Follower:
+    """Asks for the status of one application, and logs its changes and what the application does. A few failures in a row are
+    only logged.
+
+    :param position: how many files of the application's events were logged before.
+    """
+
+    def __init__(self, cluster: Cluster, application: Application, log: Any, position: int = 0) -> None:
         self._cluster, self._application, self._log = cluster, application, log
         self._last: tuple[str, str | None] | None = None
         self._failures = 0
+        self._events = application.folder.read_events(position)
+        self._is_unreadable = False
+
+    @property
+    def position(self) -> int:
+        """How many files of the application's events are logged."""
+        return self._events.position
 
     def poll(self) -> Status | None:
         """Ask once; return None when the cluster does not respond.
 
         :raises ClusterUnavailable: at the tenth failure in a row.
         """
+        status = self._ask()
+        self.log_events()
+        return status
+
+    def log_events(self) -> None:
+        """Log the events that have come since the last time. A storage that does not respond delays them."""
+        try:
+            for line in self._events.read_lines():
+                for each in read_event(line):
+                    self._log.info("%s", each.text)
+            self._is_unreadable = False
+        except MLSQLError as error:
+            if not self._is_unreadable:
+                self._log.warning("The application's output is not shown for now: %s", error.message)
+            self._is_unreadable = True
+
+    def _ask(self) -> Status | None:
         try:
             status = self._cluster.status(self._application.id)
         except ClusterUnavailable as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Status, StatusPoller, end_application
+from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Follower, Status, end_application
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from mlsql_runtime.errors import JobFailed, MLSQLError
 from mlsql_runtime.events import ApplicationStarted
@@ -55,7 +55,7 @@ class ClusterJob:
         self.mark = new_mark(plan.job_id)
         self._is_cancelled = self._is_announced = False
         self._application: Application | None = None
-        self._poller: StatusPoller | None = None
+        self._follower: Follower | None = None
 
     def run(self) -> RunResult:
         """Run the plan to its end and return its result.
@@ -74,28 +74,37 @@ class ClusterJob:
         check_job(self._plan, self._secrets, self._conf, is_local=False)
         if self._plan.attempt.is_retry and (orphans := end_orphans(self._plan.job_id)):  # they could still submit
             self._log.info("Ended %d processes of an earlier attempt", orphans)
-        self._application = self._poller = None
+        self._application = self._follower = None
         self._raise_if_cancelled()
         self._application = application = self._take_over() or self._submit()
         self._raise_if_cancelled()
         return application
 
     def poll(self, application: Application) -> Status | None:
-        """Return the application's status, None when the cluster does not respond. From now on :meth:`cancel` ends it.
+        """Return the application's status, None when the cluster does not respond; log what it has done since.
+
+        From now on :meth:`cancel` ends the application.
 
         :raises ClusterUnavailable: when the cluster has not responded many times in a row. The application goes on.
         """
         self._raise_if_cancelled()
-        if self._poller is None or application != self._application:
-            self._poller = StatusPoller(self._cluster, application, self._log)
-        self._application = application
-        status = self._poller.poll()
+        status = self.follow(application).poll()
         if status is not None and status.url and not status.is_over and not self._is_announced:
             self._is_announced = True  # the page shows the history when the application is over
             self._output.announce(
                 ApplicationStarted(spark="", master="", application=application.id, ui=status.url, history=status.url)
             )
         return status
+
+    def follow(self, application: Application, position: int = 0) -> Follower:
+        """Return what follows the application.
+
+        :param position: how many files of its events were logged before.
+        """
+        if self._follower is None or application != self._application:
+            self._follower = Follower(self._cluster, application, self._log, position)
+        self._application = application
+        return self._follower
 
     def status(self, application: Application) -> Status:
         """Return the application's status as soon as the cluster responds, see :meth:`poll`."""
@@ -112,7 +121,7 @@ class ClusterJob:
     def conclude(
         self, application: Application, status: Status | None = None, keep: Callable[[RunResult], None] | None = None
     ) -> RunResult:
-        """Return the result of an application that is over, and remove all that it left.
+        """Return the result of an application that is over, log the rest of what it did, and remove all that it left.
 
         :param status: its last one, if that is known: the cluster may forget the application.
         :param keep: called with the result before its file is removed.
@@ -120,11 +129,13 @@ class ClusterJob:
             about that.
         """
         remove_topics(self._plan, self._secrets)
+        self.follow(application).log_events()
         result, hint = application.folder.read_result(), self._cluster.log_hint(application.id)
         attempt = self._plan.attempt
         self._log.info("The driver's log: %s", hint)
         if result is None:
             status = status or self.status(application)
+            self._log_last_lines(application)
             application.folder.remove(with_staged=attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
@@ -185,7 +196,7 @@ class ClusterJob:
             with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as folder:
                 conf = self._cluster.properties(self._task, run, self._conf)
                 env = build_environment(self.mark)
-                submission = build_submission(self._plan, conf, Path(folder), run.arguments, env)
+                submission = build_submission(self._plan, conf, Path(folder), run.cluster_arguments, env)
                 self._raise_if_cancelled()
                 application = Application(id=self._cluster.submit(submission, self._output.write), run=run.uri)
         except BaseException as error:
@@ -199,6 +210,16 @@ class ClusterJob:
             ) from error
         self._log.info("Submitted application %s to %s; its folder is %s", application.id, self._cluster.name, run.uri)
         return application
+
+    def _log_last_lines(self, application: Application) -> None:
+        """Log the end of the driver's output, as far as the cluster still has it."""
+        try:
+            lines = self._cluster.read_last_lines(application.id)
+        except MLSQLError as error:
+            self._log.warning("The driver's last lines cannot be read: %s", error.message)
+            return
+        for line in ["The driver's last lines:", *lines] if lines else ["The driver has left no output"]:
+            self._log.info("%s", line)
 
     def _end_half_submitted(self, run: RunFolder) -> None:
         """End what the cluster may have taken although spark-submit failed."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_mlsql.hooks.cluster import Status, require_property
+from airflow_provider_mlsql.hooks.cluster import LAST_LINES, Status, require_property
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
 from mlsql_runtime.submission.output import OutputLine
@@ -79,6 +79,12 @@ class KubernetesCluster:
     def log_hint(self, application: str) -> str:
         namespace, _, pod = application.partition(":")
         return f"kubectl logs -n {namespace} {pod}"
+
+    def read_last_lines(self, application: str) -> Sequence[str]:
+        namespace, _, pod = application.partition(":")
+        read = self._api.read_namespaced_pod_log
+        text = _call(lambda: read(pod, namespace, tail_lines=LAST_LINES), missing_ok=True)
+        return str(text or "").splitlines()
 
     def _list_pods(self, selector: str) -> list[Any]:
         """Return the drivers' pods with such labels."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
-from airflow_provider_mlsql.hooks.cluster import Status, require_property
+from airflow_provider_mlsql.hooks.cluster import LAST_LINES, Status, require_property
 from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.submission.output import OutputLine
@@ -18,6 +19,7 @@ _LIVE = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING")
 _RUN = "mlsql-run-"
 _TASK = "mlsql-task-"
 _APPLICATION = re.compile(r"application_\d+_\d+")
+_LOG_BYTES = 16 << 10  # of each file of a driver's output
 _TIMEOUT = (5, 30)  # seconds to connect and to read
 
 
@@ -75,6 +77,30 @@ class YarnCluster:
 
     def log_hint(self, application: str) -> str:
         return f"yarn logs -applicationId {application}"
+
+    def read_last_lines(self, application: str) -> Sequence[str]:
+        response = self._request("GET", f"/{application}", missing_ok=True)
+        place = urlsplit(response["app"].get("amContainerLogs") or "") if response else None
+        if not place:
+            return ()
+        container = place.path.split("/")[-2]  # /node/containerlogs/<container>/<user>
+        folder = f"{place.scheme}://{place.netloc}/ws/v1/node/containers/{container}/logs"
+        files = ("stderr", "stdout")  # Spark's own lines, and what Python has printed
+        return [line for file in files for line in self._read_end(f"{folder}/{file}").splitlines()[-LAST_LINES:]]
+
+    def _read_end(self, url: str) -> str:
+        """Return the end of a file of a container's output.
+
+        :raises ClusterUnavailable: when its node does not respond, or has the file no more.
+        """
+        import requests
+
+        try:
+            response = requests.get(url, params={"size": -_LOG_BYTES}, auth=self._auth, timeout=_TIMEOUT)
+            response.raise_for_status()
+        except requests.exceptions.RequestException as error:
+            raise ClusterUnavailable(f"the driver's node does not return its output: {error}") from error
+        return response.text
 
     def _request(self, method: str, path: str, *, missing_ok: bool = False, **arguments: Any) -> dict[str, Any] | None:
         """Return the ResourceManager's response; None for an application that it does not know, and for a kill.

@@ -70,6 +70,7 @@ class ClusterRun:
         :raises MLSQLError: what ended the plan.
         """
         application = Application(id=event["id"], run=event["run"])
+        self._job.follow(application, event.get("position", 0))
         if event["status"] == "failed":
             raise errors.from_json(event["error"])
         if event["status"] == "timeout":
@@ -110,6 +111,7 @@ class ClusterRun:
             spark_conn_id=self._operator.spark_conn_id,
             application=application.id,
             run=application.run,
+            position=self._job.follow(application).position,
             poll_interval=self._operator.poll_interval,
             deadline=None if limit is None else (datetime.now(timezone.utc) + limit).isoformat(),
         )

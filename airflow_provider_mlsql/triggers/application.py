@@ -9,13 +9,13 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_mlsql.hooks.cluster import Application, Cluster, StatusPoller, end_application
+from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Follower, end_application
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from mlsql_runtime.errors import MLSQLError, to_json
 
 
 class MLSQLApplicationTrigger(BaseTrigger):
-    """Wait until an application is over, or until the deadline.
+    """Wait until an application is over, or until the deadline; log what it does.
 
     Requests are made in threads, so that a cluster that does not respond does not block other triggers. The application is ended
     when its task is killed or cleared; a restart of the triggerer changes nothing.
@@ -23,18 +23,27 @@ class MLSQLApplicationTrigger(BaseTrigger):
     :param spark_conn_id: the Spark connection, by which the cluster is reached.
     :param application: ID of the application on the cluster.
     :param run: URI of its run's folder.
+    :param position: how many files of the application's events are logged already.
     :param poll_interval: seconds between two requests.
     :param deadline: when to give up, as ISO 8601 text.
     """
 
     def __init__(
-        self, *, spark_conn_id: str, application: str, run: str, poll_interval: float, deadline: str | None = None
+        self,
+        *,
+        spark_conn_id: str,
+        application: str,
+        run: str,
+        poll_interval: float,
+        position: int = 0,
+        deadline: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.spark_conn_id = spark_conn_id
         self.application = application
         self.run_folder = run
         self.poll_interval = poll_interval
+        self.position = position
         self.deadline = deadline
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -42,6 +51,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
             "spark_conn_id": self.spark_conn_id,
             "application": self.application,
             "run": self.run_folder,
+            "position": self.position,
             "poll_interval": self.poll_interval,
             "deadline": self.deadline,
         }
@@ -51,16 +61,18 @@ class MLSQLApplicationTrigger(BaseTrigger):
             event = await self._wait()
         except MLSQLError as error:
             event = {"status": "failed", "error": to_json(error)}
-        event |= {"id": self.application, "run": self.run_folder}
+        event |= {"id": self.application, "run": self.run_folder, "position": self.position}
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         await asyncio.to_thread(self._end)
 
     async def _wait(self) -> dict[str, Any]:
-        poller = StatusPoller(await asyncio.to_thread(self._open_cluster), self._application, self.log)
+        cluster = await asyncio.to_thread(self._open_cluster)
+        follower = Follower(cluster, self._application, self.log, self.position)
         while True:
-            status = await asyncio.to_thread(poller.poll)
+            status = await asyncio.to_thread(follower.poll)
+            self.position = follower.position
             if status is not None and status.is_over:
                 return {"status": "over"}
             left = self._seconds_left()

@@ -49,7 +49,7 @@ def read_output(output: int, events: str | None) -> Generator[OutputLine]:
     :param output: the pipe of spark-submit's output.
     :param events: the path of the named pipe of the events; None: the application was not asked for events.
     """
-    sources = [_Source(_Printed().read_line), _Source(_read_event)]
+    sources = [_Source(_Printed().read_line), _Source(read_event)]
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
         selector.register(output, selectors.EVENT_READ, sources[0])
@@ -109,7 +109,8 @@ class _Printed:
         yield OutputLine(line, None if self._is_in_exception and match is None else _choose_level(text))
 
 
-def _read_event(line: str) -> Iterator[OutputLine]:
+def read_event(line: str) -> Iterator[OutputLine]:
+    """Yield the lines of the text of an event, which is a line of JSON; a line that is not an event is its own text."""
     message = decode_message(line)
     if message is None:
         yield OutputLine(line)

@@ -9,6 +9,7 @@ storage that this machine and the cluster reach: a folder for each job, and in i
     <run>/plan.json              read once by the application, and removed; so is
          /secrets.json           what neither the plan nor a process list may show
          /job.json               whose run it is, for a later attempt that finds the run
+         /events/<n>.jsonl       written by the application while it runs
          /result.json            written by the application
 """
 
@@ -30,8 +31,10 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.versions import open_model_path
 from mlsql_runtime.submission.cleanup import remove_staged, staging_paths
+from mlsql_runtime.submission.event_files import EventFileReader
 
 _PLAN, _SECRETS, _RESULT, _OWNER = "plan.json", "secrets.json", "result.json", "job.json"
+_EVENTS = "events"
 _SCRIPTS = "scripts"
 _KEY = re.compile(r"(app-[0-9a-f]{16})\.([0-9a-f]{12})")
 
@@ -113,6 +116,18 @@ class RunFolder:
         """Arguments of the application that runs the plan in this folder."""
         places = {"--plan": _PLAN, "--result": _RESULT, "--secrets": _SECRETS}
         return tuple(part for option, name in places.items() for part in (option, (self.location / name).uri))
+
+    @property
+    def cluster_arguments(self) -> tuple[str, ...]:
+        """:attr:`arguments` of an application on a machine of the cluster, which has no pipe for events to its submitter."""
+        return (*self.arguments, "--events", (self.location / _EVENTS).uri)
+
+    def read_events(self, position: int = 0) -> EventFileReader:
+        """Return a reader of the application's events.
+
+        :param position: how many of their files have been read before.
+        """
+        return EventFileReader(self.location / _EVENTS, position)
 
     def write(self, plan: Plan, secrets: Secrets, conf: Mapping[str, str]) -> None:
         """Write what the application reads.

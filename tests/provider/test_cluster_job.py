@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +17,9 @@ from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
+from mlsql_runtime.events import LogLine, Message, encode_message
 from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select
+from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked
 from mlsql_runtime.submission.run_folder import RunFolder
@@ -27,21 +29,32 @@ LOG = logging.getLogger("test.cluster")
 PLAN = Plan(job_id="test-job", statements=(Select(table="t", sql="select 1 as a"),))
 
 
+RUNNING = Status(state="RUNNING", is_over=False)
+ENDED = Status(state="KILLED", is_over=True, message="out of memory")
+
+
 class OneApplication:
-    """A cluster with one application, whose statuses it returns in order, and then does not respond any more."""
+    """A cluster with one application, whose statuses it returns in order, and then does not respond any more.
+
+    :param act: called with the folder of the application's events before each status.
+    """
 
     name: ClassVar[str] = "a cluster"
 
-    def __init__(self, *statuses: Status) -> None:
-        self.statuses = list(statuses)
+    def __init__(self, *statuses: Status, act: Callable[[Location], object] = lambda _: None) -> None:
+        self.statuses, self.act = list(statuses), act
+        self.events = ""
+        self.last_lines: list[str] | None = []
 
     def properties(self, task: str, run: RunFolder, conf: Mapping[str, str]) -> Mapping[str, str]:
         return conf
 
     def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
+        self.events = submission.arguments[submission.arguments.index("--events") + 1]
         return "app-1"
 
     def status(self, application: str) -> Status:
+        self.act(Location.of(self.events))
         if not self.statuses:
             raise ClusterUnavailable("it does not respond")
         return self.statuses.pop(0)
@@ -55,6 +68,11 @@ class OneApplication:
     def log_hint(self, application: str) -> str:
         return f"logs {application}"
 
+    def read_last_lines(self, application: str) -> Sequence[str]:
+        if self.last_lines is None:
+            raise ClusterUnavailable("the node is gone")
+        return self.last_lines
+
 
 def job(cluster: OneApplication, folder: Path, plan: Plan) -> ClusterJob:
     output = OutputLog(LOG)
@@ -62,12 +80,69 @@ def job(cluster: OneApplication, folder: Path, plan: Plan) -> ClusterJob:
 
 
 def test_a_failure_says_how_the_application_ended_even_if_the_cluster_forgets_it(tmp_path: Path) -> None:
-    running = Status(state="RUNNING", is_over=False)
-    cluster = OneApplication(running, Status(state="KILLED", is_over=True, message="out of memory"))
+    cluster = OneApplication(RUNNING, ENDED)
     message = r"app-1 ended without a result, KILLED: out of memory; see logs app-1, and retry$"
     with pytest.raises(JobFailed, match=message) as caught:
         job(cluster, tmp_path, PLAN).run()
     assert type(caught.value) is JobFailed
+
+
+def test_the_task_log_shows_what_the_application_does_while_it_runs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    done: list[int] = []
+
+    def act(events: Location) -> None:
+        if done:
+            assert f"[fit 0] line {len(done)}" in caplog.messages
+        done.append(1)
+        number = len(done)
+        message = Message(event=LogLine(f"line {number}\nand more"), label="fit 0")
+        (events / f"{number:06d}.jsonl").write(encode_message(message).encode() + b"\n")
+
+    with pytest.raises(JobFailed, match="ended without a result"):
+        job(OneApplication(RUNNING, RUNNING, RUNNING, ENDED, act=act), tmp_path, PLAN).run()
+    shown = [line for line in caplog.messages if line.startswith("[fit 0]")]
+    assert shown == [line for number in (1, 2, 3, 4) for line in (f"[fit 0] line {number}", "[fit 0] and more")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_that_does_not_respond_delays_lines_and_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    looks: list[int] = []
+
+    def act(events: Location) -> None:
+        first = Path(events.path) / "000001.jsonl"
+        looks.append(1)
+        if len(looks) == 1:
+            first.mkdir(parents=True)  # cannot be read
+        elif len(looks) == 3:
+            first.rmdir()
+            first.write_text(encode_message(Message(event=LogLine("late"), label="fit 0")) + "\n")
+
+    with pytest.raises(JobFailed, match="ended without a result"):
+        job(OneApplication(RUNNING, RUNNING, ENDED, act=act), tmp_path, PLAN).run()
+    warnings = [line for line in caplog.messages if line.startswith("The application's output is not shown for now")]
+    assert len(warnings) == 1
+    assert "[fit 0] late" in caplog.messages
+
+
+def test_an_application_without_a_result_leaves_its_drivers_last_lines(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for lines, shown in (
+        (
+            ["java.lang.OutOfMemoryError", "  at somewhere"],
+            ["The driver's last lines:", "java.lang.OutOfMemoryError", "  at somewhere"],
+        ),
+        ([], ["The driver has left no output"]),
+        (None, ["The driver's last lines cannot be read: the node is gone"]),
+    ):
+        cluster = OneApplication(ENDED)
+        cluster.last_lines = lines
+        caplog.clear()
+        with pytest.raises(JobFailed, match="KILLED: out of memory; see logs app-1"):
+            job(cluster, tmp_path, PLAN).run()
+        start = caplog.messages.index("The driver's log: logs app-1") + 1
+        assert caplog.messages[start:] == shown
 
 
 def test_a_retry_ends_what_still_submits_an_earlier_attempt(tmp_path: Path) -> None:
