@@ -105,7 +105,7 @@ class _Cancellation:
         if main.is_alive() and self.plan is not None:
             remove_topics(self.plan, self.secrets)
             if self.plan.attempt.is_last:
-                remove_staged(self.plan.job_id, staging_paths(self.plan))
+                remove_staged(self.plan.job_id, staging_paths(self.plan), self.secrets.storage)
         self.remove_orphaned_folder()
 
 

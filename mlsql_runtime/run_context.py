@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from mlsql_runtime.errors import InputError, did_you_mean
 from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.lineage import Definition
-from mlsql_runtime.plan import Plan, Secrets
+from mlsql_runtime.plan import Plan, Secrets, StorageAccess
 from mlsql_runtime.scoring.udf import register_function
 from mlsql_runtime.store.function_records import FunctionRecord
 
@@ -42,6 +42,11 @@ class RunContext:
     @property
     def job_id(self) -> str:
         return self.plan.job_id
+
+    @property
+    def access(self) -> StorageAccess:
+        """The job's connections to storage."""
+        return self.secrets.storage
 
     @property
     def is_local(self) -> bool:
@@ -82,5 +87,5 @@ class RunContext:
 
     def serve(self, name: str, record: FunctionRecord) -> None:
         """Make a function package callable in the queries of later statements."""
-        register_function(self.spark, name, record)
+        register_function(self.spark, name, record, self.access)
         self.functions[name] = record

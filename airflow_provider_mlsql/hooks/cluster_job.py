@@ -48,7 +48,7 @@ class ClusterJob:
         log: Any,
     ) -> None:
         self._cluster, self._plan, self._secrets, self._conf = cluster, plan, secrets, dict(conf)
-        self._folder = open_job_folder(plan, job_path)
+        self._folder = open_job_folder(plan, job_path, secrets.storage)
         # with the folder's parent, so that two Airflow deployments on one cluster do not end each other's applications
         self._task = hashlib.sha256(f"{task}\n{self._folder.parent.uri}".encode()).hexdigest()[:16]
         self._poll_interval, self._output, self._log = poll_interval, output, log
@@ -143,7 +143,7 @@ class ClusterJob:
                 application=application.id,
             )
         if attempt.is_retry and (result.is_successful or attempt.is_last):
-            remove_staged(self._plan.job_id, staging_paths(self._plan))
+            remove_staged(self._plan.job_id, staging_paths(self._plan), self._secrets.storage)
         if keep is not None:
             keep(result)
         application.folder.remove(with_staged=False)
@@ -196,7 +196,7 @@ class ClusterJob:
             with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as folder:
                 conf = self._cluster.properties(self._task, run, self._conf)
                 env = build_environment(self.mark)
-                submission = build_submission(self._plan, conf, Path(folder), run.cluster_arguments, env)
+                submission = build_submission(self._plan, self._secrets.storage, conf, Path(folder), run.cluster_arguments, env)
                 self._raise_if_cancelled()
                 application = Application(id=self._cluster.submit(submission, self._output.write), run=run.uri)
         except BaseException as error:

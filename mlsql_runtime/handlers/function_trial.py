@@ -18,6 +18,7 @@ from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.sql_types import is_list
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_dense, vector_widths
 from mlsql_runtime.feed.table_facts import in_zone, quote_column
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
 from mlsql_runtime.scoring.udf import make_udf, to_spark_type
@@ -35,19 +36,20 @@ Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def try_function(record: FunctionRecord, samples: Columns, spark: SparkSession) -> None:
+def try_function(record: FunctionRecord, samples: Columns, spark: SparkSession, access: StorageAccess = NO_ACCESS) -> None:
     """Call the function on the driver and in Spark.
 
+    :param access: connections to the storage of package and model.
     :raises ScriptFailed: when the function fails, or its predictions differ.
     """
-    function = load_function(record)
+    function = load_function(record, access)
     samples = _in_session_zone(samples, spark)
     with show_once():
         on_driver = function.score(0, *samples.arrays)
         _check_row_by_row(function, samples, on_driver)
     table = _to_spark(samples, spark)
     columns = [quote_column(name) for name in table.columns]
-    predicted = table.select(make_udf(record)(*columns).alias("prediction")).toArrow()
+    predicted = table.select(make_udf(record, access)(*columns).alias("prediction")).toArrow()
     in_spark = predicted.column("prediction").combine_chunks()
     if (row := first_difference(on_driver, in_spark)) is not None:
         raise ScriptFailed(

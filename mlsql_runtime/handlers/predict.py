@@ -84,7 +84,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     :raises ScriptFailed: when a partition's script fails.
     :raises DataError: when a script writes another number of rows than it got, or no script wrote any.
     """
-    root = open_model_path(statement.model_path)
+    root = open_model_path(statement.model_path, context.access)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)
     bundle = read_script(context.locate_script(statement.script_path), statement.tag, root, manifest)
@@ -96,7 +96,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     version_dir = layout.version_dir(root, manifest.version)
     files = manifest.files_below(layout.model_dir(fit.alg_index))
     verify_files(version_dir, files)
-    params, resources = find_resources(statement.params, bundle, fit.params, "predict")
+    params, resources = find_resources(statement.params, bundle, fit.params, "predict", context.access)
     table = context.table(statement.table)
     stage = context.cleanup.enter_context(open_staging(root, context.job_id)).folder
     hosts = run_preflight(context, HostNeeds.of_script(bundle, python), stage)
@@ -201,10 +201,10 @@ def _run_script(task: _PartitionTask, partition: int, folder: Path) -> None:
 
 def _bring_resources(task: _PartitionTask, folder: Path) -> dict[str, str]:
     """Copy the resources to this node, once for all partitions if Spark has a folder for that."""
-    application = application_dir()
+    application, access = application_dir(), task.staging.access
     if application is None or not task.resources:
-        return download_resources(task.resources, folder, "fitParam.0")
-    return share_resources(task.resources, application / f"mlsql-resources-{task.run}", "fitParam.0")
+        return download_resources(task.resources, folder, "fitParam.0", access)
+    return share_resources(task.resources, application / f"mlsql-resources-{task.run}", "fitParam.0", access)
 
 
 def _read_lines(task: _PartitionTask, path: Path, partition: int, expected: int) -> Iterator[pa.RecordBatch]:

@@ -25,12 +25,13 @@ _NO_SCRIPT = ScriptBundle("script.py", {"script.py": b""})
 def preflight(statement: Preflight, context: RunContext) -> PreflightResult:
     """Return what every host has and lacks. Problems are part of the result here, not an error."""
     path = statement.script_path
-    bundle = _NO_SCRIPT if path is None else read_bundle(context.locate_script(path), statement.runs)
+    bundle = _NO_SCRIPT if path is None else read_bundle(context.locate_script(path), statement.runs, context.access)
     is_function = statement.runs == "register"
     needs = HostNeeds.of_function(bundle) if is_function else HostNeeds.of_script(bundle, statement.python)
     needs = replace(needs, paths=tuple(Location.of(path).path for path in statement.paths))
     with ExitStack() as cleanup:
         if statement.model_path is not None:
-            stage = cleanup.enter_context(open_staging(open_model_path(statement.model_path), context.job_id, "preflight"))
-            needs = replace(needs, seen=(stage.folder / layout.CLAIM).uri)
+            root = open_model_path(statement.model_path, context.access)
+            stage = cleanup.enter_context(open_staging(root, context.job_id, "preflight"))
+            needs = replace(needs, seen=(stage.folder / layout.CLAIM).uri, access=context.access)
         return check_hosts(context, needs)

@@ -110,7 +110,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
     check_name(context.spark, statement.function)
-    root = open_model_path(statement.model_path)
+    root = open_model_path(statement.model_path, context.access)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)
     registration = _Registration(statement, context.job_id, root, manifest, fit)
@@ -177,9 +177,9 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     )
     try:
         if samples is not None:
-            try_function(record, samples, context.spark)
+            try_function(record, samples, context.spark, context.access)
         else:
-            load_function(record)
+            load_function(record, context.access)
             log(
                 f"register: {statement.function} was loaded, but not tried: version {record.version} has no feature columns; "
                 "give sample_data, a table of rows to try it on"
@@ -223,7 +223,9 @@ def _run_predict_script(registration: _Registration, bundle: ScriptBundle, pytho
     """Run the predict script on the driver, and return the function that it gives to ``python_fun``, pickled."""
     statement = registration.statement
     script = f"the predict script {statement.script_path or bundle.entry}"
-    params, resources = find_resources(statement.params, bundle, registration.fit.params, f"register {statement.function}")
+    params, resources = find_resources(
+        statement.params, bundle, registration.fit.params, f"register {statement.function}", registration.root.access
+    )
     with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
         folder = Path(name)
         function_file = folder / "function.pickle"
@@ -231,7 +233,7 @@ def _run_predict_script(registration: _Registration, bundle: ScriptBundle, pytho
             role="register",
             fit_params=bundle.fill(params, "fitParam.0"),
             system_params=python.system_params,
-            internal_params={"resource": download_resources(resources, folder, "fitParam.0")},
+            internal_params={"resource": download_resources(resources, folder, "fitParam.0", registration.root.access)},
             options=format_options(statement),
             train_options=registration.manifest.train_options,
             function_file=str(function_file),

@@ -63,8 +63,8 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
     """
     uses = []
     for ref in statement.functions:
-        record = read_function(open_model_path(ref.model_path), ref.function, ref.function_version)
-        check_function(record)
+        record = read_function(open_model_path(ref.model_path, context.access), ref.function, ref.function_version)
+        check_function(record, context.access)
         context.serve(ref.name, record)
         uses.append(
             FunctionUse(

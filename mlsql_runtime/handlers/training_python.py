@@ -17,7 +17,7 @@ def find_training_python(root: Location, manifest: Manifest, context: RunContext
     """Return the settings of the training: complete in the job of the training, in others as far as they are kept."""
     if context.trained.get(root.uri) == manifest.version:
         for statement in reversed(context.plan.statements[: context.index]):
-            if isinstance(statement, Train) and Location.of(statement.model_path).uri == root.uri:
+            if isinstance(statement, Train) and root.at(statement.model_path).uri == root.uri:
                 return statement.python
     return manifest.python
 

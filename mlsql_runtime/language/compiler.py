@@ -16,7 +16,7 @@ from mlsql_runtime.language.scanner import QUERIES, STATEMENTS, Piece, end_of, s
 from mlsql_runtime.language.scope import Scope, refuse
 from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, combine_errors
 from mlsql_runtime.language.variables import Variables, is_variable_name
-from mlsql_runtime.plan import FunctionRef, Secrets, Show, Statement, format_option, is_identifier
+from mlsql_runtime.plan import NO_ACCESS, FunctionRef, Secrets, Show, Statement, StorageAccess, format_option, is_identifier
 
 KafkaSource = Callable[[Mapping[str, str]], KafkaSettings]
 _MAX_ERRORS = 100
@@ -70,6 +70,7 @@ def compile_script(
     variables: Mapping[str, Any] | None = None,
     functions: Iterable[FunctionRef] = (),
     kafka_settings: KafkaSource | None = None,
+    access: StorageAccess = NO_ACCESS,
 ) -> CompiledScript:
     """Compile a script.
 
@@ -78,9 +79,10 @@ def compile_script(
     :param variables: values for ``${name}``, inserted unchanged.
     :param functions: registered functions that queries may call besides those the script registers.
     :param kafka_settings: makes the settings of a client from ``kafkaParam``, and perhaps from a connection.
+    :param access: connections to the storage of files that options name.
     :raises InputError: with all errors of the script, as ``file:line:column: message``.
     """
-    compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings)
+    compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings, access)
     compiler.run(SourceText(name, text), ())
     if compiler.errors:
         raise combine_errors(compiler.errors)
@@ -123,6 +125,7 @@ class _Compiler:
         variables: Mapping[str, Any],
         functions: Iterable[FunctionRef],
         kafka_settings: KafkaSource,
+        access: StorageAccess = NO_ACCESS,
     ) -> None:
         values = {}
         for name, value in variables.items():
@@ -141,6 +144,7 @@ class _Compiler:
             folder=None if folder is None else Path(folder),
             functions=_index_by_name(functions),
             kafka_settings=kafka_settings,
+            access=access,
         )
 
     def compiled(self) -> CompiledScript:

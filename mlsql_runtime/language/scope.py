@@ -19,7 +19,7 @@ from mlsql_runtime.language.options import Options
 from mlsql_runtime.language.scanner import end_of, start_of
 from mlsql_runtime.language.source import CompileError, Diagnostic, SourceText, shorten, suggest
 from mlsql_runtime.language.variables import Variables
-from mlsql_runtime.plan import FunctionRef, Statement, is_identifier
+from mlsql_runtime.plan import NO_ACCESS, FunctionRef, Statement, StorageAccess, is_identifier
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.storage.patterns import find_paths
 
@@ -30,13 +30,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 class Scope:
     """The state of a compilation. Keys of tables and functions are in lower case, because Spark ignores the case.
 
-    ``source`` is the text under compilation: the script, or a file that it includes.
+    ``source`` is the text under compilation: the script, or a file that it includes. ``access`` are connections to the storage of
+    files that options name.
     """
 
     variables: Variables
     folder: Path | None
     functions: dict[str, FunctionRef]
     kafka_settings: Callable[[Mapping[str, str]], KafkaSettings]
+    access: StorageAccess = NO_ACCESS
     source: SourceText = field(default_factory=lambda: SourceText("", ""))
     tables: dict[str, str] = field(default_factory=dict)
     connections: dict[str, Mapping[str, str]] = field(default_factory=dict)
@@ -111,7 +113,7 @@ class Scope:
 
     def read_file(self, path: str) -> bytes | None:
         """Return the content of a file; None if there is no such file."""
-        return Location.of(path).read_or_none()
+        return Location.of(path, self.access).read_or_none()
 
     def check_output_path(self, token: Token, path: str) -> str:
         """Return the path of output; warn of a relative one."""

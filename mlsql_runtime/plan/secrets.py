@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mlsql_runtime.plan.storage_access import NO_ACCESS, StorageAccess
+
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Spark properties that look secret, and Kafka settings by the name that a :class:`KafkaFeed` gives them.
+    """Spark properties that look secret, Kafka settings by the name that a :class:`KafkaFeed` gives them, and access to storage.
 
     Goes from hook to application in a file of mode 0600.
     """
 
     spark: Mapping[str, str] = field(default_factory=dict, repr=False)
     kafka: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    storage: StorageAccess = NO_ACCESS
 
 
 NO_SECRETS = Secrets()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mlsql_runtime.errors import EnvironmentBuildError, InterpreterError, MLSQLError, PythonVersionError
-from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.plan import NO_ACCESS, PythonEnv, StorageAccess
 from mlsql_runtime.result import HostProblem, HostReport
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.environments import provided_interpreter
@@ -35,13 +35,15 @@ class HostNeeds:
     """What a host must have, as it travels inside Spark tasks.
 
     ``modules`` are required of the script's interpreter, with what needs them. A registered function (``is_function``) runs in
-    the executors' own interpreter. ``seen`` is the URI of a file that the driver has written, and hosts have to see; ``paths``
-    are local paths that have to exist. ``enough`` is the number of bytes that have to be free for scripts' folders.
+    the executors' own interpreter. ``seen`` is the URI of a file that the driver has written, and hosts have to see, with
+    ``access`` to its storage; ``paths`` are local paths that have to exist. ``enough`` is the number of bytes that have to be
+    free for scripts' folders.
     """
 
     python: PythonEnv = field(default_factory=PythonEnv)
     modules: Mapping[str, str] = field(default_factory=dict)
     seen: str | None = None
+    access: StorageAccess = NO_ACCESS
     paths: tuple[str, ...] = ()
     is_function: bool = False
     enough: int = ENOUGH
@@ -112,7 +114,7 @@ def _scratch(needs: HostNeeds, host: str, problems: list[HostProblem]) -> tuple[
 
 
 def _storage(needs: HostNeeds, host: str, problems: list[HostProblem]) -> None:
-    if needs.seen is not None and (why := _unseen(needs.seen)) is not None:
+    if needs.seen is not None and (why := _unseen(needs.seen, needs.access)) is not None:
         message = (
             f"{os.path.dirname(needs.seen)}, below the model path, is not visible on {host}{why}; use storage that all hosts "
             "reach, such as s3:// or a network folder mounted on every host"
@@ -124,9 +126,9 @@ def _storage(needs: HostNeeds, host: str, problems: list[HostProblem]) -> None:
             problems.append(HostProblem(kind="storage", message=message))
 
 
-def _unseen(uri: str) -> str | None:
+def _unseen(uri: str, access: StorageAccess) -> str | None:
     """Return a remark on why a file is not visible here; None when it is."""
     try:
-        return None if Location.of(uri).exists() else ""
+        return None if Location.of(uri, access).exists() else ""
     except MLSQLError as error:
         return f" ({error.message})"

@@ -55,7 +55,7 @@ def run_preflight(context: RunContext, needs: HostNeeds, staging: Location) -> P
     paths: tuple[str, ...] = ()
     if not context.is_local:
         paths = local_input_paths(context.plan, context.index, _default_file_system(context.spark.sparkContext))
-    needs = replace(needs, seen=(staging / layout.CLAIM).uri, paths=paths)
+    needs = replace(needs, seen=(staging / layout.CLAIM).uri, access=staging.access, paths=paths)
     found = check_hosts(context, needs)
     found.raise_for_problems()
     _log_differences(found.hosts)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import IntegrityError, InterpreterError, ScriptFailed
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.arguments import Argument, Call, Parameters
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
 from mlsql_runtime.scoring.row_scorer import RowScorer
@@ -56,25 +57,25 @@ class LoadedFunction:
         return self.scorer.score(partition, call.collect(arguments), width)
 
 
-def load_function(record: FunctionRecord) -> LoadedFunction:
+def load_function(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> LoadedFunction:
     """Return the function of a package, from this process's cache or from the store.
 
     :raises InterpreterError: when the function was pickled by another minor version of Python.
     :raises IntegrityError: when a file differs from the one that the package names.
     :raises ScriptFailed: when the function cannot be unpickled here.
     """
-    return load_document(codec.dumps(record))
+    return load_document(codec.dumps(record), access)
 
 
 @functools.lru_cache(maxsize=CACHED_FUNCTIONS)
-def load_document(document: str) -> LoadedFunction:
+def load_document(document: str, access: StorageAccess = NO_ACCESS) -> LoadedFunction:
     """Do :func:`load_function` for a record as JSON, which is the key of the cache: two model paths may hold equal functions."""
     record = codec.loads(FunctionRecord, document, "the record of a function")
-    return LoadedFunction(record, _load(record), Parameters.of(record))
+    return LoadedFunction(record, _load(record, access), Parameters.of(record))
 
 
-def _load(record: FunctionRecord) -> Scorer:
-    package, version = _check_package(record)
+def _load(record: FunctionRecord, access: StorageAccess) -> Scorer:
+    package, version = _check_package(record, access)
     model = str(local_model(version, record.alg_index, record.model_files))
     warnings.filterwarnings("ignore", "Trying to unpickle estimator")  # the driver has logged it
     try:
@@ -95,17 +96,17 @@ def _load(record: FunctionRecord) -> Scorer:
         raise ScriptFailed(error.message + others) from error
 
 
-def check_function(record: FunctionRecord) -> None:
+def check_function(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> None:
     """Check on the driver what :func:`load_function` checks on every executor, without loading anything.
 
     The files of a remote model are not read: the executors read them anyway.
     """
-    _, version = _check_package(record)
+    _, version = _check_package(record, access)
     if version.is_local:
         verify_files(version, record.model_files)
 
 
-def _check_package(record: FunctionRecord) -> tuple[Location, Location]:
+def _check_package(record: FunctionRecord, access: StorageAccess) -> tuple[Location, Location]:
     """Check that the package is what was registered, and return its folder and that of its model's version.
 
     :raises InterpreterError: for another Python: a pickled function contains byte code, which only the same minor version
@@ -119,7 +120,7 @@ def _check_package(record: FunctionRecord) -> tuple[Location, Location]:
             expected=record.python,
             found=here,
         )
-    root = Location.of(record.model_path)
+    root = Location.of(record.model_path, access)
     package = function_dir(root, record.function) / str(record.function_version)
     verify_files(package, [record.pickle])
     return package, layout.version_dir(root, record.version)

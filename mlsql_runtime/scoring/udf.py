@@ -12,6 +12,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
 from mlsql_runtime.feed.table_facts import in_zone
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.arguments import Parameters
 from mlsql_runtime.scoring.arrow_batching import Contents, set_batch_sizes
 from mlsql_runtime.script.task_resources import show_devices
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from mlsql_runtime.scoring.function_loader import LoadedFunction
 
 
-def make_udf(record: FunctionRecord) -> Any:
+def make_udf(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> Any:
     """Return a Spark function over columns. The record travels as JSON; each Python worker loads the model once.
 
     It is called with one batch at a time. Spark would start a Python worker, with a model of its own, for each call in a query
     of a function over an iterator of batches; all calls of this one, and of most vector functions, share a worker. There the
     result of an inner call reaches the outer one as it is, so a function that returns times, which would not be in the session's
     zone, is one over an iterator.
+
+    :param access: connections to the storage of package and model.
     """
     import pyarrow as pa
     from pyspark.sql.pandas.functions import arrow_udf
@@ -51,7 +54,7 @@ def make_udf(record: FunctionRecord) -> Any:
                     f"function {name} takes columns in their order, or a struct, got arguments named {', '.join(named)}"
                 )
             if loaded is None:
-                loaded = _load(document)
+                loaded = _load(document, access)
             return loaded.score(_find_partition(), *columns)
 
     def score_all(batches: Iterator[pa.Array]) -> Iterator[pa.Array]:
@@ -66,7 +69,7 @@ def make_udf(record: FunctionRecord) -> Any:
     return arrow_udf(score_all if has_times else score, to_spark_type(kind))  # type: ignore[call-overload]  # its stubs know no user-defined types
 
 
-def _load(document: str) -> LoadedFunction:
+def _load(document: str, access: StorageAccess) -> LoadedFunction:
     """Return the function, with the threads and devices of this task."""
     from pyspark import TaskContext
 
@@ -76,7 +79,7 @@ def _load(document: str) -> LoadedFunction:
     if context:
         _limit_threads(context.cpus())
         show_devices()
-    return load_document(document)
+    return load_document(document, access)
 
 
 def _find_partition() -> int:
@@ -103,7 +106,7 @@ def check_name(spark: SparkSession, name: str) -> None:
         raise InputError(f"{name} is the name of one of Spark's own functions; give the function another name", name=name)
 
 
-def register_function(spark: SparkSession, name: str, record: FunctionRecord) -> None:
+def register_function(spark: SparkSession, name: str, record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> None:
     """Make the function package callable in SQL as ``name``.
 
     :raises InputError: when Spark has a function of this name.
@@ -112,7 +115,7 @@ def register_function(spark: SparkSession, name: str, record: FunctionRecord) ->
     parameters = Parameters.of(record)
     contents: Contents = "text" if parameters.has_text else "columns" if parameters.width else "vectors"
     set_batch_sizes(spark, parameters.width or record.feature_width or sys.maxsize, contents)
-    spark.udf.register(name, make_udf(record))
+    spark.udf.register(name, make_udf(record, access))
 
 
 def _limit_threads(cores: int) -> None:

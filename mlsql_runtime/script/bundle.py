@@ -11,7 +11,7 @@ from pathlib import Path
 import mlsql_runtime
 from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
-from mlsql_runtime.plan import get_builtin_name, to_builtin_path
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess, get_builtin_name, to_builtin_path
 from mlsql_runtime.script.project import ENTRY_POINTS, MLPROJECT, EntryPoint, Project, read_project
 from mlsql_runtime.script.zip_files import read_zip
 from mlsql_runtime.storage.location import Location
@@ -66,17 +66,18 @@ class ScriptBundle:
         return folder / self.entry
 
 
-def read_bundle(script_path: str, statement: str) -> ScriptBundle:
+def read_bundle(script_path: str, statement: str, access: StorageAccess = NO_ACCESS) -> ScriptBundle:
     """Read a ``.py`` file, or a project: all files of a folder or a zip, without copies of MLSQL's modules.
 
     :param statement: ``train``, ``register`` or ``predict``. The project's ``MLproject`` names the script of each; without an
         MLproject it has the name in :data:`ENTRY_SCRIPTS`.
+    :param access: connections to storage.
     :raises ScriptNotFound: when the path does not exist, or the project has no such script.
     :raises InputError: when a project is larger than 64 MiB, its MLproject or zip cannot be read, or the file is not a .py file.
     """
     if (builtin := get_builtin_name(script_path)) is not None:
         return _read_builtin(builtin, ENTRY_SCRIPTS[statement])
-    place = Location.of(script_path)
+    place = Location.of(script_path, access)
     if not place.is_file():
         if not place.is_dir():
             raise ScriptNotFound(f"there is no script at {script_path}; check pythonScriptPath", path=script_path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlsql_runtime.errors import ScriptNotFound
-from mlsql_runtime.plan import ScriptUse, get_builtin_name
+from mlsql_runtime.plan import NO_ACCESS, ScriptUse, StorageAccess, get_builtin_name
 from mlsql_runtime.script.bundle import ScriptBundle, bundle_project, read_bundle
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -19,7 +19,7 @@ def read_script(script_path: str | None, statement: str, root: Location, manifes
     :raises IntegrityError: when the kept project is not the one that the manifest names.
     """
     if script_path is not None:
-        return read_bundle(script_path, statement)
+        return read_bundle(script_path, statement, root.access)
     if get_builtin_name(manifest.script.name) is not None:
         return read_bundle(manifest.script.name, statement)
     files = read_project_files(root, manifest)
@@ -32,12 +32,12 @@ def read_script(script_path: str | None, statement: str, root: Location, manifes
     return bundle_project(files, (layout.version_dir(root, manifest.version) / layout.PROJECT).uri, statement)
 
 
-def find_script(script_path: str | None, statement: str, training: ScriptUse) -> ScriptBundle:
+def find_script(script_path: str | None, statement: str, training: ScriptUse, access: StorageAccess = NO_ACCESS) -> ScriptBundle:
     """Return the script of a statement; without a path, the one in the project of a training that has not run yet.
 
     :raises ScriptNotFound: when there is none; see also :func:`read_bundle`.
     """
     path = script_path or str(training.path)
     if script_path is not None or get_builtin_name(path) is not None:
-        return read_bundle(path, statement)
-    return bundle_project(read_bundle(path, training.role).files, path, statement)
+        return read_bundle(path, statement, access)
+    return bundle_project(read_bundle(path, training.role, access).files, path, statement)

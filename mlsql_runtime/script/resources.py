@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlsql_runtime.errors import InputError, StorageError
 from mlsql_runtime.events import log
-from mlsql_runtime.plan import RESOURCE
+from mlsql_runtime.plan import NO_ACCESS, RESOURCE, StorageAccess
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.storage.location import Location
@@ -24,7 +24,11 @@ def split_resources(params: Mapping[str, str]) -> tuple[dict[str, str], dict[str
 
 
 def find_resources(
-    params: Mapping[str, str], bundle: ScriptBundle, trained: Mapping[str, str], what: str
+    params: Mapping[str, str],
+    bundle: ScriptBundle,
+    trained: Mapping[str, str],
+    what: str,
+    access: StorageAccess = NO_ACCESS,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Do as :func:`split_resources` for a script that uses a model: its resources are those of the training, too.
 
@@ -32,18 +36,19 @@ def find_resources(
 
     :param trained: the fit parameters of the training.
     :param what: the statement, for the log.
+    :param access: connections to storage.
     """
     plain, own = split_resources(params)
     if not any(b"resource" in source for name, source in bundle.files.items() if name.endswith(".py")):
         return plain, own
     _, others = split_resources(trained)
-    missing = {name: uri for name, uri in others.items() if name not in own and not Location.of(uri).exists()}
+    missing = {name: uri for name, uri in others.items() if name not in own and not Location.of(uri, access).exists()}
     for name, uri in missing.items():
         log(f"{what}: the resource {name} of the training is not brought along, because there is nothing at {uri} any more")
     return plain, {name: uri for name, uri in {**others, **own}.items() if name not in missing}
 
 
-def share_resources(resources: Mapping[str, str], folder: Path, where: str) -> dict[str, str]:
+def share_resources(resources: Mapping[str, str], folder: Path, where: str, access: StorageAccess = NO_ACCESS) -> dict[str, str]:
     """Do as :func:`download_resources`, once for all processes of this machine that name the same folder. The others wait.
 
     :raises StorageError: when the folder belongs to another user.
@@ -59,21 +64,24 @@ def share_resources(resources: Mapping[str, str], folder: Path, where: str) -> d
         if not done.exists():
             shutil.rmtree(folder / "resource", ignore_errors=True)  # left by a task that was killed
             part = folder / "paths.json.part"
-            part.write_text(json.dumps(download_resources(resources, folder, where)))
+            part.write_text(json.dumps(download_resources(resources, folder, where, access)))
             part.rename(done)
         paths: dict[str, str] = json.loads(done.read_text())
     return paths
 
 
-def download_resources(resources: Mapping[str, str], folder: Path, where: str) -> dict[str, str]:
+def download_resources(
+    resources: Mapping[str, str], folder: Path, where: str, access: StorageAccess = NO_ACCESS
+) -> dict[str, str]:
     """Copy resources below ``folder``, and return the local path of each by its name.
 
     :param where: the name of the parameters in errors, such as ``fitParam.0``.
+    :param access: connections to storage.
     :raises InputError: when one does not exist.
     """
     paths = {}
     for name, uri in resources.items():
-        source, target = Location.of(uri), folder / "resource" / name
+        source, target = Location.of(uri, access), folder / "resource" / name
         if not source.exists():
             raise InputError(f"{where}.{RESOURCE}{name} is {uri}, and there is nothing on {socket.gethostname()}", path=uri)
         source.download(target)

@@ -14,7 +14,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from glob import has_magic
 from pathlib import Path
@@ -25,6 +25,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 
 CHUNK = 1 << 20
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
@@ -33,18 +34,22 @@ _MISSING = (FileNotFoundError, NotADirectoryError)
 
 @dataclass(frozen=True)
 class Location:
-    """A path or URI: ``fs`` is its file system and ``path`` the place in it.
+    """A path or URI: ``fs`` is its file system, ``path`` the place in it, and ``access`` what it was opened with.
+
+    It travels with its credentials, also inside Spark tasks: :meth:`at` opens other URIs with them.
 
     Methods raise StorageError if the storage refuses, whatever its own client raises; FileExistsError only :meth:`create`.
     """
 
     fs: fsspec.AbstractFileSystem
     path: str
+    access: StorageAccess = NO_ACCESS
 
     @classmethod
-    def of(cls, uri: str) -> Location:
+    def of(cls, uri: str, access: StorageAccess = NO_ACCESS) -> Location:
         """Return the location of a path or URI (``/x``, ``file:/x``, ``s3://bucket/x`` …).
 
+        :param access: connections to storage; for URIs without one, the environment of the process decides.
         :raises InputError: when no fsspec backend for its scheme is installed.
         """
         if uri.startswith("file:/") and not uri.startswith("file://"):
@@ -52,7 +57,7 @@ class Location:
         if "::" in uri:
             raise InputError(f"{uri}: '::' joins file systems in fsspec, which model paths and data cannot use", uri=uri)
         try:
-            fs, path = url_to_fs(uri, use_listings_cache=False)
+            fs, path = url_to_fs(uri, use_listings_cache=False, **access.find_options(uri))
         except OSError as error:
             raise StorageError(f"{uri} cannot be reached: {error}", uri=uri) from error
         except (ImportError, ValueError) as error:
@@ -60,10 +65,18 @@ class Location:
                 f"{uri}: no file system for this scheme ({error}); install the fsspec backend for it, such as s3fs for s3://",
                 uri=uri,
             ) from error
-        return cls(fs, path.rstrip("/") or "/")
+        return cls(fs, path.rstrip("/") or "/", access)
+
+    def at(self, uri: str) -> Location:
+        """Return the location of another path or URI, opened with the same connections."""
+        return Location.of(uri, self.access)
+
+    def with_path(self, path: str) -> Location:
+        """Return another place in the same file system."""
+        return replace(self, path=path)
 
     def __truediv__(self, name: str) -> Location:
-        return Location(self.fs, f"{self.path.rstrip('/')}/{name}")
+        return self.with_path(f"{self.path.rstrip('/')}/{name}")
 
     @property
     def name(self) -> str:
@@ -72,7 +85,7 @@ class Location:
     @property
     def parent(self) -> Location:
         above = self.path.rpartition("/")[0]
-        return Location(self.fs, above or "/" if self.path.startswith("/") else above)
+        return self.with_path(above or "/" if self.path.startswith("/") else above)
 
     @property
     def uri(self) -> str:

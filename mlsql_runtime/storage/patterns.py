@@ -55,7 +55,7 @@ def find_paths(place: Location) -> list[Location]:
     found: set[str] = set()
     for pattern in _expand("/".join(names)):
         found.update(_match(head, pattern.split("/"), place))
-    return [Location(place.fs, path) for path in sorted(found)]
+    return [place.with_path(path) for path in sorted(found)]
 
 
 def _match(folder: Location, names: list[str], place: Location) -> list[str]:

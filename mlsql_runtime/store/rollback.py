@@ -35,7 +35,7 @@ def choose_rollback(root: Location, function: str, to: int | None = None) -> Rol
     number = _find_previous(root, pointer) if to is None else _check_number(root, pointer, to)
     record = read_function(root, function, number)
     verify_files(function_dir(root, function) / str(number), [record.pickle])
-    home = Location.of(record.model_path)  # where the function reads its model
+    home = root.at(record.model_path)  # where the function reads its model
     _require_version(home, record)
     verify_files(layout.version_dir(home, record.version), record.model_files)
     return Rollback(pointer, record)
@@ -48,7 +48,7 @@ def roll_back(root: Location, rollback: Rollback, by: str, reason: str | None = 
     :raises VersionNotFound: when the model version was pruned meanwhile.
     """
     target = rollback.target
-    _require_version(Location.of(target.model_path), target)
+    _require_version(root.at(target.model_path), target)
     if require_pointer(root, target.function) != rollback.pointer:
         raise StorageError(f"function {target.function} was changed by somebody else meanwhile; look at it and try again")
     set_current(root, target, by, reason, "rolled back")

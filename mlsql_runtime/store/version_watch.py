@@ -82,7 +82,7 @@ class VersionWatch:
         """
         numbers = layout.list_claimed_versions(self.root)
         if not numbers:
-            open_model_path(self.root.uri)
+            open_model_path(self.root.uri, self.root.access)
         if self._is_replaced(numbers):
             self._records.clear()
             self.generation += 1

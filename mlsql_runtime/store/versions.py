@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mlsql_runtime.errors import FormatError, InputError, VersionNotFound
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FailureRecord, FitRecord, Manifest, VersionState, load
@@ -21,12 +22,13 @@ class ModelStore:
     versions: tuple[int, ...]
 
 
-def open_model_path(model_path: str) -> Location:
+def open_model_path(model_path: str, access: StorageAccess = NO_ACCESS) -> Location:
     """Return the model path, which may not exist yet.
 
+    :param access: connections to storage.
     :raises InputError: when it is a file.
     """
-    root = Location.of(model_path)
+    root = Location.of(model_path, access)
     if root.is_file():
         raise InputError(
             f"the model path {root.uri} is a file; expected a folder, or a path that does not exist yet", path=root.uri

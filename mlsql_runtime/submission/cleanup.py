@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from mlsql_runtime.kafka.run_topic import Owner, client_settings, remove_run
-from mlsql_runtime.plan import Plan, Secrets
+from mlsql_runtime.plan import Plan, Secrets, StorageAccess
 from mlsql_runtime.store.staging import remove_staging_folders
 from mlsql_runtime.store.versions import open_model_path
 
@@ -19,11 +19,14 @@ def staging_paths(plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each.model_root for each in outlines if each.stages_files and each.model_root is not None))
 
 
-def remove_staged(job_id: str, paths: Iterable[str]) -> None:
-    """Remove what a job has staged below model paths. Call it only when no process of the job runs and no attempt follows."""
+def remove_staged(job_id: str, paths: Iterable[str], access: StorageAccess) -> None:
+    """Remove what a job has staged below model paths. Call it only when no process of the job runs and no attempt follows.
+
+    :param access: connections to storage.
+    """
     for path in paths:
         try:
-            remove_staging_folders(open_model_path(path), job_id)
+            remove_staging_folders(open_model_path(path, access), job_id)
         except Exception as error:  # also of a storage's client: a failed cleanup must not hide the result of the job
             _log.warning("Staged files of the job in %s may be left; remove them: %s", path, error)
 

@@ -100,7 +100,7 @@ class ClientJob:
         return ended
 
     def _remove_staged(self) -> None:
-        remove_staged(self._plan.job_id, staging_paths(self._plan))
+        remove_staged(self._plan.job_id, staging_paths(self._plan), self._secrets.storage)
 
     def _build_submission(self, run: RunFolder) -> Submission:
         folder = Path(run.uri)
@@ -115,4 +115,4 @@ class ClientJob:
             env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # removed with the folder
         arguments = (*run.arguments, "--parent", str(os.getpid()))
-        return build_submission(self._plan, conf | self._conf, folder, arguments, env)
+        return build_submission(self._plan, self._secrets.storage, conf | self._conf, folder, arguments, env)

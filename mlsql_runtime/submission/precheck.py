@@ -15,7 +15,18 @@ from typing import IO
 
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.kafka.run_topic import Owner, check_topic, client_settings
-from mlsql_runtime.plan import Outline, Plan, PythonEnv, ScriptUse, Secrets, Statement, TopicUse, check_property
+from mlsql_runtime.plan import (
+    NO_ACCESS,
+    Outline,
+    Plan,
+    PythonEnv,
+    ScriptUse,
+    Secrets,
+    Statement,
+    StorageAccess,
+    TopicUse,
+    check_property,
+)
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.script.kept_project import find_script, read_script
@@ -48,7 +59,7 @@ def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[M
     """Yield the first problem of each statement: its tables, models, functions, script, interpreter, data and topic, as far as
     no statement before it makes them.
     """
-    made = _Made()
+    made = _Made(secrets.storage)
     for index, statement in enumerate(plan.statements):
         try:
             _check(statement, plan.job_id, is_local, secrets, made)
@@ -63,9 +74,10 @@ def find_problems(plan: Plan, secrets: Secrets, *, is_local: bool) -> Iterator[M
 class _Made:
     """The tables, models, functions (model path and name) and files that the statements so far make.
 
-    ``models`` are the scripts that train them, by model path.
+    ``models`` are the scripts that train them, by model path; ``access`` are the job's connections to storage.
     """
 
+    access: StorageAccess = NO_ACCESS
     tables: set[str] = field(default_factory=set)
     models: dict[str, ScriptUse] = field(default_factory=dict)
     functions: set[tuple[str, str]] = field(default_factory=set)
@@ -78,7 +90,7 @@ class _Made:
             self.files.add(outline.writes_files.rstrip("/"))
         if outline.model_root is None:
             return
-        root = Location.of(outline.model_root).uri
+        root = Location.of(outline.model_root, self.access).uri
         if outline.makes_version and outline.script is not None:
             self.models[root] = outline.script
         if outline.makes_function is not None:
@@ -101,7 +113,7 @@ def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, 
         _check_script(outline.script, *_find_script(outline, outline.script, manifest, made), is_local)
     if outline.reads_files is not None and is_local and not made.has_file(outline.reads_files):
         _check_data(f"table '{outline.defines}'", outline.reads_files)
-    _check_resources(outline.resources, is_local)
+    _check_resources(outline.resources, is_local, secrets.storage)
     if outline.topic is not None:
         _check_topic(outline.topic, job_id, secrets)
 
@@ -109,12 +121,12 @@ def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, 
 def _check_models(outline: Outline, made: _Made) -> Manifest | None:
     """Check the functions and the trained model that a statement needs; return the manifest of a model that exists already."""
     for ref in outline.needs_functions:
-        root = open_model_path(ref.model_path)
+        root = open_model_path(ref.model_path, made.access)
         if (root.uri, ref.function) not in made.functions:
             read_function(root, ref.function, ref.function_version)
     if outline.model_root is None:
         return None
-    root = open_model_path(outline.model_root)
+    root = open_model_path(outline.model_root, made.access)
     if outline.needs_fit is None or root.uri in made.models:
         return None
     manifest = read_manifest(root, outline.needs_fit.version)
@@ -128,13 +140,13 @@ def _find_script(outline: Outline, script: ScriptUse, manifest: Manifest | None,
     :param manifest: that of the model; None if a statement before trains it, or the statement needs none.
     """
     if outline.needs_fit is None or outline.model_root is None:
-        return read_bundle(str(script.path), script.role), script.python
-    root = open_model_path(outline.model_root)
+        return read_bundle(str(script.path), script.role, made.access), script.python
+    root = open_model_path(outline.model_root, made.access)
     if manifest is not None:
         bundle, python = read_script(script.path, script.role, root, manifest), manifest.python
     else:
         training = made.models[root.uri]
-        bundle, python = find_script(script.path, script.role, training), training.python
+        bundle, python = find_script(script.path, script.role, training, made.access), training.python
     return bundle, PythonEnv() if script.is_function else script.python.or_of_training(python)
 
 
@@ -177,9 +189,9 @@ def _begins_as_tar(file: IO[bytes]) -> bool:
         return False
 
 
-def _check_resources(resources: Mapping[str, str], is_local: bool) -> None:
+def _check_resources(resources: Mapping[str, str], is_local: bool, access: StorageAccess) -> None:
     for name, uri in resources.items():
-        if (is_local or "://" in uri) and not Location.of(uri).exists():
+        if (is_local or "://" in uri) and not Location.of(uri, access).exists():
             raise InputError(f"{name} is {uri}, which does not exist; check the path", path=uri)
 
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import Plan, Secrets, Statement, dump_plan, get_builtin_name, is_secret
+from mlsql_runtime.plan import NO_ACCESS, Plan, Secrets, Statement, StorageAccess, dump_plan, get_builtin_name, is_secret
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.storage.location import Location
@@ -54,10 +54,11 @@ class RunOwner:
         return cls(job_id=plan.job_id, plan_digest=digest, staging_paths=staging_paths(plan))
 
 
-def open_job_folder(plan: Plan, job_path: str | None) -> Location:
+def open_job_folder(plan: Plan, job_path: str | None, access: StorageAccess = NO_ACCESS) -> Location:
     """Return the folder of the plan's job, the same in all its attempts.
 
     :param job_path: the folder's parent; None: a folder below the plan's first model path.
+    :param access: connections to storage.
     :raises InputError: when there is neither, or the path holds a password: command lines and Airflow's database would show it.
     """
     roots = (each.outline.model_root for each in plan.statements)
@@ -72,7 +73,7 @@ def open_job_folder(plan: Plan, job_path: str | None) -> Location:
             "the folder for the job's files holds a password in its URI, which command lines would show; set job_path to one "
             "without, and configure the password for the storage, such as in environment variables"
         )
-    root = Location.of(base) if job_path else open_model_path(base) / layout.STAGING
+    root = Location.of(base, access) if job_path else open_model_path(base, access) / layout.STAGING
     return root / f"app-{hashlib.sha256(plan.job_id.encode()).hexdigest()[:16]}"
 
 
@@ -88,9 +89,9 @@ class RunFolder:
         return cls(job_folder / uuid.uuid4().hex[:12])
 
     @classmethod
-    def at(cls, uri: str) -> RunFolder:
+    def at(cls, uri: str, access: StorageAccess = NO_ACCESS) -> RunFolder:
         """Return the folder at a URI."""
-        return cls(Location.of(uri))
+        return cls(Location.of(uri, access))
 
     @classmethod
     def of_key(cls, job_folder: Location, key: str) -> RunFolder:
@@ -135,8 +136,8 @@ class RunFolder:
         :param conf: Spark properties, of which those that hold secrets are written.
         :raises StorageError: when that cannot be written.
         """
-        secret = {name: value for name, value in conf.items() if is_secret(name)}
-        (self.location / _SECRETS).write_private(codec.dumps(replace(secrets, spark=secret)).encode())
+        spark = {**secrets.spark, **{name: value for name, value in conf.items() if is_secret(name)}}
+        (self.location / _SECRETS).write_private(codec.dumps(replace(secrets, spark=spark)).encode())
         (self.location / _PLAN).write_private(dump_plan(plan).encode())
 
     def write_for_cluster(self, plan: Plan, secrets: Secrets, conf: Mapping[str, str]) -> None:
@@ -182,7 +183,7 @@ class RunFolder:
         if job_folder.list_names() in ([], [_SCRIPTS]):
             job_folder.remove()
         if owner is not None:
-            remove_staged(owner.job_id, owner.staging_paths)
+            remove_staged(owner.job_id, owner.staging_paths, self.location.access)
         if job_folder.parent.name == layout.STAGING:  # below a model path, which may be new and hold nothing else
             job_folder.parent.remove_if_empty()
             job_folder.parent.parent.remove_if_empty()
@@ -193,7 +194,7 @@ def _copy_script(statement: Statement, target: Location) -> str | None:
     script = statement.outline.script
     if script is None or script.path is None or get_builtin_name(script.path) is not None:  # the runtime has the built-in ones
         return None
-    if not Location.of(script.path).is_local:
+    if not target.at(script.path).is_local:
         return None
     bundle = read_bundle(script.path, script.role)
     target.remove()  # of an earlier attempt

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import EVENTS_VARIABLE
-from mlsql_runtime.plan import Plan, is_secret, merge_archives
+from mlsql_runtime.plan import Plan, StorageAccess, is_secret, merge_archives
 from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
 from mlsql_runtime.spark_versions import find_spark_home
 from mlsql_runtime.submission.output import OutputLine, read_output
@@ -39,17 +39,23 @@ class SparkSubmitFailed(Exception):
 
 
 def build_submission(
-    plan: Plan, conf: Mapping[str, str], folder: Path, arguments: Sequence[str], env: Mapping[str, str]
+    plan: Plan,
+    access: StorageAccess,
+    conf: Mapping[str, str],
+    folder: Path,
+    arguments: Sequence[str],
+    env: Mapping[str, str],
 ) -> Submission:
     """Write the runtime and its launcher into ``folder``; return what submits them.
 
+    :param access: connections to storage.
     :param conf: Spark properties. Those that hold secrets are left out.
     :param arguments: of the application.
     :raises InputError: when Spark would unpack two archives in the same folder.
     """
     properties = _QUIET | {name: value for name, value in conf.items() if not is_secret(name)}
     named = (archive for each in plan.statements for archive in each.outline.archives)
-    archives = merge_archives((*named, *find_training_archives(plan)), conf.get(_ARCHIVES, ""))
+    archives = merge_archives((*named, *find_training_archives(plan, access)), conf.get(_ARCHIVES, ""))
     if archives:
         properties[_ARCHIVES] = archives
     py_files, launcher = write_runtime(folder)

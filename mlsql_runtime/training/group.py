@@ -18,7 +18,7 @@ from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.feed.files.export import ExportedTable
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
-from mlsql_runtime.plan import PythonEnv
+from mlsql_runtime.plan import NO_ACCESS, PythonEnv, StorageAccess
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import LOG, ScriptOutcome, run_script, scratch_dir
@@ -94,10 +94,12 @@ def run_group(
     data: ScriptTable,
     validate: TableFiles | None,
     on_event: Callable[[ScriptEvent], None],
+    access: StorageAccess = NO_ACCESS,
 ) -> GroupResult:
     """Run the group's script in ``folder``, which keeps its ``model`` and ``log``. A failure of the script is a result.
 
     :param on_event: called with the event of every line of the script as it comes.
+    :param access: connections to the storage of the group's resources.
     :raises InputError: when a resource does not exist.
     """
     params, resources = split_resources(group.fit_params)
@@ -107,7 +109,7 @@ def run_group(
         system_params=group.python.system_params,
         internal_params={
             "tempModelLocalPath": str(folder / MODEL),
-            "resource": download_resources(resources, folder, f"fitParam.{group.alg_index}"),
+            "resource": download_resources(resources, folder, f"fitParam.{group.alg_index}", access),
             "algIndex": str(group.alg_index),
         },
         data=data,
@@ -159,7 +161,7 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
     try:
         data = task.data.open(folder / DATA, task.keep_local_directory, private, task.alg_index)
         validate = None if task.validate is None else task.validate.open(folder / VALIDATE, task.keep_local_directory)
-        result = replace(run_group(task, bundle, folder, data, validate, events.send), output=output.uri)
+        result = replace(run_group(task, bundle, folder, data, validate, events.send, output.access), output=output.uri)
         if result.is_successful:
             (output / MODEL).upload(folder / MODEL)
             if task.sample_columns:

@@ -93,7 +93,7 @@ def find_earlier(stage: Staging, training: str, environment: Mapping[str, str]) 
     newest = max((progress for _, progress in noted), key=lambda progress: progress.created)
     data = newest.data
     places = [table.uri for table in (data.table, data.validate) if table is not None and table.uri is not None]
-    if not all(Location.of(uri).exists() for uri in places):
+    if not all(stage.folder.at(uri).exists() for uri in places):
         return EarlierAttempts()
     alike = [folder for folder, progress in noted if (progress.data, progress.environment) == (data, environment)]
     results = {result.record.alg_index: result for folder in alike for result in _read_results(folder)}

@@ -45,8 +45,8 @@ class TrainingRun:
 
     def __init__(self, statement: Train, context: RunContext) -> None:
         self.context = context
-        self.root = open_model_path(statement.model_path)
-        self.bundle = read_bundle(context.locate_script(statement.script_path), statement.tag)
+        self.root = open_model_path(statement.model_path, context.access)
+        self.bundle = read_bundle(context.locate_script(statement.script_path), statement.tag, context.access)
         for note in self.bundle.notes:
             log(f"train: {note}")
         groups = (self.bundle.fill(params, f"fitParam.{index}") for index, params in enumerate(statement.fit_params))
@@ -135,11 +135,14 @@ class TrainingRun:
         with claim_version(self.root, self.context.job_id, self.training) as draft:
             for result in results:
                 log_file = draft.folder / layout.log_file(result.record.alg_index)
-                log_file.copy_from(_output(result) / LOG)
+                log_file.copy_from(self._output(result) / LOG)
             if len(failed) < len(results) and not (failed and self.statement.fail_on == "any"):
                 return self._publish_version(draft, results, data, sources, environment)
             failure = self._write_failure(draft, results, failed)
         raise failure
+
+    def _output(self, result: GroupResult) -> Location:
+        return self.root.at(str(result.output))
 
     def _publish_version(
         self,
@@ -151,8 +154,8 @@ class TrainingRun:
     ) -> Manifest:
         successful = [result for result in results if result.is_successful]
         for result in successful:
-            (draft.folder / layout.model_dir(result.record.alg_index)).copy_from(_output(result) / MODEL)
-        samples = (_output(result) / SAMPLES for result in successful)
+            (draft.folder / layout.model_dir(result.record.alg_index)).copy_from(self._output(result) / MODEL)
+        samples = (self._output(result) / SAMPLES for result in successful)
         if (sample := next((place for place in samples if place.exists()), None)) is not None:
             (draft.folder / layout.SAMPLES).copy_from(sample)
         if self.statement.keep_script and self.bundle.name is None:
@@ -224,7 +227,3 @@ class TrainingRun:
 
 def _describe(manifest: Manifest, root: Location) -> str:
     return f"{manifest.version} of {root.uri}, best is group {manifest.best.alg_index} with score {manifest.best.score}"
-
-
-def _output(result: GroupResult) -> Location:
-    return Location.of(str(result.output))

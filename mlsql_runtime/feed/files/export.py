@@ -78,7 +78,7 @@ class ExportFeed:
         if identity.uri is None:
             return None
         format, options = format_and_options(self.feed, identity.has_lazy_json)
-        return ExportedTable(Location.of(identity.uri), format, options, identity.facts, identity.has_lazy_json)
+        return ExportedTable(self.place.at(identity.uri), format, options, identity.facts, identity.has_lazy_json)
 
     def prepare(self, table: DataFrame | None, roles: ColumnRoles) -> ExportedTable:
         """Write ``table`` in one Spark job, which also counts rows and labels and measures feature vectors.

@@ -59,7 +59,7 @@ def bring_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
         shared = None
         if table.shared_as is not None and application is not None and _is_same_disk(application, Path(table.path)):
             with contextlib.suppress(OSError, StorageError):
-                shared = stack.enter_context(_locked_copies(Location.of(table.shared_as), application, is_cancelled))
+                shared = stack.enter_context(_locked_copies(table.shared_as, application, is_cancelled))
         if shared is None:
             write_json_files(table, folder, is_cancelled)
             return
@@ -94,15 +94,15 @@ def node_copy(place: Location, application: Path) -> Iterator[Path]:
 
     :raises StorageError: when the folder for copies belongs to another user.
     """
-    with _locked_copies(place, application) as folder:
+    with _locked_copies(place.uri, application) as folder:
         if not folder.exists():
             _download(place, folder)
         yield folder
 
 
 @contextlib.contextmanager
-def _locked_copies(place: Location, application: Path, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[Path]:
-    """Lock the copies of a training's tables, remove those of others, and yield the path of the copy of ``place``.
+def _locked_copies(uri: str, application: Path, is_cancelled: Callable[[], bool] = lambda: False) -> Iterator[Path]:
+    """Lock the copies of a training's tables, remove those of others, and yield the path of the copy of the one at ``uri``.
 
     :raises StorageError: when the folder for copies belongs to another user.
     :raises DataError: when ``is_cancelled()`` becomes true before the lock is free.
@@ -111,7 +111,8 @@ def _locked_copies(place: Location, application: Path, is_cancelled: Callable[[]
     root.mkdir(mode=0o700, exist_ok=True)
     if root.stat().st_uid != os.getuid():
         raise StorageError(f"{root} belongs to another user, who could change the tables in it; have it removed", path=str(root))
-    training = root / hashlib.sha256(place.uri.rpartition("/")[0].encode()).hexdigest()[:16]
+    stage, _, name = uri.rpartition("/")
+    training = root / hashlib.sha256(stage.encode()).hexdigest()[:16]
     with FileLock(training.with_suffix(".lock")) as lock:
         while not lock.try_acquire():
             if is_cancelled():
@@ -119,7 +120,7 @@ def _locked_copies(place: Location, application: Path, is_cancelled: Callable[[]
             time.sleep(_PAUSE)
         if not training.exists():
             _remove_others(root, training)
-        yield training / place.name
+        yield training / name
 
 
 def _download(place: Location, folder: Path) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, InputError, JobFailed, PreflightFailed
 from mlsql_runtime.events import EVENTS_VARIABLE
-from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, Train
+from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, StorageAccess, StorageConnection, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import open_staging
 from mlsql_runtime.submission.client_mode import ClientJob
@@ -55,13 +56,18 @@ SECRET = {
 def test_files_are_private_and_secrets_in_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_DB", "postgres://me:hush-6@h/d")
     looks = Looks()
-    job = ClientJob(
-        PLAN, Secrets(kafka={"kafka": {"sasl_plain_password": "hush-7"}}), "local[1]", {**SECRET, "spark.ui.enabled": "false"}
+    secrets = Secrets(
+        spark={"spark.hadoop.fs.s3a.endpoint": "http://hush-8"},
+        kafka={"kafka": {"sasl_plain_password": "hush-7"}},
+        storage=StorageAccess((StorageConnection(name="minio", prefix="s3://", options='{"secret": "hush-9"}'),)),
     )
+    job = ClientJob(PLAN, secrets, "local[1]", {**SECRET, "spark.ui.enabled": "false"})
     with pytest.raises(JobFailed, match=r"ended without a result \(it did not start\)"):
         job.run(looks, print)
     assert looks.modes == {"--plan": 0o600, "--secrets": 0o600}
-    assert json.loads(looks.texts["--secrets"]) == {"spark": SECRET, "kafka": {"kafka": {"sasl_plain_password": "hush-7"}}}
+    written = codec.loads(Secrets, looks.texts["--secrets"], "secrets.json")
+    assert written == replace(secrets, spark={**secrets.spark, **SECRET})
+    assert "hush" not in repr(written)
     submission = looks.submission
     assert submission is not None
     assert submission.conf["spark.ui.enabled"] == "false"
