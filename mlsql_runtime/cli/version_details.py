@@ -12,6 +12,7 @@ from mlsql_runtime.cli.output import format_count, format_size, format_value, pr
 
 if TYPE_CHECKING:
     from mlsql_runtime.store.compare_versions import ComparedVersion, Comparison, Difference
+    from mlsql_runtime.store.curves import Curve
     from mlsql_runtime.store.functions import FunctionPackage
     from mlsql_runtime.store.summary import VersionDetails
 
@@ -101,6 +102,7 @@ def _print_groups(details: VersionDetails) -> None:
             "message": fit.message,
             "parameters": _join_pairs(fit.params, "="),
             "metrics": _join_pairs(fit.metrics, "="),
+            **{f"curve {name}": _describe_curve(curve) for name, curve in details.curves.get(fit.alg_index, {}).items()},
             "imported": _join_pairs(fit.packages, " "),
         }
         print_fields(fields, indent=2)
@@ -109,6 +111,13 @@ def _print_groups(details: VersionDetails) -> None:
             click.echo("  its last lines:")
             for line in tail:
                 click.echo(f"    {format_value(line)}")
+
+
+def _describe_curve(curve: Curve) -> str:
+    """Return the first and the last value of a metric, and the lowest and the highest."""
+    ends = " to ".join(format_value(value, "none") for value in (curve.values[0], curve.values[-1]))
+    extremes = f", lowest {format_value(min(curve.finite))}, highest {format_value(max(curve.finite))}" if curve.finite else ""
+    return f"{ends} in {format_count(curve.reports, 'report')}{extremes}"
 
 
 def _join_pairs(values: Mapping[str, Any], equals: str) -> str | None:

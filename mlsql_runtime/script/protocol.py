@@ -19,6 +19,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
+from mlsql_runtime.store.curves import CurveRecorder
 from mlsql_runtime.store.function_records import VECTOR, Contract, FunctionInput
 from mlsql_runtime.store.signature import Signature
 
@@ -116,6 +117,7 @@ class ScriptReport:
     metrics: dict[str, float | None] | None = None
     score_lines: int = 0
     warning: str | None = None
+    curves: CurveRecorder = field(default_factory=CurveRecorder)
 
     def read(self, line: str) -> ScriptEvent:
         """Read one line, and return its event."""
@@ -150,6 +152,7 @@ class ScriptReport:
             return LogLine(line)
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self.metrics = {**(self.metrics or {}), **values}
+        self.curves.add(step, values)
         shown = ", ".join(f"{name}={value:g}" for name, value in metrics.items())
         return Metrics(step=step, values=values, text=shown if step is None else f"step {step}: {shown}")
 

@@ -6,6 +6,7 @@
                            /model/<algIndex>/   the files that the script wrote to tempModelLocalPath
                            /meta/…              parquet: one row per group, parameters, sample rows
                            /logs/<algIndex>.log
+                           /curves.json         the metrics that the groups reported, by step
                            /project.zip         the script that trained the version, with its project
                            /manifest.json       last: with it, version n is complete
                            /failure.json        instead of the manifest: the training failed
@@ -28,6 +29,7 @@ from mlsql_runtime.storage.location import Location
 MANIFEST = "manifest.json"
 FAILURE = "failure.json"
 CLAIM = "claim.json"
+CURVES = "curves.json"
 FUNCTIONS = "_functions"
 FUNCTION = "function.json"
 FUNCTION_PICKLE = "function.pickle"

@@ -18,6 +18,8 @@ from mlsql_runtime.result import Best
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import read_claim
+from mlsql_runtime.store.curve_files import read_curves
+from mlsql_runtime.store.curves import Curves
 from mlsql_runtime.store.functions import FunctionPackage, FunctionPointers, read_pointers
 from mlsql_runtime.store.manifest import DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.signature import Signature
@@ -137,6 +139,7 @@ class VersionDetails:
     """All details of a version. Fields that its state does not have are None or empty.
 
     :param tails: the last lines of failed groups' output, for a failed version only.
+    :param curves: of the metrics that the scripts reported, by group.
     """
 
     model_path: str
@@ -157,6 +160,7 @@ class VersionDetails:
     environment: Mapping[str, str] = field(default_factory=dict)
     fits: tuple[FitDetails, ...] = ()
     tails: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    curves: Mapping[int, Curves] = field(default_factory=dict)
     files: tuple[StoredFile, ...]
     size: int
     functions: tuple[FunctionPackage, ...]
@@ -178,9 +182,11 @@ def read_details(store: ModelStore, version: int | None = None) -> VersionDetail
     else:
         existing = layout.version_dir(root, version).list_files()
         files = tuple(StoredFile(path=path, size=size) for path, size in existing.items())
+    has_curves = any(file.path == layout.CURVES for file in files)
     return VersionDetails(
         model_path=root.uri,
         version=version,
+        curves=read_curves(layout.version_dir(root, version)) if has_curves else {},
         files=files,
         size=sum(file.size for file in files),
         functions=read_pointers(root).packages_of(version),

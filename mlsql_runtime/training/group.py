@@ -27,6 +27,7 @@ from mlsql_runtime.script.resources import download_resources, split_resources
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
+from mlsql_runtime.store.curve_files import encode_curves
 from mlsql_runtime.store.manifest import FitRecord
 from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.training.mlsql_meta_tables import write_parquet
@@ -59,7 +60,8 @@ class Group:
 class GroupResult:
     """The result of a group. ``tail`` is the last output of its script.
 
-    ``output`` is the folder of the Spark task attempt, with ``model``, ``log`` and perhaps ``samples``; None in ``mlsql fit``.
+    ``output`` is the folder of the Spark task attempt, with ``model``, ``log`` and perhaps ``samples`` and curves; None in
+    ``mlsql fit``.
     """
 
     record: FitRecord
@@ -96,7 +98,8 @@ def run_group(
     on_event: Callable[[ScriptEvent], None],
     access: StorageAccess = NO_ACCESS,
 ) -> GroupResult:
-    """Run the group's script in ``folder``, which keeps its ``model`` and ``log``. A failure of the script is a result.
+    """Run the group's script in ``folder``, which keeps its ``model``, its ``log`` and, if it reported metrics, their curves. A
+    failure of the script is a result.
 
     :param on_event: called with the event of every line of the script as it comes.
     :param access: connections to the storage of the group's resources.
@@ -128,6 +131,8 @@ def run_group(
         except OSError as error:
             outcome = replace(outcome, problem=f"a folder to which its model has a link cannot be copied: {_reason(error)}")
     status, message = _assess(outcome, folder / MODEL, lost)
+    if curves := outcome.report.curves.curves:
+        (folder / layout.CURVES).write_bytes(encode_curves({str(group.alg_index): curves}))
     record = FitRecord(
         alg_index=group.alg_index,
         status=status,
@@ -167,6 +172,8 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
             if task.sample_columns:
                 _write_samples(data, task.sample_columns, output / SAMPLES)
         (output / LOG).write((folder / LOG).read_bytes())
+        if result.record.metrics:
+            (output / layout.CURVES).write((folder / layout.CURVES).read_bytes())
         if task.keep_local_directory:
             notes = (result.record.message, f"its folder is kept: {socket.gethostname()}:{folder}")
             result = replace(result, record=replace(result.record, message="; ".join(filter(None, notes))))

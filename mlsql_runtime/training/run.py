@@ -20,6 +20,7 @@ from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.script.process import LOG
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
+from mlsql_runtime.store.curve_files import write_curves
 from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, Manifest
 from mlsql_runtime.store.project_files import pack_files, split_private_files
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
@@ -136,6 +137,7 @@ class TrainingRun:
             for result in results:
                 log_file = draft.folder / layout.log_file(result.record.alg_index)
                 log_file.copy_from(self._output(result) / LOG)
+            write_curves(draft.folder, (self._output(result) / layout.CURVES for result in results if result.record.metrics))
             if len(failed) < len(results) and not (failed and self.statement.fail_on == "any"):
                 return self._publish_version(draft, results, data, sources, environment)
             failure = self._write_failure(draft, results, failed)

@@ -7,6 +7,8 @@ from support.model_commands import EVERY_STORAGE, TIME, Capture, Fail, Package, 
 from mlsql_runtime.cli.main import main
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
+from mlsql_runtime.store.curve_files import encode_curves
+from mlsql_runtime.store.curves import Curve
 from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.signature import Column, Signature
 from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
@@ -37,6 +39,16 @@ def test_a_version_is_shown_in_full(root: Location, publish: Publish, fail: Fail
         "  model/1/model.bin   9 B\n",
     ):
         assert text in out
+
+
+def test_metric_curves_are_summed_up(local_root: Location, fail: Fail, capsys: Capture) -> None:
+    fail(local_root)
+    curve = Curve(steps=(0, 10, 20), values=(0.5, None, 0.25), reports=300)
+    (local_root / "_model_1/curves.json").write(encode_curves({"0": {"loss": curve}}))
+    assert main(["models", "show", local_root.uri, "1"]) == 0
+    assert "  curve loss  0.5 to 0.25 in 300 reports, lowest 0.25, highest 0.5\n" in capsys.readouterr().out
+    shown = from_json(capsys, "models", "show", local_root.uri, "1")["curves"]
+    assert shown == {"0": {"loss": {"steps": [0, 10, 20], "values": [0.5, None, 0.25], "reports": 300}}}
 
 
 def test_the_sources_of_a_version_are_shown(local_root: Location, publish_sources: PublishSources, capsys: Capture) -> None:
@@ -86,7 +98,7 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
         unfinished = from_json(capsys, "models", "show", root.uri, "3")
     keys = (
         "model_path version state created job_id message description script greater_is_better best score data signature sources "
-        "parameters environment fits tails files size functions"
+        "parameters environment fits tails curves files size functions"
     )
     assert list(shown) == list(failed) == list(unfinished) == keys.split()
     assert shown["files"] == [{"path": "model/0/model.bin", "size": 9, "sha256": manifest.files[0].sha256}]

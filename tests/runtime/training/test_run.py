@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -13,6 +14,8 @@ from support.workbench import SEED, WIDTH, RunPlan, Script
 
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.curve_files import read_curves
+from mlsql_runtime.store.curves import Curve
 from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import read_manifest, read_record, read_states
 
@@ -65,6 +68,22 @@ def test_when_all_groups_fail_nothing_is_published_but_the_reason(run_plan: RunP
     assert (failure.job_id, failure.message) == ("bad", result.error["message"])
     assert "KeyError" in (tmp_path / "m/_model_2/logs/0.log").read_text()
     assert train_result(run_plan(trained(tmp_path / "m", script_path=script(SAVE)))).version == 3
+
+
+def test_every_report_of_every_group_is_kept_also_of_those_that_fail(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
+    source = (
+        SAVE + "import mlsql_model\nfor step in range(3): mlsql.report(step, loss=1 / (step + 1))\n"
+        "assert mlsql.fit_param['ok'] == 'yes'"
+    )
+    groups = ({"ok": "yes"}, {"ok": "no"})
+    train = trained(tmp_path / "m", script_path=script(source), fit_params=groups)
+    train_result(run_plan(train))
+    run_plan(replace(train, fit_params=groups[1:]))
+    root = Location.of(str(tmp_path / "m"))
+    curve = Curve(steps=(0, 1, 2), values=(1.0, 0.5, 1 / 3), reports=3)
+    assert read_curves(root / "_model_1") == {0: {"loss": curve}, 1: {"loss": curve}}
+    assert "curves.json" in {entry.path for entry in read_manifest(root, 1).files}
+    assert read_curves(root / "_model_2") == {0: {"loss": curve}}
 
 
 def test_fail_on_any_fails_for_one_bad_group(run_plan: RunPlan, tmp_path: Path, script: Script) -> None:
