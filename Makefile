@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka bench reference constraints clean intro
+.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference constraints clean intro
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -50,6 +50,9 @@ airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs
 
 kafka: setup ## An Apache Kafka broker on 127.0.0.1 to play with, until Ctrl-C
 	@$(BIN)/python scripts/jvm/broker.py
+
+hadoop: setup ## HDFS and YARN on 127.0.0.1 and 127.0.0.2, until Ctrl-C
+	@$(BIN)/python scripts/jvm/hadoop.py
 
 peers: setup
 	@bash scripts/setup.sh bench

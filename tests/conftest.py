@@ -19,6 +19,7 @@ from support.workbench import DATA, RunPlan, Script
 
 if TYPE_CHECKING:
     from broker import Broker, BrokerProcess
+    from hadoop import Hdfs, Yarn
     from pyspark.sql import SparkSession
     from support.airflow import Airflow
     from support.cluster import Cluster
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
     from mlsql_runtime.result import RunResult
 
-SERVICES = frozenset(("broker", "cluster", "deployment"))
+SERVICES = frozenset(("broker", "hdfs", "yarn", "cluster", "deployment"))
 USERS = pytest.StashKey[Counter[str]]()
 KEEPER = shared_run.join()  # before conftest.py of a folder imports Airflow, which reads its home then
 
@@ -184,6 +185,26 @@ def kafka_settings(broker: Broker) -> KafkaSettings:
     from mlsql_runtime.kafka.settings import parse_settings
 
     return parse_settings({"bootstrap.servers": broker.bootstrap}, "the test broker")
+
+
+@pytest.fixture(scope="session")
+def hdfs() -> Hdfs:
+    """A real HDFS: files get folders of their own."""
+    found: Hdfs = shared_run.start_service("hdfs")
+    return found
+
+
+@pytest.fixture
+def yarn(hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yarn]:
+    """A real YARN with two nodes, on that HDFS, to which spark-submit submits while the test runs; one test at a time uses it."""
+    from mlsql_runtime.storage.file_lock import FileLock
+
+    found: Yarn = shared_run.start_service("yarn")
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    with FileLock(found.folder / "in-use") as lock:
+        lock.acquire()
+        yield found
 
 
 @pytest.fixture

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -16,18 +14,13 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
-from jars import fetch_jars, find_java_tool
+from daemon import Daemon, build_java_command, find_free_ports
+from jars import WORK, fetch_jars
 
-READY_SECONDS = 60.0
 PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin is allowed everything, guest nothing
 STORE_PASSWORD = "not-a-secret"  # of a key that is made for this broker
 CLUSTER_ID = "mlsqlmlsqlmlsqlmlsqlml"
-CLASSES = Path(__file__).parents[2] / ".work" / "kafka.jsa"  # Kafka's classes in one file: its JVM starts in half the time
-# The broker ends with the process that started it: when that process ends, the pipe to its standard input closes.
-_UNTIL_STDIN_ENDS = (
-    'exec 3<&0; "$@" <&- 3<&- & pid=$!; echo $pid; (cat <&3 >/dev/null; kill $pid 2>/dev/null) >/dev/null & wait $pid'
-)
-
+CLASSES = WORK / "kafka.jsa"  # Kafka's classes in one file: its JVM starts in half the time
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -83,11 +76,11 @@ class BrokerProcess:
     """
 
     def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
-        ports = dict(zip(("plain", "secure", "controller"), _free_ports(3), strict=True))
+        ports = dict(zip(("plain", "secure", "controller"), find_free_ports(3), strict=True))
         self.broker = Broker(folder, f"127.0.0.1:{ports['plain']}", f"127.0.0.1:{ports['secure']}")
-        self._folder, self._options = folder, options
+        self._folder = folder
         self._properties = folder / "broker.properties"
-        self._process: subprocess.Popen[str] | None = None
+        self._daemon = Daemon(_command("kafka.Kafka", self._properties, options=options), folder / "broker.log")
         folder.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(_PROPERTIES.format(folder=folder, store_password=STORE_PASSWORD, **ports))
 
@@ -106,61 +99,35 @@ class BrokerProcess:
             users = [part for user in scram for part in ("--add-scram", user)]
             storage = ["--standalone", "--cluster-id", CLUSTER_ID, "--config", self._properties]
             self._java("kafka.tools.StorageTool", "format", *storage, *users)
-        command = _command("kafka.Kafka", self._properties, options=self._options)
-        with (self._folder / "broker.log").open("a") as log:
-            self._process = subprocess.Popen(
-                ["bash", "-c", _UNTIL_STDIN_ENDS, "broker", *command],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        self.pid = int(self._process.stdout.readline())
-        self._wait_until_ready()
+        self._daemon.start()
+        self._daemon.wait_until(self._is_ready, "the broker")
+
+    @property
+    def pid(self) -> int:
+        return self._daemon.pid
 
     def is_running(self) -> bool:
         """Return whether the process has been started and not been ended since."""
-        return self._process is not None
+        return self._daemon.is_running()
 
     def kill(self) -> None:
         """End it without a chance to shut down, as a power cut does."""
-        self._end(signal.SIGKILL)
+        self._daemon.kill()
 
     def stop(self) -> None:
-        self._end(signal.SIGTERM)
+        self._daemon.stop()
 
-    def _end(self, number: int) -> None:
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-        self._process.wait()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process = None
-
-    def _wait_until_ready(self) -> None:
+    def _is_ready(self) -> bool:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        assert self._process is not None
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"the broker did not start; see {self._folder / 'broker.log'}")
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", int(self.broker.bootstrap.rpartition(":")[2])), timeout=1).close()
-                with contextlib.suppress(KafkaError):
-                    admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap, bootstrap_timeout_ms=5000)
-                    brokers = admin.describe_cluster()["brokers"]
-                    admin.close()
-                    if brokers:
-                        return
-            time.sleep(0.1)
+        with contextlib.suppress(OSError, KafkaError):
+            socket.create_connection(("127.0.0.1", int(self.broker.bootstrap.rpartition(":")[2])), timeout=1).close()
+            admin = KafkaAdminClient(bootstrap_servers=self.broker.bootstrap, bootstrap_timeout_ms=5000)
+            brokers = admin.describe_cluster()["brokers"]
+            admin.close()
+            return bool(brokers)
+        return False
 
     def _make_certificate(self) -> None:
         """Make a key with a certificate of its own: for the broker as PKCS #12, for clients the certificate as PEM."""
@@ -193,9 +160,8 @@ class BrokerProcess:
 
 
 def _command(*command: object, options: Sequence[str] = ()) -> list[str]:
-    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", *([f"-XX:SharedArchiveFile={CLASSES}"] if CLASSES.exists() else [])]
-    ours = ["-Xmx384m", *quick, "-Xlog:disable", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
-    return [find_java_tool("java"), *ours, *options, "-cp", f"{fetch_jars('kafka')}/*", *map(str, command)]
+    options = ("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", *options)
+    return build_java_command(CLASSES, [fetch_jars("kafka") / "*"], "384m", *command, options=options)
 
 
 def write_classes() -> None:
@@ -206,14 +172,6 @@ def write_classes() -> None:
         BrokerProcess(Path(folder), [f"-XX:ArchiveClassesAtExit={CLASSES}"]),
     ):
         pass
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def main() -> None:

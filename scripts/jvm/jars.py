@@ -13,7 +13,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 WORK = HERE.parents[1] / ".work"
-_TITLES = {"kafka": "Apache Kafka (about 40 MB)", "delta": "Delta Lake (about 10 MB)", "iceberg": "Iceberg (about 50 MB)"}
+_TITLES = {
+    "kafka": "Apache Kafka (about 40 MB)",
+    "delta": "Delta Lake (about 10 MB)",
+    "iceberg": "Iceberg (about 50 MB)",
+    "hadoop": "Hadoop (about 70 MB)",
+}
 
 
 def fetch_jars(name: str) -> Path:

@@ -36,6 +36,22 @@ def _broker(folder: Path, start: Start) -> Iterator[Any]:
 
 
 @contextmanager
+def _hdfs(folder: Path, start: Start) -> Iterator[Any]:
+    from hadoop import HdfsProcesses
+
+    with HdfsProcesses(folder) as processes:
+        yield processes.hdfs
+
+
+@contextmanager
+def _yarn(folder: Path, start: Start) -> Iterator[Any]:
+    from hadoop import YarnProcesses
+
+    with YarnProcesses(folder, start("hdfs"), {RUN: os.environ[RUN]}) as processes:
+        yield processes.yarn
+
+
+@contextmanager
 def _s3_server(folder: Path, start: Start) -> Iterator[str]:
     from moto.server import ThreadedMotoServer
 
@@ -71,6 +87,8 @@ def _deployment(folder: Path, start: Start) -> Iterator[Any]:
 
 SERVICES: dict[str, Callable[[Path, Start], AbstractContextManager[Any]]] = {
     "broker": _broker,
+    "hdfs": _hdfs,
+    "yarn": _yarn,
     "s3_server": _s3_server,
     "cluster": _cluster,
     "airflow_database": _airflow_database,

@@ -20,9 +20,11 @@ SECONDS = {
     "airflow": 25.0,
     "starts_airflow": 25.0,
     "cluster": 20.0,
+    "yarn": 20.0,
     "starts_jvm": 15.0,
     "mortal_broker": 10.0,
     "spark": 2.0,
+    "hdfs": 1.0,
     "broker": 0.5,
 }
 # The same for files whose tests take longer than their fixtures say: several trainings, or scripts that import much.
