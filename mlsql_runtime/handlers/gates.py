@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlsql_runtime.plan import Register
 from mlsql_runtime.store.function_records import PointerMove
@@ -29,10 +29,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class GateResult:
-    """``reason`` is one sentence; None when the model passed because there was no gate."""
+    """``reason`` is one sentence; None when the model passed because there was no gate.
+
+    ``threshold`` is the score that the gates asked for; None if they asked for none.
+    """
 
     has_passed: bool
     reason: str | None = None
+    threshold: float | None = None
 
 
 def check_gates(statement: Register, candidate: Candidate, history: Sequence[PointerMove]) -> GateResult:
@@ -40,10 +44,20 @@ def check_gates(statement: Register, candidate: Candidate, history: Sequence[Poi
 
     :param history: all registrations of the name, the oldest first.
     """
-    results = [_check_score(statement.min_score, candidate), _check_gain(statement, candidate, _find_rival(history, candidate))]
+    rival = _find_rival(history, candidate)
+    results = [_check_score(statement.min_score, candidate), _check_gain(statement, candidate, rival)]
     refusal = next((result for result in results if not result.has_passed), None)
     reasons = "; ".join(result.reason for result in results if result.reason is not None)
-    return refusal or GateResult(True, reasons or None)
+    return replace(refusal or GateResult(True, reasons or None), threshold=_find_threshold(statement, candidate, rival))
+
+
+def _find_threshold(statement: Register, candidate: Candidate, rival: PointerMove | None) -> float | None:
+    """Return the score that both gates asked for."""
+    sign = 1 if candidate.greater_is_better else -1
+    bounds = [] if statement.min_score is None else [statement.min_score]
+    if statement.only_if_better is not None and rival is not None and rival.score is not None:
+        bounds.append(rival.score + sign * statement.only_if_better)
+    return max(bounds, key=lambda bound: sign * bound, default=None)
 
 
 def _find_rival(history: Sequence[PointerMove], candidate: Candidate) -> PointerMove | None:

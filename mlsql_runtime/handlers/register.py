@@ -14,7 +14,7 @@ from mlsql_runtime.errors import InputError, ScriptFailed
 from mlsql_runtime.events import emit, log
 from mlsql_runtime.handlers.function_samples import find_samples, find_signature
 from mlsql_runtime.handlers.function_trial import try_function
-from mlsql_runtime.handlers.gates import Candidate, check_gates
+from mlsql_runtime.handlers.gates import Candidate, GateResult, check_gates
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
 from mlsql_runtime.plan import PythonEnv, Register
@@ -124,9 +124,9 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     )
     gates = check_gates(statement, candidate, pointer.history if pointer else ())
     if not gates.has_passed:
-        return _refuse(registration, str(gates.reason))
+        return _refuse(registration, gates)
     record = _make_function(registration, context)
-    functions.set_current(root, record, statement.author, gates.reason)
+    functions.set_current(root, record, statement.author, gates.reason, threshold=gates.threshold)
     context.serve(statement.function, record)
     log(
         f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
@@ -142,9 +142,9 @@ def _describe(record: FunctionRecord) -> str:
     return f"batch contract: {Parameters.of(record).describe()} as a {record.input}, returns {record.returns}"
 
 
-def _refuse(registration: _Registration, reason: str) -> RegisterResult:
+def _refuse(registration: _Registration, gates: GateResult) -> RegisterResult:
     """Leave the name unchanged, and record why."""
-    statement = registration.statement
+    statement, reason = registration.statement, str(gates.reason)
     refusal = Refusal(
         version=registration.manifest.version,
         alg_index=registration.fit.alg_index,
@@ -153,6 +153,7 @@ def _refuse(registration: _Registration, reason: str) -> RegisterResult:
         at=datetime.now(timezone.utc),
         by=statement.author,
         reason=reason,
+        threshold=gates.threshold,
     )
     add_refusal(registration.root, statement.function, refusal)
     log(f"register: {statement.function} is left as it is: {reason}")

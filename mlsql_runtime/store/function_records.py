@@ -54,6 +54,7 @@ class FunctionEvent:
     :param job_id: None for a rollback, which is not a job.
     :param by: the user, None if unknown.
     :param reason: None if the registration had no gate, or the rollback gave none.
+    :param threshold: the score that the gates asked for; None without one, and in what earlier versions have stored.
     """
 
     version: int
@@ -63,6 +64,7 @@ class FunctionEvent:
     at: datetime
     by: str | None
     reason: str | None
+    threshold: float | None = field(default=None, metadata=codec.ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

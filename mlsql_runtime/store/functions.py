@@ -79,11 +79,13 @@ def set_current(
     by: str | None = None,
     reason: str | None = None,
     happened: Literal["registered", "rolled back"] = "registered",
+    threshold: float | None = None,
 ) -> None:
     """Make a package current, atomically, and add that to the history of the function.
 
     :param by: the user on whose behalf.
     :param reason: how the package passed its gates, or why it is current again.
+    :param threshold: the score that the gates asked for.
     """
     before = read_pointer(root, record.function)
     move = PointerMove(
@@ -96,6 +98,7 @@ def set_current(
         at=datetime.now(timezone.utc),
         by=by,
         reason=reason,
+        threshold=threshold,
     )
     history = (*(before.history if before else ()), move)
     pointer = FunctionPointer(format_version=FORMAT_VERSION, function=record.function, history=history)

@@ -80,6 +80,27 @@ def test_a_model_that_is_refused(asked: Register, score: float | None, before: t
     assert reason in result.reason
 
 
+@pytest.mark.parametrize(
+    ("asked", "before", "threshold"),
+    [
+        (gates(), (), None),
+        (gates(min_score=0.5), (), 0.5),
+        (gates(only_if_better=0), (), None),
+        (gates(only_if_better=0.1), (move(1, 0.5),), 0.6),
+        (gates(0.7, 0), (move(1, 0.5),), 0.7),
+        (gates(0.5, 0), (move(1, 0.7),), 0.7),
+        (gates(0.5, 0), (move(1, None),), 0.5),
+    ],
+)
+@pytest.mark.parametrize("score", [0.0, 1.0, None])
+def test_the_result_has_the_score_that_the_gates_asked_for(
+    asked: Register, before: tuple[PointerMove, ...], threshold: float | None, score: float | None
+) -> None:
+    assert check_gates(asked, candidate(score), before).threshold == threshold
+    lower = check_gates(gates(0.5, 0.1), candidate(score, False), [move(1, 0.7)])
+    assert lower.threshold == 0.5
+
+
 def test_losses_are_better_when_they_are_lower() -> None:
     before = (move(2, 0.5),)
     assert check_gates(gates(0.5, 0), candidate(0.4, False), before).reason == (
