@@ -20,7 +20,7 @@ from mlsql_runtime.store.functions import function_dir, read_function, read_poin
 class HistoryEntry(FunctionEvent):
     """A change of a function's pointer, or a refused registration, which has no ``function_version``.
 
-    :param available: whether the package and the manifest of its version exist, so that a rollback to it is possible.
+    :param available: whether the package and its version exist, so that a rollback to it is possible.
     """
 
     happened: Literal["registered", "rolled back", "refused"]
@@ -54,17 +54,17 @@ def read_history(root: Location, function: str) -> History:
 
 
 def _read_moves(root: Location, pointer: FunctionPointer) -> list[HistoryEntry]:
-    packages = {(move.function_version, move.version) for move in pointer.history}
-    available = {package: _is_available(root, pointer.function, *package) for package in packages}
+    """Return the moves of a pointer; two listings say what is available, however many they are."""
+    packages = set(layout.list_numbered(function_dir(root, pointer.function)))
+    versions = set(layout.list_claimed_versions(root))
     return [
-        HistoryEntry(current=move is pointer.current, available=available[move.function_version, move.version], **vars(move))
+        HistoryEntry(
+            current=move is pointer.current,
+            available=move.function_version in packages and move.version in versions,
+            **vars(move),
+        )
         for move in pointer.history
     ]
-
-
-def _is_available(root: Location, function: str, function_version: int, version: int) -> bool:
-    package = function_dir(root, function) / str(function_version) / layout.FUNCTION
-    return package.exists() and (layout.version_dir(root, version) / layout.MANIFEST).exists()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ from mlsql_runtime.store.versions import ModelStore, read_manifest, read_record
 
 State = Literal["complete", "failed", "unfinished", "unreadable"]
 ErrorFacts = Mapping[str, Any]  # as errors.to_json writes them
-_REQUESTS = 16  # at the same time, to remote storage
+REQUESTS = 16  # at the same time, to remote storage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ def summarize(store: ModelStore, limit: int | None = None) -> Listing:
     if store.root.is_local:
         found = [_summarize(store.root, version, pointers) for version in shown]
     else:
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        with ThreadPoolExecutor(REQUESTS) as pool:
             found = list(pool.map(lambda version: _summarize(store.root, version, pointers), shown))
     return Listing(
         model_path=store.root.uri,
@@ -107,12 +107,12 @@ def _record_facts(record: Manifest | FailureRecord) -> dict[str, Any]:
         "groups_succeeded": sum(fit.status == "success" for fit in record.fits),
     }
     if isinstance(record, FailureRecord):
-        return facts | {"message": record.message, "reason": _shorten(record)}
+        return facts | {"message": record.message, "reason": shorten_failure(record)}
     size = sum(entry.size for entry in record.files)
     return facts | {"best": record.best, "score": record.best.score, "rows": record.data.rows, "size": size}
 
 
-def _shorten(record: FailureRecord) -> str:
+def shorten_failure(record: FailureRecord) -> str:
     """Return the message of the first failed group; that of the training is long, with paths and all groups."""
     bad = [fit for fit in record.fits if fit.status != "success" and fit.message]
     return f"group {bad[0].alg_index}: {bad[0].message}" if bad else record.message

@@ -88,7 +88,7 @@ def test_the_history_marks_what_is_current_and_what_is_gone(registered: Location
     assert [line[6:] for line in lines] == [[*what, *rest] for what, rest in zip(happened, said, strict=True)]
     document = from_json(capsys, "functions", registered.uri, "jack")
     assert list(document) == ["model_path", "function", "history"]
-    keys = "version alg_index score job_id at by reason happened function_version current available"
+    keys = "version alg_index score job_id at by reason threshold happened function_version current available"
     assert [list(entry) for entry in document["history"]] == [keys.split()] * 3
     assert [(e["function_version"], e["current"], e["available"]) for e in document["history"]] == [
         (1, False, False),
