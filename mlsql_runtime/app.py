@@ -1,7 +1,8 @@
-"""The Spark application: read a plan, delete its file, run it, write its result.
+"""The driver of a job: read a plan, delete its file, run it, write its result.
 
 ``spark-submit … launcher.py --plan URI --result URI``; the exit code is 0 if the plan succeeded, else 1. The result is written
-in both cases; a missing result means that the application was killed.
+in both cases; a missing result means that the application was killed. With ``--without-spark`` the driver is a process of Python
+alone, which starts no session.
 """
 
 from __future__ import annotations
@@ -70,12 +71,11 @@ class _Cancellation:
 
         Not by an exception in the main thread: PySpark would ask the busy JVM something on its way out, and wait.
         """
-        from pyspark import SparkContext
-
         log("cancelling")
         threading.Timer(CANCEL_SECONDS, self._exit).start()
         while True:  # until the process ends: the statement may be about to start its next job
-            context = SparkContext._active_spark_context
+            pyspark = sys.modules.get("pyspark.core.context")
+            context = None if pyspark is None else pyspark.SparkContext._active_spark_context
             if context is not None:
                 with contextlib.suppress(Exception):  # the JVM may be gone by now
                     context.cancelAllJobs()
@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--secrets", help="file with what neither the plan nor a process list may show, JSON")
     parser.add_argument("--events", help="URI of a folder for the job's events, JSON lines; without it they are not stored")
     parser.add_argument("--parent", type=int, help="id of the process to end with")
+    parser.add_argument("--without-spark", action="store_true", help="start no Spark, which no statement needs")
     args = parser.parse_args(argv)
     skip_pyspark_zip()
     cancellation = _Cancellation(Path(args.plan).parent)
@@ -131,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.events is not None:
                 writer = stack.enter_context(EventFileWriter(Location.of(args.events)))
                 stack.enter_context(send_also_to(writer.add))
-            result = run(plan, secrets)
+            result = _run_without_spark(plan, secrets) if args.without_spark else run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)
     Location.of(args.result).replace(codec.dumps(result).encode())
@@ -173,6 +174,13 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
     finally:
         with contextlib.suppress(Exception):  # a JVM that is gone already must not cost the result
             spark.stop()
+
+
+def _run_without_spark(plan: Plan, secrets: Secrets) -> RunResult:
+    from mlsql_runtime import engine
+
+    log("no statement needs Spark, which is not started")
+    return engine.run(plan, None, secrets)
 
 
 def _import_heavy() -> None:

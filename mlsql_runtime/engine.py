@@ -1,4 +1,4 @@
-"""Run a plan on a Spark session, statement by statement."""
+"""Run a plan, statement by statement."""
 
 from __future__ import annotations
 
@@ -32,10 +32,12 @@ _HANDLERS: dict[type, Callable[[Any, RunContext], StepResult | None]] = {
 }
 
 
-def run(plan: Plan, spark: SparkSession, secrets: Secrets = NO_SECRETS) -> RunResult:
+def run(plan: Plan, spark: SparkSession | None, secrets: Secrets = NO_SECRETS) -> RunResult:
     """Return the results of the statements up to the end or to the first that fails, with its error; raise nothing.
 
     The error's attribute ``statement`` is the number of the statement that failed, from 0.
+
+    :param spark: None for statements that can do without Spark; one that cannot after all fails with ``SessionNeeded``.
     """
     done: list[StepResult] = []
     index = 0

@@ -21,6 +21,7 @@
     │   └── TrainingFailed      more fit groups failed than ``failOn`` allows
     ├── StorageError            a path cannot be read or written
     ├── KafkaUnavailable        no broker responds; retry
+    ├── SessionNeeded           a job that has started no Spark needs it after all; its submitter starts it again, with Spark
     └── JobFailed               the Spark application ended without a result; retry
         └── ClusterUnavailable  the cluster does not respond; its applications may still be running, and a retry finds them
 
@@ -156,6 +157,10 @@ class StorageError(MLSQLError):
 
 class KafkaUnavailable(MLSQLError):
     """No broker responds."""
+
+
+class SessionNeeded(MLSQLError):
+    """A statement needs a Spark session, in a job that has started without one."""
 
 
 class JobFailed(MLSQLError):

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.errors import InputError, SessionNeeded, did_you_mean
 from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.lineage import Definition
 from mlsql_runtime.plan import Plan, Secrets, StorageAccess
@@ -23,14 +23,15 @@ _Path = TypeVar("_Path", str, str | None)
 class RunContext:
     """The run of a plan, as its handlers see it.
 
-    ``cleanup`` is closed at the end of the run, also after an error. ``index`` is the number of the current statement, from 0.
+    ``session`` is None in a job that has started no Spark. ``cleanup`` is closed at the end of the run, also after an error.
+    ``index`` is the number of the current statement, from 0.
     ``definitions`` says how each table was made, by its name in lower case, which Spark does not tell from others.
     ``trained`` maps model paths to the versions that this run has trained: later statements that ask for the newest version get
     these. ``functions`` are the packages that queries can call, by name.
     """
 
     plan: Plan
-    spark: SparkSession
+    session: SparkSession | None
     cleanup: ExitStack
     secrets: Secrets = field(default_factory=Secrets)
     tables: dict[str, DataFrame] = field(default_factory=dict)
@@ -49,9 +50,19 @@ class RunContext:
         return self.secrets.storage
 
     @property
+    def spark(self) -> SparkSession:
+        """The session.
+
+        :raises SessionNeeded: when there is none.
+        """
+        if self.session is None:
+            raise SessionNeeded(f"{self.plan.statements[self.index].outline.title} needs Spark")
+        return self.session
+
+    @property
     def is_local(self) -> bool:
         """Whether driver and executors run on one machine."""
-        return str(self.spark.sparkContext.master).partition("[")[0] == "local"
+        return self.session is None or str(self.spark.sparkContext.master).partition("[")[0] == "local"
 
     @property
     def task_cpus(self) -> int:
@@ -86,6 +97,7 @@ class RunContext:
         return self.tables[name]
 
     def serve(self, name: str, record: FunctionRecord) -> None:
-        """Make a function package callable in the queries of later statements."""
-        register_function(self.spark, name, record, self.access)
+        """Make a function package callable in the queries of later statements, of which there are none without a session."""
+        if self.session is not None:
+            register_function(self.session, name, record, self.access)
         self.functions[name] = record

@@ -22,7 +22,8 @@ class TaskError(Exception):
     """An error of ours that ends a Spark task, as one line of JSON in the traceback that Spark hands to the driver."""
 
     def __init__(self, error: MLSQLError) -> None:
-        super().__init__(json.dumps(errors.to_json(error), default=str))
+        self.document = errors.to_json(error)
+        super().__init__(json.dumps(self.document, default=str))
 
 
 @contextlib.contextmanager

@@ -44,10 +44,9 @@ def check_installation(*, is_in_process: bool = False) -> None:
         pyspark-client, which write the same files, are of two releases.
     """
     home = find_spark_home()
-    core = None if home is None else next(Path(home, "jars").glob("spark-core_*.jar"), None)
-    match = None if core is None else _CORE.match(core.name)
-    if match is not None:
-        check_release(match[1], f"in {home}")
+    core = _find_core(home)
+    if core is not None:
+        check_release(core, f"in {home}")
     found = {}
     for package in ("pyspark", "pyspark-client"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -61,8 +60,22 @@ def check_installation(*, is_in_process: bool = False) -> None:
         )
     own = () if home is None else (Path(home, "python", "lib", "pyspark.zip"), Path(home, "python", "pyspark"))
     has_own = any(path.exists() for path in own)
-    if match is not None and "pyspark" in found and (is_in_process or not has_own):
-        check_session(found["pyspark"], match[1])
+    if core is not None and "pyspark" in found and (is_in_process or not has_own):
+        check_session(found["pyspark"], core)
+
+
+def find_release() -> str | None:
+    """Return the release of the Spark that spark-submit starts, by file names; None if it is not to be seen, or not supported."""
+    core = _find_core(find_spark_home())
+    release = None if core is None else _release(core)
+    return release if release in RELEASES else None
+
+
+def _find_core(home: str | None) -> str | None:
+    """Return the version of the Spark in a folder."""
+    jar = None if home is None else next(Path(home, "jars").glob("spark-core_*.jar"), None)
+    match = None if jar is None else _CORE.match(jar.name)
+    return None if match is None else match[1]
 
 
 def check_release(version: str, where: str) -> None:

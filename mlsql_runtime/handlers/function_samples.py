@@ -98,5 +98,5 @@ def _read_kept(columns: tuple[str, ...], version_dir: Location) -> pa.Table | No
         return None
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(place.read()))
+    table = pq.ParquetFile(io.BytesIO(place.read())).read()  # read_table would import pandas
     return table if set(columns) <= set(table.column_names) else None

@@ -1,4 +1,6 @@
-"""The trial of a new function on sample rows: it must give the same predictions on the driver, in Spark, and row by row.
+"""The trial of a new function on sample rows: it must give the same predictions on the driver, in a worker, and row by row.
+
+The worker is one of Spark; in a job without Spark it is a process that calls the function in the same way.
 
 Networks compute in single precision, and their libraries add in another order for another number of rows or threads. Where
 large terms cancel, few of the seven digits remain to compare: the tolerance is relative to the largest prediction of a column.
@@ -17,12 +19,14 @@ from mlsql_runtime.errors import ScriptFailed
 from mlsql_runtime.feed.decoding.rows import to_rows
 from mlsql_runtime.feed.decoding.sql_types import is_list
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_dense, vector_widths
+from mlsql_runtime.feed.session_zone import find_session_zone
 from mlsql_runtime.feed.table_facts import in_zone, quote_column
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
 from mlsql_runtime.scoring.udf import make_udf, to_spark_type
 from mlsql_runtime.scoring.vector_operations import make_dense
+from mlsql_runtime.scoring.worker_process import score_in_worker
 from mlsql_runtime.script.repeated_warnings import show_once
 from mlsql_runtime.store.function_records import FunctionRecord
 
@@ -36,31 +40,38 @@ Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def try_function(record: FunctionRecord, samples: Columns, spark: SparkSession, access: StorageAccess = NO_ACCESS) -> None:
-    """Call the function on the driver and in Spark.
+def try_function(record: FunctionRecord, samples: Columns, spark: SparkSession | None, access: StorageAccess = NO_ACCESS) -> None:
+    """Call the function on the driver, and in Spark or, without a session, in a process of its own.
 
     :param access: connections to the storage of package and model.
     :raises ScriptFailed: when the function fails, or its predictions differ.
     """
     function = load_function(record, access)
-    samples = _in_session_zone(samples, spark)
+    samples = _in_zone(samples, find_session_zone() if spark is None else str(spark.conf.get("spark.sql.session.timeZone")))
     with show_once():
         on_driver = function.score(0, *samples.arrays)
         _check_row_by_row(function, samples, on_driver)
-    table = _to_spark(samples, spark)
-    columns = [quote_column(name) for name in table.columns]
-    predicted = table.select(make_udf(record, access)(*columns).alias("prediction")).toArrow()
-    in_spark = predicted.column("prediction").combine_chunks()
-    if (row := first_difference(on_driver, in_spark)) is not None:
+    if spark is None:
+        in_worker = score_in_worker(record, samples.table, access)
+    else:
+        in_worker = _score_in_spark(record, samples, spark, access)
+    if (row := first_difference(on_driver, in_worker)) is not None:
+        place = "in a process of its own" if spark is None else "in Spark"
         raise ScriptFailed(
-            f"function {record.function} predicts differently on the driver and in Spark for the same {len(samples)} rows: "
-            f"{on_driver[row]} and {in_spark[row]}; a function must depend only on its row and its model"
+            f"function {record.function} predicts differently on the driver and {place} for the same {len(samples)} rows: "
+            f"{on_driver[row]} and {in_worker[row]}; a function must depend only on its row and its model"
         )
 
 
-def _in_session_zone(samples: Columns, spark: SparkSession) -> Columns:
+def _score_in_spark(record: FunctionRecord, samples: Columns, spark: SparkSession, access: StorageAccess) -> pa.Array:
+    table = _to_spark(samples, spark)
+    columns = [quote_column(name) for name in table.columns]
+    predicted = table.select(make_udf(record, access)(*columns).alias("prediction")).toArrow()
+    return predicted.column("prediction").combine_chunks()
+
+
+def _in_zone(samples: Columns, zone: str) -> Columns:
     """Return the samples with their times in the session's zone, as Spark passes them."""
-    zone = str(spark.conf.get("spark.sql.session.timeZone"))
     kinds = [in_zone(array.type, zone) for array in samples.arrays]
     arrays = (array if array.type == kind else array.cast(kind) for array, kind in zip(samples.arrays, kinds, strict=True))
     return Columns(samples.names, tuple(arrays))

@@ -25,7 +25,7 @@ from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
 from mlsql_runtime.scoring.function_loader import load_function
 from mlsql_runtime.scoring.return_type import read_return_type
-from mlsql_runtime.scoring.udf import check_name
+from mlsql_runtime.scoring.spark_functions import check_name
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script
@@ -109,7 +109,8 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     :raises IntegrityError: when a model file is not the one that the manifest names.
     :raises ScriptFailed: when the script or the function fails; nothing is left.
     """
-    check_name(context.spark, statement.function)
+    if context.session is not None:  # without one, the submitter has checked the name
+        check_name(statement.function, context.session)
     root = open_model_path(statement.model_path, context.access)
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)
@@ -169,6 +170,7 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     if packages := registration.fit.packages:
         warn_of_other_versions(f"function {statement.function}", packages, find_installed_versions(context))
     pickled, handover = _run_predict_script(registration, bundle, _find_python(registration, context))
+    handover = replace(handover, returns=read_return_type(handover.returns, context.session))
     _check_input(registration, handover)
     version_dir = layout.version_dir(root, registration.manifest.version)
     is_matrix = handover.input == "matrix"
@@ -178,7 +180,7 @@ def _make_function(registration: _Registration, context: RunContext) -> Function
     )
     try:
         if samples is not None:
-            try_function(record, samples, context.spark, context.access)
+            try_function(record, samples, context.session, context.access)
         else:
             load_function(record, context.access)
             log(
@@ -251,4 +253,4 @@ def _run_predict_script(registration: _Registration, bundle: ScriptBundle, pytho
                 path=statement.script_path,
             )
         handover = codec.loads(Handover, Path(handover_file(str(function_file))).read_bytes(), f"the function of {script}")
-        return function_file.read_bytes(), replace(handover, returns=read_return_type(handover.returns))
+        return function_file.read_bytes(), handover

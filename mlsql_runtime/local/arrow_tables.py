@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import zoneinfo
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import is_vector, to_numpy
 from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.session_zone import find_session_zone
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, ColumnRoles, TableFacts, encode_schema, one_width, order_classes
 from mlsql_runtime.local.csv_files import read_csv
 from mlsql_runtime.local.data_source import DataSource, find_files
@@ -53,14 +51,6 @@ def _check_names(table: pa.Table, source: DataSource) -> pa.Table:
         if (other := seen.setdefault(name.lower(), name)) != name:
             raise DataError(f"{source.path}: the column {name} already exists, as {other}; rename one of them", column=name)
     return table
-
-
-def find_session_zone() -> str:
-    """Return the name of the time zone that a Spark session on this machine would have."""
-    for name in (os.environ.get("TZ", "").lstrip(":"), os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]):
-        with contextlib.suppress(zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-            return zoneinfo.ZoneInfo(name).key
-    return "UTC"
 
 
 def find_width(table: pa.Table, column: str) -> int | None:

@@ -93,6 +93,7 @@ class Register(StatementBase):
             model_root=self.model_path,
             makes_function=self.function,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
+            can_do_without_spark=self.sample_table is None,
             secret_values={**self.envs, **self.others},
         )
 

@@ -91,6 +91,7 @@ class Outline:
     :param needs_fit: the trained model that has to be there.
     :param needs_functions: registered functions that it needs.
     :param topic: the Kafka topic through which data reach the script.
+    :param can_do_without_spark: whether it needs no Spark session on a machine that is driver and executor in one.
     :param secret_values: values that may be secrets, by name: environment variables, options of Spark's readers and writers.
     """
 
@@ -110,6 +111,7 @@ class Outline:
     needs_fit: FitUse | None = None
     needs_functions: tuple[FunctionRef, ...] = ()
     topic: TopicUse | None = None
+    can_do_without_spark: bool = False
     secret_values: Mapping[str, str] = field(default_factory=dict)
 
 

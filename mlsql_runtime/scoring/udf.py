@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,9 @@ from mlsql_runtime.feed.table_facts import in_zone
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.arguments import Parameters
 from mlsql_runtime.scoring.arrow_batching import Contents, set_batch_sizes
+from mlsql_runtime.scoring.spark_functions import check_name
 from mlsql_runtime.script.task_resources import show_devices
-from mlsql_runtime.script.thread_limits import thread_variables
+from mlsql_runtime.script.thread_limits import limit_threads
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.store.function_records import FunctionRecord
 
@@ -77,7 +77,7 @@ def _load(document: str, access: StorageAccess) -> LoadedFunction:
 
     context = TaskContext.get()
     if context:
-        _limit_threads(context.cpus())
+        limit_threads(context.cpus())
         show_devices()
     return load_document(document, access)
 
@@ -97,28 +97,13 @@ def to_spark_type(kind: pa.DataType) -> DataType:
     return VectorUDT() if is_vector(kind) else from_arrow_type(kind, prefer_timestamp_ntz=True)
 
 
-def check_name(spark: SparkSession, name: str) -> None:
-    """Refuse the name of one of Spark's own functions. Spark 4.2 would call its own in every query, and Spark 4.1 ours.
-
-    :raises InputError: with the name.
-    """
-    if spark.sql(f"show system functions like '{name}'").take(1):
-        raise InputError(f"{name} is the name of one of Spark's own functions; give the function another name", name=name)
-
-
 def register_function(spark: SparkSession, name: str, record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> None:
     """Make the function package callable in SQL as ``name``.
 
     :raises InputError: when Spark has a function of this name.
     """
-    check_name(spark, name)
+    check_name(name, spark)
     parameters = Parameters.of(record)
     contents: Contents = "text" if parameters.has_text else "columns" if parameters.width else "vectors"
     set_batch_sizes(spark, parameters.width or record.feature_width or sys.maxsize, contents)
     spark.udf.register(name, make_udf(record, access))
-
-
-def _limit_threads(cores: int) -> None:
-    """Limit numeric libraries to the cores of the task before they are imported, unless the environment does so already."""
-    for name, value in thread_variables(cores).items():
-        os.environ.setdefault(name, value)

@@ -6,6 +6,8 @@ loaded.
 
 from __future__ import annotations
 
+import os
+
 THREADS = (
     "OMP_NUM_THREADS",  # OpenMP: scikit-learn, LightGBM, XGBoost, PyTorch
     "OPENBLAS_NUM_THREADS",
@@ -20,3 +22,9 @@ QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}  # errors only: no lines about instruction
 def thread_variables(cores: int) -> dict[str, str]:
     """Return variables that hold libraries to so many cores. Variables of the user take precedence."""
     return dict.fromkeys(THREADS, str(cores)) | QUIET
+
+
+def limit_threads(cores: int) -> None:
+    """Hold the libraries that this process imports from here on to so many cores, unless the environment does so already."""
+    for name, value in thread_variables(cores).items():
+        os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""One plan as one Spark application in client mode, where the driver is a process of this machine."""
+"""One plan as one job in client mode, where the driver is a process of this machine: a Spark application, or Python alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mlsql_runtime.errors import JobFailed
+from mlsql_runtime.errors import JobFailed, SessionNeeded
 from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
@@ -27,8 +27,10 @@ from mlsql_runtime.submission.spark_submit import (
     build_submission,
     run_spark_submit,
 )
+from mlsql_runtime.submission.without_spark import build_plain_command, can_do_without_spark
 
 LOCAL = "local[*]"
+BuildCommand = Callable[[Submission], Sequence[str]]
 _log = logging.getLogger(__name__)
 
 
@@ -47,28 +49,35 @@ class ClientJob:
         self.mark = new_mark(plan.job_id)
         self._is_cancelled = self._is_running = False
 
-    def run(self, build_command: Callable[[Submission], Sequence[str]], on_line: Callable[[OutputLine], None]) -> RunResult:
+    def run(self, build_command: BuildCommand, on_line: Callable[[OutputLine], None]) -> RunResult:
         """Run the plan to its end and return its result. No process of the job is left when this returns or raises.
 
-        :param build_command: returns the command line of spark-submit.
+        :param build_command: returns the command line of spark-submit. It is not called if no statement needs Spark.
         :param on_line: called with each line of its output, as it comes.
         :raises MLSQLError: the error that ended the plan, of the same class as in the application; an error that shows before
             Spark starts; JobFailed when the application ended without a result.
         """
-        is_retry = self._plan.attempt.is_retry
-        check_job(self._plan, self._secrets, self._conf, is_local=self._is_local)
-        if is_retry and (orphans := end_orphans(self._plan.job_id)):
+        needs_spark = not self._is_local or not can_do_without_spark(self._plan, self._conf)
+        check_job(self._plan, self._secrets, self._conf, is_local=self._is_local, needs_spark=needs_spark)
+        if self._plan.attempt.is_retry and (orphans := end_orphans(self._plan.job_id)):
             _log.info("Ended %d processes of an earlier attempt", orphans)
+        try:
+            return self._run(None if not needs_spark else build_command, on_line)
+        except SessionNeeded:
+            return self._run(build_command, on_line)
+
+    def _run(self, build_command: BuildCommand | None, on_line: Callable[[OutputLine], None]) -> RunResult:
+        """Run the plan once; without spark-submit if there is no ``build_command``."""
         with tempfile.TemporaryDirectory(prefix=JOB_FOLDER_PREFIX) as name:
             folder = RunFolder.at(name)
             folder.write(self._plan, self._secrets, self._conf)
-            submission = self._build_submission(folder)
+            env = self._build_environment(folder)
             failure: SparkSubmitFailed | None = None
             self._is_running = True
             try:
                 if self._is_cancelled:
                     raise JobFailed("the job was cancelled before Spark started")
-                run_spark_submit(build_command(submission), submission.env, on_line)
+                run_spark_submit(self._build_command(folder, env, build_command), env, on_line)
             except SparkSubmitFailed as error:  # the result says what happened, if there is one
                 failure = error
             finally:
@@ -78,9 +87,10 @@ class ClientJob:
                     self._remove_staged()
             result = folder.read_result()
         if result is None:
-            reason = failure or "spark-submit ended without an error"
-            raise JobFailed(f"the Spark application ended without a result ({reason}); see the log above, and retry")
-        if result.is_successful and is_retry:
+            reason = failure or "its process ended without an error"
+            what = "job" if build_command is None else "Spark application"
+            raise JobFailed(f"the {what} ended without a result ({reason}); see the log above, and retry")
+        if result.is_successful and self._plan.attempt.is_retry:
             self._remove_staged()  # of attempts that ran another script, too
         result.raise_for_error()
         return result
@@ -102,17 +112,25 @@ class ClientJob:
     def _remove_staged(self) -> None:
         remove_staged(self._plan.job_id, staging_paths(self._plan), self._secrets.storage)
 
-    def _build_submission(self, run: RunFolder) -> Submission:
-        folder = Path(run.uri)
-        conf, env = {"spark.pyspark.driver.python": sys.executable}, build_environment(self.mark)
+    def _build_environment(self, run: RunFolder) -> Mapping[str, str]:
+        folder, env = Path(run.uri), build_environment(self.mark)
         with contextlib.suppress(OSError):  # a file system without named pipes: events are printed as text
             os.mkfifo(folder / "events", 0o600)
             env[EVENTS_VARIABLE] = str(folder / "events")
+        if self._is_local:
+            env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+            (folder / "spark").mkdir()
+            env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # removed with the folder
+            env["PYTHONHASHSEED"] = "0"  # spark-submit sets it, so that processes agree on digests of text
+        return env
+
+    def _build_command(self, run: RunFolder, env: Mapping[str, str], build_command: BuildCommand | None) -> Sequence[str]:
+        folder, arguments = Path(run.uri), (*run.arguments, "--parent", str(os.getpid()))
+        if build_command is None:
+            return build_plain_command(folder, arguments)
+        conf = {"spark.pyspark.driver.python": sys.executable}
         if self._is_local or self._master.startswith("spark://"):
             conf["spark.pyspark.python"] = sys.executable
         if self._is_local:
             conf["spark.sql.warehouse.dir"] = (folder / "warehouse").as_uri()  # not in the working directory
-            env.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            env.setdefault("SPARK_LOCAL_DIRS", str(folder / "spark"))  # removed with the folder
-        arguments = (*run.arguments, "--parent", str(os.getpid()))
-        return build_submission(self._plan, self._secrets.storage, conf | self._conf, folder, arguments, env)
+        return build_command(build_submission(self._plan, self._secrets.storage, conf | self._conf, folder, arguments, env))

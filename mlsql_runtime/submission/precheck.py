@@ -27,11 +27,12 @@ from mlsql_runtime.plan import (
     TopicUse,
     check_property,
 )
+from mlsql_runtime.scoring.spark_functions import check_name
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
 from mlsql_runtime.script.kept_project import find_script, read_script
 from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules
-from mlsql_runtime.spark_versions import check_installation
+from mlsql_runtime.spark_versions import check_installation, find_release
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.storage.patterns import find_paths
 from mlsql_runtime.store.functions import read_function
@@ -39,7 +40,7 @@ from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 
 
-def check_job(plan: Plan, secrets: Secrets, conf: Mapping[str, str], *, is_local: bool) -> None:
+def check_job(plan: Plan, secrets: Secrets, conf: Mapping[str, str], *, is_local: bool, needs_spark: bool = True) -> None:
     """Check all that can be checked before Spark starts: Spark properties, Java and Spark, and each statement
     of the plan.
 
@@ -48,7 +49,7 @@ def check_job(plan: Plan, secrets: Secrets, conf: Mapping[str, str], *, is_local
     """
     for name, value in conf.items():
         check_property(name, value)
-    if not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
+    if needs_spark and not os.environ.get("JAVA_HOME") and shutil.which("java") is None:
         raise InputError("there is no Java on this machine; install Java 17 or newer, or set JAVA_HOME")
     check_installation()
     for error in find_problems(plan, secrets, is_local=is_local):
@@ -108,6 +109,8 @@ def _check(statement: Statement, job_id: str, is_local: bool, secrets: Secrets, 
             raise InputError(
                 f"{statement.tag}: there is no table '{name}'; tables before it are {', '.join(sorted(made.tables)) or 'none'}"
             )
+    if outline.makes_function is not None and is_local and (release := find_release()) is not None:
+        check_name(outline.makes_function, release)
     manifest = _check_models(outline, made)
     if outline.script is not None and outline.script.is_run:
         _check_script(outline.script, *_find_script(outline, outline.script, manifest, made), is_local)

@@ -1,4 +1,4 @@
-"""The runtime and what scripts import, as files for spark-submit: a zip for ``--py-files`` and a launcher."""
+"""The runtime and what scripts import, as files: a zip for ``--py-files`` of spark-submit, and the launcher of the driver."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ import mlsql_runtime
 
 _LAUNCHER = """import sys
 
-from mlsql_runtime.app import main
+if __name__ == "__main__":  # else it is a process that the driver has started
+    sys.path += {paths}
+    from mlsql_runtime.app import main
 
-sys.exit(main())
+    sys.exit(main())
 """
 
 
 def write_runtime(folder: Path) -> tuple[Path, Path]:
-    """Write the zip and the launcher into ``folder``, and return their paths.
+    """Write the zip and the launcher of an application into ``folder``, and return their paths.
 
     The zip has bytecode beside each module. Python stores none for modules in a zip, so every process of the job would compile
     them again. A Python of another version ignores the bytecode.
     """
-    root = Path(mlsql_runtime.__file__).parents[1]
+    root = find_root()
     archive = folder / "mlsql_runtime.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as target:
         for package in (mlsql_runtime.__name__, *mlsql_runtime.HELPERS):
@@ -34,9 +36,22 @@ def write_runtime(folder: Path) -> tuple[Path, Path]:
                     target.write(file, name)
                     if file.suffix == ".py":
                         target.writestr(f"{name}c", read_bytecode(file))
+    return archive, write_launcher(folder)
+
+
+def write_launcher(folder: Path, *paths: Path) -> Path:
+    """Write the launcher into ``folder``, and return its path.
+
+    :param paths: where the driver finds packages that its Python does not find by itself.
+    """
     launcher = folder / "mlsql_job.py"
-    launcher.write_text(_LAUNCHER, encoding="utf-8")
-    return archive, launcher
+    launcher.write_text(_LAUNCHER.format(paths=[str(path) for path in paths]), encoding="utf-8")
+    return launcher
+
+
+def find_root() -> Path:
+    """Return the folder of this runtime's packages."""
+    return Path(mlsql_runtime.__file__).parents[1]
 
 
 def read_bytecode(module: Path) -> bytes:

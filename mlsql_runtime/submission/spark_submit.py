@@ -84,11 +84,12 @@ def build_command(master: str, submission: Submission) -> list[str]:
 
 
 def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Callable[[OutputLine], None]) -> None:
-    """Run spark-submit until it ends. When this returns or raises, no process with the mark of ``env`` is left.
+    """Run spark-submit, or a driver without Spark, until it ends. No process with the mark of ``env`` is left then, also after
+    an error.
 
     :param on_line: called with each line of its output, as it comes.
     :raises SparkSubmitFailed: when it cannot be started, or fails.
-    :raises InputError: when spark-submit is not on the PATH of ``env``.
+    :raises InputError: when it is not on the PATH of ``env``.
     """
     process: subprocess.Popen[bytes] | None = None
     last = ""
@@ -105,7 +106,9 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
             process.wait()
             process.stdout.close()
     if process.returncode != 0:
-        raise SparkSubmitFailed(f"spark-submit ended with exit code {process.returncode}{': ' + last if last else ''}")
+        raise SparkSubmitFailed(
+            f"{os.path.basename(command[0])} ended with exit code {process.returncode}{': ' + last if last else ''}"
+        )
 
 
 def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -121,4 +124,4 @@ def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[b
     except FileNotFoundError as error:
         raise InputError("there is no spark-submit; install pyspark, or set SPARK_HOME") from error
     except OSError as error:
-        raise SparkSubmitFailed(f"spark-submit cannot be run: {error}") from error
+        raise SparkSubmitFailed(f"{command[0]} cannot be run: {error}") from error

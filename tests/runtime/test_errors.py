@@ -27,6 +27,7 @@ CLASSES = [
     "KafkaRefused",
     "Refused",
     "KafkaUnavailable",
+    "SessionNeeded",
     "JobFailed",
     "ClusterUnavailable",
 ]

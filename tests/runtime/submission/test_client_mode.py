@@ -201,7 +201,7 @@ def test_missing_packages_are_an_error_before_spark_starts(tmp_path: Path) -> No
 def test_a_spark_submit_that_fails_says_its_last_line_and_leaves_no_process() -> None:
     mark, lines = new_mark("test"), list[OutputLine]()
     shell = "sleep 600 > /dev/null 2>&1 & echo '26/11/22 10:48:44 INFO Main: begins'; echo ' no such queue '; exit 3"
-    with pytest.raises(SparkSubmitFailed, match=r"^spark-submit ended with exit code 3: no such queue$"):
+    with pytest.raises(SparkSubmitFailed, match=r"^sh ended with exit code 3: no such queue$"):
         run_spark_submit(["sh", "-c", shell], build_environment(mark), lines.append)
     assert lines == [OutputLine("26/11/22 10:48:44 INFO Main: begins", None), OutputLine(" no such queue ")]
     assert marked(mark) == []
