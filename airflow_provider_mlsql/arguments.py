@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from mlsql_runtime.errors import InputError, OptionError, did_you_mean
-from mlsql_runtime.plan import FunctionRef, Load, Select, TableRef, choose_script, parse_table_ref
+from mlsql_runtime.plan import NO_ACCESS, FunctionRef, Load, Select, StorageAccess, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader
 from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json
 from mlsql_runtime.storage.location import Location
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 class OperatorArguments(ArgumentReader):
     """The rendered arguments of an operator, as the source of a statement's options.
 
-    ``loads`` are the statements that load the tables which arguments name.
+    ``access`` are its connections to storage, ``loads`` are the statements that load the tables which arguments name.
     """
 
-    def __init__(self, operator: BaseOperator) -> None:
+    def __init__(self, operator: BaseOperator, access: StorageAccess = NO_ACCESS) -> None:
         super().__init__(vars(operator), self)
-        self._operator = operator
+        self._operator, self._access = operator, access
         self.loads: list[Load] = []
 
     def find_table(self, value: Any, name: str) -> str:
@@ -46,7 +46,7 @@ class OperatorArguments(ArgumentReader):
 
     def read_file(self, path: str) -> bytes | None:
         """Return the content of a file; None if there is no such file."""
-        return Location.of(path).read_or_none()
+        return Location.of(path, self._access).read_or_none()
 
 
 def set_arguments(operator: BaseOperator, names: Iterable[str], given: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from mlsql_runtime.errors import ClusterUnavailable, InputError, MLSQLError
+from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.submission.output import OutputLine, read_event
 from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import Submission
@@ -25,9 +26,9 @@ class Application:
     id: str
     run: str
 
-    @property
-    def folder(self) -> RunFolder:
-        return RunFolder.at(self.run)
+    def open_folder(self, access: StorageAccess) -> RunFolder:
+        """Return the folder, opened with the job's connections to storage."""
+        return RunFolder.at(self.run, access)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +78,17 @@ class Follower:
     """Asks for the status of one application, and logs its changes and what the application does. A few failures in a row are
     only logged.
 
+    :param access: connections to the storage of the application's folder.
     :param position: how many files of the application's events were logged before.
     """
 
-    def __init__(self, cluster: Cluster, application: Application, log: Any, position: int = 0) -> None:
+    def __init__(
+        self, cluster: Cluster, application: Application, log: Any, access: StorageAccess = NO_ACCESS, position: int = 0
+    ) -> None:
         self._cluster, self._application, self._log = cluster, application, log
         self._last: tuple[str, str | None] | None = None
         self._failures = 0
-        self._events = application.folder.read_events(position)
+        self._events = application.open_folder(access).read_events(position)
         self._is_unreadable = False
 
     @property
@@ -135,9 +139,12 @@ def require_property(conf: Mapping[str, str], name: str, only: str, why: str) ->
         raise InputError(f"{name} is {conf[name]!r}; expected {only}: {why}", property=name)
 
 
-def end_application(cluster: Cluster, application: Application, log: Any, *, with_staged: bool = True) -> None:
+def end_application(
+    cluster: Cluster, application: Application, log: Any, access: StorageAccess = NO_ACCESS, *, with_staged: bool = True
+) -> None:
     """End an application, wait until it is over, and remove its folder.
 
+    :param access: connections to the storage of that folder.
     :param with_staged: remove also what its job has staged for a later attempt.
     :raises ClusterUnavailable: when the cluster does not respond, or the application does not end in time.
     """
@@ -148,4 +155,4 @@ def end_application(cluster: Cluster, application: Application, log: Any, *, wit
     if not status.is_over:
         raise ClusterUnavailable(f"application {application.id} was asked to end, and is {status.state} after {END_SECONDS:g} s")
     log.info("Application %s is %s", application.id, status.state)
-    application.folder.remove(with_staged=with_staged)
+    application.open_folder(access).remove(with_staged=with_staged)

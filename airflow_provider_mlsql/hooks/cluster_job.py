@@ -14,7 +14,7 @@ from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Follower,
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from mlsql_runtime.errors import JobFailed, MLSQLError
 from mlsql_runtime.events import ApplicationStarted
-from mlsql_runtime.plan import Plan, Secrets
+from mlsql_runtime.plan import Plan, Secrets, StorageAccess
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
 from mlsql_runtime.submission.precheck import check_job
@@ -56,6 +56,11 @@ class ClusterJob:
         self._is_cancelled = self._is_announced = False
         self._application: Application | None = None
         self._follower: Follower | None = None
+
+    @property
+    def access(self) -> StorageAccess:
+        """The job's connections to storage."""
+        return self._secrets.storage
 
     def run(self) -> RunResult:
         """Run the plan to its end and return its result.
@@ -102,7 +107,7 @@ class ClusterJob:
         :param position: how many files of its events were logged before.
         """
         if self._follower is None or application != self._application:
-            self._follower = Follower(self._cluster, application, self._log, position)
+            self._follower = Follower(self._cluster, application, self._log, self.access, position)
         self._application = application
         return self._follower
 
@@ -130,23 +135,23 @@ class ClusterJob:
         """
         remove_topics(self._plan, self._secrets)
         self.follow(application).log_events()
-        result, hint = application.folder.read_result(), self._cluster.log_hint(application.id)
+        result, hint = application.open_folder(self.access).read_result(), self._cluster.log_hint(application.id)
         attempt = self._plan.attempt
         self._log.info("The driver's log: %s", hint)
         if result is None:
             status = status or self.status(application)
             self._log_last_lines(application)
-            application.folder.remove(with_staged=attempt.is_last)
+            application.open_folder(self.access).remove(with_staged=attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
                 f"{': ' + status.message if status.message else ''}; see {hint}, and retry",
                 application=application.id,
             )
         if attempt.is_retry and (result.is_successful or attempt.is_last):
-            remove_staged(self._plan.job_id, staging_paths(self._plan), self._secrets.storage)
+            remove_staged(self._plan.job_id, staging_paths(self._plan), self.access)
         if keep is not None:
             keep(result)
-        application.folder.remove(with_staged=False)
+        application.open_folder(self.access).remove(with_staged=False)
         result.raise_for_error()
         return result
 
@@ -162,7 +167,7 @@ class ClusterJob:
         application = application or self._application
         try:
             for each in [application] if application else self._find():
-                end_application(self._cluster, each, self._log, with_staged=self._plan.attempt.is_last)
+                end_application(self._cluster, each, self._log, self.access, with_staged=self._plan.attempt.is_last)
         except MLSQLError as error:
             self._log.warning("The application may go on: %s", error.message)
         remove_topics(self._plan, self._secrets)
@@ -177,14 +182,14 @@ class ClusterJob:
         """Return an application that no attempt follows any more and that does what the plan does; end all others."""
         kept: Application | None = None
         for application in self._find():
-            owner = application.folder.read_owner()
+            owner = application.open_folder(self.access).read_owner()
             is_same_job = owner is not None and owner.job_id == self._plan.job_id
             if kept is None and is_same_job and owner == RunOwner.of(self._plan):
                 kept = application
                 self._log.info("Found application %s of this task, which does the same; following it", application.id)
             else:
                 self._log.warning("Found application %s of this task, which no attempt follows; ending it", application.id)
-                end_application(self._cluster, application, self._log, with_staged=not is_same_job)
+                end_application(self._cluster, application, self._log, self.access, with_staged=not is_same_job)
         return kept
 
     def _submit(self) -> Application:
@@ -196,7 +201,7 @@ class ClusterJob:
             with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as folder:
                 conf = self._cluster.properties(self._task, run, self._conf)
                 env = build_environment(self.mark)
-                submission = build_submission(self._plan, self._secrets.storage, conf, Path(folder), run.cluster_arguments, env)
+                submission = build_submission(self._plan, self.access, conf, Path(folder), run.cluster_arguments, env)
                 self._raise_if_cancelled()
                 application = Application(id=self._cluster.submit(submission, self._output.write), run=run.uri)
         except BaseException as error:
@@ -226,7 +231,7 @@ class ClusterJob:
         with contextlib.suppress(MLSQLError):
             for application in self._find():
                 if application.run == run.uri:
-                    end_application(self._cluster, application, self._log, with_staged=False)
+                    end_application(self._cluster, application, self._log, self.access, with_staged=False)
         run.remove(with_staged=False)
 
     def _raise_if_cancelled(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,12 @@ from airflow.sdk import Asset, BaseOperator
 from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown
 from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
+from airflow_provider_mlsql.hooks.storage import StorageSettings, check_uris, read_storage
 from airflow_provider_mlsql.links import ManifestLink, SparkUILink
 from airflow_provider_mlsql.operators.masks import mask_by_name
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, with_author
+from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, collect_uris, with_author
 from mlsql_runtime.plan.parsers import TEXT, to_texts
 
 if TYPE_CHECKING:
@@ -50,12 +51,15 @@ class MLSQLOperator(BaseOperator):
     :param conf: Spark properties.
     :param job_path: for a connection with deploy mode cluster: a folder that the worker and the cluster reach, through which plan
         and result travel; None: below the plan's first model path.
+    :param storage_conn_id: a connection for the storage of model paths, data and scripts, such as one of type ``aws`` for
+        ``s3://``; or connections by the beginning of URIs: ``{"s3://models": "aws_models", "s3://data": "aws_data"}``. It goes
+        to the driver, the executors and Spark's own readers as a secret. Without it the environment of each process decides.
     :param poll_interval: in deploy mode cluster, seconds between two requests for the application's status.
     :param deferrable: in deploy mode cluster, wait in the triggerer, without a worker. By default ``[operators]
         default_deferrable``, which has no effect in client mode, where the driver is a process of the worker.
     """
 
-    template_fields: Sequence[str] = ("spark_conn_id", "conf", "job_path")
+    template_fields: Sequence[str] = ("spark_conn_id", "conf", "job_path", "storage_conn_id")
     operator_extra_links = (SparkUILink(), ManifestLink())
     ui_color = "#e8f7e4"
 
@@ -65,6 +69,7 @@ class MLSQLOperator(BaseOperator):
         spark_conn_id: str = MLSQLHook.default_conn_name,
         conf: Mapping[str, Any] | None = None,
         job_path: str | None = None,
+        storage_conn_id: str | Mapping[str, str] | None = None,
         poll_interval: float = 10.0,
         deferrable: bool | None = None,
         **kwargs: Any,
@@ -76,9 +81,21 @@ class MLSQLOperator(BaseOperator):
         if isinstance(conf, Mapping):  # before Airflow records what the templates give
             mask_by_name({str(name): str(value) for name, value in conf.items()})
         self.job_path = job_path
+        self.storage_conn_id = storage_conn_id
         self.poll_interval = poll_interval
         self.deferrable = deferrable
         self._hook: MLSQLHook | None = None
+        self._storage: StorageSettings | None = None
+
+    @property
+    def storage(self) -> StorageSettings:
+        """What the connections of ``storage_conn_id`` give, read once.
+
+        :raises InputError: when there is no such connection, or it cannot be used.
+        """
+        if self._storage is None:
+            self._storage = read_storage(self.storage_conn_id)
+        return self._storage
 
     def build_job(self) -> JobSpec:
         """Return what the task runs, from the rendered arguments."""
@@ -115,23 +132,27 @@ class MLSQLOperator(BaseOperator):
             mask_by_name(values)
         for private in job.secrets.kafka.values():
             mask_secret(list(private.values()))
+        job_path = parse_optional(TEXT, self.job_path, "job_path")
+        storage, uris = self.storage, collect_uris(job.statements)
+        check_uris(storage.access, uris if job_path is None else {"job_path": job_path, **uris}, self.storage_conn_id)
+        spark = {name: value for name, value in storage.spark.items() if name not in conf}
+        secrets = replace(job.secrets, spark=spark, storage=storage.access)
         task = TaskRun.of(context)
         statements = with_author(job.statements, task.started_by)
         plan = Plan(job_id=task.job_id, statements=statements, attempt=task.attempt, task=task.task)
         show = partial(SparkUILink().show, context, self)
-        job_path = parse_optional(TEXT, self.job_path, "job_path")
         self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, job_path, self.poll_interval)
         if hook.is_cluster_mode or event is not None:
             from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 
-            run = ClusterRun(self, context, hook.open_cluster_job(plan, job.secrets, task=task.name), plan.job_id)
+            run = ClusterRun(self, context, hook.open_cluster_job(plan, secrets, task=task.name), plan.job_id)
             return run.run() if event is None else run.complete(event)
         if self.deferrable:
             raise InputError(
                 f"deferrable is True, and connection {self.spark_conn_id} runs the driver in the worker, which cannot leave it; "
                 "leave deferrable out, or give the connection deploy-mode cluster on YARN or Kubernetes"
             )
-        return hook.run(plan, job.secrets)
+        return hook.run(plan, secrets)
 
     def extend_asset_events(self, context: Context, facts: Mapping[str, Any]) -> None:
         """Add facts to the events of the assets among the task's outlets, for the DAGs that these events start."""

@@ -82,10 +82,10 @@ class ClusterRun:
         """Return the application of an earlier attempt, unless it is over without having succeeded."""
         if not self._job.status(application).is_over:
             return application
-        result = application.folder.read_result()
+        result = application.open_folder(self._job.access).read_result()
         if result is not None and result.is_successful:
             return application
-        application.folder.remove(with_staged=False)
+        application.open_folder(self._job.access).remove(with_staged=False)
         return None
 
     def _conclude(self, application: Application, status: Status | None = None) -> RunResult:
@@ -109,6 +109,7 @@ class ClusterRun:
         limit = self._operator.execution_timeout
         trigger = MLSQLApplicationTrigger(
             spark_conn_id=self._operator.spark_conn_id,
+            storage_conn_id=self._operator.storage_conn_id,
             application=application.id,
             run=application.run,
             position=self._job.follow(application).position,

@@ -122,7 +122,7 @@ class MLSQLPredictOperator(QueryFileOperator):
         statements: list[Statement] = [*loads]
         table = loads[-1].table
         if self.python_script_path or self.model_path:
-            fields = read_options(Predict, OperatorArguments(self))
+            fields = read_options(Predict, OperatorArguments(self, self.storage.access))
             model_path = str(self.model_path or "")
             statements.append(Predict(**fields, table=table, model_path=model_path, result="predicted"))
             table = "predicted"

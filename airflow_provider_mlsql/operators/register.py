@@ -107,7 +107,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
 
     def build_job(self) -> JobSpec:
         self._read_on_refused()  # before Spark starts
-        arguments = OperatorArguments(self)
+        arguments = OperatorArguments(self, self.storage.access)
         register = Register(**read_options(Register, arguments), model_path=str(self.model_path), function=self.function_name)
         return JobSpec((*arguments.loads, register))
 

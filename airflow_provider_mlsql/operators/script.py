@@ -89,6 +89,7 @@ class MLSQLScriptOperator(MLSQLOperator):
             folder=self._folder(),
             variables=variables,
             functions=parse_functions(self.functions),
+            access=self.storage.access,
             kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
         )
         statements = compiled.with_preview(parse_optional(_ROWS, self.show_rows, "show_rows") or 0)

@@ -145,7 +145,7 @@ class MLSQLTrainOperator(QueryFileOperator):
         return trained
 
     def build_job(self) -> JobSpec:
-        arguments = OperatorArguments(self)
+        arguments = OperatorArguments(self, self.storage.access)
         fields = read_options(Train, arguments)
         feed: FileFeed | KafkaFeed
         if fields.pop("enable_data_local"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_mlsql.arguments import is_deferrable, parse_optional, refuse_unknown, set_arguments
+from airflow_provider_mlsql.hooks.storage import check_uris, read_storage
 from airflow_provider_mlsql.links import ManifestLink
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
 from mlsql_runtime import errors
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
+    from mlsql_runtime.plan import StorageAccess
     from mlsql_runtime.store.version_condition import VersionCondition
     from mlsql_runtime.store.version_watch import FinalAnswer
 
@@ -36,6 +38,8 @@ class MLSQLModelSensor(BaseSensorOperator):
     with the training's own message. All conditions must hold; with none, any complete version will do.
 
     :param model_path: path or URI of the model; it need not exist yet.
+    :param storage_conn_id: a connection for the storage of the model path, or connections by the beginning of URIs, as for the
+        operators; by default the environment decides.
     :param min_version: wait for a version of at least this number.
     :param published_after: wait for a version published after this time, a datetime or ISO 8601 text; UTC if it names no zone.
     :param job_id: wait for the version of this job.
@@ -53,7 +57,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         includes the time in the triggerer. With ``silent_fail`` the sensor does not defer: it has to look again after errors.
     """
 
-    template_fields = ("model_path", *CONDITIONS, "check_files")
+    template_fields = ("model_path", "storage_conn_id", *CONDITIONS, "check_files")
     operator_extra_links = (ManifestLink(),)
     ui_color = "#e6f1f2"
 
@@ -61,6 +65,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         self,
         *,
         model_path: str,
+        storage_conn_id: str | Mapping[str, str] | None = None,
         min_version: int | str | None = None,
         published_after: datetime | str | None = None,
         job_id: str | None = None,
@@ -77,6 +82,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         refuse_unknown(type(self), kwargs)
         super().__init__(**kwargs)
         self.model_path = model_path
+        self.storage_conn_id = storage_conn_id
         self.check_files = check_files
         self.deferrable = is_deferrable(deferrable)
         set_arguments(self, CONDITIONS, locals())
@@ -97,7 +103,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
         from mlsql_runtime.store.versions import open_model_path
 
-        watch = VersionWatch(open_model_path(str(self.model_path)))
+        watch = VersionWatch(open_model_path(str(self.model_path), self._read_access()))
         watch.refresh()
         answer = VersionSearch(self._condition()).answer(watch)
         if answer["status"] == "waiting":
@@ -125,6 +131,11 @@ class MLSQLModelSensor(BaseSensorOperator):
         self.log.info("Version %s of %s is complete: score %s, best is group %s", version, result["model_path"], score, best)
         return result
 
+    def _read_access(self) -> StorageAccess:
+        access = read_storage(self.storage_conn_id).access
+        check_uris(access, {"the model path": str(self.model_path)}, self.storage_conn_id)
+        return access
+
     def _condition(self) -> VersionCondition:
         return parse_conditions(vars(self))
 
@@ -134,6 +145,7 @@ class MLSQLModelSensor(BaseSensorOperator):
 
         return MLSQLModelTrigger(
             model_path=str(self.model_path),
+            storage_conn_id=self.storage_conn_id,
             poke_interval=self.poke_interval,
             deadline=deadline.isoformat(),
             **encode(self._condition()),
@@ -144,7 +156,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         from mlsql_runtime.store.verification import verify_files
         from mlsql_runtime.store.versions import open_model_path, read_manifest
 
-        root = open_model_path(str(self.model_path))
+        root = open_model_path(str(self.model_path), self._read_access())
         verify_files(layout.version_dir(root, version), read_manifest(root, version).files)
 
     def _limits(self) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Follower, end_application
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
+from airflow_provider_mlsql.hooks.storage import ConnectionIds, read_storage
 from mlsql_runtime.errors import MLSQLError, to_json
 
 
@@ -23,6 +24,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
     :param spark_conn_id: the Spark connection, by which the cluster is reached.
     :param application: ID of the application on the cluster.
     :param run: URI of its run's folder.
+    :param storage_conn_id: connections to the storage of that folder, as for the operators.
     :param position: how many files of the application's events are logged already.
     :param poll_interval: seconds between two requests.
     :param deadline: when to give up, as ISO 8601 text.
@@ -35,6 +37,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
         application: str,
         run: str,
         poll_interval: float,
+        storage_conn_id: ConnectionIds = None,
         position: int = 0,
         deadline: str | None = None,
     ) -> None:
@@ -43,6 +46,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
         self.application = application
         self.run_folder = run
         self.poll_interval = poll_interval
+        self.storage_conn_id = storage_conn_id
         self.position = position
         self.deadline = deadline
 
@@ -53,6 +57,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
             "run": self.run_folder,
             "position": self.position,
             "poll_interval": self.poll_interval,
+            "storage_conn_id": self.storage_conn_id,
             "deadline": self.deadline,
         }
 
@@ -68,8 +73,7 @@ class MLSQLApplicationTrigger(BaseTrigger):
         await asyncio.to_thread(self._end)
 
     async def _wait(self) -> dict[str, Any]:
-        cluster = await asyncio.to_thread(self._open_cluster)
-        follower = Follower(cluster, self._application, self.log, self.position)
+        follower = await asyncio.to_thread(self._follow)
         while True:
             status = await asyncio.to_thread(follower.poll)
             self.position = follower.position
@@ -89,8 +93,12 @@ class MLSQLApplicationTrigger(BaseTrigger):
     def _application(self) -> Application:
         return Application(id=self.application, run=self.run_folder)
 
+    def _follow(self) -> Follower:
+        access = read_storage(self.storage_conn_id).access
+        return Follower(self._open_cluster(), self._application, self.log, access, self.position)
+
     def _open_cluster(self) -> Cluster:
         return MLSQLHook(self.spark_conn_id).open_cluster()
 
     def _end(self) -> None:
-        end_application(self._open_cluster(), self._application, self.log)
+        end_application(self._open_cluster(), self._application, self.log, read_storage(self.storage_conn_id).access)

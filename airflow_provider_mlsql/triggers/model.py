@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
+from airflow_provider_mlsql.hooks.storage import ConnectionIds
 from airflow_provider_mlsql.triggers.conditions import parse_conditions, parse_interval, parse_time, refuse_password
 from airflow_provider_mlsql.triggers.polling import Poller, open_poller
 from mlsql_runtime import codec
@@ -32,6 +33,7 @@ class MLSQLModelTrigger(BaseTrigger):
     storage error is fired if three looks in a row fail; an error that a retry cannot help is fired at once.
 
     :param model_path: path or URI of the model; it need not exist yet.
+    :param storage_conn_id: a connection for the storage of the model path, as for the operators. The triggerer reads it.
     :param poke_interval: seconds between two looks.
     :param deadline: when to give up, as ISO 8601 text. There is always a first look, if storage responds within a minute.
 
@@ -42,6 +44,7 @@ class MLSQLModelTrigger(BaseTrigger):
         self,
         *,
         model_path: str,
+        storage_conn_id: ConnectionIds = None,
         poke_interval: float = 60.0,
         deadline: str | None = None,
         min_version: int | None = None,
@@ -58,17 +61,23 @@ class MLSQLModelTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
+        self.storage_conn_id = storage_conn_id
         self.poke_interval = parse_interval(poke_interval)
         limit = parse_time(deadline, "deadline")
         self.deadline = None if limit is None else limit.isoformat()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        own = {"model_path": self.model_path, "poke_interval": self.poke_interval, "deadline": self.deadline}
+        own = {
+            "model_path": self.model_path,
+            "storage_conn_id": self.storage_conn_id,
+            "poke_interval": self.poke_interval,
+            "deadline": self.deadline,
+        }
         return f"{__name__}.{type(self).__name__}", own | codec.encode(self.condition)
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         try:
-            async with open_poller(self.model_path) as poller:
+            async with open_poller(self.model_path, self.storage_conn_id) as poller:
                 answer = await self._wait(poller)
         except MLSQLError as error:  # the path cannot be opened
             answer = to_answer(error)
@@ -116,6 +125,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
     if one trigger watches for several assets, versions that land while no triggerer runs are missed.
 
     :param model_path: path or URI of the model; it need not exist yet.
+    :param storage_conn_id: a connection for the storage of the model path, as for the operators. The triggerer reads it.
     :param poke_interval: seconds between two looks.
     :param min_score: skip versions whose score is worse.
     :param metric: a metric of the best group to compare with ``min_score``, instead of the score.
@@ -126,6 +136,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         self,
         *,
         model_path: str,
+        storage_conn_id: ConnectionIds = None,
         poke_interval: float = 60.0,
         min_score: float | None = None,
         metric: str | None = None,
@@ -134,6 +145,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         refuse_password(model_path)
         self.model_path = model_path
+        self.storage_conn_id = storage_conn_id
         self.poke_interval = parse_interval(poke_interval)
         self.condition = parse_conditions({"min_score": min_score, "metric": metric, "greater_is_better": greater_is_better})
         self._checkpoint: Checkpoint | None = None
@@ -144,6 +156,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{__name__}.{type(self).__name__}", {
             "model_path": self.model_path,
+            "storage_conn_id": self.storage_conn_id,
             "poke_interval": self.poke_interval,
             "min_score": self.condition.min_score,
             "metric": self.condition.metric,
@@ -154,7 +167,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
         self._checkpoint = self._saved = await self._load()
         while True:  # Airflow would at once restart a trigger of an asset that ended
             try:
-                async with open_poller(self.model_path) as poller:
+                async with open_poller(self.model_path, self.storage_conn_id) as poller:
                     while True:
                         for manifest in await self._next(poller):
                             self.log.info("Version %s of %s has landed", manifest.version, poller.uri)

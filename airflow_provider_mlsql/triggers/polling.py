@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from airflow_provider_mlsql.hooks.storage import ConnectionIds, check_uris, read_storage
 from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.plan import StorageAccess
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.version_watch import VersionWatch
 
@@ -130,16 +132,22 @@ class _Shared:
     """What the triggers of one event loop share. Pollers live as long as a trigger refers to them."""
 
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="mlsql-store"))
-    pollers: WeakValueDictionary[str, Poller] = field(default_factory=WeakValueDictionary)
+    pollers: WeakValueDictionary[tuple[str, StorageAccess], Poller] = field(default_factory=WeakValueDictionary)
     members: int = 0
 
 
 _SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()  # triggers know nothing else of each other
 
 
+def _open(model_path: str, storage_conn_id: ConnectionIds) -> Location:
+    access = read_storage(storage_conn_id).access
+    check_uris(access, {"the model path": model_path}, storage_conn_id)
+    return Location.of(model_path, access)
+
+
 @contextlib.asynccontextmanager
-async def open_poller(model_path: str) -> AsyncIterator[Poller]:
-    """Open the event loop's poller of a path. With the loop's last poller its threads end.
+async def open_poller(model_path: str, storage_conn_id: ConnectionIds = None) -> AsyncIterator[Poller]:
+    """Open the event loop's poller of a path with these connections. With the loop's last poller its threads end.
 
     :raises MLSQLError: when the path cannot be opened at all.
     """
@@ -147,10 +155,10 @@ async def open_poller(model_path: str) -> AsyncIterator[Poller]:
     shared = _SHARED.setdefault(loop, _Shared())
     shared.members += 1
     try:
-        root = await loop.run_in_executor(shared.threads, Location.of, model_path)
-        # by URI and not by Location: fsspec has a file system for each thread, and they are not equal
-        poller = shared.pollers.get(root.uri) or Poller(root, shared.threads)
-        shared.pollers[root.uri] = poller
+        root = await loop.run_in_executor(shared.threads, _open, model_path, storage_conn_id)
+        key = root.uri, root.access  # and not by Location: fsspec has a file system for each thread, and they are not equal
+        poller = shared.pollers.get(key) or Poller(root, shared.threads)
+        shared.pollers[key] = poller
         yield poller
     finally:
         shared.members -= 1

@@ -8,6 +8,7 @@ from mlsql_runtime.plan.document import (
     Plan,
     Statement,
     TaskTry,
+    collect_uris,
     dump_plan,
     load_plan,
     with_author,

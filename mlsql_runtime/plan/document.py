@@ -89,6 +89,24 @@ def load_plan(text: str | bytes, where: str = "plan.json") -> Plan:
     return codec.loads(Plan, text, where, version=("plan_version", PLAN_VERSION))
 
 
+def collect_uris(statements: Iterable[Statement]) -> dict[str, str]:
+    """Return the paths and URIs that statements name for models, data, scripts and resources, by what errors call them."""
+    found: dict[str, str] = {}
+    for outline in (statement.outline for statement in statements):
+        named = {
+            "the model path": outline.model_root,
+            f"table '{outline.defines}'": outline.reads_files,
+            "the output": outline.writes_files,
+            "the script": outline.script.path if outline.script else None,
+            **{f"the model path of function {ref.name}": ref.model_path for ref in outline.needs_functions},
+            **outline.resources,
+        }
+        for what, uri in named.items():
+            if uri is not None and uri not in found.values():
+                found[what if what not in found else f"{what} of {outline.title}"] = uri
+    return found
+
+
 def with_author(statements: Iterable[Statement], author: str | None) -> tuple[Statement, ...]:
     """Return the statements with ``author``, whom the histories of registered functions name, on each registration.
 
