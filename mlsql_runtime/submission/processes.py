@@ -12,7 +12,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import psutil
 
@@ -21,6 +21,7 @@ from mlsql_runtime.errors import JobFailed
 MARK = "MLSQL_JOB_MARK"
 GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 CLOCK = 2  # seconds by which a process's start time seems to change when the clock is set
+_POLL_SECONDS = 0.02
 LIMIT = 30.0  # seconds after which a process that does not die is reported
 
 
@@ -49,7 +50,7 @@ def end_marked(mark: str) -> int:
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    psutil.wait_procs(processes, timeout=GRACE)
+    _wait_for_end(processes, GRACE)
     deadline = time.monotonic() + LIMIT
     while processes := marked(mark):
         if time.monotonic() > deadline:
@@ -57,8 +58,25 @@ def end_marked(mark: str) -> int:
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(processes, timeout=1)
+        _wait_for_end(processes, 1.0)
     return len(first)
+
+
+def _wait_for_end(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Wait until none of the processes runs, for some seconds at most.
+
+    psutil's own function would take the exit status of a child of this process, and the child's ``Popen`` would return 0.
+    """
+    deadline = time.monotonic() + seconds
+    while any(map(_is_live, processes)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _is_live(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _all_marked() -> Iterator[tuple[psutil.Process, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -26,6 +27,13 @@ def test_a_detached_grandchild_that_ignores_sigterm_is_ended_too(monkeypatch: py
         assert parent.stdout.readline() == "ready\n"  # the grandchild speaks; its parent may be gone already
         assert end_marked(mark) >= 1
     assert marked(mark) == []
+
+
+def test_a_child_that_is_ended_keeps_its_exit_status() -> None:
+    mark = uuid.uuid4().hex
+    with subprocess.Popen(["sleep", "600"], env={**os.environ, MARK: mark}) as child:
+        assert end_marked(mark) == 1
+    assert child.returncode == -signal.SIGTERM
 
 
 def test_unmarked_processes_are_left_alone() -> None:
