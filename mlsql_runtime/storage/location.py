@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import inspect
 import os
-import shutil
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -21,27 +19,26 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
-from mlsql_runtime.errors import InputError, MLSQLError, StorageError
+from mlsql_runtime.errors import MLSQLError, StorageError
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
+from mlsql_runtime.storage.file_systems import LOCAL, Storage, StorageRoot, check_promises, open_uri
+from mlsql_runtime.storage.local_files import link_or_copy
 
 CHUNK = 1 << 20
-_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 
 @dataclass(frozen=True)
 class Location:
-    """A path or URI: ``fs`` is its file system, ``path`` the place in it, and ``access`` what it was opened with.
+    """A path or URI: ``root`` is what the URI names before the path, ``path`` the place in it, ``access`` what opened it.
 
     It travels with its credentials, also inside Spark tasks: :meth:`at` opens other URIs with them.
 
     Methods raise StorageError if the storage refuses, whatever its own client raises; FileExistsError only :meth:`create`.
     """
 
-    fs: fsspec.AbstractFileSystem
+    root: StorageRoot
     path: str
     access: StorageAccess = NO_ACCESS
 
@@ -50,22 +47,13 @@ class Location:
         """Return the location of a path or URI (``/x``, ``file:/x``, ``s3://bucket/x`` …).
 
         :param access: connections to storage; for URIs without one, the environment of the process decides.
-        :raises InputError: when no fsspec backend for its scheme is installed.
+        :raises InputError: when the client for its scheme is not installed, or the URI is wrong.
         """
-        if uri.startswith("file:/") and not uri.startswith("file://"):
-            uri = "file://" + uri[len("file:") :]  # Spark writes file:/x, which fsspec does not split
-        if "::" in uri:
-            raise InputError(f"{uri}: '::' joins file systems in fsspec, which model paths and data cannot use", uri=uri)
-        try:
-            fs, path = url_to_fs(uri, use_listings_cache=False, **access.find_options(uri))
-        except OSError as error:
-            raise StorageError(f"{uri} cannot be reached: {error}", uri=uri) from error
-        except (ImportError, ValueError) as error:
-            raise InputError(
-                f"{uri}: no file system for this scheme ({error}); install the fsspec backend for it, such as s3fs for s3://",
-                uri=uri,
-            ) from error
-        return cls(fs, path.rstrip("/") or "/", access)
+        root, path = open_uri(uri, access)
+        return cls(root, path.rstrip("/") or "/", access)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Location.of, (self.uri, self.access)  # clients have connections and threads, which stay in their process
 
     def at(self, uri: str) -> Location:
         """Return the location of another path or URI, opened with the same connections."""
@@ -79,6 +67,16 @@ class Location:
         return self.with_path(f"{self.path.rstrip('/')}/{name}")
 
     @property
+    def fs(self) -> fsspec.AbstractFileSystem:
+        """The file system of fsspec."""
+        return self.root.fs
+
+    @property
+    def storage(self) -> Storage:
+        """The kind of storage."""
+        return self.root.storage
+
+    @property
     def name(self) -> str:
         return self.path.rsplit("/", 1)[-1]
 
@@ -90,18 +88,19 @@ class Location:
     @property
     def uri(self) -> str:
         """The plain path for local files, the full URI for others."""
-        return self.path if self.is_local else str(self.fs.unstrip_protocol(self.path))
+        return self.root.to_uri(self.path)
 
     @property
     def is_local(self) -> bool:
         """Whether files can be linked, locked to their owner and opened by path. Every error is an ``OSError`` then."""
-        return isinstance(self.fs, LocalFileSystem)
+        return self.storage is LOCAL
 
-    @property
-    def _is_object_store(self) -> bool:
-        """Whether there are no folders, and one request lists a thousand files at any depth."""
-        protocols = {self.fs.protocol} if isinstance(self.fs.protocol, str) else set(self.fs.protocol)
-        return bool(protocols & _OBJECT_STORES)
+    def check_promises(self) -> None:
+        """Check that models can be kept here.
+
+        :raises InputError: when the storage has no exclusive creation or no atomic replacement.
+        """
+        check_promises(self.storage, self.uri)
 
     # -- reading
 
@@ -137,7 +136,7 @@ class Location:
         An object store lists all files below, a thousand in each request; elsewhere there is a look for each file.
         """
         wanted = set(names)
-        if self._is_object_store:
+        if not self.storage.has_folders:
             return wanted & self.list_files().keys() if wanted else wanted
         if self.is_local:
             return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
@@ -196,47 +195,30 @@ class Location:
     # -- writing
 
     def write(self, data: bytes) -> None:
-        with self._writing(), self.open("wb") as stream:
-            stream.write(data)
+        with self._writing():
+            self.fs.pipe_file(self.path, data)
 
     def write_private(self, data: bytes) -> None:
         """Write a file that only its owner may read, in a folder of which that is true too, where the storage has owners."""
-        if not self.is_local:
-            self.write(data)  # who may read the bucket may read it
-            return
         with self._writing():
-            Path(self.path).parent.chmod(0o700)
-            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-                stream.write(data)
+            self.storage.write_private(self.fs, self.path, data)
 
     def create(self, data: bytes) -> None:
         """Write a file that must not exist yet.
 
         :raises FileExistsError: when it exists, or another process creates it at the same time.
         """
+        self.check_promises()
+        assert self.storage.create is not None
         with self._writing():
-            try:
-                with self.open("xb") as stream:
-                    stream.write(data)
-            except (ValueError, NotImplementedError) as error:
-                message = f"{self.uri}: this storage cannot create a file exclusively ({error}); use another one"
-                raise InputError(message, uri=self.uri) from error
+            self.storage.create(self.fs, self.path, data)
 
     def replace(self, data: bytes) -> None:
-        """Write a file so that no reader ever sees half of it."""
-        if not self.is_local:
-            return self.write(data)  # object stores, HDFS and the like replace a file at once
-        staged = f"{self.path}.{uuid.uuid4().hex}.tmp"
+        """Write a file so that a reader sees the old bytes or the new, and never that there is none."""
+        self.check_promises()
+        assert self.storage.replace is not None
         with self._writing():
-            try:
-                with open(staged, "wb") as stream:
-                    stream.write(data)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.replace(staged, self.path)
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(staged)
+            self.storage.replace(self.fs, self.path, data)
 
     def copy_from(self, source: Location) -> None:
         """Copy ``source``, a file or tree of the same file system, to here, where nothing may be yet.
@@ -247,7 +229,7 @@ class Location:
             origin, target = (source / name, self / name) if name else (source, self)
             with target._writing():
                 if self.is_local:
-                    _link_or_copy(origin.path, Path(target.path))
+                    link_or_copy(origin.path, Path(target.path))
                 else:
                     self.fs.cp_file(origin.path, target.path)
 
@@ -261,7 +243,7 @@ class Location:
     def remove(self) -> None:
         """Remove the file or tree, if it exists."""
         with self._storage_errors("removed"), contextlib.suppress(FileNotFoundError):
-            if self.is_local or not has_magic(self.path):
+            if self.storage.removes_literally or not has_magic(self.path):
                 self.fs.rm(self.path, recursive=True)
             else:  # fsspec would remove what matches the path as a pattern
                 self._remove_each()
@@ -272,9 +254,9 @@ class Location:
         for path, info in sorted(below.items(), reverse=True):
             if info["type"] != "directory":
                 self.fs.rm_file(path)
-            elif not self._is_object_store and path != self.path:
+            elif self.storage.has_folders and path != self.path:
                 self.fs.rmdir(path)
-        if not self._is_object_store and self.is_dir():
+        if self.storage.has_folders and self.is_dir():
             self.fs.rmdir(self.path)
 
     def remove_file(self) -> None:
@@ -293,7 +275,7 @@ class Location:
         """Create the folder above, and raise StorageError for what the file system raises, but FileExistsError for the file."""
         with self._storage_errors("written"):
             try:
-                if not self._is_object_store:  # fsspec's makedirs would create buckets
+                if self.storage.has_folders:  # fsspec's makedirs would create buckets
                     self.fs.makedirs(self.path.rsplit("/", 1)[0] or "/", exist_ok=True)
                 yield
             except FileExistsError:
@@ -319,11 +301,3 @@ def _whole_file_options(fs: fsspec.AbstractFileSystem) -> dict[str, int]:
     """Return the options of ``cat_file`` for small files: s3fs asks for the size first, unless it fetches a single piece."""
     parameters = inspect.signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
     return {"max_concurrency": 1} if "max_concurrency" in parameters else {}
-
-
-def _link_or_copy(source: str, target: Path) -> None:
-    """Create a hard link, or a copy across disks and where links are refused."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

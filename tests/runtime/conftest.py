@@ -1,4 +1,4 @@
-"""What the runtime's tests share: stores on disk, in memory and on a local S3 server; scripts in child processes; tables."""
+"""What the runtime's tests share: stores on disk and on a local S3 server; scripts in child processes; tables."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def processes_with() -> Callable[[str], list[psutil.Process]]:
 # -- stores
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
+@pytest.fixture(params=["local", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
     """A model path that does not exist yet, in each kind of storage."""
     with open_root(request.param, tmp_path, request) as place:

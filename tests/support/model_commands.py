@@ -19,7 +19,7 @@ Package = Callable[..., FunctionRecord]
 PublishSources = Callable[..., None]
 TIME = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
 Capture = pytest.CaptureFixture[str]
-EVERY_STORAGE = pytest.mark.parametrize("root", ["local", "memory", "s3"], indirect=True)
+EVERY_STORAGE = pytest.mark.parametrize("root", ["local", "s3"], indirect=True)
 
 
 def from_json(capsys: Capture, *argv: str, code: int = 0) -> Any:

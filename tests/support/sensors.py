@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import fsspec
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+from mlsql_runtime.storage.file_systems import BY_SCHEME, Storage
 from support.waiting import WAIT_SECONDS, wait_until_async
 
 GATED = "gated://models/m"
@@ -66,11 +66,6 @@ class GatedFileSystem(MemoryFileSystem):  # type: ignore[misc]
     tickets: threading.Semaphore | None = None
     error: Exception | None = None
 
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        stripped: str = super()._strip_protocol(path.replace("gated://", "memory://"))
-        return stripped
-
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> Any:
         cls = type(self)
         if not threading.current_thread().name.startswith("mlsql-store"):
@@ -83,15 +78,25 @@ class GatedFileSystem(MemoryFileSystem):  # type: ignore[misc]
         return super().ls(path, detail, **kwargs)
 
 
+def _create(fs: GatedFileSystem, path: str, data: bytes) -> None:
+    with fs.open(path, "xb") as stream:
+        stream.write(data)
+
+
+def _replace(fs: GatedFileSystem, path: str, data: bytes) -> None:
+    fs.pipe_file(path, data)
+
+
 @contextmanager
 def gated() -> Iterator[type[GatedFileSystem]]:
     """Provide an empty ``gated://`` storage."""
-    fsspec.register_implementation("gated", GatedFileSystem, clobber=True)
+    BY_SCHEME["gated"] = Storage("a test's storage", ("gated",), None, lambda *_: GatedFileSystem(), _create, _replace)
     GatedFileSystem.store, GatedFileSystem.pseudo_dirs = {}, [""]
     tickets = threading.Semaphore(0)
     GatedFileSystem.listings, GatedFileSystem.tickets, GatedFileSystem.error = 0, tickets, None
     yield GatedFileSystem
     tickets.release(1000)  # for pollers that still wait
+    del BY_SCHEME["gated"]
 
 
 async def look(gate: type[GatedFileSystem], times: int = 1, unless: Callable[[], object] = lambda: False) -> None:

@@ -25,12 +25,11 @@ NO_METRICS: Metrics = {}
 
 @contextmanager
 def open_root(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[Location]:
-    """Name a model path that does not exist yet, in storage of a kind: ``local``, ``memory`` or ``s3``; remove it at the end."""
+    """Name a model path that does not exist yet, in storage of a kind: ``local`` or ``s3``; remove it at the end."""
     if kind == "local":
         yield Location.of(str(folder / "models" / "digits"))
         return
-    scheme = "memory:/" if kind == "memory" else request.getfixturevalue("s3_server")
-    place = Location.of(f"{scheme}/{uuid.uuid4().hex}/digits")
+    place = Location.of(f"{request.getfixturevalue('s3_server')}/{uuid.uuid4().hex}/digits")
     yield place
     place.remove()
 

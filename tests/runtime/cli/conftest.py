@@ -33,7 +33,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Location]:
     """A model path that does not exist yet; on S3, too, where a test has ``EVERY_STORAGE``, as one test of each command has.
 

@@ -1,0 +1,177 @@
+"""What HDFS does alike under both of its protocols, as a file system of fsspec: whole files, exact paths, errors by kind.
+
+The file systems of fsspec and hdfs-native for HDFS split paths as URIs, so that ``m?`` is ``m``, have no exclusive creation, and
+take a failed connection for a file that does not exist. :mod:`.hdfs` and :mod:`.webhdfs` provide the requests; the rest is here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import uuid
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import IO, Any, ClassVar
+
+import fsspec
+
+CHUNK = 1 << 20
+_KINDS: Mapping[str, type[OSError]] = {
+    "FileNotFoundException": FileNotFoundError,
+    "FileAlreadyExistsException": FileExistsError,
+    "AlreadyBeingCreatedException": FileExistsError,
+    "ParentNotDirectoryException": NotADirectoryError,
+    "AccessControlException": PermissionError,
+    "SecurityException": PermissionError,
+    "StandbyException": ConnectionError,
+}
+
+
+class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """A file system that takes absolute paths as they are, and opens files to read them."""
+
+    root_marker = "/"
+    sep: ClassVar[str] = "/"
+
+    # -- the requests
+
+    @abstractmethod
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Return name, size, type and time of a file or folder.
+
+        :raises FileNotFoundError: when there is neither.
+        """
+
+    @abstractmethod
+    def list_folder(self, path: str) -> Iterable[dict[str, Any]]:
+        """Yield the :meth:`info` of each file and folder in a folder; of a file, its own."""
+
+    @abstractmethod
+    def open_stream(self, path: str) -> IO[bytes]:
+        """Open a file to read it from its beginning to its end."""
+
+    @abstractmethod
+    def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
+        """Write a file in a folder that exists.
+
+        :raises FileExistsError: unless it may be overwritten.
+        """
+
+    @abstractmethod
+    def set_permission(self, path: str, permission: int) -> None:
+        """Set who may read and write a file or folder."""
+
+    @abstractmethod
+    def rename_over(self, path: str, target: str) -> None:
+        """Rename a file, which atomically replaces the target if there is one."""
+
+    @abstractmethod
+    def delete(self, path: str, recursive: bool) -> None:
+        """Delete a file or folder, if it exists."""
+
+    # -- what is made of them
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path
+
+    def exists(self, path: str, **kwargs: Any) -> bool:
+        return self._type(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        return self._type(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        return self._type(path) == "directory"
+
+    def _type(self, path: str) -> str | None:
+        try:
+            found: str = self.info(path)["type"]
+            return found
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def modified(self, path: str) -> datetime:
+        return datetime.fromtimestamp(self.info(path)["modified"] / 1000, tz=timezone.utc)
+
+    def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
+        return [each if detail else each["name"] for each in self.list_folder(path)]
+
+    def find(self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **kwargs: Any) -> Any:
+        found = {each["name"]: each for each in self._walk(path) if withdirs or each["type"] == "file"}
+        return found if detail else sorted(found)
+
+    def _walk(self, path: str) -> Iterator[dict[str, Any]]:
+        try:
+            below = list(self.list_folder(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for each in below:
+            yield each
+            if each["type"] == "directory":
+                yield from self._walk(each["name"])
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        with self.open_stream(path) as stream:
+            return stream.read()[start:end]
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
+        self.write_stream(path, io.BytesIO(value), overwrite=mode == "overwrite")
+
+    def get_file(self, rpath: str, lpath: str, **kwargs: Any) -> None:
+        with self.open_stream(rpath) as source, open(lpath, "wb") as target:
+            shutil.copyfileobj(source, target, CHUNK)
+
+    def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
+        with open(lpath, "rb") as source:
+            self.write_stream(rpath, source, overwrite=True)
+
+    def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
+        with self.open_stream(path1) as source:
+            self.write_stream(path2, source, overwrite=True)
+
+    def rm(self, path: str, recursive: bool = False, maxdepth: int | None = None) -> None:
+        self.delete(path, recursive)
+
+    def rm_file(self, path: str) -> None:
+        self.delete(path, recursive=False)
+
+
+def create_file(fs: HadoopFileSystem, path: str, data: bytes) -> None:
+    """Write a file that must not exist. The NameNode lets one of several writers create it.
+
+    :raises FileExistsError: when it exists, or is being written.
+    """
+    fs.write_stream(path, io.BytesIO(data), overwrite=False)
+
+
+def replace_file(fs: HadoopFileSystem, path: str, data: bytes) -> None:
+    """Write a file beside and rename it: overwriting is not atomic on HDFS, but renaming is."""
+    staged = f"{path}.{uuid.uuid4().hex}.tmp"
+    try:
+        fs.write_stream(staged, io.BytesIO(data), overwrite=True)
+        fs.rename_over(staged, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fs.delete(staged, recursive=False)
+        raise
+
+
+def write_private(fs: HadoopFileSystem, path: str, data: bytes) -> None:
+    """Write a file that only its owner may read, in a folder of which that is true too."""
+    fs.set_permission(path.rpartition("/")[0] or "/", 0o700)
+    fs.write_stream(path, io.BytesIO(data), overwrite=True, permission=0o600)
+
+
+def hadoop_error(kind: str, message: str) -> OSError:
+    """Return the error of Python for one of Hadoop's.
+
+    :param kind: the name of the Java class, with or without its package.
+    :param message: may end in a Java stack trace, which is left out.
+    """
+    reason = message.replace("\\n\\tat ", "\n").split("\n")[0].strip('" ')
+    if "(is not a directory)" in reason:
+        return NotADirectoryError(reason)
+    return _KINDS.get(kind.rpartition(".")[2], OSError)(reason)

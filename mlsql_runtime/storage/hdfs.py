@@ -1,0 +1,139 @@
+"""``hdfs://`` and ``viewfs://`` through hdfs-native, which needs neither Java nor a Hadoop installation."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from typing import IO, Any
+
+from hdfs_native import Client, FileReader, FileStatus, WriteOptions
+
+from mlsql_runtime.storage.hadoop import CHUNK, HadoopFileSystem, hadoop_error
+
+_KERBEROS = ("kerberos_principal", "kerberos_keytab", "kerberos_cache")
+_RPC_ERROR = re.compile(r'RPCError\("([\w.$]+)", (.*)\)', re.DOTALL)
+_first_user: int | None = None  # the process whose threads run hdfs-native
+
+
+class HdfsFileSystem(HadoopFileSystem):
+    """HDFS by its own protocol. Addresses that are not in the URI, Kerberos and the like come from ``HADOOP_CONF_DIR``.
+
+    :param authority: of the URI: host and port of a NameNode, or the name of a service or a mount table.
+    :param options: properties of Hadoop, which go before those in ``HADOOP_CONF_DIR``.
+    """
+
+    protocol = ("hdfs", "viewfs")
+
+    def __init__(self, scheme: str, authority: str, **options: Any) -> None:
+        super().__init__(scheme, authority, **options)
+        _refuse_fork()
+        kerberos = {name: options.pop(name) for name in _KERBEROS if name in options}
+        config = {name: str(value) for name, value in options.items() if "." in name}  # not those of fsspec
+        with _hdfs_errors():
+            self.client = Client(f"{scheme}://{authority}" if authority else None, config, **kerberos)
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        with _hdfs_errors():
+            return _to_info(self.client.get_file_info(path))
+
+    def list_folder(self, path: str) -> Iterator[dict[str, Any]]:
+        with _hdfs_errors():
+            yield from map(_to_info, self.client.list_status(path))
+
+    def open_stream(self, path: str) -> IO[bytes]:
+        with _hdfs_errors():
+            return io.BufferedReader(_Reader(self.client.read(path)), CHUNK)
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> IO[bytes]:
+        if mode != "rb":
+            raise ValueError(f"{path} was to be opened in mode {mode}; expected rb")
+        return self.open_stream(path)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
+        with _hdfs_errors():
+            return self.client.read(path).read()[start:end]
+
+    def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
+        options = WriteOptions(overwrite=overwrite, permission=permission, create_parent=False)
+        with _hdfs_errors(), self.client.create(path, options) as file:
+            shutil.copyfileobj(data, file, CHUNK)
+
+    def set_permission(self, path: str, permission: int) -> None:
+        with _hdfs_errors():
+            self.client.set_permission(path, permission)
+
+    def rename_over(self, path: str, target: str) -> None:
+        with _hdfs_errors():
+            self.client.rename(path, target, overwrite=True)
+
+    def delete(self, path: str, recursive: bool) -> None:
+        with _hdfs_errors():
+            self.client.delete(path, recursive)
+
+    def rmdir(self, path: str) -> None:
+        self.delete(path, recursive=False)
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        with _hdfs_errors():
+            self.client.mkdirs(path, create_parent=True)
+
+
+class _Reader(io.RawIOBase):
+    """A file of hdfs-native with the method that a buffer needs."""
+
+    def __init__(self, file: FileReader) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        with _hdfs_errors():
+            data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _to_info(status: FileStatus) -> dict[str, Any]:
+    return {
+        "name": status.path,
+        "size": status.length,
+        "type": "directory" if status.isdir else "file",
+        "modified": status.modification_time,
+    }
+
+
+def _refuse_fork() -> None:
+    """Raise instead of waiting forever: a forked process has none of the threads that hdfs-native has started."""
+    global _first_user
+    _first_user = _first_user or os.getpid()
+    if _first_user != os.getpid():
+        raise OSError("this process is a fork of one that has opened HDFS, where hdfs-native would hang; start it with spawn")
+
+
+@contextlib.contextmanager
+def _hdfs_errors() -> Iterator[None]:
+    """Raise OSErrors of one line for what hdfs-native raises."""
+    try:
+        yield
+    except OSError as error:
+        if len(error.args) == 1:
+            raise type(error)(str(error).partition("\n")[0]) from None
+        raise
+    except RuntimeError as error:
+        match = _RPC_ERROR.fullmatch(str(error))
+        raise hadoop_error(*match.groups()) if match else OSError(str(error).partition("\\n")[0]) from None

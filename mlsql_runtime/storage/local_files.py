@@ -1,0 +1,48 @@
+"""How files on local disks, and on file systems that are mounted like one, are created, replaced and linked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+
+def create_file(fs: Any, path: str, data: bytes) -> None:
+    """Write a file that must not exist.
+
+    :raises FileExistsError: when it exists.
+    """
+    with open(path, "xb") as stream:
+        stream.write(data)
+
+
+def replace_file(fs: Any, path: str, data: bytes) -> None:
+    """Write a file beside, and rename it."""
+    staged = f"{path}.{uuid.uuid4().hex}.tmp"
+    try:
+        with open(staged, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(staged, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(staged)
+
+
+def write_private(fs: Any, path: str, data: bytes) -> None:
+    """Write a file that only its owner may read, in a folder of which that is true too."""
+    Path(path).parent.chmod(0o700)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(data)
+
+
+def link_or_copy(source: str, target: Path) -> None:
+    """Create a hard link, or a copy across disks and where links are refused."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
