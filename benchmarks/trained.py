@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.format_version import FORMAT_VERSION
+from mlsql_runtime.store.manifest import DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
 
 NOW = datetime.now(timezone.utc)
 

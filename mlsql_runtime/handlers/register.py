@@ -34,9 +34,10 @@ from mlsql_runtime.script.protocol import Handover, ScriptInput, handover_file
 from mlsql_runtime.script.resources import download_resources, find_resources
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
+from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionRecord, Refusal
 from mlsql_runtime.store.functions import add_refusal
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, FitRecord, Manifest
+from mlsql_runtime.store.manifest import FileEntry, FitRecord, Manifest
 from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.versions import choose_fit, open_model_path, read_manifest
 

@@ -20,7 +20,7 @@ from mlsql_runtime.feed.decoding.vectors import all_sparse, common_width, has_sp
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.results import WrongResult, is_sparse, place, to_array
 from mlsql_runtime.scoring.scorer import to_script_error
-from mlsql_runtime.store.function_records import VECTOR, FunctionInput
+from mlsql_runtime.store.function_types import VECTOR, FunctionInput
 
 CELLS = 1 << 22  # of an ndarray made from sparse rows, 32 MiB: it may be a thousand times as big as they are
 

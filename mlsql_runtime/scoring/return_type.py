@@ -13,7 +13,7 @@ import pyarrow as pa
 from mlsql_runtime.errors import InputError, SessionNeeded
 from mlsql_runtime.feed.decoding.sql_types import name_type, parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
-from mlsql_runtime.store.function_records import VECTOR
+from mlsql_runtime.store.function_types import VECTOR
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

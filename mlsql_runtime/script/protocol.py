@@ -20,7 +20,7 @@ from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
 from mlsql_runtime.store.curves import CurveRecorder
-from mlsql_runtime.store.function_records import VECTOR, Contract, FunctionInput
+from mlsql_runtime.store.function_types import VECTOR, Contract, FunctionInput
 from mlsql_runtime.store.signature import Signature
 
 PROTOCOL_VERSION = 1

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from mlsql_runtime.store.manifest import FORMAT_VERSION
+from mlsql_runtime.store.format_version import FORMAT_VERSION
 
 T = TypeVar("T")
 CURVE_POINTS = 1000  # of a metric in a group

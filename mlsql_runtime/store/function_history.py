@@ -12,7 +12,8 @@ from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.function_records import FunctionEvent, FunctionInput, FunctionPointer, FunctionRecord
+from mlsql_runtime.store.function_records import FunctionEvent, FunctionPointer, FunctionRecord
+from mlsql_runtime.store.function_types import FunctionInput
 from mlsql_runtime.store.functions import function_dir, read_function, read_pointer, read_refusals, require_pointer
 
 

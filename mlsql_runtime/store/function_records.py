@@ -8,12 +8,9 @@ from datetime import datetime
 from typing import Literal
 
 from mlsql_runtime import codec
+from mlsql_runtime.store.function_types import VECTOR, Contract, FunctionInput
 from mlsql_runtime.store.manifest import FileEntry, ScriptFacts
 from mlsql_runtime.store.signature import Signature
-
-Contract = Literal["row", "batch"]  # what a function is called with: a row or a batch
-FunctionInput = Literal["matrix", "frame"]  # what a batch function gets
-VECTOR = "vector"  # what a function returns, unless a type of Spark
 
 
 @dataclass(frozen=True, kw_only=True)

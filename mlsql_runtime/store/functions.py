@@ -13,8 +13,9 @@ from mlsql_runtime.errors import FormatError, MLSQLError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import claim_number
+from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionPointer, FunctionRecord, PointerMove, Refusal, Refusals
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, load
+from mlsql_runtime.store.manifest import FileEntry, load
 
 KEPT_REFUSALS = 100  # of each function: a gate may refuse every night
 

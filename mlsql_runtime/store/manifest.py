@@ -14,10 +14,10 @@ from typing import ClassVar, Literal, TypeVar
 from mlsql_runtime import codec
 from mlsql_runtime.plan import PythonEnv, TaskTry
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
+from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
 
-FORMAT_VERSION = 1  # of all documents in the store
 VersionState = Literal["complete", "failed", "unfinished"]
 D = TypeVar("D")
 

@@ -21,7 +21,8 @@ from mlsql_runtime.script.process import LOG
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.curve_files import write_curves
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, Manifest
+from mlsql_runtime.store.format_version import FORMAT_VERSION
+from mlsql_runtime.store.manifest import DataFacts, FailureRecord, Manifest
 from mlsql_runtime.store.project_files import pack_files, split_private_files
 from mlsql_runtime.store.publish import VersionDraft, claim_version, find_published_version
 from mlsql_runtime.store.sources import Source

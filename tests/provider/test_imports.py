@@ -63,6 +63,14 @@ def test_what_waits_for_spark_begins_without_heavy_packages(module: str) -> None
     assert loaded_by(f"import mlsql_runtime.{module}") & (HEAVY | {"airflow"}) == set()
 
 
+def test_a_script_begins_without_the_documents_of_jobs_and_versions() -> None:
+    """Every script of every group imports these; plans and manifests would double the time."""
+    code = "import json, sys, mlsql, mlsql_model, python_fun\nprint(json.dumps(list(sys.modules)))"
+    loaded = set(json.loads(run_python(code)))
+    assert loaded & {"mlsql_runtime.plan", "mlsql_runtime.result", "mlsql_runtime.store.manifest"} == set()
+    assert "mlsql_runtime.script.protocol" in loaded
+
+
 def test_the_runtime_runs_without_airflow() -> None:
     code = """
 import sys

@@ -31,8 +31,9 @@ from mlsql_runtime.script.process import LOG, ScriptOutcome, run_script
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
+from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionRecord
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.manifest import DataFacts, FileEntry, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import claim_version
 
 STARTED = datetime(2024, 5, 1, 12, 0, tzinfo=timezone.utc)

@@ -6,9 +6,10 @@ from datetime import datetime, timezone
 
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
+from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionRecord, Refusal
 from mlsql_runtime.store.functions import add_refusal, read_pointer
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FileEntry, ScriptFacts
+from mlsql_runtime.store.manifest import FileEntry, ScriptFacts
 from mlsql_runtime.store.versions import read_manifest
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.store.manifest import FORMAT_VERSION, DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.format_version import FORMAT_VERSION
+from mlsql_runtime.store.manifest import DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
 from mlsql_runtime.store.publish import VersionDraft, claim_version
 from mlsql_runtime.store.versions import read_states
 

@@ -17,7 +17,7 @@ from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE, from_serializ
 from mlsql_runtime.scoring import batch_scorer as batches
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.scoring.batch_scorer import BatchFunction, BatchScorer
-from mlsql_runtime.store.function_records import FunctionInput
+from mlsql_runtime.store.function_types import FunctionInput
 
 WIDTH = 4
 NUMBERS = st.floats(-1e6, 1e6)

@@ -10,7 +10,8 @@ import pytest
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
-from mlsql_runtime.store.manifest import FORMAT_VERSION, FitRecord, Manifest, load
+from mlsql_runtime.store.format_version import FORMAT_VERSION
+from mlsql_runtime.store.manifest import FitRecord, Manifest, load
 
 
 @pytest.fixture
