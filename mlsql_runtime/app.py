@@ -18,13 +18,15 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
+from mlsql_runtime.driver_secrets import hide_secrets_in_spark, take_access
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.events import ApplicationStarted, emit, log, send_also_to
-from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, load_plan
+from mlsql_runtime.plan import NO_ACCESS, NO_SECRETS, Plan, Secrets, StorageAccess, load_plan
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.spark_versions import check_release, check_session, skip_pyspark_zip
@@ -116,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--result", required=True, help="URI to write the result to, JSON")
     parser.add_argument("--secrets", help="file with what neither the plan nor a process list may show, JSON")
     parser.add_argument("--events", help="URI of a folder for the job's events, JSON lines; without it they are not stored")
+    parser.add_argument("--with-access", action="store_true", help="take access to the storage of these files from Spark")
     parser.add_argument("--parent", type=int, help="id of the process to end with")
     parser.add_argument("--without-spark", action="store_true", help="start no Spark, which no statement needs")
     args = parser.parse_args(argv)
@@ -124,25 +127,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=cancellation.cancel, daemon=True).start())
     if args.parent is not None:
         threading.Thread(target=cancellation.watch, args=(args.parent,), name="mlsql-parent", daemon=True).start()
+    access = take_access() if args.with_access else NO_ACCESS
     try:
-        plan = load_plan(_read_once(args.plan), args.plan)
-        secrets = codec.loads(Secrets, _read_once(args.secrets), args.secrets) if args.secrets else Secrets()
+        plan = load_plan(_read_once(args.plan, access), args.plan)
+        secrets = codec.loads(Secrets, _read_once(args.secrets, access), args.secrets) if args.secrets else Secrets()
+        if args.with_access:
+            secrets = replace(secrets, storage=access)
         cancellation.plan, cancellation.secrets = plan, secrets
         with contextlib.ExitStack() as stack:  # the result comes last: with it the events are complete
             if args.events is not None:
-                writer = stack.enter_context(EventFileWriter(Location.of(args.events)))
+                writer = stack.enter_context(EventFileWriter(Location.of(args.events, access)))
                 stack.enter_context(send_also_to(writer.add))
             result = _run_without_spark(plan, secrets) if args.without_spark else run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)
-    Location.of(args.result).replace(codec.dumps(result).encode())
+    Location.of(args.result, access).replace(codec.dumps(result).encode())
     cancellation.remove_orphaned_folder()
     return 0 if result.is_successful else 1
 
 
-def _read_once(uri: str) -> bytes:
+def _read_once(uri: str, access: StorageAccess) -> bytes:
     """Return a file's content and remove the file: it may hold secrets, and its writer may be killed before it removes it."""
-    place = Location.of(uri)
+    place = Location.of(uri, access)
     text = place.read()
     place.remove_file()
     return text
@@ -160,7 +166,9 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
     imports = threading.Thread(target=_import_heavy, name="mlsql-imports", daemon=True)
     imports.start()  # while the JVM creates the session, which takes longer
     try:
-        spark = SparkSession.builder.config(map=dict(secrets.spark)).getOrCreate()
+        has_secrets = secrets.spark or secrets.storage.connections
+        properties = hide_secrets_in_spark(secrets.spark) if has_secrets else {}
+        spark = SparkSession.builder.config(map=properties).getOrCreate()
     except Exception as error:
         traceback.print_exc()
         return RunResult.of_error(plan.job_id, (), translate(error))

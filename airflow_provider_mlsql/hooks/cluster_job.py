@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, stagi
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
 from mlsql_runtime.submission.run_folder import RunFolder, RunOwner, open_job_folder
-from mlsql_runtime.submission.spark_submit import build_environment, build_submission
+from mlsql_runtime.submission.spark_submit import build_environment, build_submission, write_properties
 
 _SLICE_SECONDS = 0.5  # after which a pause ends when the job is cancelled
 
@@ -202,6 +203,7 @@ class ClusterJob:
                 conf = self._cluster.properties(self._task, run, self._conf)
                 env = build_environment(self.mark)
                 submission = build_submission(self._plan, self.access, conf, Path(folder), run.cluster_arguments, env)
+                submission = replace(submission, properties_file=write_properties(self._secrets, Path(folder)))
                 self._raise_if_cancelled()
                 application = Application(id=self._cluster.submit(submission, self._output.write), run=run.uri)
         except BaseException as error:

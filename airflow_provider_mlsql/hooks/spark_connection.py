@@ -72,9 +72,12 @@ class SparkConnection(SparkSubmitHook):
             name=submission.name,
             py_files=submission.py_files,
             application_args=list(submission.arguments),
+            properties_file=submission.properties_file,
         )
         command: list[str] = hook._build_spark_submit_command(submission.application)
-        return command
+        if submission.properties_file is None:
+            return command
+        return [command[0], "--load-spark-defaults", *command[1:]]  # which spark-submit leaves out for another file
 
     @property
     def log(self) -> Any:

@@ -19,6 +19,7 @@ from airflow_provider_mlsql.operators.task_run import TaskRun
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, collect_uris, with_author
 from mlsql_runtime.plan.parsers import TEXT, to_texts
+from mlsql_runtime.storage.access_check import check_access
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -134,7 +135,10 @@ class MLSQLOperator(BaseOperator):
             mask_secret(list(private.values()))
         job_path = parse_optional(TEXT, self.job_path, "job_path")
         storage, uris = self.storage, collect_uris(job.statements)
-        check_uris(storage.access, uris if job_path is None else {"job_path": job_path, **uris}, self.storage_conn_id)
+        uris = uris if job_path is None else {"job_path": job_path, **uris}
+        check_uris(storage.access, uris, self.storage_conn_id)
+        if event is None:
+            check_access(uris.values(), storage.access)
         spark = {name: value for name, value in storage.spark.items() if name not in conf}
         secrets = replace(job.secrets, spark=spark, storage=storage.access)
         task = TaskRun.of(context)

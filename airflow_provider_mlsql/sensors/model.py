@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
-    from mlsql_runtime.plan import StorageAccess
+    from mlsql_runtime.storage.location import Location
     from mlsql_runtime.store.version_condition import VersionCondition
     from mlsql_runtime.store.version_watch import FinalAnswer
 
@@ -101,9 +101,8 @@ class MLSQLModelSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
-        from mlsql_runtime.store.versions import open_model_path
 
-        watch = VersionWatch(open_model_path(str(self.model_path), self._read_access()))
+        watch = VersionWatch(self._open())
         watch.refresh()
         answer = VersionSearch(self._condition()).answer(watch)
         if answer["status"] == "waiting":
@@ -131,10 +130,14 @@ class MLSQLModelSensor(BaseSensorOperator):
         self.log.info("Version %s of %s is complete: score %s, best is group %s", version, result["model_path"], score, best)
         return result
 
-    def _read_access(self) -> StorageAccess:
-        access = read_storage(self.storage_conn_id).access
-        check_uris(access, {"the model path": str(self.model_path)}, self.storage_conn_id)
-        return access
+    def _open(self) -> Location:
+        from mlsql_runtime.storage.access_check import check_access
+        from mlsql_runtime.store.versions import open_model_path
+
+        path, access = str(self.model_path), read_storage(self.storage_conn_id).access
+        check_uris(access, {"the model path": path}, self.storage_conn_id)
+        check_access([path], access)
+        return open_model_path(path, access)
 
     def _condition(self) -> VersionCondition:
         return parse_conditions(vars(self))
@@ -154,9 +157,9 @@ class MLSQLModelSensor(BaseSensorOperator):
     def _check_files(self, version: int) -> None:
         from mlsql_runtime.store import layout
         from mlsql_runtime.store.verification import verify_files
-        from mlsql_runtime.store.versions import open_model_path, read_manifest
+        from mlsql_runtime.store.versions import read_manifest
 
-        root = open_model_path(str(self.model_path), self._read_access())
+        root = self._open()
         verify_files(layout.version_dir(root, version), read_manifest(root, version).files)
 
     def _limits(self) -> tuple[float, float]:

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from airflow_provider_mlsql.hooks.storage import ConnectionIds, check_uris, read_storage
-from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.errors import MLSQLError, StorageError
 from mlsql_runtime.plan import StorageAccess
+from mlsql_runtime.storage.access_check import check_access
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.version_watch import VersionWatch
 
@@ -142,6 +143,8 @@ _SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictiona
 def _open(model_path: str, storage_conn_id: ConnectionIds) -> Location:
     access = read_storage(storage_conn_id).access
     check_uris(access, {"the model path": model_path}, storage_conn_id)
+    with contextlib.suppress(StorageError):  # which the next looks may not meet
+        check_access([model_path], access)
     return Location.of(model_path, access)
 
 

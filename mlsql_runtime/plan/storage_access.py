@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+ACCESS_PROPERTY = "spark.mlsql.secret.storage"
+"""The property of spark-submit with a job's access to storage in cluster mode: :class:`StorageAccess` as JSON."""
+
 _FAMILIES = {  # schemes that name the same storage
     "s3": ("s3", "s3a", "s3n"),
     "gs": ("gs", "gcs"),

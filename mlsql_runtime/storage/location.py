@@ -22,6 +22,7 @@ import fsspec
 
 from mlsql_runtime.errors import MLSQLError, StorageError
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
+from mlsql_runtime.storage.access_errors import explain_error
 from mlsql_runtime.storage.file_systems import LOCAL, Storage, StorageRoot, check_promises, open_uri
 from mlsql_runtime.storage.local_files import link_or_copy
 
@@ -294,7 +295,8 @@ class Location:
         except Exception as error:
             if self.is_local and not isinstance(error, OSError):
                 raise
-            raise StorageError(f"{self.uri} cannot be {verb}: {error}", uri=self.uri) from error
+            why = explain_error(error, self.access.find(self.uri))
+            raise StorageError(f"{self.uri} cannot be {verb}{why}", uri=self.uri) from error
 
 
 def _whole_file_options(fs: fsspec.AbstractFileSystem) -> dict[str, int]:

@@ -121,7 +121,8 @@ class RunFolder:
     @property
     def cluster_arguments(self) -> tuple[str, ...]:
         """:attr:`arguments` of an application on a machine of the cluster, which has no pipe for events to its submitter."""
-        return (*self.arguments, "--events", (self.location / _EVENTS).uri)
+        access = ("--with-access",) if self.location.access.connections else ()
+        return (*self.arguments, "--events", (self.location / _EVENTS).uri, *access)
 
     def read_events(self, position: int = 0) -> EventFileReader:
         """Return a reader of the application's events.
@@ -143,12 +144,14 @@ class RunFolder:
     def write_for_cluster(self, plan: Plan, secrets: Secrets, conf: Mapping[str, str]) -> None:
         """Write what the application reads on a machine of the cluster, and whose run it is; see :meth:`write`.
 
-        The scripts go beside the folder.
+        The scripts go beside the folder. Access to storage does not go into the storage itself: see
+        :func:`~mlsql_runtime.submission.spark_submit.write_properties`.
         """
         scripts = self.location.parent / _SCRIPTS
         copies = tuple(_copy_script(each, scripts / str(index)) for index, each in enumerate(plan.statements))
         (self.location / _OWNER).write_private(codec.dumps(RunOwner.of(plan)).encode())
-        self.write(replace(plan, script_copies=copies), secrets, conf)
+        without_access = replace(secrets, spark={}, storage=NO_ACCESS)
+        self.write(replace(plan, script_copies=copies), without_access, conf)
 
     def has_result(self) -> bool:
         """Return whether the application has come to its end, and written how it ended."""

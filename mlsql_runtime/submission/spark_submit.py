@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import EVENTS_VARIABLE
-from mlsql_runtime.plan import Plan, StorageAccess, is_secret, merge_archives
+from mlsql_runtime.plan import ACCESS_PROPERTY, Plan, Secrets, StorageAccess, is_secret, merge_archives
 from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
 from mlsql_runtime.spark_versions import find_spark_home
 from mlsql_runtime.submission.output import OutputLine, read_output
@@ -24,7 +26,10 @@ _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """The input of spark-submit. ``conf`` holds no secret; ``env`` holds the mark by which the job's processes are found."""
+    """The input of spark-submit. ``conf`` holds no secret; ``env`` holds the mark by which the job's processes are found.
+
+    ``properties_file`` has further properties, which are secrets.
+    """
 
     name: str
     conf: Mapping[str, str]
@@ -32,6 +37,7 @@ class Submission:
     application: str
     arguments: tuple[str, ...]
     env: Mapping[str, str]
+    properties_file: str | None = None
 
 
 class SparkSubmitFailed(Exception):
@@ -62,6 +68,25 @@ def build_submission(
     return Submission(
         name=plan.job_id, conf=properties, py_files=str(py_files), application=str(launcher), arguments=tuple(arguments), env=env
     )
+
+
+def write_properties(secrets: Secrets, folder: Path) -> str | None:
+    """Write a file of mode 0600 with the properties that give an application on a cluster its access to storage.
+
+    spark-submit brings them to the driver in YARN's staging folder of the application, or in the driver's config map on
+    Kubernetes, and uses those of Hadoop itself where it uploads files.
+
+    :returns: the path of the file; None without access.
+    """
+    if not secrets.storage.connections:
+        return None
+    access = json.dumps(codec.encode(secrets.storage))
+    path = folder / "secrets.properties"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        for name, value in {**secrets.spark, ACCESS_PROPERTY: access}.items():
+            escaped = value.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            file.write(f"{name}={escaped}\n")
+    return str(path)
 
 
 def build_environment(mark: str) -> dict[str, str]:

@@ -63,9 +63,9 @@ def make_manifest(version: int, fits: Sequence[FitRecord], **fields: Any) -> Man
     return Manifest(version=version, fits=tuple(fits), **defaults | fields)
 
 
-def publish(root: str, *scores: float | None, job: str = "job", **how: Any) -> int:
+def publish(root: str | Location, *scores: float | None, job: str = "job", **how: Any) -> int:
     """Publish the next version as :func:`finish` does, and return its number."""
-    with claim_version(Location.of(root), job) as draft:
+    with claim_version(Location.of(root) if isinstance(root, str) else root, job) as draft:
         finish(draft, *scores, job=job, **how)
     return draft.version
 
