@@ -1,7 +1,8 @@
 """Encode frozen dataclasses as JSON, and decode them strictly.
 
 Every document that crosses a process (plan, result, manifest, event, script task) is encoded here. Decoding refuses unknown
-fields, missing fields and wrong types, and names the place: ``plan.json: statements[2].fit_params[0]: expected …, got …``.
+fields, missing fields and wrong types, and names the place: ``plan.json: statements[2].fit_params[0]: expected …, got …``. What
+it returns can be encoded again: numbers are finite, texts Unicode, times have a zone, values of any type are not nested deeply.
 
 A dataclass that has a ``tag`` class variable is written with ``{"kind": tag}`` and may be one of several in a union.
 A field with the metadata :data:`ADDED` may be missing: documents that were stored before it was added stay readable.
@@ -16,13 +17,16 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-from mlsql_runtime.errors import FormatError, did_you_mean
+from mlsql_runtime.errors import FormatError, MLSQLError, did_you_mean
 
 T = TypeVar("T")
 TAG = "kind"
+MAX_DEPTH = 100  # of the lists and objects in a value of any type
+_SHOWN = 80  # characters of a value or a name in an error
+_SHOWN_PLACE = 400
 #: Metadata of a dataclass field, which has a default and is missing in what earlier versions of this software have stored.
 ADDED = types.MappingProxyType({"added": True})
 
@@ -60,8 +64,17 @@ def decode(cls: type[T], document: Any, where: str) -> T:
 
 
 def dumps(value: Any) -> str:
-    """Encode a value as indented JSON text."""
-    return json.dumps(encode(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    """Encode a value as indented JSON text.
+
+    :raises FormatError: for NaN and infinities, and for text that is not Unicode, such as a file's name that is not UTF-8.
+    """
+    text = json.dumps(encode(value), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        around = text[max(0, error.start - 30) : error.end + 10]
+        raise FormatError(f"text that is not Unicode cannot be written as JSON: {around!r}; rename it") from None
+    return text
 
 
 def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] | None = None) -> T:
@@ -71,24 +84,39 @@ def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] 
     :raises FormatError: when the text is not JSON, has another version, or does not have the form of ``cls``.
     """
     try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except ValueError as error:
+        document = _parse(text if isinstance(text, str) else text.decode())
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: this is not JSON ({error}); the file is damaged, or another program wrote it") from error
     if version is not None:
         field, supported = version
         found = document.get(field) if isinstance(document, dict) else None
         if found != supported or isinstance(found, bool):  # True == 1
             raise FormatError(
-                f"{where}: {field} is {found!r}, this version of mlsql_runtime reads {supported}; "
+                f"{where}: {field} is {_show(found)}, this version of mlsql_runtime reads {supported}; "
                 "install the same version of airflow-provider-mlsql for the writer and the reader",
-                found=found,
+                found=found if isinstance(found, int) else None if found is None else str(found)[:_SHOWN],
                 supported=supported,
             )
     return decode(cls, document, where)
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON number")
+def _parse(text: str) -> Any:
+    """Parse strict JSON.
+
+    :raises ValueError: for any other text, numbers that are not finite, and text that is not Unicode.
+    :raises RecursionError: for a document that is nested too deeply.
+    """
+    document = json.loads(text, parse_constant=_parse_number, parse_float=_parse_number)
+    if "\\u" in text:  # half a pair of surrogates can only be written as an escape
+        json.dumps(document, ensure_ascii=False).encode()
+    return document
+
+
+def _parse_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:_SHOWN]} is not a JSON number")
+    return number
 
 
 @functools.cache
@@ -107,15 +135,44 @@ def _by_tag(choices: tuple[Any, ...]) -> Mapping[str, Any]:
     return {choice.tag: choice for choice in choices if hasattr(choice, "tag")}
 
 
+def _show(value: Any) -> str:
+    """Return a value as an error shows it."""
+    shown = repr(value[:_SHOWN] if isinstance(value, str) else value)
+    return shown if len(shown) < _SHOWN else shown[: _SHOWN - 3] + "..."
+
+
+def _fail(where: str, problem: str, field: str | None = None) -> FormatError:
+    if len(where) > _SHOWN_PLACE:
+        where = f"{where[: _SHOWN_PLACE - 100]}…{where[-_SHOWN:]}"
+    facts: dict[str, Any] = {} if field is None else {"field": field[:_SHOWN]}
+    return FormatError(f"{where}: {problem}", **facts)
+
+
 def _wrong(where: str, expected: str, got: Any) -> FormatError:
-    shown = repr(got)
-    return FormatError(f"{where}: expected {expected}, got {shown if len(shown) < 80 else shown[:77] + '...'}")
+    return _fail(where, f"expected {expected}, got {_show(got)}")
+
+
+def _check_depth(value: Any, where: str) -> Any:
+    """Return a value of any type.
+
+    :raises FormatError: when it is nested too deeply for those who handle it by recursion.
+    """
+    inner, depth = [value], 0
+    while inner := [item for each in inner if isinstance(each, (dict, list)) for item in _items(each)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise _fail(where, f"lists and objects are nested more than {MAX_DEPTH} deep")
+    return value
+
+
+def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
 
 
 def _decode(expected: Any, value: Any, where: str) -> Any:
     origin = None if type(expected) is type else typing.get_origin(expected)  # which is slow
     if expected is Any:
-        return value
+        return _check_depth(value, where) if isinstance(value, (dict, list)) else value
     if origin in (typing.Union, types.UnionType):
         return _decode_union(typing.get_args(expected), value, where)
     if origin is typing.Literal:
@@ -140,10 +197,7 @@ def _decode(expected: Any, value: Any, where: str) -> Any:
 
 def _decode_scalar(expected: Any, value: Any, where: str) -> Any:
     if expected is datetime:
-        try:
-            return datetime.fromisoformat(value)
-        except (TypeError, ValueError) as error:
-            raise _wrong(where, "an ISO 8601 time", value) from error
+        return _decode_time(value, where)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         try:
             return float(value)
@@ -155,6 +209,17 @@ def _decode_scalar(expected: Any, value: Any, where: str) -> Any:
     return value
 
 
+def _decode_time(value: Any, where: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(value)
+        time.astimezone(timezone.utc)  # which the first and the last day of all time may not have
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _wrong(where, "an ISO 8601 time", value) from error
+    if time.tzinfo is None:
+        raise _wrong(where, "an ISO 8601 time with its zone", value)
+    return time
+
+
 def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in choices:
         return None
@@ -162,7 +227,7 @@ def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
     if tagged:
         tag = value.get(TAG) if isinstance(value, dict) else None
         if not isinstance(tag, str) or tag not in tagged:
-            raise FormatError(f"{where}: {TAG} is {tag!r}{did_you_mean(str(tag), tagged)}")
+            raise _fail(where, f"{TAG} is {_show(tag)}{did_you_mean(str(tag)[:_SHOWN], tagged)}")
         return _decode(tagged[tag], value, where)
     present = [choice for choice in choices if choice is not type(None)]
     if len(present) == 1:
@@ -182,8 +247,12 @@ def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
     given = {key: item for key, item in value.items() if key != TAG or not hasattr(cls, "tag")}
     for key in given:
         if key not in fields:
-            raise FormatError(f"{where}: {cls.__name__} has no field '{key}'{did_you_mean(key, fields)}", field=key)
+            raise _fail(where, f"{cls.__name__} has no field '{key[:_SHOWN]}'{did_you_mean(key[:_SHOWN], fields)}", key)
     missing = [name for name in _required(cls) if name not in given]
     if missing:
-        raise FormatError(f"{where}: {cls.__name__} lacks the field '{missing[0]}'", field=missing[0])
-    return cls(**{name: _decode(fields[name], item, f"{where}.{name}") for name, item in given.items()})
+        raise _fail(where, f"{cls.__name__} lacks the field '{missing[0]}'", missing[0])
+    values = {name: _decode(fields[name], item, f"{where}.{name}") for name, item in given.items()}
+    try:
+        return cls(**values)
+    except MLSQLError as error:  # of a class that checks its fields
+        raise _fail(where, error.message) from error

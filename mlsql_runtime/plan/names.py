@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from mlsql_runtime.errors import InputError
 
 RESOURCE = "resource."  # a fit parameter that begins so names a file or folder to bring along
+_RESOURCE_NAME = re.compile(r"(?!\.+$)[^/\\\0]{1,60}")  # a file system takes 255 bytes
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -41,8 +42,9 @@ def list_resources(groups: Sequence[Mapping[str, str]]) -> dict[str, str]:
         for name, uri in params.items():
             if not name.startswith(RESOURCE):
                 continue
-            if not re.fullmatch(r"(?!\.+$)[^/\\\0]+", name[len(RESOURCE) :]):
-                raise InputError(f"fitParam.{index}.{name}: expected a name for the resource, without slashes", name=name)
+            if not _RESOURCE_NAME.fullmatch(name[len(RESOURCE) :]):
+                shown = name[:100]
+                raise InputError(f"fitParam.{index}.{shown}: expected a name for the resource, without slashes", name=shown)
             found[f"fitParam.{index}.{name}"] = uri
     return found
 

@@ -13,11 +13,12 @@ from mlsql_runtime import HELPERS
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess, get_builtin_name, to_builtin_path
 from mlsql_runtime.script.project import ENTRY_POINTS, MLPROJECT, EntryPoint, Project, read_project
-from mlsql_runtime.script.zip_files import read_zip
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.relative_paths import check_plain
+from mlsql_runtime.storage.zip_files import read_zip
 from mlsql_runtime.store.manifest import ScriptFacts
+from mlsql_runtime.store.project_files import MAX_BYTES
 
-MAX_BYTES = 64 << 20
 _COPIES = tuple(f"{name}.py" for name in HELPERS)  # of MLSQL's modules in old projects; scripts are to import ours
 # The scripts of a project without MLproject, by statement.
 ENTRY_SCRIPTS = {"train": "train.py", "register": "predict.py", "predict": "batch_predict.py"}
@@ -108,7 +109,7 @@ def _read_folder(place: Location, script_path: str) -> dict[str, bytes]:
             "keep data elsewhere and name it as fitParam.<i>.resource.<name>",
             path=script_path,
         )
-    return {name: (place / name).read() for name in names}
+    return {check_plain(name, script_path): (place / name).read() for name in names}
 
 
 def bundle_project(files: Mapping[str, bytes], script_path: str, statement: str) -> ScriptBundle:

@@ -9,16 +9,21 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.errors import FormatError, InputError, StorageError
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import NO_ACCESS, RESOURCE, StorageAccess
+from mlsql_runtime.plan.names import list_resources
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.storage.location import Location
 
 
 def split_resources(params: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the parameters that the script gets as they are, and the URIs of its resources by name."""
+    """Return the parameters that the script gets as they are, and the URIs of its resources by name.
+
+    :raises InputError: for a name that cannot be one of a folder.
+    """
+    list_resources([params])
     plain = {name: value for name, value in params.items() if not name.startswith(RESOURCE)}
     return plain, {name[len(RESOURCE) :]: uri for name, uri in params.items() if name.startswith(RESOURCE)}
 
@@ -37,11 +42,15 @@ def find_resources(
     :param trained: the fit parameters of the training.
     :param what: the statement, for the log.
     :param access: connections to storage.
+    :raises FormatError: when a resource of the training has a name that no training takes.
     """
     plain, own = split_resources(params)
     if not any(b"resource" in source for name, source in bundle.files.items() if name.endswith(".py")):
         return plain, own
-    _, others = split_resources(trained)
+    try:
+        _, others = split_resources(trained)
+    except InputError as error:
+        raise FormatError(f"{what}: in the manifest of the model, {error.message}") from error
     missing = {name: uri for name, uri in others.items() if name not in own and not Location.of(uri, access).exists()}
     for name, uri in missing.items():
         log(f"{what}: the resource {name} of the training is not brought along, because there is nothing at {uri} any more")

@@ -25,6 +25,7 @@ from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.storage.access_errors import explain_error
 from mlsql_runtime.storage.file_systems import LOCAL, Storage, StorageRoot, check_promises, open_uri
 from mlsql_runtime.storage.local_files import link_or_copy
+from mlsql_runtime.storage.relative_paths import check_plain
 
 CHUNK = 1 << 20
 _MISSING = (FileNotFoundError, NotADirectoryError)
@@ -185,10 +186,13 @@ class Location:
         return digest.hexdigest()
 
     def download(self, folder: Path) -> None:
-        """Copy the file, or all files below, into a local folder."""
+        """Copy the file, or all files below, into a local folder.
+
+        :raises InputError: when a key of an object store would lead out of the folder.
+        """
         relative = self.list_files() if self.is_dir() else {"": 0}
         for name in relative:
-            target = folder / (name or self.name)
+            target = folder / check_plain(name or self.name, self.uri)
             target.parent.mkdir(parents=True, exist_ok=True)
             with self._storage_errors("read"):
                 self.fs.get_file(f"{self.path}/{name}" if name else self.path, str(target))

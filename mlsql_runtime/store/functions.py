@@ -15,7 +15,7 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import claim_number
 from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionPointer, FunctionRecord, PointerMove, Refusal, Refusals
-from mlsql_runtime.store.manifest import FileEntry, load
+from mlsql_runtime.store.manifest import FileEntry, check_subject, load
 
 KEPT_REFUSALS = 100  # of each function: a gate may refuse every night
 
@@ -62,7 +62,9 @@ def read_function(root: Location, function: str, function_version: int | None = 
         existing = ", ".join(list_functions(root)) or "none"
         which = f"version {number} of function '{function}'" if number is not None else f"function '{function}'"
         raise VersionNotFound(f"{root.uri} holds no {which}; registered there: {existing}", path=root.uri, function=function)
-    return load(FunctionRecord, text, place.uri)
+    record = load(FunctionRecord, text, place.uri)
+    check_subject(record, place.uri, function=function, function_version=number)
+    return record
 
 
 def list_functions(root: Location) -> list[str]:
@@ -113,6 +115,7 @@ def read_pointer(root: Location, function: str) -> FunctionPointer | None:
     if text is None:
         return None
     pointer = load(FunctionPointer, text, place.uri)
+    check_subject(pointer, place.uri, function=function)
     if not pointer.history:
         raise FormatError(f"{place.uri}: its history is empty; the file is damaged or was written by something else")
     return pointer
@@ -217,7 +220,11 @@ def read_refusals(root: Location, function: str) -> tuple[Refusal, ...]:
     """Read the refusals kept for a name, oldest first, whether or not it was ever registered."""
     place = function_dir(root, function) / layout.REFUSALS
     text = place.read_or_none() if is_name(function) else None
-    return () if text is None else load(Refusals, text, place.uri).refusals
+    if text is None:
+        return ()
+    document = load(Refusals, text, place.uri)
+    check_subject(document, place.uri, function=function)
+    return document.refusals
 
 
 def list_refused_functions(root: Location) -> list[str]:

@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import ClassVar, Literal, TypeVar
 
 from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError, InputError
 from mlsql_runtime.plan import PythonEnv, TaskTry
 from mlsql_runtime.result import Best, FitStatus, FitSummary, TrainResult
+from mlsql_runtime.storage.relative_paths import check_plain
 from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
@@ -29,6 +31,9 @@ class FileEntry:
     path: str
     size: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        check_plain(self.path, "an entry of a file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +118,14 @@ class Manifest:
 
     @property
     def python(self) -> PythonEnv:
-        """The interpreter of the training with its packages and variables, as far as they are kept."""
-        return PythonEnv.from_system_params(self.parameters, self.envs, self.requirements)
+        """The interpreter of the training with its packages and variables, as far as they are kept.
+
+        :raises FormatError: when no training can have had these parameters.
+        """
+        try:
+            return PythonEnv.from_system_params(self.parameters, self.envs, self.requirements)
+        except InputError as error:
+            raise FormatError(f"the manifest of version {self.version}: {error.message}") from error
 
     @property
     def train_options(self) -> dict[str, str]:
@@ -174,3 +185,16 @@ def load(cls: type[D], text: bytes, where: str) -> D:
     :raises FormatError: naming the field that is wrong, or the version that this software does not read.
     """
     return codec.loads(cls, text, where, version=("format_version", FORMAT_VERSION))
+
+
+def check_subject(document: object, where: str, **expected: object) -> None:
+    """Check that a document is about what its place says, and is not a copy of another one's.
+
+    :param expected: the values of fields that its place tells, such as ``version=3``.
+    :raises FormatError: naming the first field with another value.
+    """
+    for name, value in expected.items():
+        if (found := getattr(document, name)) != value:
+            raise FormatError(
+                f"{where}: {name} is {str(found)[:100]}, its place says {value}; the file is damaged or is a copy of another one"
+            )

@@ -7,11 +7,14 @@ import re
 import zipfile
 from collections.abc import Mapping
 
+from mlsql_runtime.errors import InputError, IntegrityError
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.storage.zip_files import read_zip
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.verification import verify_files
 
+MAX_BYTES = 64 << 20  # of the files of a project, which travel with a job
 # Names of files that contain keys, passwords or tokens; Python's own modules are never among them.
 _SECRET_NAME = re.compile(
     r".*\.(pem|key|p12|pfx|p8|jks|keystore|keytab|ppk|kdbx|gpg|env|tfvars|tfstate)"
@@ -52,12 +55,15 @@ def pack_files(files: Mapping[str, bytes]) -> bytes:
 def read_project_files(root: Location, manifest: Manifest) -> dict[str, bytes] | None:
     """Return the files of a version's project by relative path; None if the version keeps none.
 
-    :raises IntegrityError: when the zip is not the one that the manifest names.
+    :raises IntegrityError: when the zip is not the one that the manifest names, or not one that a training has written.
     """
     entries = [entry for entry in manifest.files if entry.path == layout.PROJECT]
     if not entries:
         return None
     folder = layout.version_dir(root, manifest.version)
     verify_files(folder, entries)
-    with zipfile.ZipFile(io.BytesIO((folder / layout.PROJECT).read())) as archive:
-        return {info.filename: archive.read(info) for info in archive.infolist()}
+    place = folder / layout.PROJECT
+    try:
+        return read_zip(place.read(), place.uri, MAX_BYTES, is_kept=True)
+    except InputError as error:
+        raise IntegrityError(f"{error.message}: no training has written it", path=place.uri) from error

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from mlsql_runtime.errors import FormatError
+
 MAX_SQL = 10_000  # characters of a query that a manifest holds
 
 SourceKind = Literal["load", "select", "predict", "train", "table", "view", "topic"]
@@ -66,6 +68,10 @@ class Source:
     files: SourceFiles | None = None
     version: TableVersion | None = None
     offsets: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if any(len(span) != 2 for span in self.offsets.values()):
+            raise FormatError("offsets: expected two for each partition, the first and the one after the last")
 
     @property
     def facts(self) -> Mapping[str, Fact]:

@@ -9,7 +9,7 @@ from mlsql_runtime.errors import FormatError, InputError, VersionNotFound
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.manifest import FailureRecord, FitRecord, Manifest, VersionState, load
+from mlsql_runtime.store.manifest import FailureRecord, FitRecord, Manifest, VersionState, check_subject, load
 
 _SHOWN = 10  # versions in an error
 
@@ -92,7 +92,11 @@ def read_record(root: Location, version: int) -> Manifest | FailureRecord | None
         return manifest
     place = layout.version_dir(root, version) / layout.FAILURE
     text = place.read_or_none()
-    return None if text is None else load(FailureRecord, text, place.uri)
+    if text is None:
+        return None
+    record = load(FailureRecord, text, place.uri)
+    check_subject(record, place.uri, version=version)
+    return record
 
 
 def read_manifest(root: Location, version: int | None = None) -> Manifest:
@@ -112,6 +116,7 @@ def _read_manifest(root: Location, version: int) -> Manifest | None:
     if text is None:
         return None
     manifest = load(Manifest, text, place.uri)
+    check_subject(manifest, place.uri, version=version)
     if not any(fit.status == "success" for fit in manifest.fits):
         raise FormatError(f"{place.uri}: none of its groups succeeded; the file is damaged or was written by something else")
     return manifest

@@ -250,6 +250,54 @@ def test_nan_and_infinities_are_not_read(value: str) -> None:
         load_plan(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        (b"[" * 100_000, "not JSON"),
+        (b'{"anything": ' * 100_000, "not JSON"),
+        (b'{"anything": {"a": 1e999}}', "1e999 is not a JSON number"),
+        (b'{"anything": {"a": %s}}' % (b"7" * 5000), "not JSON"),
+        (b'{"anything": {"a": "\xed\xa0\x80"}}', "not JSON"),
+        (rb'{"anything": {"a": "\ud800"}}', "surrogates not allowed"),
+        (b'{"anything": {"a": %s}}' % (b"[" * 200 + b"]" * 200), "nested more than 100 deep"),
+        (b'{"anything": {}, "when": "2026-01-01T00:00:00"}', "an ISO 8601 time with its zone, got '2026-01-01T00:00:00'"),
+        (b'{"anything": {}, "when": "0001-01-01T00:00:00+23:59"}', "an ISO 8601 time, got"),
+        (b'{"%s": {}}' % (b"x" * 100_000), "has no field 'xxx"),
+        (b'{"anything": {}, "rest": {"%s": 1}}' % (b"x" * 100_000), "expected str"),
+    ],
+)
+def test_what_could_not_be_written_again_is_refused_in_a_short_message(text: bytes, fragment: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        codec.loads(Loose, text, "loose.json")
+    assert caught.value.message.startswith("loose.json")
+    assert fragment in caught.value.message
+    assert len(caught.value.message) < 1000
+    caught.value.message.encode()
+
+
+def test_a_pair_of_surrogates_is_one_character() -> None:
+    assert codec.loads(Loose, rb'{"anything": {"a": "\ud83d\ude00"}}', "loose.json").anything == {"a": "\U0001f600"}
+
+
+def test_text_that_is_not_unicode_is_not_written() -> None:
+    with pytest.raises(FormatError, match=r"not Unicode .*udcff.*rename it"):
+        codec.dumps({"path": "model/\udcff"})
+
+
+def test_what_a_statement_refuses_names_the_document_and_the_place() -> None:
+    document = plan_document()
+    document["statements"][1]["keep_versions"] = 0
+    with pytest.raises(FormatError, match=r"^work/plan\.json\.statements\[1\]: keepVersions is 0"):
+        load_plan(json.dumps(document), "work/plan.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loose:
+    anything: Mapping[str, Any]
+    when: datetime | None = field(default=None, metadata=codec.ADDED)
+    rest: Mapping[str, str] = field(default_factory=dict, metadata=codec.ADDED)
+
+
 @dataclass(frozen=True)
 class Circle:
     tag: ClassVar[str] = "circle"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,23 @@ def test_the_project_of_a_training_that_has_not_run_yet(tmp_path: Path) -> None:
         find_script(None, "register", alone)
     assert find_script(str(tmp_path / "predict.py"), "register", alone) == read_bundle(str(tmp_path / "predict.py"), "register")
     assert find_script(None, "register", ScriptUse(path="builtin:sklearn", role="train")).name == "builtin:sklearn"
+
+
+@pytest.mark.parametrize("name", ["../escaped.py", "/etc/cron.d/x", "a/" * 5000 + "x.py", "n" * 300])
+def test_a_kept_project_with_a_path_out_of_its_folder_is_not_unpacked(
+    local_root: Location, publish_with: PublishWith, name: str
+) -> None:
+    manifest = publish_with(ScriptBundle("fit.py", {**FILES, name: b"print(1)"}))
+    with pytest.raises(
+        IntegrityError, match=r"_model_1/project\.zip has the entry .* not a plain path.*no training has written it"
+    ):
+        read_script(None, "register", local_root, manifest)
+
+
+def test_a_kept_project_that_is_no_zip_is_an_error_of_ours(local_root: Location, publish_with: PublishWith) -> None:
+    manifest = publish_with(ScriptBundle("fit.py", FILES))
+    place = layout.version_dir(local_root, 1) / layout.PROJECT
+    place.write(place.read()[:100])
+    entries = tuple(replace(each, sha256=place.sha256()) if each.path == layout.PROJECT else each for each in manifest.files)
+    with pytest.raises(IntegrityError, match=r"project\.zip cannot be unpacked"):
+        read_script(None, "register", local_root, replace(manifest, files=entries))

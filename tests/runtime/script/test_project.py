@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from mlsql_runtime.errors import InputError, ScriptNotFound
 from mlsql_runtime.script.bundle import MAX_BYTES, read_bundle
 from mlsql_runtime.script.project import read_project
-from mlsql_runtime.script.zip_files import read_zip
+from mlsql_runtime.storage.zip_files import read_zip
 
 MLPROJECT = """
 name: tutorial
@@ -185,3 +186,22 @@ def test_a_damaged_zip_is_refused_by_name(tmp_path: Path, cut: slice) -> None:
     (tmp_path / "p.zip").write_bytes(zipped(tmp_path)[cut])
     with pytest.raises(InputError, match=r"p\.zip"):
         read_bundle(str(tmp_path / "p.zip"), "train")
+
+
+@pytest.mark.timeout(30)
+def test_a_zip_whose_sizes_are_too_small_is_not_unpacked_further(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("train.py", b"\0" * (256 << 20))
+    content = path.read_bytes().replace((256 << 20).to_bytes(4, "little"), (10).to_bytes(4, "little"))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="Bad CRC-32"):
+        read_zip(content, "p.zip", MAX_BYTES)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 32 << 20
+
+
+def test_an_entry_without_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a plain path"):
+        read_zip(zipped(tmp_path, ("", stat.S_IFREG)), "p.zip", MAX_BYTES)

@@ -4,10 +4,12 @@ import stat
 import subprocess
 import sys
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFile
 
 from mlsql_runtime.errors import InputError, StorageError
 from mlsql_runtime.storage.location import Location
@@ -242,3 +244,13 @@ def test_only_an_empty_folder_is_removed_if_empty(local_root: Location) -> None:
     (local_root / "a" / "x").remove()
     (local_root / "a").remove_if_empty()
     assert not (local_root / "a").exists()
+
+
+@pytest.mark.parametrize("key", ["/escaped", "a/../../escaped", "a//b"])
+def test_a_key_of_an_object_store_that_leads_out_of_the_folder_is_not_downloaded(tmp_path: Path, key: str) -> None:
+    root = Location.of(f"memory:///{uuid.uuid4().hex}")
+    root.fs.store[f"{root.path}/{key}"] = MemoryFile(root.fs, f"{root.path}/{key}", b"x")
+    with pytest.raises(InputError, match="is not one below its folder"):
+        root.download(tmp_path / "target")
+    assert not list(tmp_path.rglob("escaped"))
+    del root.fs.store[f"{root.path}/{key}"]

@@ -34,6 +34,9 @@ def test_a_document_is_read_as_it_was_written(document: dict[str, Any]) -> None:
         ({"fits": 7}, "fits: expected a list"),
         ({"fits": [{}]}, "fits[0]: FitRecord lacks the field 'alg_index'"),
         ({"rows": 7}, "Manifest has no field 'rows'"),
+        ({"files": [{"path": "../x", "size": 1, "sha256": ""}]}, "files[0]: an entry of a file has the path '../x'"),
+        ({"files": [{"path": "/etc/passwd", "size": 1, "sha256": ""}]}, "which is not one below its folder"),
+        ({"sources": [{"table": "t", "kind": "topic", "offsets": {"0": [1]}}]}, "sources[0]"),
     ],
 )
 def test_damage_is_named(document: dict[str, Any], change: dict[str, object], fragment: str) -> None:

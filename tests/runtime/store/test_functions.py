@@ -231,3 +231,22 @@ def test_refusals_stand_where_they_happened(local_root: Location, package: Packa
         ("registered", 2, True),
         ("refused", 3, False),
     ]
+
+
+@pytest.mark.parametrize(("field", "value"), [("function", "../../elsewhere"), ("function", "joe"), ("function_version", 2)])
+def test_a_package_whose_record_is_of_another_one_is_not_believed(
+    local_root: Location, package: Package, field: str, value: object
+) -> None:
+    functions.set_current(local_root, package(local_root, "jack", 3))
+    place = functions.function_dir(local_root, "jack") / "1" / "function.json"
+    place.write(json.dumps(json.loads(place.read()) | {field: value}).encode())
+    with pytest.raises(FormatError, match=rf"function\.json: {field} is .*, its place says"):
+        functions.read_function(local_root, "jack")
+
+
+def test_a_pointer_of_another_function_is_not_believed(local_root: Location, package: Package) -> None:
+    functions.set_current(local_root, package(local_root, "jack", 3))
+    place = functions.function_dir(local_root, "jack") / "current.json"
+    place.write(place.read().replace(b'"jack"', b'"../jack"'))
+    with pytest.raises(FormatError, match=r"function is \.\./jack, its place says jack"):
+        functions.read_pointer(local_root, "jack")

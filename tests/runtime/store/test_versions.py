@@ -191,3 +191,11 @@ def test_a_model_path_that_is_a_file_is_refused(root: Location) -> None:
     with pytest.raises(InputError) as caught:
         open_model_path(root.uri)
     assert caught.value.facts == {"path": root.uri}
+
+
+def test_a_manifest_in_the_folder_of_another_version_is_not_believed(root: Location, publish: Publish) -> None:
+    publish(root)
+    publish(root)
+    (root / "_model_2" / "manifest.json").replace((root / "_model_1" / "manifest.json").read())
+    with pytest.raises(FormatError, match=r"_model_2/manifest\.json: version is 1, its place says 2; the file is damaged"):
+        read_manifest(root, 2)
