@@ -194,7 +194,12 @@ def test_another_notation_of_a_table_is_refused(value: Any, fragment: str) -> No
 @pytest.mark.parametrize(
     ("name", "secret"),
     [
+        ("spark.hadoop.fs.s3a.access.key", True),
+        ("spark.hadoop.fs.s3a.bucket.models.access.key", True),
         ("spark.hadoop.fs.s3a.secret.key", True),
+        ("spark.hadoop.fs.azure.sas.container.account.blob.core.windows.net", True),
+        ("spark.mongodb.apiKey", True),
+        ("private_key", True),
         ("spark.hadoop.fs.azure.account.key.acc.blob.core.windows.net", True),
         ("spark.kubernetes.authenticate.submission.oauthToken", True),
         ("spark.ssl.keyStorePassword", True),
