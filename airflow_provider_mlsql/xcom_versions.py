@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+FAILED_VERSION = "mlsql_failed_version"  # the key of the XCom in which a task names the version whose training failed
+
 
 @dataclass(frozen=True)
 class ModelVersion:

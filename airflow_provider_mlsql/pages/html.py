@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from importlib import resources
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mlsql.pages import urls
 from mlsql_runtime.store.sources import Fact
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from airflow_provider_mlsql.pages.manifests import ManifestLookup
-    from airflow_provider_mlsql.pages.task import TaskKey
+    from airflow_provider_mlsql.pages.charts import Chart
+
+STATIC = {
+    "pages.css": "text/css",
+    "charts.js": "text/javascript",
+    "uPlot-1.6.32.min.css": "text/css",  # https://www.npmjs.com/package/uplot/v/1.6.32, MIT, see uPlot-LICENSE.txt
+    "uPlot-1.6.32.min.js": "text/javascript",
+    "models.svg": "image/svg+xml",
+}
+_URLS = (urls.models_url, urls.model_url, urls.version_url, urls.log_url, urls.task_url)
 
 
-def render_manifests(task: TaskKey, found: Sequence[ManifestLookup], task_url: str) -> str:
-    """Render the manifests of a task's versions; ``task_url`` leads back to the task."""
-    return _templates().get_template("manifest.html").render(task=task, found=found, task_url=task_url)
+def render_page(template: str, **values: Any) -> str:
+    """Render a page from a template of this package."""
+    return _templates().get_template(template).render(**values)
 
 
-def render_message(status: int, message: str, login_url: str) -> str:
-    """Render an error, with a link to the login page for status 401."""
+def render_message(status: int, message: str, login_url: str, links: Sequence[tuple[str, str]] = ()) -> str:
+    """Render an error, with a link to the login page for status 401, and other links by their texts."""
     title = HTTPStatus(status).phrase
-    page = _templates().get_template("message.html")
-    return page.render(title=title, message=message, login_url=login_url if status == HTTPStatus.UNAUTHORIZED else None)
+    shown = login_url if status == HTTPStatus.UNAUTHORIZED else None
+    return render_page("message.html", title=title, message=message, login_url=shown, links=links)
+
+
+@cache
+def read_static(name: str) -> bytes:
+    """Return a file that pages load; one of ``STATIC``."""
+    return (resources.files(__package__) / "static" / name).read_bytes()
+
+
+@cache
+def _static_url(name: str) -> str:
+    return urls.static_url(name, hashlib.sha256(read_static(name)).hexdigest()[:12])
 
 
 @cache
@@ -34,9 +57,21 @@ def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("airflow_provider_mlsql.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("airflow_provider_mlsql.pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    made.filters |= {"number": format_number, "moment": format_time, "pairs": format_pairs, "fact": format_fact}
+    made.filters |= {
+        "number": format_number,
+        "moment": format_time,
+        "pairs": format_pairs,
+        "fact": format_fact,
+        "value": format_value,
+        "chart": format_chart,
+    }
+    made.globals |= {"static_url": _static_url, **{function.__name__: function for function in _URLS}}
     return made
 
 
@@ -45,9 +80,12 @@ def format_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.6g}"  # noqa: RUF001, the typographic dash
 
 
-def format_time(value: datetime) -> str:
-    """Return a time to the second, in UTC."""
-    return value.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+def format_time(value: datetime | float | None) -> str:
+    """Return a time, or seconds since 1970, to the second, in UTC; a dash for none."""
+    if value is None:
+        return "–"  # noqa: RUF001, the typographic dash
+    time = value if isinstance(value, datetime) else datetime.fromtimestamp(value, timezone.utc)
+    return time.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def format_pairs(values: Mapping[str, float | None]) -> str:
@@ -60,3 +98,13 @@ def format_fact(value: Fact) -> str:
     if isinstance(value, datetime):
         return format_time(value)
     return f"{value:,}" if isinstance(value, int) else value
+
+
+def format_value(value: Fact | float) -> str:
+    """Return a value of a difference."""
+    return format_number(value) if isinstance(value, float) else format_fact(value)
+
+
+def format_chart(chart: Chart) -> str:
+    """Return the JSON that the script of the page draws; templates escape it as the value of an attribute."""
+    return json.dumps(chart.document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

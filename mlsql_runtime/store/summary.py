@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError, VersionNotFound
+from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.result import Best
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -147,6 +148,7 @@ class VersionDetails:
     state: State
     created: datetime | None
     job_id: str | None
+    task: TaskTry | None = None
     message: str | None = None
     description: str | None = None
     script: ScriptFacts | None = None
@@ -196,7 +198,7 @@ def read_details(store: ModelStore, version: int | None = None) -> VersionDetail
 
 def _detailed_facts(record: Manifest | FailureRecord) -> dict[str, Any]:
     fits = tuple(FitDetails(**vars(fit), seconds=fit.summary.seconds) for fit in record.fits)
-    facts = {"state": record.state, "created": record.created, "job_id": record.job_id, "fits": fits}
+    facts = {"state": record.state, "created": record.created, "job_id": record.job_id, "task": record.task, "fits": fits}
     if isinstance(record, FailureRecord):
         return facts | {"message": record.message, "tails": record.tails}
     copied = ("description", "script", "greater_is_better", "best", "data", "signature", "sources", "parameters", "environment")

@@ -55,7 +55,7 @@ def test_manifests_are_shown_to_those_who_may_see_them(deployment: Deployment, n
     assert "&lt;b&gt;loss 0.125" in page.text
     assert "a&amp;b" in page.text
     assert "<p>&lt;i&gt;of all mail</p>" in page.text
-    assert "<script" not in page.text
+    assert "<script>" not in page.text
     assert "<b>loss" not in page.text
     for index, versions in ((0, [1]), (1, [1, 2])):
         mapped = deployment.page(f"{tasks}/mapped/manifest?map_index={index}&format=json", **HTML)
@@ -97,7 +97,7 @@ def test_what_cannot_be_shown_is_explained(deployment: Deployment, named: Named,
 @pytest.mark.parametrize(
     ("page", "text"),
     [
-        ("one/manifest", "names_models.one has no model version in its XCom of run"),
+        ("one/manifest", "names_models.one has named no model version in run"),
         ("two/manifest", "has no task two"),
         ("one/manifest?map_index=3", "names_models.one has no map index 3 in run"),
     ],

@@ -1,0 +1,60 @@
+"""What the list of models shows: each model path with its overview, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+from airflow_provider_mlsql.pages.model_view import SPARK_VERSIONS, ModelView
+from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, without_password
+from mlsql_runtime.store.overview import VersionCache, read_overview
+from mlsql_runtime.store.versions import open_store
+
+SECONDS = 5.0  # that the page waits for all storage together
+_THREADS = 16
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A line of the list. Without a view, ``problem`` says why."""
+
+    shown_path: str
+    view: ModelView | None
+    problem: str | None = None
+
+
+class ModelReader:
+    """Reads the overviews of models at the same time. Storage that does not respond holds up no other model."""
+
+    def __init__(self, cache: VersionCache) -> None:
+        self._cache = cache
+        self._pool: ThreadPoolExecutor | None = None
+
+    def read_all(self, paths: Sequence[str], seconds: float = SECONDS) -> list[ModelEntry]:
+        """Return an entry for each model path, in their order."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlsql-models")
+        futures = [self._pool.submit(self.read, path, SPARK_VERSIONS) for path in paths]
+        wait(futures, seconds)
+        return [_make_entry(path, future, seconds) for path, future in zip(paths, futures, strict=True)]
+
+    def read(self, path: str, versions: int) -> ModelView:
+        """Read the overview of a model, with its newest ``versions``.
+
+        :raises MLSQLError: when it cannot be read.
+        """
+        check_readable(path)
+        return ModelView(read_overview(open_store(path), versions, self._cache), without_password(path))
+
+
+def _make_entry(path: str, future: Future[ModelView], seconds: float) -> ModelEntry:
+    shown = without_password(path)
+    if not future.done():
+        future.cancel()
+        return ModelEntry(shown, None, f"its storage did not respond within {seconds:g} seconds")
+    error = future.exception()
+    if error is None:
+        return ModelEntry(shown, future.result())
+    assert isinstance(error, Exception)
+    return ModelEntry(shown, None, explain(error, path))

@@ -1,0 +1,147 @@
+"""What the page of a model shows: the functions now, the score over versions, the versions, the histories."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+
+from airflow_provider_mlsql.pages.charts import Chart, Line, Number, make_sparkline
+from mlsql_runtime.store.function_history import HistoryEntry
+from mlsql_runtime.store.overview import FunctionOverview, ModelOverview, VersionFacts
+
+WEEK = timedelta(days=7)
+SPARK_VERSIONS = 30
+CURRENT, BEFORE, REFUSED = "(current)", "(before)", "(refused)"
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """An overview as a page shows it. ``shown_path`` has no password."""
+
+    overview: ModelOverview
+    shown_path: str
+
+    def hide_tasks(self, may_read: Callable[[str], bool]) -> ModelView:
+        """Return the view without jobs and tasks of DAGs that the user must not see. A job's name contains that of its DAG."""
+        versions = tuple(
+            version if version.task is None or may_read(version.task.dag_id) else replace(version, task=None, job_id=None)
+            for version in self.overview.versions
+        )
+        functions = tuple(
+            replace(function, history=tuple(replace(entry, job_id=None) for entry in function.history))
+            for function in self.overview.functions
+        )
+        return ModelView(replace(self.overview, versions=versions, functions=functions), self.shown_path)
+
+    @cached_property
+    def marks(self) -> Mapping[int, tuple[str, ...]]:
+        """What each version is or was: ``jack (current)``, ``jack (before)``, ``jack (refused)``."""
+        found: dict[int, dict[str, None]] = {}
+        for function in self.overview.functions:
+            for entry in function.history:
+                mark = f"{function.name} {REFUSED if entry.happened == 'refused' else BEFORE}"
+                found.setdefault(entry.version, {})[mark] = None
+            if function.current:
+                marks = found.setdefault(function.current.version, {})
+                marks.pop(f"{function.name} {BEFORE}", None)
+                marks[f"{function.name} {CURRENT}"] = None
+        return {version: tuple(marks) for version, marks in found.items()}
+
+    @property
+    def rows(self) -> Iterator[tuple[VersionFacts, tuple[str, ...]]]:
+        """The versions with what changed since the one before: code, environment."""
+        complete = [version for version in self.overview.versions if version.state == "complete"]
+        before = dict(zip((version.version for version in complete), complete[1:], strict=False))
+        for version in self.overview.versions:
+            earlier = before.get(version.version)
+            yield version, () if earlier is None else tuple(_list_changes(earlier, version))
+
+    @property
+    def sparkline(self) -> str | None:
+        scores = [version.score for version in self.overview.versions if version.state == "complete"]
+        return make_sparkline(scores[:SPARK_VERSIONS][::-1])
+
+    @property
+    def trend(self) -> str | None:
+        """How the newest score compares with the one before and with the best."""
+        scored = [version for version in self.overview.versions if version.score is not None]
+        if len(scored) < 2:
+            return None
+        newest, before = scored[0], scored[1]
+        sign = -1 if newest.greater_is_better is False else 1
+        best = max(scored, key=lambda version: sign * (version.score or 0.0))
+        change = (newest.score or 0.0) - (before.score or 0.0)
+        compared = "the same as" if change == 0 else "better than" if sign * change > 0 else "worse than"
+        return f"{compared} version {before.version} ({before.score:.6g}); the best is version {best.version} ({best.score:.6g})"
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the metrics that can be drawn instead of the score."""
+        return list(dict.fromkeys(name for version in self.overview.versions for name in version.metrics))
+
+    def make_chart(self, metric: str | None, is_time: bool) -> Chart | None:
+        """Return the chart of the score, or of a metric of the best group, over versions; None for fewer than two."""
+        versions = [version for version in reversed(self.overview.versions) if version.created or not is_time]
+        if is_time:
+            versions.sort(key=lambda version: version.created or datetime.min.replace(tzinfo=timezone.utc))
+        values = [version.score if metric is None else version.metrics.get(metric) for version in versions]
+        known = [value for value in values if value is not None]
+        if len(versions) < 2 or not known:
+            return None
+        lines = [Line(label=metric or "score", values=tuple(values))]
+        low = min(known)
+
+        def mark(label: str, color: str, at: Mapping[int, float | None]) -> None:
+            if at:
+                marked = tuple(at.get(version.version) for version in versions)
+                lines.append(Line(label=label, values=marked, kind="points", color=color))
+
+        value_of = {version.version: value for version, value in zip(versions, values, strict=True)}
+        refused = {version for version, marks in self.marks.items() if any(each.endswith(REFUSED) for each in marks)}
+        current = {function.current.version for function in self.overview.functions if function.current}
+        mark("refused", "bad", {version: value_of.get(version) for version in refused if value_of.get(version) is not None})
+        mark("current", "good", {version: value_of.get(version) for version in current if value_of.get(version) is not None})
+        mark("failed", "failed", {version.version: low for version in versions if version.state == "failed"})
+        if metric is None and (thresholds := self._find_thresholds()):
+            steps = tuple(thresholds.get(version.version) for version in versions)
+            lines.append(Line(label="asked for by the gate", values=steps, kind="steps", color="soft"))
+        x: tuple[Number, ...] = tuple(
+            version.created.timestamp() if is_time and version.created else version.version for version in versions
+        )
+        title = f"{metric or 'score'} over versions"
+        return Chart(title=title, x_label="published" if is_time else "version", x=x, lines=tuple(lines), is_time=is_time)
+
+    def _find_thresholds(self) -> dict[int, float]:
+        """Return the score that the gate asked for when it judged each version; of several functions, the last one's."""
+        entries = (entry for function in self.overview.functions for entry in function.history if entry.threshold is not None)
+        return {entry.version: float(entry.threshold or 0.0) for entry in sorted(entries, key=lambda entry: entry.at)}
+
+    def count_refusals(self, function: FunctionOverview) -> int:
+        """Return how often registrations of a function were refused in the last seven days."""
+        since = datetime.now(timezone.utc) - WEEK
+        return sum(entry.at >= since for entry in function.refusals)
+
+    def list_rollbacks(self, function: FunctionOverview) -> list[tuple[HistoryEntry, str]]:
+        """Return the packages to which a function can be rolled back, the last one first, each with the command."""
+        current = function.current
+        found = {
+            entry.function_version: entry
+            for entry in function.history
+            if entry.available and current is not None and entry.function_version != current.function_version
+        }
+        return [
+            (entry, self._rollback(function.name, entry)) for entry in sorted(found.values(), key=lambda e: e.at, reverse=True)
+        ]
+
+    def _rollback(self, name: str, entry: HistoryEntry) -> str:
+        return shlex.join(("mlsql", "rollback", self.shown_path, name, "--to", str(entry.function_version)))
+
+
+def _list_changes(before: VersionFacts, after: VersionFacts) -> Iterator[str]:
+    if before.code != after.code:
+        yield "code"
+    if before.environment != after.environment:
+        yield "environment"

@@ -1,0 +1,57 @@
+// Draws the charts of a page with uPlot. Without scripts, the numbers below each chart are there as a table.
+"use strict";
+(() => {
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const short = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(6))));
+  const moment = (seconds) => `${new Date(1000 * seconds).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+
+  function makeSeries(line) {
+    const stroke = color(line.color);
+    const series = { label: line.label, stroke, width: 2, value: (_, value) => short(value) };
+    if (line.kind === "points") {
+      return { ...series, paths: () => null, points: { show: true, size: 9, width: 2, stroke, fill: color("back") } };
+    }
+    if (line.kind === "steps") {
+      return { ...series, width: 1, dash: [5, 4], spanGaps: true, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } };
+    }
+    return { ...series, spanGaps: true };
+  }
+
+  function draw(figure) {
+    const chart = JSON.parse(figure.dataset.chart);
+    const place = figure.querySelector(".plot");
+    place.replaceChildren();
+    const axis = {
+      stroke: color("soft"),
+      grid: { stroke: color("line"), width: 1 },
+      ticks: { stroke: color("line"), width: 1 },
+    };
+    const whole = chart.x.every(Number.isInteger) && !chart.time;
+    const options = {
+      width: Math.max(place.clientWidth, 200),
+      height: 260,
+      tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
+      scales: { x: { time: chart.time } },
+      axes: [
+        { ...axis, label: chart.xLabel, labelSize: 24, ...(whole ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6, 1e7] } : {}) },
+        { ...axis, size: 70, values: (_, ticks) => ticks.map(short) },
+      ],
+      series: [
+        { label: chart.xLabel, value: (_, value) => (value === null ? "–" : chart.time ? moment(value) : short(value)) },
+        ...chart.lines.map(makeSeries),
+      ],
+    };
+    new uPlot(options, [chart.x, ...chart.lines.map((line) => line.values)], place);
+  }
+
+  const drawAll = () => document.querySelectorAll("figure.chart").forEach(draw);
+  drawAll();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth !== width) {
+      width = innerWidth;
+      drawAll();
+    }
+  });
+})();

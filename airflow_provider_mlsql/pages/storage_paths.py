@@ -1,0 +1,45 @@
+"""Model paths as pages name them: without passwords, and only in storage that the API server may read."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from mlsql_runtime.errors import InputError, MLSQLError, StorageError
+
+# An XCom must not make the API server send requests to other hosts.
+_STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hdfs")
+
+
+def without_password(uri: str) -> str:
+    """Return a URI without its user and password."""
+    scheme, separator, rest = uri.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if separator else uri
+
+
+def is_readable(uri: str) -> bool:
+    """Return whether the pages read paths of this kind."""
+    return urlsplit(uri).scheme.lower() in _STORAGE
+
+
+def check_readable(uri: str) -> None:
+    """Check that the pages read paths of this kind.
+
+    :raises InputError: when they do not.
+    """
+    if not is_readable(uri):
+        raise InputError(f"this page does not read {without_password(uri)}; it reads paths and {list_schemes()}")
+
+
+def list_schemes() -> str:
+    """Return the schemes of URIs that the pages read."""
+    return ", ".join(_STORAGE[1:])
+
+
+def explain(error: Exception, uri: str) -> str:
+    """Return what a page says about an error: the text of a storage's own client may hold anything, and is left out."""
+    shown = without_password(uri)
+    if isinstance(error, MLSQLError) and not isinstance(error, StorageError):
+        return error.message.replace(uri, shown)
+    cause = type(error.__cause__ or error).__name__
+    return f"the API server cannot read {shown}: {cause}; see its log"

@@ -1,0 +1,45 @@
+"""The addresses of pages, without a host, so that they work for every name of the API server."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, urlencode
+
+from airflow_provider_mlsql.links import PAGES, root_path
+from mlsql_runtime.plan import TaskTry
+
+
+def models_url(page: int = 1) -> str:
+    """Return the address of the list of models."""
+    return _page("models", {"page": page if page > 1 else None})
+
+
+def model_url(path: str, **query: object) -> str:
+    """Return the address of a model's page. Values of None are left out of the query."""
+    return _page("model", {"path": path, **query})
+
+
+def version_url(path: str, version: int, **query: object) -> str:
+    """Return the address of a version's page."""
+    return _page("version", {"path": path, "version": version, **query})
+
+
+def log_url(path: str, version: int, group: int) -> str:
+    """Return the address of a fit group's log, as text."""
+    return _page("log", {"path": path, "version": version, "group": group})
+
+
+def static_url(name: str, digest: str) -> str:
+    """Return the address of a file that pages load; the digest changes with the file."""
+    return _page(f"static/{name}", {"v": digest})
+
+
+def task_url(task: TaskTry) -> str:
+    """Return the address of a task's page in Airflow."""
+    dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
+    mapped = f"/mapped/{task.map_index}" if task.map_index is not None and task.map_index >= 0 else ""
+    return f"{root_path()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}"
+
+
+def _page(name: str, query: dict[str, object]) -> str:
+    given = {key: value for key, value in query.items() if value is not None}
+    return f"{root_path()}{PAGES}/{name}{'?' + urlencode(given) if given else ''}"

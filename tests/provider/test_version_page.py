@@ -1,0 +1,188 @@
+"""The page of a version: the verdict, the groups, what it was trained from, what differs; all of it escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.registrations import refuse, register
+from support.stores import fail, make_fit_record, make_manifest, publish
+
+from airflow_provider_mlsql.pages.html import render_page
+from airflow_provider_mlsql.pages.lookup import look_up
+from airflow_provider_mlsql.pages.version_view import VersionView, read_version_view
+from airflow_provider_mlsql.xcom_versions import ModelVersion
+from mlsql_runtime.plan import TaskTry
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store.curve_files import encode_curves
+from mlsql_runtime.store.curves import Curve
+from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.rollback import choose_rollback, roll_back
+from mlsql_runtime.store.signature import Column, Signature
+from mlsql_runtime.store.sources import Source, SourceFiles, TableVersion
+
+TIME = datetime(2026, 1, 2, 3, 4, tzinfo=timezone.utc)
+TASK = TaskTry(dag_id="nightly", task_id="train", map_index=2, run_id="run 1", try_number=1)
+HOSTILE = "<script>alert(1)</script>"
+SOURCES = (
+    Source(table="data", kind="load", format="csv", path="/d", files=SourceFiles(count=20_000, size=1 << 30, newest=TIME)),
+    Source(table="shop.orders", kind="table", format="delta", version=TableVersion(id="7", committed=TIME)),
+    Source(table="selected", kind="select", sql="select * from data where x < '<script>'"),
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Location:
+    return Location.of(str(tmp_path / "m"))
+
+
+def publish_with(root: Location, *fits: Any, curves: Mapping[str, Any] | None = None, **fields: Any) -> None:
+    """Publish a version with these fit groups and fields of its manifest."""
+    with claim_version(root, "job") as draft:
+        for fit in fits or (make_fit_record(0, 0.5),):
+            (draft.folder / f"model/{fit.alg_index}/model.pickle").write(b"model")
+        if curves:
+            (draft.folder / "curves.json").write(encode_curves(curves))
+        fields = {"files": draft.file_entries()} | fields
+        draft.publish(make_manifest(draft.version, fits or (make_fit_record(0, 0.5),), **fields))
+
+
+def page(root: Location, version: int, against: int | None = None, readable: bool = True) -> str:
+    found = look_up(ModelVersion(root.uri, version), lambda path, number: read_version_view(path, number, against))
+    return render_page("version.html", task=None, found=[found], may_read=lambda dag_id: readable)
+
+
+def verdict(root: Location, version: int) -> list[tuple[str, str]]:
+    view: VersionView = read_version_view(root.uri, version)
+    return [(color, sentence.partition(" since ")[0].partition(": refused")[0]) for color, sentence in view.verdict]
+
+
+def test_the_verdict_says_what_became_of_each_version(root: Location) -> None:
+    for score in (1.0, 0.94, 0.5, 0.6):
+        publish(root.uri, score)
+    register(root, "jack", 1, 1.0)
+    refuse(root, "jack", 2)
+    register(root, "jill", 3)
+    refuse(root, "june", 2)
+    fail(root.uri, "all groups failed")
+    assert verdict(root, 1) == [("good", "jack is this version")]
+    assert verdict(root, 2) == [("bad", "jack stays at version 1 (1)"), ("bad", "june was not registered")]
+    assert verdict(root, 4) == [("soft", "No function was registered from this version.")]
+    assert verdict(root, 5)[0] == ("bad", "The training failed. all groups failed")
+    assert verdict(root, 5)[1:] == [("soft", "jack stays at version 1 (1)."), ("soft", "jill stays at version 3 (0.5).")]
+    register(root, "jack", 4)
+    roll_back(root, choose_rollback(root, "jack"), "ann", "too slow")
+    assert verdict(root, 1) == [("good", "jack is this version")]
+    assert verdict(root, 4) == [("soft", "jack was this version, and is version 1 (1)")]
+
+
+def test_the_reason_of_a_refusal_is_on_the_page(root: Location) -> None:
+    publish(root.uri, 1.0)
+    publish(root.uri, 0.94)
+    register(root, "jack", 1, 1.0)
+    refuse(root, "jack", 2)
+    assert "jack stays at version 1 (1): refused 2" in (text := page(root, 2))
+    assert "by bob: version 2 is worse." in text
+
+
+def test_a_failed_training_has_its_reasons_its_last_lines_and_its_logs(root: Location) -> None:
+    fail(root.uri, "1 of 1 fit groups failed", task=TASK)
+    text = page(root, 1)
+    assert "The training failed. 1 of 1 fit groups failed" in text
+    assert "<pre>last words</pre>" in text
+    assert '<a href="/dags/nightly/runs/run%201/tasks/train/mapped/2">nightly.train[2]</a>' in text
+
+
+def test_tasks_of_dags_that_the_user_must_not_see_are_not_named(root: Location) -> None:
+    fail(root.uri, "no good", task=TASK)
+    publish_with(root, task=TASK, job_id="nightly.train/7")
+    for version in (1, 2):
+        assert "nightly" in page(root, version)
+        assert "nightly" not in page(root, version, readable=False)
+
+
+def test_groups_have_bars_parameters_and_curves(root: Location) -> None:
+    fits = [make_fit_record(i, score, params={"alpha": str(i), "solver": "x"}) for i, score in enumerate((0.25, 0.5))]
+    fits.append(make_fit_record(2, None, status="failed", message="it ended", params={"alpha": "2"}))
+    curve = Curve(steps=(0, 10), values=(0.5, 0.25), reports=2)
+    publish_with(root, *fits, curves={"0": {"loss": curve}, "2": {"loss": curve}})
+    text = page(root, 1)
+    assert '<rect x="0.00" width="50.00" height="10"/>' in text
+    assert '<rect x="0.00" width="100.00" height="10"/>' in text
+    assert "<figcaption>score over alpha</figcaption>" in text
+    assert "score over solver" not in text
+    assert "<figcaption>loss</figcaption>" in text
+    assert '<tr><td class="number">10</td><td class="number">0.25</td><td class="number">0.25</td></tr>' in text
+    assert f"/mlsql/log?path={root.uri.replace('/', '%2F')}&amp;version=1&amp;group=2" in text
+
+
+def test_sources_are_shown(root: Location) -> None:
+    publish_with(root, sources=SOURCES)
+    text = page(root, 1)
+    for part in (
+        "<td>data</td><td>load</td>",
+        "path <code>/d</code><br>files <code>20,000</code><br>bytes <code>1,073,741,824</code><br>"
+        "newest file <code>2026-01-02 03:04:00 UTC</code>",
+        "format <code>delta</code><br>version <code>7</code><br>",
+        "sql <code>select * from data where x &lt; &#39;&lt;script&gt;&#39;</code>",
+    ):
+        assert part in text
+    assert "x < '<script>" not in text
+
+
+def test_versions_from_before_sources_have_no_such_part(root: Location) -> None:
+    publish_with(root)
+    assert "<h2>Sources</h2>" not in page(root, 1)
+
+
+def test_the_signature_is_shown(root: Location) -> None:
+    publish_with(
+        root, signature=Signature(features=(Column(name="<age>", type="bigint"),), label=Column(name="y", type="string"))
+    )
+    text = page(root, 1)
+    assert '<tr><th scope="row">signature: features</th><td>&lt;age&gt; bigint</td></tr>' in text
+    assert '<tr><th scope="row">signature: label</th><td>y string</td></tr>' in text
+
+
+def test_what_differs_from_another_version(root: Location) -> None:
+    publish_with(root, make_fit_record(0, 0.5, params={"alpha": "1"}))
+    publish_with(root, make_fit_record(0, 0.75, params={"alpha": "<2>"}))
+    fail(root.uri, "no good")
+    text = page(root, 2, against=1)
+    assert '<td>group 0</td><td>parameter alpha</td><td class="text">1</td><td class="text">&lt;2&gt;</td>' in text
+    assert "holds no complete version 3 (its training failed)" in page(root, 2, against=3)
+    assert "What changed since version 1" in page(root, 2)
+
+
+def test_whatever_scripts_and_files_are_called_is_escaped(root: Location) -> None:
+    curve = Curve(steps=(0, 1), values=(0.5, 0.25), reports=2)
+    fits = [
+        make_fit_record(
+            index, 0.5 + index, metrics={HOSTILE: 0.5}, params={HOSTILE: str(index), "'\"><b>": HOSTILE}, message=HOSTILE
+        )
+        for index in range(2)
+    ]
+    with claim_version(root, HOSTILE) as draft:
+        for index in range(2):
+            (draft.folder / f"model/{index}/<img src=x>").write(b"model")
+        (draft.folder / "curves.json").write(encode_curves({"0": {HOSTILE: curve, "'\"><b>": curve}}))
+        manifest = make_manifest(
+            draft.version, fits, files=draft.file_entries(), description=HOSTILE, parameters={HOSTILE: HOSTILE}
+        )
+        draft.publish(manifest)
+    fail(root.uri, HOSTILE)
+    refuse(root, "<i>jack", 1)
+    for version in (1, 2):
+        text = page(root, version, against=1)
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+        for tag in ("<img", "<b>'", '"><b>', "<i>jack"):
+            assert tag not in text
+
+
+def test_a_version_that_is_gone_says_why(root: Location) -> None:
+    publish(root.uri, 0.5)
+    assert "no longer holds version 7" in page(root, 7)
