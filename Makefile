@@ -59,7 +59,7 @@ peers: setup
 
 bench: peers ## Benchmarks against peers; writes benchmarks/results
 	@for each in scoring columns; do PYTHONPATH=.work/bench $(BIN)/python benchmarks/$$each.py || exit 1; done
-	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting; do \
+	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting pages; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; done
 
 reference: setup ## Write docs/reference/options.md from the declarations of the options

@@ -44,5 +44,5 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "connection-types": [connection_types.kafka()],
-        "extra-links": ["airflow_provider_mlsql.links.SparkUILink", "airflow_provider_mlsql.links.ManifestLink"],
+        "extra-links": [f"airflow_provider_mlsql.links.{link}" for link in ("ModelLink", "VersionLink", "SparkUILink")],
     }

@@ -1,4 +1,4 @@
-"""Links on the page of a task: to Spark's UI, and to the manifests of the model versions in the task's XCom."""
+"""Links on the page of a task: to Spark's UI, to the page of its model, and to that of the version that it names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import XCom, conf
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_mlsql.compat import HAS_BROWSER_SESSIONS
-from airflow_provider_mlsql.xcom_versions import find_versions
+from airflow_provider_mlsql.xcom_versions import FAILED_VERSION, find_versions
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator, Context
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.events import ApplicationStarted
 
 PAGES = "/mlsql"  # where the plugin's pages are
+SPARK_UI = "mlsql_spark_ui"  # the key of the XCom with the addresses of the application
 _LOOPBACK = ("localhost", "127.", "::1")
 _HISTORY = "_mlsql_history"
 
@@ -25,7 +26,8 @@ _HISTORY = "_mlsql_history"
 class SparkUILink(BaseOperatorLink):
     """Spark's UI while the job runs; the history server afterwards, when there is one, and else no link.
 
-    Airflow asks for links when a task has ended, so the operator shows the UI by itself when the job has started.
+    Airflow asks for links when a task has ended, so the operator shows the UI by itself when the job has started. Nobody
+    removes the link of a task that is killed. It leads through a page of the plugin, which knows whether the task still runs.
     """
 
     name = "Spark UI"
@@ -37,26 +39,48 @@ class SparkUILink(BaseOperatorLink):
         """Store the link to an application that has started, and remember its history server."""
         setattr(operator, _HISTORY, started.history)
         if started.ui and not _is_local_only(started.ui):
-            context["ti"].xcom_push(self.xcom_key, started.ui)
+            task = context["ti"]
+            task.xcom_push(key=SPARK_UI, value={"ui": started.ui, "history": started.history})
+            task.xcom_push(key=self.xcom_key, value=task_page_url(task, "spark") if HAS_BROWSER_SESSIONS else started.ui)
 
 
-class ManifestLink(BaseOperatorLink):
-    """The manifests of the versions in the task's XCom; no link if there are none, or if no browser could open it."""
+class ModelLink(BaseOperatorLink):
+    """The page of the model that the task trains, registers, waits for or predicts with, from when the task begins.
 
-    name = "Model manifest"
+    There is no link if the task has named no model path, or if no browser could open the page.
+    """
+
+    name = "Model"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        if not HAS_BROWSER_SESSIONS or not find_versions(XCom.get_value(ti_key=ti_key, key="return_value")):
+        if not HAS_BROWSER_SESSIONS or not (getattr(operator, "model_path", None) or _names_version(ti_key)):
             return ""
-        return manifest_url(ti_key)
+        return task_page_url(ti_key, "model")
+
+    def show(self, context: Context, operator: BaseOperator) -> None:
+        """Store the link of a task that begins, and may be killed."""
+        if HAS_BROWSER_SESSIONS and getattr(operator, "model_path", None):
+            context["ti"].xcom_push(key=self.xcom_key, value=task_page_url(context["ti"], "model"))
 
 
-def manifest_url(ti_key: Any) -> str:
-    """Return the path of the page, without a host, so that it works for every name of the API server."""
-    parts = (quote(part, safe="") for part in (ti_key.dag_id, ti_key.run_id, ti_key.task_id))
-    path = "{}{}/dags/{}/runs/{}/tasks/{}/manifest".format(root_path(), PAGES, *parts)
-    mapped = ti_key.map_index is not None and ti_key.map_index >= 0
-    return f"{path}?map_index={ti_key.map_index}" if mapped else path
+class VersionLink(BaseOperatorLink):
+    """The page of the versions that the task has named, or of the one whose training failed in it; else no link."""
+
+    name = "Model version"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        return task_page_url(ti_key, "manifest") if HAS_BROWSER_SESSIONS and _names_version(ti_key) else ""
+
+
+def _names_version(ti_key: TaskInstanceKey) -> bool:
+    return any(find_versions(XCom.get_value(ti_key=ti_key, key=key)) for key in ("return_value", FAILED_VERSION))
+
+
+def task_page_url(task: Any, page: str) -> str:
+    """Return the path of a page of a task, without a host, so that it works for every name of the API server."""
+    parts = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
+    path = "{}{}/dags/{}/runs/{}/tasks/{}/{}".format(root_path(), PAGES, *parts, page)
+    return f"{path}?map_index={task.map_index}" if task.map_index is not None and task.map_index >= 0 else path
 
 
 def root_path() -> str:

@@ -33,7 +33,7 @@ def list_views() -> list[dict[str, Any]]:
         return []
     pages = f"{root_path()}{PAGES}"
     icon = f"{pages}/static/models.svg"
-    view = {"name": "Models", "href": f"{pages}/models", "destination": "nav", "category": "browse"}
+    view = {"name": "Models", "href": f"{pages}/models", "destination": "nav", "nav_top_level": True}
     return [{**view, "icon": icon, "icon_dark_mode": icon}]
 
 

@@ -13,10 +13,11 @@ from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown
 from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.hooks.storage import StorageSettings, check_uris, read_storage
-from airflow_provider_mlsql.links import ManifestLink, SparkUILink
+from airflow_provider_mlsql.links import ModelLink, SparkUILink, VersionLink
 from airflow_provider_mlsql.operators.masks import mask_by_name
 from airflow_provider_mlsql.operators.task_run import TaskRun
-from mlsql_runtime.errors import InputError, MLSQLError
+from airflow_provider_mlsql.xcom_versions import FAILED_VERSION
+from mlsql_runtime.errors import InputError, MLSQLError, TrainingFailed
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, collect_uris, with_author
 from mlsql_runtime.plan.parsers import TEXT, to_texts
 from mlsql_runtime.storage.access_check import check_access
@@ -61,7 +62,7 @@ class MLSQLOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("spark_conn_id", "conf", "job_path", "storage_conn_id")
-    operator_extra_links = (SparkUILink(), ManifestLink())
+    operator_extra_links = (ModelLink(), VersionLink(), SparkUILink())
     ui_color = "#e8f7e4"
 
     def __init__(
@@ -119,11 +120,20 @@ class MLSQLOperator(BaseOperator):
 
     def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run the plan, or go on with it after the event of a trigger; return the task's XCom."""
+        if event is None:
+            ModelLink().show(context, self)
         try:
             result = self._run_job(self.build_job(), context, event)
         except MLSQLError as error:
+            self._name_failed_version(context, error)
             raise self.locate(error) from error.__cause__
         return self.finish(context, result)
+
+    def _name_failed_version(self, context: Context, error: MLSQLError) -> None:
+        """Push the version whose training failed, which has a page of its own."""
+        if isinstance(error, TrainingFailed) and self.do_xcom_push:
+            names = {name: error.facts.get(name) for name in ("model_path", "version")}
+            context["ti"].xcom_push(key=FAILED_VERSION, value=names)
 
     def _run_job(self, job: JobSpec, context: Context, event: Mapping[str, Any] | None) -> RunResult:
         for warning in job.warnings if event is None else ():

@@ -22,7 +22,7 @@ from airflow_provider_mlsql.pages.model_list import ModelReader
 from airflow_provider_mlsql.pages.model_view import ModelView
 from airflow_provider_mlsql.pages.named_models import NamedModels, find_path
 from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, without_password
-from airflow_provider_mlsql.pages.task import NoVersions, TaskKey, read_model_paths, read_named_versions
+from airflow_provider_mlsql.pages.task import NoVersions, TaskKey, read_model_paths, read_named_versions, read_spark_ui
 from airflow_provider_mlsql.pages.urls import model_url, models_url, task_url
 from airflow_provider_mlsql.pages.version_view import read_version_view
 from airflow_provider_mlsql.xcom_versions import ModelVersion
@@ -60,6 +60,7 @@ def make_app() -> FastAPI:
     of_dag = [Depends(requires_access_dag("GET", DagAccessEntity.XCOM))]
     app.add_api_route(f"{_TASK}/manifest", show_task_versions, dependencies=of_dag, response_model=None)
     app.add_api_route(f"{_TASK}/model", show_task_model, dependencies=of_dag, response_model=None)
+    app.add_api_route(f"{_TASK}/spark", show_spark_ui, dependencies=of_dag, response_model=None)
     app.add_api_route("/models", pages.show_models, response_model=None)
     app.add_api_route("/model", pages.show_model, response_model=None)
     app.add_api_route("/version", pages.show_version, response_model=None)
@@ -99,6 +100,22 @@ def show_task_model(session: SessionDep, dag_id: str, run_id: str, task_id: str,
     except NoVersions as error:
         raise HTTPException(404, str(error)) from error
     return RedirectResponse(model_url(without_password(paths[0])), 303, _PRIVATE)
+
+
+def show_spark_ui(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: MapIndex = -1) -> Response:
+    """Lead to Spark's UI while the task runs, and to the history server afterwards."""
+    task = TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+    try:
+        state, url = read_spark_ui(task, session)
+    except NoVersions as error:
+        raise HTTPException(404, str(error)) from error
+    if url is None:
+        raise HTTPException(
+            410,
+            f"the Spark application of {task.label} has ended (the task's state is: {state}), and its UI with it. No history "
+            "server is known: set spark.yarn.historyServer.address and spark.eventLog.enabled to keep the UI of applications",
+        )
+    return RedirectResponse(url, 303, _PRIVATE)
 
 
 # -- pages of models

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from airflow_provider_mlsql.links import SPARK_UI
 from airflow_provider_mlsql.pages.named_models import decode_xcom
 from airflow_provider_mlsql.xcom_versions import FAILED_VERSION, ModelVersion, find_versions
 from mlsql_runtime.plan import TaskTry
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
+
+_RUNNING = ("running", "deferred")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +68,19 @@ def read_model_paths(task: TaskKey, session: Session) -> tuple[str, ...]:
     if not paths and given is None:
         raise NoVersions(f"{task.label} has named no model path in run {task.run_id}; its state is: {state}")
     return paths or (str(given),)
+
+
+def read_spark_ui(task: TaskKey, session: Session) -> tuple[str, str | None]:
+    """Return the state of the task, and the address at which its Spark application is seen: its UI while the task runs, then the
+    history server.
+
+    :raises NoVersions: when the task does not exist.
+    """
+    state = _read_state(task, session)
+    addresses = decode_xcom(_read_xcom(task, session, SPARK_UI))
+    found = addresses.get("ui" if state in _RUNNING else "history") if isinstance(addresses, dict) else None
+    is_url = isinstance(found, str) and urlsplit(found).scheme in ("http", "https")
+    return state, found if is_url else None
 
 
 def _read_versions(task: TaskKey, session: Session) -> tuple[ModelVersion, ...]:

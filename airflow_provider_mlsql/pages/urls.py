@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from urllib.parse import quote, urlencode
 
 from airflow_provider_mlsql.links import PAGES, root_path
@@ -37,9 +38,15 @@ def task_url(task: TaskTry) -> str:
     """Return the address of a task's page in Airflow."""
     dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
     mapped = f"/mapped/{task.map_index}" if task.map_index is not None and task.map_index >= 0 else ""
-    return f"{root_path()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}"
+    return f"{_root()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}"
+
+
+@cache
+def _root() -> str:
+    """Return the path of the API server, which its configuration says: a page has hundreds of links."""
+    return root_path()
 
 
 def _page(name: str, query: dict[str, object]) -> str:
     given = {key: value for key, value in query.items() if value is not None}
-    return f"{root_path()}{PAGES}/{name}{'?' + urlencode(given) if given else ''}"
+    return f"{_root()}{PAGES}/{name}{'?' + urlencode(given) if given else ''}"

@@ -17,7 +17,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
 from airflow_provider_mlsql.arguments import is_deferrable, parse_optional, refuse_unknown, set_arguments
 from airflow_provider_mlsql.hooks.storage import check_uris, read_storage
-from airflow_provider_mlsql.links import ManifestLink
+from airflow_provider_mlsql.links import ModelLink, VersionLink
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
 from mlsql_runtime import errors
 from mlsql_runtime.plan.parsers import BOOLEAN
@@ -58,7 +58,7 @@ class MLSQLModelSensor(BaseSensorOperator):
     """
 
     template_fields = ("model_path", "storage_conn_id", *CONDITIONS, "check_files")
-    operator_extra_links = (ManifestLink(),)
+    operator_extra_links = (ModelLink(), VersionLink())
     ui_color = "#e6f1f2"
 
     def __init__(

@@ -225,7 +225,8 @@ class TrainingRun:
                 task=self.context.plan.task,
             )
         )
-        return TrainingFailed(message, version=draft.version, tails={index: list(tail) for index, tail in tails.items()})
+        lines = {index: list(tail) for index, tail in tails.items()}
+        return TrainingFailed(message, model_path=self.root.uri, version=draft.version, tails=lines)
 
 
 def _describe(manifest: Manifest, root: Location) -> str:

@@ -32,7 +32,7 @@ from support.airflow_process import AirflowProcess
 from support.waiting import WAIT_SECONDS, wait_until
 
 ENDED = ("success", "failed")
-USER = "admin"
+USER, STRANGER = "admin", "stranger"
 UI_DAGS = Path(__file__).parents[1] / "ui" / "dags"
 
 
@@ -78,7 +78,8 @@ class Deployment:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.execution_url}/",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+            "AIRFLOW__CORE__AUTH_MANAGER": "dag_auth_manager.DagAuthManager",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin,{STRANGER}:viewer",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__BASE_URL": self.url,
@@ -99,7 +100,11 @@ class Deployment:
     @cached_property
     def login(self) -> dict[str, str]:
         """The header of the requests of a user who has logged in."""
-        response = httpx.post(f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=WAIT_SECONDS)
+        return self.log_in(USER)
+
+    def log_in(self, user: str) -> dict[str, str]:
+        """Return the header of the requests of ``admin``, or of ``stranger``, who must not see the DAG ``names_models``."""
+        response = httpx.post(f"{self.url}/auth/token", json={"username": user, "password": self.password}, timeout=WAIT_SECONDS)
         return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
 
     @contextmanager
@@ -220,7 +225,9 @@ def deployed(home: Path, database: Path) -> Iterator[Deployment]:
     deployment = Deployment(home, *find_free_ports(2))
     for dags in (EXAMPLE_DAGS, UI_DAGS):
         shutil.copytree(dags, deployment.dags, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    (home / "passwords.json").write_text(json.dumps({USER: deployment.password}))
+    (home / "passwords.json").write_text(json.dumps(dict.fromkeys((USER, STRANGER), deployment.password)))
+    (home / "config").mkdir()  # on Airflow's path of modules
+    shutil.copy(Path(__file__).with_name("dag_auth_manager.py"), home / "config")
     copy_database(database, home)
     with deployment.running(deployment.parts):
         wait_until(lambda: _is_healthy(deployment), f"Airflow to start; see {home}", every=0.5)

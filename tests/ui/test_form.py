@@ -81,7 +81,7 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     page.screenshot(path=SCREENSHOTS / "xcom.png")
 
     page.goto(f"/dags/{DAG}/runs/by_hand/tasks/register/details")
-    link = page.get_by_role("link", name="Model manifest")
+    link = page.get_by_role("link", name="Model version")
     expect(link).to_be_visible()
     expect(page.get_by_role("link", name="Spark UI")).to_have_count(0)  # its application has ended
     page.screenshot(path=SCREENSHOTS / "task.png")

@@ -34,10 +34,12 @@ def test_a_task_marked_failed_takes_its_job_along(deployment: Deployment, page: 
 
     ui = deployment.links(DAG, run, "train")["Spark UI"]
     assert ui is not None
-    assert "Spark" in httpx.get(ui, follow_redirects=True).text
+    spark = deployment.page(ui).headers["location"]
+    assert "Spark" in httpx.get(spark, follow_redirects=True).text
     page.goto(f"/dags/{DAG}/runs/{run}/tasks/train/details")
     expect(page.get_by_role("link", name="Spark UI")).to_have_attribute("href", ui)
-    expect(page.get_by_role("link", name="Model manifest")).to_have_count(0)  # there is none yet
+    expect(page.get_by_role("link", name="Model", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="Model version")).to_have_count(0)  # there is none yet
 
     deployment.answer("PATCH", f"dags/{DAG}/dagRuns/{run}/taskInstances/train", {"new_state": "failed"})
     begun = time.monotonic()
@@ -45,3 +47,5 @@ def test_a_task_marked_failed_takes_its_job_along(deployment: Deployment, page: 
     assert time.monotonic() - begun < LIMIT
     deployment.ended(DAG, run, "failed")
     assert latest_version(Location.of(str(tmp_path / "m"))) is None
+    after = deployment.page(ui)
+    assert (after.status_code, "has ended" in after.json()["detail"]) == (410, True)
