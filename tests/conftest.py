@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
     from mlsql_runtime.result import RunResult
 
-SERVICES = frozenset(("broker", "hdfs", "yarn", "cluster", "deployment"))
+SERVICES = frozenset(("azure_server", "broker", "google_server", "hdfs", "yarn", "cluster", "deployment"))
 USERS = pytest.StashKey[Counter[str]]()
 KEEPER = shared_run.join()  # before conftest.py of a folder imports Airflow, which reads its home then
 
@@ -263,3 +264,24 @@ def s3_server(_s3_bucket: tuple[str, dict[str, str]], monkeypatch: pytest.Monkey
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return bucket
+
+
+@pytest.fixture
+def azure_server(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A container of Azurite, Microsoft's emulator; the environment points Azure's clients at it while the test runs."""
+    from azure.core.exceptions import ResourceExistsError
+    from azure.storage.blob import BlobServiceClient
+
+    connection = shared_run.start_service("azure_server")
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", connection)
+    with contextlib.suppress(ResourceExistsError), BlobServiceClient.from_connection_string(connection) as client:
+        client.create_container("models")
+    return "abfs://models"
+
+
+@pytest.fixture
+def google_server(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A bucket of an emulator; the environment points Google's clients at it while the test runs."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", shared_run.start_service("google_server"))
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "tests")
+    return "gs://models"

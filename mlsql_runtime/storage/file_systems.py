@@ -76,8 +76,7 @@ def open_uri(uri: str, access: StorageAccess = NO_ACCESS) -> tuple[StorageRoot, 
     if "::" in uri:
         raise InputError(f"{uri}: '::' joins file systems in fsspec, which model paths and data cannot use", uri=uri)
     options = access.find_options(uri)
-    scheme, separator, rest = uri.partition("://")
-    storage = BY_SCHEME.get(scheme, _other(scheme)) if separator else LOCAL
+    storage, (scheme, _, rest) = find_storage(uri), uri.partition("://")
     try:
         if storage.connect is None:
             fs, path = url_to_fs(uri, use_listings_cache=False, **options)
@@ -96,11 +95,18 @@ def open_uri(uri: str, access: StorageAccess = NO_ACCESS) -> tuple[StorageRoot, 
     return StorageRoot(fs, storage, f"{_CANONICAL.get(scheme, scheme)}://{authority}", bucket), bucket + slash + path
 
 
-def check_promises(storage: Storage, uri: str) -> None:
-    """Check that models can be kept in a storage.
+def find_storage(uri: str) -> Storage:
+    """Return the kind of storage that a path or URI names, without opening it."""
+    scheme, separator, _ = uri.partition("://")
+    return BY_SCHEME.get(scheme, _other(scheme)) if separator else LOCAL
 
-    :raises InputError: when it has no exclusive creation or no atomic replacement.
+
+def check_promises(uri: str) -> None:
+    """Check that models can be kept under a path or URI, without opening it.
+
+    :raises InputError: when its storage has no exclusive creation or no atomic replacement.
     """
+    storage = find_storage(uri)
     if storage.create is None or storage.replace is None:
         kept = ", ".join(f"{scheme}://" for each in STORAGES if each is not LOCAL for scheme in each.schemes)
         raise InputError(

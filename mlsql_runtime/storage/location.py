@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from glob import has_magic
@@ -23,11 +24,12 @@ import fsspec
 from mlsql_runtime.errors import MLSQLError, StorageError
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.storage.access_errors import explain_error
-from mlsql_runtime.storage.file_systems import LOCAL, Storage, StorageRoot, check_promises, open_uri
+from mlsql_runtime.storage.file_systems import LOCAL, Storage, StorageRoot, Write, check_promises, open_uri
 from mlsql_runtime.storage.local_files import link_or_copy
 from mlsql_runtime.storage.relative_paths import check_plain
 
 CHUNK = 1 << 20
+LOOKS = 16  # at files, at the same time
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
 
@@ -97,13 +99,6 @@ class Location:
         """Whether files can be linked, locked to their owner and opened by path. Every error is an ``OSError`` then."""
         return self.storage is LOCAL
 
-    def check_promises(self) -> None:
-        """Check that models can be kept here.
-
-        :raises InputError: when the storage has no exclusive creation or no atomic replacement.
-        """
-        check_promises(self.storage, self.uri)
-
     # -- reading
 
     def exists(self) -> bool:
@@ -135,14 +130,19 @@ class Location:
     def existing(self, names: Iterable[str]) -> set[str]:
         """Return which of these files below exist, by relative path.
 
-        An object store lists all files below, a thousand in each request; elsewhere there is a look for each file.
+        An object store lists all files below, a thousand in each request; elsewhere there is a look for each file, several at a
+        time if that takes a request.
         """
         wanted = set(names)
         if not self.storage.has_folders:
             return wanted & self.list_files().keys() if wanted else wanted
         if self.is_local:
             return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
-        return {name for name in wanted if (self / name).exists()}
+        if not wanted:
+            return wanted
+        with ThreadPoolExecutor(min(LOOKS, len(wanted))) as pool:
+            found = pool.map(lambda name: name if (self / name).exists() else None, wanted)
+            return {name for name in found if name is not None}
 
     def open(self, mode: str = "rb") -> IO[Any]:
         stream: IO[Any] = self.fs.open(self.path, mode)
@@ -213,17 +213,15 @@ class Location:
 
         :raises FileExistsError: when it exists, or another process creates it at the same time.
         """
-        self.check_promises()
-        assert self.storage.create is not None
+        create = self._promised(self.storage.create)
         with self._writing():
-            self.storage.create(self.fs, self.path, data)
+            create(self.fs, self.path, data)
 
     def replace(self, data: bytes) -> None:
         """Write a file so that a reader sees the old bytes or the new, and never that there is none."""
-        self.check_promises()
-        assert self.storage.replace is not None
+        replace = self._promised(self.storage.replace)
         with self._writing():
-            self.storage.replace(self.fs, self.path, data)
+            replace(self.fs, self.path, data)
 
     def copy_from(self, source: Location) -> None:
         """Copy ``source``, a file or tree of the same file system, to here, where nothing may be yet.
@@ -270,10 +268,16 @@ class Location:
             self.fs.rm_file(self.path)
 
     def remove_if_empty(self) -> None:
-        """Remove a local folder that holds nothing; object stores have no empty folders."""
-        if self.is_local:
+        """Remove a folder that holds nothing; object stores have no empty folders."""
+        if self.storage.has_folders:
             with contextlib.suppress(OSError):
-                os.rmdir(self.path)
+                self.fs.rmdir(self.path)
+
+    def _promised(self, write: Write | None) -> Write:
+        if write is None:
+            check_promises(self.uri)
+            raise AssertionError("a storage has either both promises or none")
+        return write
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -32,7 +32,9 @@ def connect_s3(scheme: str, authority: str, options: Mapping[str, Any]) -> Any:
 
 def connect_google(scheme: str, authority: str, options: Mapping[str, Any]) -> Any:
     """Return the file system of a bucket."""
-    return fsspec.filesystem("gs", use_listings_cache=False, **options)
+    from gcsfs.core import GCSFileSystem  # not its subclass, which asks for the type of each bucket
+
+    return GCSFileSystem(use_listings_cache=False, **options)
 
 
 def connect_azure(scheme: str, authority: str, options: Mapping[str, Any]) -> Any:

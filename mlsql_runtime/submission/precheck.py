@@ -33,6 +33,7 @@ from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_int
 from mlsql_runtime.script.kept_project import find_script, read_script
 from mlsql_runtime.script.source_code import check_imports, check_syntax, required_modules
 from mlsql_runtime.spark_versions import check_installation, find_release
+from mlsql_runtime.storage.file_systems import check_promises
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.storage.patterns import find_paths
 from mlsql_runtime.store.functions import read_function
@@ -129,6 +130,8 @@ def _check_models(outline: Outline, made: _Made) -> Manifest | None:
             read_function(root, ref.function, ref.function_version)
     if outline.model_root is None:
         return None
+    if outline.makes_version or outline.makes_function or outline.stages_files:
+        check_promises(outline.model_root)
     root = open_model_path(outline.model_root, made.access)
     if outline.needs_fit is None or root.uri in made.models:
         return None

@@ -63,6 +63,22 @@ def _s3_server(folder: Path, start: Start) -> Iterator[str]:
 
 
 @contextmanager
+def _azure_server(folder: Path, start: Start) -> Iterator[str]:
+    from support.object_servers import azurite
+
+    with azurite(folder) as connection:
+        yield connection
+
+
+@contextmanager
+def _google_server(folder: Path, start: Start) -> Iterator[str]:
+    from support.object_servers import google_emulator
+
+    with google_emulator(heeds_conditions=True) as address:
+        yield address
+
+
+@contextmanager
 def _cluster(folder: Path, start: Start) -> Iterator[Any]:
     from support.cluster import Cluster, standalone_cluster
 
@@ -90,6 +106,8 @@ SERVICES: dict[str, Callable[[Path, Start], AbstractContextManager[Any]]] = {
     "hdfs": _hdfs,
     "yarn": _yarn,
     "s3_server": _s3_server,
+    "azure_server": _azure_server,
+    "google_server": _google_server,
     "cluster": _cluster,
     "airflow_database": _airflow_database,
     "deployment": _deployment,

@@ -12,6 +12,7 @@ from mlsql_runtime.feed.files.node_copy import bring_files
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, TableIdentity, TableObservation, arrow_schema
 from mlsql_runtime.plan import FileFeed
+from mlsql_runtime.storage.file_systems import AZURE
 from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
@@ -107,9 +108,12 @@ class ExportFeed:
 
 
 def spark_uri(place: Location) -> str:
-    """Return the URI that Spark takes for ``place``: always with a scheme, for S3 with Hadoop's."""
+    """Return the URI that Spark takes for ``place``: with Hadoop's scheme, and for Azure with the account."""
     if place.is_local:
         return f"file://{place.path}"
+    if place.storage is AZURE:
+        container, _, path = place.path.partition("/")
+        return f"abfss://{container}@{place.fs.service_client.account_name}.dfs.core.windows.net/{path}"
     return place.uri.replace("s3://", "s3a://", 1)
 
 
