@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_mlsql.hooks.storage import ConnectionIds, read_storage
 from mlsql_runtime.errors import InputError, JobFailed
 from mlsql_runtime.plan import NO_SECRETS, Plan, Preflight, PythonEnv, Secrets
 from mlsql_runtime.result import PreflightResult, RunResult
@@ -86,16 +87,20 @@ class MLSQLHook(BaseHook):
         python: PythonEnv = OWN_PYTHON,
         model_path: str | None = None,
         paths: Sequence[str] = (),
+        storage_conn_id: ConnectionIds = None,
     ) -> PreflightResult:
         """Check on every executor's host whether a script could run there. Nothing is trained, no data are read.
 
         :param script_path: the script, whose imports are looked for.
         :param runs: the kind of statement that it is for; a function runs in the executors' own Python, not in ``python``.
         :param model_path: has to be visible everywhere, as local ``paths`` have to be.
+        :param storage_conn_id: connections to storage, as for the operators.
         :raises PreflightFailed: with everything that is wrong, of all hosts.
         """
         statement = Preflight(script_path=script_path, runs=runs, python=python, model_path=model_path, paths=tuple(paths))
-        [found] = self.run(Plan(job_id=f"preflight/{uuid.uuid4().hex[:8]}", statements=(statement,))).steps
+        storage = read_storage(storage_conn_id)
+        secrets = Secrets(spark=storage.spark, storage=storage.access)
+        [found] = self.run(Plan(job_id=f"preflight/{uuid.uuid4().hex[:8]}", statements=(statement,)), secrets).steps
         assert isinstance(found, PreflightResult)
         found.raise_for_problems()
         return found

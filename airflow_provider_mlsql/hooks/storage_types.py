@@ -151,7 +151,6 @@ def _read_azure(fields: _Fields) -> StorageFields:
 def _read_google(fields: _Fields) -> StorageFields:
     path, text, project = fields.take("key_path"), fields.take("keyfile_dict"), fields.take("project")
     is_anonymous = bool(fields.take("is_anonymous"))
-    endpoint = fields.take("gcs.endpoint")
     fields.check(
         without_effect=("scope", "num_retries"),
         advice={
@@ -163,7 +162,7 @@ def _read_google(fields: _Fields) -> StorageFields:
     key = _read_google_key(path, text, fields.source)
     if key is None and not is_anonymous:
         raise InputError(f"{fields.source} has no key; set keyfile_dict or key_path, or leave storage_conn_id out")
-    options = {"token": "anon" if is_anonymous else key, "project": project, "endpoint_url": endpoint}
+    options = {"token": "anon" if is_anonymous else key, "project": project}
     return StorageFields(family="gs", options=_drop_empty(options), secrets=(None if key is None else key.get("private_key"),))
 
 

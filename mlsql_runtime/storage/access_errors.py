@@ -32,4 +32,4 @@ def find_refusal(error: BaseException) -> str | None:
 def describe(error: BaseException) -> str:
     """Return the first line of an error, for which some clients have no text."""
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return text.splitlines()[0].rstrip(".") if text else type(error).__name__

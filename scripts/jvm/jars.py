@@ -18,6 +18,7 @@ _TITLES = {
     "delta": "Delta Lake (about 10 MB)",
     "iceberg": "Iceberg (about 50 MB)",
     "hadoop": "Hadoop (about 70 MB)",
+    "s3a": "Hadoop's S3A (about 16 MB)",
 }
 
 

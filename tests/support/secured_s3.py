@@ -45,6 +45,17 @@ class SecuredS3:
         """Return the key and the secret of a new user, who may do these actions of S3."""
         return _add_user(self._client("iam"), name, *actions)
 
+    def write(self, key: str, content: bytes) -> None:
+        """Write an object of the bucket."""
+        self._client("s3").put_object(Bucket="models", Key=key, Body=content)
+
+    def read_bucket(self) -> dict[str, bytes]:
+        """Return the objects of the bucket, by key."""
+        client = self._client("s3")
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket="models")
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+        return {key: client.get_object(Bucket="models", Key=key)["Body"].read() for key in keys}
+
     def _client(self, service: str) -> Any:
         return _make_client(service, self.endpoint, self.key, self.secret)
 
@@ -54,7 +65,12 @@ def secured_s3() -> Iterator[SecuredS3]:
     """Run a server until the block ends."""
     environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "inf"}
     with subprocess.Popen(
-        [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", _SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import stat
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.plan import Plan, Preflight, Secrets, Train, load_plan
+from mlsql_runtime import codec
+from mlsql_runtime.plan import (
+    ACCESS_PROPERTY,
+    Plan,
+    Preflight,
+    Secrets,
+    StorageAccess,
+    StorageConnection,
+    Train,
+    load_plan,
+)
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.submission.run_folder import RunFolder
+from mlsql_runtime.submission.spark_submit import write_properties
 
 FILES = {
     "MLproject": "entry_points: {train: {command: python src/learn.py}}",
@@ -40,3 +52,29 @@ def test_a_project_is_copied_unchanged(tmp_path: Path, kind: str) -> None:
         assert copy.startswith(str(tmp_path / "job/scripts"))
         assert read_bundle(copy, "train") == read_bundle(train.script_path, "train")
     assert carried.script_copies[2] is None
+
+
+def test_access_to_storage_is_not_written_into_the_storage(tmp_path: Path) -> None:
+    access = StorageAccess((StorageConnection(name="minio", prefix="s3://", options='{"secret": "hush\\\\n\\"1\\""}'),))
+    secrets = Secrets(
+        spark={"spark.hadoop.fs.s3a.secret.key": "hush\\2"}, kafka={"kafka": {"password": "of-kafka"}}, storage=access
+    )
+    run = RunFolder.at(str(tmp_path / "job/run"), access)
+    run.write_for_cluster(Plan(job_id="j", statements=(Preflight(),)), secrets, {"spark.my.secret": "of-conf"})
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"hush" not in written
+    assert b"of-kafka" in written
+    assert b"of-conf" in written
+    assert run.cluster_arguments[-1] == "--with-access"
+    path = write_properties(secrets, tmp_path)
+    assert path is not None
+    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+    properties = dict(line.split("=", 1) for line in Path(path).read_text().splitlines())
+    assert properties.keys() == {"spark.hadoop.fs.s3a.secret.key", ACCESS_PROPERTY}
+    assert properties["spark.hadoop.fs.s3a.secret.key"] == "hush\\\\2"  # Java's notation of a backslash
+    assert codec.loads(StorageAccess, properties[ACCESS_PROPERTY].replace("\\\\", "\\"), "x") == access
+
+
+def test_a_job_without_access_has_no_file_of_properties(tmp_path: Path) -> None:
+    assert write_properties(Secrets(spark={"spark.my.secret": "x"}), tmp_path) is None
+    assert "--with-access" not in RunFolder.at(str(tmp_path)).cluster_arguments
