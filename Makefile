@@ -62,6 +62,9 @@ bench: peers ## Benchmarks against peers; writes benchmarks/results
 	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting pages; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; done
 
+fuzz: setup ## Broken input of every kind; make fuzz SEED=2 COUNT=1000, or KIND=manifest CASE=17 for one case again
+	@$(BIN)/python benchmarks/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(KIND),--kind '$(KIND)') $(if $(CASE),--case $(CASE))
+
 reference: setup ## Write docs/reference/options.md from the declarations of the options
 	@$(BIN)/python scripts/reference.py
 

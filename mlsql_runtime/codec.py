@@ -18,6 +18,7 @@ import types
 import typing
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 
 from mlsql_runtime.errors import FormatError, MLSQLError, did_you_mean
@@ -98,6 +99,14 @@ def loads(cls: type[T], text: str | bytes, where: str, version: tuple[str, int] 
                 supported=supported,
             )
     return decode(cls, document, where)
+
+
+def read_or_none(cls: type[T], path: Path) -> T | None:
+    """Return the document in a file whose writer may have been killed; None when there is none, or half of one."""
+    try:
+        return loads(cls, path.read_bytes(), str(path))
+    except (OSError, FormatError):
+        return None
 
 
 def _parse(text: str) -> Any:

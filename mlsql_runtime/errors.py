@@ -35,6 +35,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -187,12 +188,35 @@ def to_json(error: MLSQLError) -> dict[str, Any]:
     return document
 
 
+def is_json(document: Any) -> bool:
+    """Return whether a JSON value is one that :func:`to_json` may have written."""
+    if not isinstance(document, dict) or not isinstance(document.get("facts"), dict):
+        return False
+    is_text = isinstance(document.get("kind"), str) and isinstance(document.get("message"), str)
+    statement = document.get("statement")
+    return is_text and (statement is None or isinstance(statement, int)) and _is_origin(document.get("origin"))
+
+
+def _is_origin(document: Any) -> bool:
+    expected = {"file": str, "line": int, "column": int}
+    if document is None:
+        return True
+    is_whole = isinstance(document, dict) and document.keys() == expected.keys()
+    return is_whole and all(isinstance(document[name], kind) for name, kind in expected.items())
+
+
 def from_json(document: dict[str, Any]) -> MLSQLError:
-    """Return the error that :func:`to_json` wrote; a class that this version does not have becomes :class:`JobFailed`."""
+    """Return the error that :func:`to_json` wrote; a class that this version does not have becomes :class:`JobFailed`.
+
+    So does what it did not write, which another version or a damaged file may hold.
+    """
+    if not is_json(document):
+        return JobFailed(f"the error of the job cannot be read: {reprlib.repr(document)[:200]}; see the log above, and retry")
     classes = {cls.__name__: cls for cls in _tree(MLSQLError)}
-    origin = Origin(**document["origin"]) if "origin" in document else None
+    origin = None if document.get("origin") is None else Origin(**document["origin"])
     error = classes.get(document["kind"], JobFailed)
-    return error(document["message"], statement=document.get("statement"), origin=origin, **document["facts"])
+    facts = {name: value for name, value in document["facts"].items() if name not in ("self", "message", "statement", "origin")}
+    return error(document["message"], statement=document.get("statement"), origin=origin, **facts)
 
 
 def find_nearest(word: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

@@ -81,7 +81,8 @@ class Progress:
 
     @property
     def text(self) -> str:
-        return f"progress: {self.done:g} of {self.total:g} ({self.done / self.total:.0%})"
+        share = f" ({self.done / self.total:.0%})" if self.total else ""
+        return f"progress: {self.done:g} of {self.total:g}{share}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ def decode_message(line: str | bytes) -> Message | None:
     """Return the message of a line; None if the line is not a message."""
     try:
         return codec.loads(Message, line, "event", version=("protocol_version", PROTOCOL_VERSION))
-    except (FormatError, RecursionError):
+    except FormatError:
         return None
 
 

@@ -133,7 +133,7 @@ def translate(error: BaseException) -> MLSQLError:
     if isinstance(error, MLSQLError):
         return error
     text = _text_of(error)
-    ours = _task_error(text)
+    ours = read_task_error(text)
     if ours is not None:
         return ours
     missing = _MISSING_MODULE.search(text)
@@ -224,16 +224,16 @@ def _read_place(text: str, start: int) -> QueryPlace | None:
     return QueryPlace(int(found["line"]), int(found["at"]) + 1, "")
 
 
-def _task_error(text: str) -> MLSQLError | None:
+def read_task_error(text: str) -> MLSQLError | None:
     """Return the error in the last :class:`TaskError` of a traceback; None if there is none, or only a part of one."""
     _, found, rest = text.rpartition(_TASK_ERROR)
     if not found:
         return None
     try:
         document, _ = json.JSONDecoder().raw_decode(rest)
-        return errors.from_json(document)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError):
         return None
+    return errors.from_json(document) if errors.is_json(document) else None
 
 
 def _find_worker_exception(text: str) -> str | None:

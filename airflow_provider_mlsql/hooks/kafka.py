@@ -144,7 +144,7 @@ def _to_options(connection: Connection, source: str) -> dict[str, Any]:
     """Return the connection's fields as options; those of its extra take precedence."""
     try:
         extra = json.loads(connection.extra or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source}: its extra is not JSON: {error}") from None
     if not isinstance(extra, dict):
         raise InputError(f'{source}: its extra is not a JSON object; expected one such as {{"security.protocol": "SASL_SSL"}}')

@@ -89,5 +89,5 @@ def decode_xcom(stored: Any) -> Any:
         return stored
     try:
         return json.loads(stored)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -52,7 +52,7 @@ def _read_json_file(ctx: click.Context, param: click.Parameter, path: str) -> di
     where = f"{param.opts[0]} {path}"
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not JSON ({error})"
         expected = 'expected a JSON object such as {"day": "2024-05-01"}'
         raise InputError(f"{where}: {reason}; {expected}", path=path) from None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import DataError
+from mlsql_runtime.errors import DataError, FormatError
 from mlsql_runtime.store.signature import MAX_CLASS_LENGTH, MAX_CLASSES, Class
 
 _UNHASHABLE = ("map<", "variant")  # types that Spark cannot hash
@@ -219,10 +219,16 @@ def encode_schema(schema: Any) -> str:
 
 
 def decode_schema(text: str) -> pa.Schema:
-    """Return the Arrow schema of :func:`encode_schema`."""
+    """Return the Arrow schema of :func:`encode_schema`.
+
+    :raises FormatError: when the text is none.
+    """
     import pyarrow as pa
 
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        raise FormatError(f"the schema of a table cannot be read: {error}; what describes the table is damaged") from error
 
 
 def one_width(column: str | None, narrowest: int, widest: int) -> int:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlsql_runtime import errors
+from mlsql_runtime import codec, errors
 from mlsql_runtime.errors import DataError, ScriptFailed
 from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import log
@@ -141,9 +141,10 @@ def predict(statement: Predict, context: RunContext) -> None:
 
 
 def _raise_first_failure(stage: Location) -> None:
-    failed = sorted((stage / FAILED).list_names(), key=int)
+    failed = sorted(filter(str.isdecimal, (stage / FAILED).list_names()), key=int)
     if failed:
-        raise errors.from_json(json.loads((stage / FAILED / failed[0]).read()))
+        place = stage / FAILED / failed[0]
+        raise errors.from_json(codec.loads(dict[str, Any], place.read(), place.uri))
 
 
 def _run_partition(task: _PartitionTask, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -53,8 +53,9 @@ def _read_file(file: DataFile, source: DataSource, zone: str, choose: ChooseColu
             columns = [parquet.schema.column(at) for at in range(len(parquet.schema))]
             instants = {column.path for column in columns if column.physical_type == "INT96"}
             table = parquet.read(columns=list(choose(parquet.schema_arrow.names)) or None)
-    except pa.ArrowException as error:
-        raise DataError(f"{where} is not a Parquet file: {error}") from error
+            table.validate(full=True)  # of a damaged file, texts may not be UTF-8, and indices may lead nowhere
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{where} is not a Parquet file, or damaged: {' '.join(str(error).split())}") from error
     arrays = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in instants:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError
 from mlsql_runtime.result import HostProblem, HostReport
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def _report(host: str, executor: str, output: str, python: str) -> HostReport:
     path: str | None = None
     versions: dict[str, str] = {}
     try:
-        versions["python"], path, missing = json.loads(output)
-    except (ValueError, TypeError):
+        versions["python"], path, missing = codec.loads(tuple[Any, ...], output, "the probe")
+        missing = [str(name) for name in missing]
+    except (FormatError, ValueError, TypeError):
         versions = {}
         problem = HostProblem(
             kind="interpreter",

@@ -26,12 +26,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import EnvironmentBuildError, InterpreterError
 from mlsql_runtime.plan import PythonEnv, hide_passwords, parse_requirements
 from mlsql_runtime.script.interpreter import inherited_variables, interpreter_path
 from mlsql_runtime.script.output_lines import read_output
-from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
+from mlsql_runtime.script.supervisor import PACKAGE, CommandEnd, read_status, run_supervised
 from mlsql_runtime.storage.file_lock import FileLock
 
 VARIABLE = "MLSQL_ENVIRONMENTS"
@@ -178,10 +180,10 @@ class _Environment:
                 if line := hide_passwords((part.line or "").rstrip()):
                     tail.append(line)
                     self.on_line(line)
-        end = json.loads(status.read_text()) if status.exists() else {"ended": "killed", "exit_code": None}
-        if end["ended"] == "exited" and end["exit_code"] == 0:
+        end = read_status(status) or CommandEnd("killed", None, ())
+        if end.ended == "exited" and end.exit_code == 0:
             return
-        how = f"took longer than {BUILD_SECONDS:.0f} s" if end["ended"] == "timeout" else f"ended with {end['exit_code']}"
+        how = f"took longer than {BUILD_SECONDS:.0f} s" if end.ended == "timeout" else f"ended with {end.exit_code}"
         raise self._error(
             f"{os.path.basename(command[0])} {how}: {' | '.join(tail) or 'it printed nothing'}",
             "correct requirements, let the node reach a package index (by its own configuration of pip or uv), or bring the "
@@ -203,11 +205,15 @@ def _note_failure(place: Path, error: EnvironmentBuildError) -> EnvironmentBuild
 
 def _is_complete(place: Path) -> bool:
     """Return whether no file is missing. Jobs that clear temporary folders by age remove sources that Python has compiled."""
-    try:
-        files = json.loads((place / _COMPLETE).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
-        return False
-    return _count_files(place) >= int(files)
+    files = read_completed_files(place / _COMPLETE)
+    return files is not None and _count_files(place) >= files
+
+
+def read_completed_files(path: Path) -> int | None:
+    """Return the number of files of an environment when it was complete; None when it never was."""
+    facts = codec.read_or_none(dict[str, Any], path) or {}
+    files = facts.get("files")
+    return files if isinstance(files, int) else None
 
 
 def _count_files(place: Path) -> int:

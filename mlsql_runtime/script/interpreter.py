@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from mlsql_runtime.errors import InterpreterError, PreflightFailed, PythonVersionError
+from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError, InterpreterError, PreflightFailed, PythonVersionError
 from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import PythonEnv
 
@@ -196,7 +197,7 @@ def _why_not(path: str) -> str:
     return " (it may not be executed)" if os.path.isfile(path) else ""
 
 
-def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tuple[dict[str, str], tuple[str, ...]]:
+def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
     command = [path, *python.flags, "-c", _PROBE, *modules]
     try:
         probe = subprocess.run(
@@ -206,17 +207,32 @@ def _ask(path: str, python: PythonEnv, modules: Iterable[str], host: str) -> tup
         raise InterpreterError(
             f"{path} on {host} does not run: {error}; reinstall it or correct pythonPath", path=path, host=host
         ) from error
-    try:
-        answer = json.loads(probe.stdout.splitlines()[-1])
-        versions: dict[str, str] = answer["found"]
-        return versions, tuple(answer["missing"])
-    except (ValueError, TypeError, KeyError, IndexError):
+    answer = read_probe(probe.stdout)
+    if answer is None:
         said = (probe.stderr or probe.stdout).strip().splitlines()[-1:] or [f"exit code {probe.returncode}"]
         raise InterpreterError(
             f"{path} on {host} does not run as a Python 3 interpreter: {said[0]}; reinstall it or correct pythonPath",
             path=path,
             host=host,
-        ) from None
+        )
+    return answer
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """What :data:`_PROBE` prints."""
+
+    found: Mapping[str, str]
+    missing: tuple[str, ...]
+
+
+def read_probe(output: str) -> tuple[Mapping[str, str], tuple[str, ...]] | None:
+    """Return the versions and the missing modules that an interpreter printed; None when it is another program."""
+    try:
+        answer = codec.loads(_Probed, (output.splitlines() or [""])[-1], "the interpreter")
+    except FormatError:
+        return None
+    return (answer.found, answer.missing) if re.fullmatch(r"\d+(\.\d+)+.*", answer.found.get("python", "")) else None
 
 
 def _check_version(path: str, version: str, python: PythonEnv, host: str) -> None:

@@ -29,7 +29,7 @@ def find_model_packages(directory: str) -> Mapping[str, str]:
         fits: list[Any] = document["fits"]
         found = next(fit["packages"] for fit in fits if str(fit["alg_index"]) == place.name)
         return {str(name): str(version) for name, version in found.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError):
         return {}
 
 

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlsql_runtime import __version__
+from mlsql_runtime import __version__, codec
 
 OWN_NAME = "airflow-provider-mlsql"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(-.+)?\.(dist|egg)-info")
@@ -40,11 +40,7 @@ def report_packages_at_exit(path: str) -> None:
 
 def read_package_report(path: Path) -> Mapping[str, str]:
     """Return the packages that a script reported; none when it was killed, or never imported ``mlsql``."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(name): str(version) for name, version in found.items()} if isinstance(found, dict) else {}
+    return codec.read_or_none(dict[str, str], path) or {}
 
 
 def imported_packages() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import tempfile
@@ -25,13 +24,14 @@ from mlsql_runtime.script.output import CappedLog, Tail, is_startup_notice
 from mlsql_runtime.script.output_lines import read_output
 from mlsql_runtime.script.package_report import read_package_report
 from mlsql_runtime.script.protocol import INPUT_VARIABLE, ScriptInput, ScriptReport
-from mlsql_runtime.script.supervisor import PACKAGE, run_supervised
+from mlsql_runtime.script.supervisor import PACKAGE, read_status, run_supervised
 from mlsql_runtime.script.task_resources import assigned_resources, device_variables
 from mlsql_runtime.script.thread_limits import thread_variables
 
 # Files in a script's folder: its output, how it ended, the exception that ended it, the packages that it imported.
 LOG, STATUS, EXCEPTION, PACKAGES = "log", "status.json", "exception.json", "packages.json"
 START = "start.py"
+_SHOWN = 2000  # characters of an exception, more than start.py writes
 
 
 @dataclass(frozen=True)
@@ -160,22 +160,20 @@ def _runtime_path(folder: Path) -> str:
 def _outcome(folder: Path, bundle: ScriptBundle, python: PythonEnv, report: ScriptReport, tail: tuple[str, ...]) -> ScriptOutcome:
     notes = [report.warning] if report.warning else []
     problem, timed_out = None, False
-    status_file = folder / STATUS
-    if not status_file.exists():
+    status = read_status(folder / STATUS)
+    if status is None:
         problem = f"its supervisor was killed or could not start it{f': {tail[-1]}' if tail else ''}"
     else:
-        status = json.loads(status_file.read_text(encoding="utf-8"))
-        if left := status["left"]:
-            names = ", ".join(f"{pid} ({command})" for pid, command in left)
+        if left := status.left:
+            names = ", ".join(f"{process[0]} ({process[-1]})" for process in left)
             notes.append(f"it left {len(left)} process{'es' if len(left) > 1 else ''} running, ended now: {names}")
-        code: int | None = status["exit_code"]
-        timed_out = status["ended"] == "timeout"
+        code, timed_out = status.exit_code, status.ended == "timeout"
         if timed_out:
             problem = f"it ran longer than its timeout of {python.timeout:g} s and was ended"
         elif code is not None and code < 0:
             problem = f"it was killed by {_signal_name(-code)}"
         elif code != 0:
-            problem = f"it ended with exit code {code}{_read_exception(folder / EXCEPTION, bundle)}"
+            problem = f"it ended with exit code {code}{read_exception(folder / EXCEPTION, bundle)}"
     return ScriptOutcome(problem, timed_out, tuple(notes), report, tail, read_package_report(folder / PACKAGES))
 
 
@@ -186,14 +184,21 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _read_exception(path: Path, bundle: ScriptBundle) -> str:
+@dataclass(frozen=True)
+class ExceptionRecord:
+    """The exception that ended a script, as ``start.py`` writes it: its text, and the line of the script that raised it."""
+
+    text: str
+    place: str | None
+
+
+def read_exception(path: Path, bundle: ScriptBundle) -> str:
     """Return the exception that ended a script, as the end of a sentence; empty if there was none, or no record of it.
 
     Users have no use for lines of a built-in script.
     """
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        text, place = record["text"], record["place"]
-    except (OSError, ValueError, LookupError, TypeError):
+    record = codec.read_or_none(ExceptionRecord, path)
+    if record is None:
         return ""
-    return f": {text}" + (f" ({place})" if place and bundle.name is None else "")
+    place = record.place if bundle.name is None else None
+    return f": {record.text[:_SHOWN]}" + (f" ({place[:_SHOWN]})" if place else "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import reprlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ ENTRY_POINTS = {"train": "train", "register": "api_predict", "predict": "batch_p
 _FIELDS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _TYPES = ("string", "str", "float", "int", "path", "uri")
+MAX_BYTES, MAX_NODES = 16 << 10, 10_000  # of an MLproject; PyYAML reads a megabyte in half a minute
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -72,7 +74,7 @@ def read_project(text: bytes, where: str) -> Project:
     """Parse an ``MLproject``.
 
     :param where: its path, for errors.
-    :raises InputError: when it is not YAML, has not the fields of an MLproject, or PyYAML is missing.
+    :raises InputError: when it is not YAML, is larger than 16 KiB, has not the fields of an MLproject, or PyYAML is missing.
     """
     document = _load(text, where)
     for name in document:
@@ -96,12 +98,35 @@ def _load(text: bytes, where: str) -> Mapping[str, Any]:
         import yaml
     except ImportError as error:
         raise InputError(f"{where} is YAML, which needs PyYAML where the job's driver runs; pip install pyyaml") from error
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{where} has {len(text)} bytes; expected a small file, at most {MAX_BYTES}")
     try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if _count(node, {}) > MAX_NODES:
+            raise InputError(f"{where}: its references make more than {MAX_NODES} values of it; write them out")
+        document = None if node is None else loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         message = " ".join(str(error).split())
-        raise InputError(f"{where} is not YAML: {message}") from error
+        raise InputError(f"{where} is not YAML: {message[:500]}") from error
     return _mapping(document, where)
+
+
+def _count(node: Any, known: dict[int, int]) -> int:
+    """Return the number of values in a node, where a reference counts as often as what it refers to.
+
+    :param known: the numbers of nodes that were counted before.
+    :raises ValueError: when a value contains itself.
+    """
+    if node is None or isinstance(node.value, str):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = -1
+        inner = [each for pair in node.value for each in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_count(each, known) for each in inner)
+    elif known[id(node)] < 0:
+        raise ValueError("a value contains itself")
+    return known[id(node)]
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
@@ -116,7 +141,7 @@ def _point(value: Any, where: str) -> EntryPoint:
     words = _words(command) if isinstance(command, str) else []
     is_python = bool(words) and re.fullmatch(r"python[0-9.]*", posixpath.basename(words[0]))
     if not is_python or len(words) < 2 or not words[1].endswith(".py"):
-        raise InputError(f"{where}: the command is {command!r}; expected one such as 'python train.py {{alpha}}'")
+        raise InputError(f"{where}: the command is {reprlib.repr(command)}; expected one such as 'python train.py {{alpha}}'")
     parameters = {str(name): _parameter(given, f"{where}: parameter {name}") for name, given in _parameters(point, where).items()}
     for place in (name for word in words[2:] for name in _PLACE.findall(word)):
         if place not in parameters:
@@ -141,10 +166,12 @@ def _parameter(given: Any, where: str) -> Parameter:
     kind = given.get("type", "string") if isinstance(given, Mapping) else given
     default = given.get("default") if isinstance(given, Mapping) else None
     if kind not in _TYPES:
-        raise InputError(f"{where}: the type is {kind!r}; expected {', '.join(_TYPES)}")
+        raise InputError(f"{where}: the type is {reprlib.repr(kind)}; expected {', '.join(_TYPES)}")
+    if isinstance(default, (Mapping, list, tuple, set)):
+        raise InputError(f"{where}: the default is a {type(default).__name__}; expected a text or a number")
     text = None if default is None else str(default)
     if text is not None and not _is_of(text, kind):
-        raise InputError(f"{where}: the default {text!r} is not a {kind}")
+        raise InputError(f"{where}: the default {text[:100]!r} is not a {kind}")
     return Parameter(kind, text)
 
 

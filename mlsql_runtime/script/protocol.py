@@ -148,7 +148,7 @@ class ScriptReport:
             document = json.loads(line[len(REPORT_MARK) :])
             metrics = {str(key): float(value) for key, value in document["metrics"].items()}
             step = None if document.get("step") is None else int(document["step"])
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return LogLine(line)
         values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
         self.metrics = {**(self.metrics or {}), **values}
@@ -163,5 +163,5 @@ def _read_progress(line: str) -> LogLine | Progress:
         progress = Progress(float(document["done"]), float(document["total"]))
         is_finite = math.isfinite(progress.done / progress.total) and math.isfinite(progress.total)
         return progress if is_finite else LogLine(progress.text)
-    except (ValueError, KeyError, TypeError, ArithmeticError):
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return LogLine(line)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError, InputError, StorageError
 from mlsql_runtime.events import log
 from mlsql_runtime.plan import NO_ACCESS, RESOURCE, StorageAccess
@@ -70,13 +70,19 @@ def share_resources(resources: Mapping[str, str], folder: Path, where: str, acce
     done = folder / "paths.json"
     with FileLock(folder / "lock") as lock:
         lock.acquire()
-        if not done.exists():
+        paths = read_shared_paths(done)
+        if paths is None:
             shutil.rmtree(folder / "resource", ignore_errors=True)  # left by a task that was killed
             part = folder / "paths.json.part"
-            part.write_text(json.dumps(download_resources(resources, folder, where, access)))
+            paths = download_resources(resources, folder, where, access)
+            part.write_text(codec.dumps(paths), encoding="utf-8")
             part.rename(done)
-        paths: dict[str, str] = json.loads(done.read_text())
     return paths
+
+
+def read_shared_paths(path: Path) -> dict[str, str] | None:
+    """Return the paths of resources that were downloaded; None when they were not, or when the list of them is damaged."""
+    return codec.read_or_none(dict[str, str], path)
 
 
 def download_resources(

@@ -25,8 +25,9 @@ def check_syntax(bundle: ScriptBundle, script_path: str) -> None:
     source = bundle.files[bundle.entry]
     try:
         compile(source, script_path, "exec", dont_inherit=True)
-    except ValueError as error:  # null bytes, before Python 3.11.4
-        raise InputError(f"{script_path} is not Python source: {error}", path=script_path) from error
+    except (ValueError, MemoryError, RecursionError) as error:  # null bytes, before Python 3.11.4; deep nesting
+        reason = str(error) or "it is nested too deeply"
+        raise InputError(f"{script_path} is not Python source: {reason}", path=script_path) from error
     except SyntaxError as error:
         hint = (
             "; this looks like Python 2, port it to Python 3"
@@ -121,7 +122,7 @@ def _imported(bundle: ScriptBundle) -> dict[str, str]:
 def _parsed(source: bytes) -> ast.Module | None:
     try:
         return ast.parse(source)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None  # for another interpreter, perhaps
 
 

@@ -22,10 +22,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import mlsql_runtime
+from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError
 
 PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
 
@@ -43,6 +46,26 @@ PR_SET_CHILD_SUBREAPER = 36
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LINGER = 0.5  # seconds that helpers of the command, such as joblib's resource tracker, get to end by themselves
 PAUSE, RESUME = b"p", b"r"
+
+
+@dataclass(frozen=True)
+class CommandEnd:
+    """How a command ended: ``exited``, ``timeout`` or ``parent gone``, its exit code, and the processes (pid and command) that it
+    left running.
+    """
+
+    ended: str
+    exit_code: int | None
+    left: tuple[tuple[int | str, ...], ...]
+
+    def __post_init__(self) -> None:
+        if not all(self.left):
+            raise FormatError("left: expected a pid and a command for each process")
+
+
+def read_status(path: Path) -> CommandEnd | None:
+    """Read how a command ended; None when its supervisor was killed before it had written that."""
+    return codec.read_or_none(CommandEnd, path)
 
 
 class SupervisedCommand:

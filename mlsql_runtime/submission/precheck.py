@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import lzma
 import os
 import shutil
 import socket
@@ -166,10 +169,10 @@ def _check_script(script: ScriptUse, bundle: ScriptBundle, python: PythonEnv, is
         modules, host = required_modules(bundle), socket.gethostname()
         inspect_interpreter(python, host, modules).raise_for_missing(modules, host, python, script.is_function)
     for archive in python.archives:
-        _check_archive(archive)
+        check_archive(archive)
 
 
-def _check_archive(archive: str) -> None:
+def check_archive(archive: str) -> None:
     """Check an archive on this machine, which spark-submit copies to the others, by its first entry."""
     path = archive.partition("#")[0]
     if "://" in path and not path.startswith("file:"):
@@ -187,12 +190,19 @@ def _check_archive(archive: str) -> None:
 
 
 def _begins_as_tar(file: IO[bytes]) -> bool:
-    """Return whether there is a first entry. Reading all of the file would take as long as unpacking it."""
-    try:
-        with tarfile.open(fileobj=file) as archive:
-            return archive.next() is not None
-    except (tarfile.TarError, EOFError, zlib.error, OSError):
-        return False
+    """Return whether there is a first entry. Reading all of the file would take as long as unpacking it.
+
+    No more than the header of the entry is unpacked: tarfile itself would read what the header says that follows.
+    """
+    for unpack in (gzip.open, bz2.open, lzma.open, contextlib.nullcontext):
+        file.seek(0)
+        try:
+            with unpack(file) as stream:
+                header = tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), tarfile.ENCODING, "surrogateescape")
+            return header.size >= 0
+        except (tarfile.TarError, lzma.LZMAError, EOFError, zlib.error, OSError, ValueError):
+            continue
+    return False
 
 
 def _check_resources(resources: Mapping[str, str], is_local: bool, access: StorageAccess) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,31 @@ def test_the_attributes_of_an_option_error_cross_json() -> None:
     back = errors.from_json(json.loads(json.dumps(errors.to_json(error))))
     assert isinstance(back, errors.OptionError)
     assert (back.name, back.got, back.expected, back.statement) == ("fail_on", "'some'", "all or any", 1)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"kind": ["x"], "message": "m", "facts": {}},
+        {"kind": "DataError", "message": 7, "facts": {}},
+        {"kind": "DataError", "message": "m", "facts": []},
+        {"kind": "DataError", "message": "m", "facts": {}, "statement": "1"},
+        {"kind": "DataError", "message": "m", "facts": {}, "origin": {"file": "f"}},
+        {"kind": "DataError", "message": "m", "facts": {}, "origin": {"file": "f", "line": 1, "column": "x"}},
+        {"kind": "x", "message": {"a": [[[["deep"] * 1000] * 1000] * 1000]}},
+    ],
+)
+def test_what_is_no_error_becomes_job_failed_with_a_short_message(document: dict[str, Any]) -> None:
+    error = errors.from_json(document)
+    assert type(error) is JobFailed
+    assert error.message.startswith("the error of the job cannot be read: {")
+    assert len(error.message) < 500
+
+
+def test_facts_that_have_the_names_of_parameters_are_left_out() -> None:
+    facts = {"message": 1, "statement": 2, "origin": 3, "self": 4, "a": 5}
+    assert errors.from_json({"kind": "DataError", "message": "m", "facts": facts}).facts == {"a": 5}
 
 
 def test_an_unknown_kind_becomes_job_failed() -> None:

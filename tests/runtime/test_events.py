@@ -44,6 +44,7 @@ EVENTS: list[tuple[Event, str]] = [
     (StatementStarted(number=1, total=3, title="load größen"), "(1/3) load größen"),
     (LogLine("größer"), "größer"),
     (Progress(3, 8), "progress: 3 of 8 (38%)"),
+    (Progress(3, 0), "progress: 3 of 0"),
     (Metrics(step=7, values={"loss": 0.5, "auc": None}, text="step 7: loss=0.5, auc=nan"), "step 7: loss=0.5, auc=nan"),
 ]
 

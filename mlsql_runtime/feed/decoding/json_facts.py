@@ -80,9 +80,10 @@ def _parsed(texts: list[bytes], what: str) -> pa.Table:
 
     content = b"\n".join(texts)
     try:
+        content.decode()  # Arrow takes text and names that are not UTF-8
         table = arrow_json.read_json(pa.BufferReader(content), arrow_json.ReadOptions(block_size=len(content) + 1))
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{what}: expected one JSON object for each record: {error}") from error
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise DataError(f"{what}: expected one JSON object for each record: {str(error)[:500]}") from error
     if table.num_rows != len(texts):
         raise DataError(f"{what}: expected one JSON object for each record, got {table.num_rows} in {len(texts)} records")
     return table

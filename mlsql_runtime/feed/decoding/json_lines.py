@@ -60,7 +60,7 @@ def _read(open_stream: Source, limit: int, schema: pa.Schema, columns: Sequence[
             return
         except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError) as error:
             if number == len(ways) or not _OTHER_TYPE.search(str(error)):
-                raise DataError(f"{what}: {error}") from error
+                raise DataError(f"{what}: {str(error)[:500]}") from error
 
 
 def _parse_options(schema: pa.Schema, columns: Sequence[str]) -> arrow_json.ParseOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -29,13 +30,25 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
         )
     found = 0
     for path in data_files(table.path):
-        for batch in readers[table.format](path) if _has_content(path) else ():
-            found += batch.num_rows
-            yield batch
+        with _named_errors(path):
+            for batch in readers[table.format](path) if _has_content(path) else ():
+                found += batch.num_rows
+                yield batch
     if found != table.rows:
         raise DataError(
             f"{table.path}: Spark wrote {table.rows} rows, the script was offered {found}", expected=table.rows, found=found
         )
+
+
+@contextlib.contextmanager
+def _named_errors(path: str) -> Iterator[None]:
+    """Raise DataError for what Arrow raises because of a file's content. Its OSErrors have no number; those of the disk do."""
+    try:
+        yield
+    except (pa.ArrowException, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from error
 
 
 def _has_content(path: str) -> bool:

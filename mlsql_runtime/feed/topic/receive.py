@@ -83,9 +83,16 @@ def receive(
     :raises IntegrityError: when records or rows of an attempt that counts are missing.
     :raises KafkaUnavailable: when nothing arrives for ``delivery.timeout.ms``.
     """
+    return decode_records(records_of(settings, span, group), span.topic, parts, columns)
+
+
+def decode_records(
+    records: Iterator[ConsumerRecord], topic: str, parts: Sequence[SentPartition], columns: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of the records of ``topic`` that :func:`receive` reads."""
     missing = {(part.run, part.partition, part.attempt): (part.records, part.rows) for part in parts}
     seen: set[tuple[str, int, int, int]] = set()
-    for record in records_of(settings, span, group):
+    for record in records:
         origin = messages.read_origin(record.headers)
         if origin is None:
             continue
@@ -94,19 +101,26 @@ def receive(
         if sender not in missing or key in seen:  # a task failed or ran twice; or a producer has sent the record again
             continue
         seen.add(key)
-        batch = messages.decode(record.value, columns)
+        batch = _decode(record, columns)
         if batch.num_rows != origin.rows:
             raise IntegrityError(f"{describe_record(record)} holds {batch.num_rows} rows, its header says {origin.rows}")
-        records, rows = missing[sender]
-        missing[sender] = (records - 1, rows - origin.rows)
+        left, rows = missing[sender]
+        missing[sender] = (left - 1, rows - origin.rows)
         yield batch
     lost = {sender: left for sender, left in missing.items() if left != (0, 0)}
     if lost:
-        (_, partition, _), (records, rows) = next(iter(lost.items()))
+        (_, partition, _), (left, rows) = next(iter(lost.items()))
         raise IntegrityError(
-            f"topic {span.topic} lacks records of {len(lost)} of {len(missing)} partitions "
-            f"(of partition {partition}: {records} records, {rows} rows); was the topic deleted, or is its retention too short?"
+            f"topic {topic} lacks records of {len(lost)} of {len(missing)} partitions "
+            f"(of partition {partition}: {left} records, {rows} rows); was the topic deleted, or is its retention too short?"
         )
+
+
+def _decode(record: ConsumerRecord, columns: Sequence[int] | None) -> pa.RecordBatch:
+    try:
+        return messages.decode(record.value, columns)
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+        raise IntegrityError(f"{describe_record(record)} is damaged: {error}") from error
 
 
 def receive_json(

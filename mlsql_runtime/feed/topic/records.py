@@ -37,7 +37,7 @@ def read_origin(headers: Sequence[tuple[str, bytes]]) -> RecordOrigin | None:
     try:
         run, *numbers = (found[_PREFIX + name] for name in _FIELDS)
         return RecordOrigin(run.decode(), *map(int, numbers))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, AttributeError, TypeError):  # a header may have no value
         return None
 
 
@@ -72,11 +72,18 @@ def _encode(batch: pa.RecordBatch, limit: int) -> Iterator[tuple[memoryview, int
         yield from _encode(batch.slice(half), limit)
 
 
-def decode(message: bytes, columns: Sequence[int] | None = None) -> pa.RecordBatch:
+def decode(message: bytes | None, columns: Sequence[int] | None = None) -> pa.RecordBatch:
     """Return the batch of a record. Buffers that were not compressed are views of the message's memory.
 
     :param columns: the indices of the columns to decode, ascending; None for all.
-    :raises pa.ArrowInvalid: when the bytes are not an Arrow IPC stream.
+    :raises pa.ArrowException: when the bytes are not an Arrow IPC stream, as OSError, EOFError and ValueError, too.
     """
+    if message is None:
+        raise ValueError("it has no value")
     options = pa.ipc.IpcReadOptions(included_fields=None if columns is None else list(columns))
-    return pa.ipc.open_stream(message, options=options).read_next_batch()
+    try:
+        batch = pa.ipc.open_stream(message, options=options).read_next_batch()
+    except StopIteration:
+        raise EOFError("it ends before its rows") from None
+    batch.validate(full=True)  # lengths and offsets, by which Arrow would read memory that is not its own
+    return batch

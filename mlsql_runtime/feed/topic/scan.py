@@ -31,7 +31,7 @@ def scan_topic(settings: KafkaSettings, topic: str, group: str, roles: ColumnRol
     :raises IntegrityError: when a feed in the topic was never finished.
     """
     span = current_range(settings, topic)
-    own, others = _OwnRecords(), JsonFacts(roles)
+    own, others = OwnRecords(), JsonFacts(roles)
     for texts, what in json_texts(own.take_from(records_of(settings, span, group=None))):
         others.add(texts, what)
     where = f"topic {topic} on {settings.servers}"
@@ -62,7 +62,7 @@ def _facts_for(roles: ColumnRoles, facts: TableFacts) -> TableFacts:
     return facts if vectors == features else replace(facts, width=None)
 
 
-class _OwnRecords:
+class OwnRecords:
     """The runs whose records and manifests a topic holds."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class _OwnRecords:
         for record in records:
             if messages.is_manifest(record.headers):
                 where = f"the manifest in topic {record.topic}"
-                manifest = codec.loads(FeedManifest, record.value, where, version=("feed_version", FEED_VERSION))
+                manifest = codec.loads(FeedManifest, record.value or b"", where, version=("feed_version", FEED_VERSION))
                 self._manifests[manifest.run] = manifest
             elif (origin := messages.read_origin(record.headers)) is not None:
                 self._runs.add(origin.run)

@@ -324,3 +324,21 @@ def test_csv_that_does_not_fit_the_schema_is_an_error_that_names_the_file(tmp_pa
     (tmp_path / "part-0.csv").write_bytes(b"one,1.5,a,true\n")
     with pytest.raises(DataError, match=r"part-0\.csv"):
         list(read_arrow(describe_table(tmp_path, "csv", PLAIN, 1)))
+
+
+@pytest.mark.parametrize("format", ["parquet", "orc", "json.gz", "csv.gz"])
+@pytest.mark.parametrize("damage", ["half", "no end", "other bytes"])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, describe_table: Describe, format: str, damage: str) -> None:
+    table = pa.Table.from_pylist(ROWS[:1000], PLAIN)
+    write(format.replace("csv.gz", "json.gz"), tmp_path, table)
+    for place in tmp_path.glob("part-*"):
+        content = place.read_bytes()
+        half = len(content) // 2
+        changed = {
+            "half": content[:half],
+            "no end": content[:-4],
+            "other bytes": content[: half - 50] + b"\xff" * 99 + content[half:],
+        }
+        place.rename(tmp_path / place.name.replace("json.gz", format)).write_bytes(changed[damage])
+    with pytest.raises(DataError, match=r"part-0000\d\."):
+        list(read_arrow(describe_table(tmp_path, format.partition(".")[0], PLAIN, 1000)))

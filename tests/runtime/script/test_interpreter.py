@@ -78,8 +78,15 @@ def test_an_interpreter_that_is_missing_is_named_with_its_host(path: str) -> Non
 
 @pytest.mark.parametrize(
     "content",
-    ["#!/bin/sh\necho no python here >&2\nexit 3\n", "#!/bin/sh\n", "words\n", "#!/nonexistent/shell\n", "#!/bin/sh\necho 7\n"],
-    ids=["fails", "says nothing", "no program", "no shell", "other JSON"],
+    [
+        "#!/bin/sh\necho no python here >&2\nexit 3\n",
+        "#!/bin/sh\n",
+        "words\n",
+        "#!/nonexistent/shell\n",
+        "#!/bin/sh\necho 7\n",
+        '#!/bin/sh\necho \'{"found": {"python": "2"}, "missing": [1]}\'\n',
+    ],
+    ids=["fails", "says nothing", "no program", "no shell", "other JSON", "other types"],
 )
 def test_a_program_other_than_python_is_refused_by_name(tmp_path: Path, content: str) -> None:
     program = tmp_path / "program"

@@ -31,6 +31,14 @@ entry_points:
     api_predict:
       command: "python src/serve.py"
 """
+# Each line refers to the one before several times, as a value and as what a mapping takes over.
+BOMB = "\n".join(
+    [
+        "a0: &a0 [x, x]\nm0: &m0 {x: 1}",
+        *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}, *a{n - 1}]\nm{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}" for n in range(1, 30)),
+        "z: *a29",
+    ]
+)
 PROJECT = {
     "MLproject": MLPROJECT,
     "conda.yaml": "name: tutorial\n",
@@ -133,6 +141,13 @@ def test_the_script_of_a_command_has_to_be_there(write: Write) -> None:
         ("entry_points: {train: {command: python train.py, parameters: [alpha]}}", "train: parameters: expected names.*got list"),
         ("entry_points: {train: {command: python train.py, parameters: {alpha: number}}}", "type is 'number'"),
         ("entry_points: {train: {command: python train.py, parameters: {a: {type: float, default: x}}}}", "'x' is not a float"),
+        ("entry_points: {train: {command: python train.py, parameters: {a: {default: [1]}}}}", "the default is a list"),
+        ("name: 2001-99-99", "not YAML: month must be in 1..12"),
+        ("{" * 2000, "not YAML: maximum recursion depth"),
+        ("name: &a [*a]", "not YAML: a value contains itself"),
+        ("name: " + "x" * 40_000, "expected a small file"),
+        (BOMB, "its references make more than 10000 values"),
+        (BOMB.replace("z: *a29", "entry_points: {train: {<<: *m29}}"), "its references make more than 10000 values"),
     ],
 )
 def test_a_wrong_mlproject_is_refused_with_its_place(text: str, fragment: str) -> None:

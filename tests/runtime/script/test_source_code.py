@@ -146,3 +146,11 @@ def test_modules_that_only_mlsql_had_are_refused_by_name(source: str, remedy: st
         check_imports(ScriptBundle("train.py", {"train.py": source.encode()}), "p/train.py")
     copies = {"msg_queue.py": b"", "mlsql_tf.py": b""}
     check_imports(ScriptBundle("train.py", {"train.py": source.encode(), **copies}), "p/train.py")
+
+
+@pytest.mark.parametrize("text", ["(" * 5000, "{" * 199 + "1", "-" * 200_000 + "1", "x" + ".y" * 100_000])
+def test_a_script_that_is_nested_too_deeply_is_no_python(text: str) -> None:
+    bundle = ScriptBundle("train.py", {"train.py": text.encode()})
+    with pytest.raises(InputError, match=r"^train\.py"):
+        check_syntax(bundle, "train.py")
+    assert required_modules(bundle) == {}

@@ -136,16 +136,17 @@ class _Watch:
             self._check(event, args[0])
         elif event in _WRITES:
             for path in args[:2] if event in ("os.rename", "os.link") else args[1:2] if event == "os.symlink" else args[:1]:
-                self._check(event, path)
+                self._check(event, path, args[-1] if event in ("os.remove", "os.rmdir", "os.mkdir") else -1)
         elif event in _STARTS:
             self.found.append(f"{event} {str(args)[:200]}")
         elif event == "pickle.find_class":
             self.found.append(f"unpickled {args}")
 
-    def _check(self, event: str, path: Any) -> None:
+    def _check(self, event: str, path: Any, folder: int = -1) -> None:
         if not isinstance(path, (str, bytes, os.PathLike)):
             return
-        name = os.path.realpath(os.fsdecode(path).replace("\0", ""))
+        base = "" if folder == -1 else os.readlink(f"/proc/self/fd/{folder}")
+        name = os.path.realpath(os.path.join(base, os.fsdecode(path).replace("\0", "")))
         if self.folder is not None and not f"{name}/".startswith(self.folder) and "__pycache__" not in name:
             self.found.append(f"{event} {name}")
 
@@ -207,9 +208,7 @@ def run(
                 _require_good(kind, target, sample)
             for number in numbers:
                 on_case(number)
-                signal.setitimer(signal.ITIMER_PROF, 3 * SECONDS)
-                _count(tally, kind, target, seed, number)
-                signal.setitimer(signal.ITIMER_PROF, 0)
+                _count(tally, number, target, make_case(kind, target, seed, number))
     finally:
         tempfile.tempdir = before
     return tally
@@ -224,11 +223,13 @@ def _require_good(kind: Kind, target: Target, sample: bytes) -> None:
         raise Violation(f"{kind.name}: a good sample is refused: {sample[:300]!r}")
 
 
-def _count(tally: Tally, kind: Kind, target: Target, seed: int, number: int) -> None:
-    case = make_case(kind, target, seed, number)
+def _count(tally: Tally, number: int, target: Target, case: bytes) -> None:
     try:
+        signal.setitimer(signal.ITIMER_PROF, 3 * SECONDS)
         accepted, took = try_case(target, case)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     except Violation as error:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         tally.violations += 1
         if tally.first is None:
             tally.first, tally.report = number, f"{error}\n    the case, {len(case)} bytes: {case[:400]!r}"

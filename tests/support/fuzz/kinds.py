@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from support.fuzz import stores
+from support.fuzz import jobs, projects, stores, streams, tables
 
-KINDS = (*stores.KINDS,)
+KINDS = (*projects.KINDS, *stores.KINDS, *jobs.KINDS, *streams.KINDS, *tables.KINDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.json_facts import JsonFacts
 from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts
 
@@ -47,6 +48,12 @@ def test_labels_are_counted(labels: list[Any], classes: tuple[Any, ...] | None, 
     facts = facts_of([{"label": label} for label in labels[:1]], [{"label": label} for label in labels[1:]] or [{"label": None}])
     expected = nulls + (len(labels) == 1)
     assert (facts.label, facts.classes, facts.label_nulls) == ("label", classes, expected)
+
+
+@pytest.mark.parametrize("text", [b'{"a\x80": 1}', b'{"a": "\x80"}', b'{"a": {"b\xff": {"c": 1}}}'])
+def test_text_that_is_not_utf_8_is_an_error_of_ours(text: bytes) -> None:
+    with pytest.raises(DataError, match=r"^the test: expected one JSON object for each record: .*utf-8"):
+        JsonFacts(ColumnRoles()).add([text], "the test")
 
 
 def test_records_without_the_label_count_as_nulls() -> None:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlsql_runtime.errors import IntegrityError
+from mlsql_runtime.feed.topic.receive import decode_records
 from mlsql_runtime.feed.topic.records import RecordOrigin, decode, encode, is_manifest, manifest_headers, read_origin
+from mlsql_runtime.feed.topic.table import SentPartition
 
 
 @given(st.lists(st.text(max_size=200), max_size=60), st.integers(600, 4000))
@@ -53,3 +59,38 @@ def test_other_records_have_no_stamp(headers: list[tuple[str, bytes]]) -> None:
 def test_a_manifest_is_distinguished_from_a_batch() -> None:
     assert is_manifest(manifest_headers())
     assert not is_manifest(RecordOrigin("r", 1, 2, 3, 4).headers())
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as kafka-python returns it."""
+
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    topic: str = "orders"
+    partition: int = 0
+    offset: int = 7
+
+
+@pytest.mark.parametrize("damage", [lambda text: None, lambda text: b"", lambda text: text[:100], lambda text: text[:-200]])
+def test_a_damaged_record_is_an_error_that_names_it(damage: Callable[[bytes], bytes | None]) -> None:
+    [(content, rows)] = encode(pa.record_batch({"x": [1.0, 2.0]}), 1000)
+    record = Record(damage(bytes(content)), RecordOrigin("run", 0, 1, 0, rows).headers())
+    parts = [SentPartition(run="run", partition=0, attempt=1, records=1, rows=2)]
+    with pytest.raises(IntegrityError, match=r"^topic orders, partition 0, offset 7 is damaged: "):
+        list(decode_records(iter([record]), "orders", parts))
+
+
+def test_offsets_that_lead_out_of_a_record_are_not_followed() -> None:
+    batch, sink = pa.record_batch({"text": ["a", "b" * 100]}), pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    offsets, wrong = (np.array([0, 1, end], np.int32).tobytes() for end in (101, 1 << 30))
+    content = sink.getvalue().to_pybytes()
+    assert content.count(offsets) == 1
+    with pytest.raises(pa.ArrowInvalid):
+        decode(content.replace(offsets, wrong))
+
+
+def test_headers_without_values_are_not_a_stamp() -> None:
+    assert read_origin([(name, None) for name, _ in RecordOrigin("r", 1, 2, 3, 4).headers()]) is None
