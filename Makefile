@@ -59,7 +59,7 @@ peers: setup
 
 bench: peers ## Benchmarks against peers; writes benchmarks/results
 	@for each in scoring columns; do PYTHONPATH=.work/bench $(BIN)/python benchmarks/$$each.py || exit 1; done
-	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting pages; do \
+	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting pages storage; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; done
 
 fuzz: setup ## Broken input of every kind; make fuzz SEED=2 COUNT=1000, or KIND=manifest CASE=17 for one case again

@@ -33,6 +33,7 @@ class Storage:
     :param write_private: writes a file that only its owner may read, where the storage has owners.
     :param has_folders: False if one request lists a thousand files at any depth.
     :param removes_literally: False if the client takes the path of a tree to be removed for a pattern.
+    :param writers: how many files of a tree to write at the same time.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Storage:
     write_private: Write = object_stores.write_object
     has_folders: bool = True
     removes_literally: bool = True
+    writers: int = 1
 
 
 @dataclass(frozen=True)
@@ -149,9 +151,10 @@ LOCAL = Storage(
     local_files.replace_file,
     local_files.write_private,
 )
+# On HDFS a small file is half a second of waiting.
 _IN_HADOOP = (hadoop.create_file, hadoop.replace_file, hadoop.write_private)
-HDFS = Storage("HDFS", ("hdfs", "viewfs"), "hdfs", _connect_hdfs, *_IN_HADOOP)
-WEBHDFS = Storage("WebHDFS", ("webhdfs", "swebhdfs"), None, _connect_webhdfs, *_IN_HADOOP)
+HDFS = Storage("HDFS", ("hdfs", "viewfs"), "hdfs", _connect_hdfs, *_IN_HADOOP, writers=8)
+WEBHDFS = Storage("WebHDFS", ("webhdfs", "swebhdfs"), None, _connect_webhdfs, *_IN_HADOOP, writers=8)
 S3 = Storage(
     "S3",
     ("s3", "s3a"),

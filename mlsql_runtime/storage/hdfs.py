@@ -30,7 +30,6 @@ class HdfsFileSystem(HadoopFileSystem):
 
     def __init__(self, scheme: str, authority: str, **options: Any) -> None:
         super().__init__(scheme, authority, **options)
-        _refuse_fork()
         kerberos = {name: options.pop(name) for name in _KERBEROS if name in options}
         config = {name: str(value) for name, value in options.items() if "." in name}  # not those of fsspec
         with _hdfs_errors():
@@ -128,6 +127,7 @@ def _refuse_fork() -> None:
 @contextlib.contextmanager
 def _hdfs_errors() -> Iterator[None]:
     """Raise OSErrors of one line for what hdfs-native raises."""
+    _refuse_fork()
     try:
         yield
     except OSError as error:

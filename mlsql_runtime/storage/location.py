@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import inspect
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -228,7 +228,8 @@ class Location:
 
         Local files are linked if the disk allows it, so this is only for files that never change.
         """
-        for name in source.list_files():  # not fs.cp: s3fs takes folders for keys and fails on them
+
+        def copy(name: str) -> None:  # not fs.cp: s3fs takes folders for keys and fails on them
             origin, target = (source / name, self / name) if name else (source, self)
             with target._writing():
                 if self.is_local:
@@ -236,12 +237,26 @@ class Location:
                 else:
                     self.fs.cp_file(origin.path, target.path)
 
+        self._write_each(copy, source.list_files())
+
     def upload(self, folder: Path) -> None:
         """Copy a local folder's files to here."""
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = self / file.relative_to(folder).as_posix()
+
+        def put(name: str) -> None:
+            target = self / name
             with target._writing():
-                self.fs.put_file(str(file), target.path)
+                self.fs.put_file(str(folder / name), target.path)
+
+        self._write_each(put, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+    def _write_each(self, write: Callable[[str], None], names: Iterable[str]) -> None:
+        """Write files, several at a time if the storage makes writers wait."""
+        if self.storage.writers == 1:
+            for name in names:
+                write(name)
+            return
+        with ThreadPoolExecutor(self.storage.writers) as pool:
+            list(pool.map(write, names))
 
     def remove(self) -> None:
         """Remove the file or tree, if it exists."""

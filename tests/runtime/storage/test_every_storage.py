@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fit_command import FitCommand
+from support.model_commands import from_json
 from support.object_servers import google_emulator
 from support.stores import fail, publish
 
@@ -182,6 +184,30 @@ def test_versions_are_published_registered_verified_and_pruned(root: Location, p
     remove_package(root, record)
 
 
+SCRIPT = b"""
+import mlsql, mlsql_model
+with open(mlsql.params()["internalSystemParam"]["resource"]["words"]) as words:
+    print("words:", words.read())
+mlsql_model.sk_save_model({"rows": len(mlsql.all_data()[1])})
+"""
+
+
+@pytest.mark.parametrize("kind", ["hdfs", "webhdfs", "azure", "google"])
+def test_scripts_data_and_resources_are_read_from_it(
+    root: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (root / "train.py").write(SCRIPT)
+    (root / "words.txt").write(b"yes and no")
+    (root / "data" / "part-0.json").write(b'{"features":[1,2],"label":0}\n')
+    fit = FitCommand(tmp_path, monkeypatch, capsys)
+    data, words = f"json.`{root.uri}/data/part-*.json`", f"resource.words={root.uri}/words.txt"
+    done = fit(f"{root.uri}/train.py", "--data", data, "--fit-param", words, "--model-dir", f"{root.uri}/model")
+    assert (done.returncode, "words: yes and no" in done.stdout + done.stderr) == (0, True)
+    assert (root / "model").list_names() != []
+    assert publish(f"{root.uri}/digits", 0.5) == 1
+    assert from_json(capsys, "models", "list", f"{root.uri}/digits")["versions"][0]["score"] == 0.5
+
+
 @pytest.mark.parametrize("kind", ["hdfs", "webhdfs"])
 def test_secrets_on_hdfs_are_for_their_owner(root: Location, hdfs: Hdfs) -> None:
     from hdfs_native import Client
@@ -192,6 +218,27 @@ def test_secrets_on_hdfs_are_for_their_owner(root: Location, hdfs: Hdfs) -> None
     modes = [client.get_file_info(f"{root.path}/{name}").permission for name in ("job", "job/secrets.json")]
     assert modes == [0o700, 0o600]
     assert (root / "job" / "secrets.json").read() == b"hush"
+
+
+FORK = """
+import os, sys
+from mlsql_runtime.storage.location import Location
+place = Location.of(sys.argv[1])
+place.exists()
+if os.fork() == 0:
+    for look in (place.exists, lambda: Location.of(sys.argv[1])):
+        try:
+            look()
+        except Exception as error:
+            print(error, flush=True)
+    os._exit(0)
+os.wait()
+"""
+
+
+def test_hdfs_is_an_error_where_its_client_would_hang_after_a_fork(hdfs: Hdfs) -> None:
+    done = subprocess.run([sys.executable, "-c", FORK, hdfs.uri], capture_output=True, text=True, check=True)
+    assert done.stdout.count("this process is a fork of one that has opened HDFS") == 2
 
 
 @pytest.mark.parametrize("uri", ["memory://models/digits", "ftp://127.0.0.1/models", "http://127.0.0.1/models", "zip://models"])
