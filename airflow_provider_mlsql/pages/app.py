@@ -21,7 +21,7 @@ from airflow_provider_mlsql.pages.lookup import Lookup, look_up, look_up_manifes
 from airflow_provider_mlsql.pages.model_list import ModelReader
 from airflow_provider_mlsql.pages.model_view import ModelView
 from airflow_provider_mlsql.pages.named_models import NamedModels, find_path
-from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, without_password
+from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, read_access, without_password
 from airflow_provider_mlsql.pages.task import NoVersions, TaskKey, read_model_paths, read_named_versions, read_spark_ui
 from airflow_provider_mlsql.pages.urls import model_url, models_url, task_url
 from airflow_provider_mlsql.pages.version_view import read_version_view
@@ -185,7 +185,7 @@ class ModelPages:
     ) -> Response:
         """Show the log of a fit group, as text."""
         uri = self._find(path, session, Viewer(user))
-        text = _read(uri, lambda: read_log(open_store(uri), version, group))
+        text = _read(uri, lambda: read_log(open_store(uri, read_access()), version, group))
         return Response(text, headers=_PRIVATE, media_type="text/plain")
 
     def _find(self, shown: str, session: SessionDep, viewer: Viewer) -> str:

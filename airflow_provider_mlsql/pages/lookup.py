@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from airflow_provider_mlsql.pages.storage_paths import explain, is_readable, list_schemes, without_password
+from airflow_provider_mlsql.pages.storage_paths import explain, is_readable, list_schemes, read_access, without_password
 from airflow_provider_mlsql.xcom_versions import ModelVersion
 from mlsql_runtime.errors import FormatError, InputError, MLSQLError, StorageError, VersionNotFound
 from mlsql_runtime.storage.location import Location
@@ -31,7 +31,7 @@ class Lookup(Generic[T]):
 
 def look_up_manifest(model: ModelVersion) -> Lookup[Manifest]:
     """Read the version's manifest."""
-    return look_up(model, lambda path, version: read_manifest(open_model_path(path), version))
+    return look_up(model, lambda path, version: read_manifest(open_model_path(path, read_access()), version))
 
 
 def look_up(model: ModelVersion, read: Callable[[str, int], T]) -> Lookup[T]:
@@ -41,7 +41,7 @@ def look_up(model: ModelVersion, read: Callable[[str, int], T]) -> Lookup[T]:
         status, problem = NOT_SEEN, f"this page does not read {shown}; it reads paths and {list_schemes()}"
         return Lookup(model_path=shown, version=model.version, problem=problem, status=status)
     try:
-        root = open_model_path(uri)
+        root = open_model_path(uri, read_access())
         try:
             return Lookup(model_path=shown, version=model.version, found=read(uri, model.version))
         except FormatError:

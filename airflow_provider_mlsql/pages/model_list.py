@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from airflow_provider_mlsql.pages.model_view import SPARK_VERSIONS, ModelView
-from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, without_password
+from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, read_access, without_password
 from mlsql_runtime.store.overview import VersionCache, read_overview
 from mlsql_runtime.store.versions import open_store
 
@@ -45,7 +45,7 @@ class ModelReader:
         :raises MLSQLError: when it cannot be read.
         """
         check_readable(path)
-        return ModelView(read_overview(open_store(path), versions, self._cache), without_password(path))
+        return ModelView(read_overview(open_store(path, read_access()), versions, self._cache), without_password(path))
 
 
 def _make_entry(path: str, future: Future[ModelView], seconds: float) -> ModelEntry:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_mlsql.hooks.storage import read_storage
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
+from mlsql_runtime.plan import StorageAccess
 
 # An XCom must not make the API server send requests to other hosts.
 _STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hdfs")
@@ -29,6 +33,14 @@ def check_readable(uri: str) -> None:
     """
     if not is_readable(uri):
         raise InputError(f"this page does not read {without_password(uri)}; it reads paths and {list_schemes()}")
+
+
+def read_access() -> StorageAccess:
+    """Return the API server's connections to storage, which its configuration names: XComs must not choose them.
+
+    :raises InputError: when there is no such connection, or it cannot be used.
+    """
+    return read_storage(conf.get("mlsql", "storage_conn_id", fallback="") or None).access
 
 
 def list_schemes() -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from airflow_provider_mlsql.pages.charts import Bar, Chart, make_bars, make_curve_charts, make_parameter_charts
-from airflow_provider_mlsql.pages.storage_paths import check_readable, without_password
+from airflow_provider_mlsql.pages.storage_paths import check_readable, read_access, without_password
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.store.compare_versions import Comparison, compare_versions
 from mlsql_runtime.store.function_history import HistoryEntry
@@ -88,7 +88,7 @@ def read_version_view(model_path: str, version: int | None, against: int | None 
     :raises MLSQLError: when there is no such version, or it cannot be read.
     """
     check_readable(model_path)
-    store = open_store(model_path)
+    store = open_store(model_path, read_access())
     details = read_details(store, version)
     older = next((number for number in store.versions if number < details.version), None)
     newer = next((number for number in reversed(store.versions) if number > details.version), None)

@@ -36,12 +36,13 @@ def open_model_path(model_path: str, access: StorageAccess = NO_ACCESS) -> Locat
     return root
 
 
-def open_store(model_path: str) -> ModelStore:
+def open_store(model_path: str, access: StorageAccess = NO_ACCESS) -> ModelStore:
     """Open a model path that must hold a version or a function, with one listing.
 
+    :param access: connections to storage.
     :raises InputError: when it holds neither; an empty store and a wrong path must not look alike.
     """
-    root = open_model_path(model_path)
+    root = open_model_path(model_path, access)
     names = root.list_names()
     numbers = layout.parse_version_numbers(names)
     if not numbers and layout.FUNCTIONS not in names:

@@ -13,9 +13,11 @@ from support.secured_s3 import SecuredS3, secured_s3
 from support.stores import publish
 
 from airflow_provider_mlsql.hooks.storage import read_storage
+from airflow_provider_mlsql.pages.lookup import look_up_manifest
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
 from airflow_provider_mlsql.triggers.polling import open_poller
+from airflow_provider_mlsql.xcom_versions import ModelVersion
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
 from mlsql_runtime.storage import access_check
 from mlsql_runtime.storage.access_check import check_access
@@ -139,6 +141,18 @@ def test_the_arguments_of_a_trigger_hold_no_secret(s3: SecuredS3) -> None:
     trigger = MLSQLModelTrigger(model_path=ROOT, storage_conn_id="store")
     assert trigger.serialize()[1]["storage_conn_id"] == "store"
     assert s3.secret not in str(trigger.serialize())
+
+
+def test_pages_take_the_connection_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = "s3://models/shown"
+    publish(Location.of(root, read_storage("store").access))
+    assert look_up_manifest(ModelVersion(root, 1)).status == 500  # the environment has no keys
+    monkeypatch.setenv("AIRFLOW__MLSQL__STORAGE_CONN_ID", '{"s3://models": "store"}')
+    found = look_up_manifest(ModelVersion(root, 1)).found
+    assert found is not None
+    assert found.version == 1
+    monkeypatch.setenv("AIRFLOW__MLSQL__STORAGE_CONN_ID", "gone")
+    assert "there is no connection 'gone'" in str(look_up_manifest(ModelVersion(root, 1)).problem)
 
 
 def test_a_connection_that_is_gone_ends_the_wait() -> None:
