@@ -42,7 +42,7 @@ class _Fields:
         self.login, self.password = connection.login or None, connection.password or None
         try:
             extra = json.loads(connection.extra or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{source}: its extra is not JSON: {error}") from None
         if not isinstance(extra, dict):
             raise InputError(f'{source}: its extra is not a JSON object; expected one such as {{"endpoint_url": "https://…"}}')
@@ -177,7 +177,7 @@ def _read_google_key(path: Any, text: Any, source: str) -> dict[str, Any] | None
         key = text if isinstance(text, dict) else json.loads(text if text is not None else Path(path).read_bytes())
     except OSError as error:
         raise InputError(f"{source}: its key_path {path} cannot be read: {error}; correct it") from error
-    except ValueError:
+    except (ValueError, RecursionError):
         key = None
     if not isinstance(key, dict) or not {"client_email", "private_key"} <= key.keys():
         what = "keyfile_dict" if path is None else f"key_path {path}"

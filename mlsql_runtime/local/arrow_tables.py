@@ -61,8 +61,11 @@ def find_width(table: pa.Table, column: str) -> int | None:
     if not is_vector(table.schema.field(column).type):
         return None
     parts = [pc.struct_field(table.column(column), name) for name in ("type", "size", "values")]
-    is_dense = pc.cast(parts[0], pa.bool_())  # 1 is dense; a comparison with a scalar would import pandas
-    found = pc.min_max(pc.if_else(is_dense, pc.list_value_length(parts[2]), parts[1])).as_py()
+    try:
+        is_dense = pc.cast(parts[0], pa.bool_())  # 1 is dense; a comparison with a scalar would import pandas
+        found = pc.min_max(pc.if_else(is_dense, pc.list_value_length(parts[2]), parts[1])).as_py()
+    except pa.ArrowException as error:
+        raise DataError(f"column '{column}' has objects that are not vectors: {error}", column=column) from error
     return one_width(column, found["min"], found["max"])
 
 

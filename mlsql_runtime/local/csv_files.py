@@ -78,7 +78,7 @@ def _read_file(file: DataFile, source: DataSource) -> pa.Table | None:
     try:
         return csv.read_csv(pa.BufferReader(content), read, parse, convert)
     except pa.ArrowInvalid as error:
-        raise source.refuse(f"{file.place.uri}: {error}") from error
+        raise source.refuse(f"{file.place.uri}: {str(error)[:500]}") from error
 
 
 def _check_quotes(content: bytes, file: DataFile, source: DataSource) -> None:

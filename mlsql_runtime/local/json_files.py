@@ -38,7 +38,7 @@ def read_json(files: list[DataFile], source: DataSource) -> pa.Table:
         if wanted != table.schema:
             table = _parse(content, wanted)
     except pa.ArrowInvalid as error:
-        raise source.refuse(f"{source.path}: {error}") from error
+        raise source.refuse(f"{source.path}: {str(error)[:500]}") from error
     if table.num_rows != len(_OBJECT.findall(content)):
         raise source.refuse(f"{source.path} has lines with more or less than one JSON object")
     for name in table.column_names:
@@ -52,7 +52,7 @@ def _check_lines(content: bytes, file: DataFile, source: DataSource) -> None:
     try:
         content.decode()
     except UnicodeDecodeError as error:
-        raise source.refuse(f"{file.place.uri}: {error}") from error
+        raise source.refuse(f"{file.place.uri}: {str(error)[:500]}") from error
     if found := _NO_OBJECT.search(content):
         line, text = content.count(b"\n", 0, found.start() + 1), found[0].decode().strip()
         raise source.refuse(f"{file.place.uri}:{line}: expected a JSON object, got {text[:60]!r}", line=line)

@@ -30,7 +30,7 @@ def read_libsvm(files: list[DataFile], source: DataSource) -> pa.Table:
     counts = np.fromiter((line.count(b":") for line in lines), np.int64, len(lines))
     offsets = np.concatenate(([0], np.cumsum(counts)))  # of the entries of each row
     numbers = _parse_numbers(b"\n".join(lines)) if all(map(_ROW.fullmatch, lines)) else None
-    if numbers is None:
+    if numbers is None or len(numbers) != len(lines) + 2 * offsets[-1]:
         raise _find_error(files)
     labels_at = 2 * offsets[:-1] + np.arange(len(lines))
     entries = np.delete(numbers, labels_at).reshape(-1, 2)
@@ -61,7 +61,7 @@ def _parse_numbers(text: bytes) -> Floats | None:
 
     if not text:
         return np.empty(0)
-    unsigned = re.sub(rb"(?<![\d.+])\+", b"", text) if b"+" in text else text
+    unsigned = re.sub(rb"(?<![\d.+])\+(?=[\d.])", b"", text) if b"+" in text else text
     words = unsigned.translate(_WORD_ENDS)  # one to a line: Arrow's CSV reader is the fastest parser
     convert = csv.ConvertOptions(column_types={"number": pa.float64()}, null_values=[])
     try:

@@ -55,7 +55,7 @@ def _read_file(file: DataFile, source: DataSource, zone: str, choose: ChooseColu
             table = parquet.read(columns=list(choose(parquet.schema_arrow.names)) or None)
             table.validate(full=True)  # of a damaged file, texts may not be UTF-8, and indices may lead nowhere
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{where} is not a Parquet file, or damaged: {' '.join(str(error).split())}") from error
+        raise DataError(f"{where} is not a Parquet file, or damaged: {' '.join(str(error).split())[:500]}") from error
     arrays = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         if name in instants:
@@ -67,6 +67,10 @@ def _read_file(file: DataFile, source: DataSource, zone: str, choose: ChooseColu
                 f"{where}: column '{name}' is of type {column.type}, which Spark does not read; write it as another one "
                 "(times of day as text, timestamps in microseconds)",
                 column=name,
+            ) from error
+        except pa.ArrowException as error:
+            raise DataError(
+                f"{where}: column '{name}' of type {column.type} cannot be read: {str(error)[:500]}", column=name
             ) from error
     return pa.table(arrays, names=table.column_names)
 

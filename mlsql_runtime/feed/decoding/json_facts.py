@@ -43,7 +43,10 @@ class JsonFacts:
         for feature in self._roles.features:
             name = find_column(feature, table.column_names)
             if name is not None and looks_like_vector(table.schema.field(name).type):
-                self._widths.setdefault(name, set()).update(_widths(table.column(name).combine_chunks()))
+                try:
+                    self._widths.setdefault(name, set()).update(_widths(table.column(name).combine_chunks()))
+                except pa.ArrowException as error:
+                    raise DataError(f"{what}: column '{name}' has objects that are not vectors: {error}") from error
         label = None if self._roles.label is None else find_column(self._roles.label, table.column_names)
         if label is not None:
             self._count_labels(table.column(label))

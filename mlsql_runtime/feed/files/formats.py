@@ -48,7 +48,7 @@ def _named_errors(path: str) -> Iterator[None]:
     except (pa.ArrowException, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise DataError(f"{path} is damaged: {' '.join(str(error).split())}") from error
+        raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:500]}") from error
 
 
 def _has_content(path: str) -> bool:
@@ -102,4 +102,4 @@ def _read_csv(path: str, schema: pa.Schema, columns: Sequence[str], given: Mappi
         try:
             yield from csv.open_csv(stream, header, parse, convert)
         except pa.ArrowInvalid as error:
-            raise DataError(f"{path}: {error}") from error
+            raise DataError(f"{path}: {str(error)[:500]}") from error

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mlsql_runtime.errors import DataError, InputError
-from mlsql_runtime.local.arrow_tables import read_table
+from mlsql_runtime.local.arrow_tables import find_width, read_table
 from mlsql_runtime.local.data_source import DataSource, check_options, parse_data_source
 
 HEADER = {"header": "true"}
@@ -207,3 +209,27 @@ def assert_refused(source: DataSource, message: str) -> None:
         read_table(source)
     assert message in caught.value.message
     assert "add --spark to read" in caught.value.message
+
+
+@pytest.mark.parametrize("cut", [10, 500, -30, -5])
+def test_a_damaged_parquet_file_is_refused_by_name(tmp_path: Path, cut: int) -> None:
+    pq.write_table(pa.table({"id": list(range(1000)), "name": [f"n{number}" for number in range(1000)]}), tmp_path / "x.parquet")
+    content = bytearray((tmp_path / "x.parquet").read_bytes())
+    content[cut:cut] = b"\xff" * 8
+    (tmp_path / "x.parquet").write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.parquet is not a Parquet file, or damaged: "):
+        read_table(DataSource("--data", "parquet", str(tmp_path / "x.parquet")))
+
+
+def test_objects_that_only_look_like_vectors_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"features": {"type": 1, "size": 1, "indices": [1], "values": {"a": 1}}}\n')
+    table = read_table(DataSource("--data", "json", str(tmp_path / "x.json")))
+    with pytest.raises(DataError, match="column 'features' has objects that are not vectors"):
+        find_width(table, "features")
+
+
+@pytest.mark.parametrize("line", ["0 2:+", "+ 2:1", "0 2:+ 3:+", "0 2:+e"])
+def test_a_sign_alone_is_not_a_number(tmp_path: Path, line: str) -> None:
+    (tmp_path / "x.libsvm").write_text(f"1 1:0.5 3:2\n{line}\n1 1:1\n")
+    with pytest.raises(DataError, match=r"x\.libsvm:2: expected a number, got '\+"):
+        read_table(DataSource("--data", "libsvm", str(tmp_path / "x.libsvm")))

@@ -35,9 +35,13 @@ HOSTILE_PATHS = (
     ),
     *("file:///etc/passwd", "s3://b/../c", "http://127.0.0.1:9/x", "memory://x", "x::y", "file:/x", "%2e%2e/x"),
 )
+TIMES = (
+    *("2024-05-01", "2024-05-01T12:00:00", "2024-05-01T12:00:00+00:00", "0001-01-01T00:00:00+23:59"),
+    *("9999-12-31T23:59:59-23:59", "2024-05-01T12:00:00Z", "20240501T120000"),
+)
 ODD_TEXTS = (
     *("", " ", "x" * LONG, "\ud800", "\udfff\ud800", "\0", "null", "NaN", "-1", "1e999", "٣", "[" * 2000, "{" * 2000, "9" * 5000),
-    *("2024-05-01", "2024-05-01T12:00:00", "2024-05-01T12:00:00+00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"),
+    *TIMES,
     *("${x}", "{{x}}", "%s%s%n", "<script>alert(1)</script>", "'; drop table t; --", "\x1b[31m", "a\u2028b", "\ufeff", "vector"),
     *HOSTILE_PATHS,
 )
@@ -237,10 +241,17 @@ def _change(chance: random.Random, document: Any, samples: Sequence[bytes]) -> A
             )
         )
     elif way == 8 and isinstance(parent[key], str):
-        parent[key] = chance.choice(ODD_TEXTS)
+        parent[key] = chance.choice(_alike(parent[key]))
     else:
         parent[key] = _odd(chance)
     return holder.get("")
+
+
+def _alike(text: str) -> Sequence[str]:
+    """Return odd texts for one: for a time odd times, for a path odd paths."""
+    if re.match(r"\d{4}-\d\d-\d\dT", text):
+        return TIMES
+    return HOSTILE_PATHS if "/" in text or "." in text else ODD_TEXTS
 
 
 def _odd(chance: random.Random) -> Any:

@@ -60,3 +60,9 @@ def test_records_without_the_label_count_as_nulls() -> None:
     assert facts_of([{"label": 1}, {"x": 1}], [{"x": 2}]).label_nulls == 2
     assert facts_of([{"x": 1}]).label is None
     assert facts_of([{"label": None}], label=None).label_nulls == 0
+
+
+@pytest.mark.parametrize("vector", [{"type": 0, "size": 1 << 31, "values": [1.0]}, {"type": 1, "values": {"a": 1}}])
+def test_objects_that_only_look_like_vectors_are_an_error_of_ours(vector: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"^the test: column 'features' has objects that are not vectors"):
+        facts_of([{"features": vector}])
