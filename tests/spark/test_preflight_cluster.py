@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -187,8 +188,10 @@ def test_another_minor_version_for_functions_names_the_host(run: Run, tmp_path: 
 
 
 def test_an_archive_that_is_broken_is_named(run: Run, tmp_path: Path) -> None:
-    make_venv(tmp_path / "env")
-    whole = pack(tmp_path / "env", tmp_path / "whole.tar.gz").read_bytes()
+    (tmp_path / "python").write_bytes(os.urandom(4096))
+    with tarfile.open(tmp_path / "whole.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "python", "bin/python")
+    whole = (tmp_path / "whole.tar.gz").read_bytes()
     (tmp_path / "half.tar.gz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"half\.tar\.gz"):
         run(Preflight(python=PythonEnv(path="env/bin/python", archives=(f"{tmp_path}/half.tar.gz#env",))))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +12,7 @@ from support.workbench import TESTS
 
 from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
 from mlsql_runtime import engine
+from mlsql_runtime.cli.main import main
 from mlsql_runtime.plan import Plan
 from mlsql_runtime.result import script_to_xcom
 from mlsql_runtime.storage.location import Location
@@ -55,20 +53,20 @@ def check_result(done: dict[str, Any], model: Path) -> None:
     assert layout.PROJECT in {entry.path for entry in manifest.files}
 
 
-@pytest.mark.usefixtures("starts_jvm")
-def test_it_runs_from_a_shell(here: Path) -> None:
-    command = [Path(sys.executable).with_name("mlsql"), "run", "wine.mlsql", "--json"]
-    variables = ["--var", f"modelPath={here}/m", "--var", "project=project"]
-    ran = subprocess.run([*command, *variables], cwd=here, capture_output=True, text=True, timeout=300, check=False)
-    assert ran.returncode == 0, ran.stderr
-    check_result(json.loads(ran.stdout), here / "m")
-    assert "conda_env of MLproject is not used" in ran.stderr
+def test_the_shell_finds_its_project(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Checked as `mlsql run` checks it, before it does what the task of Airflow does."""
+    monkeypatch.chdir(here)
+    given = ["wine.mlsql", "--inputs", "--json", "--var", f"modelPath={here}/m", "--var"]
+    assert main(["check", *given, "project=project"]) == 0
+    assert main(["check", *given, "project=projects"]) == 2
+    assert f"there is no script at {here}/projects" in capsys.readouterr().out
 
 
 def test_it_runs_as_a_task_of_airflow(airflow: Airflow, here: Path) -> None:
     (here / "dags").mkdir()
     (here / "dags/wine.py").write_text(DAG.format(here=here))
-    airflow.succeed("wine", dags=here / "dags")
+    log = airflow.succeed("wine", dags=here / "dags")
+    assert "conda_env of MLproject is not used" in log
     check_result(airflow.xcoms("wine")["job"], here / "m")
 
 

@@ -20,6 +20,15 @@ def predict(X, model):
 python_fun.batch_udf(predict{arguments})
 """
 
+OVER_COLUMNS = """
+import python_fun
+
+def predict(X, model):
+    {body}
+
+python_fun.batch_udf(predict, input={takes!r}, returns={returns!r})
+"""
+
 
 def registered(result: RunResult) -> RegisterResult:
     """Return the result of the first statement after the sample was loaded; raise the error of the run."""

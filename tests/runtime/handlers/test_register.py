@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 from support.models import publish_model
-from support.predict_scripts import BATCH, PREDICT, error_of, registered, sklearn_predictions
+from support.predict_scripts import BATCH, OVER_COLUMNS, PREDICT, error_of, registered, sklearn_predictions
 from support.workbench import RunPlan, Script
 
 from mlsql_runtime.feed.decoding.sql_types import parse_type
@@ -216,14 +216,6 @@ def test_a_sample_table_is_used_for_trying(run_plan: RunPlan, model_path: str) -
 
 # -- trying a function over columns
 
-COLUMNS = """
-import python_fun
-
-def predict(X, model):
-    {body}
-
-python_fun.batch_udf(predict, input={takes!r}, returns={returns!r})
-"""
 NUMBERS = pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array([1, 2, 3], pa.int32())})
 
 
@@ -237,7 +229,7 @@ def refusal(run_plan: RunPlan, *statements: Statement) -> tuple[str, str]:
 
 def test_a_version_that_keeps_no_rows_asks_for_some(run_plan: RunPlan, script: Script, tmp_path: Path) -> None:
     path = publish_model(tmp_path / "m", None, NUMBERS, has_samples=False)
-    source = COLUMNS.format(body="return X.sum(axis=1)", takes="matrix", returns="double")
+    source = OVER_COLUMNS.format(body="return X.sum(axis=1)", takes="matrix", returns="double")
     register = Register(model_path=path, function="jack", script_path=script(source))
     assert refusal(run_plan, register) == (
         "InputError",
@@ -266,7 +258,7 @@ def test_a_function_that_always_fails_never_becomes_current(
     for number, has_signature in enumerate((True, False)):  # also in a version from before signatures
         table = pa.table({"features": features, "label": [1, 2, 3]})
         path = publish_model(tmp_path / str(number), None, table, label="label", has_signature=has_signature)
-        source = COLUMNS.format(body="return 1 / 0", takes="matrix", returns="double")
+        source = OVER_COLUMNS.format(body="return 1 / 0", takes="matrix", returns="double")
         kind, message = refusal(run_plan, Register(model_path=path, function="jack", script_path=script(source)))
         assert kind == "ScriptFailed"
         assert re.match(r"function jack failed: ZeroDivisionError: division by zero \(\w+\.py:\d+\)", message)
@@ -293,7 +285,7 @@ def test_a_function_of_a_version_without_feature_columns_is_loaded_and_not_tried
 def test_text_is_nothing_for_a_matrix(run_plan: RunPlan, script: Script, tmp_path: Path) -> None:
     table = pa.table({"x": [1.0], "city": ["Rome"], "day": pa.array([0], pa.date32())})
     path = publish_model(tmp_path / "m", None, table)
-    source = COLUMNS.format(body="return X[:, 0]", takes="matrix", returns="double")
+    source = OVER_COLUMNS.format(body="return X[:, 0]", takes="matrix", returns="double")
     assert refusal(run_plan, Register(model_path=path, function="jack", script_path=script(source))) == (
         "InputError",
         "function jack takes a matrix of numbers, and version 1 was trained on city string, day date; "
@@ -325,5 +317,5 @@ def test_rows_of_every_type_reach_the_function(run_plan: RunPlan, spark: SparkSe
     table = pa.table({f"c{place}": pa.array(values, parse_type(kind)) for place, (kind, values) in enumerate(kinds)})
     path = publish_model(tmp_path / "m", None, table)
     body = "return ['|'.join(map(str, row)) + str(list(map(str, X.dtypes))) for row in X.itertuples(index=False)]"
-    source = COLUMNS.format(body=body, takes="frame", returns="string")
+    source = OVER_COLUMNS.format(body=body, takes="frame", returns="string")
     registered(run_plan(Register(model_path=path, function="jack", script_path=script(source))))

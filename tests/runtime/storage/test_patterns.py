@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,19 @@ FILES = (
 )
 
 
-@pytest.fixture
-def tree(root: Location) -> Location:
-    for name in FILES:
-        (root / name).write(b"x")
-    return root
+@pytest.fixture(scope="module", params=["local", "s3"])
+def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
+    """A folder with the files, in each kind of storage, which the tests only read."""
+    with pytest.MonkeyPatch.context() as environment:
+        root = str(tmp_path_factory.mktemp("tree"))
+        if request.param == "s3":
+            bucket, variables = request.getfixturevalue("_s3_bucket")
+            for name, value in variables.items():
+                environment.setenv(name, value)
+            root = f"{bucket}/{uuid.uuid4().hex}"
+        for name in FILES:
+            (Location.of(root) / name).write(b"x")
+        yield Location.of(root)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from support.models import publish_model
+from support.predict_scripts import OVER_COLUMNS
 from support.workbench import Script
 
 from mlsql_runtime import engine
@@ -25,14 +26,6 @@ from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.spark_submit import Submission
 from mlsql_runtime.submission.without_spark import can_do_without_spark
 
-SOURCE = """
-import python_fun
-
-def predict(X, model):
-    {body}
-
-python_fun.batch_udf(predict, input={takes!r}, returns={returns!r})
-"""
 NUMBERS = pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array([1, 2, 3], pa.int32())})
 
 
@@ -56,7 +49,7 @@ def register(tmp_path: Path, script: Script, table: pa.Table = NUMBERS, function
     """Return the registration of a function over the columns of a table."""
     path = publish_model(tmp_path / "m", None, table)
     given = {"body": "return X.sum(axis=1)", "takes": "matrix", "returns": "double"} | source
-    return Register(model_path=path, function=function, script_path=script(SOURCE.format(**given)))
+    return Register(model_path=path, function=function, script_path=script(OVER_COLUMNS.format(**given)))
 
 
 def test_a_function_is_registered_and_tried_on_rows_of_every_type(tmp_path: Path, script: Script) -> None:
