@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,44 @@ SECONDS = {
     "hdfs": 1.0,
     "broker": 0.5,
 }
-# The same for files whose tests take longer than their fixtures say: several trainings, or scripts that import much.
-LONGER = {
-    "test_retraining.py": 150.0,
-    "test_builtin_dag.py": 90.0,
-    "test_form.py": 90.0,
-    "test_approval.py": 80.0,
-    "test_mapping.py": 70.0,
-    "test_durable.py": 60.0,
-    "test_preflight_cluster.py": 30.0,
-    "test_frameworks.py": 20.0,
-    "test_kafka_hazards.py": 20.0,
-    "test_readme.py": 20.0,
-    "test_sklearn.py": 12.0,
-    "test_sklearn_jobs.py": 12.0,
+# Files that take long, or other times than their fixtures say: seconds of all their tests, one of two processes on two cores.
+FILES = {
+    "provider/test_cluster_mode.py": 126.0,
+    "ui/test_form.py": 110.0,
+    "spark/test_preflight_cluster.py": 95.0,
+    "spark/test_kafka_hazards.py": 94.0,
+    "spark/test_sklearn.py": 94.0,
+    "training/test_through_kafka.py": 89.0,
+    "provider/test_cluster_mode_durable.py": 86.0,
+    "provider/test_mapping.py": 85.0,
+    "provider/test_approval.py": 80.0,
+    "provider/test_builtin_dag.py": 80.0,
+    "provider/test_dags.py": 80.0,
+    "training/test_interrupted_runs.py": 75.0,
+    "builtin/test_sklearn_columns.py": 71.0,
+    "cli/test_run.py": 70.0,
+    "provider/test_cluster.py": 69.0,
+    "scoring/test_functions_over_columns.py": 65.0,
+    "handlers/test_mistakes.py": 64.0,
+    "tests/test_interruption.py": 61.0,
+    "provider/test_retraining.py": 60.0,
+    "provider/test_kafka_training.py": 59.0,
+    "provider/test_script_operator.py": 59.0,
+    "spark/test_delta.py": 57.0,
+    "spark/test_frameworks.py": 56.0,
+    "provider/test_durable.py": 54.0,
+    "handlers/test_register.py": 51.0,
+    "spark/test_wine_project.py": 50.0,
+    "kafka/test_clients.py": 48.0,
+    "provider/test_columns_dag.py": 47.0,
+    "spark/test_readme.py": 43.0,
+    "provider/test_hook.py": 42.0,
+    "provider/test_params.py": 41.0,
+    "scoring/test_result_types.py": 35.0,
+    "training/test_columns.py": 26.0,
+    "ui/test_manifest_page.py": 12.0,
+    "local/test_csv_files.py": 11.0,
+    "scoring/test_vector_function_errors.py": 11.0,
 }
 
 _guarded = False
@@ -48,13 +72,15 @@ _guarded = False
 
 def sort(items: list[pytest.Item]) -> None:
     """Mark the light tests and put them first. The files with the longest tests follow, so that short ones fill the end."""
-    seconds: Counter[str] = Counter()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for item in items:
         used = SECONDS.keys() & set(getattr(item, "fixturenames", ()))
         if used:
-            seconds[str(item.path)] += max(LONGER.get(item.path.name, 0.0), *(SECONDS[name] for name in used))
+            seconds[str(item.path)] += max(SECONDS[name] for name in used)
         else:
             item.add_marker("light")
+    for path in seconds:
+        seconds[path] = FILES.get("/".join(Path(path).parts[-2:]), seconds[path])
     items.sort(key=lambda item: (0, 0.0) if _is_light(item) else (1, -seconds[str(item.path)]))
 
 
