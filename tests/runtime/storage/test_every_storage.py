@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -206,6 +207,44 @@ def test_scripts_data_and_resources_are_read_from_it(
     assert (root / "model").list_names() != []
     assert publish(f"{root.uri}/digits", 0.5) == 1
     assert from_json(capsys, "models", "list", f"{root.uri}/digits")["versions"][0]["score"] == 0.5
+
+
+NAMES = """<configuration>
+<property><name>fs.defaultFS</name><value>hdfs://service</value></property>
+<property><name>dfs.ha.namenodes.service</name><value>dead,alive</value></property>
+<property><name>dfs.namenode.rpc-address.service.dead</name><value>127.0.0.1:1</value></property>
+<property><name>dfs.namenode.rpc-address.service.alive</name><value>{address}</value></property>
+<property><name>dfs.client.failover.proxy.provider.service</name>
+<value>org.apache.hadoop.hdfs.server.namenode.ha.ConfiguredFailoverProxyProvider</value></property>
+<property><name>fs.viewfs.mounttable.all.link./mounted</name><value>{uri}{path}</value></property>
+<property><name>fs.viewfs.mounttable.all.linkFallback</name><value>{uri}/</value></property>
+</configuration>"""
+BY_NAME = """
+import sys
+from mlsql_runtime.storage.location import Location
+for number, uri in enumerate(sys.argv[1:]):
+    place = Location.of(uri) / "file"
+    if number == 0:
+        place.create(b"0")
+    print(place.uri, place.read().decode())
+    place.replace(b"%d" % (number + 1))
+"""
+
+
+@pytest.mark.parametrize("kind", ["hdfs"])
+def test_services_and_mount_tables_are_named_in_the_configuration(root: Location, hdfs: Hdfs, tmp_path: Path) -> None:
+    text = NAMES.format(address=hdfs.uri.removeprefix("hdfs://"), uri=hdfs.uri, path=root.path)
+    (tmp_path / "core-site.xml").write_text(text)
+    uris = [f"hdfs://service{root.path}", f"hdfs://{root.path}", "viewfs://all/mounted"]
+    done = subprocess.run(
+        [sys.executable, "-c", BY_NAME, *uris],
+        env={**os.environ, "HADOOP_CONF_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == [f"{uri}/file {number}" for number, uri in enumerate(uris)]
+    assert (root / "file").read() == b"3"
 
 
 @pytest.mark.parametrize("kind", ["hdfs", "webhdfs"])
