@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.fuzz.engine import Kind, run
+from support.fuzz.engine import Kind, Target, Violation, make_case, run, try_case
 from support.fuzz.kinds import KINDS
+from support.fuzz.mutations import mutate_bytes
+
+from mlsql_runtime.errors import InputError
 
 CASES = 40
 
@@ -17,4 +24,38 @@ def test_broken_input_is_accepted_or_refused(kind: Kind, tmp_path: Path) -> None
     tally = run(kind, 7, range(CASES), tmp_path / "fuzz")
     assert tally.violations == 0, f"case {tally.first}: {tally.report}"
     assert tally.accepted + tally.refused == CASES
-    assert tally.refused > 0
+
+
+def test_most_cases_are_broken(tmp_path: Path) -> None:
+    manifest = next(kind for kind in KINDS if kind.name == "manifest")
+    tally = run(manifest, 7, range(CASES), tmp_path / "fuzz")
+    assert tally.refused > tally.accepted > 0
+
+
+def test_the_same_seed_and_number_give_the_same_case(tmp_path: Path) -> None:
+    for kind in KINDS[:3]:
+        target = kind.make(tmp_path / kind.name.replace(" ", "-"))
+        assert [make_case(kind, target, 1, number) for number in range(20)] == [
+            make_case(kind, target, 1, number) for number in range(20)
+        ]
+
+
+def test_what_a_reader_must_not_do_is_a_violation(tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+
+    def refuse(read: Callable[[bytes], Any]) -> str:
+        with pytest.raises(Violation) as caught:
+            try_case(Target([b""], mutate_bytes, read, tmp_path / "inside", where=("x.json",)), b"")
+        return str(caught.value)
+
+    def raise_error(message: str, **facts: Any) -> Any:
+        raise InputError(message, **facts)
+
+    assert "ValueError" in refuse(lambda case: int("x"))
+    assert "side effects: open " in refuse(lambda case: (tmp_path / "outside").write_bytes(case))
+    assert "side effects: subprocess.Popen" in refuse(lambda case: subprocess.run(["true"], check=True))
+    assert "side effects: unpickled" in refuse(lambda case: pickle.loads(pickle.dumps(Path("/x"))))
+    assert "does not name x.json" in refuse(lambda case: raise_error("it is wrong"))
+    assert "characters" in refuse(lambda case: raise_error("x.json" * 10_000))
+    assert "cannot travel as JSON" in refuse(lambda case: raise_error("x.json: \ud800"))
+    assert "cannot travel as JSON" in refuse(lambda case: raise_error("x.json", fact=object()))

@@ -22,6 +22,7 @@ from mlsql_runtime.submission.precheck import check_archive
 from support import language_fuzz
 from support.fuzz.engine import Kind, Mutate, Target
 from support.fuzz.mutations import ODD_TEXTS, mutate_bytes, mutate_tar, mutate_zip
+from support.fuzz.stores import write_bundle
 
 MLPROJECT = b"""name: tutorial
 conda_env: conda.yaml
@@ -124,10 +125,9 @@ def _path(name: str, samples: Sequence[bytes], mutate: Mutate, use: Callable[[Pa
 def _bundle(place: Path) -> bool:
     """Read a project in a zip, and write it where a script runs."""
     bundle = read_bundle(str(place), "train")
-    bundle.write_to(place.parent / "work")
     required_modules(bundle)
     _ = bundle.facts
-    return True
+    return write_bundle(bundle, place.parent)
 
 
 def _script(place: Path) -> bool:

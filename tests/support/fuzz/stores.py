@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +16,7 @@ from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.result import to_xcom
 from mlsql_runtime.scoring.function_loader import check_function, load_function
-from mlsql_runtime.script.bundle import ENTRY_SCRIPTS
+from mlsql_runtime.script.bundle import ENTRY_SCRIPTS, ScriptBundle
 from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.resources import download_resources, find_resources
 from mlsql_runtime.storage.location import Location
@@ -236,6 +238,16 @@ def _changed_file(name: str) -> Callable[[Path], Target]:
     return make
 
 
+def write_bundle(bundle: ScriptBundle, folder: Path) -> bool:
+    """Write a bundle as a group does; nothing may appear beside it."""
+    inside = folder / "inside"
+    bundle.write_to(inside / "a" / "work")
+    assert os.listdir(inside) == ["a"]
+    assert os.listdir(inside / "a") == ["work"]
+    shutil.rmtree(inside)
+    return True
+
+
 def _kept_project(folder: Path) -> Target:
     """A project in a version whose manifest has the digest of any zip that is there."""
     root = make_store(folder)
@@ -246,8 +258,7 @@ def _kept_project(folder: Path) -> Target:
         Path(place.path).write_bytes(case)
         entry = FileEntry(path=layout.PROJECT, size=len(case), sha256=place.sha256())
         bundle = read_script(None, "predict", root, replace(manifest, files=(entry,)))
-        bundle.write_to(folder / "project")
-        return True
+        return write_bundle(bundle, folder)
 
     return Target([place.read()], mutate_zip, read, folder, where=(place.uri,))
 
