@@ -51,7 +51,7 @@ class JobProgress:
             columns = (SpinnerColumn(), TimeElapsedColumn(), BarColumn(20), TextColumn("{task.description}", markup=False))
             self._progress = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
             self._progress.start()
-            self._task = self._progress.add_task("Spark starts", total=None)
+            self._task = self._progress.add_task("the job starts", total=None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
 from decimal import Decimal
@@ -12,10 +13,11 @@ import pyarrow as pa
 import pytest
 from support.models import publish_model
 from support.predict_scripts import OVER_COLUMNS
+from support.waiting import wait_until
 from support.workbench import Script
 
 from mlsql_runtime import engine
-from mlsql_runtime.errors import InputError, ScriptFailed
+from mlsql_runtime.errors import InputError, JobFailed, ScriptFailed
 from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.plan import Plan, Register, Secrets, Select, Statement
 from mlsql_runtime.result import RegisterResult, RunResult
@@ -23,6 +25,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_pointer
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.output import OutputLine
+from mlsql_runtime.submission.processes import marked
 from mlsql_runtime.submission.spark_submit import Submission
 from mlsql_runtime.submission.without_spark import can_do_without_spark
 
@@ -112,6 +115,30 @@ def test_a_type_that_only_spark_can_read_starts_spark_after_all(tmp_path: Path, 
 def test_a_failed_script_is_the_error_of_the_job(tmp_path: Path, script: Script) -> None:
     with pytest.raises(ScriptFailed, match=r"predict script .*script\.py failed: .*KeyError: 'x'"):
         submit(register(tmp_path, script, body="pass\nraise KeyError('x')"))
+
+
+def test_nothing_is_left_of_a_job_that_is_cancelled(tmp_path: Path, script: Script) -> None:
+    """It waits in the worker in which the function is tried."""
+    wait = f"import multiprocessing, time; multiprocessing.parent_process() and (open({str(tmp_path / 'begun')!r}, 'w').close(),"
+    statement = register(tmp_path, script, body=f"{wait} time.sleep(600)); return X[:, 0]")
+    job = ClientJob(Plan(job_id="job", statements=(statement,)), Secrets(), "local[1]", {})
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            job.run(lambda submission: pytest.fail("Spark starts"), lambda line: None)
+        except JobFailed as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until((tmp_path / "begun").exists)
+    assert len(marked(job.mark)) >= 2  # driver and worker
+    job.cancel()
+    thread.join()
+    assert marked(job.mark) == []
+    assert len(errors) == 1
+    assert not list((Path(statement.model_path) / "_functions").rglob("current.json"))
 
 
 @pytest.mark.parametrize("name", ["first", "Vector_NORM"])
