@@ -1,7 +1,8 @@
 """Every night: train on the previous day, register the model if it is better than the current one, predict with the current one.
 
-A worse model is refused, and a training that fails changes nothing: `jack` keeps its model, and the predictions continue.
-`mlsql functions <model path> jack` shows who registered which version, when, and why others were refused.
+A worse model is refused, which skips the task `register`, and a training that fails changes nothing: `jack` keeps its model, and
+the predictions continue. The page of the model, to which each task links, and `mlsql functions <model path> jack` show who
+registered which version, when, and why others were refused. Before the first day with data, the runs do nothing.
 
 Each day's training data are a libsvm file or folder named after the day, such as `/tmp/mlsql/days/2026-01-31`. All models are
 scored on one table that never changes, so that their scores can be compared.
@@ -80,7 +81,7 @@ with DAG(
             type="integer",
             allOf=[{"minimum": 1}],
             title="Versions to keep",
-            description="The newest ones, and the one in use: twice the number of runs that may be active.",
+            description="The newest ones, at least 1, and the one in use: twice the number of runs that may be active.",
             section="Model",
         ),
         "only_if_better": Param(
@@ -88,11 +89,20 @@ with DAG(
             type="number",
             allOf=[{"minimum": 0}],
             title="Better by",
-            description="How much better than the current model's the score has to be; 0: any better.",
+            description="How much better than the current model's the score has to be, at least 0; 0 is any better.",
             section="Model",
         ),
     },
 ):
+
+    @task.short_circuit
+    def begin(data: str, model_path: str) -> bool:
+        """Skip the day if it has no data and there is no model to predict with, as when this DAG has just been unpaused."""
+        from mlsql_runtime.storage.location import Location
+        from mlsql_runtime.store.functions import list_functions
+
+        return Location.of(data).exists() or "jack" in list_functions(Location.of(model_path))
+
     train = MLSQLTrainOperator(
         task_id="train",
         data={"format": "libsvm", "path": f"{{{{ params.data_path }}}}/{DAY}", "options": OPTIONS},
@@ -112,6 +122,7 @@ with DAG(
         function_name="jack",
         python_script_path="scripts/predict_bayes.py",
         only_if_better="{{ params.only_if_better }}",
+        on_refused="skip",  # so that the grid shows it
         max_active_tis_per_dag=1,  # in all runs: of two at once, both may be better than the one before
         outlets=[Asset("function_jack")],
     )
@@ -127,9 +138,8 @@ with DAG(
 
     @task
     def decision(registered: dict[str, Any]) -> str:
-        """Report the decision; as the last task, it fails the run if the training failed, although predictions continued."""
-        if registered["registered"]:
-            return f"{registered['function']} is version {registered['version']} now"
-        return f"{registered['function']} is left as it is: {registered['reason']}"
+        """Report a new version; as the last task, it fails the run if the training failed, although predictions continued."""
+        return f"{registered['function']} is version {registered['version']} now: {registered['reason']}"
 
-    train >> register >> [predict, decision(register.output)]
+    begun = begin(f"{{{{ params.data_path }}}}/{DAY}", "{{ params.model_path }}")
+    begun >> train >> register >> [predict, decision(register.output)]

@@ -61,7 +61,7 @@ DATA_FIELDS = {
         type=["integer", "null"],
         allOf=within(1, 10_000_000),
         title="Number of features",
-        description="Of libsvm data. Empty: Spark reads all of them once more to find out.",
+        description="Of libsvm data, 1 to 10,000,000. Empty: Spark reads all of them once more to find out.",
         section="Data",
     ),
     "query": Param(
@@ -98,7 +98,7 @@ MODEL_FIELDS = {
         type=["integer", "null"],
         allOf=within(1, 100),
         title="Versions to keep",
-        description="The newest ones, and those that functions need. Empty: all.",
+        description="The newest ones, 1 to 100, and those that functions need. Empty: all.",
         section="Model",
     ),
 }
@@ -120,7 +120,7 @@ TRAINING_FIELDS = {
         type="number",
         allOf=within(0.05, 0.9),
         title="Held-out fraction",
-        description="This part of the rows is kept from training and gives the score.",
+        description="This part of the rows, 0.05 to 0.9, is kept from training and gives the score.",
         section="Training",
     ),
     "timeout_minutes": Param(
@@ -128,7 +128,7 @@ TRAINING_FIELDS = {
         type="integer",
         allOf=within(1, 720),
         title="Minutes",
-        description="A group that takes longer is ended.",
+        description="A group that takes longer is ended: 1 to 720.",
         section="Training",
     ),
     "fail_on": Param(
@@ -147,7 +147,7 @@ GATE_FIELDS = {
         type=["number", "null"],
         allOf=within(0, 1),
         title="Minimum score",
-        description="A model with a lower score is not registered. Empty: any score will do.",
+        description="A model with a lower score is not registered: 0 to 1. Empty: any score will do.",
         section="Gate",
     ),
     "only_if_better": Param(
@@ -155,7 +155,7 @@ GATE_FIELDS = {
         type=["number", "null"],
         allOf=within(0, 1),
         title="Better by",
-        description="How much better than the function in use; 0: any better. Empty: it need not be better.",
+        description="How much better than the function in use: 0 to 1; 0 is any better. Empty: it need not be better.",
         section="Gate",
     ),
     "on_refused": Param(

@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
+from support.airflow_tables import NOW, add_event, add_xcom, open_tables
 
 from airflow_provider_mlsql.pages import named_models
 from airflow_provider_mlsql.pages.access import Viewer
 from airflow_provider_mlsql.pages.named_models import NamedModels, find_path
 from airflow_provider_mlsql.xcom_versions import FAILED_VERSION
 
-NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
-
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    from airflow.models import import_all_models
-    from airflow.models.asset import AssetEvent
-    from airflow.models.xcom import XComModel
-
-    import_all_models()
-    engine = create_engine("sqlite://")
-    for table in (XComModel.__table__, AssetEvent.__table__):
-        table.create(engine)
-    with Session(engine) as session:
+    with open_tables() as session:
         yield session
-    engine.dispose()
-
-
-def add_xcom(session: Session, dag: str, value: Any, run: int = 1, key: str = "return_value", at: datetime = NOW) -> None:
-    from airflow.models.xcom import XComModel
-
-    row = {"dag_run_id": run, "task_id": "t", "map_index": -1, "key": key, "dag_id": dag, "run_id": str(run), "timestamp": at}
-    session.execute(insert(XComModel).values(value=json.dumps(value), **row))
-
-
-def add_event(session: Session, dag: str | None, extra: dict[str, Any]) -> None:
-    from airflow.models.asset import AssetEvent
-
-    session.execute(insert(AssetEvent).values(asset_id=1, extra=extra, source_dag_id=dag, timestamp=NOW))
 
 
 def test_xcoms_and_events_of_assets_name_models(session: Session) -> None:

@@ -31,11 +31,13 @@ def write_day(days: Path, day: str, rows: int) -> None:
 
 
 def expected_events(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Return the events of the example's assets after runs with these XComs."""
+    """Return the events of the example's assets after runs with these XComs. A task that a refusal has skipped makes none."""
     train, register = ("model_path", "version", "score"), ("function", "registered", "reason", "model_path", "version", "score")
     return {
         "retrained_model": [{key: answer["train"][key] for key in train} for answer in answers],
-        "function_jack": [{key: answer["register"][key] for key in register} for answer in answers],
+        "function_jack": [
+            {key: each[key] for key in register} for each in (a["register"] for a in answers) if each["registered"]
+        ],
     }
 
 
@@ -88,10 +90,13 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     assert states == dict.fromkeys(rows, "success") | {"2026-01-03": "failed"}, logs
     assert at(runs["2026-01-02"]["start_date"]) < at(runs["2026-01-01"]["end_date"])  # there were two at a time
 
+    def tasks_of(day: str) -> list[dict[str, Any]]:
+        return deployment.tasks(BACKFILLED, runs[day]["dag_run_id"])
+
     def answers(task: str) -> dict[str, Any]:
         return {day: deployment.xcom(BACKFILLED, runs[day]["dag_run_id"], task) for day in rows}
 
-    trained, registered, decisions = answers("train"), answers("register"), answers("decision")
+    trained, registered = answers("train"), answers("register")
     assert {day: (answer["rows"], answer["score"]) for day, answer in trained.items()} == {
         day: (count, 1.0) for day, count in rows.items()
     }
@@ -116,12 +121,13 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     assert read_function(root, "jack").version == made.version
     by_version = {each["version"]: (each["registered"], each["reason"]) for each in registered.values()}
     assert by_version == {made.version: (True, made.reason), refused.version: (False, refusal)}
-    assert {numbers[day]: decision for day, decision in decisions.items()} == {
-        made.version: f"jack is version {made.version} now",
-        refused.version: f"jack is left as it is: {refusal}",
-    }
-    broken = {task["task_id"]: task["state"] for task in deployment.tasks(BACKFILLED, runs["2026-01-03"]["dag_run_id"])}
-    assert broken == {"train": "failed", "register": "upstream_failed", "decision": "upstream_failed", "predict": "success"}
+    decided = {numbers[day]: next(t for t in tasks_of(day) if t["task_id"] == "decision")["state"] for day in rows}
+    assert decided == {made.version: "success", refused.version: "skipped"}
+    (winner,) = [runs[day]["dag_run_id"] for day in rows if numbers[day] == made.version]
+    assert deployment.xcom(BACKFILLED, winner, "decision") == f"jack is version {made.version} now: {made.reason}"
+    broken = {task["task_id"]: task["state"] for task in tasks_of("2026-01-03")}
+    upstream = dict.fromkeys(("register", "decision"), "upstream_failed")
+    assert broken == {"begin": "success", "train": "failed", **upstream, "predict": "success"}
     expected = expected_events([{"train": trained[day], "register": registered[day]} for day in rows])
     events = {
         name: sorted(events, key=lambda event: event["version"]) for name, events in asset_events(deployment, BACKFILLED).items()
@@ -129,7 +135,9 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     assert events == {name: sorted(events, key=lambda event: event["version"]) for name, events in expected.items()}
     tasks = [task for run in runs.values() for task in deployment.tasks(BACKFILLED, run["dag_run_id"])]
     first, second = sorted(
-        (at(t["start_date"]), at(t["end_date"])) for t in tasks if t["task_id"] == "register" and t["state"] == "success"
+        (at(t["start_date"]), at(t["end_date"]))
+        for t in tasks
+        if t["task_id"] == "register" and t["state"] in ("success", "skipped")
     )
     assert first[1] <= second[0]  # one registration after the other
 
@@ -138,6 +146,12 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     for run in runs.values():
         used = deployment.xcom(BACKFILLED, run["dag_run_id"], "predict")["functions"]["jack"]
         assert used["version"] == made.version
+
+
+def test_before_the_first_day_with_data_a_run_does_nothing(deployment: Deployment, tmp_path: Path) -> None:
+    run = deployment.run(DAG, {"data_path": str(tmp_path / "days"), "model_path": str(tmp_path / "m")})
+    states = {task["task_id"]: task["state"] for task in deployment.tasks(DAG, run)}
+    assert states == dict.fromkeys(("train", "register", "predict", "decision"), "skipped") | {"begin": "success"}
 
 
 def test_a_manual_run_is_of_the_day_before() -> None:
