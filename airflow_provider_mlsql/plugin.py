@@ -25,15 +25,16 @@ class Pages:
 
 
 def list_views() -> list[dict[str, Any]]:
-    """Return the entry of the navigation; none if no browser could open the page.
+    """Return the entry of the menu Browse; none if no browser could open the page.
 
-    It opens a window of its own: a page inside of Airflow's could not lead to the page of a task.
+    It opens a window of its own: a page inside of Airflow's could not lead to the page of a task. Outside of menus, Airflow 3.3
+    shows such an entry as a button without an effect.
     """
     if not HAS_BROWSER_SESSIONS:
         return []
     pages = f"{root_path()}{PAGES}"
     icon = f"{pages}/static/models.svg"
-    view = {"name": "Models", "href": f"{pages}/models", "destination": "nav", "nav_top_level": True}
+    view = {"name": "Models", "href": f"{pages}/models", "destination": "nav", "category": "browse"}
     return [{**view, "icon": icon, "icon_dark_mode": icon}]
 
 

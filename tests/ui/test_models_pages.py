@@ -48,8 +48,9 @@ def take_screenshots(page: Page, name: str) -> None:
 
 def test_each_question_is_answered_within_three_clicks(page: Page, root: Location) -> None:
     problems: list[str] = []
+    page.get_by_role("button", name="Browse").click()
     with page.expect_popup() as opened:
-        page.get_by_role("link", name="Models").click()
+        page.get_by_role("menuitem", name="Models").click()
     models = opened.value
     models.on("pageerror", lambda error: problems.append(str(error)))
     models.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
