@@ -125,16 +125,18 @@ class ModelView:
         return sum(entry.at >= since for entry in function.refusals)
 
     def list_rollbacks(self, function: FunctionOverview) -> list[tuple[HistoryEntry, str]]:
-        """Return the packages to which a function can be rolled back, the last one first, each with the command."""
+        """Return the packages to which a function can be pointed, each with the command: those before the current one, the last
+        one first, then those after it.
+        """
         current = function.current
+        now = current.function_version if current and current.function_version else 0
         found = {
             entry.function_version: entry
             for entry in function.history
-            if entry.available and current is not None and entry.function_version != current.function_version
+            if entry.available and entry.function_version is not None and entry.function_version != now
         }
-        return [
-            (entry, self._rollback(function.name, entry)) for entry in sorted(found.values(), key=lambda e: e.at, reverse=True)
-        ]
+        ordered = sorted(found, key=lambda number: (number > now, -number))
+        return [(found[number], self._rollback(function.name, found[number])) for number in ordered]
 
     def _rollback(self, name: str, entry: HistoryEntry) -> str:
         return shlex.join(("mlsql", "rollback", self.shown_path, name, "--to", str(entry.function_version)))

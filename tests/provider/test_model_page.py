@@ -18,6 +18,7 @@ from mlsql_runtime.store.manifest import ScriptFacts
 from mlsql_runtime.store.overview import VersionCache
 from mlsql_runtime.store.pruning import prune
 from mlsql_runtime.store.publish import claim_version
+from mlsql_runtime.store.rollback import choose_rollback, roll_back
 
 TASK = TaskTry(dag_id="nightly", task_id="train", map_index=None, run_id="r", try_number=1)
 
@@ -108,6 +109,14 @@ def test_more_versions_can_be_asked_for(reader: ModelReader, root: str) -> None:
     text = page(reader.read(root, 2), versions=2)
     assert "3 older versions not shown." in text
     assert "versions=1000" in text
+
+
+def test_packages_before_the_current_one_are_the_first_to_go_back_to(reader: ModelReader, root: str) -> None:
+    place = Location.of(root)
+    register(place, "jack", 5, 0.6)
+    roll_back(place, choose_rollback(place, "jack"), "ann")
+    view = reader.read(root, 100)
+    assert [entry.version for entry, _ in view.list_rollbacks(view.overview.functions[0])] == [1, 5]
 
 
 def test_packages_that_are_gone_are_no_targets_of_a_rollback(reader: ModelReader, root: str) -> None:

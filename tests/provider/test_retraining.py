@@ -41,16 +41,14 @@ def expected_events(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[dict
     }
 
 
-def add_backfilled_dag(deployment: Deployment) -> None:
-    """The example, ended long ago, so that the scheduler adds no run of its own."""
+def add_ended_dag(deployment: Deployment, name: str) -> None:
+    """Add the example under a name, ended long ago, so that the scheduler adds no run of its own."""
     source = (deployment.dags / f"{DAG}.py").read_text(encoding="utf-8")
     began = "start_date=datetime(2026, 1, 1, tzinfo=timezone.utc)"
-    ended = source.replace(began, f"{began}, end_date=datetime(2026, 1, 6, tzinfo=timezone.utc)").replace(
-        f'"{DAG}"', f'"{BACKFILLED}"'
-    )
-    assert ended.count("end_date=") == ended.count(f'"{BACKFILLED}"') == 1
-    (deployment.dags / f"{BACKFILLED}.py").write_text(ended, encoding="utf-8")
-    deployment.until(lambda: deployment.ask("GET", f"dags/{BACKFILLED}").is_success, f"DAG {BACKFILLED}")
+    ended = source.replace(began, f"{began}, end_date=datetime(2026, 1, 6, tzinfo=timezone.utc)").replace(f'"{DAG}"', f'"{name}"')
+    assert ended.count("end_date=") == ended.count(f'"{name}"') == 1
+    (deployment.dags / f"{name}.py").write_text(ended, encoding="utf-8")
+    deployment.until(lambda: deployment.ask("GET", f"dags/{name}").is_success, f"DAG {name}")
 
 
 def backfill(deployment: Deployment, first: str, last: str, conf: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -81,7 +79,7 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
     rows = {"2026-01-01": 60, "2026-01-02": 61}  # both models have the best score: the one registered second is refused
     for day, count in rows.items():
         write_day(days, day, count)
-    add_backfilled_dag(deployment)
+    add_ended_dag(deployment, BACKFILLED)
     conf = {"data_path": str(days), "model_path": str(model), "output_path": str(output), "keep_versions": 4}
     runs = backfill(deployment, "2026-01-01", "2026-01-03", conf)
 
@@ -149,8 +147,13 @@ def test_of_two_days_at_the_same_time_one_wins_and_a_day_without_data_predicts(d
 
 
 def test_before_the_first_day_with_data_a_run_does_nothing(deployment: Deployment, tmp_path: Path) -> None:
-    run = deployment.run(DAG, {"data_path": str(tmp_path / "days"), "model_path": str(tmp_path / "m")})
-    states = {task["task_id"]: task["state"] for task in deployment.tasks(DAG, run)}
+    name = "retraining_without_data"
+    add_ended_dag(deployment, name)
+    deployment.unpause(name)
+    conf = {"data_path": str(tmp_path / "days"), "model_path": str(tmp_path / "m")}
+    run = deployment.answer("POST", f"dags/{name}/dagRuns", {"logical_date": "2026-01-03T00:00:00Z", "conf": conf})["dag_run_id"]
+    deployment.ended(name, run)
+    states = {task["task_id"]: task["state"] for task in deployment.tasks(name, run)}
     assert states == dict.fromkeys(("train", "register", "predict", "decision"), "skipped") | {"begin": "success"}
 
 
