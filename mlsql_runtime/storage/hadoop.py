@@ -7,7 +7,9 @@ take a failed connection for a file that does not exist. :mod:`.hdfs` and :mod:`
 from __future__ import annotations
 
 import contextlib
+import getpass
 import io
+import os
 import shutil
 import uuid
 from abc import abstractmethod
@@ -137,6 +139,14 @@ class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
     def rm_file(self, path: str) -> None:
         self.delete(path, recursive=False)
+
+
+def find_user() -> str:
+    """Return the user without Kerberos, as Hadoop's own client and Spark do.
+
+    In a container of YARN, the process is often that of the node's user, and the user of the job is in ``SPARK_USER``.
+    """
+    return os.environ.get("HADOOP_USER_NAME") or os.environ.get("SPARK_USER") or getpass.getuser()
 
 
 def create_file(fs: HadoopFileSystem, path: str, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from hdfs_native import Client, FileReader, FileStatus, WriteOptions
 
-from mlsql_runtime.storage.hadoop import CHUNK, HadoopFileSystem, hadoop_error
+from mlsql_runtime.storage.hadoop import CHUNK, HadoopFileSystem, find_user, hadoop_error
 
 _KERBEROS = ("kerberos_principal", "kerberos_keytab", "kerberos_cache")
 _RPC_ERROR = re.compile(r'RPCError\("([\w.$]+)", (.*)\)', re.DOTALL)
@@ -32,6 +32,8 @@ class HdfsFileSystem(HadoopFileSystem):
         super().__init__(scheme, authority, **options)
         kerberos = {name: options.pop(name) for name in _KERBEROS if name in options}
         config = {name: str(value) for name, value in options.items() if "." in name}  # not those of fsspec
+        if "SPARK_USER" in os.environ:
+            os.environ.setdefault("HADOOP_USER_NAME", find_user())  # hdfs-native would take the user of the process
         with _hdfs_errors():
             self.client = Client(f"{scheme}://{authority}" if authority else None, config, **kerberos)
 

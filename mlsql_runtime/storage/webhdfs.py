@@ -6,8 +6,6 @@ Hadoop's ``RenameOptionSetParam``.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import quote
@@ -17,7 +15,7 @@ from fsspec.implementations.webhdfs import WebHDFS
 from fsspec.spec import AbstractBufferedFile
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.storage.hadoop import HadoopFileSystem, hadoop_error
+from mlsql_runtime.storage.hadoop import HadoopFileSystem, find_user, hadoop_error
 
 DEFAULT_PORT = 9870
 _TIMEOUT = (30, 600)  # seconds to connect, and between two bytes
@@ -35,7 +33,7 @@ class WebHdfsFileSystem(HadoopFileSystem, WebHDFS):  # type: ignore[misc]
     def __init__(self, authority: str, **options: Any) -> None:
         host, _, port = authority.partition(":")
         if not {"user", "token", "kerberos"} & options.keys():
-            options["user"] = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()  # as Hadoop's own client does
+            options["user"] = find_user()
         WebHDFS.__init__(self, host, int(port or DEFAULT_PORT), **options)
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from support.object_servers import google_emulator
 from support.stores import fail, publish
 
 from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.storage.file_systems import check_promises
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -164,6 +165,12 @@ def test_removing_takes_no_name_for_a_pattern(root: Location) -> None:
         assert root.list_files() == before
 
 
+def test_spark_gets_a_uri_of_hadoop(root: Location, kind: str) -> None:
+    schemes = {"local": "file:///", "s3": "s3a://", "azure": "abfss://models@devstoreaccount1.dfs.core.windows.net/"}
+    assert spark_uri(root).startswith(schemes.get(kind, root.uri))
+    assert spark_uri(root).endswith(root.uri.rpartition("//")[2].partition("/")[2])
+
+
 def test_a_location_travels_to_another_process(root: Location) -> None:
     (root / "x").write(b"1")
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).read())"
@@ -257,6 +264,19 @@ def test_secrets_on_hdfs_are_for_their_owner(root: Location, hdfs: Hdfs) -> None
     modes = [client.get_file_info(f"{root.path}/{name}").permission for name in ("job", "job/secrets.json")]
     assert modes == [0o700, 0o600]
     assert (root / "job" / "secrets.json").read() == b"hush"
+
+
+@pytest.mark.parametrize("kind", ["hdfs", "webhdfs"])
+def test_the_user_of_a_job_in_a_container_is_that_of_spark(root: Location, hdfs: Hdfs) -> None:
+    from hdfs_native import Client
+
+    (root / "mine").write(b"")
+    client = Client(hdfs.uri)
+    client.set_permission(root.path, 0o777)
+    code = "import sys; from mlsql_runtime.storage.location import Location; Location.of(sys.argv[1]).write(b'')"
+    env = {name: value for name, value in os.environ.items() if name != "HADOOP_USER_NAME"} | {"SPARK_USER": "alice"}
+    subprocess.run([sys.executable, "-c", code, f"{root.uri}/hers"], env=env, check=True)
+    assert client.get_file_info(f"{root.path}/hers").owner == "alice"
 
 
 FORK = """
