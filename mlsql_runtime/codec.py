@@ -27,7 +27,7 @@ T = TypeVar("T")
 TAG = "kind"
 MAX_DEPTH = 100  # of the lists and objects in a value of any type
 _SHOWN = 80  # characters of a value or a name in an error
-_SHOWN_PLACE = 400
+_SHOWN_PLACE, _SHOWN_PROBLEM = 400, 1000
 #: Metadata of a dataclass field, which has a default and is missing in what earlier versions of this software have stored.
 ADDED = types.MappingProxyType({"added": True})
 
@@ -264,4 +264,4 @@ def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
     try:
         return cls(**values)
     except MLSQLError as error:  # of a class that checks its fields
-        raise _fail(where, error.message) from error
+        raise _fail(where, error.message[:_SHOWN_PROBLEM]) from error

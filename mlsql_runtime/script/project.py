@@ -21,6 +21,7 @@ _FIELDS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _TYPES = ("string", "str", "float", "int", "path", "uri")
 MAX_BYTES, MAX_NODES = 16 << 10, 10_000  # of an MLproject; PyYAML reads a megabyte in half a minute
+MAX_BRACKETS = 500  # for nested ones PyYAML takes time that grows with the square of their number
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -98,8 +99,8 @@ def _load(text: bytes, where: str) -> Mapping[str, Any]:
         import yaml
     except ImportError as error:
         raise InputError(f"{where} is YAML, which needs PyYAML where the job's driver runs; pip install pyyaml") from error
-    if len(text) > MAX_BYTES:
-        raise InputError(f"{where} has {len(text)} bytes; expected a small file, at most {MAX_BYTES}")
+    if len(text) > MAX_BYTES or sum(map(text.count, (b"{", b"["))) > MAX_BRACKETS:
+        raise InputError(f"{where} is too large; expected at most {MAX_BYTES} bytes and {MAX_BRACKETS} opening brackets")
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

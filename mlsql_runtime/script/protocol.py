@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from mlsql_runtime import codec
+from mlsql_runtime.errors import FormatError
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
 from mlsql_runtime.feed.files.table import TableFiles
 from mlsql_runtime.feed.topic.table import TableTopic
@@ -31,6 +32,7 @@ SCORE_MARK = "mlsql_validation_score:"
 REPORT_MARK = "mlsql_report:"
 PROGRESS_MARK = "mlsql_progress:"
 _SHOWN_CHARACTERS = 100
+_SEED_DIGITS = 10  # of the largest seed, 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,11 @@ class ScriptInput:
     project: str | None = None
     model_packages: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seed = self.system_params.get("seed", "0")
+        if not seed.isdecimal() or len(seed) > _SEED_DIGITS:
+            raise FormatError(f"system_params.seed: expected a whole number, got {seed[:_SHOWN_CHARACTERS]!r}")
 
     @property
     def params(self) -> Mapping[str, Mapping[str, Any]]:

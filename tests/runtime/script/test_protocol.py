@@ -138,6 +138,12 @@ def test_outside_of_a_job_a_script_has_no_input(monkeypatch: pytest.MonkeyPatch)
     assert read_input() is None
 
 
+@pytest.mark.parametrize("seed", ["", "x", "-1", "9" * 5000])
+def test_a_seed_that_is_no_number_is_refused(seed: str) -> None:
+    with pytest.raises(FormatError, match=r"system_params\.seed: expected a whole number"):
+        ScriptInput(role="train", system_params={"seed": seed})
+
+
 def test_another_protocol_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "input.json").write_text(json.dumps(codec.encode(TOLD) | {"protocol_version": PROTOCOL_VERSION + 1}))
     monkeypatch.setenv(INPUT_VARIABLE, str(tmp_path / "input.json"))

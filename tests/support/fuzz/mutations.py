@@ -212,7 +212,8 @@ def _change(chance: random.Random, document: Any, samples: Sequence[bytes]) -> A
     if way == 0:
         _drop(parent, key)
     elif way == 1 and isinstance(parent, dict):
-        _drop(parent, key, chance.choice((f"{key}x", key.upper(), "", "kind", "path", chance.choice(ODD_TEXTS))))
+        beside = f"{key.partition('.')[0]}.{chance.choice(HOSTILE_PATHS)}"  # a name with a prefix, such as resource.words
+        _drop(parent, key, chance.choice((f"{key}x", key.upper(), "", "kind", beside, chance.choice(ODD_TEXTS))))
     elif way == 2 and isinstance(parent, dict):
         parent[chance.choice(("x", "kind", "version", *map(str, parent)))] = _odd(chance)
     elif way == 3:

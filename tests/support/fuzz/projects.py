@@ -73,6 +73,7 @@ YAML_ODDITIES = (
     b"\t",
     b"%YAML 9.9\n---",
     b"*nothing",
+    b"\n".join([b"m0: &m0 {x: 1}", *(b"m%d: &m%d {<<: [*m%d, *m%d]}" % (n, n, n - 1, n - 1) for n in range(1, 30))]),
     b"\n".join(
         [b"a0: &a0 [x, x]", *(b"a%d: &a%d [*a%d, *a%d, *a%d]" % (n, n, n - 1, n - 1, n - 1) for n in range(1, 30)), b"z: *a29"]
     ),

@@ -72,7 +72,8 @@ FITS = (
     make_fit_record(0, 0.9, metrics={"auc": 0.9, "loss": None}, params={"alpha": "0.1", "resource.words": "/data/words.txt"}),
     make_fit_record(1, None, status="failed", message="it ended with exit code 3", packages={"python": "3.11.7", "numpy": "2.0"}),
 )
-_ABOUT = ("the manifest of version", "in the manifest of the model", "function jack")  # where a reader knows no file any more
+# What errors name where a reader knows no file any more.
+_ABOUT = ("the manifest of version", "in the manifest of the model", "function jack", "function.pickle")
 FULL: dict[str, Any] = {
     "task": TASK,
     "signature": SIGNATURE,
