@@ -31,7 +31,7 @@ from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.spark_versions import check_release, check_session, skip_pyspark_zip
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.submission import JOB_FOLDER_PREFIX
+from mlsql_runtime.submission import JOB_FOLDER_PREFIX, OWNER_FILE
 from mlsql_runtime.submission.event_files import EventFileWriter
 
 if TYPE_CHECKING:
@@ -128,6 +128,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.parent is not None:
         threading.Thread(target=cancellation.watch, args=(args.parent,), name="mlsql-parent", daemon=True).start()
     access = take_access() if args.with_access else NO_ACCESS
+
+    jvm = os.getppid()
+
+    def is_wanted() -> bool:
+        """Return whether a cluster's driver may still write into the run's folder: not when its JVM was killed, about which the
+        cluster says more, and not when the submitter has ended the job and removed the folder.
+        """
+        return args.events is None or (os.getppid() == jvm and (Location.of(args.result, access).parent / OWNER_FILE).exists())
+
     try:
         plan = load_plan(_read_once(args.plan, access), args.plan)
         secrets = codec.loads(Secrets, _read_once(args.secrets, access), args.secrets) if args.secrets else Secrets()
@@ -136,12 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         cancellation.plan, cancellation.secrets = plan, secrets
         with contextlib.ExitStack() as stack:  # the result comes last: with it the events are complete
             if args.events is not None:
-                writer = stack.enter_context(EventFileWriter(Location.of(args.events, access)))
+                writer = stack.enter_context(EventFileWriter(Location.of(args.events, access), is_wanted))
                 stack.enter_context(send_also_to(writer.add))
             result = _run_without_spark(plan, secrets) if args.without_spark else run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)
-    Location.of(args.result, access).replace(codec.dumps(result).encode())
+    if is_wanted():
+        Location.of(args.result, access).replace(codec.dumps(result).encode())
     cancellation.remove_orphaned_folder()
     return 0 if result.is_successful else 1
 

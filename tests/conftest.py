@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from support.airflow import Airflow
     from support.cluster import Cluster
     from support.deployment import Deployment
+    from support.yarn import Applications
 
     from mlsql_runtime.kafka.settings import KafkaSettings
     from mlsql_runtime.result import RunResult
@@ -196,16 +197,23 @@ def hdfs() -> Hdfs:
 
 
 @pytest.fixture
-def yarn(hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Yarn]:
-    """A real YARN with two nodes, on that HDFS, to which spark-submit submits while the test runs; one test at a time uses it."""
+def yarn(hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Applications]:
+    """A real YARN with two nodes, on that HDFS, to which spark-submit submits by the connection ``yarn`` while the test runs.
+
+    One test at a time uses it.
+    """
+    from support.yarn import Applications, submitting
+
     from mlsql_runtime.storage.file_lock import FileLock
 
     found: Yarn = shared_run.start_service("yarn")
-    for name, value in found.environment.items():
+    for name, value in submitting(found).items():
         monkeypatch.setenv(name, value)
     with FileLock(found.folder / "in-use") as lock:
         lock.acquire()
-        yield found
+        applications = Applications.of(found)
+        applications.wait_for_nodes()
+        yield applications
 
 
 @pytest.fixture

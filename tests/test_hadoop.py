@@ -7,9 +7,10 @@ import os
 
 import httpx
 import psutil
-from hadoop import Hdfs, Yarn
+from hadoop import Hdfs
 from support.reaper import find_processes
 from support.shared_run import RUN
+from support.yarn import Applications
 
 
 def test_hdfs_keeps_a_file(hdfs: Hdfs) -> None:
@@ -18,7 +19,7 @@ def test_hdfs_keeps_a_file(hdfs: Hdfs) -> None:
     assert httpx.get(f"{url}&op=OPEN", follow_redirects=True).raise_for_status().content == b"kept"
 
 
-def test_all_daemons_listen_on_loopback_addresses_only(yarn: Yarn) -> None:
+def test_all_daemons_listen_on_loopback_addresses_only(yarn: Applications) -> None:
     found = [process for process in find_processes(RUN, os.environ[RUN]) if "org.apache.hadoop." in " ".join(process.cmdline())]
     mains = {argument.rpartition(".")[2] for process in found for argument in process.cmdline() if "apache.hadoop" in argument}
     assert mains >= {"NameNode", "DataNode", "ResourceManager", "NodeManager"}

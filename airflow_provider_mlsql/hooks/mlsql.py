@@ -36,7 +36,8 @@ class MLSQLHook(BaseHook):
     :param conf: Spark properties, such as ``{"spark.executor.memory": "4g"}``. Those that look like secrets do not go to the
         command line.
     :param on_started: called when the application has started, with where it can be watched.
-    :param job_path: in cluster mode, a folder that this machine and the cluster reach; None: below the plan's first model path.
+    :param job_path: in cluster mode, a folder that this machine and the cluster reach; None: ``job_path`` in the connection's
+        extra, or else below the plan's first model path.
     :param poll_interval: in cluster mode, seconds between two requests for the application's status.
     """
 
@@ -147,7 +148,7 @@ class MLSQLHook(BaseHook):
             secrets,
             self.conf,
             task=task,
-            job_path=self._job_path,
+            job_path=self._job_path or self._connection.job_path,
             poll_interval=self._poll_interval,
             output=OutputLog(self.log, self._on_started),
             log=self.log,

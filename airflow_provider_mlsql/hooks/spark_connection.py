@@ -54,6 +54,11 @@ class SparkConnection(SparkSubmitHook):
         """The namespace of pods on Kubernetes."""
         return self._connection["namespace"] or None
 
+    @property
+    def job_path(self) -> str | None:
+        """The folder for the files of jobs in cluster mode that name no other, from the connection's extra."""
+        return self.get_connection(self.conn_id).extra_dejson.get("job_path") or None
+
     def yarn_api(self) -> tuple[str, Any]:
         """Return the URL of the ResourceManager's REST API and what authenticates requests to it.
 

@@ -52,7 +52,7 @@ class MLSQLOperator(BaseOperator):
     :param spark_conn_id: the Spark connection; without ``spark_default`` Spark runs as ``local[*]`` in the worker.
     :param conf: Spark properties.
     :param job_path: for a connection with deploy mode cluster: a folder that the worker and the cluster reach, through which plan
-        and result travel; None: below the plan's first model path.
+        and result travel; None: ``job_path`` in the connection's extra, or else below the plan's first model path.
     :param storage_conn_id: a connection for the storage of model paths, data and scripts, such as one of type ``aws`` for
         ``s3://``; or connections by the beginning of URIs: ``{"s3://models": "aws_models", "s3://data": "aws_data"}``. It goes
         to the driver, the executors and Spark's own readers as a secret. Without it the environment of each process decides.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from mlsql_runtime.errors import MLSQLError
@@ -29,10 +29,12 @@ class EventFileWriter:
 
     Files follow each other after a second at first, and after up to 15 seconds when the job has run for long: a job of a day
     writes about 6,000.
+
+    :param is_wanted: asked before each file; nothing is written into a folder that was removed.
     """
 
-    def __init__(self, folder: Location) -> None:
-        self._folder, self._number = folder, 1
+    def __init__(self, folder: Location, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        self._folder, self._number, self._is_wanted = folder, 1, is_wanted
         self._lines: list[str] = []
         self._room = BUFFER_CHARACTERS
         self._unwritten: bytes | None = None  # the file under way: whoever has read it must find the same in it later
@@ -81,7 +83,8 @@ class EventFileWriter:
                 if not lines:
                     return
                 self._unwritten = "".join(f"{line}\n" for line in lines).encode(errors="replace")
-            _locate(self._folder, self._number).replace(self._unwritten)
+            if self._is_wanted():
+                _locate(self._folder, self._number).replace(self._unwritten)
             self._number, self._unwritten = self._number + 1, None
 
 

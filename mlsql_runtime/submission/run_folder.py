@@ -30,10 +30,11 @@ from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.versions import open_model_path
+from mlsql_runtime.submission import OWNER_FILE
 from mlsql_runtime.submission.cleanup import remove_staged, staging_paths
 from mlsql_runtime.submission.event_files import EventFileReader
 
-_PLAN, _SECRETS, _RESULT, _OWNER = "plan.json", "secrets.json", "result.json", "job.json"
+_PLAN, _SECRETS, _RESULT = "plan.json", "secrets.json", "result.json"
 _EVENTS = "events"
 _SCRIPTS = "scripts"
 _KEY = re.compile(r"(app-[0-9a-f]{16})\.([0-9a-f]{12})")
@@ -149,7 +150,7 @@ class RunFolder:
         """
         scripts = self.location.parent / _SCRIPTS
         copies = tuple(_copy_script(each, scripts / str(index)) for index, each in enumerate(plan.statements))
-        (self.location / _OWNER).write_private(codec.dumps(RunOwner.of(plan)).encode())
+        (self.location / OWNER_FILE).write_private(codec.dumps(RunOwner.of(plan)).encode())
         without_access = replace(secrets, spark={}, storage=NO_ACCESS)
         self.write(replace(plan, script_copies=copies), without_access, conf)
 
@@ -168,7 +169,7 @@ class RunFolder:
 
     def read_owner(self) -> RunOwner | None:
         """Return whose run it is; None when its folder is gone, or cannot be read."""
-        place = self.location / _OWNER
+        place = self.location / OWNER_FILE
         try:
             text = place.read_or_none()
             return None if text is None else codec.loads(RunOwner, text, place.uri)

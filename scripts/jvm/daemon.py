@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jars import find_java_tool
 
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0  # far more than any server takes, on a busy machine, too
 # When the process that started the server ends, the pipe to the server's standard input closes.
 _UNTIL_STDIN_ENDS = (
     'exec 3<&0; "$@" <&- 3<&- & pid=$!; echo $pid; (cat <&3 >/dev/null; kill $pid 2>/dev/null) >/dev/null & wait $pid'
@@ -62,6 +62,10 @@ class Daemon:
     def is_running(self) -> bool:
         """Return whether the server has been started and not been ended since."""
         return self._process is not None
+
+    def has_ended(self) -> bool:
+        """Return whether the server has been started, and has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def kill(self) -> None:
         """End it without a chance to shut down, as a power cut does."""

@@ -28,6 +28,7 @@ from daemon import Daemon, build_java_command, find_free_ports
 from jars import WORK, fetch_jars, find_java_tool
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
+HELD = "held"  # a queue whose applications wait until they are moved into another one
 _SPARK_NAMES = ("hadoop-client-api", "hadoop-client-runtime", "log4j-", "slf4j-api", "jcl-over-slf4j")
 _MAIN = {  # the class and the heap of each kind of daemon
     "namenode": ("org.apache.hadoop.hdfs.server.namenode.NameNode", "192m"),
@@ -87,10 +88,9 @@ class Yarn:
     url: str
     hdfs: Hdfs
 
-    @property
-    def connection(self) -> str:
-        """A Spark connection of Airflow for cluster mode, as JSON."""
-        extra = {"deploy-mode": "cluster", "yarn_resourcemanager_webapp_address": self.url}
+    def connection(self, **more: str) -> str:
+        """Return a Spark connection of Airflow for cluster mode, as JSON; ``more`` goes into its extra."""
+        extra = {"deploy-mode": "cluster", "yarn_resourcemanager_webapp_address": self.url, **more}
         return json.dumps({"conn_type": "spark", "host": "yarn", "extra": extra})
 
     @property
@@ -209,8 +209,11 @@ class YarnProcesses:
 
 _JAVA_NAMES = ("JAVA_HOME", "SPARK_LOCAL_IP")
 _QUEUES = {
-    "yarn.scheduler.capacity.root.queues": "default",
+    "yarn.scheduler.capacity.root.queues": f"default,{HELD}",
     "yarn.scheduler.capacity.root.default.capacity": 100,
+    f"yarn.scheduler.capacity.root.{HELD}.capacity": 0,
+    f"yarn.scheduler.capacity.root.{HELD}.maximum-capacity": 0,
+    f"yarn.scheduler.capacity.root.{HELD}.maximum-applications": 100,  # derived from the capacity otherwise
     "yarn.scheduler.capacity.maximum-am-resource-percent": 0.8,
 }
 
@@ -336,7 +339,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlsql-hadoop-")))
         hdfs = stack.enter_context(HdfsProcesses(folder)).hdfs
         yarn = stack.enter_context(YarnProcesses(folder / "yarn", hdfs)).yarn
-        variables = yarn.environment | {"AIRFLOW_CONN_YARN": yarn.connection}
+        variables = yarn.environment | {"AIRFLOW_CONN_YARN": yarn.connection(job_path=f"{hdfs.uri}/jobs")}
         exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in variables.items())
         print(f"""\
 HDFS and YARN run; Ctrl-C ends them and removes their data.

@@ -22,6 +22,7 @@ from support.reaper import end_processes
 from support.shared_run import RUN, SOCKET
 
 GRACE_SECONDS = 4.0
+ENDING = threading.Event()  # set when all processes of the run are about to be ended
 
 
 Start = Callable[[str], Any]  # returns another service
@@ -47,7 +48,11 @@ def _hdfs(folder: Path, start: Start) -> Iterator[Any]:
 def _yarn(folder: Path, start: Start) -> Iterator[Any]:
     from hadoop import YarnProcesses
 
-    with YarnProcesses(folder, start("hdfs"), {RUN: os.environ[RUN]}) as processes:
+    from support.yarn import reviving
+
+    # containers belong to the run, and their JVMs start as quickly as those of spark-submit
+    environment = {RUN: os.environ[RUN], "JDK_JAVA_OPTIONS": os.environ["SPARK_SUBMIT_OPTS"]}
+    with YarnProcesses(folder, start("hdfs"), environment) as processes, reviving(processes, ENDING):
         yield processes.yarn
 
 
@@ -190,6 +195,7 @@ def main() -> None:
     sys.stdout.flush()
     _wait_for_the_end(parent)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    ENDING.set()
     end_processes(RUN, str(folder), GRACE_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)  # threads may wait for services that have ended

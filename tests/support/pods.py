@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from support.yarn import JsonHandler, Submitted, Yarn, call_the_real_one, serving, start
+from support.stand_in import JsonHandler, StandIn, Submitted, call_the_real_one, serving, start
 
 NAMESPACE = "ml"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -23,7 +23,7 @@ sys.exit(submit(Path(__file__).parents[1], sys.argv[1:]))
 """
 
 
-class Pods(Yarn):
+class Pods(StandIn):
     """The cluster. Its applications are the pods of drivers."""
 
     @property
@@ -54,13 +54,12 @@ class Pods(Yarn):
 
     def pod(self, name: str) -> dict[str, Any]:
         """Return the pod as the API describes it."""
-        told = self.state(name)
-        phase = {"ACCEPTED": "Pending", "RUNNING": "Running", "FAILED": "Failed", "KILLED": "Failed"}.get(told["state"])
-        if phase is None:
-            phase = "Succeeded" if told["finalStatus"] == "SUCCEEDED" else "Failed"
+        code = self.exit_code(name)
+        alive = "Pending" if self.pid(name) is None else "Running"
+        phase = alive if code is None else "Failed" if code else "Succeeded"
         status: dict[str, Any] = {"phase": phase}
-        if phase == "Failed":
-            ended = {"terminated": {"exitCode": 137 if told["state"] == "FAILED" else 1, "reason": "Error"}}
+        if code:
+            ended = {"terminated": {"exitCode": code, "reason": "Error"}}
             described = {"name": "spark-kubernetes-driver", "ready": False, "restartCount": 0, "image": "i", "imageID": "i"}
             status["containerStatuses"] = [described | {"state": ended}]
         conf = self.facts(name)["conf"]

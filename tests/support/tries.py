@@ -21,6 +21,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime.errors import JobFailed
+from support.waiting import WAIT_SECONDS
 from support.workbench import SAMPLE
 
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')\n"  # a quick training
@@ -82,7 +83,7 @@ class Task:
             map_index=-1,
             try_number=try_number,
             max_tries=1 + 2 * clears,
-            xcom_push=lambda **_: None,
+            xcom_push=lambda *_, **__: None,
             stats_tags={},
         )
         return {"ti": ti, "dag_run": None, "outlet_events": self.events, "task_state_store": self.state}
@@ -121,20 +122,27 @@ class BackgroundTry:
     def __init__(self, task: Task, try_number: int = 1) -> None:
         self.operator = task.operator()
         self._error: JobFailed | None = None
+        self._value: dict[str, Any] | None = None
         self._thread = threading.Thread(target=self._execute, args=(task.context(try_number),), daemon=True)
         self._thread.start()
 
     def _execute(self, context: Any) -> None:
         try:
-            self.operator.execute(context)
+            self._value = self.operator.execute(context)
         except JobFailed as error:
             self._error = error
 
     def failure(self) -> str:
         """Wait for the end of the try, and return the message of its JobFailed."""
-        self._thread.join(60)
+        self._thread.join(WAIT_SECONDS)
         assert self._error is not None
         return str(self._error)
+
+    def value(self) -> dict[str, Any]:
+        """Wait for the end of the try, and return its XCom."""
+        self._thread.join(WAIT_SECONDS)
+        assert self._value is not None, self._error
+        return self._value
 
 
 def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
@@ -143,7 +151,7 @@ def training(conn_id: str, model: Path, script: str) -> dict[str, Any]:
         "spark_conn_id": conn_id,
         "model_path": str(model),
         "python_script_path": script,
-        "data": f"libsvm.`{SAMPLE}`",
+        "data": f"libsvm.`file://{SAMPLE}`",
     }
 
 

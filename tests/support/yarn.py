@@ -1,319 +1,192 @@
-"""A stand-in for YARN: spark-submit as its client has it, the ResourceManager's REST API, and real applications behind both.
-
-``bin/spark-submit`` below the folder takes a submission in cluster mode, copies what YARN would upload, prints what YARN's
-client prints and starts the application: the real launcher in a real local Spark, which knows its plan by URI only. States
-that the REST API tells come from the processes. Not like YARN: executors are threads of the driver.
-"""
+"""The applications that a test runs on the real YARN, its nodes, and failures of both."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shlex
-import signal
-import stat
-import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import psutil
 import pyspark
+from hadoop import HELD, Yarn, YarnProcesses
 
-from support.reaper import CLUSTER, ending_processes
+from support.reaper import find_processes
 from support.shared_run import RUN
+from support.waiting import wait_until
 
-SPARK_HOME = Path(pyspark.__file__).parent
-APPS = "/ws/v1/cluster/apps"
-_CLIENT = """#!{python}
-import sys
-sys.path[:0] = [{tests!r}]
-from pathlib import Path
-from support.yarn import submit
-sys.exit(submit(Path(__file__).parents[1], sys.argv[1:]))
-"""
+RESOURCE_MANAGER = "ResourceManager"
+_REVIVAL_SECONDS = 0.5
+_HELD = {"spark.yarn.queue": HELD}  # properties of an application that waits until it is released
+_CLASSES = "spark.yarn.jars", "spark.driver.extraClassPath", "spark.executor.extraClassPath"
+_SMALL = {"spark.yarn.am.memory": "512m", "spark.driver.memory": "600m", "spark.executor.memory": "600m"}
 
 
-@dataclass
-class Yarn:
-    """The cluster. ``hold`` keeps new applications from starting; ``away`` makes the REST API respond with an error;
-    ``asked`` counts requests about an application.
-    """
+@dataclass(frozen=True)
+class Applications:
+    """The cluster, and the applications that were submitted since the test began."""
 
-    folder: Path
-    url: str = ""
-    away: bool = False
-    asked: int = 0
-    killed: list[str] = field(default_factory=list)
+    yarn: Yarn
+    earlier: frozenset[str] = field(default_factory=frozenset)
 
-    @property
-    def connection(self) -> str:
-        """The Spark connection, as JSON."""
-        extra = {"deploy-mode": "cluster", "yarn_resourcemanager_webapp_address": self.url}
-        return json.dumps({"conn_type": "spark", "host": "yarn", "extra": extra})
+    @classmethod
+    def of(cls, yarn: Yarn) -> Applications:
+        return cls(yarn, frozenset(cls(yarn).submitted))
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a worker submits here by the connection ``yarn``."""
-        return {"AIRFLOW_CONN_YARN": self.connection, "SPARK_HOME": str(self.folder), "YARN_CONF_DIR": str(self.folder)}
+        """The variables with which spark-submit submits here by the connection ``yarn``."""
+        return submitting(self.yarn)
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Spark properties of an application that waits for :meth:`release`; no process of it runs until then."""
+        return dict(_HELD)
 
     @property
     def submitted(self) -> list[str]:
         """The applications in the order of their submission."""
-        return sorted(path.name for path in (self.folder / "apps").iterdir() if (path / "facts.json").exists())
+        return sorted({app["id"] for app in _list(self._ask("apps"), "app")} - self.earlier)
+
+    def state(self, application: str) -> str:
+        """Return YARN's state of an application."""
+        return str(self.facts(application)["state"])
 
     def facts(self, application: str) -> dict[str, Any]:
-        """Return what was submitted: ``args``, ``conf``, ``app_args`` and the like."""
-        found: dict[str, Any] = json.loads((self.folder / "apps" / application / "facts.json").read_text())
+        """Return what YARN knows about an application."""
+        found: dict[str, Any] = self._ask(f"apps/{application}")["app"]
         return found
 
+    def release(self, application: str) -> None:
+        """Move an application that waits into the queue from which applications run."""
+        url = f"{self.yarn.url}/ws/v1/cluster/apps/{application}/queue"
+        httpx.put(url, json={"queue": "default"}, timeout=60).raise_for_status()
+
     def log(self, application: str) -> str:
-        """Return what the driver has printed."""
-        file = self.folder / "apps" / application / "log"
-        return file.read_text() if file.exists() else ""
+        """Return what the application's driver and executors have printed."""
+        files = sorted(self.yarn.folder.glob(f"node-*/logs/{application}/*/std*"))
+        return "\n".join(file.read_text(errors="replace") for file in files)
 
-    def hold(self) -> None:
-        (self.folder / "hold").touch()
-
-    def release(self) -> None:
-        (self.folder / "hold").unlink()
-
-    def pid(self, application: str) -> int | None:
-        """Return the first process of the application, once it has been started."""
-        file = self.folder / "apps" / application / "pid"
-        return int(file.read_text()) if file.exists() and file.read_text() else None
-
-    def processes(self, application: str) -> list[psutil.Process]:
-        """Return the live processes that YARN would end with the application: those of its session."""
-        leader = self.pid(application)
+    def processes(self, application: str, number: int | None = None) -> list[psutil.Process]:
+        """Return the live processes of an application, or of one of its containers, of which the driver's is the first."""
+        container = application.replace("application", "container") + "_"
         found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if leader is not None and os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+        for process in find_processes(RUN, os.environ[RUN]):
+            with contextlib.suppress(psutil.Error):
+                name = process.environ().get("CONTAINER_ID", "")
+                if name.startswith(container) and (number is None or int(name.rpartition("_")[2]) == number):
                     found.append(process)
         return found
 
-    def lose(self, application: str) -> None:
-        """End the application from outside, as when its node is lost."""
-        while processes := self.processes(application):  # one may start another meanwhile
-            for process in processes:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+    def lose_executors(self, application: str) -> None:
+        """End all containers of an application with SIGKILL, that of its driver excepted."""
+        driver = {process.pid for process in self.processes(application, 1)}
+        _kill([process for process in self.processes(application) if process.pid not in driver])
 
-    def kill(self, application: str) -> None:
-        """End the application as YARN does: with SIGTERM and, soon after, SIGKILL."""
-        self.killed.append(application)
-        (self.folder / "apps" / application / "killed").touch()
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            for process in self.processes(application):
-                with contextlib.suppress(psutil.Error):
-                    process.send_signal(sent)
-            time.sleep(0.25)  # YARN's own default between both
+    def lose_driver(self, application: str) -> None:
+        """End the JVM of an application's driver with SIGKILL, as when its node has no memory left."""
+        _kill([process for process in self.processes(application, 1) if process.name() == "java"])
 
-    def state(self, application: str) -> dict[str, Any]:
-        """Return the application as the REST API describes it."""
-        folder, facts = self.folder / "apps" / application, self.facts(application)
-        state, final, told = "ACCEPTED", "UNDEFINED", ""
-        if (folder / "killed").exists():
-            is_over = not self.processes(application)
-            state, final = ("KILLED", "KILLED") if is_over else ("RUNNING", "UNDEFINED")
-            told = f"Application {application} was killed by user test" if is_over else ""
-        elif (folder / "exit").exists():
-            code = int((folder / "exit").read_text())
-            state, final = "FINISHED", "SUCCEEDED" if code == 0 else "FAILED"
-            told = "" if code == 0 else f"User application exited with status {code}"
-        elif self.pid(application) is not None:
-            state = "RUNNING"
-            if not self.processes(application) and not (folder / "exit").exists():
-                state, final, told = "FAILED", "FAILED", f"AM Container for {application} exited with  exitCode: 137"
-        url = f"{self.url}/proxy/{application}/"
-        tags = facts["conf"].get("spark.yarn.tags", "").lower()
-        return {
-            "id": application,
-            "name": facts["name"],
-            "applicationTags": tags,
-            "state": state,
-            "finalStatus": final,
-            "diagnostics": told,
-            "trackingUrl": url,
-        }
+    def lose_node(self, application: str) -> None:
+        """Lose the node of the application's driver: its NodeManager and all containers. A NodeManager starts there soon."""
+        host = self.processes(application, 1)[0].environ()["NM_HOST"]
+        _kill(_find_daemons(f"yarn.nodemanager.hostname={host}"))
+        for container in find_processes("NM_HOST", host):
+            _kill([container])
+
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Kill the ResourceManager; after the block it starts again, with what it knew."""
+        sign = self.yarn.folder / f"{RESOURCE_MANAGER}.away"
+        sign.touch()
+        _kill(_find_daemons(RESOURCE_MANAGER))
+        try:
+            yield
+        finally:
+            sign.unlink()
+
+    def is_there(self) -> bool:
+        """Return whether the ResourceManager responds, and knows its applications."""
+        with contextlib.suppress(httpx.HTTPError):
+            return bool(self._ask("info")["clusterInfo"]["haState"] == "ACTIVE")
+        return False
+
+    def wait_for_nodes(self, count: int = 2) -> None:
+        """Wait until so many nodes run."""
+        wait_until(
+            lambda: len((self._ask("nodes?states=RUNNING")["nodes"] or {}).get("node", ())) == count, "the nodes", every=0.5
+        )
+
+    def _ask(self, path: str) -> Any:
+        return httpx.get(f"{self.yarn.url}/ws/v1/cluster/{path}", timeout=60).raise_for_status().json()
 
 
-@contextlib.contextmanager
-def yarn_cluster(folder: Path) -> Iterator[Yarn]:
-    """Provide a cluster, and end all of its applications after the block."""
-    cluster = Yarn(folder)
-    with serving(cluster, _handler(cluster), _CLIENT):
-        yield cluster
+def submitting(yarn: Yarn) -> dict[str, str]:
+    """Return the variables with which spark-submit submits here, quickly.
 
-
-class JsonHandler(BaseHTTPRequestHandler):
-    """A handler that responds in JSON, and logs nothing."""
-
-    def answer(self, code: int, body: Any) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    Spark's jars are where they are, on all nodes, and are first on the class path: so JVMs find the classes in
+    ``.work/spark.jsa``. Spark takes properties from system properties; ``spark-defaults.conf`` would be a folder on the path.
+    """
+    jars = f"{os.environ.get('SPARK_HOME', Path(pyspark.__file__).parent)}/jars/*"
+    properties = dict.fromkeys(_CLASSES, jars) | {"spark.yarn.jars": f"local:{jars}", "spark.executor.instances": "1"} | _SMALL
+    options = " ".join(f"-D{name}={value}" for name, value in properties.items())
+    return {
+        **yarn.hdfs.environment,
+        "PYSPARK_PYTHON": yarn.environment["PYSPARK_PYTHON"],
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_SUBMIT_OPTS": f"{os.environ['SPARK_SUBMIT_OPTS']} {options}",
+        "AIRFLOW_CONN_YARN": yarn.connection(),
+    }
 
 
 @contextlib.contextmanager
-def serving(cluster: Yarn, handler: type[JsonHandler], client: str) -> Iterator[None]:
-    """Provide the cluster's API and its spark-submit, and end all of its applications after the block."""
-    (cluster.folder / "bin").mkdir(parents=True)
-    (cluster.folder / "apps").mkdir()
-    program = cluster.folder / "bin" / "spark-submit"
-    program.write_text(client.format(python=sys.executable, tests=str(Path(__file__).parents[1])))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    cluster.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+def reviving(processes: YarnProcesses, ending: threading.Event) -> Iterator[None]:
+    """Start daemons again that end during the block, except those that a test keeps away.
+
+    :param ending: set when they end for good.
+    """
+    is_over = threading.Event()
+    daemons = {RESOURCE_MANAGER: processes.resource_manager}
+    daemons |= {f"node-{number}": node for number, node in enumerate(processes.node_managers)}
+
+    def revive() -> None:
+        while not is_over.wait(_REVIVAL_SECONDS) and not ending.is_set():
+            for name, daemon in daemons.items():
+                if daemon.has_ended() and not (processes.yarn.folder / f"{name}.away").exists():
+                    daemon.stop()
+                    daemon.start()
+
+    thread = threading.Thread(target=revive, daemon=True)
     thread.start()
     try:
-        with ending_processes(CLUSTER, str(cluster.folder.resolve())):
-            yield
+        yield
     finally:
-        server.shutdown()
+        is_over.set()
         thread.join()
-        server.server_close()
 
 
-def _handler(cluster: Yarn) -> type[JsonHandler]:
-    class Handler(JsonHandler):
-        def do_GET(self) -> None:
-            asked = urlsplit(self.path)
-            if cluster.away:
-                self.answer(503, {"message": "no active ResourceManager"})
-            elif asked.path == APPS:
-                self.answer(200, {"apps": self._found(parse_qs(asked.query))})
-            elif (name := asked.path.removeprefix(APPS + "/")) in cluster.submitted:
-                cluster.asked += 1
-                self.answer(200, {"app": cluster.state(name)})
-            else:
-                self.answer(404, {"RemoteException": {"exception": "NotFoundException"}})
-
-        def do_PUT(self) -> None:
-            name = self.path.removeprefix(APPS + "/").removesuffix("/state")
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            assert asked == {"state": "KILLED"}
-            cluster.kill(name)
-            self.answer(202, cluster.state(name))
-
-        def _found(self, query: dict[str, list[str]]) -> dict[str, Any] | None:
-            (tag,), (states,) = query["applicationTags"], query["states"]
-            apps = [cluster.state(name) for name in cluster.submitted]
-            found = [app for app in apps if tag in app["applicationTags"].split(",") and app["state"] in states.split(",")]
-            return {"app": found} if found else None  # so YARN has it
-
-    return Handler
+def _list(response: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return a list of YARN's REST API, which has none instead of an empty one."""
+    return list((response[f"{name}s"] or {}).get(name, ()))
 
 
-@dataclass(frozen=True)
-class Submitted:
-    """The arguments of a call of spark-submit."""
-
-    arguments: list[str]
-    options: dict[str, str]
-    conf: dict[str, str]
-    application: str
-    app_args: list[str]
-
-    @classmethod
-    def of(cls, arguments: list[str]) -> Submitted:
-        options: dict[str, str] = {}
-        conf: dict[str, str] = {}
-        rest = list(arguments)
-        while rest[0].startswith("--"):
-            name, value = rest.pop(0), rest.pop(0)
-            if name == "--conf":
-                conf[value.partition("=")[0]] = value.partition("=")[2]
-            else:
-                options[name] = value
-        return cls(arguments, options, conf, rest[0], rest[1:])
+def _find_daemons(end: str) -> Sequence[psutil.Process]:
+    """Return the JVMs of Hadoop with an argument that ends with ``end``."""
+    found = []
+    for process in find_processes(RUN, os.environ[RUN]):
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            if command and Path(command[0]).name == "java" and any(part.endswith(end) for part in command):
+                found.append(process)
+    return found
 
 
-def start(folder: Path, name: str, given: Submitted) -> None:
-    """Copy an application's files, and start it once nothing holds it."""
-    app = folder / "apps" / name
-    app.mkdir()
-    files = []
-    for file in (*given.options["--py-files"].split(","), given.application):  # the real client uploads them
-        (app / Path(file).name).write_bytes(Path(file).read_bytes())
-        files.append(str(app / Path(file).name))
-    facts = {"name": given.options["--name"], "conf": given.conf, "args": given.arguments, "app_args": given.app_args}
-    (app / "facts.new").write_text(json.dumps(facts))
-    (app / "facts.new").rename(app / "facts.json")
-    _start(folder, app, given.conf, files, given.app_args)
-
-
-def call_the_real_one(arguments: list[str]) -> None:
-    """Replace this process by Spark's own spark-submit, for a submission to another master."""
-    os.environ["SPARK_HOME"] = str(SPARK_HOME)
-    os.execv(SPARK_HOME / "bin" / "spark-submit", ["spark-submit", *arguments])
-
-
-def submit(folder: Path, arguments: list[str]) -> int:
-    """Do what YARN's client does: accept the submission, start it, print its id, and return."""
-    if "yarn" not in arguments:
-        call_the_real_one(arguments)
-    given = Submitted.of(arguments)
-    expected = (given.options.get("--deploy-mode"), given.conf.get("spark.yarn.submit.waitAppCompletion"))
-    if expected != ("cluster", "false"):
-        print(f'Exception in thread "main" org.apache.spark.SparkException: not for this cluster: {expected}')
-        return 1
-    if (folder / "full").exists():
-        print('Exception in thread "main" org.apache.spark.SparkException: Failed to submit: queue root.default is full')
-        return 1
-    name = f"application_1700000000000_{len(list((folder / 'apps').iterdir())) + 1:04}"
-    start(folder, name, given)
-    print(f"26/01/01 00:00:00 INFO YarnClientImpl: Submitted application {name}")
-    print(f"26/01/01 00:00:00 INFO Client: Application report for {name} (state: ACCEPTED)", flush=True)
-    if (folder / "unsure").exists():
-        print('Exception in thread "main" java.net.SocketTimeoutException: connection to the ResourceManager lost')
-        return 1
-    return 0
-
-
-def _start(folder: Path, app: Path, conf: dict[str, str], archives: list[str], app_args: list[str]) -> None:
-    """Start the application in a session of its own, once nothing holds it, with an environment that is not the worker's."""
-    kept = ("HOME", "LANG", "JAVA_HOME", "SPARK_LAUNCHER_OPTS", "SPARK_SUBMIT_OPTS", "TMPDIR", "AWS_", RUN)
-    env = {key: value for key, value in os.environ.items() if key.startswith(kept)}
-    env["PATH"] = os.pathsep.join(part for part in os.environ["PATH"].split(os.pathsep) if part != str(folder / "bin"))
-    env |= {
-        CLUSTER: str(folder.resolve()),
-        "SPARK_HOME": str(SPARK_HOME),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_PYTHON": sys.executable,
-    }
-    own = {"spark.master": "local[2]", "spark.ui.enabled": "false", "spark.sql.warehouse.dir": (app / "warehouse").as_uri()}
-    spark = {key: value for key, value in conf.items() if not key.startswith(("spark.yarn.", "spark.kubernetes."))} | own
-    *py_files, launcher = archives
-    command = [str(SPARK_HOME / "bin" / "spark-submit"), "--py-files", ",".join(py_files)]
-    command += [part for key, value in spark.items() for part in ("--conf", f"{key}={value}")]
-    command += [launcher, *app_args]
-    hold, pid, code = (shlex.quote(str(path)) for path in (folder / "hold", app / "pid", app / "exit"))
-    killed = shlex.quote(str(app / "killed"))
-    script = (
-        f"while [ -e {hold} ]; do [ -e {killed} ] && exit; sleep 0.1; done; echo $$ > {pid}; "
-        f"{shlex.join(command)}; echo $? > {code}.new; mv {code}.new {code}"
-    )
-    null = os.open(os.devnull, os.O_RDWR)
-    log = os.open(app / "log", os.O_WRONLY | os.O_CREAT, 0o600)
-    if os.fork() == 0:
-        os.setsid()
-        os.chdir(app)
-        os.dup2(null, 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.execve("/bin/sh", ["sh", "-c", script], env)
+def _kill(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)

@@ -99,3 +99,9 @@ def test_a_line_that_is_no_event_is_shown_as_it_is_and_reading_goes_on_after_an_
     (tmp_path / "events/000002.jsonl").rmdir()
     (folder / "000002.jsonl").write(encode_message(message("again")).encode() + b"\n")
     assert texts(reader) == ["[fit 0] again"]
+
+
+def test_nothing_is_written_into_a_folder_that_was_removed(tmp_path: Path) -> None:
+    with EventFileWriter(Location.of(str(tmp_path / "run")), is_wanted=lambda: False) as writer:
+        writer.add(Message(event=LogLine("late"), label="fit 0"))
+    assert list(tmp_path.iterdir()) == []
