@@ -74,13 +74,26 @@ def read_states(root: Location, numbers: Iterable[int] | None = None) -> dict[in
     """
     wanted = sorted(layout.list_claimed_versions(root) if numbers is None else numbers, reverse=True)
     documents = {"complete": layout.MANIFEST, "failed": layout.FAILURE}
-    names = [layout.version_file(number, name) for number in wanted for name in documents.values()]
-    existing = root.existing(names) if numbers is None else {name for name in names if (root / name).exists()}
+    if numbers is not None:
+        names = [layout.version_file(number, name) for number in wanted for name in documents.values()]
+        existing = {name for name in names if (root / name).exists()}
+    else:
+        existing = _find_documents(root, wanted)
 
     def has(number: int, state: VersionState) -> bool:
         return layout.version_file(number, documents[state]) in existing
 
     return {n: "complete" if has(n, "complete") else "failed" if has(n, "failed") else "unfinished" for n in wanted}
+
+
+def _find_documents(root: Location, numbers: list[int]) -> set[str]:
+    """Return the manifests that exist, and the failure records of versions without one."""
+    manifests = {number: layout.version_file(number, layout.MANIFEST) for number in numbers}
+    failures = {number: layout.version_file(number, layout.FAILURE) for number in numbers}
+    if not root.storage.has_folders:  # one listing has both
+        return root.existing([*manifests.values(), *failures.values()])
+    found = root.existing(manifests.values())
+    return found | root.existing(failures[number] for number in numbers if manifests[number] not in found)
 
 
 def read_record(root: Location, version: int) -> Manifest | FailureRecord | None:
