@@ -158,6 +158,8 @@ exception that is not one of our own, a message that does not name the file or d
 the processor, a process that ends, a write outside the reader's folder, a connection, a child process, or a pickle that is
 loaded. An accepted case was also used and written again. Memory is by how much the process grew in all its cases.
 
+Not tried: a line `null` in JSON that Spark has written, at which pyarrow 26 ends the process. Spark never writes one.
+
 {table(header, rows)}
 """,
         encoding="utf-8",
