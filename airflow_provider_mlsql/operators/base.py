@@ -120,8 +120,6 @@ class MLSQLOperator(BaseOperator):
 
     def _run(self, context: Context, event: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Run the plan, or go on with it after the event of a trigger; return the task's XCom."""
-        if event is None:
-            ModelLink().show(context, self)
         try:
             result = self._run_job(self.build_job(), context, event)
         except MLSQLError as error:
@@ -152,6 +150,8 @@ class MLSQLOperator(BaseOperator):
         spark = {name: value for name, value in storage.spark.items() if name not in conf}
         secrets = replace(job.secrets, spark=spark, storage=storage.access)
         task = TaskRun.of(context)
+        if event is None:
+            ModelLink().show(context, self)
         statements = with_author(job.statements, task.started_by)
         plan = Plan(job_id=task.job_id, statements=statements, attempt=task.attempt, task=task.task)
         show = partial(SparkUILink().show, context, self)
