@@ -13,9 +13,13 @@ import airflow_provider_mlsql
 
 # Those of Airflow 3.0. `make test-versions` runs this file on it; names that it lacks come by common.compat.sdk, or by compat.py.
 EVERYWHERE = {
+    "airflow.api_fastapi.app": {"get_auth_manager"},
     "airflow.api_fastapi.auth.managers.models.resource_details": {"DagAccessEntity"},
     "airflow.api_fastapi.common.db.common": {"SessionDep"},
-    "airflow.api_fastapi.core_api.security": {"requires_access_dag"},
+    "airflow.api_fastapi.core_api.security": {"GetUserDep", "requires_access_dag"},
+    "airflow.models.asset": {"AssetEvent"},
+    "airflow.models.dag": {"DagModel"},
+    "airflow.models.renderedtifields": {"RenderedTaskInstanceFields"},
     "airflow.models.taskinstance": {"TaskInstance"},
     "airflow.models.xcom": {"XComModel"},
     "airflow.plugins_manager": {"AirflowPlugin"},
@@ -26,6 +30,7 @@ EVERYWHERE = {
         *("AirflowTaskTimeout", "BaseHook", "XCom", "conf"),
     },
     "airflow.sdk": {"Asset", "BaseOperator", "BaseOperatorLink", "BaseSensorOperator", "Connection", "PokeReturnValue"},
+    "airflow.utils.session": {"create_session"},
     "airflow.triggers.base": {"BaseEventTrigger", "BaseTrigger", "TriggerEvent"},
 }
 
