@@ -73,12 +73,12 @@ class Applications:
 
     def processes(self, application: str, number: int | None = None) -> list[psutil.Process]:
         """Return the live processes of an application, or of one of its containers, of which the driver's is the first."""
-        container = application.replace("application", "container") + "_"
+        numbers = application.removeprefix("application") + "_"  # a ResourceManager that was restarted puts an epoch before them
         found = []
         for process in find_processes(RUN, os.environ[RUN]):
             with contextlib.suppress(psutil.Error):
                 name = process.environ().get("CONTAINER_ID", "")
-                if name.startswith(container) and (number is None or int(name.rpartition("_")[2]) == number):
+                if numbers in name and (number is None or int(name.rpartition("_")[2]) == number):
                     found.append(process)
         return found
 
