@@ -88,6 +88,7 @@ def _set_environment(process: str) -> None:
         "SPT_NOENV": "1",  # Airflow's titles of processes would overwrite their environments
         "TMPDIR": str(own / "tmp"),
     }
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of some hundred processes would compile the project
     tempfile.tempdir = None  # look at TMPDIR again
     _set_java_options(own / "tmp")
 
