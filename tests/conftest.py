@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from mlsql_runtime.kafka.settings import KafkaSettings
     from mlsql_runtime.result import RunResult
 
-SERVICES = frozenset(("azure_server", "broker", "google_server", "hdfs", "yarn", "cluster", "deployment"))
+# Services that take memory: each ends after the last test that has it among its fixtures. The others end with the run.
+SERVICES = frozenset(("broker", "hdfs", "yarn", "cluster", "deployment"))
 USERS = pytest.StashKey[Counter[str]]()
 KEEPER = shared_run.join()  # before conftest.py of a folder imports Airflow, which reads its home then
 
