@@ -128,7 +128,7 @@ def bad(statement: type[Statement], **arguments: object) -> Callable[[Path], tup
         (bad(Train, script_path=SAMPLE), "InputError", "is not a .py file"),
         (bad(Train, script_path="{tmp}/old.py"), "InputError", "{tmp}/old.py:1: Missing parentheses"),
         (bad(Train, model_path="{tmp}/old.py"), "InputError", "the model path {tmp}/old.py is a file"),
-        (bad(Train, model_path="nope://x/m"), "InputError", "install the fsspec backend"),
+        (bad(Train, model_path="nope://x/m"), "InputError", "nope://x/m: models cannot be kept in nope://"),
         (bad(Train, table="dato"), "InputError", "there is no table 'dato'; tables before it are data"),
         (bad(Train, validate_table="valid"), "InputError", "there is no table 'valid'"),
         (bad(Train, python=PythonEnv(path="/no/python")), "InterpreterError", "there is no Python interpreter /no/python"),

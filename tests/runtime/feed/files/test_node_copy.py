@@ -127,7 +127,7 @@ class Breaking(Location):
 
 
 def test_half_a_table_is_not_used(remote: Location, tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError), node_copy(Breaking(remote.fs, remote.path), tmp_path):
+    with pytest.raises(ConnectionError), node_copy(Breaking(remote.root, remote.path), tmp_path):
         pytest.fail("there is nothing to see")
     with node_copy(remote, tmp_path) as data:
         assert contents(data)["part-0.json"] == "part-0.json"
