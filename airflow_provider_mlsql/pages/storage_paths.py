@@ -8,10 +8,10 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mlsql.hooks.storage import read_storage
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
-from mlsql_runtime.plan import StorageAccess
+from mlsql_runtime.plan import SCHEMES, StorageAccess
 
-# An XCom must not make the API server send requests to other hosts.
-_STORAGE = ("", "file", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "hdfs")
+# An XCom must not make the API server send HTTP requests to other hosts.
+_STORAGE = ("", "file", *(scheme for family, schemes in SCHEMES.items() if family != "webhdfs" for scheme in schemes))
 
 
 def without_password(uri: str) -> str:

@@ -10,14 +10,15 @@ from typing import Any
 ACCESS_PROPERTY = "spark.mlsql.secret.storage"
 """The property of spark-submit with a job's access to storage in cluster mode: :class:`StorageAccess` as JSON."""
 
-_FAMILIES = {  # schemes that name the same storage
-    "s3": ("s3", "s3a", "s3n"),
-    "gs": ("gs", "gcs"),
-    "abfs": ("abfs", "abfss", "az", "wasb", "wasbs", "adl"),
+SCHEMES: Mapping[str, tuple[str, ...]] = {
     "hdfs": ("hdfs", "viewfs"),
     "webhdfs": ("webhdfs", "swebhdfs"),
+    "s3": ("s3", "s3a"),
+    "abfs": ("abfs", "abfss", "az"),
+    "gs": ("gs", "gcs"),
 }
-_FAMILY_OF = {scheme: family for family, schemes in _FAMILIES.items() for scheme in schemes}
+"""The remote storages in which models can be kept, and the schemes of each. How they are opened: :mod:`mlsql_runtime.storage`."""
+_FAMILY_OF = {scheme: family for family, schemes in SCHEMES.items() for scheme in schemes}
 
 
 def find_family(uri: str) -> str | None:

@@ -14,7 +14,7 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from mlsql_runtime.errors import InputError, StorageError
-from mlsql_runtime.plan import NO_ACCESS, StorageAccess
+from mlsql_runtime.plan import NO_ACCESS, SCHEMES, StorageAccess
 from mlsql_runtime.storage import hadoop, local_files, object_stores
 
 Write = Callable[[Any, str, bytes], None]  # file system, path, data
@@ -153,11 +153,11 @@ LOCAL = Storage(
 )
 # On HDFS a small file is half a second of waiting.
 _IN_HADOOP = (hadoop.create_file, hadoop.replace_file, hadoop.write_private)
-HDFS = Storage("HDFS", ("hdfs", "viewfs"), "hdfs", _connect_hdfs, *_IN_HADOOP, writers=8)
-WEBHDFS = Storage("WebHDFS", ("webhdfs", "swebhdfs"), None, _connect_webhdfs, *_IN_HADOOP, writers=8)
+HDFS = Storage("HDFS", SCHEMES["hdfs"], "hdfs", _connect_hdfs, *_IN_HADOOP, writers=8)
+WEBHDFS = Storage("WebHDFS", SCHEMES["webhdfs"], None, _connect_webhdfs, *_IN_HADOOP, writers=8)
 S3 = Storage(
     "S3",
-    ("s3", "s3a"),
+    SCHEMES["s3"],
     "s3",
     object_stores.connect_s3,
     object_stores.create_in_s3,
@@ -167,7 +167,7 @@ S3 = Storage(
 )
 AZURE = Storage(
     "Azure Blob Storage",
-    ("abfss", "abfs", "az"),
+    SCHEMES["abfs"],
     "azure",
     object_stores.connect_azure,
     object_stores.create_in_azure,
@@ -177,7 +177,7 @@ AZURE = Storage(
 )
 GOOGLE = Storage(
     "Google Cloud Storage",
-    ("gs", "gcs"),
+    SCHEMES["gs"],
     "gcs",
     object_stores.connect_google,
     object_stores.create_in_google,

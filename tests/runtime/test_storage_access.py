@@ -33,14 +33,14 @@ def make_access(**names: str) -> StorageAccess:
     ],
 )
 def test_the_longest_prefix_decides(uri: str, name: str | None) -> None:
-    access = make_access(all="s3://", data="s3://data", old="s3n://data/old", azure="abfs://c@a.dfs.core.windows.net")
+    access = make_access(all="s3://", data="s3://data", old="s3a://data/old", azure="abfs://c@a.dfs.core.windows.net")
     found = access.find(uri)
     assert (found.name if found else None) == name
 
 
 @pytest.mark.parametrize(
     ("uri", "family"),
-    [("s3a://b", "s3"), ("gcs://b", "gs"), ("wasbs://c@a", "abfs"), ("viewfs://x", "hdfs"), ("https://h/x", None), ("s3:", None)],
+    [("s3a://b", "s3"), ("gcs://b", "gs"), ("az://c", "abfs"), ("viewfs://x", "hdfs"), ("https://h/x", None), ("s3:", None)],
 )
 def test_schemes_of_one_storage_are_alike(uri: str, family: str | None) -> None:
     assert find_family(uri) == family
