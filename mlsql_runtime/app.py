@@ -17,14 +17,14 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
 from mlsql_runtime.driver_secrets import hide_secrets_in_spark, take_access
-from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.errors import MLSQLError, StorageError
 from mlsql_runtime.events import ApplicationStarted, emit, log, send_also_to
 from mlsql_runtime.plan import NO_ACCESS, NO_SECRETS, Plan, Secrets, StorageAccess, load_plan
 from mlsql_runtime.result import RunResult
@@ -42,6 +42,7 @@ PARENT_CHECK_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
 CANCEL_SECONDS = 4.0  # for cleaning up, once cancelled: less than the submitter waits before it kills
 ORPHAN_SECONDS = 20.0  # for the same, once no other process of an orphaned job is left
+RESULT_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)  # seconds until a storage that did not take the result of a job is asked again
 
 
 class _Cancellation:
@@ -150,8 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = _run_without_spark(plan, secrets) if args.without_spark else run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)
-    if is_wanted():
-        Location.of(args.result, access).replace(codec.dumps(result).encode())
+    _write_result(result, Location.of(args.result, access), is_wanted, () if args.events is None else RESULT_WAITS)
     cancellation.remove_orphaned_folder()
     return 0 if result.is_successful else 1
 
@@ -162,6 +162,24 @@ def _read_once(uri: str, access: StorageAccess) -> bytes:
     text = place.read()
     place.remove_file()
     return text
+
+
+def _write_result(result: RunResult, place: Location, is_wanted: Callable[[], bool], waits: Sequence[float]) -> None:
+    """Write the result of a job, whose work would be lost with it.
+
+    :param waits: seconds until a storage that fails is asked again.
+    :raises StorageError: when it fails each time.
+    """
+    for wait in (*waits, None):
+        try:
+            if is_wanted():
+                place.replace(codec.dumps(result).encode())
+            return
+        except StorageError as error:
+            if wait is None:
+                raise
+            log(f"{error.message}; the result is written again in {wait:g} s")
+            time.sleep(wait)
 
 
 def run(plan: Plan, secrets: Secrets) -> RunResult:

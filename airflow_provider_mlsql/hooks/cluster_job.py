@@ -152,7 +152,10 @@ class ClusterJob:
             remove_staged(self._plan.job_id, staging_paths(self._plan), self.access)
         if keep is not None:
             keep(result)
-        application.open_folder(self.access).remove(with_staged=False)
+        try:
+            application.open_folder(self.access).remove(with_staged=False)
+        except MLSQLError as error:  # which must not hide the result
+            self._log.warning("Files of the job may be left in %s; remove them: %s", application.run, error.message)
         result.raise_for_error()
         return result
 
@@ -234,7 +237,8 @@ class ClusterJob:
             for application in self._find():
                 if application.run == run.uri:
                     end_application(self._cluster, application, self._log, self.access, with_staged=False)
-        run.remove(with_staged=False)
+        with contextlib.suppress(MLSQLError):  # the error of the submission says more
+            run.remove(with_staged=False)
 
     def _raise_if_cancelled(self) -> None:
         if self._is_cancelled:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from mlsql_runtime.app import history_url
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.plan import Plan, Train, dump_plan
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 from mlsql_runtime.submission.processes import MARK, marked, new_mark
+from mlsql_runtime.submission.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,32 @@ def test_an_orphan_that_does_not_end_in_time_leaves_nothing(tmp_path: Path, argu
     assert marked(mark) == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert not folder.exists()
+
+
+ON_A_CLUSTER = """
+import sys
+from mlsql_runtime import app
+app.RESULT_WAITS = (0.05,) * 1000
+files = {"--plan": "plan.json", "--result": "result.json", "--events": "events"}
+sys.exit(app.main([part for option, name in files.items() for part in (option, f"{sys.argv[1]}/{name}")]))
+"""
+
+
+def test_the_result_is_written_once_the_storage_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "job.json").touch()
+    (tmp_path / "result.json").mkdir()  # in the way
+    with subprocess.Popen([sys.executable, "-c", ON_A_CLUSTER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as driver:
+        assert driver.stdout is not None
+        assert any("the result is written again in 0.05 s" in line for line in driver.stdout)
+        (tmp_path / "result.json").rmdir()
+        driver.communicate()
+    result = RunFolder.at(str(tmp_path)).read_result()
+    assert result is not None
+    with pytest.raises(MLSQLError, match=r"plan\.json cannot be read"):
+        result.raise_for_error()
+
+
+def test_no_result_is_written_for_a_job_that_was_ended(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", ON_A_CLUSTER, str(tmp_path / "run")], capture_output=True, check=False)
+    assert done.returncode == 1
+    assert list(tmp_path.iterdir()) == []
