@@ -13,7 +13,7 @@ from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.run_folder import RunFolder
-from mlsql_runtime.submission.spark_submit import Submission, run_spark_submit
+from mlsql_runtime.submission.spark_submit import Submission, check_hadoop_configuration, run_spark_submit
 
 if TYPE_CHECKING:
     import requests
@@ -58,6 +58,7 @@ class YarnCluster:
         return {**conf, _ATTEMPTS: "1", _WAIT: "false", _TAGS: ",".join(tags)}
 
     def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
+        check_hadoop_configuration(submission)
         run_spark_submit(self._connection.build_command(_name_runtime_once(submission)), submission.env, on_line)
         run = submission.conf[_TAGS].rpartition(",")[2]
         found = self._request("GET", "", params={"applicationTags": run})  # its ID is in the client's log only at level INFO

@@ -25,6 +25,7 @@ from mlsql_runtime.submission.spark_submit import (
     Submission,
     build_environment,
     build_submission,
+    check_hadoop_configuration,
     run_spark_submit,
 )
 from mlsql_runtime.submission.without_spark import build_plain_command, can_do_without_spark
@@ -133,4 +134,7 @@ class ClientJob:
             conf["spark.pyspark.python"] = sys.executable
         if self._is_local:
             conf["spark.sql.warehouse.dir"] = (folder / "warehouse").as_uri()  # not in the working directory
-        return build_command(build_submission(self._plan, self._secrets.storage, conf | self._conf, folder, arguments, env))
+        submission = build_submission(self._plan, self._secrets.storage, conf | self._conf, folder, arguments, env)
+        if self._master.startswith("yarn"):
+            check_hadoop_configuration(submission)
+        return build_command(submission)

@@ -21,6 +21,7 @@ from mlsql_runtime.submission.runtime_zip import write_runtime
 from mlsql_runtime.submission.training_archives import find_training_archives
 
 _ARCHIVES = "spark.archives"
+_HADOOP_VARIABLES = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
 _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 
 
@@ -98,6 +99,27 @@ def build_environment(mark: str) -> dict[str, str]:
     if home is not None:
         env |= {"SPARK_HOME": home, "PATH": f"{home}/bin{os.pathsep}{env.get('PATH', os.defpath)}"}
     return QUIET_ENVIRONMENT | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
+
+
+def check_hadoop_configuration(submission: Submission) -> None:
+    """Check that spark-submit will find YARN. It waits a quarter of an hour for a ResourceManager on this machine otherwise.
+
+    :raises InputError: when the environment names no folder with Hadoop's configuration, or one without that of YARN.
+    """
+    env = submission.env
+    spark = Path(env.get("SPARK_CONF_DIR") or Path(env.get("SPARK_HOME", ""), "conf"))
+    if (spark / "spark-env.sh").exists():  # may set the variables
+        return
+    folders = {name: env[name] for name in _HADOOP_VARIABLES if env.get(name)}
+    if not folders:
+        raise InputError(
+            "HADOOP_CONF_DIR is not set, which Spark needs for YARN; set it in the environment of the worker to a folder with "
+            "core-site.xml, hdfs-site.xml and yarn-site.xml of the cluster"
+        )
+    is_configured = any(name.startswith("spark.hadoop.yarn.resourcemanager.") for name in submission.conf)
+    if not is_configured and not any(Path(folder, "yarn-site.xml").is_file() for folder in folders.values()):
+        named = " and ".join(f"{name} is {folder}" for name, folder in folders.items())
+        raise InputError(f"{named}, where there is no yarn-site.xml; set it to the folder with the configuration of the cluster")
 
 
 def build_command(master: str, submission: Submission) -> list[str]:

@@ -168,7 +168,10 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program = tmp_path / "spark" / "bin" / "spark-submit"
     program.parent.mkdir(parents=True)
     program.touch(mode=0o755)
+    (tmp_path / "hadoop").mkdir()
+    (tmp_path / "hadoop" / "yarn-site.xml").touch()
     monkeypatch.setenv("SPARK_HOME", str(tmp_path / "spark"))
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path / "hadoop"))
     return program
 
 
@@ -195,6 +198,57 @@ def test_an_application_of_a_submission_that_failed_is_ended(manager: ResourceMa
     client.write_text("#!/bin/sh\nexit 0\n")
     with pytest.raises(JobFailed, match="YARN has no application with the tag mlsql-run-app-"):
         job.submit()
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        (None, "^HADOOP_CONF_DIR is not set, which Spark needs for YARN; set it in the environment of the worker"),
+        ("empty", "^HADOOP_CONF_DIR is .*/empty, where there is no yarn-site.xml; set it to the folder"),
+        ("missing", "^HADOOP_CONF_DIR is .*/missing, where there is no yarn-site.xml; set it to the folder"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_nothing_is_submitted_without_the_configuration_of_yarn(
+    manager: ResourceManager,
+    client: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    folder: str | None,
+    message: str,
+) -> None:
+    client.write_text(f"#!/bin/sh\ntouch {tmp_path}/submitted\n")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.delenv("HADOOP_CONF_DIR")
+    if folder is not None:
+        monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path / folder))
+    connection = connection_to(manager.url)
+    connection["extra"]["deploy-mode"] = mode
+    monkeypatch.setenv("AIRFLOW_CONN_YARN", json.dumps(connection))
+    with pytest.raises(InputError, match=message):
+        MLSQLHook("yarn", job_path=str(tmp_path / "jobs")).run(PLAN)
+    assert not (tmp_path / "submitted").exists()
+    assert not (tmp_path / "jobs").exists() or list((tmp_path / "jobs").iterdir()) == []
+
+
+def test_the_configuration_of_yarn_may_be_elsewhere(
+    manager: ResourceManager, client: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setenv("YARN_CONF_DIR", str(tmp_path / "hadoop"))
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    hook = MLSQLHook("yarn", job_path=str(tmp_path / "jobs"))
+    with pytest.raises(JobFailed, match="spark-submit ended with exit code 1"):
+        hook.run(PLAN)
+    monkeypatch.delenv("YARN_CONF_DIR")
+    with pytest.raises(JobFailed, match="spark-submit ended with exit code 1"):
+        MLSQLHook("yarn", {"spark.hadoop.yarn.resourcemanager.hostname": "rm"}, job_path=str(tmp_path / "jobs")).run(PLAN)
+    monkeypatch.delenv("HADOOP_CONF_DIR")
+    (tmp_path / "spark" / "conf").mkdir()
+    (tmp_path / "spark" / "conf" / "spark-env.sh").touch()
+    with pytest.raises(JobFailed, match="spark-submit ended with exit code 1"):
+        hook.run(PLAN)
 
 
 def test_a_plan_without_a_model_needs_a_folder_for_its_files(manager: ResourceManager) -> None:
