@@ -22,7 +22,7 @@ from support.waiting import wait_until
 RESOURCE_MANAGER = "ResourceManager"
 _REVIVAL_SECONDS = 0.5
 _HELD = {"spark.yarn.queue": HELD}  # properties of an application that waits until it is released
-_CLASSES = "spark.yarn.jars", "spark.driver.extraClassPath", "spark.executor.extraClassPath"
+_CLASSES = "spark.driver.extraClassPath", "spark.executor.extraClassPath"
 _SMALL = {"spark.yarn.am.memory": "512m", "spark.driver.memory": "600m", "spark.executor.memory": "600m"}
 
 
@@ -128,11 +128,14 @@ class Applications:
 def submitting(yarn: Yarn) -> dict[str, str]:
     """Return the variables with which spark-submit submits here, quickly.
 
-    Spark's jars are where they are, on all nodes, and are first on the class path: so JVMs find the classes in
-    ``.work/spark.jsa``. Spark takes properties from system properties; ``spark-defaults.conf`` would be a folder on the path.
+    Spark's jars are where they are, on all nodes, and are first on the class path, in the order in which spark-submit has them:
+    only so do JVMs take the classes from ``.work/spark.jsa``, which saves a dozen seconds of CPU for each application. Spark takes
+    properties from system properties; ``spark-defaults.conf`` would be a folder on the path.
     """
-    jars = f"{os.environ.get('SPARK_HOME', Path(pyspark.__file__).parent)}/jars/*"
-    properties = dict.fromkeys(_CLASSES, jars) | {"spark.yarn.jars": f"local:{jars}", "spark.executor.instances": "1"} | _SMALL
+    jars = Path(os.environ.get("SPARK_HOME", Path(pyspark.__file__).parent)) / "jars"
+    (first,) = jars.glob("slf4j-api-*.jar")
+    properties = dict.fromkeys(_CLASSES, f"{first}:{jars}/*")
+    properties |= {"spark.yarn.jars": f"local:{jars}/*", "spark.executor.instances": "1", **_SMALL}
     options = " ".join(f"-D{name}={value}" for name, value in properties.items())
     return {
         **yarn.hdfs.environment,
