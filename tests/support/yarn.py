@@ -129,7 +129,7 @@ def submitting(yarn: Yarn) -> dict[str, str]:
     """Return the variables with which spark-submit submits here, quickly.
 
     Spark's jars are where they are, on all nodes, and are first on the class path, in the order in which spark-submit has them:
-    only so do JVMs take the classes from ``.work/spark.jsa``, which saves a dozen seconds of CPU for each application. Spark takes
+    only so do JVMs take the classes from ``.work/spark.jsa``, which saves an application some ten seconds of CPU. Spark takes
     properties from system properties; ``spark-defaults.conf`` would be a folder on the path.
     """
     jars = Path(os.environ.get("SPARK_HOME", Path(pyspark.__file__).parent)) / "jars"
