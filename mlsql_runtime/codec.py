@@ -16,7 +16,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 from mlsql_runtime.errors import FormatError, MLSQLError, did_you_mean
 
 T = TypeVar("T")
+_Decoder = Callable[[Any, str], Any]
 TAG = "kind"
 MAX_DEPTH = 100  # of the lists and objects in a value of any type
 _SHOWN = 80  # characters of a value or a name in an error
@@ -60,7 +61,7 @@ def decode(cls: type[T], document: Any, where: str) -> T:
     :param where: the name of the document in errors.
     :raises FormatError: when the value does not have the form of ``cls``.
     """
-    decoded: T = _decode(cls, document, where)
+    decoded: T = _decoder(cls)(document, where)
     return decoded
 
 
@@ -115,7 +116,7 @@ def _parse(text: str) -> Any:
     :raises ValueError: for any other text, numbers that are not finite, and text that is not Unicode.
     :raises RecursionError: for a document that is nested too deeply.
     """
-    document = json.loads(text, parse_constant=_parse_number, parse_float=_parse_number)
+    document = _JSON.decode(text)
     if "\\u" in text:  # half a pair of surrogates can only be written as an escape
         json.dumps(document, ensure_ascii=False).encode()
     return document
@@ -128,20 +129,7 @@ def _parse_number(text: str) -> float:
     return number
 
 
-@functools.cache
-def _field_types(cls: type) -> Mapping[str, Any]:
-    hints = typing.get_type_hints(cls)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
-
-
-@functools.cache
-def _required(cls: type) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(cls) if "added" not in field.metadata)
-
-
-@functools.cache
-def _by_tag(choices: tuple[Any, ...]) -> Mapping[str, Any]:
-    return {choice.tag: choice for choice in choices if hasattr(choice, "tag")}
+_JSON = json.JSONDecoder(parse_constant=_parse_number, parse_float=_parse_number)
 
 
 def _show(value: Any) -> str:
@@ -178,44 +166,66 @@ def _items(value: dict[str, Any] | list[Any]) -> list[Any]:
     return list(value.values()) if isinstance(value, dict) else value
 
 
-def _decode(expected: Any, value: Any, where: str) -> Any:
-    origin = None if type(expected) is type else typing.get_origin(expected)  # which is slow
+# -- a decoder for each type, made once: it takes a JSON value and its place
+
+
+@functools.cache
+def _decoder(expected: Any) -> _Decoder:
+    """Return the decoder of a type."""
+    origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if expected is Any:
-        return _check_depth(value, where) if isinstance(value, (dict, list)) else value
+        return _decode_any
     if origin in (typing.Union, types.UnionType):
-        return _decode_union(typing.get_args(expected), value, where)
+        return _make_union_decoder(arguments)
     if origin is typing.Literal:
-        allowed = typing.get_args(expected)
-        if value not in allowed:
-            raise _wrong(where, " or ".join(repr(choice) for choice in allowed), value)
-        return value
+        return functools.partial(_decode_literal, arguments)
     if origin is tuple:
-        if not isinstance(value, list):
-            raise _wrong(where, "a list", value)
-        item = typing.get_args(expected)[0]
-        return tuple(_decode(item, element, f"{where}[{index}]") for index, element in enumerate(value))
+        return functools.partial(_decode_tuple, _decoder(arguments[0]))
     if origin in (Mapping, dict):
-        if not isinstance(value, dict):
-            raise _wrong(where, "an object", value)
-        item = typing.get_args(expected)[1]
-        return {key: _decode(item, element, f"{where}.{key}") for key, element in value.items()}
+        return functools.partial(_decode_mapping, _decoder(arguments[1]))
     if dataclasses.is_dataclass(expected):
-        return _decode_dataclass(typing.cast(type, expected), value, where)
-    return _decode_scalar(expected, value, where)
-
-
-def _decode_scalar(expected: Any, value: Any, where: str) -> Any:
+        return functools.partial(_decode_dataclass, expected)
     if expected is datetime:
-        return _decode_time(value, where)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except OverflowError as error:
-            raise _wrong(where, "float", value) from error
-    kind = type(None) if expected is None else expected
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise _wrong(where, "null" if kind is type(None) else kind.__name__, value)
+        return _decode_time
+    return _make_scalar_decoder(type(None) if expected is None else expected)
+
+
+def _decode_any(value: Any, where: str) -> Any:
+    return _check_depth(value, where) if isinstance(value, (dict, list)) else value
+
+
+def _decode_literal(allowed: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value not in allowed:
+        raise _wrong(where, " or ".join(repr(choice) for choice in allowed), value)
     return value
+
+
+def _decode_tuple(decode_item: _Decoder, value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise _wrong(where, "a list", value)
+    return tuple([decode_item(item, f"{where}[{index}]") for index, item in enumerate(value)])
+
+
+def _decode_mapping(decode_item: _Decoder, value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(where, "an object", value)
+    return {key: decode_item(item, f"{where}.{key}") for key, item in value.items()}
+
+
+def _make_scalar_decoder(kind: type) -> _Decoder:
+    def decode_scalar(value: Any, where: str) -> Any:
+        if type(value) is kind:
+            return value
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            try:
+                return float(value)
+            except OverflowError as error:
+                raise _wrong(where, "float", value) from error
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _wrong(where, "null" if kind is type(None) else kind.__name__, value)
+        return value
+
+    return decode_scalar
 
 
 def _decode_time(value: Any, where: str) -> datetime:
@@ -229,38 +239,68 @@ def _decode_time(value: Any, where: str) -> datetime:
     return time
 
 
-def _decode_union(choices: tuple[Any, ...], value: Any, where: str) -> Any:
-    if value is None and type(None) in choices:
-        return None
-    tagged = _by_tag(choices)
-    if tagged:
-        tag = value.get(TAG) if isinstance(value, dict) else None
-        if not isinstance(tag, str) or tag not in tagged:
-            raise _fail(where, f"{TAG} is {_show(tag)}{did_you_mean(str(tag)[:_SHOWN], tagged)}")
-        return _decode(tagged[tag], value, where)
+def _make_union_decoder(choices: tuple[Any, ...]) -> _Decoder:
     present = [choice for choice in choices if choice is not type(None)]
-    if len(present) == 1:
-        return _decode(present[0], value, where)
-    for choice in present:
+    tagged = {choice.tag: choice for choice in present if hasattr(choice, "tag")}
+    decode_present = (
+        functools.partial(_decode_tagged, tagged)
+        if tagged
+        else _decoder(present[0])
+        if len(present) == 1
+        else functools.partial(_decode_first, present)
+    )
+    if len(present) == len(choices):
+        return decode_present
+    return lambda value, where: None if value is None else decode_present(value, where)
+
+
+def _decode_tagged(tagged: Mapping[str, type], value: Any, where: str) -> Any:
+    tag = value.get(TAG) if isinstance(value, dict) else None
+    if not isinstance(tag, str) or tag not in tagged:
+        raise _fail(where, f"{TAG} is {_show(tag)}{did_you_mean(str(tag)[:_SHOWN], tagged)}")
+    return _decode_dataclass(tagged[tag], value, where)
+
+
+def _decode_first(choices: Sequence[Any], value: Any, where: str) -> Any:
+    """Return the value as the first of several types that it has."""
+    for choice in choices:
         try:
-            return _decode(choice, value, where)
+            return _decoder(choice)(value, where)
         except FormatError:
             continue
     raise _wrong(where, " or ".join(getattr(choice, "__name__", str(choice)) for choice in choices), value)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fields:
+    """The fields of a dataclass in a document: a decoder for each, and the names that it must have and may have."""
+
+    decoders: Mapping[str, _Decoder]
+    required: frozenset[str]
+    allowed: frozenset[str]
+
+
+@functools.cache
+def _fields(cls: type) -> _Fields:
+    hints = typing.get_type_hints(cls)
+    declared = dataclasses.fields(cls)
+    decoders = {field.name: _decoder(hints[field.name]) for field in declared}
+    required = frozenset(field.name for field in declared if "added" not in field.metadata)
+    return _Fields(decoders, required, frozenset(decoders) | ({TAG} if hasattr(cls, "tag") else frozenset()))
+
+
 def _decode_dataclass(cls: type, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise _wrong(where, f"an object ({cls.__name__})", value)
-    fields = _field_types(cls)
-    given = {key: item for key, item in value.items() if key != TAG or not hasattr(cls, "tag")}
-    for key in given:
-        if key not in fields:
-            raise _fail(where, f"{cls.__name__} has no field '{key[:_SHOWN]}'{did_you_mean(key[:_SHOWN], fields)}", key)
-    missing = [name for name in _required(cls) if name not in given]
-    if missing:
-        raise _fail(where, f"{cls.__name__} lacks the field '{missing[0]}'", missing[0])
-    values = {name: _decode(fields[name], item, f"{where}.{name}") for name, item in given.items()}
+    fields, given = _fields(cls), value.keys()
+    if not given <= fields.allowed:
+        name = next(key for key in value if key not in fields.allowed)
+        raise _fail(where, f"{cls.__name__} has no field '{name[:_SHOWN]}'{did_you_mean(name[:_SHOWN], fields.decoders)}", name)
+    if not fields.required <= given:
+        name = next(name for name in fields.decoders if name in fields.required and name not in given)
+        raise _fail(where, f"{cls.__name__} lacks the field '{name}'", name)
+    decoders = fields.decoders
+    values = {name: decoders[name](item, f"{where}.{name}") for name, item in value.items() if name in decoders}
     try:
         return cls(**values)
     except MLSQLError as error:  # of a class that checks its fields
