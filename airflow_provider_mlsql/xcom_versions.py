@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-FAILED_VERSION = "mlsql_failed_version"  # the key of the XCom in which a task names the version whose training failed
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from mlsql_runtime.errors import MLSQLError
+
+FAILED_VERSION = "mlsql_failed_version"  # the key of the XCom in which a task names the version because of which it failed
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,12 @@ class ModelVersion:
 def find_versions(xcom: Any) -> tuple[ModelVersion, ...]:
     """Return the versions in the XCom of an operator or sensor of this provider, each once; none for any other value."""
     return tuple(dict.fromkeys(_find(xcom)))
+
+
+def push_failed_version(context: Context, error: MLSQLError) -> None:
+    """Push the version because of which a task fails, if the error names one: its page says more."""
+    if find_versions(error.facts):
+        context["ti"].xcom_push(key=FAILED_VERSION, value={name: error.facts[name] for name in ("model_path", "version")})
 
 
 def _find(xcom: Any) -> Iterator[ModelVersion]:

@@ -59,7 +59,7 @@ class MLSQLError(Exception):
     :param message: one sentence for people.
     :param statement: the number of the plan's statement that failed, from 0; None if no statement is known.
     :param origin: the position in the MLSQL script; None unless the error belongs to one.
-    :param facts: the facts of the message as JSON values, for logs and reports; no code decides by them.
+    :param facts: the facts of the message as JSON values, for logs, reports and links; no code decides by them.
     """
 
     def __init__(self, message: str, *, statement: int | None = None, origin: Origin | None = None, **facts: Any) -> None:

@@ -16,8 +16,8 @@ from airflow_provider_mlsql.hooks.storage import StorageSettings, check_uris, re
 from airflow_provider_mlsql.links import ModelLink, SparkUILink, VersionLink
 from airflow_provider_mlsql.operators.masks import mask_by_name
 from airflow_provider_mlsql.operators.task_run import TaskRun
-from airflow_provider_mlsql.xcom_versions import FAILED_VERSION
-from mlsql_runtime.errors import InputError, MLSQLError, TrainingFailed
+from airflow_provider_mlsql.xcom_versions import push_failed_version
+from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import NO_SECRETS, Plan, Secrets, Statement, collect_uris, with_author
 from mlsql_runtime.plan.parsers import TEXT, to_texts
 from mlsql_runtime.storage.access_check import check_access
@@ -123,15 +123,10 @@ class MLSQLOperator(BaseOperator):
         try:
             result = self._run_job(self.build_job(), context, event)
         except MLSQLError as error:
-            self._name_failed_version(context, error)
+            if self.do_xcom_push:
+                push_failed_version(context, error)
             raise self.locate(error) from error.__cause__
         return self.finish(context, result)
-
-    def _name_failed_version(self, context: Context, error: MLSQLError) -> None:
-        """Push the version whose training failed, which has a page of its own."""
-        if isinstance(error, TrainingFailed) and self.do_xcom_push:
-            names = {name: error.facts.get(name) for name in ("model_path", "version")}
-            context["ti"].xcom_push(key=FAILED_VERSION, value=names)
 
     def _run_job(self, job: JobSpec, context: Context, event: Mapping[str, Any] | None) -> RunResult:
         for warning in job.warnings if event is None else ():

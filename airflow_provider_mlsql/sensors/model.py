@@ -19,6 +19,7 @@ from airflow_provider_mlsql.arguments import is_deferrable, parse_optional, refu
 from airflow_provider_mlsql.hooks.storage import check_uris, read_storage
 from airflow_provider_mlsql.links import ModelLink, VersionLink
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
+from airflow_provider_mlsql.xcom_versions import push_failed_version
 from mlsql_runtime import errors
 from mlsql_runtime.plan.parsers import BOOLEAN
 
@@ -108,17 +109,20 @@ class MLSQLModelSensor(BaseSensorOperator):
         if answer["status"] == "waiting":
             self.log.info("%s", answer["message"])
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._conclude(answer))
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(answer, context))
 
     def execute_complete(self, context: Context, event: FinalAnswer) -> dict[str, Any]:
         """Continue with the answer of the trigger."""
         with self._soften_failures():
-            return self._conclude(event)
+            return self._conclude(event, context)
 
-    def _conclude(self, answer: FinalAnswer) -> dict[str, Any]:
+    def _conclude(self, answer: FinalAnswer, context: Context) -> dict[str, Any]:
         """Return the XCom, or raise the exception, of an answer; the same in every mode."""
         if answer["status"] == "failed":
-            raise errors.from_json(answer["error"])
+            error = errors.from_json(answer["error"])
+            if self.do_xcom_push:
+                push_failed_version(context, error)
+            raise error
         if answer["status"] == "skipped":
             raise AirflowSkipException(answer["message"])
         if answer["status"] == "timeout":

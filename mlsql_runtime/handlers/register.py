@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, ScriptFailed
+from mlsql_runtime.errors import InputError, MLSQLError, ScriptFailed
 from mlsql_runtime.events import emit, log
 from mlsql_runtime.handlers.function_samples import find_samples, find_signature
 from mlsql_runtime.handlers.function_trial import try_function
@@ -127,7 +127,11 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
     gates = check_gates(statement, candidate, pointer.history if pointer else ())
     if not gates.has_passed:
         return _refuse(registration, gates)
-    record = _make_function(registration, context)
+    try:
+        record = _make_function(registration, context)
+    except MLSQLError as error:
+        error.facts |= {"model_path": root.uri, "version": manifest.version}
+        raise
     functions.set_current(root, record, statement.author, gates.reason, threshold=gates.threshold)
     context.serve(statement.function, record)
     log(

@@ -133,12 +133,12 @@ class VersionSearch:
             return {"status": "success", "result": to_xcom(self._found.result(path))}
         if failure is not None and (low is None or failure.version > low.version):
             tails = {group: list(tail) for group, tail in failure.tails.items()}
-            return to_answer(TrainingFailed(failure.message, version=failure.version, tails=tails))
+            return to_answer(TrainingFailed(failure.message, model_path=path, version=failure.version, tails=tails))
         if low is None:
             return {"status": "waiting", "message": f"No such version in {path} yet"}
         message = self.condition.explain_shortfall(low, path)
         if self.condition.on_low_score == "fail":
-            return to_answer(ScriptFailed(message, version=low.version))
+            return to_answer(ScriptFailed(message, model_path=path, version=low.version))
         if self.condition.on_low_score == "skip":
             return {"status": "skipped", "message": message}
         return {"status": "waiting", "message": f"{message}; waiting for a better one"}

@@ -39,6 +39,10 @@ with DAG("linked", schedule=None):
         task_id="raise", model_path="{tmp}/failed", python_script_path="{tmp}/raise.py", data="libsvm.`{data}`"
     )
     wait = MLSQLModelSensor(task_id="wait", model_path="{tmp}/m")
+    await_ = MLSQLModelSensor(
+        task_id="await", model_path="{tmp}/failed", run_id="{{{{ run_id }}}}", trigger_rule="all_done", timeout=60
+    )
+    raise_ >> await_
 """
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:1')"
 
@@ -57,15 +61,16 @@ def test_after_a_run_links_lead_to_the_history_server_to_models_and_to_versions(
     (events,) = [path.name.removeprefix("eventlog_v2_") for path in (tmp_path / "events").iterdir()]
     assert spark == {"train": f"http://history.example:18080/history/{events}/", "fail": "", "raise": ""}, log[-3000:]
     versions = airflow.xcoms("linked", "_link_VersionLink")
-    assert set(versions) == {"train", "fail", "raise", "wait"}
+    assert set(versions) == {"train", "fail", "raise", "wait", "await"}
     assert versions["train"].startswith("/team/mlsql/dags/linked/runs/manual__")
-    for task in ("train", "raise", "wait"):
+    for task in ("train", "raise", "wait", "await"):
         assert versions[task].endswith(f"/tasks/{task}/manifest")
     assert versions["fail"] == ""  # so there is no link
-    assert airflow.xcoms("linked", FAILED_VERSION) == {"raise": {"model_path": str(tmp_path / "failed"), "version": 1}}
+    failed = {"model_path": str(tmp_path / "failed"), "version": 1}
+    assert airflow.xcoms("linked", FAILED_VERSION) == {"raise": failed, "await": failed}
     models = airflow.xcoms("linked", "_link_ModelLink")
     assert {task: url.rpartition("/tasks/")[2] for task, url in models.items()} == {
-        task: f"{task}/model" for task in ("train", "fail", "raise", "wait")
+        task: f"{task}/model" for task in ("train", "fail", "raise", "wait", "await")
     }
 
 

@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import PokeReturnValue
+from support.sensors import SensorTask
 from support.stores import T0, Store, fail, publish
 
 from airflow_provider_mlsql.operators.task_run import TaskRun
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
+from airflow_provider_mlsql.xcom_versions import FAILED_VERSION
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, TrainingFailed
 from mlsql_runtime.plan import TaskTry
 
 
-def poke(tmp_path: Path, **arguments: Any) -> PokeReturnValue:
-    return MLSQLModelSensor(task_id="s", model_path=str(tmp_path / "m"), **arguments).poke({})  # type: ignore[typeddict-item]
+def poke(tmp_path: Path, task: SensorTask | None = None, **arguments: Any) -> PokeReturnValue:
+    context: Any = {"ti": task or SensorTask()}
+    return MLSQLModelSensor(task_id="s", model_path=str(tmp_path / "m"), **arguments).poke(context)
 
 
 def found(tmp_path: Path, **arguments: Any) -> int | None:
@@ -80,8 +83,10 @@ def test_a_low_score_waits_skips_or_fails(store: Store, tmp_path: Path, score: f
     assert found(tmp_path, min_score=0.5) is None
     with pytest.raises(AirflowSkipException, match=f"has score {score}, and at least"):
         poke(tmp_path, min_score=0.5, on_low_score="skip")
+    task = SensorTask()
     with pytest.raises(ScriptFailed, match=r"at least 0\.5"):
-        poke(tmp_path, min_score=0.5, on_low_score="fail")
+        poke(tmp_path, task, min_score=0.5, on_low_score="fail")
+    assert task.xcoms == {FAILED_VERSION: {"model_path": str(tmp_path / "m"), "version": 1}}  # which the task links to
 
 
 def test_a_loss_is_good_when_it_is_low(store: Store, tmp_path: Path) -> None:
@@ -94,8 +99,10 @@ def test_a_failed_training_fails_the_sensor_with_its_own_message(store: Store, t
     store(job="old", created=0)
     store(job="mine", created=1, failure="2 of 2 fit groups failed: KeyError")
     for awaited in ({"min_version": 2}, {"job_id": "mine"}, {"published_after": T0}):
+        task = SensorTask()
         with pytest.raises(TrainingFailed, match="2 of 2 fit groups failed: KeyError"):
-            poke(tmp_path, **awaited)
+            poke(tmp_path, task, **awaited)
+        assert task.xcoms == {FAILED_VERSION: {"model_path": str(tmp_path / "m"), "version": 2}}  # which the task links to
     assert found(tmp_path) == 1  # nobody said that the failed one is awaited
     store(job="mine", created=2)
     assert found(tmp_path, job_id="mine") == 3  # a retry succeeded

@@ -8,7 +8,6 @@ import pkgutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
@@ -20,7 +19,22 @@ from mlsql_runtime.storage.file_systems import BY_SCHEME, Storage
 from support.waiting import WAIT_SECONDS, wait_until_async
 
 GATED = "gated://models/m"
-CONTEXT: Any = {"ti": SimpleNamespace(get_first_reschedule_date=lambda context: None)}
+
+
+class SensorTask:
+    """The task instance of a sensor. It keeps what is pushed."""
+
+    def __init__(self) -> None:
+        self.xcoms: dict[str, Any] = {}
+
+    def get_first_reschedule_date(self, context: Any) -> None:
+        """Say that the sensor looks for the first time."""
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+
+CONTEXT: Any = {"ti": SensorTask()}
 
 
 def as_airflow_stores_it(trigger: BaseTrigger) -> BaseTrigger:

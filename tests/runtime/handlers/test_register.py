@@ -100,9 +100,12 @@ def test_a_bad_predict_script_leaves_the_current_function(
 ) -> None:
     before = read_pointer(Location.of(served), "batch")
     assert before is not None
-    found, message = error_of(run_plan(Register(model_path=served, function="batch", script_path=script(source))))
+    result = run_plan(Register(model_path=served, function="batch", script_path=script(source)))
+    found, message = error_of(result)
     assert found == kind
     assert part in message
+    assert result.error is not None
+    assert (result.error["facts"]["model_path"], result.error["facts"]["version"]) == (served, 1)  # which the task links to
     assert read_pointer(Location.of(served), "batch") == before
     assert sorted(child.name for child in (Path(served) / "_functions/batch").iterdir()) == ["1", "current.json"]
 
