@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -39,9 +39,10 @@ class History:
     history: tuple[HistoryEntry, ...]
 
 
-def read_history(root: Location, function: str) -> History:
+def read_history(root: Location, function: str, versions: Collection[int] | None = None) -> History:
     """Read the history of a function, also of one whose every registration was refused.
 
+    :param versions: the numbers of all versions, if they are known; otherwise they are listed.
     :raises VersionNotFound: naming the functions that exist, when there is neither a registration nor a refusal.
     """
     refusals = read_refusals(root, function)
@@ -49,19 +50,19 @@ def read_history(root: Location, function: str) -> History:
     refused = [
         HistoryEntry(happened="refused", function_version=None, current=False, available=False, **vars(each)) for each in refusals
     ]
-    moves = _read_moves(root, pointer) if pointer else []
+    moves = _read_moves(root, pointer, versions) if pointer else []
     entries = heapq.merge(moves, refused, key=lambda entry: entry.at)  # clocks differ: each list keeps its order
     return History(model_path=root.uri, function=function, history=tuple(entries))
 
 
-def _read_moves(root: Location, pointer: FunctionPointer) -> list[HistoryEntry]:
-    """Return the moves of a pointer; two listings say what is available, however many they are."""
+def _read_moves(root: Location, pointer: FunctionPointer, versions: Collection[int] | None) -> list[HistoryEntry]:
+    """Return the moves of a pointer; listings say what is available, however many they are."""
     packages = set(layout.list_numbered(function_dir(root, pointer.function)))
-    versions = set(layout.list_claimed_versions(root))
+    existing = set(layout.list_claimed_versions(root) if versions is None else versions)
     return [
         HistoryEntry(
             current=move is pointer.current,
-            available=move.function_version in packages and move.version in versions,
+            available=move.function_version in packages and move.version in existing,
             **vars(move),
         )
         for move in pointer.history

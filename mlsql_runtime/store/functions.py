@@ -10,6 +10,7 @@ from typing import Literal
 
 from mlsql_runtime import codec, errors
 from mlsql_runtime.errors import FormatError, MLSQLError, VersionNotFound
+from mlsql_runtime.storage.concurrency import map_reads
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.claims import claim_number
@@ -176,17 +177,19 @@ class FunctionPointers:
 
 def read_pointers(root: Location) -> FunctionPointers:
     """Read all pointers under the model path: one listing, and one document each."""
-    found: dict[str, FunctionPointer] = {}
-    problems: list[MLSQLError] = []
-    for name in (root / layout.FUNCTIONS).list_names():
+
+    def read(name: str) -> FunctionPointer | MLSQLError | None:
         try:
-            pointer = read_pointer(root, name)
+            return read_pointer(root, name)
         except MLSQLError as error:
-            problems.append(error)
-        else:
-            if pointer is not None:
-                found[name] = pointer
-    return FunctionPointers(found, tuple(problems))
+            return error
+
+    names = (root / layout.FUNCTIONS).list_names()
+    found = dict(zip(names, map_reads(root, read, names), strict=True))
+    return FunctionPointers(
+        {name: each for name, each in found.items() if isinstance(each, FunctionPointer)},
+        tuple(each for each in found.values() if isinstance(each, MLSQLError)),
+    )
 
 
 def find_versions_in_use(root: Location) -> dict[int, tuple[str, ...]]:
