@@ -55,8 +55,9 @@ def main() -> int:
 def make_ways(folder: Path) -> dict[str, Callable[[object], object]]:
     """Write the models, and return what is measured."""
     from airflow_provider_mlsql.pages.html import render_page
+    from airflow_provider_mlsql.pages.lookup import look_up
     from airflow_provider_mlsql.pages.model_list import ModelReader
-    from airflow_provider_mlsql.pages.version_view import read_version_view
+    from airflow_provider_mlsql.xcom_versions import ModelVersion
     from mlsql_runtime.store.overview import VersionCache
 
     root = str(folder / "spam")
@@ -79,16 +80,14 @@ def make_ways(folder: Path) -> dict[str, Callable[[object], object]]:
     def render_model(reader: ModelReader, versions: int) -> str:
         view = reader.read(root, versions)
         chart = view.make_chart(None, is_time=False)
-        values = {"metric": None, "x": "version", "versions": versions, "most": VERSIONS, "may_read": lambda dag_id: True}
+        values = {"metric": None, "x": "version", "versions": versions, "most": VERSIONS}
         return render_page("model.html", view=view, chart=chart, **values)
 
     def render_version() -> str:
-        view = read_version_view(root, VERSIONS, against=1)
-        found = {"model_path": root, "version": VERSIONS, "found": view}
-        return render_page("version.html", task=None, found=[found], may_read=lambda dag_id: True)
+        return render_page("version.html", task=None, found=[look_up(ModelVersion(root, VERSIONS), against=1)])
 
     def render_list(reader: ModelReader) -> str:
-        return render_page("models.html", entries=reader.read_all(others), page=1, pages=1, count=MODELS)
+        return render_page("models.html", entries=reader.read_all(others), page=1, pages=1, count=MODELS, wanted="")
 
     return {
         "model, the newest 100 versions, opened first": lambda _: render_model(ModelReader(VersionCache()), 100),

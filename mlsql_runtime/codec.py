@@ -61,7 +61,8 @@ def decode(cls: type[T], document: Any, where: str) -> T:
     :param where: the name of the document in errors.
     :raises FormatError: when the value does not have the form of ``cls``.
     """
-    decoded: T = _decoder(cls)(document, where)
+    expected: Any = cls
+    decoded: T = _decoder(expected)(document, where)
     return decoded
 
 
@@ -184,7 +185,7 @@ def _decoder(expected: Any) -> _Decoder:
     if origin in (Mapping, dict):
         return functools.partial(_decode_mapping, _decoder(arguments[1]))
     if dataclasses.is_dataclass(expected):
-        return functools.partial(_decode_dataclass, expected)
+        return functools.partial(_decode_dataclass, typing.cast(type, expected))
     if expected is datetime:
         return _decode_time
     return _make_scalar_decoder(type(None) if expected is None else expected)

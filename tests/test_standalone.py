@@ -1,7 +1,8 @@
-"""``make airflow``: where it listens, and what it says when a part of it ends."""
+"""``make airflow``: where it listens, how busy it may be, and what it says when a part of it ends."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def test_it_listens_on_loopback_and_names_the_part_that_ended(tmp_path: Path) ->
             parts = psutil.Process(process.pid).children()
             processes = psutil.Process(process.pid).children(recursive=True)
             sockets = [each for one in processes for each in one.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+            settings = [each.environ() for each in parts]
             (triggerer,) = (each for each in parts if "triggerer" in each.cmdline())
             triggerer.kill()
             output, _ = process.communicate(timeout=60)
@@ -47,6 +49,8 @@ def test_it_listens_on_loopback_and_names_the_part_that_ended(tmp_path: Path) ->
             process.terminate()
     assert {each.laddr.ip for each in sockets} == {"127.0.0.1"}
     assert port in {each.laddr.port for each in sockets}
+    assert {each["AIRFLOW__CORE__PARALLELISM"] for each in settings} == {str(os.cpu_count())}  # tasks, which may be Spark
+    assert {each["AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL"] for each in settings} == {"600"}  # seconds; by default 30
     assert process.returncode == 1
     _, found, end = output.partition(
         "Airflow's triggerer was killed by SIGKILL, so all parts were ended. The end of its output:\n"

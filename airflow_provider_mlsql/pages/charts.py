@@ -15,15 +15,16 @@ _PALETTE = 8  # colours of lines, then they come again
 _SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_MARGIN = 120.0, 24.0, 2.0
 
 Number = int | float
+LineKind = Literal["line", "points", "rings", "steps"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line, or points, of a chart. ``color`` is the name of a colour of the stylesheet."""
+    """A line of a chart, or points or rings without one. ``color`` is the name of a colour of the stylesheet."""
 
     label: str
     values: tuple[float | None, ...]
-    kind: Literal["line", "points", "steps"] = "line"
+    kind: LineKind = "line"
     color: str = "c0"
 
 

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from airflow_provider_mlsql.pages.charts import Chart
+    from mlsql_runtime.plan import TaskTry
 
 STATIC = {
     "pages.css": "text/css",
     "charts.js": "text/javascript",
+    "copy.js": "text/javascript",
     "uPlot-1.6.32.min.css": "text/css",  # https://www.npmjs.com/package/uplot/v/1.6.32, MIT, see uPlot-LICENSE.txt
     "uPlot-1.6.32.min.js": "text/javascript",
     "models.svg": "image/svg+xml",
 }
-_URLS = (urls.models_url, urls.model_url, urls.version_url, urls.log_url, urls.task_url)
+SHORT_TEXT = 200  # characters
+_URLS = (urls.airflow_url, urls.models_url, urls.model_url, urls.version_url, urls.log_url, urls.task_url)
 
 
 def render_page(template: str, **values: Any) -> str:
@@ -64,8 +67,15 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
+        "name": find_name,
+        "task": format_task,
+        "short": shorten,
         "number": format_number,
+        "whole": format_whole,
         "moment": format_time,
+        "minute": format_minute,
+        "day": format_day,
+        "clock": format_clock,
         "pairs": format_pairs,
         "fact": format_fact,
         "value": format_value,
@@ -75,9 +85,44 @@ def _templates() -> Environment:
     return made
 
 
+def find_name(path: str) -> str:
+    """Return the last part of a model path."""
+    return path.rstrip("/").rpartition("/")[2] or path
+
+
+def format_task(task: TaskTry) -> str:
+    """Return a task as people name it."""
+    return f"{task.dag_id}.{task.task_id}" + ("" if task.map_index is None else f"[{task.map_index}]")
+
+
+def shorten(text: str) -> str:
+    """Return the beginning of a text, which a page of its own shows in full."""
+    return text if len(text) <= SHORT_TEXT else f"{text[:SHORT_TEXT].rstrip()} …"
+
+
 def format_number(value: float | None) -> str:
     """Return a score or metric with six digits; a dash for none."""
     return "–" if value is None else f"{value:.6g}"  # noqa: RUF001, the typographic dash
+
+
+def format_whole(value: int) -> str:
+    """Return a whole number in groups of three digits."""
+    return f"{value:,}"
+
+
+def format_minute(value: datetime | None) -> str:
+    """Return a time to the minute, in UTC; a dash for none."""
+    return "–" if value is None else value.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")  # noqa: RUF001
+
+
+def format_day(value: datetime) -> str:
+    """Return the day of a time, in UTC."""
+    return value.astimezone(timezone.utc).strftime("%Y-%m-%d")
+
+
+def format_clock(value: datetime) -> str:
+    """Return a time without its day, in UTC."""
+    return value.astimezone(timezone.utc).strftime("%H:%M:%S UTC")
 
 
 def format_time(value: datetime | float | None) -> str:
@@ -97,7 +142,7 @@ def format_fact(value: Fact) -> str:
     """Return a fact of a source: times to the second, and large numbers of files and bytes in groups of three digits."""
     if isinstance(value, datetime):
         return format_time(value)
-    return f"{value:,}" if isinstance(value, int) else value
+    return format_whole(value) if isinstance(value, int) else value
 
 
 def format_value(value: Fact | float) -> str:

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
 
 from airflow_provider_mlsql.pages.storage_paths import explain, is_readable, list_schemes, read_access, without_password
+from airflow_provider_mlsql.pages.version_view import VersionView, read_version_view
 from airflow_provider_mlsql.xcom_versions import ModelVersion
+from mlsql_runtime.codec import encode
 from mlsql_runtime.errors import FormatError, InputError, MLSQLError, StorageError, VersionNotFound
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.versions import open_model_path, read_manifest
+from mlsql_runtime.store.versions import open_model_path
 
 NOT_SEEN, REMOVED, UNREADABLE = 404, 410, 500  # HTTP statuses
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lookup(Generic[T]):
-    """A version and what was found of it. If that is None, ``problem`` says why; ``status`` is that of the response."""
+class Lookup:
+    """A version and what a page shows of it. Without a view, ``problem`` says why; ``status`` is that of the response."""
 
     model_path: str  # without a password
     version: int
-    found: T | None = None
+    view: VersionView | None = None
     problem: str | None = None
     status: int = 200
 
+    def hide_task(self, may_read: Callable[[str], bool]) -> Lookup:
+        """Return the lookup without job and task, if that is one of a DAG that the user must not see."""
+        return self if self.view is None else replace(self, view=self.view.hide_task(may_read))
 
-def look_up_manifest(model: ModelVersion) -> Lookup[Manifest]:
-    """Read the version's manifest."""
-    return look_up(model, lambda path, version: read_manifest(open_model_path(path, read_access()), version))
+    @property
+    def document(self) -> dict[str, object]:
+        """The version for programs; ``details`` are those of ``mlsql models show --json``."""
+        view = self.view
+        return {
+            "model_path": self.model_path,
+            "version": self.version,
+            "verdict": [] if view is None else [sentence for _, sentence in view.verdict],
+            "details": None if view is None else {**encode(view.details), "model_path": self.model_path},
+            "problem": self.problem,
+        }
 
 
-def look_up(model: ModelVersion, read: Callable[[str, int], T]) -> Lookup[T]:
-    """Read something of a version. If it is not there, read what explains that, and nothing else."""
+def look_up(model: ModelVersion, against: int | None = None) -> Lookup:
+    """Read a version, and what differs from version ``against``; if it is not there, only what explains that."""
     uri, shown = model.model_path, without_password(model.model_path)
     if not is_readable(uri):
         status, problem = NOT_SEEN, f"this page does not read {shown}; it reads paths and {list_schemes()}"
@@ -43,7 +53,7 @@ def look_up(model: ModelVersion, read: Callable[[str, int], T]) -> Lookup[T]:
     try:
         root = open_model_path(uri, read_access())
         try:
-            return Lookup(model_path=shown, version=model.version, found=read(uri, model.version))
+            return Lookup(model_path=shown, version=model.version, view=read_version_view(uri, model.version, against))
         except FormatError:
             raise
         except VersionNotFound:
@@ -55,19 +65,22 @@ def look_up(model: ModelVersion, read: Callable[[str, int], T]) -> Lookup[T]:
     except MLSQLError as error:
         text = explain(error, uri)
         status = UNREADABLE
-        problem = text if isinstance(error, StorageError) else f"the API server cannot read the manifest: {text}"
+        problem = text if isinstance(error, StorageError) else f"the API server cannot read the version: {text}"
     except Exception as error:  # of a storage's own client
         status, problem = UNREADABLE, explain(error, uri)
     return Lookup(model_path=shown, version=model.version, problem=problem, status=status)
 
 
 def _explain_missing(root: Location, version: int, shown: str) -> tuple[int, str]:
-    """Return the status and the reason for a version that a task has made and that does not exist."""
-    if layout.list_claimed_versions(root):
+    """Return the status and the reason for a version that does not exist."""
+    claimed = layout.list_claimed_versions(root)
+    if claimed and version > claimed[-1]:
+        return NOT_SEEN, f"{shown} has no version {version}; the newest is {claimed[-1]}"
+    if claimed:
         return REMOVED, f"{shown} no longer holds version {version}: a later training removed it because of keep_versions"
     if root.is_local:
         return NOT_SEEN, (
             f"{shown} holds no model on the API server's machine; it is a path of the worker's machine, or was removed. "
-            "Manifests can be shown here when both see the storage, such as s3://bucket/path or a network mount"
+            "Versions can be shown here when both see the storage, such as s3://bucket/path or a network mount"
         )
     return NOT_SEEN, f"{shown} holds no model; it was removed, or the API server's credentials show it other storage"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from airflow_provider_mlsql.pages.model_view import SPARK_VERSIONS, ModelView
 from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, read_access, without_password
+from mlsql_runtime.codec import encode
 from mlsql_runtime.store.overview import VersionCache, read_overview
 from mlsql_runtime.store.versions import open_store
 
@@ -22,6 +23,16 @@ class ModelEntry:
     shown_path: str
     view: ModelView | None
     problem: str | None = None
+
+    def hide_tasks(self, may_read: Callable[[str], bool]) -> ModelEntry:
+        """Return the entry without jobs and tasks of DAGs that the user must not see."""
+        return self if self.view is None else replace(self, view=self.view.hide_tasks(may_read))
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The entry for programs."""
+        overview = None if self.view is None else {**encode(self.view.overview), "model_path": self.shown_path}
+        return {"model_path": self.shown_path, "overview": overview, "problem": self.problem}
 
 
 class ModelReader:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 
-from airflow_provider_mlsql.pages.charts import Chart, Line, Number, make_sparkline
+from airflow_provider_mlsql.pages.charts import Chart, Line, LineKind, Number, make_sparkline
 from mlsql_runtime.store.function_history import HistoryEntry
-from mlsql_runtime.store.overview import FunctionOverview, ModelOverview, VersionFacts
+from mlsql_runtime.store.overview import FunctionOverview, ModelOverview
+from mlsql_runtime.store.version_facts import VersionFacts
 
 WEEK = timedelta(days=7)
 SPARK_VERSIONS = 30
+EVENTS = 100  # of a function's history that are shown
+ROLLBACKS = 10
 CURRENT, BEFORE, REFUSED = "(current)", "(before)", "(refused)"
 
 
@@ -87,32 +90,30 @@ class ModelView:
         versions = [version for version in reversed(self.overview.versions) if version.created or not is_time]
         if is_time:
             versions.sort(key=lambda version: version.created or datetime.min.replace(tzinfo=timezone.utc))
-        values = [version.score if metric is None else version.metrics.get(metric) for version in versions]
-        known = [value for value in values if value is not None]
+        values = {version.version: version.score if metric is None else version.metrics.get(metric) for version in versions}
+        known = {number: value for number, value in values.items() if value is not None}
         if len(versions) < 2 or not known:
             return None
-        lines = [Line(label=metric or "score", values=tuple(values))]
-        low = min(known)
-
-        def mark(label: str, color: str, at: Mapping[int, float | None]) -> None:
-            if at:
-                marked = tuple(at.get(version.version) for version in versions)
-                lines.append(Line(label=label, values=marked, kind="points", color=color))
-
-        value_of = {version.version: value for version, value in zip(versions, values, strict=True)}
         refused = {version for version, marks in self.marks.items() if any(each.endswith(REFUSED) for each in marks)}
         current = {function.current.version for function in self.overview.functions if function.current}
-        mark("refused", "bad", {version: value_of.get(version) for version in refused if value_of.get(version) is not None})
-        mark("current", "good", {version: value_of.get(version) for version in current if value_of.get(version) is not None})
-        mark("failed", "failed", {version.version: low for version in versions if version.state == "failed"})
-        if metric is None and (thresholds := self._find_thresholds()):
-            steps = tuple(thresholds.get(version.version) for version in versions)
-            lines.append(Line(label="asked for by the gate", values=steps, kind="steps", color="soft"))
+        lowest = min(known.values())  # where failed trainings, which have no score, are marked
+        lines = [
+            _Marks(metric or "score", "line", "c0", values),
+            _Marks("refused", "rings", "bad", {number: known[number] for number in refused & known.keys()}),
+            _Marks("current", "points", "good", {number: known[number] for number in current & known.keys()}),
+            _Marks("failed", "rings", "failed", {each.version: lowest for each in versions if each.state == "failed"}),
+            _Marks("asked for by the gate", "steps", "soft", self._find_thresholds() if metric is None else {}),
+        ]
         x: tuple[Number, ...] = tuple(
             version.created.timestamp() if is_time and version.created else version.version for version in versions
         )
-        title = f"{metric or 'score'} over versions"
-        return Chart(title=title, x_label="published" if is_time else "version", x=x, lines=tuple(lines), is_time=is_time)
+        return Chart(
+            title=f"{metric or 'score'} over versions",
+            x_label="published" if is_time else "version",
+            x=x,
+            lines=tuple(each.make_line(versions) for each in lines if each.values),
+            is_time=is_time,
+        )
 
     def _find_thresholds(self) -> dict[int, float]:
         """Return the score that the gate asked for when it judged each version; of several functions, the last one's."""
@@ -124,8 +125,12 @@ class ModelView:
         since = datetime.now(timezone.utc) - WEEK
         return sum(entry.at >= since for entry in function.refusals)
 
+    def list_events(self, function: FunctionOverview) -> tuple[HistoryEntry, ...]:
+        """Return the newest events of a function's history, the newest first."""
+        return function.history[-EVENTS:][::-1]
+
     def list_rollbacks(self, function: FunctionOverview) -> list[tuple[HistoryEntry, str]]:
-        """Return the packages to which a function can be pointed, each with the command: those before the current one, the last
+        """Return a few packages to which a function can be pointed, each with the command: those before the current one, the last
         one first, then those after it.
         """
         current = function.current
@@ -135,11 +140,25 @@ class ModelView:
             for entry in function.history
             if entry.available and entry.function_version is not None and entry.function_version != now
         }
-        ordered = sorted(found, key=lambda number: (number > now, -number))
+        ordered = sorted(found, key=lambda number: (number > now, -number))[:ROLLBACKS]
         return [(found[number], self._rollback(function.name, found[number])) for number in ordered]
 
     def _rollback(self, name: str, entry: HistoryEntry) -> str:
         return shlex.join(("mlsql", "rollback", self.shown_path, name, "--to", str(entry.function_version)))
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """A line of the chart: the values of some versions, by number."""
+
+    label: str
+    kind: LineKind
+    color: str
+    values: Mapping[int, float | None]
+
+    def make_line(self, versions: Sequence[VersionFacts]) -> Line:
+        values = tuple(self.values.get(version.version) for version in versions)
+        return Line(label=self.label, kind=self.kind, color=self.color, values=values)
 
 
 def _list_changes(before: VersionFacts, after: VersionFacts) -> Iterator[str]:

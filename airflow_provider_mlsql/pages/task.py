@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_mlsql.links import SPARK_UI
+from airflow_provider_mlsql.pages.html import format_task
 from airflow_provider_mlsql.pages.named_models import decode_xcom
 from airflow_provider_mlsql.xcom_versions import FAILED_VERSION, ModelVersion, find_versions
 from mlsql_runtime.plan import TaskTry
@@ -28,8 +29,7 @@ class TaskKey:
 
     @property
     def label(self) -> str:
-        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
-        return f"{self.dag_id}.{self.task_id}{mapped}"
+        return format_task(self.address)
 
     @property
     def address(self) -> TaskTry:

@@ -9,9 +9,14 @@ from airflow_provider_mlsql.links import PAGES, root_path
 from mlsql_runtime.plan import TaskTry
 
 
-def models_url(page: int = 1) -> str:
-    """Return the address of the list of models."""
-    return _page("models", {"page": page if page > 1 else None})
+def airflow_url() -> str:
+    """Return the address of Airflow's own first page."""
+    return f"{_root()}/"
+
+
+def models_url(page: int = 1, wanted: str = "") -> str:
+    """Return the address of the list of models, of those whose paths have ``wanted`` in them."""
+    return _page("models", {"wanted": wanted or None, "page": page if page > 1 else None})
 
 
 def model_url(path: str, **query: object) -> str:

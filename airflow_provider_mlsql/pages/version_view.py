@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from airflow_provider_mlsql.pages.charts import Bar, Chart, make_bars, make_curve_charts, make_parameter_charts
@@ -14,6 +14,8 @@ from mlsql_runtime.store.function_history import HistoryEntry
 from mlsql_runtime.store.overview import FunctionOverview, read_functions
 from mlsql_runtime.store.summary import FitDetails, VersionDetails, read_details
 from mlsql_runtime.store.versions import ModelStore, open_store
+
+CHARTS = 24  # of each kind
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class VersionView:
     @property
     def version(self) -> int:
         return self.details.version
+
+    def hide_task(self, may_read: Callable[[str], bool]) -> VersionView:
+        """Return the view without job and task, if that is one of a DAG that the user must not see."""
+        task = self.details.task
+        if task is None or may_read(task.dag_id):
+            return self
+        return replace(self, details=replace(self.details, task=None, job_id=None))
 
     @property
     def verdict(self) -> Iterator[tuple[str, str]]:
@@ -70,16 +79,11 @@ class VersionView:
     @cached_property
     def parameter_charts(self) -> list[Chart]:
         fits = self.details.fits
-        return make_parameter_charts([fit.params for fit in fits], [fit.score for fit in fits])
+        return make_parameter_charts([fit.params for fit in fits], [fit.score for fit in fits])[:CHARTS]
 
     @cached_property
     def curve_charts(self) -> list[Chart]:
-        return make_curve_charts(self.details.curves)
-
-    @property
-    def logs(self) -> tuple[int, ...]:
-        """The groups that may have a log."""
-        return tuple(fit.alg_index for fit in self.details.fits)
+        return make_curve_charts(self.details.curves)[:CHARTS]
 
 
 def read_version_view(model_path: str, version: int | None, against: int | None = None) -> VersionView:
@@ -93,7 +97,7 @@ def read_version_view(model_path: str, version: int | None, against: int | None 
     older = next((number for number in store.versions if number < details.version), None)
     newer = next((number for number in reversed(store.versions) if number > details.version), None)
     comparison, problem = _compare(store, against, details.version)
-    functions = read_functions(store.root)
+    functions = read_functions(store)
     return VersionView(without_password(details.model_path), details, functions, older, newer, comparison, problem)
 
 

@@ -44,8 +44,9 @@ def root(tmp_path: Path) -> str:
 
 
 def page(view: ModelView, metric: str | None = None, x: str = "version", readable: bool = True, versions: int = 100) -> str:
+    view = view.hide_tasks(lambda dag_id: readable)
     chart = view.make_chart(metric, x == "time")
-    values = {"metric": metric, "x": x, "versions": versions, "most": 1000, "may_read": lambda dag_id: readable}
+    values = {"metric": metric, "x": x, "versions": versions, "most": 1000}
     return render_page("model.html", view=view, chart=chart, **values)
 
 
@@ -53,10 +54,12 @@ def test_the_questions_are_answered(reader: ModelReader, root: str) -> None:
     text = page(reader.read(root, 100))
     for part in (
         "higher is better: better than version 3 (0.25); the best is version 2 (0.75)",
-        ">version 2</a> (score 0.75, function version 2) since ",
-        ", by ann: score 0.75 is at least 0.",
-        "Refused 1 time in the last 7 days.",
-        f"<pre>mlsql rollback {root} jack --to 1</pre>",
+        ">version 2</a></b>function version 2</div>",
+        "<div>score<b>0.75</b>",
+        " UTC, by ann</div>",
+        "<p>Registered because: score 0.75 is at least 0</p>",
+        "<div>refused<b>1 time</b>in the last 7 days</div>",
+        f'<pre class="command">mlsql rollback {root} jack --to 1</pre>',
         "<td>bob</td>",
         "version 3 is worse",
         "no &lt;good&gt;",
@@ -119,6 +122,14 @@ def test_packages_before_the_current_one_are_the_first_to_go_back_to(reader: Mod
     assert [entry.version for entry, _ in view.list_rollbacks(view.overview.functions[0])] == [1, 5]
 
 
+def test_a_long_history_shows_its_newest_events(reader: ModelReader, root: str) -> None:
+    for number in range(101):
+        refuse(Location.of(root), "jack", number)  # of which 100 are kept
+    text = page(reader.read(root, 100))
+    assert "History: 102 events, of which these are the newest 100" in text
+    assert text.count("<td>bob</td>") == 100
+
+
 def test_packages_that_are_gone_are_no_targets_of_a_rollback(reader: ModelReader, root: str) -> None:
     prune(Location.of(root), 3)
     view = reader.read(root, 100)
@@ -130,14 +141,14 @@ def test_the_list_has_each_model_and_says_why_one_cannot_be_read(reader: ModelRe
     publish(str(tmp_path / "<b>other"), 0.5)
     paths = [root, str(tmp_path / "<b>other"), "/of/the/worker", "http://user:secret@host/m"]
     entries = reader.read_all(paths)
-    text = render_page("models.html", entries=entries, page=1, pages=1, count=4)
+    text = render_page("models.html", entries=entries, page=1, pages=1, count=4, wanted="")
     for part in (
         "<b>jack</b> is <a",
         "/of/the/worker does not exist",
         "this page does not read http://host/m",
         '<polyline points="2.0',
         "no &lt;good&gt;",
-        "&lt;b&gt;other</a>",
+        "<b>&lt;b&gt;other</b></a>",
     ):
         assert part in text
     assert "secret" not in text
@@ -148,10 +159,10 @@ def test_storage_that_does_not_respond_holds_up_no_other_model(reader: ModelRead
     manifest.parent.mkdir(parents=True)
     os.mkfifo(manifest)  # opening it waits for a writer
     slow, quick = reader.read_all([str(tmp_path / "slow"), root], seconds=0.5)
-    manifest.write_text("{")
+    os.close(os.open(manifest, os.O_WRONLY))  # now there is one
     assert (slow.view, slow.problem) == (None, "its storage did not respond within 0.5 seconds")
     assert quick.view is not None
 
 
 def test_without_models_the_list_says_what_it_waits_for() -> None:
-    assert "There is no model here yet." in render_page("models.html", entries=[], page=1, pages=0, count=0)
+    assert "There is no model here yet." in render_page("models.html", entries=[], page=1, pages=0, count=0, wanted="")

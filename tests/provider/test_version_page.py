@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import pytest
 from support.registrations import refuse, register
-from support.stores import fail, make_fit_record, make_manifest, publish
+from support.stores import fail, make_failure, make_fit_record, make_manifest, publish
 
-from airflow_provider_mlsql.pages.html import render_page
+from airflow_provider_mlsql.pages.html import render_message, render_page
 from airflow_provider_mlsql.pages.lookup import look_up
+from airflow_provider_mlsql.pages.model_list import ModelEntry, ModelReader
+from airflow_provider_mlsql.pages.task import TaskKey
 from airflow_provider_mlsql.pages.version_view import VersionView, read_version_view
 from airflow_provider_mlsql.xcom_versions import ModelVersion
 from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.curve_files import encode_curves
 from mlsql_runtime.store.curves import Curve
+from mlsql_runtime.store.manifest import DataFacts, FileEntry, ScriptFacts
+from mlsql_runtime.store.overview import VersionCache
 from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.rollback import choose_rollback, roll_back
 from mlsql_runtime.store.signature import Column, Signature
@@ -51,8 +56,8 @@ def publish_with(root: Location, *fits: Any, curves: Mapping[str, Any] | None = 
 
 
 def page(root: Location, version: int, against: int | None = None, readable: bool = True) -> str:
-    found = look_up(ModelVersion(root.uri, version), lambda path, number: read_version_view(path, number, against))
-    return render_page("version.html", task=None, found=[found], may_read=lambda dag_id: readable)
+    found = look_up(ModelVersion(root.uri, version), against).hide_task(lambda dag_id: readable)
+    return render_page("version.html", task=None, found=[found])
 
 
 def verdict(root: Location, version: int) -> list[tuple[str, str]]:
@@ -152,37 +157,86 @@ def test_what_differs_from_another_version(root: Location) -> None:
     publish_with(root, make_fit_record(0, 0.75, params={"alpha": "<2>"}))
     fail(root.uri, "no good")
     text = page(root, 2, against=1)
-    assert '<td>group 0</td><td>parameter alpha</td><td class="text">1</td><td class="text">&lt;2&gt;</td>' in text
+    changed = '<td class="what">parameter alpha</td><td class="text">1</td><td class="text">&lt;2&gt;</td>'
+    assert f'<td class="what">group 0</td>{changed}' in text
     assert "holds no complete version 3 (its training failed)" in page(root, 2, against=3)
     assert "What changed since version 1" in page(root, 2)
 
 
-def test_whatever_scripts_and_files_are_called_is_escaped(root: Location) -> None:
+def test_whatever_scripts_files_and_people_are_called_is_escaped(tmp_path: Path) -> None:
+    """Every text of the store that a page shows is hostile."""
+    root, quotes = Location.of(str(tmp_path / "<u>m")), "'\"><u>"
     curve = Curve(steps=(0, 1), values=(0.5, 0.25), reports=2)
+    task = TaskTry(dag_id=HOSTILE, task_id=HOSTILE, map_index=None, run_id=HOSTILE, try_number=1)
+    params, metrics = {HOSTILE: "0", quotes: HOSTILE}, {HOSTILE: 0.5, quotes: 0.25}
     fits = [
-        make_fit_record(
-            index, 0.5 + index, metrics={HOSTILE: 0.5}, params={HOSTILE: str(index), "'\"><b>": HOSTILE}, message=HOSTILE
-        )
-        for index in range(2)
+        make_fit_record(0, 0.5, metrics=metrics, params=params, message=HOSTILE, packages={HOSTILE: HOSTILE}),
+        make_fit_record(1, 1.5, metrics=metrics, params={**params, HOSTILE: "1"}, message=HOSTILE, packages={HOSTILE: quotes}),
     ]
+    column = Column(name=HOSTILE, type=HOSTILE)
+    for differs in (HOSTILE, quotes):
+        with claim_version(root, HOSTILE) as draft:
+            for index in range(2):
+                (draft.folder / f"model/{index}/<img src=x>").write(b"model")
+            (draft.folder / "curves.json").write(encode_curves({"0": {HOSTILE: curve, quotes: curve}}))
+            manifest = make_manifest(
+                draft.version,
+                fits,
+                job_id=HOSTILE,
+                files=(*draft.file_entries(), FileEntry(path=HOSTILE, size=1, sha256=HOSTILE)),
+                task=None if differs == quotes else task,
+                description=HOSTILE,
+                script=ScriptFacts(name=differs, sha256=differs),
+                parameters={HOSTILE: differs},
+                environment={HOSTILE: HOSTILE},
+                data=DataFacts(rows=1, validate_rows=1, columns={HOSTILE: HOSTILE}, feature_column=HOSTILE, feature_width=1),
+                signature=Signature(features=(column,), label=column, classes=(HOSTILE, quotes)),
+                sources=(
+                    Source(
+                        table=HOSTILE, kind="table", path=HOSTILE, options={HOSTILE: HOSTILE}, version=TableVersion(id=differs)
+                    ),
+                    Source(table=quotes, kind="select", sql=differs),
+                ),
+            )
+            draft.publish(manifest)
     with claim_version(root, HOSTILE) as draft:
-        for index in range(2):
-            (draft.folder / f"model/{index}/<img src=x>").write(b"model")
-        (draft.folder / "curves.json").write(encode_curves({"0": {HOSTILE: curve, "'\"><b>": curve}}))
-        manifest = make_manifest(
-            draft.version, fits, files=draft.file_entries(), description=HOSTILE, parameters={HOSTILE: HOSTILE}
-        )
-        draft.publish(manifest)
-    fail(root.uri, HOSTILE)
+        failed = [make_fit_record(0, None, status="failed", message=HOSTILE, params=params)]
+        draft.fail(make_failure(draft.version, HOSTILE, fits=failed, tails={quotes: (HOSTILE, quotes)}, task=task))
+    for _ in range(3):
+        register(root, "<i>jill", 1)
+    roll_back(root, choose_rollback(root, "<i>jill"), HOSTILE, HOSTILE)
     refuse(root, "<i>jack", 1)
-    for version in (1, 2):
-        text = page(root, version, against=1)
-        assert "<script>alert" not in text
-        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
-        for tag in ("<img", "<b>'", '"><b>', "<i>jack"):
+    (root / "_functions/<i>june/current.json").write(b"{")
+    view = ModelReader(VersionCache()).read(root.uri, 100)
+    values = {"metric": HOSTILE, "x": "version", "versions": 100, "most": 1000}
+    entries = [ModelEntry(root.uri, view), ModelEntry(HOSTILE, None, HOSTILE)]
+    asked = TaskKey(dag_id=HOSTILE, run_id=HOSTILE, task_id=HOSTILE)
+    pages = [
+        *(page(root, version, against) for version, against in ((1, 2), (2, 1), (2, 3), (3, None), (4, None))),
+        render_page("version.html", task=asked, found=[look_up(ModelVersion(root.uri, 1))]),
+        render_page("model.html", view=view, chart=view.make_chart(HOSTILE, is_time=False), **values),
+        render_page("models.html", entries=entries, page=2, pages=3, count=2, wanted=HOSTILE),
+        render_page("models.html", entries=[], page=1, pages=1, count=0, wanted=HOSTILE),
+        render_message(401, HOSTILE, f"/login?next={HOSTILE}", [(HOSTILE, HOSTILE)]),
+    ]
+    for text in pages:
+        assert "&lt;script&gt;alert(1)&lt;" in text or "&lt;u&gt;" in text
+        for tag in ("<script>alert", "<img src=x", "<u>", "<i>j"):
             assert tag not in text
 
 
-def test_a_version_that_is_gone_says_why(root: Location) -> None:
+def test_a_version_that_does_not_exist_says_why(root: Location) -> None:
     publish(root.uri, 0.5)
-    assert "no longer holds version 7" in page(root, 7)
+    publish(root.uri, 0.5)
+    shutil.rmtree(f"{root.uri}/_model_1")
+    assert "no longer holds version 1: a later training removed it" in page(root, 1)
+    assert "has no version 7; the newest is 2" in page(root, 7)
+
+
+def test_programs_get_verdict_and_details_of_failed_versions_too(root: Location) -> None:
+    fail(root.uri, "no good", task=TASK)
+    document = look_up(ModelVersion(root.uri, 1)).hide_task(lambda dag_id: False).document
+    assert document["verdict"] == ["The training failed. no good"]
+    details: Any = document["details"]
+    assert (details["state"], details["task"], details["job_id"]) == ("failed", None, None)
+    assert "has no version 2" in str(look_up(ModelVersion(root.uri, 2)).document["problem"])

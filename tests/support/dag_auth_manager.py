@@ -7,7 +7,7 @@ from typing import Any
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 
 STRANGER = "stranger"
-SECRET_DAGS = ("names_models",)
+SECRET_DAGS = ("names_models", "trains_spam")
 
 
 class DagAuthManager(SimpleAuthManager):

@@ -103,7 +103,7 @@ class Deployment:
         return self.log_in(USER)
 
     def log_in(self, user: str) -> dict[str, str]:
-        """Return the header of the requests of ``admin``, or of ``stranger``, who must not see the DAG ``names_models``."""
+        """Return the header of the requests of ``admin``, or of ``stranger``, who must not see some of the DAGs."""
         response = httpx.post(f"{self.url}/auth/token", json={"username": user, "password": self.password}, timeout=WAIT_SECONDS)
         return {"Authorization": f"Bearer {response.raise_for_status().json()['access_token']}"}
 

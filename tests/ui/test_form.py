@@ -53,6 +53,9 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     fill("validate_fraction", "0.4")
     page.screenshot(path=SCREENSHOTS / "form_training.png")
     section("Gate")
+    fill("min_score", "90")
+    dialog.locator("[name=element_min_score]").blur()
+    expect(dialog.locator("[name=element_min_score]")).to_have_value("90")  # rather than the maximum, 1, without a word
     fill("min_score", "0.5")
     page.screenshot(path=SCREENSHOTS / "form_gate.png")
     section("Prediction")
@@ -86,7 +89,8 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     expect(page.get_by_role("link", name="Spark UI")).to_have_count(0)  # its application has ended
     page.screenshot(path=SCREENSHOTS / "task.png")
     link.click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(f"{tmp_path / 'm'}, version 1")
+    expect(page.get_by_role("heading", level=1)).to_have_text("m, version 1")
+    expect(page.get_by_text(str(tmp_path / "m"), exact=True)).to_be_visible()
     expect(page.get_by_text("alpha=0.5")).to_be_visible()
     page.screenshot(path=SCREENSHOTS / "manifest.png", full_page=True)
     page.emulate_media(color_scheme="dark")

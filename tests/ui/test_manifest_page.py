@@ -46,12 +46,13 @@ def test_manifests_are_shown_to_those_who_may_see_them(deployment: Deployment, n
     assert answer.json()["task"]["task_id"] == "one"
     (version,) = answer.json()["versions"]
     assert (version["model_path"], version["version"], version["problem"]) == (hostile, 1, None)
-    assert [fit["score"] for fit in version["manifest"]["fits"]] == [0.25, 0.75]
+    assert [fit["score"] for fit in version["details"]["fits"]] == [0.25, 0.75]
+    assert version["verdict"] == ["No function was registered from this version."]
     page = deployment.page(f"{tasks}/one/manifest", **HTML)
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "<b>0.75</b>" in page.text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;, version 1</h1>" in page.text
+    assert "&lt;script&gt;alert(1)&lt;/<wbr>script&gt;</p>" in page.text
     assert "&lt;b&gt;loss 0.125" in page.text
     assert "a&amp;b" in page.text
     assert "<p>&lt;i&gt;of all mail</p>" in page.text

@@ -2,14 +2,17 @@
 "use strict";
 (() => {
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-  const short = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(6))));
-  const moment = (seconds) => `${new Date(1000 * seconds).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  const short = (value) => (value === null || value === undefined ? "" : String(Number(value.toPrecision(6))));
+  const moment = (seconds, from = 0) => new Date(1000 * seconds).toISOString().slice(from, 16).replace("T", " ");
+  const days = (seconds) => moment(seconds).slice(0, 10);
+  const hours = (seconds) => moment(seconds, 5); // without the year
 
   function makeSeries(line) {
     const stroke = color(line.color);
     const series = { label: line.label, stroke, width: 2, value: (_, value) => short(value) };
-    if (line.kind === "points") {
-      return { ...series, paths: () => null, points: { show: true, size: 9, width: 2, stroke, fill: color("back") } };
+    if (line.kind === "points" || line.kind === "rings") {
+      const fill = line.kind === "rings" ? color("back") : stroke;
+      return { ...series, paths: () => null, points: { show: true, size: line.kind === "rings" ? 12 : 7, width: 2, stroke, fill } };
     }
     if (line.kind === "steps") {
       return { ...series, width: 1, dash: [5, 4], spanGaps: true, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } };
@@ -26,6 +29,7 @@
       grid: { stroke: color("line"), width: 1 },
       ticks: { stroke: color("line"), width: 1 },
     };
+    const times = { values: (_, ticks, __, ___, step) => ticks.map(step < 86400 ? hours : days), space: 90 };
     const whole = chart.x.every(Number.isInteger) && !chart.time;
     const options = {
       width: Math.max(place.clientWidth, 200),
@@ -33,11 +37,11 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
       scales: { x: { time: chart.time } },
       axes: [
-        { ...axis, label: chart.xLabel, labelSize: 24, ...(whole ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6, 1e7] } : {}) },
+        { ...axis, label: chart.xLabel, labelSize: 24, ...(chart.time ? times : {}), ...(whole ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6, 1e7] } : {}) },
         { ...axis, size: 70, values: (_, ticks) => ticks.map(short) },
       ],
       series: [
-        { label: chart.xLabel, value: (_, value) => (value === null ? "–" : chart.time ? moment(value) : short(value)) },
+        { label: chart.xLabel, value: (_, value) => (value === null ? "" : chart.time ? `${moment(value)} UTC` : short(value)) },
         ...chart.lines.map(makeSeries),
       ],
     };

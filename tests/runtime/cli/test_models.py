@@ -62,18 +62,19 @@ def test_the_json_of_a_listing_has_documented_keys(
         "best": {"alg_index": 1, "score": 0.75},
         "score": 0.75,
         "greater_is_better": True,
-        "metrics": complete["metrics"],
+        "metrics": {"loss": 0.25, "auc": None},
         "rows": 150,
         "size": 18,
-        "description": complete["description"],
-        "code": complete["code"],
-        "environment": complete["environment"],
+        "description": "nightly, of all mail",
+        "code": "0" * 64,
+        "environment": complete["environment"],  # a digest
         "sources": [],
         "functions": [{"function": "jack", "function_version": 1, "alg_index": 0, "current": True}],
         "message": None,
         "reason": None,
         "error": None,
     }
+    assert len(complete["environment"]) == 64
     assert set(failed) == set(complete)
     assert (failed["state"], failed["message"], failed["best"]) == ("failed", "no good", None)
 
