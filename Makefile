@@ -58,7 +58,7 @@ peers: setup
 	@bash scripts/setup.sh bench
 
 bench: peers ## Benchmarks against peers; writes benchmarks/results
-	@for each in scoring columns; do PYTHONPATH=.work/bench $(BIN)/python benchmarks/$$each.py || exit 1; done
+	@for each in scoring columns parquet; do PYTHONPATH=.work/bench $(BIN)/python benchmarks/$$each.py || exit 1; done
 	@for each in data_path training fixed_costs kafka_transport mlsql_fit language waiting pages storage; do \
 		$(BIN)/python benchmarks/$$each.py || exit 1; done
 

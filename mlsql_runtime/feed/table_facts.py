@@ -18,7 +18,8 @@ HOLD_OUT_SEED = 20170707  # the same rows are held out in every run
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +124,7 @@ class TableObservation:
         ]
         return TableFacts(
             rows=observed["rows"],
-            schema=encode_schema(arrow_schema(self._df)),
+            schema=encode_schema(arrow_schema(self._df.schema, self._df.sparkSession)),
             columns={field.name: field.dataType.simpleString() for field in self._df.schema},
             width=widths[0] if widths and len(self._roles.features) == 1 else None,
             label=self._roles.label,
@@ -183,7 +184,7 @@ def _is_class(label: Class) -> bool:
     return not isinstance(label, float) or label.is_integer()
 
 
-def arrow_schema(df: DataFrame) -> pa.Schema:
+def arrow_schema(schema: StructType, spark: SparkSession) -> pa.Schema:
     """Return a table's columns as Arrow fields, times in the session's zone.
 
     :raises PySparkException: when Arrow has no type for one.
@@ -191,10 +192,10 @@ def arrow_schema(df: DataFrame) -> pa.Schema:
     import pyarrow as pa
     from pyspark.sql.pandas.types import to_arrow_schema
 
-    zone = df.sparkSession.conf.get("spark.sql.session.timeZone")
+    zone = spark.conf.get("spark.sql.session.timeZone")
     if "timezone" in inspect.signature(to_arrow_schema).parameters:
-        return to_arrow_schema(df.schema, timezone=zone)
-    return pa.schema([field.with_type(in_zone(field.type, zone)) for field in to_arrow_schema(df.schema)])
+        return to_arrow_schema(schema, timezone=zone)
+    return pa.schema([field.with_type(in_zone(field.type, zone)) for field in to_arrow_schema(schema)])
 
 
 def in_zone(kind: pa.DataType, zone: str | None) -> pa.DataType:

@@ -11,6 +11,7 @@ from mlsql_runtime.events import log
 from mlsql_runtime.handlers.catalog_tables import explain_missing_tables, write_to_catalog
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.lineage import Definition, with_inputs
+from mlsql_runtime.parquet_queries.table import score_from_files
 from mlsql_runtime.plan import FILE_FORMATS, Load, Save, Select
 from mlsql_runtime.result import FunctionUse, SaveResult, SelectResult
 from mlsql_runtime.scoring.call_check import check_calls, explain_misuse
@@ -110,6 +111,8 @@ def _run_query(sql: str, context: RunContext) -> DataFrame:
 def save(statement: Save, context: RunContext) -> SaveResult:
     """Write a table in any format of Spark or to a catalog, and count the rows while they are written."""
     table = context.table(statement.table)
+    if not (statement.is_to_catalog and statement.mode == "overwrite"):  # Spark refuses to replace the table that it reads
+        table = score_from_files(table, context.access)
     if statement.file_num is not None:
         table = table.repartition(statement.file_num)
     if statement.is_to_catalog:

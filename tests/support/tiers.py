@@ -65,6 +65,7 @@ FILES = {
     "scoring/test_result_types.py": 35.0,
     "training/test_columns.py": 26.0,
     "ui/test_manifest_page.py": 12.0,
+    "parquet_queries/test_score_from_files.py": 30.0,
     "local/test_csv_files.py": 11.0,
     "scoring/test_vector_function_errors.py": 11.0,
 }

@@ -133,6 +133,6 @@ def can_write_json_later(df: DataFrame, feed: FileFeed) -> bool:
     if feed.format is not None or feed.options or ignores_nulls != "true":
         return False
     try:
-        return all(is_json_exact(field.type) for field in arrow_schema(df))
+        return all(is_json_exact(field.type) for field in arrow_schema(df.schema, df.sparkSession))
     except PySparkException:  # Arrow has no type for a column
         return False

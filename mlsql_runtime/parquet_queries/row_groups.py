@@ -1,0 +1,227 @@
+"""The Parquet files of a table: which columns of them a query reads, as which types, and the pieces in which tasks read them.
+
+A file is read by Arrow only where that gives the values that Spark would read: columns of the same type, or of a narrower one,
+and missing columns, which are null.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.decoding.sql_types import is_list
+from mlsql_runtime.parquet_queries.expressions import Rows, cast
+from mlsql_runtime.parquet_queries.query import LeftToSpark
+from mlsql_runtime.storage.location import Location
+
+READERS = 16  # files whose footers are read at the same time
+BATCH_ROWS, BATCH_BYTES = 65_536, 8 << 20  # of rows in memory at a time, whichever is less
+OPEN_COST = 4 << 20  # bytes that opening a file counts for, as in Spark's spark.sql.files.openCostInBytes
+TASK_BYTES = 128 << 20  # as in Spark's spark.sql.files.maxPartitionBytes
+_ANCIENT = (b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96")  # calendars that differ from ours
+_LARGE = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}  # where pandas and others have noted it in the file
+_WIDER = {
+    pa.int8(): (pa.int16(), pa.int32(), pa.int64()),
+    pa.int16(): (pa.int32(), pa.int64()),
+    pa.int32(): (pa.int64(),),
+    pa.float32(): (pa.float64(),),
+}
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of the table. ``constants`` are the columns that its folder names, by their numbers."""
+
+    uri: str
+    constants: Mapping[int, pa.Scalar]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A row group of a file, which has ``rows`` rows. ``names`` are the names of columns in the file, by their numbers."""
+
+    file: DataFile
+    group: int
+    rows: int
+    size: int
+    uncompressed: int
+    names: Mapping[int, str]
+
+
+def find_pieces(
+    files: Sequence[tuple[DataFile, Location]],
+    columns: Mapping[int, tuple[str, pa.DataType]],
+    *,
+    is_case_sensitive: bool,
+    reads_ancient_times: bool,
+) -> list[Piece]:
+    """Return all row groups of files, from their footers.
+
+    :param columns: name and type of each column, by its number.
+    :param reads_ancient_times: whether dates and times of files that do not say who wrote them are in today's calendar.
+    :raises LeftToSpark: for a file that Spark would read in another way, with the reason.
+    """
+
+    def look(file: tuple[DataFile, Location]) -> list[Piece]:
+        data, location = file
+        try:
+            with open_parquet(location) as parquet:
+                metadata = parquet.metadata
+        except (pa.ArrowException, OSError) as error:
+            raise LeftToSpark(f"{location.uri} cannot be read: {' '.join(str(error).split())[:200]}") from error
+        wanted = {number: column for number, column in columns.items() if number not in data.constants}
+        try:
+            names = _match(metadata, wanted, is_case_sensitive)
+            _check_times(metadata, [columns[number][1] for number in names], reads_ancient_times)
+        except LeftToSpark as error:
+            raise LeftToSpark(f"{location.uri}: {error}") from None
+        return list(_list_groups(data, metadata, names))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return [piece for found in pool.map(look, files) for piece in found]
+
+
+def _match(metadata: pq.FileMetaData, wanted: Mapping[int, tuple[str, pa.DataType]], is_case_sensitive: bool) -> dict[int, str]:
+    """Return the file's names of columns; those that it does not have are left out."""
+    schema = metadata.schema.to_arrow_schema()
+    places: dict[str, list[pa.Field]] = {}
+    for field in schema:
+        places.setdefault(field.name if is_case_sensitive else field.name.lower(), []).append(field)
+    names = {}
+    for number, (name, kind) in wanted.items():
+        found = places.get(name if is_case_sensitive else name.lower(), [])
+        if len(found) > 1:
+            raise LeftToSpark(f"it has more than one column {name}")
+        if not found:
+            continue
+        if "." in found[0].name:
+            raise LeftToSpark(f"the name of column {name} has a dot")
+        if not _reads_as(found[0].type, kind):
+            raise LeftToSpark(f"column {name} is {found[0].type} there, and {kind} in the table")
+        names[number] = found[0].name
+    return names
+
+
+def _reads_as(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether Arrow reads a column of a file with the values that Spark reads."""
+    if given == wanted or wanted in _WIDER.get(given, ()):
+        return True
+    if pa.types.is_dictionary(given):
+        return _reads_as(given.value_type, wanted)
+    if given in _LARGE:
+        return bool(wanted == _LARGE[given])
+    if is_list(given) and is_list(wanted):
+        return _is_nested_same(given.value_type, wanted.value_type)
+    if pa.types.is_timestamp(given) and pa.types.is_timestamp(wanted):
+        return bool(given.unit in ("ms", "us") and (given.tz is None) == (wanted.tz is None))
+    return _is_nested_same(given, wanted)
+
+
+def _is_nested_same(given: pa.DataType, wanted: pa.DataType) -> bool:
+    """Return whether two types differ at most in what their lists call their elements, and in what may be null."""
+    if is_list(given) and is_list(wanted):
+        return _is_nested_same(given.value_type, wanted.value_type)
+    if pa.types.is_struct(given) and pa.types.is_struct(wanted):
+        same = [field.name for field in given] == [field.name for field in wanted]
+        return same and all(_is_nested_same(one.type, other.type) for one, other in zip(given, wanted, strict=True))
+    return bool(given == wanted)
+
+
+def _check_times(metadata: pq.FileMetaData, kinds: Sequence[pa.DataType], reads_ancient_times: bool) -> None:
+    if not any(map(_has_times, kinds)):
+        return
+    written = metadata.metadata or {}
+    if any(key in written for key in _ANCIENT):
+        raise LeftToSpark("its dates or times are in the calendar of an older Spark")
+    if b"org.apache.spark.version" not in written and not reads_ancient_times:
+        raise LeftToSpark("it does not say in which calendar its dates or times are")
+
+
+def _has_times(kind: pa.DataType) -> bool:
+    if pa.types.is_nested(kind):
+        return any(_has_times(kind.field(place).type) for place in range(kind.num_fields))
+    return bool(pa.types.is_temporal(kind))
+
+
+def _list_groups(file: DataFile, metadata: pq.FileMetaData, names: Mapping[int, str]) -> Iterator[Piece]:
+    own = set(names.values())
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        if group.num_rows == 0:
+            continue
+        chunks = [group.column(place) for place in range(group.num_columns)]
+        read = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in own]
+        size = sum(chunk.total_compressed_size for chunk in read)
+        uncompressed = sum(chunk.total_uncompressed_size for chunk in read)
+        yield Piece(file, number, group.num_rows, size, uncompressed, names)
+
+
+def share(pieces: Sequence[Piece], cores: int) -> list[list[Piece]]:
+    """Return the pieces for each task, as large as Spark would make them: all cores are busy, and no task is small."""
+    costs = [piece.size + OPEN_COST for piece in pieces]
+    limit = min(TASK_BYTES, max(OPEN_COST, sum(costs) // max(cores, 1)))
+    tasks: list[list[Piece]] = []
+    sizes: list[int] = []
+    for piece, cost in sorted(zip(pieces, costs, strict=True), key=lambda each: -each[1]):
+        place = len(tasks) - 1
+        if not tasks or sizes[place] + cost > limit:
+            tasks.append([])
+            sizes.append(0)
+            place += 1
+        tasks[place].append(piece)
+        sizes[place] += cost
+    return tasks
+
+
+def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataType]) -> Iterator[Rows]:
+    """Yield the rows of a row group in batches.
+
+    :param columns: the type of each column, by its number.
+    :raises DataError: when the file is damaged, or is not the one whose footer was read.
+    """
+    step = max(1, min(BATCH_ROWS, BATCH_BYTES * piece.rows // max(piece.uncompressed, 1)))
+    found = 0
+    try:
+        with open_parquet(location) as parquet:
+            names = list(dict.fromkeys(piece.names.values()))
+            for batch in parquet.iter_batches(step, row_groups=[piece.group], columns=names, use_threads=False):
+                found += batch.num_rows
+                yield _to_rows(piece, batch, columns)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{location.uri} cannot be read: {' '.join(str(error).split())[:500]}", path=location.uri) from error
+    if found != piece.rows:
+        raise DataError(
+            f"{location.uri} was changed while it was read: its row group {piece.group} had {piece.rows} rows, now {found}; "
+            "run the job again",
+            path=location.uri,
+            expected=piece.rows,
+            found=found,
+        )
+
+
+def _to_rows(piece: Piece, batch: pa.RecordBatch, columns: Mapping[int, pa.DataType]) -> Rows:
+    count = batch.num_rows
+    constants = piece.file.constants
+
+    def column(number: int, kind: pa.DataType) -> pa.Array:
+        if number in piece.names:
+            return cast(batch.column(piece.names[number]), kind)
+        return pa.repeat(constants[number], count) if number in constants else pa.nulls(count, kind)
+
+    return Rows(count, {number: column(number, kind) for number, kind in columns.items()})
+
+
+@contextlib.contextmanager
+def open_parquet(location: Location) -> Iterator[pq.ParquetFile]:
+    """Open a file; a remote one is read in few large requests."""
+    with contextlib.ExitStack() as opened:
+        source: Any = location.path if location.is_local else opened.enter_context(location.open())
+        parquet = pq.ParquetFile(source, memory_map=location.is_local, pre_buffer=not location.is_local)
+        yield opened.enter_context(parquet)
