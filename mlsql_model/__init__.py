@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mlsql_model import networks
+from mlsql_model import imported, networks
 
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.script.current_job import current_job, require_job
@@ -16,6 +16,7 @@ from mlsql_runtime.script.current_job import current_job, require_job
 __all__ = ["keras_save_model", "load", "model_dir", "sk_save_model", "tf_save_model"]
 
 PICKLE, KERAS, SAVED_MODEL = "model.pickle", "model.keras", "saved_model"
+JOBLIB, MLFLOW = "model.joblib", "MLmodel"  # of models that were imported
 
 current_job()  # seeds the generators of random numbers
 
@@ -102,10 +103,11 @@ def tf_save_model(model: Any) -> str:
 
 
 def load(directory: str) -> Any:
-    """Load the model that one of the functions above saved in ``directory``, once per process.
+    """Load the model that one of the functions above saved in ``directory``, or that was imported, once per process.
 
     A Keras model is compiled if it was when it was saved. A SavedModel is loaded with ``tf.saved_model.load``: its functions have
-    their names, those of a SavedModel that was made elsewhere are in ``signatures``.
+    their names, those of a SavedModel that was made elsewhere are in ``signatures``. An imported MLflow model is that of its own
+    library where MLflow can load that, such as a scikit-learn estimator, else a ``PyFuncModel``.
 
     :raises FileNotFoundError: when the folder has no such model, with its files.
     :raises ValueError: when it has several.
@@ -134,6 +136,8 @@ _LOADERS: Mapping[str, Callable[[str], Any]] = {
     PICKLE: _unpickle,
     KERAS: networks.load_keras,
     SAVED_MODEL: networks.load_tensorflow,
+    JOBLIB: imported.load_joblib,
+    MLFLOW: imported.load_mlflow,
 }
 _YOURSELF = "load it yourself: python_fun.batch_udf(predict, load=load) calls load(directory)"
 
@@ -141,7 +145,7 @@ _YOURSELF = "load it yourself: python_fun.batch_udf(predict, load=load) calls lo
 @functools.lru_cache(maxsize=8)
 def _loaded(directory: str) -> Any:
     names = sorted(os.listdir(directory))
-    found = [name for name in _LOADERS if name in names]
+    found = [MLFLOW] if MLFLOW in names else [name for name in _LOADERS if name in names]
     if not found:
         raise FileNotFoundError(f"{directory} holds no {PICKLE}, {KERAS} or {SAVED_MODEL}, but {names}; {_YOURSELF}")
     if len(found) > 1:

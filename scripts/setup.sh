@@ -21,7 +21,7 @@ if [ "${1:-}" = browser ]; then
   exit 0
 fi
 
-if [ "${1:-}" = bench ]; then # beside .venv: what MLflow asks for must not decide what everything else runs with
+if [ "${1:-}" = bench ]; then # beside .venv: what they ask for must not decide what everything else runs with
   stamp=$({ .venv/bin/python -VV; cat benchmarks/requirements.txt; pwd; } | sha256sum)
   [ "$(cat .work/bench.stamp 2>/dev/null)" = "$stamp" ] && exit 0
   printf 'setup: what the benchmarks compare with, into .work/bench\n'

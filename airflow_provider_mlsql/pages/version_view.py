@@ -48,6 +48,8 @@ class VersionView:
             yield "bad", "The training failed. " + "; ".join(_describe_failures(self.details))
         elif self.details.state == "unfinished":
             yield "soft", "The training has not published this version: it is running, or was killed."
+        if self.details.imported is not None:
+            yield "soft", f"Imported, not trained here: {self.details.imported.description}."
         for function in self.functions:
             yield from self._judge(function)
         if self.details.state == "complete" and not any(

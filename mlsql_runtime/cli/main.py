@@ -12,6 +12,7 @@ from click.shell_completion import get_completion_class
 from mlsql_runtime import __version__
 from mlsql_runtime.cli.check import check
 from mlsql_runtime.cli.doctor import doctor
+from mlsql_runtime.cli.exchange import export, import_model
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
@@ -75,7 +76,7 @@ def completion(shell: str) -> None:
 
 for _command in (run, check, fit, models, functions, rollback, doctor):
     cli.add_command(_command)
-for _command in (show, diff, verify):
+for _command in (show, diff, verify, export, import_model):
     models.add_command(_command)
 
 

@@ -101,13 +101,14 @@ class CommandArguments(ArgumentReader):
 def version_argument(name: str, **options: Any) -> Callable[[F], F]:
     """Return an argument for the number of a version; a shell completes those of a local model path, newest first."""
 
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
-        from mlsql_runtime.store import layout
+    return click.argument(name, type=click.IntRange(min=1), shell_complete=_complete_version, **options)
 
-        numbers = reversed(layout.parse_version_numbers(_list_folder(ctx.params.get("path"))))
-        return [str(number) for number in numbers if str(number).startswith(incomplete)]
 
-    return click.argument(name, type=click.IntRange(min=1), shell_complete=complete, **options)
+def _complete_version(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from mlsql_runtime.store import layout
+
+    numbers = reversed(layout.parse_version_numbers(_list_folder(ctx.params.get("path"))))
+    return [str(number) for number in numbers if str(number).startswith(incomplete)]
 
 
 def function_argument(name: str, **options: Any) -> Callable[[F], F]:
@@ -146,6 +147,13 @@ def _check_master(ctx: click.Context, param: click.Parameter, master: str) -> st
 #: A folder or URI; a shell completes folders.
 path_argument = click.argument(
     "path", metavar="PATH", callback=_check_path, shell_complete=lambda ctx, param, word: [CompletionItem(word, type="dir")]
+)
+version_option = click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    shell_complete=_complete_version,
+    help="The version; the newest complete one by default.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 master_option = click.option(

@@ -68,10 +68,11 @@ def _print_details(details: VersionDetails) -> None:
             "job": details.job_id,
             "reason": details.message,
             "description": details.description,
+            "imported": details.imported.description if details.imported else None,
             "script": f"{script.name}, SHA-256 {script.sha256}" if script else None,
             "best": f"group {best.alg_index}, score {format_value(best.score, 'none')}" if best else None,
             "scores": None if higher is None else f"{'higher' if higher else 'lower'} is better",
-            "rows": f"{data.rows} for training, {data.validate_rows} held out" if data else None,
+            "rows": f"{data.rows} for training, {data.validate_rows} held out" if data and not details.imported else None,
             "features": f"{data.feature_column}, vectors of {data.feature_width}" if data and data.feature_width else None,
             "functions": ", ".join(describe_functions(details.functions)) or "none",
         }

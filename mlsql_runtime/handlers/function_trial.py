@@ -23,7 +23,8 @@ from mlsql_runtime.feed.session_zone import find_session_zone
 from mlsql_runtime.feed.table_facts import in_zone, quote_column
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.arguments import Columns
-from mlsql_runtime.scoring.function_loader import LoadedFunction, load_function
+from mlsql_runtime.scoring.function_loader import load_function
+from mlsql_runtime.scoring.loaded_function import LoadedFunction
 from mlsql_runtime.scoring.udf import make_udf, to_spark_type
 from mlsql_runtime.scoring.vector_operations import make_dense
 from mlsql_runtime.scoring.worker_process import score_in_worker

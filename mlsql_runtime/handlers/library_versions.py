@@ -1,6 +1,6 @@
 """A warning when a model is loaded with other library versions than those that trained it: pickles may differ between versions.
 
-The driver logs it once; ``scoring/function_loader.py`` keeps the Python workers from repeating it.
+The driver logs it once; ``scoring/loaded_function.py`` keeps the Python workers from repeating it.
 """
 
 from __future__ import annotations

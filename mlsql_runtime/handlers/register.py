@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlsql_runtime import codec
-from mlsql_runtime.errors import InputError, MLSQLError, ScriptFailed
-from mlsql_runtime.events import emit, log
+from mlsql_runtime.errors import InputError, MLSQLError
+from mlsql_runtime.events import log
 from mlsql_runtime.handlers.function_samples import find_samples, find_signature
 from mlsql_runtime.handlers.function_trial import try_function
 from mlsql_runtime.handlers.gates import Candidate, GateResult, check_gates
@@ -27,11 +24,10 @@ from mlsql_runtime.scoring.function_loader import load_function
 from mlsql_runtime.scoring.return_type import read_return_type
 from mlsql_runtime.scoring.spark_functions import check_name
 from mlsql_runtime.script.bundle import ScriptBundle
+from mlsql_runtime.script.function_script import FunctionScript
 from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script
-from mlsql_runtime.script.process import run_script, scratch_dir
-from mlsql_runtime.script.protocol import Handover, ScriptInput, handover_file
-from mlsql_runtime.script.resources import download_resources, find_resources
+from mlsql_runtime.script.protocol import Handover
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
 from mlsql_runtime.store.format_version import FORMAT_VERSION
@@ -228,34 +224,17 @@ def _find_python(registration: _Registration, context: RunContext) -> PythonEnv:
 
 
 def _run_predict_script(registration: _Registration, bundle: ScriptBundle, python: PythonEnv) -> tuple[bytes, Handover]:
-    """Run the predict script on the driver, and return the function that it gives to ``python_fun``, pickled."""
+    """Run the predict script on the driver, and return its function, pickled."""
     statement = registration.statement
-    script = f"the predict script {statement.script_path or bundle.entry}"
-    params, resources = find_resources(
-        statement.params, bundle, registration.fit.params, f"register {statement.function}", registration.root.access
-    )
-    with tempfile.TemporaryDirectory(prefix="mlsql-register-", dir=scratch_dir()) as name:
-        folder = Path(name)
-        function_file = folder / "function.pickle"
-        script_input = ScriptInput(
-            role="register",
-            fit_params=bundle.fill(params, "fitParam.0"),
-            system_params=python.system_params,
-            internal_params={"resource": download_resources(resources, folder, "fitParam.0", registration.root.access)},
-            options=format_options(statement),
-            train_options=registration.manifest.train_options,
-            function_file=str(function_file),
-            signature=registration.signature,
-        )
-        label = f"register {statement.function}"
-        outcome = run_script(bundle, script_input, folder, python, lambda event: emit(event, label))
-        if outcome.problem:
-            raise ScriptFailed(f"{script} failed: {outcome.problem}", tail=list(outcome.tail))
-        if not function_file.exists():
-            raise InputError(
-                f"{script} ended without a function; "
-                "call python_fun.batch_udf(predict_batch) or python_fun.udf(predict) at its end",
-                path=statement.script_path,
-            )
-        handover = codec.loads(Handover, Path(handover_file(str(function_file))).read_bytes(), f"the function of {script}")
-        return function_file.read_bytes(), handover
+    return FunctionScript(
+        label=f"register {statement.function}",
+        name=f"the predict script {statement.script_path or bundle.entry}",
+        bundle=bundle,
+        python=python,
+        manifest=registration.manifest,
+        fit=registration.fit,
+        signature=registration.signature,
+        params=statement.params,
+        options=format_options(statement),
+        access=registration.root.access,
+    ).run()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
     from pyspark.sql.types import DataType
 
-    from mlsql_runtime.scoring.function_loader import LoadedFunction
+    from mlsql_runtime.scoring.loaded_function import LoadedFunction
 
 
 def make_udf(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> Any:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import pickle
 import sys
@@ -176,3 +177,8 @@ def load(path: str) -> Any:
     """Unpickle a model."""
     with open(path, "rb") as file:
         return _Unpickler(file).load()
+
+
+def loads(pickled: bytes) -> Any:
+    """Unpickle a function."""
+    return _Unpickler(io.BytesIO(pickled)).load()

@@ -14,14 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlsql_runtime.errors import InputError, did_you_mean
+from mlsql_runtime.script.yaml_document import check_mapping, read_yaml
 
 MLPROJECT = "MLproject"
 ENTRY_POINTS = {"train": "train", "register": "api_predict", "predict": "batch_predict"}  # by statement
 _FIELDS = ("name", "entry_points", "conda_env", "python_env", "docker_env")
 _ENVIRONMENTS = ("conda_env", "python_env", "docker_env")
 _TYPES = ("string", "str", "float", "int", "path", "uri")
-MAX_BYTES, MAX_NODES = 16 << 10, 10_000  # of an MLproject; PyYAML reads a megabyte in half a minute
-MAX_BRACKETS = 500  # for nested ones PyYAML takes time that grows with the square of their number
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
@@ -77,11 +76,11 @@ def read_project(text: bytes, where: str) -> Project:
     :param where: its path, for errors.
     :raises InputError: when it is not YAML, is larger than 16 KiB, has not the fields of an MLproject, or PyYAML is missing.
     """
-    document = _load(text, where)
+    document = read_yaml(text, where)
     for name in document:
         if name not in _FIELDS:
             raise InputError(f"{where}: unknown field '{name}'{did_you_mean(str(name), _FIELDS)}")
-    points = _mapping(document.get("entry_points"), f"{where}: entry_points")
+    points = check_mapping(document.get("entry_points"), f"{where}: entry_points")
     main = points.get("main")
     if isinstance(main, Mapping) and "command" not in main:  # as MLSQL has it
         points = {**{name: point for name, point in points.items() if name != "main"}, **main}
@@ -94,50 +93,8 @@ def read_project(text: bytes, where: str) -> Project:
     return Project({name: _point(point, f"{where}: {name}") for name, point in points.items()}, notes)
 
 
-def _load(text: bytes, where: str) -> Mapping[str, Any]:
-    try:
-        import yaml
-    except ImportError as error:
-        raise InputError(f"{where} is YAML, which needs PyYAML where the job's driver runs; pip install pyyaml") from error
-    if len(text) > MAX_BYTES or sum(map(text.count, (b"{", b"["))) > MAX_BRACKETS:
-        raise InputError(f"{where} is too large; expected at most {MAX_BYTES} bytes and {MAX_BRACKETS} opening brackets")
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if _count(node, {}) > MAX_NODES:
-            raise InputError(f"{where}: its references make more than {MAX_NODES} values of it; write them out")
-        document = None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
-        message = " ".join(str(error).split())
-        raise InputError(f"{where} is not YAML: {message[:500]}") from error
-    return _mapping(document, where)
-
-
-def _count(node: Any, known: dict[int, int]) -> int:
-    """Return the number of values in a node, where a reference counts as often as what it refers to.
-
-    :param known: the numbers of nodes that were counted before.
-    :raises ValueError: when a value contains itself.
-    """
-    if node is None or isinstance(node.value, str):
-        return 1
-    if id(node) not in known:
-        known[id(node)] = -1
-        inner = [each for pair in node.value for each in (pair if isinstance(pair, tuple) else (pair,))]
-        known[id(node)] = 1 + sum(_count(each, known) for each in inner)
-    elif known[id(node)] < 0:
-        raise ValueError("a value contains itself")
-    return known[id(node)]
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping) or not value:
-        raise InputError(f"{where}: expected names and values, got {'nothing' if not value else type(value).__name__}")
-    return value
-
-
 def _point(value: Any, where: str) -> EntryPoint:
-    point = _mapping(value, where)
+    point = check_mapping(value, where)
     command = point.get("command")
     words = _words(command) if isinstance(command, str) else []
     is_python = bool(words) and re.fullmatch(r"python[0-9.]*", posixpath.basename(words[0]))
@@ -152,7 +109,7 @@ def _point(value: Any, where: str) -> EntryPoint:
 
 def _parameters(point: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     given = point.get("parameters")
-    return _mapping(given, f"{where}: parameters") if given else {}
+    return check_mapping(given, f"{where}: parameters") if given else {}
 
 
 def _words(command: str) -> list[str]:

@@ -40,6 +40,7 @@ PROGRESS = "progress.json"
 FINISHED = "finished.json"
 SAMPLES = "meta/samples.parquet"
 PROJECT = "project.zip"
+IMPORTED_PICKLE, IMPORTED_JOBLIB = "model.pickle", "model.joblib"  # in the folder of a group's model, as mlsql_model has them
 
 _VERSION = re.compile(r"_model_(\d+)")
 

@@ -21,6 +21,7 @@ from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
 
 VersionState = Literal["complete", "failed", "unfinished"]
+ImportFormat = Literal["mlflow", "pickle", "joblib"]
 D = TypeVar("D")
 
 
@@ -81,6 +82,28 @@ class ScriptFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImportFacts:
+    """Where a version comes from that no training made here.
+
+    :param format: that of the model.
+    :param source: the path or URI that was imported, without passwords.
+    :param by: user and host.
+    :param facts: what the model says about itself, such as MLflow's ``run_id``.
+    """
+
+    format: ImportFormat
+    source: str
+    by: str | None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def description(self) -> str:
+        """One line for people."""
+        facts = "; ".join(f"{name} {value}" for name, value in self.facts.items())
+        return f"{self.format} model {self.source}" + (f" ({facts})" if facts else "") + (f", by {self.by}" if self.by else "")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A complete version.
 
@@ -94,6 +117,7 @@ class Manifest:
     :param options: the other options of the training, by their names in MLSQL, without secrets.
     :param envs: the environment variables whose values are kept.
     :param requirements: the packages of the training's environment; None when they may hold a secret.
+    :param imported: where an imported model comes from; None for a training.
     """
 
     state: ClassVar[VersionState] = "complete"
@@ -115,6 +139,7 @@ class Manifest:
     options: Mapping[str, str] = field(default_factory=dict, metadata=codec.ADDED)
     envs: Mapping[str, str] = field(default_factory=dict, metadata=codec.ADDED)
     requirements: str | None = field(default=None, metadata=codec.ADDED)
+    imported: ImportFacts | None = field(default=None, metadata=codec.ADDED)
 
     @property
     def python(self) -> PythonEnv:

@@ -18,7 +18,7 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.curve_files import read_curves
 from mlsql_runtime.store.curves import Curves
 from mlsql_runtime.store.functions import FunctionPackage, read_pointers
-from mlsql_runtime.store.manifest import DataFacts, FailureRecord, FitRecord, Manifest, ScriptFacts
+from mlsql_runtime.store.manifest import DataFacts, FailureRecord, FitRecord, ImportFacts, Manifest, ScriptFacts
 from mlsql_runtime.store.signature import Signature
 from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.version_facts import ErrorFacts, State, VersionFacts, find_facts, read_claim_facts, read_facts
@@ -87,6 +87,7 @@ class VersionDetails:
     task: TaskTry | None = None
     message: str | None = None
     description: str | None = None
+    imported: ImportFacts | None = None
     script: ScriptFacts | None = None
     greater_is_better: bool | None = None
     best: Best | None = None
@@ -105,7 +106,7 @@ class VersionDetails:
 
 
 _OF_FACTS = ("version", "state", "created", "job_id", "task", "message", "description", "greater_is_better", "best", "score")
-_OF_MANIFEST = ("script", "data", "signature", "sources", "parameters", "environment")
+_OF_MANIFEST = ("imported", "script", "data", "signature", "sources", "parameters", "environment")
 
 
 def read_details(store: ModelStore, version: int | None = None) -> VersionDetails:

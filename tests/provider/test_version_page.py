@@ -22,7 +22,7 @@ from mlsql_runtime.plan import TaskTry
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.curve_files import encode_curves
 from mlsql_runtime.store.curves import Curve
-from mlsql_runtime.store.manifest import DataFacts, FileEntry, ScriptFacts
+from mlsql_runtime.store.manifest import DataFacts, FileEntry, ImportFacts, ScriptFacts
 from mlsql_runtime.store.overview import VersionCache
 from mlsql_runtime.store.publish import claim_version
 from mlsql_runtime.store.rollback import choose_rollback, roll_back
@@ -82,6 +82,17 @@ def test_the_verdict_says_what_became_of_each_version(root: Location) -> None:
     roll_back(root, choose_rollback(root, "jack"), "ann", "too slow")
     assert verdict(root, 1) == [("good", "jack is this version")]
     assert verdict(root, 4) == [("soft", "jack was this version, and is version 1 (1)")]
+
+
+def test_an_imported_version_says_where_it_comes_from(root: Location) -> None:
+    publish_with(root, imported=ImportFacts(format="mlflow", source="models:/spam/3", by="ann@host", facts={"run_id": HOSTILE}))
+    register(root, "jack", 1)
+    assert verdict(root, 1) == [
+        ("soft", f"Imported, not trained here: mlflow model models:/spam/3 (run_id {HOSTILE}), by ann@host."),
+        ("good", "jack is this version"),
+    ]
+    assert "mlflow model models:/spam/3" in (text := page(root, 1))
+    assert HOSTILE not in text
 
 
 def test_the_reason_of_a_refusal_is_on_the_page(root: Location) -> None:

@@ -97,8 +97,8 @@ def test_the_json_of_a_version_has_documented_keys(root: Location, publish: Publ
     with claim_version(root, "job-9"):
         unfinished = from_json(capsys, "models", "show", root.uri, "3")
     keys = (
-        "model_path version state created job_id task message description script greater_is_better best score data signature "
-        "sources parameters environment fits tails curves files size functions"
+        "model_path version state created job_id task message description imported script greater_is_better best score data "
+        "signature sources parameters environment fits tails curves files size functions"
     )
     assert list(shown) == list(failed) == list(unfinished) == keys.split()
     assert shown["files"] == [{"path": "model/0/model.bin", "size": 9, "sha256": manifest.files[0].sha256}]

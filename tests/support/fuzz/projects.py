@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from mlsql_runtime.exchange.foreign_model import open_foreign_model
 from mlsql_runtime.plan import PythonEnv
 from mlsql_runtime.plan.options import own_options
 from mlsql_runtime.plan.parsers import NO_FILES
@@ -37,6 +38,22 @@ entry_points:
     batch_predict:
       parameters: *shared
       command: "python batch.py"
+"""
+MLMODEL = b"""artifact_path: model
+flavors:
+  python_function: {loader_module: mlflow.sklearn, model_path: model.pkl, python_version: 3.11.7, env: {virtualenv: p.yaml}}
+  sklearn: {pickled_model: model.pkl, serialization_format: cloudpickle, code: null}
+run_id: 0123
+mlflow_version: 3.1.0
+saved_input_example_info: {artifact_path: example.json, pandas_orient: split, type: dataframe}
+signature:
+  inputs: '[{"type": "double", "name": "x", "required": true}, {"type": "array", "items": {"type": "long"}, "name": "y"}]'
+  outputs: '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]'
+"""
+TENSOR = b"""flavors:
+  pyfunc: {data: data}
+signature:
+  inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 4]}}]'
 """
 SHARED = b"""entry_points:
   train:
@@ -182,6 +199,13 @@ def _script_text(folder: Path) -> Target:
     return Target([b"load csv.`/b` as data;"], mutate, read, folder)
 
 
+def _mlmodel(place: Path) -> Any:
+    (place.parent / "example.json").write_text('{"columns": ["x", "y"], "data": [[1.5, [1]]]}')
+    (place.parent / "requirements.txt").write_text("scikit-learn==1.6.0")
+    with open_foreign_model(str(place.parent)) as model:
+        return model
+
+
 PROJECT = {"MLproject": MLPROJECT, "train.py": SCRIPT, "batch.py": SCRIPT, "lib/words.py": b"def read(): pass\n"}
 KINDS = (
     Kind("MLSQL", _script_text, 10),
@@ -189,6 +213,7 @@ KINDS = (
         "project in a zip", _path("p.zip", [_zip(PROJECT), _zip({f"p/{n}": c for n, c in PROJECT.items()})], mutate_zip, _bundle)
     ),
     Kind("MLproject", _path("MLproject", [MLPROJECT, SHARED], mutate_yaml, _mlproject)),
+    Kind("MLmodel", _path("model/MLmodel", [MLMODEL, TENSOR], mutate_yaml, _mlmodel)),
     Kind("script", _path("train.py", [SCRIPT], mutate_bytes, _script)),
     Kind("requirements", _path("requirements", [REQUIREMENTS], mutate_bytes, _requirements)),
     Kind(
