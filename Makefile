@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference constraints clean intro
+.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference constraints clean intro faults fuzz faketime
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -64,6 +64,13 @@ bench: peers ## Benchmarks against peers; writes benchmarks/results
 
 fuzz: setup ## Broken input of every kind; make fuzz SEED=2 COUNT=1000, or KIND=manifest CASE=17 for one case again
 	@$(BIN)/python benchmarks/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(KIND),--kind '$(KIND)') $(if $(CASE),--case $(CASE))
+
+faults: setup classes faketime ## Jobs with faults at random moments, for 20 minutes, from where it stopped; MINUTES=60; SEED=17 for one case again
+	@$(BIN)/python benchmarks/faults.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(BUG),--bug '$(BUG)')
+
+faketime: # a library for clocks that jump, outside of .venv
+	@[ -d .work/faults/libfaketime ] || $(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --target .work/faults libfaketime==3.0.1 \
+		|| echo 'faults: no libfaketime; cases with a clock that jumps are left out'
 
 reference: setup ## Write docs/reference/options.md from the declarations of the options
 	@$(BIN)/python scripts/reference.py

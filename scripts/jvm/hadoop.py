@@ -132,14 +132,15 @@ class HdfsProcesses:
                 raise RuntimeError(f"the NameNode's folder could not be formatted: {done.stdout}{done.stderr}")
         self.name_node.start()
         self.data_node.start()
-        self.data_node.wait_until(self._is_ready, "HDFS")
+        self.data_node.wait_until(self.is_ready, "HDFS")
 
     def stop(self) -> None:
         """End both."""
         self.data_node.stop()
         self.name_node.stop()
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Return whether files can be written."""
         query = "Hadoop:service=NameNode,name=FSNamesystemState"
         beans = _ask(f"http://127.0.0.1:{self.hdfs.web_port}/jmx?qry={query}").get("beans", ())
         return any(bean["NumLiveDataNodes"] == 1 and bean["FSState"] == "Operational" for bean in beans)
@@ -185,7 +186,9 @@ class YarnProcesses:
         self.resource_manager.stop()
 
     def is_ready(self) -> bool:
-        """Return whether all nodes run."""
+        """Return whether all nodes run, and applications can be asked for."""
+        if _ask(f"{self.yarn.url}/ws/v1/cluster/info").get("clusterInfo", {}).get("haState") != "ACTIVE":
+            return False
         nodes = (_ask(f"{self.yarn.url}/ws/v1/cluster/nodes?states=RUNNING").get("nodes") or {}).get("node") or ()
         return len(nodes) == len(self.node_managers)
 

@@ -58,16 +58,23 @@ def standalone_cluster(
         stack.enter_context(_spark_process(folder, "org.apache.spark.deploy.master.Master", *ports, ready="New state: ALIVE"))
         for number, host in enumerate(hosts):
             work = folder / f"worker-{number}" if environments else folder
-            options = ["--host", host, "--webui-port", "0", "-c", str(cores), "-m", "2g", "-d", str(work), url]
-            worker = _spark_process(
-                folder,
-                "org.apache.spark.deploy.worker.Worker",
-                *options,
-                ready="Successfully registered with master",
-                extra={"SPARK_WORKER_OPTS": cards, **(environments[number] if environments else {})},
-            )
-            stack.enter_context(worker)
+            own = environments[number] if environments else {}
+            stack.enter_context(running_worker(folder, url, host, cores, work, {"SPARK_WORKER_OPTS": cards, **own}))
         yield url
+
+
+@contextlib.contextmanager
+def running_worker(
+    folder: Path, url: str, host: str, cores: int, work: Path, environment: Mapping[str, str] = {}
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker of a master, and end it after the block.
+
+    :param work: the folder below which applications have their own.
+    """
+    options = ["--host", host, "--webui-port", "0", "-c", str(cores), "-m", "2g", "-d", str(work), url]
+    main, ready = "org.apache.spark.deploy.worker.Worker", "Successfully registered with master"
+    with _spark_process(folder, main, *options, ready=ready, extra=environment) as process:
+        yield process
 
 
 def _free_port() -> int:
@@ -77,7 +84,7 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str, str] = {}) -> Iterator[None]:
+def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str, str] = {}) -> Iterator[subprocess.Popen[bytes]]:
     """Start a Spark daemon, wait for the line that says it is ready, and end it after the block.
 
     Executors inherit the environment of their worker. Only spark-submit reads ``SPARK_SUBMIT_OPTS``.
@@ -98,7 +105,7 @@ def _spark_process(folder: Path, *arguments: str, ready: str, extra: Mapping[str
         try:
             wait_until(lambda: ready in log.read_text() or daemon.poll() is not None, log.read_text)
             assert daemon.poll() is None, f"{arguments[0]} ended: {log.read_text()}"
-            yield
+            yield daemon
         finally:
             daemon.terminate()
             daemon.wait(60)

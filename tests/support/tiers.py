@@ -46,6 +46,7 @@ FILES = {
     "cli/test_run.py": 75.0,
     "spark/test_sklearn.py": 68.0,
     "provider/test_dags.py": 67.0,
+    "tests/test_faults.py": 70.0,
     "provider/test_cluster_mode_durable.py": 66.0,
     "provider/test_cluster.py": 60.0,
     "ui/test_models_pages.py": 58.0,
