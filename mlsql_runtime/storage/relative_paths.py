@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from mlsql_runtime.errors import InputError
 
+_NO_NAMES = frozenset(("", ".", ".."))
 MAX_NAME, MAX_PATH = 255, 4000  # bytes, of Linux: a path has 4096 with the folder before it
 
 
 def is_plain(path: str) -> bool:
     """Return whether a path, with slashes, leads to a place below the folder that it is relative to, and nowhere else."""
     parts = path.split("/")
-    if "\0" in path or any(part in ("", ".", "..") for part in parts):
+    if "\0" in path or not _NO_NAMES.isdisjoint(parts):
         return False
+    if path.isascii() and len(path) <= MAX_NAME:
+        return True
     try:
         return len(path.encode()) <= MAX_PATH and all(len(part.encode()) <= MAX_NAME for part in parts)
     except UnicodeEncodeError:
