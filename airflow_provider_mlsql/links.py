@@ -47,19 +47,18 @@ class SparkUILink(BaseOperatorLink):
 class ModelLink(BaseOperatorLink):
     """The page of the model that the task trains, registers, waits for or predicts with, from when the task begins.
 
-    There is no link if the task has named no model path, or if no browser could open the page.
+    There is no link if the task has named no model path.
     """
 
     name = "Model"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        if not HAS_BROWSER_SESSIONS or not (getattr(operator, "model_path", None) or _names_version(ti_key)):
-            return ""
-        return task_page_url(ti_key, "model")
+        has_model = getattr(operator, "model_path", None) or _names_version(ti_key)
+        return task_page_url(ti_key, "model") if has_model else ""
 
     def show(self, context: Context, operator: BaseOperator) -> None:
         """Store the link of a task that begins, and may be killed."""
-        if HAS_BROWSER_SESSIONS and getattr(operator, "model_path", None):
+        if getattr(operator, "model_path", None):
             context["ti"].xcom_push(key=self.xcom_key, value=task_page_url(context["ti"], "model"))
 
 
@@ -69,7 +68,7 @@ class VersionLink(BaseOperatorLink):
     name = "Model version"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
-        return task_page_url(ti_key, "manifest") if HAS_BROWSER_SESSIONS and _names_version(ti_key) else ""
+        return task_page_url(ti_key, "manifest") if _names_version(ti_key) else ""
 
 
 def _names_version(ti_key: TaskInstanceKey) -> bool:

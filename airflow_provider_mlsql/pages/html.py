@@ -11,6 +11,7 @@ from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_mlsql.compat import HAS_BROWSER_SESSIONS
 from airflow_provider_mlsql.pages import urls
 from mlsql_runtime.store.sources import Fact
 
@@ -24,6 +25,7 @@ STATIC = {
     "pages.css": "text/css",
     "charts.js": "text/javascript",
     "copy.js": "text/javascript",
+    "session.js": "text/javascript",
     "uPlot-1.6.32.min.css": "text/css",  # https://www.npmjs.com/package/uplot/v/1.6.32, MIT, see uPlot-LICENSE.txt
     "uPlot-1.6.32.min.js": "text/javascript",
     "models.svg": "image/svg+xml",
@@ -40,8 +42,9 @@ def render_page(template: str, **values: Any) -> str:
 def render_message(status: int, message: str, login_url: str, links: Sequence[tuple[str, str]] = ()) -> str:
     """Render an error, with a link to the login page for status 401, and other links by their texts."""
     title = HTTPStatus(status).phrase
-    shown = login_url if status == HTTPStatus.UNAUTHORIZED else None
-    return render_page("message.html", title=title, message=message, login_url=shown, links=links)
+    is_unknown = status == HTTPStatus.UNAUTHORIZED
+    values = {"login_url": login_url if is_unknown else None, "has_session": is_unknown and not HAS_BROWSER_SESSIONS}
+    return render_page("message.html", title=title, message=message, links=links, **values)
 
 
 @cache

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import airflow_provider_mlsql
+from airflow_provider_mlsql.compat import HAS_BROWSER_SESSIONS
+from airflow_provider_mlsql.pages.html import render_message
 
 # Those of Airflow 3.0. `make test-versions` runs this file on it; names that it lacks come by common.compat.sdk, or by compat.py.
 EVERYWHERE = {
@@ -33,6 +35,11 @@ EVERYWHERE = {
     "airflow.utils.session": {"create_session"},
     "airflow.triggers.base": {"BaseEventTrigger", "BaseTrigger", "TriggerEvent"},
 }
+
+
+def test_the_page_for_a_browser_without_a_cookie_has_a_script_that_finds_the_user() -> None:
+    assert ("session.js" in render_message(401, "who is there?", "/login")) is not HAS_BROWSER_SESSIONS
+    assert "session.js" not in render_message(404, "nothing", "/login")
 
 
 def find_imports(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -215,6 +215,23 @@ def test_without_scripts_everything_but_the_drawing_is_there(deployment: Deploym
     assert deployment.page("/mlsql/static/../app.py").status_code == 404
 
 
+def test_a_browser_without_a_cookie_loads_pages_with_the_token_that_airflows_ui_keeps(
+    deployment: Deployment, page: Page, spam: Trained
+) -> None:
+    """As before Airflow 3.1.1, where the page for status 401 has this script."""
+    browser = page.context.browser
+    assert browser is not None
+    with browser.new_context(base_url=deployment.url) as context:
+        other = context.new_page()
+        other.goto(spam.page)
+        expect(other.get_by_role("heading", level=1)).to_have_text("Unauthorized")
+        token = deployment.login["Authorization"].removeprefix("Bearer ")
+        other.evaluate("token => localStorage.setItem('token', token)", token)
+        other.add_script_tag(url="/mlsql/static/session.js")
+        expect(other.get_by_role("heading", level=1)).to_have_text("<b>spam")
+        expect(other.locator("figure canvas")).to_be_visible()
+
+
 def test_models_are_found_by_part_of_their_path(deployment: Deployment, spam: Trained) -> None:
     for wanted, is_found in (("B>SPA", True), ("no such model", False)):
         page = deployment.page(f"/mlsql/models?wanted={quote(wanted)}")
