@@ -108,7 +108,7 @@ def test_a_failed_training_has_its_reasons_its_last_lines_and_its_logs(root: Loc
     fail(root.uri, "1 of 1 fit groups failed", task=TASK)
     text = page(root, 1)
     assert "The training failed. 1 of 1 fit groups failed" in text
-    assert "<pre>last words</pre>" in text
+    assert '<pre class="tail">last words</pre>' in text
     assert '<a href="/dags/nightly/runs/run%201/tasks/train/mapped/2">nightly.train[2]</a>' in text
 
 
