@@ -13,7 +13,7 @@ from support.secured_s3 import SecuredS3, secured_s3
 from support.stores import publish
 
 from airflow_provider_mlsql.hooks.storage import read_storage
-from airflow_provider_mlsql.pages.lookup import look_up_manifest
+from airflow_provider_mlsql.pages.lookup import look_up
 from airflow_provider_mlsql.sensors.model import MLSQLModelSensor
 from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
 from airflow_provider_mlsql.triggers.polling import open_poller
@@ -146,13 +146,13 @@ def test_the_arguments_of_a_trigger_hold_no_secret(s3: SecuredS3) -> None:
 def test_pages_take_the_connection_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     root = "s3://models/shown"
     publish(Location.of(root, read_storage("store").access))
-    assert look_up_manifest(ModelVersion(root, 1)).status == 500  # the environment has no keys
+    assert look_up(ModelVersion(root, 1)).status == 500  # the environment has no keys
     monkeypatch.setenv("AIRFLOW__MLSQL__STORAGE_CONN_ID", '{"s3://models": "store"}')
-    found = look_up_manifest(ModelVersion(root, 1)).found
-    assert found is not None
-    assert found.version == 1
+    view = look_up(ModelVersion(root, 1)).view
+    assert view is not None
+    assert view.version == 1
     monkeypatch.setenv("AIRFLOW__MLSQL__STORAGE_CONN_ID", "gone")
-    assert "there is no connection 'gone'" in str(look_up_manifest(ModelVersion(root, 1)).problem)
+    assert "there is no connection 'gone'" in str(look_up(ModelVersion(root, 1)).problem)
 
 
 def test_a_connection_that_is_gone_ends_the_wait() -> None:
