@@ -34,17 +34,12 @@ fi
 if [ "${1:-}" = classes ]; then
   pyspark=$(.venv/bin/python -c 'import pyspark; print(pyspark.__path__[0])')
   # Java passes over the file if a jar has another time than when the file was made, as in a new .venv.
-  stamp=$({ "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; ls -l "$pyspark/jars"; cat scripts/spark_classes.py scripts/jvm/*.py; pwd; } | sha256sum)
+  stamp=$({ "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1; ls -l "$pyspark/jars"; cat mlsql_runtime/submission/class_archive*.py scripts/jvm/*.py; pwd; } | sha256sum)
   [ "$(cat .work/classes.stamp 2>/dev/null)" = "$stamp" ] && exit 0
   printf 'setup: the classes that Spark, Kafka and Hadoop start with, into .work\n'
-  folder=$(mktemp -d) && trap 'rm -rf "$folder"' EXIT
-  rm -f .work/spark.jsa
-  SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit=$PWD/.work/spark.jsa" SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON=$PWD/.venv/bin/python SPARK_HOME=$pyspark \
-    "$pyspark/bin/spark-submit" --master 'local[2]' --conf spark.ui.enabled=false --conf "spark.sql.warehouse.dir=$folder" \
-    scripts/spark_classes.py "$folder" >.work/classes.log 2>&1 || fail "Spark does not run; see .work/classes.log"
+  SPARK_HOME=$pyspark .venv/bin/mlsql share-classes --folder .work >.work/classes.log 2>&1 || fail "Spark does not run; see .work/classes.log"
   PYTHONPATH=scripts/jvm .venv/bin/python -c 'import broker; broker.write_classes()' >>.work/classes.log 2>&1 || fail "Kafka does not run; see .work/classes.log"
   PYTHONPATH=scripts/jvm .venv/bin/python -c 'import hadoop; hadoop.write_classes()' >>.work/classes.log 2>&1 || fail "Hadoop does not run; see .work/classes.log"
-  [ -f .work/spark.jsa ] || printf 'setup: this Java has made no such file; the tests will take longer\n'
   echo "$stamp" >.work/classes.stamp
   exit 0
 fi

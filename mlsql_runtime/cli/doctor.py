@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -9,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,8 @@ def inspect_machine() -> MachineReport:
 
     problems: list[str] = []
     java = _find_java(problems)
-    spark_submit = shutil.which("spark-submit", path=build_environment("doctor").get("PATH"))
+    env = build_environment("doctor")
+    spark_submit = shutil.which("spark-submit", path=env.get("PATH"))
     if spark_submit is None:
         problems.append("spark-submit is missing; pip install pyspark, or set SPARK_HOME")
     try:
@@ -123,7 +125,19 @@ def inspect_machine() -> MachineReport:
     except MLSQLError as error:
         problems.append(error.message)
     facts = {"host": socket.gethostname(), "python": f"{sys.version.split()[0]}, {sys.executable}", "java": java}
-    return MachineReport({**facts, "spark-submit": spark_submit}, tuple(problems))
+    facts = facts | {"spark-submit": spark_submit, "shared classes": _find_archives(env)}
+    return MachineReport(facts, tuple(problems))
+
+
+def _find_archives(env: Mapping[str, str]) -> str:
+    """Return where the files of classes are with which jobs start."""
+    from mlsql_runtime.submission.class_archive import find_folder
+
+    with contextlib.suppress(OSError):
+        folder = find_folder(env)
+        if folder is not None and folder.exists():
+            return str(folder)
+    return "none; with those of mlsql share-classes, jobs start faster"
 
 
 def _find_java(problems: list[str]) -> str | None:

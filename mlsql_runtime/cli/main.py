@@ -18,6 +18,7 @@ from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
 from mlsql_runtime.cli.process import INTERNAL, INTERRUPTED, OK, WRONG_INPUT, choose_exit_code
 from mlsql_runtime.cli.run import run
+from mlsql_runtime.cli.share_classes import share_classes
 from mlsql_runtime.cli.verification import verify
 from mlsql_runtime.cli.version_details import diff, show
 from mlsql_runtime.errors import MLSQLError
@@ -74,7 +75,7 @@ def completion(shell: str) -> None:
     click.echo(completer(cli, {}, "mlsql", "_MLSQL_COMPLETE").source())
 
 
-for _command in (run, check, fit, models, functions, rollback, doctor):
+for _command in (run, check, fit, models, functions, rollback, doctor, share_classes):
     cli.add_command(_command)
 for _command in (show, diff, verify, export, import_model):
     models.add_command(_command)

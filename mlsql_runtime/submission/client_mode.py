@@ -15,6 +15,7 @@ from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
+from mlsql_runtime.submission.class_archive import use_archives
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.precheck import check_job
@@ -113,8 +114,9 @@ class ClientJob:
     def _remove_staged(self) -> None:
         remove_staged(self._plan.job_id, staging_paths(self._plan), self._secrets.storage)
 
-    def _build_environment(self, run: RunFolder) -> Mapping[str, str]:
+    def _build_environment(self, run: RunFolder) -> dict[str, str]:
         folder, env = Path(run.uri), build_environment(self.mark)
+        use_archives(env, self._conf)
         with contextlib.suppress(OSError):  # a file system without named pipes: events are printed as text
             os.mkfifo(folder / "events", 0o600)
             env[EVENTS_VARIABLE] = str(folder / "events")
