@@ -294,3 +294,10 @@ def google_server(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", shared_run.start_service("google_server"))
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "tests")
     return "gs://models"
+
+
+@pytest.fixture(scope="session")
+def mlflow_server() -> str:
+    """The URI of MLflow's own tracking server, with SQLite."""
+    uri: str = shared_run.start_service("mlflow_server")
+    return uri

@@ -13,6 +13,7 @@ from airflow_provider_mlsql.arguments import parse_optional, refuse_unknown
 from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.hooks.storage import StorageSettings, check_uris, read_storage
+from airflow_provider_mlsql.hooks.tracking import make_link
 from airflow_provider_mlsql.links import ModelLink, SparkUILink, VersionLink
 from airflow_provider_mlsql.operators.masks import mask_by_name
 from airflow_provider_mlsql.operators.task_run import TaskRun
@@ -145,6 +146,8 @@ class MLSQLOperator(BaseOperator):
         spark = {name: value for name, value in storage.spark.items() if name not in conf}
         secrets = replace(job.secrets, spark=spark, storage=storage.access)
         task = TaskRun.of(context)
+        if any(getattr(statement, "tracking_uri", None) for statement in job.statements):
+            secrets = replace(secrets, tracking=replace(secrets.tracking, link=make_link(task.task)))
         if event is None:
             ModelLink().show(context, self)
         statements = with_author(job.statements, task.started_by)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_optional, set_arguments
+from airflow_provider_mlsql.hooks.tracking import read_tracking
 from airflow_provider_mlsql.operators.base import REGISTERED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, Refused
-from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register
+from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, PythonEnv, Register, Secrets
 from mlsql_runtime.plan.options import all_arguments, read_options
 from mlsql_runtime.plan.parsers import choice
 from mlsql_runtime.result import to_xcom
@@ -51,11 +52,16 @@ class MLSQLRegisterOperator(MLSQLOperator):
         the task succeeds.
     :param sample_data: Table on whose first rows the function is tried; by default, rows of the training data that are kept with
         the version.
+    :param mlflow_conn_id: A connection with the address of an MLflow tracking server and its credentials.
+    :param mlflow_tracking_uri: An MLflow tracking server, such as ``http://host:5000``, without a password. Credentials are taken
+        from ``MLFLOW_TRACKING_…`` variables of the driver; operators have ``mlflow_conn_id`` for them.
+    :param mlflow_registered_model: A registered model of the MLflow server, which gets a version for this model, and the
+        function's name as its alias.
     """
 
     template_fields: Sequence[str] = (
         *MLSQLOperator.template_fields,
-        *("model_path", "function_name", "on_refused"),
+        *("model_path", "function_name", "on_refused", "mlflow_conn_id"),
         *all_arguments(Register),
     )
     template_fields_renderers = {"sample_data": "json", "script_params": "json", "script_options": "json"}
@@ -77,6 +83,9 @@ class MLSQLRegisterOperator(MLSQLOperator):
         only_if_better: float | str | None = None,
         on_refused: str = "succeed",
         sample_data: str | Mapping[str, Any] | None = None,
+        mlflow_conn_id: str | None = None,
+        mlflow_tracking_uri: str | None = None,
+        mlflow_registered_model: str | None = None,
         **kwargs: Any,
     ) -> None:
         for name in all_arguments(PythonEnv):
@@ -87,6 +96,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         self.model_path = model_path
         self.function_name = function_name
         self.on_refused = on_refused
+        self.mlflow_conn_id = mlflow_conn_id
         set_arguments(self, all_arguments(Register), locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
@@ -108,8 +118,10 @@ class MLSQLRegisterOperator(MLSQLOperator):
     def build_job(self) -> JobSpec:
         self._read_on_refused()  # before Spark starts
         arguments = OperatorArguments(self, self.storage.access)
-        register = Register(**read_options(Register, arguments), model_path=str(self.model_path), function=self.function_name)
-        return JobSpec((*arguments.loads, register))
+        fields = read_options(Register, arguments)
+        fields["tracking_uri"], tracking = read_tracking(self.mlflow_conn_id, fields["tracking_uri"])
+        register = Register(**fields, model_path=str(self.model_path), function=self.function_name)
+        return JobSpec((*arguments.loads, register), Secrets(tracking=tracking))
 
     def _read_on_refused(self) -> str:
         return parse_optional(_ON_REFUSED, self.on_refused, "on_refused") or "succeed"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, load_selected, set_arguments
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
+from airflow_provider_mlsql.hooks.tracking import read_tracking
 from airflow_provider_mlsql.operators.base import TRAINED, JobSpec, MLSQLOperator, select_facts
 from airflow_provider_mlsql.operators.query_file import QueryFileOperator
 from mlsql_runtime.errors import InputError
@@ -81,11 +83,15 @@ class MLSQLTrainOperator(QueryFileOperator):
     :param keep_script: Keep the script, or its project, with the version, for register and predict without a script of their own.
     :param keep_local_directory: Keep the working folder of each script, and log where it is.
     :param description: Text about the training, kept in the version's manifest.
+    :param mlflow_conn_id: A connection with the address of an MLflow tracking server and its credentials.
+    :param mlflow_tracking_uri: An MLflow tracking server, such as ``http://host:5000``, without a password. Credentials are taken
+        from ``MLFLOW_TRACKING_…`` variables of the driver; operators have ``mlflow_conn_id`` for them.
+    :param mlflow_experiment: The MLflow experiment of the training's runs; by default the model path.
     """
 
     template_fields: Sequence[str] = (
         *MLSQLOperator.template_fields,
-        *("model_path", "data", "sql", "kafka_conn_id"),
+        *("model_path", "data", "sql", "kafka_conn_id", "mlflow_conn_id"),
         *all_arguments(Train),
     )
     template_fields_renderers = {"sql": "sql", "fit_params": "json", "data": "json", "validate_data": "json"}
@@ -129,6 +135,9 @@ class MLSQLTrainOperator(QueryFileOperator):
         keep_script: bool | str = True,
         keep_local_directory: bool | str = False,
         description: str | None = None,
+        mlflow_conn_id: str | None = None,
+        mlflow_tracking_uri: str | None = None,
+        mlflow_experiment: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -137,6 +146,7 @@ class MLSQLTrainOperator(QueryFileOperator):
         self.data = data
         self.sql = sql
         self.kafka_conn_id = kafka_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
         set_arguments(self, all_arguments(Train), locals())
 
     def finish(self, context: Context, result: RunResult) -> dict[str, Any]:
@@ -153,10 +163,11 @@ class MLSQLTrainOperator(QueryFileOperator):
         else:
             feed, secrets = self._read_kafka(arguments)
             is_reused = feed.reuse
+        fields["tracking_uri"], tracking = read_tracking(self.mlflow_conn_id, fields["tracking_uri"])
         loads = self._load_data(is_reused)
         table = loads[-1].table if loads else None
         train = Train(**fields, table=table, model_path=str(self.model_path), feed=feed)
-        return JobSpec((*loads, *arguments.loads, train), secrets)
+        return JobSpec((*loads, *arguments.loads, train), replace(secrets, tracking=tracking))
 
     def _load_data(self, is_reused: bool) -> tuple[Load | Select, ...]:
         """Return the statements that make the table to train on; none when a topic is reused."""

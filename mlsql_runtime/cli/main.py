@@ -19,6 +19,7 @@ from mlsql_runtime.cli.models import models
 from mlsql_runtime.cli.process import INTERNAL, INTERRUPTED, OK, WRONG_INPUT, choose_exit_code
 from mlsql_runtime.cli.run import run
 from mlsql_runtime.cli.share_classes import share_classes
+from mlsql_runtime.cli.tracking import track
 from mlsql_runtime.cli.verification import verify
 from mlsql_runtime.cli.version_details import diff, show
 from mlsql_runtime.errors import MLSQLError
@@ -77,7 +78,7 @@ def completion(shell: str) -> None:
 
 for _command in (run, check, fit, models, functions, rollback, doctor, share_classes):
     cli.add_command(_command)
-for _command in (show, diff, verify, export, import_model):
+for _command in (show, diff, verify, export, import_model, track):
     models.add_command(_command)
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, ScriptNotFound, VersionNotFound
 from mlsql_runtime.exchange import pyfunc
-from mlsql_runtime.handlers.function_samples import find_signature
 from mlsql_runtime.plan import get_builtin_name, to_builtin_path
 from mlsql_runtime.plan.python_env import PythonEnv
 from mlsql_runtime.scoring.arguments import Columns
+from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.scoring.return_type import read_usual_type
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.function_script import FunctionScript

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,11 @@ def list_requirements(mlflow_version: str, record: FunctionRecord) -> list[str]:
 
 def _copy_code(folder: Path) -> list[str]:
     """Copy this package and what scripts import, and return the copies; the model loads without an installation of them."""
-    root = Path(mlsql_runtime.__file__).parents[1]
-    for package in (mlsql_runtime.__name__, *HELPERS):
-        shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-    return [str(folder / package) for package in (mlsql_runtime.__name__, *HELPERS)]
+    root, packages = Path(mlsql_runtime.__file__).parents[1], (mlsql_runtime.__name__, *HELPERS)
+    if root.is_dir():
+        for package in packages:
+            shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    else:  # the zip that Spark ships
+        with zipfile.ZipFile(root) as archive:
+            archive.extractall(folder, [name for name in archive.namelist() if not name.endswith(".pyc")])
+    return [str(folder / package) for package in packages]

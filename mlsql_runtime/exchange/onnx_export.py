@@ -11,8 +11,8 @@ from mlsql_runtime.exchange.exported_function import ModelChoice
 from mlsql_runtime.exchange.target_folder import Exported, new_folder, publish_folder
 from mlsql_runtime.feed.decoding.sql_types import is_list, is_number, parse_type
 from mlsql_runtime.feed.decoding.vectors import is_vector
-from mlsql_runtime.handlers.function_samples import find_signature
 from mlsql_runtime.plan.python_env import hide_passwords
+from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.script import code_pickle
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.verification import verify_files

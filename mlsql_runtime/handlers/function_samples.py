@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from mlsql_runtime.errors import DataError, InputError, find_nearest
-from mlsql_runtime.feed.column_names import find_column
 from mlsql_runtime.feed.table_facts import quote_column
 from mlsql_runtime.plan import Register
 from mlsql_runtime.scoring.arguments import Columns
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.manifest import FitRecord, Manifest
-from mlsql_runtime.store.signature import Column, Signature
+from mlsql_runtime.store.manifest import Manifest
+from mlsql_runtime.store.signature import Signature
 
 if TYPE_CHECKING:
     from mlsql_runtime.run_context import RunContext
 
 SAMPLE_ROWS = 5
-
-
-def find_signature(manifest: Manifest, fit: FitRecord) -> Signature | None:
-    """Return the signature of a fit group, whose parameters may name other columns than those of the version's own signature.
-
-    That of a version that was published without is made of its feature column, if it has one.
-    """
-    columns = manifest.data.columns
-    signature = manifest.signature
-    if signature is None:
-        name = find_column(manifest.data.feature_column or "", columns)
-        if name is None:
-            return None
-        signature = Signature(features=(Column(name=name, type=columns[name]),))
-    feature = find_column(fit.params.get("inputCol", ""), columns)
-    if feature is not None and len(signature.features) == 1 and feature != signature.names[0]:
-        signature = replace(signature, features=(Column(name=feature, type=columns[feature]),))
-    label = find_column(fit.params.get("label", ""), columns)
-    if label is not None and (signature.label is None or label != signature.label.name):
-        signature = replace(signature, label=Column(name=label, type=columns[label]), classes=None)
-    return signature
 
 
 def find_samples(

@@ -19,7 +19,6 @@ from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.feed.files.node_copy import application_dir
-from mlsql_runtime.handlers.function_samples import find_signature
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
 from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
 from mlsql_runtime.plan import Predict, PythonEnv
@@ -28,6 +27,7 @@ from mlsql_runtime.preflight.host_check import HostNeeds
 from mlsql_runtime.preflight.hosts import PreflightOutcome, run_preflight
 from mlsql_runtime.scoring.arrow_batching import limit_batch_bytes
 from mlsql_runtime.scoring.function_loader import local_model
+from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.interpreter import is_default_interpreter
 from mlsql_runtime.script.kept_project import read_script

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.events import log
-from mlsql_runtime.handlers.function_samples import find_samples, find_signature
+from mlsql_runtime.handlers.function_samples import find_samples
 from mlsql_runtime.handlers.function_trial import try_function
 from mlsql_runtime.handlers.gates import Candidate, GateResult, check_gates
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
+from mlsql_runtime.handlers.mlflow_tracking import track_function
 from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
 from mlsql_runtime.plan import PythonEnv, Register
 from mlsql_runtime.plan.options import format_options
@@ -21,6 +22,7 @@ from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
 from mlsql_runtime.scoring.function_loader import load_function
+from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.scoring.return_type import read_return_type
 from mlsql_runtime.scoring.spark_functions import check_name
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -134,6 +136,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
         f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
         f"group {record.alg_index}, score {record.score}, {_describe(record)}" + (f"; {gates.reason}" if gates.reason else "")
     )
+    track_function(statement, context, root, manifest, fit, record)
     return registration.result(gates.reason, record.function_version)
 
 

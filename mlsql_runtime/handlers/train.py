@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.events import log
+from mlsql_runtime.handlers.mlflow_tracking import track_training
 from mlsql_runtime.plan import Train
 from mlsql_runtime.preflight.hosts import run_preflight
 from mlsql_runtime.result import TrainResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.store.layout import version_dir
+from mlsql_runtime.store.manifest import Manifest
 from mlsql_runtime.store.pruning import prune
+from mlsql_runtime.store.sources import Source
 from mlsql_runtime.store.staging import is_final, open_staging
 from mlsql_runtime.training.columns import check_columns, check_facts, check_named_columns, select_columns
-from mlsql_runtime.training.data import prepare_data
+from mlsql_runtime.training.data import TrainingData, prepare_data
 from mlsql_runtime.training.estimator_check import check_builtin_algorithm
+from mlsql_runtime.training.group import GroupResult
 from mlsql_runtime.training.mlsql_meta_tables import groups_table
 from mlsql_runtime.training.resume import find_earlier, write_progress
 from mlsql_runtime.training.run import TrainingRun
@@ -54,13 +60,29 @@ def train(statement: Train, context: RunContext) -> TrainResult:
                 write_progress(stage, run.training, data.staged, sources, hosts.versions)
                 results = run.fit_groups(stage, data, earlier.results_on(data.staged), hosts)
             stage.check()
-            manifest = run.find_published() or run.publish(results, data, sources, hosts.versions)
+            manifest = run.find_published() or _publish(run, results, data, sources, hosts.versions)
     context.trained[run.root.uri] = manifest.version
+    track_training(statement, context, run.root, manifest.version)
     _prune(run.root, statement.keep_versions, manifest.version)
     if statement.result is not None:
         groups = groups_table(statement.script_path, version_dir(run.root, manifest.version), manifest.fits)
         context.define(statement.result, context.spark.createDataFrame(groups))
     return manifest.result(run.root.uri)
+
+
+def _publish(
+    run: TrainingRun,
+    results: Sequence[GroupResult],
+    data: TrainingData,
+    sources: tuple[Source, ...],
+    versions: Mapping[str, str],
+) -> Manifest:
+    """Publish the version; a failed training is tracked, too."""
+    try:
+        return run.publish(results, data, sources, versions)
+    except TrainingFailed as error:
+        track_training(run.statement, run.context, run.root, error.facts["version"])
+        raise
 
 
 def _prune(root: Location, keep: int | None, spare: int) -> None:

@@ -32,4 +32,5 @@ from mlsql_runtime.plan.statement_base import Outline, ScriptUse, TableOrigin, T
 from mlsql_runtime.plan.storage_access import ACCESS_PROPERTY, NO_ACCESS, SCHEMES, StorageAccess, StorageConnection, find_family
 from mlsql_runtime.plan.table_ref import CATALOG_TABLE, FILE_FORMATS, PATH_FORMATS, TableRef, format_option, parse_table_ref
 from mlsql_runtime.plan.tables import MAX_SHOWN, FunctionRef, Load, Save, Select, Show
+from mlsql_runtime.plan.tracking import NO_TRACKING, TrackingAccess
 from mlsql_runtime.plan.train import Train

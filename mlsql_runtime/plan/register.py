@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.builtin import BUILTIN, DESC_PATH, combine_script
 from mlsql_runtime.plan.names import check_model_script, list_resources, require_identifier
 from mlsql_runtime.plan.options import Option, OptionReader, check_options, declare, option
-from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, whole
+from mlsql_runtime.plan.parsers import BOOLEAN, MAPPING, NOT_NEGATIVE, NUMBER, PATH, TABLE, TEXT, whole
 from mlsql_runtime.plan.statement_base import OTHERS, FitUse, Outline, ScriptUse, StatementBase
+from mlsql_runtime.plan.tracking import TRACKING_URI_DOC, check_tracking_uri
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,13 @@ class Register(StatementBase):
         "Environment variables of the predict script, while it runs to be registered; by default those of the training.",
         argument="envs",
     )
+    tracking_uri: str | None = option("mlflowTrackingUri", TEXT, None, TRACKING_URI_DOC)
+    registered_model: str | None = option(
+        "mlflowRegisteredModel",
+        TEXT,
+        None,
+        "A registered model of the MLflow server, which gets a version for this model, and the function's name as its alias.",
+    )
     others: Mapping[str, str] = option("<name>", MAPPING, {}, OTHERS.format("predict"), argument="script_options")
     author: str | None = None
 
@@ -82,6 +91,11 @@ class Register(StatementBase):
         check_options(self)
         require_identifier(self.function, "the name of the function to register")
         check_model_script(self.model_path, self.script_path, (self.params,))
+        check_tracking_uri(self.tracking_uri)
+        if self.registered_model is not None and self.tracking_uri is None:
+            raise InputError(
+                "mlflowRegisteredModel is given without a server; give mlflowTrackingUri, or mlflow_conn_id for operators"
+            )
 
     @property
     def outline(self) -> Outline:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mlsql_runtime.plan.storage_access import NO_ACCESS, StorageAccess
+from mlsql_runtime.plan.tracking import NO_TRACKING, TrackingAccess
 
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Spark properties that look secret, Kafka settings by the name that a :class:`KafkaFeed` gives them, and access to storage.
+    """Spark properties that look secret, Kafka settings by the name that a :class:`KafkaFeed` gives them, and access to storage
+    and to an MLflow tracking server.
 
     Goes from hook to application in a file of mode 0600.
     """
@@ -18,6 +20,7 @@ class Secrets:
     spark: Mapping[str, str] = field(default_factory=dict, repr=False)
     kafka: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     storage: StorageAccess = NO_ACCESS
+    tracking: TrackingAccess = NO_TRACKING
 
 
 NO_SECRETS = Secrets()

@@ -14,6 +14,7 @@ from mlsql_runtime.plan.options import REQUIRED, Option, OptionReader, check_opt
 from mlsql_runtime.plan.parsers import BOOLEAN, COLUMNS, GROUPS, NUMBER, PATH, TABLE, TEXT, Parser, Resolver, choice, whole
 from mlsql_runtime.plan.python_env import PythonEnv, hide_passwords
 from mlsql_runtime.plan.statement_base import Outline, ScriptUse, StatementBase, TableOrigin, TopicUse
+from mlsql_runtime.plan.tracking import TRACKING_URI_DOC, check_tracking_uri
 
 
 def _to_table_or_fraction(value: Any, name: str, resolver: Resolver) -> str | float:
@@ -143,6 +144,10 @@ class Train(StatementBase):
         "keepLocalDirectory", BOOLEAN, False, "Keep the working folder of each script, and log where it is."
     )
     description: str | None = option("description", TEXT, None, "Text about the training, kept in the version's manifest.")
+    tracking_uri: str | None = option("mlflowTrackingUri", TEXT, None, TRACKING_URI_DOC)
+    experiment: str | None = option(
+        "mlflowExperiment", TEXT, None, "The MLflow experiment of the training's runs; by default the model path."
+    )
     result: str | None = None
 
     inputs: ClassVar[Mapping[str, Option]] = {
@@ -198,6 +203,7 @@ class Train(StatementBase):
         if self.result is not None:
             require_identifier(self.result, "the name of the table of results")
         check_model_script(self.model_path, self.script_path, self.fit_params)
+        check_tracking_uri(self.tracking_uri)
         if not self.fit_params:
             raise InputError("fitParam holds no group; give at least one, which may be empty: [{}]")
         if get_builtin_name(self.script_path) is not None:

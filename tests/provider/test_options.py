@@ -21,8 +21,8 @@ from mlsql_runtime.plan.options import Option, all_arguments, all_options
 ROOT = Path(__file__).parents[2]
 #: Operators, their statements, and their arguments that are not options.
 OPERATORS: list[tuple[type[MLSQLOperator], type, set[str]]] = [
-    (MLSQLTrainOperator, Train, {"model_path", "data", "sql", "kafka_conn_id"}),
-    (MLSQLRegisterOperator, Register, {"model_path", "function_name", "on_refused"}),
+    (MLSQLTrainOperator, Train, {"model_path", "data", "sql", "kafka_conn_id", "mlflow_conn_id"}),
+    (MLSQLRegisterOperator, Register, {"model_path", "function_name", "on_refused", "mlflow_conn_id"}),
     (MLSQLPredictOperator, Predict, {"model_path", "data", "sql", "functions", "output"}),
 ]
 each_operator = pytest.mark.parametrize(("operator", "statement", "own"), OPERATORS)

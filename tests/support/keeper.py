@@ -84,6 +84,14 @@ def _google_server(folder: Path, start: Start) -> Iterator[str]:
 
 
 @contextmanager
+def _mlflow_server(folder: Path, start: Start) -> Iterator[str]:
+    from support.mlflow_server import mlflow_server
+
+    with mlflow_server(folder) as uri:
+        yield uri
+
+
+@contextmanager
 def _cluster(folder: Path, start: Start) -> Iterator[Any]:
     from support.cluster import Cluster, standalone_cluster
 
@@ -113,6 +121,7 @@ SERVICES: dict[str, Callable[[Path, Start], AbstractContextManager[Any]]] = {
     "s3_server": _s3_server,
     "azure_server": _azure_server,
     "google_server": _google_server,
+    "mlflow_server": _mlflow_server,
     "cluster": _cluster,
     "airflow_database": _airflow_database,
     "deployment": _deployment,

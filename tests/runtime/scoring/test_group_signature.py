@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support.stores import make_fit_record, make_manifest
 
-from mlsql_runtime.handlers.function_samples import find_signature
+from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.store.signature import Column, Signature
 
 COLUMNS = {"f1": "vector", "f2": "vector", "label": "double", "word": "string"}

@@ -1,0 +1,48 @@
+"""A model as a version of a registered model, with a function's name as its alias."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mlsql_runtime.exchange.exported_function import ModelChoice
+from mlsql_runtime.exchange.mlflow_export import export_mlflow
+from mlsql_runtime.tracking.training_runs import find_group_run, send_training
+
+_FOLDER = "model"  # among the artifacts of a run
+_TAG = "mlsql.function_version"
+
+
+def set_alias(client: Any, choice: ModelChoice, name: str, function: str, function_version: int, link: str | None = None) -> str:
+    """Make the alias ``function`` of the registered model ``name`` point to this model, and return the version that has it.
+
+    The model is exported, with the predictions of the function, into the run of its fit group, which is sent first if the server
+    does not have it.
+
+    :raises InputError: when the model cannot be exported.
+    """
+    run = find_group_run(client, send_training(client, choice.root, choice.manifest, link=link), choice.fit.alg_index)
+    version = _find_version(client, name, run, function_version)
+    if version is None:
+        version = _add_version(client, choice, name, function, function_version, run)
+    client.set_registered_model_alias(name, function, version)
+    return version
+
+
+def _find_version(client: Any, name: str, run: str, function_version: int) -> str | None:
+    """Return the version that an earlier attempt has made of this package."""
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run}'")
+    return next((str(each.version) for each in found if each.tags.get(_TAG) == str(function_version)), None)
+
+
+def _add_version(client: Any, choice: ModelChoice, name: str, function: str, function_version: int, run: str) -> str:
+    with tempfile.TemporaryDirectory(prefix="mlsql-track-") as folder:
+        exported = Path(folder) / _FOLDER
+        export_mlflow(choice, exported, function)
+        client.log_artifacts(run, str(exported), f"{_FOLDER}-{function_version}")
+    if not any(each.name == name for each in client.search_registered_models(f"name = '{name}'")):
+        client.create_registered_model(name)
+    source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}-{function_version}"
+    tags = {_TAG: str(function_version), "mlsql.version": str(choice.manifest.version), "mlsql.function": function}
+    return str(client.create_model_version(name, source, run, tags).version)
