@@ -240,6 +240,7 @@ def test_models_are_found_by_part_of_their_path(deployment: Deployment, spam: Tr
 
 
 def test_somebody_who_must_not_see_the_dag_sees_nothing_of_its_models(deployment: Deployment, spam: Trained) -> None:
+    deployment.run("names_models", {"one": {"model_path": spam.path, "version": 1}})  # whose XComs the stranger must not read
     allowed, stranger = deployment.login, deployment.log_in(STRANGER)
     pages: list[tuple[str, dict[str, str | int], int]] = [
         ("model", {"path": spam.path}, 404),
