@@ -108,13 +108,29 @@ class Walk:
         return self.page.get_by_role("main")
 
 
+# The words of tables of which a line ends within the word.
+BROKEN_WORDS = """() => [...document.querySelectorAll("th, td")].flatMap((cell) => {
+  const found = [], texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = document.createRange();
+  while (texts.nextNode()) {
+    for (const word of texts.currentNode.data.matchAll(/\\w{2,40}/g)) {
+      range.setStart(texts.currentNode, word.index);
+      range.setEnd(texts.currentNode, word.index + word[0].length);
+      const ends = [...range.getClientRects()].map((box) => box.bottom);
+      if (Math.max(...ends) - Math.min(...ends) > 8) found.push(word[0]);
+    }
+  }
+  return found;
+})"""
+
+
 def take_screenshots(page: Page, name: str) -> None:
-    """Take pictures of a page, narrow and wide, light and dark; none may be wider than its window."""
+    """Take pictures of a page, narrow and wide, light and dark; none may be wider than its window, or break words in tables."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         for width in (400, 1400):
             page.set_viewport_size({"width": width, "height": 1000})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate(BROKEN_WORDS) == []
             page.screenshot(path=SCREENSHOTS / f"{name}_{width}_{scheme}.png", full_page=True)
 
 
