@@ -140,7 +140,7 @@ def test_sources_are_shown(root: Location) -> None:
     text = page(root, 1)
     for part in (
         "<td>data</td><td>load</td>",
-        "path <code>/d</code><br>files <code>20,000</code><br>bytes <code>1,073,741,824</code><br>"
+        "path <code>/<wbr>d</code><br>files <code>20,000</code><br>bytes <code>1,073,741,824</code><br>"
         "newest file <code>2026-01-02 03:04:00 UTC</code>",
         "format <code>delta</code><br>version <code>7</code><br>",
         "sql <code>select * from data where x &lt; &#39;&lt;script&gt;&#39;</code>",
