@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from mlsql_runtime.submission.training_archives import find_training_archives
 
 _ARCHIVES = "spark.archives"
 _HADOOP_VARIABLES = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
+_RAISED = re.compile(r'Exception in thread "main" [\w.$]+: (.+)')  # causes and stack follow
 _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 
 
@@ -42,7 +44,7 @@ class Submission:
 
 
 class SparkSubmitFailed(Exception):
-    """spark-submit could not be started, or its exit code was not 0; the message has the last line that it printed."""
+    """spark-submit could not be started, or its exit code was not 0. The message has its exception, or else its last line."""
 
 
 def build_submission(
@@ -139,12 +141,14 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
     :raises InputError: when it is not on the PATH of ``env``.
     """
     process: subprocess.Popen[bytes] | None = None
-    last = ""
+    last = raised = ""
     try:
         process = _start(command, env)
         assert process.stdout is not None
         for line in read_output(process.stdout.fileno(), env.get(EVENTS_VARIABLE)):
             last = line.text.strip() if line.level is not None else last
+            if (found := _RAISED.match(line.text)) is not None:
+                raised = found[1].strip()
             on_line(line)
         process.wait()
     finally:
@@ -153,8 +157,9 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
             process.wait()
             process.stdout.close()
     if process.returncode != 0:
+        reason = raised or last
         raise SparkSubmitFailed(
-            f"{os.path.basename(command[0])} ended with exit code {process.returncode}{': ' + last if last else ''}"
+            f"{os.path.basename(command[0])} ended with exit code {process.returncode}{': ' + reason if reason else ''}"
         )
 
 

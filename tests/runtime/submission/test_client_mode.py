@@ -207,6 +207,22 @@ def test_a_spark_submit_that_fails_says_its_last_line_and_leaves_no_process() ->
     assert marked(mark) == []
 
 
+SAFE_MODE = """
+Exception in thread "main" org.apache.hadoop.hdfs.server.namenode.SafeModeException: Cannot create /x. Name node is in safe mode.
+It was turned on manually. Use "hdfs dfsadmin -safemode leave" to turn safe mode off. NamenodeHostName:localhost
+\tat java.base/java.lang.reflect.Constructor.newInstance(Constructor.java:480)
+Caused by: org.apache.hadoop.ipc.RemoteException(org.apache.hadoop.hdfs.server.namenode.SafeModeException): Cannot create /user.
+It was turned on manually. Use "hdfs dfsadmin -safemode leave" to turn safe mode off. NamenodeHostName:localhost
+"""
+
+
+def test_the_exception_of_spark_submit_says_more_than_its_last_line(tmp_path: Path) -> None:
+    (tmp_path / "output").write_text(SAFE_MODE)
+    shell = ["sh", "-c", f"cat {tmp_path}/output; exit 1"]
+    with pytest.raises(SparkSubmitFailed, match=r"^sh ended with exit code 1: Cannot create .*\. Name node is in safe mode\.$"):
+        run_spark_submit(shell, build_environment(new_mark("test")), lambda line: None)
+
+
 def test_a_reader_that_fails_ends_spark_submit() -> None:
     mark = new_mark("test")
     with pytest.raises(ZeroDivisionError):
