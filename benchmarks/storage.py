@@ -1,6 +1,6 @@
 """What the looks at a model path with 10,000 versions cost on HDFS, beside the same looks at local files.
 
-``make bench`` runs it and writes ``benchmarks/results/storage.md``. It starts a NameNode and a DataNode of its own.
+``make bench`` runs it and writes ``benchmarks/results/storage.md``. It starts a NameNode and two DataNodes of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mlsql_runtime.store.versions import open_store, read_manifest, read_states 
 
 RESULTS = Path(__file__).parent / "results" / "storage.md"
 VERSIONS = 10_000
-WRITERS = 64  # a small file is half a second of waiting on HDFS
+WRITERS = 32
 ROUNDS = 2
 
 
@@ -115,7 +115,7 @@ def main() -> None:
     header = ["look", "local disk", "HDFS", "HDFS / disk", "requests", "time per request"]
     text = f"""# Storage
 
-`make bench` wrote this: {machine("hdfs-native", "fsspec")}; NameNode and DataNode on the same machine.
+`make bench` wrote this: {machine("hdfs-native", "fsspec")}; NameNode and two DataNodes on the same machine.
 Medians of {ROUNDS} times on a model path with {VERSIONS:,} versions.
 
 {table(header, rows)}

@@ -8,14 +8,14 @@ ADVICE = "correct the key of the connection, or give it the permission"
 
 
 def explain_error(error: BaseException, connection: StorageConnection | None) -> str:
-    """Return the end of a sentence such as ``s3://bucket/x cannot be read``.
+    """Return the end of a sentence about remote storage, such as ``s3://bucket/x cannot be read``.
 
     :param connection: with which the storage was opened; None: the environment decided.
     """
+    is_refused = find_refusal(error) is not None
     if connection is None:
-        return f": {error}"
-    advice = "" if find_refusal(error) is None else f"; {ADVICE}"
-    return f" with connection {connection.name}: {describe(error)}{advice}"
+        return f": {error}{'; give the user of this process the permission, or use other credentials' if is_refused else ''}"
+    return f" with connection {connection.name}: {describe(error)}{f'; {ADVICE}' if is_refused else ''}"
 
 
 def find_refusal(error: BaseException) -> str | None:

@@ -151,7 +151,7 @@ LOCAL = Storage(
     local_files.replace_file,
     local_files.write_private,
 )
-# On HDFS a small file is half a second of waiting.
+# Writers of small files on HDFS mostly wait for NameNode and DataNodes.
 _IN_HADOOP = (hadoop.create_file, hadoop.replace_file, hadoop.write_private)
 HDFS = Storage("HDFS", SCHEMES["hdfs"], "hdfs", _connect_hdfs, *_IN_HADOOP, writers=8)
 WEBHDFS = Storage("WebHDFS", SCHEMES["webhdfs"], None, _connect_webhdfs, *_IN_HADOOP, writers=8)

@@ -20,6 +20,12 @@ from typing import IO, Any, ClassVar
 import fsspec
 
 CHUNK = 1 << 20
+
+
+class StorageFullError(OSError):
+    """A file was created, and HDFS has no room for its bytes."""
+
+
 _KINDS: Mapping[str, type[OSError]] = {
     "FileNotFoundException": FileNotFoundError,
     "FileAlreadyExistsException": FileExistsError,
@@ -28,7 +34,16 @@ _KINDS: Mapping[str, type[OSError]] = {
     "AccessControlException": PermissionError,
     "SecurityException": PermissionError,
     "StandbyException": ConnectionError,
+    "DSQuotaExceededException": StorageFullError,
 }
+
+_ADVICE: Mapping[str, str] = {
+    "SafeModeException": "retry when the NameNode has left that mode",
+    "DSQuotaExceededException": "remove files, or raise the quota; HDFS reserves a whole block for each file that is written",
+    "NSQuotaExceededException": "remove files, or raise the quota",
+}
+UNREACHED = "check that the NameNode and the DataNodes run, and that this machine reaches them"
+_NO_ROOM = "could only be written to 0 of "  # of the DataNodes
 
 
 class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
@@ -184,4 +199,8 @@ def hadoop_error(kind: str, message: str) -> OSError:
     reason = message.replace("\\n\\tat ", "\n").split("\n")[0].strip('" ')
     if "(is not a directory)" in reason:
         return NotADirectoryError(reason)
-    return _KINDS.get(kind.rpartition(".")[2], OSError)(reason)
+    name = kind.rpartition(".")[2]
+    if _NO_ROOM in reason:
+        return StorageFullError(f"{reason.rstrip('. ')}; look whether the DataNodes run and have room")
+    advice = f"; {_ADVICE[name]}" if name in _ADVICE else ""
+    return _KINDS.get(name, OSError)(reason.rstrip(". ") + advice)

@@ -12,10 +12,14 @@ from typing import IO, Any
 
 from hdfs_native import Client, FileReader, FileStatus, WriteOptions
 
-from mlsql_runtime.storage.hadoop import CHUNK, HadoopFileSystem, find_user, hadoop_error
+from mlsql_runtime.storage.hadoop import CHUNK, UNREACHED, HadoopFileSystem, find_user, hadoop_error
 
 _KERBEROS = ("kerberos_principal", "kerberos_keytab", "kerberos_cache")
 _RPC_ERROR = re.compile(r'RPCError\("([\w.$]+)", (.*)\)', re.DOTALL)
+_NO_ADDRESS = re.compile(r'InvalidArgument\("(.*)"\)')
+_NO_CONNECTION = re.compile(r"failed to lookup|Connection |Network |No route |RPC listener disconnected|.*timed out")
+_ATTEMPTS = "dfs.client.failover.max.attempts"
+SINGLE_NAMENODE_ATTEMPTS = "3"  # some ten seconds, as in Hadoop's own client; there is no other one to take over
 _first_user: int | None = None  # the process whose threads run hdfs-native
 
 
@@ -32,10 +36,18 @@ class HdfsFileSystem(HadoopFileSystem):
         super().__init__(scheme, authority, **options)
         kerberos = {name: options.pop(name) for name in _KERBEROS if name in options}
         config = {name: str(value) for name, value in options.items() if "." in name}  # not those of fsspec
+        if ":" in authority:
+            config = {_ATTEMPTS: SINGLE_NAMENODE_ATTEMPTS} | config
         if "SPARK_USER" in os.environ:
             os.environ.setdefault("HADOOP_USER_NAME", find_user())  # hdfs-native would take the user of the process
-        with _hdfs_errors():
-            self.client = Client(f"{scheme}://{authority}" if authority else None, config, **kerberos)
+        try:
+            with _hdfs_errors():
+                self.client = Client(f"{scheme}://{authority}" if authority else None, config, **kerberos)
+        except OSError as error:
+            match = _NO_ADDRESS.fullmatch(str(error))
+            if match is None:
+                raise
+            raise ValueError(f"{match[1]}; {_describe_configuration()}") from None
 
     def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         with _hdfs_errors():
@@ -60,8 +72,15 @@ class HdfsFileSystem(HadoopFileSystem):
 
     def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
         options = WriteOptions(overwrite=overwrite, permission=permission, create_parent=False)
-        with _hdfs_errors(), self.client.create(path, options) as file:
-            shutil.copyfileobj(data, file, CHUNK)
+        with _hdfs_errors():
+            file = self.client.create(path, options)
+            try:
+                shutil.copyfileobj(data, file, CHUNK)
+                file.close()
+            except BaseException:  # no room, for example: the file exists already, and is empty
+                with contextlib.suppress(OSError, RuntimeError):
+                    self.client.delete(path, False)
+                raise
 
     def set_permission(self, path: str, permission: int) -> None:
         with _hdfs_errors():
@@ -109,6 +128,18 @@ class _Reader(io.RawIOBase):
         return len(data)
 
 
+def _unescape(text: str) -> str:
+    """Return the first line of a text as Rust shows it for debugging."""
+    return text.strip('"').partition("\\n")[0].replace('\\"', '"')
+
+
+def _describe_configuration() -> str:
+    """Say where the addresses of NameNodes are looked for."""
+    folder = os.environ.get("HADOOP_CONF_DIR")
+    found = f"HADOOP_CONF_DIR is {folder}" if folder else "HADOOP_CONF_DIR is not set"
+    return f"{found}, and should be the folder with the core-site.xml and hdfs-site.xml of the cluster"
+
+
 def _to_info(status: FileStatus) -> dict[str, Any]:
     return {
         "name": status.path,
@@ -133,9 +164,14 @@ def _hdfs_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reason = str(error).partition("\n")[0]
+        if isinstance(error, (ConnectionError, TimeoutError)) or (type(error) is OSError and _NO_CONNECTION.match(reason)):
+            raise ConnectionError(f"{reason}; {UNREACHED}") from None
         if len(error.args) == 1:
-            raise type(error)(str(error).partition("\n")[0]) from None
+            raise type(error)(reason) from None
         raise
     except RuntimeError as error:
         match = _RPC_ERROR.fullmatch(str(error))
-        raise hadoop_error(*match.groups()) if match else OSError(str(error).partition("\\n")[0]) from None
+        if match is None:
+            raise OSError(_unescape(str(error))) from None
+        raise hadoop_error(match[1], _unescape(match[2])) from None

@@ -318,7 +318,7 @@ class Location:
         except Exception as error:
             if self.is_local and not isinstance(error, OSError):
                 raise
-            why = explain_error(error, self.access.find(self.uri))
+            why = f": {error}" if self.is_local else explain_error(error, self.access.find(self.uri))
             raise StorageError(f"{self.uri} cannot be {verb}{why}", uri=self.uri) from error
 
 

@@ -6,16 +6,17 @@ Hadoop's ``RenameOptionSetParam``.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import IO, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 from fsspec.implementations.webhdfs import WebHDFS
 from fsspec.spec import AbstractBufferedFile
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.storage.hadoop import HadoopFileSystem, find_user, hadoop_error
+from mlsql_runtime.storage.hadoop import UNREACHED, HadoopFileSystem, StorageFullError, find_user, hadoop_error
 
 DEFAULT_PORT = 9870
 _TIMEOUT = (30, 600)  # seconds to connect, and between two bytes
@@ -62,7 +63,12 @@ class WebHdfsFileSystem(HadoopFileSystem, WebHDFS):  # type: ignore[misc]
 
     def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
         found = self._ask("PUT", path, "CREATE", overwrite=str(overwrite).lower(), permission=f"{permission:o}")
-        self._send("PUT", self._apply_proxy(found.headers["Location"]), data=data)
+        try:
+            self._send("PUT", self._apply_proxy(found.headers["Location"]), data=data)
+        except StorageFullError:
+            with contextlib.suppress(OSError):
+                self.delete(path, recursive=False)
+            raise
 
     def set_permission(self, path: str, permission: int) -> None:
         self._ask("PUT", path, "SETPERMISSION", permission=f"{permission:o}")
@@ -95,7 +101,11 @@ class WebHdfsFileSystem(HadoopFileSystem, WebHDFS):  # type: ignore[misc]
         return self._send(method, url, stream=stream, params={"op": operation, **parameters, **self.pars})
 
     def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        response = self.session.request(method, url, allow_redirects=False, timeout=_TIMEOUT, **arguments)
+        try:
+            response = self.session.request(method, url, allow_redirects=False, timeout=_TIMEOUT, **arguments)
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+            host = urlsplit(url).netloc
+            raise ConnectionError(f"{host} cannot be reached ({type(error).__name__}); {UNREACHED}") from error
         if response.status_code < 400:
             found: requests.Response = response
             return found

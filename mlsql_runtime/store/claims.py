@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import FormatError
+from mlsql_runtime.errors import FormatError, StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 
@@ -50,3 +50,6 @@ def claim_number(taken: list[int], folder_of: Callable[[int], Location], claim: 
             return number, folder
         except FileExistsError:
             number += 1
+        except StorageError:
+            folder.remove_if_empty()
+            raise

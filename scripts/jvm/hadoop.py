@@ -1,6 +1,6 @@
 """HDFS and YARN on 127.0.0.1, for the tests and experiments. ``make hadoop`` runs both until Ctrl-C.
 
-Each daemon of Hadoop is a JVM of its own: NameNode and DataNode of HDFS; ResourceManager and two NodeManagers of YARN, on
+Each daemon of Hadoop is a JVM of its own: NameNode and two DataNodes of HDFS; ResourceManager and two NodeManagers of YARN, on
 127.0.0.1 and 127.0.0.2. Everything listens on loopback addresses. Their jars are one with Hadoop's daemons, and PySpark's own.
 """
 
@@ -101,21 +101,24 @@ class Yarn:
 
 
 class HdfsProcesses:
-    """Start and end HDFS with its data in ``folder``: a NameNode and a DataNode.
+    """Start and end HDFS with its data in ``folder``: a NameNode and two DataNodes.
 
-    :param keeps_classes: write the classes that they load to files in ``.work`` when they end.
+    Each file has two replicas. With one, clients wait half a second for most small files: the NameNode has not yet heard of the
+    only replica when they ask it to close the file.
+
+    :param keeps_classes: write the classes that they load to files in ``.work`` when they end; there is one DataNode then.
     """
 
     def __init__(self, folder: Path, *, keeps_classes: bool = False) -> None:
-        ports = find_free_ports(5)
-        self.hdfs = Hdfs(folder, ports[0], ports[1])
+        ports = find_free_ports(2)
+        self.hdfs = Hdfs(folder, *ports)
         self._formatting = _command("namenode", self.hdfs, "-format", "-nonInteractive", "-force")
         self.name_node = _daemon("namenode", self.hdfs, keeps_classes=keeps_classes)
-        self.data_node = _daemon("datanode", self.hdfs, keeps_classes=keeps_classes)
+        self.data_nodes = [self._data_node(number, keeps_classes) for number in range(1 if keeps_classes else 2)]
         self.hdfs.conf.mkdir(parents=True)
         (self.hdfs.conf / "log4j2.properties").write_text(_LOG4J)
         _write_properties(self.hdfs.conf / "core-site.xml", _core_properties(self.hdfs))
-        _write_properties(self.hdfs.conf / "hdfs-site.xml", _hdfs_properties(folder, *ports))
+        _write_properties(self.hdfs.conf / "hdfs-site.xml", _hdfs_properties(folder, ports[1]))
 
     def __enter__(self) -> HdfsProcesses:
         self.start()
@@ -125,25 +128,39 @@ class HdfsProcesses:
         self.stop()
 
     def start(self) -> None:
-        """Start both, and wait until files can be written. The first start formats the NameNode's folder."""
+        """Start all, and wait until files can be written. The first start formats the NameNode's folder."""
         if not (self.hdfs.folder / "name").exists():
             done = subprocess.run(self._formatting, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"the NameNode's folder could not be formatted: {done.stdout}{done.stderr}")
         self.name_node.start()
-        self.data_node.start()
-        self.data_node.wait_until(self.is_ready, "HDFS")
+        for node in self.data_nodes:
+            node.start()
+        self.name_node.wait_until(self.is_ready, "HDFS")
 
     def stop(self) -> None:
-        """End both."""
-        self.data_node.stop()
+        """End all."""
+        for node in self.data_nodes:
+            node.stop()
         self.name_node.stop()
 
     def is_ready(self) -> bool:
         """Return whether files can be written."""
         query = "Hadoop:service=NameNode,name=FSNamesystemState"
         beans = _ask(f"http://127.0.0.1:{self.hdfs.web_port}/jmx?qry={query}").get("beans", ())
-        return any(bean["NumLiveDataNodes"] == 1 and bean["FSState"] == "Operational" for bean in beans)
+        count = len(self.data_nodes)
+        return any(bean["NumLiveDataNodes"] == count and bean["FSState"] == "Operational" for bean in beans)
+
+    def _data_node(self, number: int, keeps_classes: bool) -> Daemon:
+        ports = find_free_ports(3)
+        own = {
+            "data.dir": (self.hdfs.folder / f"data-{number}").as_uri(),
+            "address": f"127.0.0.1:{ports[0]}",
+            "http.address": f"127.0.0.1:{ports[1]}",
+            "ipc.address": f"127.0.0.1:{ports[2]}",
+        }
+        arguments = [part for name, value in own.items() for part in ("-D", f"dfs.datanode.{name}={value}")]
+        return _daemon(f"datanode-{number}", self.hdfs, *arguments, keeps_classes=keeps_classes)
 
 
 class YarnProcesses:
@@ -225,21 +242,16 @@ def _core_properties(hdfs: Hdfs) -> dict[str, object]:
     return {"fs.defaultFS": hdfs.uri, "hadoop.tmp.dir": hdfs.folder / "tmp"}
 
 
-def _hdfs_properties(folder: Path, *ports: int) -> dict[str, object]:
-    _, web, data, data_web, data_ipc = ports
+def _hdfs_properties(folder: Path, web_port: int) -> dict[str, object]:
     return {
-        "dfs.replication": 1,
+        "dfs.replication": 2,
         "dfs.namenode.name.dir": (folder / "name").as_uri(),
-        "dfs.namenode.http-address": f"127.0.0.1:{web}",
+        "dfs.namenode.http-address": f"127.0.0.1:{web_port}",
         "dfs.namenode.handler.count": 4,
         "dfs.namenode.service.handler.count": 2,
         "dfs.namenode.safemode.extension": 0,
         "dfs.namenode.edits.noeditlogchannelflush": "true",  # its files need not survive a power cut
-        "dfs.datanode.data.dir": (folder / "data").as_uri(),
         "dfs.datanode.hostname": "127.0.0.1",
-        "dfs.datanode.address": f"127.0.0.1:{data}",
-        "dfs.datanode.http.address": f"127.0.0.1:{data_web}",
-        "dfs.datanode.ipc.address": f"127.0.0.1:{data_ipc}",
         "dfs.datanode.handler.count": 2,
         "dfs.datanode.directoryscan.interval": -1,
         "dfs.block.scanner.volume.bytes.per.second": 0,
