@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -54,7 +55,11 @@ class SecuredS3:
         client = self._client("s3")
         pages = client.get_paginator("list_objects_v2").paginate(Bucket="models")
         keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
-        return {key: client.get_object(Bucket="models", Key=key)["Body"].read() for key in keys}
+        found = {}
+        for key in keys:
+            with contextlib.suppress(client.exceptions.NoSuchKey):  # removed meanwhile
+                found[key] = client.get_object(Bucket="models", Key=key)["Body"].read()
+        return found
 
     def _client(self, service: str) -> Any:
         return _make_client(service, self.endpoint, self.key, self.secret)
