@@ -77,7 +77,7 @@ def hadoop_daemons(hdfs: HdfsProcesses, yarn: YarnProcesses) -> Iterator[dict[st
     """Provide the daemons of a running Hadoop by their names."""
     yield {
         "NameNode": HadoopDaemon(hdfs.name_node, 2, hdfs.is_ready),
-        "DataNode": HadoopDaemon(hdfs.data_node, 3, hdfs.is_ready),
+        "DataNode": HadoopDaemon(hdfs.data_nodes[0], 3, hdfs.is_ready),
         "ResourceManager": HadoopDaemon(yarn.resource_manager, 5, yarn.is_ready),
         "NodeManager": HadoopDaemon(yarn.node_managers[0], 3, yarn.is_ready),
         "other NodeManager": HadoopDaemon(yarn.node_managers[1], 3, yarn.is_ready),
