@@ -103,9 +103,9 @@ class WebHdfsFileSystem(HadoopFileSystem, WebHDFS):  # type: ignore[misc]
     def _send(self, method: str, url: str, **arguments: Any) -> requests.Response:
         try:
             response = self.session.request(method, url, allow_redirects=False, timeout=_TIMEOUT, **arguments)
-        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as error:
+        except (requests.exceptions.ConnectionError, requests.exceptions.Timeout) as cause:
             host = urlsplit(url).netloc
-            raise ConnectionError(f"{host} cannot be reached ({type(error).__name__}); {UNREACHED}") from error
+            raise ConnectionError(f"{host} cannot be reached ({type(cause).__name__}); {UNREACHED}") from cause
         if response.status_code < 400:
             found: requests.Response = response
             return found
