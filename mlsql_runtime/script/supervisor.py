@@ -6,6 +6,8 @@ passed, or when standard input closes, which happens when the parent dies howeve
 on standard input does not count. Then it writes ``{"ended", "exit_code", "left"}`` to STATUS_FILE, as JSON. If a signal asks it
 to end, it ends the processes, too, and writes nothing. Standard output is the command's own.
 
+If the supervisor itself is killed, the process that started it finds what the command has left by a mark in the environment.
+
 On Linux the supervisor is a *child subreaper* (prctl(2)): orphans become its children, so none can hide by forking twice or by
 a new session. Standard library only, no psutil: it runs before any package of the user's environment is looked at.
 """
@@ -20,6 +22,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +49,7 @@ PR_SET_CHILD_SUBREAPER = 36
 GRACE = 3.0  # seconds between SIGTERM and SIGKILL
 LINGER = 0.5  # seconds that helpers of the command, such as joblib's resource tracker, get to end by themselves
 PAUSE, RESUME = b"p", b"r"
+MARK = "MLSQL_SCRIPT_MARK"  # in the environment of the command and of all that it starts: a word of its own
 
 
 @dataclass(frozen=True)
@@ -100,22 +104,50 @@ def run_supervised(
     :param env: with a PYTHONPATH that has the runtime.
     """
     supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(timeout or 0)]
+    mark = os.urandom(16).hex()
     child = subprocess.Popen(
         [*supervisor, *command],
         cwd=folder,
-        env=env,
+        env={**env, MARK: mark},
         stdin=subprocess.PIPE,  # open as long as this process lives, which is how the supervisor knows that it does
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
     assert child.stdout is not None
     assert child.stdin is not None
+    watch = threading.Thread(target=_watch, args=(child, status_file, mark), daemon=True)
+    watch.start()
     try:
         yield SupervisedCommand(child.stdout, child.stdin)
     finally:
         child.stdin.close()  # on an exception, the supervisor ends the command
         child.stdout.close()
         child.wait()
+        watch.join()
+
+
+def _watch(supervisor: subprocess.Popen[bytes], status_file: Path, mark: str) -> None:
+    """Wait for the end of a supervisor. If it was killed, end what the command has started.
+
+    Such a process would keep the output open, and its reader waiting.
+    """
+    supervisor.wait()
+    deadline = time.monotonic() + GRACE
+    while not status_file.exists() and _kill_marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _kill_marked(mark: str) -> bool:
+    """Send SIGKILL to all processes with a mark; return whether there was one."""
+    import psutil
+
+    found = False
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found = True
+                process.kill()
+    return found
 
 
 def _prctl(option: int, value: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mlsql_runtime.script.supervisor import PACKAGE, SUPERVISE, descendants
+from mlsql_runtime.script.supervisor import PACKAGE, SUPERVISE, descendants, run_supervised
 
 pytestmark = pytest.mark.timeout(60)  # a process that gets away keeps the output open, and its reader waiting
 Processes = Callable[[str], list[psutil.Process]]
@@ -118,6 +118,19 @@ def test_the_command_dies_with_a_killed_supervisor(
     process.kill()
     process.wait()
     wait_until(lambda: not processes_with(marker), "the command has died")
+
+
+def test_what_a_killed_supervisor_leaves_is_ended_and_the_output_ends(
+    tmp_path: Path, marker: str, processes_with: Processes
+) -> None:
+    command = ["sh", "-c", f"setsid sleep {marker} & echo started; wait"]
+    env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
+    with run_supervised(command, tmp_path / "status", None, tmp_path, env) as running:
+        assert running.output.readline() == b"started\n"
+        (supervisor,) = (each for each in psutil.Process().children() if str(tmp_path / "status") in each.cmdline())
+        supervisor.kill()
+        assert running.output.read() == b""
+    assert processes_with(marker) == []
 
 
 def test_a_timeout_is_written(supervise: Supervise, tmp_path: Path, marker: str, processes_with: Processes) -> None:

@@ -53,7 +53,7 @@ with open(places["tempDataLocalPath"]) as data, open(places["tempOutputLocalPath
 _SCRIPT = """
 load parquet.`{data}` as rows;
 train rows as PythonAlg.`{model}` where pythonScriptPath="{folder}/train.py" and enableDataLocal="true" and featureCols="id,x"
-and fitParam.0.alpha="0.25" and fitParam.1.alpha="0.75";
+and failOn="any" and fitParam.0.alpha="0.25" and fitParam.1.alpha="0.75";
 register PythonAlg.`{model}` as {function} where pythonScriptPath="{folder}/function.py";
 select id, {function}(id, x) as prediction from rows as out;
 save overwrite out as parquet.`{output}`;
@@ -135,7 +135,8 @@ def build_arguments(job: Job, inputs: Inputs) -> dict[str, Any]:
     if job.operator == "wait":
         return model | {"poke_interval": 0.5, "timeout": 600, "min_version": 1}
     if job.operator == "train":
-        groups = {"fit_params": [{"alpha": alpha} for alpha in ALPHAS], "python_script_path": scripts["train"]}
+        fits = [{"alpha": alpha} for alpha in ALPHAS]
+        groups = {"fit_params": fits, "fail_on": "any", "python_script_path": scripts["train"]}
         train = model | groups | {"data": data, "feature_columns": ["id", "x"]}
         if not job.uses_kafka:
             return train
