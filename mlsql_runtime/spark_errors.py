@@ -101,6 +101,8 @@ _UNREAD = re.compile(r"Encountered error while reading file (\S+)\. ")
 _MISSING_MODULE = re.compile(r"^ModuleNotFoundError: No module named '([\w.]+)'", re.MULTILINE)
 _IN_WORKER = re.compile(r"Python worker|\.api\.python\.PythonException: ")
 _UNPACKING = re.compile(r"^(?:gzip|tar): .+$", re.MULTILINE)  # messages of the programs that unpack spark.archives
+_LOST = re.compile(r"\((\S+) executor (\S+)\): ExecutorLostFailure \(.*?\) Reason: (.+?)(?: Diagnostics: .*)?$", re.MULTILINE)
+_KILLED = re.compile(r"\b137\b")  # 128 + SIGKILL
 _ON_HOST = re.compile(r"\(TID \d+\) \((\S+) executor")
 _SHOWN = 100  # characters of a query
 _SQLSTATE = re.compile(r"\s*SQLSTATE: \w+.*", re.DOTALL)
@@ -194,6 +196,12 @@ def _translate_mistake(error: BaseException, text: str) -> MLSQLError | None:
 
 
 def _translate_failure(error: BaseException, text: str) -> JobFailed:
+    lost = _LOST.search(text)
+    if lost is not None:
+        host, executor, reason = lost.groups()
+        advice = "; if the host had no memory left, raise spark.executor.memoryOverhead: scripts are outside of the JVM's heap"
+        advice = advice if _KILLED.search(reason) else ""
+        return JobFailed(f"executor {executor} on {host} was lost: {reason.rstrip('. ')}{advice}", host=host)
     raised = _find_worker_exception(text)
     if raised is not None:
         return JobFailed(f"{type(error).__name__}: a Python worker raised {raised}")

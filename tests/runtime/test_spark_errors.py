@@ -171,3 +171,35 @@ def traceback_of(function: Callable[[], None]) -> str:
     except Exception:
         return traceback.format_exc()
     raise AssertionError("it did not fail")
+
+
+LOST = """An error occurred while calling z:org.apache.spark.api.python.PythonRDD.collectAndServe.
+: org.apache.spark.SparkException: Job aborted due to stage failure: Task 0 in stage 3.0 failed 4 times, most recent failure: \
+Lost task 0.3 in stage 3.0 (TID 6) (node-7 executor 4): ExecutorLostFailure (executor 4 exited caused by one of the running \
+tasks) Reason: {}
+Driver stacktrace:
+\tat org.apache.spark.scheduler.DAGScheduler.$anonfun$abortStage$3(DAGScheduler.scala:2935)
+"""
+OVER_LIMIT = (
+    "Container killed by YARN for exceeding physical memory limits. 1.1 GB of 768 MB physical memory used. Consider boosting "
+    "spark.executor.memoryOverhead"
+)
+ADVICE = "; if the host had no memory left, raise spark.executor.memoryOverhead: scripts are outside of the JVM's heap"
+
+
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        (f"{OVER_LIMIT}.", OVER_LIMIT),
+        (
+            "Container from a bad node: container_1 on host: node-7. Exit status: 137. Diagnostics: [2026-11-30]Killed on\n"
+            "[2026-11-30]Container exited with a non-zero exit code 137.\n.",
+            f"Container from a bad node: container_1 on host: node-7. Exit status: 137{ADVICE}",
+        ),
+        ("Command exited with code 137", f"Command exited with code 137{ADVICE}"),
+        ("worker lost: Not receiving heartbeat for 60 seconds", "worker lost: Not receiving heartbeat for 60 seconds"),
+    ],
+)
+def test_a_lost_executor_is_one_sentence(reason: str, message: str) -> None:
+    error = translate(Exception(LOST.format(reason)))
+    assert (type(error), error.message) == (JobFailed, f"executor 4 on node-7 was lost: {message}")
