@@ -20,6 +20,7 @@ _NO_ADDRESS = re.compile(r'InvalidArgument\("(.*)"\)')
 _NO_CONNECTION = re.compile(r"failed to lookup|Connection |Network |No route |RPC listener disconnected|.*timed out")
 _ATTEMPTS = "dfs.client.failover.max.attempts"
 SINGLE_NAMENODE_ATTEMPTS = "3"  # some ten seconds, as in Hadoop's own client; there is no other one to take over
+SINGLE_REPLICA_TRIES = 5
 _first_user: int | None = None  # the process whose threads run hdfs-native
 
 
@@ -71,16 +72,41 @@ class HdfsFileSystem(HadoopFileSystem):
             return self.client.read(path).read()[start:end]
 
     def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
-        options = WriteOptions(overwrite=overwrite, permission=permission, create_parent=False)
-        with _hdfs_errors():
-            file = self.client.create(path, options)
+        """Write a file in a folder that exists, see :class:`HadoopFileSystem`.
+
+        For ten minutes the NameNode may choose a DataNode that has ended, and hdfs-native does not ask for another one. The file
+        is written again then, with a single replica, until the one DataNode responds; HDFS adds the other replicas.
+        """
+        tries = SINGLE_REPLICA_TRIES if data.seekable() else 0
+        begin, replicas = data.tell() if tries else 0, 0
+        while True:
+            with _hdfs_errors():
+                count = 1 if replicas else None
+                options = WriteOptions(overwrite=overwrite, permission=permission, create_parent=False, replication=count)
+                file = self.client.create(path, options)
             try:
-                shutil.copyfileobj(data, file, CHUNK)
-                file.close()
-            except BaseException:  # no room, for example: the file exists already, and is empty
-                with contextlib.suppress(OSError, RuntimeError):
-                    self.client.delete(path, False)
-                raise
+                with _hdfs_errors():
+                    shutil.copyfileobj(data, file, CHUNK)
+                    file.close()
+                break
+            except BaseException as error:  # the file exists, and is empty or half
+                found = self._remove_half_written(path)
+                if not isinstance(error, ConnectionError) or not found or not tries:
+                    raise
+                replicas = replicas or found
+            tries -= 1
+            data.seek(begin)
+        if replicas:
+            with contextlib.suppress(OSError, RuntimeError):
+                self.client.set_replication(path, replicas)
+
+    def _remove_half_written(self, path: str) -> int:
+        """Remove a file, and return how many replicas it should have had; 0 if the NameNode does not respond either."""
+        with contextlib.suppress(OSError, RuntimeError):
+            replicas = self.client.get_file_info(path).replication or 0
+            self.client.delete(path, False)
+            return replicas
+        return 0
 
     def set_permission(self, path: str, permission: int) -> None:
         with _hdfs_errors():

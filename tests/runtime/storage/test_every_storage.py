@@ -183,6 +183,9 @@ def test_a_location_travels_to_another_process(root: Location) -> None:
 
 
 def test_versions_are_published_registered_verified_and_pruned(root: Location, package: Callable[..., FunctionRecord]) -> None:
+    root, other = root / "m[1]*?", root / "m1-x"  # a name which the first one would match as a pattern
+    assert [publish(other.uri, 0.5), publish(other.uri, 0.5)] == [1, 2]
+    beside = other.list_files()
     assert [publish(root.uri, 0.5), publish(root.uri, 0.9, 0.7), fail(root.uri, "no data")] == [1, 2, 3]
     assert read_manifest(root).version == 2
     record = package(root, "digits", 1)
@@ -194,6 +197,7 @@ def test_versions_are_published_registered_verified_and_pruned(root: Location, p
     assert open_store(root.uri).versions == (5, 3, 1)
     assert read_states(root) == {5: "complete", 3: "failed", 1: "complete"}
     remove_package(root, record)
+    assert other.list_files() == beside
 
 
 SCRIPT = b"""
