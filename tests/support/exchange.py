@@ -23,7 +23,15 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function, set_current, write_package
 from support.models import publish_model
 
-mlflow = import_mlflow("the test")
+
+class _Mlflow:
+    """The module mlflow, imported when a test needs it: pytest collects without the seconds that takes."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_mlflow("the test"), name)
+
+
+mlflow: Any = _Mlflow()
 RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(60, 4))
 Y = (X[:, 0] + X[:, 1] > 0).astype(np.float64)

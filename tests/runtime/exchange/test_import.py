@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import keras
-import lightgbm
 import pandas as pd
 import pytest
 import yaml
@@ -123,10 +121,14 @@ def test_models_of_other_libraries(kind: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     signature = mlflow.models.infer_signature(X, Y)
     if kind == "lightgbm":
+        import lightgbm
+
         model = lightgbm.train({"verbose": -1, "num_threads": 1, "min_data_in_leaf": 5}, lightgbm.Dataset(X, Y), 5)
         mlflow.lightgbm.save_model(model, str(source), signature=signature, pip_requirements=[])
         expected = model.predict(X)
     elif kind == "keras":
+        import keras
+
         network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         mlflow.keras.save_model(network, str(source), signature=signature, pip_requirements=[])
         expected = network.predict_on_batch(X)[:, 0]
@@ -165,6 +167,8 @@ def test_an_exported_version_is_imported_again(tmp_path: Path) -> None:
 
 
 def test_an_exported_keras_version_is_imported_again(tmp_path: Path, script: Script) -> None:
+    import keras
+
     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="tanh"), keras.layers.Dense(1)])
     network.save(tmp_path / "model.keras")
     path = publish_files(tmp_path / "m", VECTORS, {"model.keras": tmp_path / "model.keras"})

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lightgbm import LGBMClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from support.exchange import BUILTIN, COLUMNS, VECTORS, X, Y, mlflow, package, publish_files, score
 from support.models import publish_model
@@ -150,6 +149,8 @@ def test_a_row_with_a_null_has_no_prediction(tmp_path: Path, script: Script) -> 
 
 
 def test_lightgbm(tmp_path: Path, script: Script) -> None:
+    from lightgbm import LGBMClassifier
+
     model = LGBMClassifier(n_estimators=5, min_child_samples=5, verbose=-1, n_jobs=1).fit(X, Y)
     path = publish_model(tmp_path / "m", model, VECTORS)
     package(path, script(BATCH.format(body="return model.predict_proba(X)", arguments="")))

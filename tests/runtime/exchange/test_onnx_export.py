@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
-from lightgbm import LGBMClassifier
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -25,6 +23,8 @@ FRAME = COLUMNS.to_pandas()
 
 
 def run(folder: Path, **inputs: Any) -> list[Any]:
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(str(folder / FILE), providers=["CPUExecutionProvider"])
     outputs: list[Any] = session.run(None, inputs)
     return outputs
@@ -55,6 +55,8 @@ def test_a_pipeline_of_columns_takes_them_by_name(tmp_path: Path) -> None:
 
 
 def test_a_model_that_skl2onnx_does_not_know_is_an_error_with_its_reason(tmp_path: Path) -> None:
+    from lightgbm import LGBMClassifier
+
     model = LGBMClassifier(n_estimators=2, min_child_samples=5, verbose=-1, n_jobs=1).fit(X, Y)
     path = publish_model(tmp_path / "m", model, VECTORS)
 
