@@ -55,7 +55,7 @@ class Case:
 
 CASES = (
     Case("30 columns", 2_000_000, 30, 30, ((MLFLOW, 4.0), (HAND, 0.6))),
-    Case("10 of 200 columns", 400_000, 200, 10, ((MLFLOW, 6.0),)),
+    Case("10 of 200 columns", 1_000_000, 200, 10, ((MLFLOW, 6.0),)),
 )
 GROWTH = (100_000, 1_000_000, 10_000_000)
 
