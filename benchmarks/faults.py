@@ -191,6 +191,8 @@ def main() -> None:
     if asked.bug is not None:
         put_bug(asked.bug)
     isolate()
+    if asked.bug is not None:
+        os.chdir(os.environ[_BUG])  # the server of the tries imports from there first
     set_import_path()
     keeper = shared_run.join()
     assert keeper is not None

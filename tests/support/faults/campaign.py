@@ -16,7 +16,7 @@ from typing import Any
 
 from support.faults import invariants, jobs, network, processes, tries
 from support.faults.cases import SMALL_DISK, Case, Record
-from support.faults.faults import CLOCK, ClockJump, Fault, Partition, Scene, matches
+from support.faults.faults import CLOCK, ClockJump, Fault, LostFile, Partition, Scene, matches
 from support.faults.places import LOCAL, YARN, Services
 from support.faults.services import Service
 from support.faults.storages import LocalStorage, small_disk
@@ -261,7 +261,8 @@ class _Run:
         yield from invariants.check_store(store)
         if self._xcom is not None:
             output = self._inputs.get("out") if self._case.job.predicts else self._folder / "out"
-            yield from jobs.check_end(self._case.job, store, output, self._xcom)
+            may_lack_file = any(isinstance(fault, LostFile) and fault.place == "of the input" for fault in self._case.faults)
+            yield from jobs.check_end(self._case.job, store, output, self._xcom, may_lack_file=may_lack_file)
         for file in self._storage.list_files():
             if file.startswith("jobs/"):
                 yield f"{file} is left"

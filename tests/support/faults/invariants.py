@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,25 +98,34 @@ def _is(file: Path, entry: dict[str, Any]) -> bool:
     return (len(content), hashlib.sha256(content).hexdigest()) == (entry.get("size"), entry.get("sha256"))
 
 
-def check_rows(root: Path, rows: int) -> Iterator[str]:
-    """Yield what is wrong with the rows of complete versions whose scripts have reported what they saw of ids 0, 1, 2 …"""
-    expected = {"rows": float(rows), "sum": float(rows * (rows - 1) // 2), "different": float(rows)}
+def check_rows(root: Path, *tables: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with the rows of complete versions whose scripts have reported what they saw of the ids in a table.
+
+    :param tables: the ids of the table; more if the job may have read it as it was at another time.
+    """
     for number, manifest in read_manifests(root).items():
-        if manifest["data"]["rows"] != rows:
-            yield f"version {number} was trained on {manifest['data']['rows']} rows, not on {rows}"
-        for fit in manifest["fits"]:
-            if fit["status"] == "success" and fit["metrics"] != expected:
-                yield f"group {fit['alg_index']} of version {number} saw {fit['metrics']}, not {expected}"
+        found = [list(_check_rows(number, manifest, table)) for table in tables]
+        if all(found):
+            yield from found[0]
 
 
-def check_predictions(folder: Path, rows: int, factor: float) -> Iterator[str]:
-    """Yield what is wrong with written predictions: one row for each id, with the value that the model gives."""
+def _check_rows(number: int, manifest: dict[str, Any], ids: Sequence[int]) -> Iterator[str]:
+    expected = {"rows": float(len(ids)), "sum": float(sum(ids)), "different": float(len(ids))}
+    if manifest["data"]["rows"] != len(ids):
+        yield f"version {number} was trained on {manifest['data']['rows']} rows, not on {len(ids)}"
+    for fit in manifest["fits"]:
+        if fit["status"] == "success" and fit["metrics"] != expected:
+            yield f"group {fit['alg_index']} of version {number} saw {fit['metrics']}, not {expected}"
+
+
+def check_predictions(folder: Path, factor: float, *tables: Sequence[int]) -> Iterator[str]:
+    """Yield what is wrong with written predictions: one row for each id of a table, with the value that the model gives."""
     if not list(folder.glob("*.parquet")):
         yield "there are no predictions"
         return
     found = pq.read_table(folder).to_pydict()
-    if sorted(found["id"]) != list(range(rows)):
-        yield f"predictions of {len(found['id'])} rows, {len(set(found['id']))} different ones, not of {rows}"
+    if sorted(found["id"]) not in [sorted(table) for table in tables]:
+        yield f"predictions of {len(found['id'])} rows, {len(set(found['id']))} different ones, not of {len(tables[0])}"
     wrong = [id for id, value in zip(found["id"], found["prediction"], strict=True) if value != factor * id]
     if wrong:
         yield f"predictions of {len(wrong)} rows are wrong, such as that of {wrong[0]}"

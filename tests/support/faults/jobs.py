@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from support.faults import invariants
 
-ROWS, FILES = 400, 2
+ROWS = 400
+_PARTS = (slice(0, ROWS // 2), slice(ROWS // 2, ROWS))  # of the table, a file each
 ALPHAS = (0.25, 0.75)  # of the two groups; the model is this number, and its score, too
 FUNCTION_NAME = "jack"
 _TRAIN = """
@@ -102,8 +103,8 @@ JOBS = {each.name: each for each in (TRAIN, KAFKA, REGISTER, SELECT, BATCH, SCRI
 def write_inputs(folder: Path) -> None:
     """Write the scripts of a case, and its table into ``data``."""
     (folder / "data").mkdir()
-    for number in range(FILES):
-        ids = list(range(number * ROWS // FILES, (number + 1) * ROWS // FILES))
+    for number, part in enumerate(_PARTS):
+        ids = list(range(ROWS)[part])
         pq.write_table(pa.table({"id": ids, "x": [2.0 * id for id in ids]}), folder / "data" / f"part-{number}.parquet")
     for name, source in (("train", _TRAIN), ("function", _FUNCTION), ("batch", _BATCH)):
         (folder / f"{name}.py").write_text(source)
@@ -159,20 +160,22 @@ def topic_prefix(folder: Path) -> str:
     return f"faults-{folder.name}-rows"
 
 
-def check_end(job: Job, store: Path, output: Path, xcom: dict[str, Any]) -> Iterator[str]:
+def check_end(job: Job, store: Path, output: Path, xcom: dict[str, Any], *, may_lack_file: bool) -> Iterator[str]:
     """Yield what is wrong after the task has succeeded.
 
     :param store: the files of the model path.
     :param output: the written predictions.
+    :param may_lack_file: whether a file of the table had vanished for a while: a table without it was a table, too.
     """
+    tables = [range(ROWS), *([range(ROWS)[part] for part in _PARTS] if may_lack_file else [])]
     manifests, versions = invariants.read_manifests(store), int(job.needs_model)
     if len(manifests) != versions + job.trains:
         yield f"there are {len(manifests)} complete versions, and there were {versions} before"
     if job.trains:
-        yield from invariants.check_rows(store, ROWS)
+        yield from invariants.check_rows(store, *tables)
     if job.operator in ("train", "wait") and (xcom["version"] not in manifests or xcom["score"] != max(ALPHAS)):
         yield f"the XCom is {xcom}, and the complete versions are {sorted(manifests)}"
     if job.operator in ("register", "script") and not (store / "_functions" / FUNCTION_NAME / "current.json").exists():
         yield "the function has no pointer"
     if job.predicts:
-        yield from invariants.check_predictions(output, ROWS, max(ALPHAS))
+        yield from invariants.check_predictions(output, max(ALPHAS), *tables)
