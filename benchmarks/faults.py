@@ -129,7 +129,10 @@ fault was reached succeeded all the same. Other tries were killed or failed, and
         rows = [[str(each.seed), each.job, each.place, " and ".join(each.faults), _shorten(each.violations[0])] for each in bad]
         text += f"## Open violations\n\n{table(['seed', 'job', 'place', 'faults', 'violation'], rows)}\n"
     if mended:
-        text += f"Seeds whose violations were mended in the meantime, and which ran again: {', '.join(map(str, mended))}.\n\n"
+        text += (
+            "Seeds that had violations, by a bug that was mended or a wrong expectation of the checker, and have none now: "
+            f"{', '.join(map(str, mended))}.\n\n"
+        )
     if FOUND.exists():
         rows = [[name, str(each["cases"]), _shorten(each["violation"])] for name, each in json.loads(FOUND.read_text()).items()]
         text += (
