@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 
-from airflow_provider_mlsql.pages.model_view import SPARK_VERSIONS, ModelView
+from airflow_provider_mlsql.pages.model_view import SPARKLINE_VERSIONS, ModelView
 from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, read_access, without_password
 from mlsql_runtime.codec import encode
 from mlsql_runtime.store.overview import VersionCache, read_overview
 from mlsql_runtime.store.versions import open_store
 
 SECONDS = 5.0  # that the page waits for all storage together
-_THREADS = 16
+_THREADS = 8  # each may send several requests at the same time
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ModelReader:
         """Return an entry for each model path, in their order."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlsql-models")
-        futures = [self._pool.submit(self.read, path, SPARK_VERSIONS) for path in paths]
+        futures = [self._pool.submit(self.read, path, SPARKLINE_VERSIONS) for path in paths]
         wait(futures, seconds)
         return [_make_entry(path, future, seconds) for path, future in zip(paths, futures, strict=True)]
 

@@ -14,7 +14,7 @@ from mlsql_runtime.store.overview import FunctionOverview, ModelOverview
 from mlsql_runtime.store.version_facts import VersionFacts
 
 WEEK = timedelta(days=7)
-SPARK_VERSIONS = 30
+SPARKLINE_VERSIONS = 20
 EVENTS = 100  # of a function's history that are shown
 ROLLBACKS = 10
 CURRENT, BEFORE, REFUSED = "(current)", "(before)", "(refused)"
@@ -65,7 +65,7 @@ class ModelView:
     @property
     def sparkline(self) -> str | None:
         scores = [version.score for version in self.overview.versions if version.state == "complete"]
-        return make_sparkline(scores[:SPARK_VERSIONS][::-1])
+        return make_sparkline(scores[:SPARKLINE_VERSIONS][::-1])
 
     @property
     def trend(self) -> str | None:
