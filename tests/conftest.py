@@ -297,6 +297,14 @@ def google_server(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session")
+def mlflow() -> Any:
+    """MLflow, which takes seconds to import."""
+    from mlsql_runtime.exchange.mlflow_client import import_mlflow
+
+    return import_mlflow("the test")
+
+
+@pytest.fixture(scope="session")
 def mlflow_server() -> str:
     """The URI of MLflow's own tracking server, with SQLite."""
     uri: str = shared_run.start_service("mlflow_server")

@@ -146,7 +146,7 @@ class MLSQLOperator(BaseOperator):
         spark = {name: value for name, value in storage.spark.items() if name not in conf}
         secrets = replace(job.secrets, spark=spark, storage=storage.access)
         task = TaskRun.of(context)
-        if any(getattr(statement, "tracking_uri", None) for statement in job.statements):
+        if any(statement.outline.tracking_uri for statement in job.statements):
             secrets = replace(secrets, tracking=replace(secrets.tracking, link=make_link(task.task)))
         if event is None:
             ModelLink().show(context, self)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from mlsql_runtime.cli.options import FILE, json_option, path_argument, version_
 from mlsql_runtime.cli.output import format_count, format_size, format_value, print_fields, print_json
 from mlsql_runtime.cli.process import current_user, handle_signals
 from mlsql_runtime.plan.builtin import BUILTINS
+
+if TYPE_CHECKING:
+    from mlsql_runtime.events import ScriptEvent
 
 
 @click.command(short_help="Write a version as an MLflow or ONNX model.")
@@ -60,7 +65,7 @@ def export(
             exported = export_onnx(choice, Path(target))
         else:
             script_path = to_builtin_path(builtin) if builtin else script
-            exported = export_mlflow(choice, Path(target), function, script_path)
+            exported = export_mlflow(choice, Path(target), function, script_path, _show)
     if as_json:
         print_json(exported)
         return
@@ -71,6 +76,11 @@ def export(
             exported.format: f"{exported.folder}, {format_count(exported.files, 'file')}, {format_size(exported.size)}",
         }
     )
+
+
+def _show(event: ScriptEvent) -> None:
+    """Print a line of a predict script beside the result of the command."""
+    click.echo(f"[export] {event.text}", err=True)
 
 
 @click.command("import", short_help="Make a version of a model from elsewhere.")
@@ -97,6 +107,8 @@ def import_model(
     from mlsql_runtime.exchange.import_version import import_version
     from mlsql_runtime.store.versions import open_model_path
 
+    if score is not None and not math.isfinite(score):
+        raise click.BadParameter(f"{score} is not a finite number", param_hint="--score")
     root = open_model_path(path)
     with handle_signals(), open_foreign_model(source) as model:
         manifest = import_version(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, ScriptNotFound, VersionNotFound
+from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.exchange import pyfunc
 from mlsql_runtime.plan import get_builtin_name, to_builtin_path
 from mlsql_runtime.plan.python_env import PythonEnv
@@ -33,6 +34,7 @@ from mlsql_runtime.store.manifest import FileEntry, FitRecord, Manifest
 from mlsql_runtime.store.verification import verify_files
 from mlsql_runtime.store.versions import choose_fit, open_store, read_manifest
 
+OnEvent = Callable[[ScriptEvent], None]
 NAME = "predict"  # of a function that was never registered
 _PICKLED = "model.pickle"
 
@@ -64,11 +66,14 @@ def choose_model(model_path: str, version: int | None, alg_index: int | None) ->
     return ModelChoice(root, manifest, choose_fit(manifest, alg_index, root.uri))
 
 
-def find_function(choice: ModelChoice, function: str | None, script_path: str | None) -> tuple[FunctionRecord, bytes, str]:
+def find_function(
+    choice: ModelChoice, function: str | None, script_path: str | None, on_event: OnEvent | None = None
+) -> tuple[FunctionRecord, bytes, str]:
     """Return the function for a model, its pickle, and a sentence about which one it is.
 
     :param function: the name of a registered function; None for the only one that uses the model.
     :param script_path: a predict script, or the path of a built-in one, which is run instead.
+    :param on_event: called with each line that the script prints.
     :raises VersionNotFound: when no package of the function uses this model.
     :raises InputError: when several functions use it, and none is named.
     :raises ScriptFailed: when the predict script fails.
@@ -89,7 +94,7 @@ def find_function(choice: ModelChoice, function: str | None, script_path: str | 
             f"{choice.fit.alg_index}; register it, name another version, or leave --function out"
         )
     bundle = _find_script(choice, script_path)
-    record, pickled = _run_script(choice, bundle, script_path)
+    record, pickled = _run_script(choice, bundle, script_path, on_event)
     return record, pickled, f"the predict script {bundle.name or bundle.entry}"
 
 
@@ -114,7 +119,9 @@ def _find_script(choice: ModelChoice, script_path: str | None) -> ScriptBundle:
     return read_script(to_builtin_path("sklearn"), "register", choice.root, choice.manifest)
 
 
-def _run_script(choice: ModelChoice, bundle: ScriptBundle, script_path: str | None) -> tuple[FunctionRecord, bytes]:
+def _run_script(
+    choice: ModelChoice, bundle: ScriptBundle, script_path: str | None, on_event: OnEvent | None
+) -> tuple[FunctionRecord, bytes]:
     manifest, fit = choice.manifest, choice.fit
     signature = find_signature(manifest, fit)
     shown = bundle.name or (Path(script_path).name if script_path and get_builtin_name(script_path) is None else bundle.entry)
@@ -129,6 +136,7 @@ def _run_script(choice: ModelChoice, bundle: ScriptBundle, script_path: str | No
         params={},
         options={},
         access=choice.root.access,
+        on_event=on_event,
     ).run()
     returns = VECTOR if handover.returns.strip().lower() == VECTOR else read_usual_type(handover.returns)
     if returns is None:

@@ -12,7 +12,7 @@ from typing import Any
 import mlsql_runtime
 from mlsql_runtime import HELPERS, __version__
 from mlsql_runtime.exchange import pyfunc
-from mlsql_runtime.exchange.exported_function import ModelChoice, find_function, read_samples, write_function
+from mlsql_runtime.exchange.exported_function import ModelChoice, OnEvent, find_function, read_samples, write_function
 from mlsql_runtime.exchange.mlflow_client import import_mlflow
 from mlsql_runtime.exchange.target_folder import Exported, new_folder, publish_folder
 from mlsql_runtime.plan.python_env import hide_passwords
@@ -24,17 +24,24 @@ _NEEDED = ("numpy", "pandas", "pyarrow")  # by the code that calls the function
 _NOT_INSTALLABLE = ("python", "airflow-provider-mlsql")
 
 
-def export_mlflow(choice: ModelChoice, target: Path, function: str | None = None, script_path: str | None = None) -> Exported:
+def export_mlflow(
+    choice: ModelChoice,
+    target: Path,
+    function: str | None = None,
+    script_path: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Exported:
     """Write the model into ``target``, which is complete or not there.
 
     :param function: the registered function whose predictions the model has; see :func:`find_function`.
     :param script_path: a predict script, or the path of a built-in one, instead.
+    :param on_event: called with each line that the script prints; by default they go to the log.
     :raises InputError: when MLflow is not installed, the target holds something, or no function is found.
     :raises ScriptFailed: when the function fails on the sample rows.
     """
     mlflow = import_mlflow("exporting an MLflow model")
     with new_folder(target) as folder:
-        record, pickled, predictions = find_function(choice, function, script_path)
+        record, pickled, predictions = find_function(choice, function, script_path, on_event)
         parts = folder / "parts"
         parts.mkdir()
         data = parts / "function"

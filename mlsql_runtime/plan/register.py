@@ -106,6 +106,7 @@ class Register(StatementBase):
             resources=list_resources((self.params,)),
             model_root=self.model_path,
             makes_function=self.function,
+            tracking_uri=self.tracking_uri,
             needs_fit=FitUse(version=self.model_version, alg_index=self.alg_index),
             can_do_without_spark=self.sample_table is None,
             secret_values={**self.envs, **self.others},

@@ -91,6 +91,7 @@ class Outline:
     :param needs_fit: the trained model that has to be there.
     :param needs_functions: registered functions that it needs.
     :param topic: the Kafka topic through which data reach the script.
+    :param tracking_uri: the MLflow server to which it sends its results.
     :param can_do_without_spark: whether it needs no Spark session on a machine that is driver and executor in one.
     :param secret_values: values that may be secrets, by name: environment variables, options of Spark's readers and writers.
     """
@@ -111,6 +112,7 @@ class Outline:
     needs_fit: FitUse | None = None
     needs_functions: tuple[FunctionRef, ...] = ()
     topic: TopicUse | None = None
+    tracking_uri: str | None = None
     can_do_without_spark: bool = False
     secret_values: Mapping[str, str] = field(default_factory=dict)
 

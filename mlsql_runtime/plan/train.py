@@ -240,5 +240,6 @@ class Train(StatementBase):
             makes_version=True,
             stages_files=True,
             topic=topic,
+            tracking_uri=self.tracking_uri,
             secret_values=self.python.envs,
         )

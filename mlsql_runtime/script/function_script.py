@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, ScriptFailed
-from mlsql_runtime.events import emit
+from mlsql_runtime.events import ScriptEvent, emit
 from mlsql_runtime.plan import NO_ACCESS, PythonEnv, StorageAccess
 from mlsql_runtime.script.bundle import ScriptBundle
 from mlsql_runtime.script.process import run_script, scratch_dir
@@ -28,6 +28,7 @@ class FunctionScript:
     :param params: its parameters, those of resources included.
     :param options: the options of the statement, as text.
     :param signature: that of the fit group.
+    :param on_event: called with each line that the script prints, as an event; by default it goes to the log.
     """
 
     label: str
@@ -40,6 +41,7 @@ class FunctionScript:
     params: Mapping[str, str]
     options: Mapping[str, str]
     access: StorageAccess = NO_ACCESS
+    on_event: Callable[[ScriptEvent], None] | None = None
 
     def run(self) -> tuple[bytes, Handover]:
         """Run the script in a child process; return the pickle of its function, and how to call it.
@@ -61,7 +63,8 @@ class FunctionScript:
                 function_file=str(function_file),
                 signature=self.signature,
             )
-            outcome = run_script(self.bundle, script_input, folder, self.python, lambda event: emit(event, self.label))
+            on_event = self.on_event or (lambda event: emit(event, self.label))
+            outcome = run_script(self.bundle, script_input, folder, self.python, on_event)
             if outcome.problem:
                 raise ScriptFailed(f"{self.name} failed: {outcome.problem}", tail=list(outcome.tail))
             if not function_file.exists():

@@ -120,8 +120,8 @@ def _describe(root: Location, record: Manifest | FailureRecord, link: str | None
 def _send_params(client: Any, run: str, params: Mapping[str, str]) -> None:
     from mlflow.entities import Param
 
-    entities = [Param(_clean(name), text[:_VALUE]) for name, text in params.items()]
-    for part in _parts(entities, _PARAMS):
+    cleaned = {_clean(name): text[:_VALUE] for name, text in params.items()}
+    for part in _parts([Param(name, text) for name, text in cleaned.items()], _PARAMS):
         client.log_batch(run, params=part)
 
 

@@ -33,7 +33,8 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
         and systemParam.pythonPath="python" and systemParam.pythonVer="3" and systemParam.pythonParam="-u -B"
         and systemParam.envs='{"A": "b"}' and systemParam.timeout="90"
         and keepVersion="false" and scoreMode="min" and failOn="any" and keepLocalDirectory="true"
-        and description="nightly" and featureCols="age, income,city" and labelCol="churned" and keepSampleRows="false";""",
+        and description="nightly" and featureCols="age, income,city" and labelCol="churned" and keepSampleRows="false"
+        and mlflowTrackingUri="http://mlflow:5000" and mlflowExperiment="mail";""",
         MLSQLTrainOperator,
         {
             "model_path": "s3://b/m",
@@ -58,6 +59,8 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
             "feature_columns": ["age", "income", "city"],
             "label_column": "churned",
             "keep_sample_rows": False,
+            "mlflow_tracking_uri": "http://mlflow:5000",
+            "mlflow_experiment": "mail",
         },
     ),
     "train with held-out rows of each class": (
@@ -105,7 +108,8 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
     "register": (
         """load libsvm.`/d` as sample;
         register PythonAlg.`/m` as jack options pythonScriptPath="/p.py" and modelVersion="1" and algIndex="0"
-        and enableCopyTrainParamsToPython="true" and minScore="0.5" and onlyIfBetter="0" and sampleTable="sample";""",
+        and enableCopyTrainParamsToPython="true" and minScore="0.5" and onlyIfBetter="0" and sampleTable="sample"
+        and mlflowTrackingUri="http://mlflow:5000" and mlflowRegisteredModel="spam";""",
         MLSQLRegisterOperator,
         {
             "model_path": "/m",
@@ -117,6 +121,8 @@ PAIRS: dict[str, tuple[str, type[MLSQLOperator], dict[str, Any]]] = {
             "min_score": 0.5,
             "only_if_better": 0,
             "sample_data": "libsvm.`/d`",
+            "mlflow_tracking_uri": "http://mlflow:5000",
+            "mlflow_registered_model": "spam",
         },
     ),
     "predict with a script": (

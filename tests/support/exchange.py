@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,6 @@ import pyarrow as pa
 
 from mlsql_runtime import engine
 from mlsql_runtime.exchange.exported_function import choose_model, find_function
-from mlsql_runtime.exchange.mlflow_client import import_mlflow
 from mlsql_runtime.feed.decoding.vectors import SPARK_VECTOR_TYPE
 from mlsql_runtime.plan import Plan, Register
 from mlsql_runtime.result import RegisterResult
@@ -23,15 +23,6 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_function, set_current, write_package
 from support.models import publish_model
 
-
-class _Mlflow:
-    """The module mlflow, imported when a test needs it: pytest collects without the seconds that takes."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(import_mlflow("the test"), name)
-
-
-mlflow: Any = _Mlflow()
 RANDOM = np.random.default_rng(7)
 X = RANDOM.normal(size=(60, 4))
 Y = (X[:, 0] + X[:, 1] > 0).astype(np.float64)
@@ -44,6 +35,14 @@ COLUMNS = pa.table(
     }
 )
 BUILTIN = "builtin:sklearn"
+
+
+@functools.cache
+def classifier() -> Any:
+    """Return a model of scikit-learn that has learned from the vectors; workers that only collect tests do not import it."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(X, Y)
 
 
 def publish_files(folder: Path, table: pa.Table, files: Mapping[str, bytes | Path]) -> str:

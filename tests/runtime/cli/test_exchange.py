@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import pytest
-from sklearn.linear_model import LogisticRegression
-from support.exchange import BUILTIN, VECTORS, X, Y, package
+from support.exchange import BUILTIN, VECTORS, classifier, package
 from support.model_commands import Capture, from_json
 from support.models import publish_model
+from support.predict_scripts import BATCH
+from support.workbench import Script
 
 from mlsql_runtime.cli.main import main
-
-MODEL = LogisticRegression().fit(X, Y)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    path = publish_model(tmp_path / "m", MODEL, VECTORS)
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
     package(path, BUILTIN)
     return path
 
@@ -50,9 +50,20 @@ def test_export_and_import_as_json(path: str, tmp_path: Path, capsys: Capture) -
     assert imported["imported"]["facts"]["model_path"] == path
 
 
+def test_what_a_predict_script_prints_is_not_part_of_the_json(path: str, tmp_path: Path, script: Script, capsys: Capture) -> None:
+    talking = script("print('hello')\n" + BATCH.format(body="return model.predict(X)", arguments=""))
+    capsys.readouterr()
+
+    assert main(["models", "export", path, str(tmp_path / "out"), "--script", talking, "--json"]) == 0
+
+    said = capsys.readouterr()
+    assert json.loads(said.out)["predictions"] == f"the predict script {Path(talking).name}"
+    assert "[export] hello\n" in said.err
+
+
 def test_an_imported_version_is_shown_as_one(tmp_path: Path, capsys: Capture) -> None:
     source = tmp_path / "spam.pkl"
-    source.write_bytes(pickle.dumps(MODEL))
+    source.write_bytes(pickle.dumps(classifier()))
     path = str(tmp_path / "m")
 
     assert main(["models", "import", str(source), path, "--score", "0.93", "--description", "of the old platform"]) == 0
@@ -83,6 +94,7 @@ def test_an_imported_version_is_shown_as_one(tmp_path: Path, capsys: Capture) ->
         (("export", "nowhere", "out"), "does not exist; expected a model path"),
         (("import", "nowhere", "{path}"), "there is no model at"),
         (("import", "{path}", "{path}"), "is a folder without MLmodel"),
+        (("import", "x.pkl", "{path}", "--score", "nan"), "nan is not a finite number"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[str, ...], message: str, path: str, capsys: Capture) -> None:

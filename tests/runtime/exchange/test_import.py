@@ -7,12 +7,9 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-import joblib
-import pandas as pd
 import pytest
 import yaml
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from support.exchange import BUILTIN, COLUMNS, VECTORS, X, Y, mlflow, package, publish_files, register, score
+from support.exchange import BUILTIN, COLUMNS, VECTORS, X, Y, classifier, package, publish_files, register, score
 from support.models import publish_model
 from support.predict_scripts import BATCH, OVER_COLUMNS
 from support.workbench import Script
@@ -33,7 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Add type hints:UserWarning"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras with NumPy 2
 ]
-CLASSIFIER = LogisticRegression().fit(X, Y)
 FRAME = COLUMNS.to_pandas()
 
 
@@ -44,13 +40,13 @@ def bring(source: Path | str, folder: Path, **how: Any) -> Manifest:
         return import_version(root, model, **how)
 
 
-def save_mlflow(folder: Path, model: Any = CLASSIFIER, **how: Any) -> Path:
+def save_mlflow(mlflow: Any, folder: Path, model: Any = None, **how: Any) -> Path:
     given = {
         "signature": mlflow.models.infer_signature(X, Y),
         "input_example": X[:3],
         "pip_requirements": ["scikit-learn==1.6.0", "joblib"],
     }
-    mlflow.sklearn.save_model(model, str(folder), serialization_format="cloudpickle", **{**given, **how})
+    mlflow.sklearn.save_model(model or classifier(), str(folder), serialization_format="cloudpickle", **{**given, **how})
     return folder
 
 
@@ -60,12 +56,14 @@ def predictions(path: Path, table: Any = VECTORS, function: str = "jack") -> lis
 
 
 def dump_pickle(place: Path) -> Path:
-    place.write_bytes(pickle.dumps(CLASSIFIER))
+    place.write_bytes(pickle.dumps(classifier()))
     return place
 
 
 def dump_joblib(place: Path) -> Path:
-    joblib.dump(CLASSIFIER, place, compress=3)
+    import joblib
+
+    joblib.dump(classifier(), place, compress=3)
     return place
 
 
@@ -80,13 +78,13 @@ def test_a_file_becomes_a_version_that_is_marked_as_imported(name: str, dump: An
     assert manifest == read_manifest(Location.of(str(tmp_path / "m")))
     verify_files(Location.of(str(tmp_path / "m" / "_model_1")), manifest.files)
     register(str(tmp_path / "m"), script_path=BUILTIN, min_score=0.9)
-    assert predictions(tmp_path / "m") == CLASSIFIER.predict(X).tolist()
+    assert predictions(tmp_path / "m") == classifier().predict(X).tolist()
     refused = register(str(tmp_path / "m"), "jill", BUILTIN, min_score=0.95)
     assert (refused.registered, refused.score) == (False, 0.93)
 
 
-def test_an_mlflow_model_has_its_signature_sample_rows_and_packages(tmp_path: Path) -> None:
-    source = save_mlflow(tmp_path / "source")
+def test_an_mlflow_model_has_its_signature_sample_rows_and_packages(mlflow: Any, tmp_path: Path) -> None:
+    source = save_mlflow(mlflow, tmp_path / "source")
 
     manifest = bring(source, tmp_path / "m")
 
@@ -97,14 +95,20 @@ def test_an_mlflow_model_has_its_signature_sample_rows_and_packages(tmp_path: Pa
     assert manifest.imported is not None
     assert manifest.imported.facts["mlflow_version"] == mlflow.__version__
     register(str(tmp_path / "m"), script_path=BUILTIN, params={"method": "predict_proba"})  # which tries it on the sample rows
-    assert score(str(tmp_path / "m"), VECTORS) == CLASSIFIER.predict_proba(X).tolist()
+    assert score(str(tmp_path / "m"), VECTORS) == classifier().predict_proba(X).tolist()
 
 
-def test_an_mlflow_model_of_columns_is_called_by_name(tmp_path: Path, script: Script) -> None:
+def test_an_mlflow_model_of_columns_is_called_by_name(mlflow: Any, tmp_path: Path, script: Script) -> None:
     frame = FRAME[["age", "income"]]
+    from sklearn.linear_model import LinearRegression
+
     model = LinearRegression().fit(frame, FRAME["income"] * 2)
     source = save_mlflow(
-        tmp_path / "source", model, signature=mlflow.models.infer_signature(frame, model.predict(frame)), input_example=frame[:3]
+        mlflow,
+        tmp_path / "source",
+        model,
+        signature=mlflow.models.infer_signature(frame, model.predict(frame)),
+        input_example=frame[:3],
     )
 
     manifest = bring(source, tmp_path / "m")
@@ -117,7 +121,7 @@ def test_an_mlflow_model_of_columns_is_called_by_name(tmp_path: Path, script: Sc
 
 
 @pytest.mark.parametrize("kind", ["lightgbm", "keras", "pyfunc"])
-def test_models_of_other_libraries(kind: str, tmp_path: Path) -> None:
+def test_models_of_other_libraries(mlflow: Any, kind: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     signature = mlflow.models.infer_signature(X, Y)
     if kind == "lightgbm":
@@ -148,11 +152,11 @@ def test_models_of_other_libraries(kind: str, tmp_path: Path) -> None:
 
     [folder] = (tmp_path / "m" / "_model_1" / "model").iterdir()
     predicted = getattr(load(str(folder)), method)(X)
-    assert pd.Series(predicted.reshape(-1)).tolist() == pytest.approx(expected.tolist())
+    assert predicted.reshape(-1).tolist() == pytest.approx(expected.tolist())
 
 
 def test_an_exported_version_is_imported_again(tmp_path: Path) -> None:
-    path = publish_model(tmp_path / "m", CLASSIFIER, VECTORS)
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
     package(path, BUILTIN)
     export_mlflow(choose_model(path, None, None), tmp_path / "out")
 
@@ -190,8 +194,8 @@ def opened(source: Path | str) -> ForeignModel:
         return model
 
 
-def test_links_in_a_model_are_refused(tmp_path: Path) -> None:
-    source = save_mlflow(tmp_path / "source")
+def test_links_in_a_model_are_refused(mlflow: Any, tmp_path: Path) -> None:
+    source = save_mlflow(mlflow, tmp_path / "source")
     secret = tmp_path / "secret"
     secret.write_text("token")
     (source / "extra").symlink_to(secret)
@@ -221,8 +225,8 @@ def test_links_in_a_model_are_refused(tmp_path: Path) -> None:
         ("python_function", "code", "~/code"),
     ],
 )
-def test_paths_that_lead_out_of_a_model_are_refused(flavor: str, name: str, value: str, tmp_path: Path) -> None:
-    source = save_mlflow(tmp_path / "source")
+def test_paths_that_lead_out_of_a_model_are_refused(mlflow: Any, flavor: str, name: str, value: str, tmp_path: Path) -> None:
+    source = save_mlflow(mlflow, tmp_path / "source")
     document = yaml.safe_load((source / "MLmodel").read_text())
     document["flavors"][flavor][name] = value
     (source / "MLmodel").write_text(yaml.safe_dump(document))
@@ -232,7 +236,7 @@ def test_paths_that_lead_out_of_a_model_are_refused(flavor: str, name: str, valu
 
 
 def test_an_export_that_names_files_outside_is_refused(tmp_path: Path) -> None:
-    path = publish_model(tmp_path / "m", CLASSIFIER, VECTORS)
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
     package(path, BUILTIN)
     export_mlflow(choose_model(path, None, None), tmp_path / "out")
     record = tmp_path / "out/data/function/function.json"
@@ -265,8 +269,8 @@ def test_what_is_not_a_model(name: str, content: bytes | None, message: str, tmp
         opened(place if place.parent == tmp_path else place.parent)
 
 
-def test_a_signature_that_spark_does_not_have_is_left_out_with_a_note(tmp_path: Path) -> None:
-    source = save_mlflow(tmp_path / "source")
+def test_a_signature_that_spark_does_not_have_is_left_out_with_a_note(mlflow: Any, tmp_path: Path) -> None:
+    source = save_mlflow(mlflow, tmp_path / "source")
     document = yaml.safe_load((source / "MLmodel").read_text())
     for inputs in ('[{"type": "any", "name": "x"}]', '[{"type": "double"}]', "[", '[{"type": "tensor"}]', "7"):
         document["signature"]["inputs"] = inputs

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from support.exchange import BUILTIN, COLUMNS, VECTORS, X, Y, mlflow, package, publish_files, score
+from support.exchange import BUILTIN, COLUMNS, VECTORS, X, Y, classifier, package, publish_files, score
 from support.models import publish_model
 from support.predict_scripts import BATCH, OVER_COLUMNS
 from support.workbench import Script
 
 from mlsql_runtime.errors import InputError, IntegrityError, ScriptFailed, VersionNotFound
 from mlsql_runtime.exchange.exported_function import choose_model
+from mlsql_runtime.exchange.foreign_model import open_foreign_model
+from mlsql_runtime.exchange.import_version import import_version
 from mlsql_runtime.exchange.mlflow_export import export_mlflow
 from mlsql_runtime.exchange.target_folder import Exported
+from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission.runtime_zip import write_runtime
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:UserWarning:mlflow.*", "ignore:.*:FutureWarning:mlflow.*"),
@@ -41,26 +44,26 @@ def numbers(rows: list[Any]) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def published(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A model path with the function jack over vectors, and the model exported from it."""
     folder = tmp_path_factory.mktemp("classifier")
-    path = publish_model(folder / "m", LogisticRegression().fit(X, Y), VECTORS)
+    path = publish_model(folder / "m", classifier(), VECTORS)
     package(path, BUILTIN)
     export(path, folder / "out")
     return path, folder / "out"
 
 
-def test_a_function_of_vectors_takes_a_matrix_and_predicts_the_same(classifier: tuple[str, Path]) -> None:
-    path, exported = classifier
+def test_a_function_of_vectors_takes_a_matrix_and_predicts_the_same(mlflow: Any, published: tuple[str, Path]) -> None:
+    path, exported = published
 
     predicted = mlflow.pyfunc.load_model(str(exported)).predict(X)
 
     assert predicted.tolist() == numbers(score(path, VECTORS))
-    assert predicted.tolist() == LogisticRegression().fit(X, Y).predict(X).tolist()
+    assert predicted.tolist() == classifier().predict(X).tolist()
 
 
-def test_the_model_says_what_it_is(classifier: tuple[str, Path]) -> None:
-    path, exported = classifier
+def test_the_model_says_what_it_is(mlflow: Any, published: tuple[str, Path]) -> None:
+    path, exported = published
 
     model = mlflow.models.Model.load(str(exported))
 
@@ -74,9 +77,9 @@ def test_the_model_says_what_it_is(classifier: tuple[str, Path]) -> None:
     assert f"numpy=={np.__version__}" in requirements
 
 
-def test_the_model_loads_where_this_package_is_not_installed(classifier: tuple[str, Path], tmp_path: Path) -> None:
+def test_the_model_loads_where_this_package_is_not_installed(published: tuple[str, Path], tmp_path: Path) -> None:
     """As `mlflow models predict` does, in a process of its own, whose path has the model's code alone."""
-    path, exported = classifier
+    path, exported = published
     rows = tmp_path / "rows.json"
     rows.write_text(json.dumps({"inputs": X.tolist()}))
     hide = "import sys; sys.path[:] = [p for p in sys.path if p != {!r}]; sys.meta_path[:] = [f for f in sys.meta_path if not {}]"
@@ -101,7 +104,9 @@ def test_the_model_loads_where_this_package_is_not_installed(classifier: tuple[s
     assert json.loads((tmp_path / "out").read_text())["predictions"] == numbers(score(path, VECTORS))
 
 
-def test_a_function_of_columns_takes_them_by_name(tmp_path: Path, script: Script) -> None:
+def test_a_function_of_columns_takes_them_by_name(mlflow: Any, tmp_path: Path, script: Script) -> None:
+    from sklearn.linear_model import LinearRegression
+
     model = LinearRegression().fit(FRAME[["age", "income"]], FRAME["income"])
     path = publish_model(tmp_path / "m", model, COLUMNS)
     body = "return [f'{city} {value:.6f}' for city, value in zip(X['city'], model.predict(X[['age', 'income']]))]"
@@ -118,7 +123,7 @@ def test_a_function_of_columns_takes_them_by_name(tmp_path: Path, script: Script
 
 
 @pytest.mark.parametrize("kind", ["struct<label: string, chance: double>", "array<double>", "vector", "boolean", "bigint"])
-def test_every_kind_of_result(tmp_path: Path, script: Script, kind: str) -> None:
+def test_every_kind_of_result(mlflow: Any, tmp_path: Path, script: Script, kind: str) -> None:
     path = publish_model(tmp_path / "m", 3.0, COLUMNS.select(["age", "income"]))
     bodies = {
         "struct<label: string, chance: double>": "return {'label': X['age'].astype(str), 'chance': X['income'] * model}",
@@ -136,7 +141,7 @@ def test_every_kind_of_result(tmp_path: Path, script: Script, kind: str) -> None
     assert rows == score(path, COLUMNS.select(["age", "income"]))
 
 
-def test_a_row_with_a_null_has_no_prediction(tmp_path: Path, script: Script) -> None:
+def test_a_row_with_a_null_has_no_prediction(mlflow: Any, tmp_path: Path, script: Script) -> None:
     table = COLUMNS.select(["income"])
     path = publish_model(tmp_path / "m", None, table)
     package(path, script(OVER_COLUMNS.format(body="return X[:, 0] + 1", takes="matrix", returns="double")))
@@ -148,7 +153,7 @@ def test_a_row_with_a_null_has_no_prediction(tmp_path: Path, script: Script) -> 
     assert np.isnan(predicted.tolist()[1])
 
 
-def test_lightgbm(tmp_path: Path, script: Script) -> None:
+def test_lightgbm(mlflow: Any, tmp_path: Path, script: Script) -> None:
     from lightgbm import LGBMClassifier
 
     model = LGBMClassifier(n_estimators=5, min_child_samples=5, verbose=-1, n_jobs=1).fit(X, Y)
@@ -162,7 +167,7 @@ def test_lightgbm(tmp_path: Path, script: Script) -> None:
     assert predicted.shape == (60, 2)
 
 
-def test_keras_by_a_predict_script_without_a_registered_function(tmp_path: Path, script: Script) -> None:
+def test_keras_by_a_predict_script_without_a_registered_function(mlflow: Any, tmp_path: Path, script: Script) -> None:
     keras = pytest.importorskip("keras")
     network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="tanh"), keras.layers.Dense(1)])
     network.save(tmp_path / "model.keras")
@@ -177,20 +182,17 @@ def test_keras_by_a_predict_script_without_a_registered_function(tmp_path: Path,
     assert exported.predictions == f"the predict script {Path(predict).name}"
 
 
-def test_a_pickle_without_a_script_or_function_predicts_by_the_builtin(tmp_path: Path) -> None:
-    path = publish_model(tmp_path / "m", LogisticRegression().fit(X, Y), VECTORS)
+def test_a_pickle_without_a_script_or_function_predicts_by_the_builtin(mlflow: Any, tmp_path: Path) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
 
     exported = export(path, tmp_path / "out")
 
     assert exported.predictions == "the predict script builtin:sklearn"
-    assert (
-        mlflow.pyfunc.load_model(str(tmp_path / "out")).predict(X[:3]).tolist()
-        == LogisticRegression().fit(X, Y).predict(X[:3]).tolist()
-    )
+    assert mlflow.pyfunc.load_model(str(tmp_path / "out")).predict(X[:3]).tolist() == classifier().predict(X[:3]).tolist()
 
 
-def test_several_functions_need_a_name(tmp_path: Path, script: Script) -> None:
-    path = publish_model(tmp_path / "m", LogisticRegression().fit(X, Y), VECTORS)
+def test_several_functions_need_a_name(mlflow: Any, tmp_path: Path, script: Script) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
     for name in ("predict", "predict_proba"):
         made = script(BATCH.format(body=f"return model.{name}(X)", arguments=""), f"{name}.py")
         package(path, made, {"predict": "jack", "predict_proba": "jill"}[name])
@@ -222,8 +224,8 @@ def test_a_function_that_fails_leaves_nothing(tmp_path: Path, script: Script) ->
     assert [name for name in os.listdir(tmp_path) if name.startswith(".")] == []
 
 
-def test_what_is_there_already_is_not_replaced(tmp_path: Path, classifier: tuple[str, Path]) -> None:
-    path, _ = classifier
+def test_what_is_there_already_is_not_replaced(tmp_path: Path, published: tuple[str, Path]) -> None:
+    path, _ = published
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("mine")
     (tmp_path / "file").write_text("mine")
@@ -237,14 +239,14 @@ def test_what_is_there_already_is_not_replaced(tmp_path: Path, classifier: tuple
     assert (tmp_path / "empty" / "MLmodel").exists()
 
 
-def test_changed_files_are_refused(tmp_path: Path, classifier: tuple[str, Path]) -> None:
-    path = publish_model(tmp_path / "m", LogisticRegression().fit(X, Y), VECTORS)
+def test_changed_files_are_refused(mlflow: Any, tmp_path: Path, published: tuple[str, Path]) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
     (tmp_path / "m/_model_1/model/0/model.pickle").write_bytes(pickle.dumps("another"))
 
     with pytest.raises(IntegrityError, match=r"model.pickle is not the file its manifest names"):
         export(path, tmp_path / "out")
 
-    _, exported = classifier
+    _, exported = published
     copy = tmp_path / "copy"
     subprocess.run(["cp", "-r", str(exported), str(copy)], check=True)
     (copy / "data/function/model/0/model.pickle").write_bytes(pickle.dumps("another"))
@@ -277,8 +279,8 @@ def test_without_mlflow_the_error_names_the_extra(missing: str, tmp_path: Path, 
         export(path, tmp_path / "out")
 
 
-def test_spark_udf(spark: Any, classifier: tuple[str, Path]) -> None:
-    path, exported = classifier
+def test_spark_udf(mlflow: Any, spark: Any, published: tuple[str, Path]) -> None:
+    path, exported = published
     rows = spark.createDataFrame([(row,) for row in X.tolist()], "features array<double>")
 
     predict = mlflow.pyfunc.spark_udf(spark, str(exported), env_manager="local")
@@ -286,9 +288,40 @@ def test_spark_udf(spark: Any, classifier: tuple[str, Path]) -> None:
     assert [row[0] for row in rows.select(predict("features")).collect()] == numbers(score(path, VECTORS))
 
 
-def test_a_matrix_may_be_sparse(classifier: tuple[str, Path]) -> None:
+def test_a_matrix_may_be_sparse(mlflow: Any, published: tuple[str, Path]) -> None:
     from scipy.sparse import csr_matrix
 
-    path, exported = classifier
+    path, exported = published
 
     assert mlflow.pyfunc.load_model(str(exported)).predict(csr_matrix(X)).tolist() == numbers(score(path, VECTORS))
+
+
+def test_the_code_comes_out_of_the_zip_that_spark_ships(tmp_path: Path) -> None:
+    archive, _ = write_runtime(tmp_path)
+    source = (
+        "from pathlib import Path; from mlsql_runtime.exchange.mlflow_export import _copy_code; import mlsql_runtime\n"
+        f"print(mlsql_runtime.__file__.startswith({str(archive)!r}), _copy_code(Path({str(tmp_path / 'code')!r})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(archive)},
+        check=True,
+    )
+    assert done.stdout.startswith(f"True ['{tmp_path / 'code' / 'mlsql_runtime'}', ")
+    assert (tmp_path / "code/mlsql_runtime/language/mlsql.lark").exists()
+    assert not list((tmp_path / "code").rglob("*.pyc"))
+
+
+def test_a_version_in_s3(mlflow: Any, s3_server: str, tmp_path: Path) -> None:
+    (tmp_path / "spam.pkl").write_bytes(pickle.dumps(classifier()))
+    root = Location.of(f"{s3_server}/exported/spam")
+    with open_foreign_model(str(tmp_path / "spam.pkl")) as model:
+        import_version(root, model)
+
+    export(root.uri, tmp_path / "out")
+
+    assert mlflow.pyfunc.load_model(str(tmp_path / "out")).predict(X).tolist() == classifier().predict(X).tolist()
+    root.remove()

@@ -8,11 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from support.exchange import COLUMNS, VECTORS, X, Y, publish_files
+from support.exchange import COLUMNS, VECTORS, X, Y, classifier, publish_files
 from support.models import publish_model
 
 from mlsql_runtime.errors import InputError
@@ -31,7 +27,7 @@ def run(folder: Path, **inputs: Any) -> list[Any]:
 
 
 def test_a_classifier_of_vectors(tmp_path: Path) -> None:
-    model = LogisticRegression().fit(X, Y)
+    model = classifier()
     path = publish_model(tmp_path / "m", model, VECTORS)
 
     exported = export_onnx(choose_model(path, None, None), tmp_path / "out")
@@ -43,6 +39,11 @@ def test_a_classifier_of_vectors(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_of_columns_takes_them_by_name(tmp_path: Path) -> None:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
     parts = ColumnTransformer([("numbers", StandardScaler(), ["age", "income"]), ("words", OneHotEncoder(), ["city"])])
     model = make_pipeline(parts, LinearRegression()).fit(FRAME, FRAME["income"] * 2)
     path = publish_model(tmp_path / "m", model, COLUMNS)
@@ -73,7 +74,7 @@ def test_a_model_in_another_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_skl2onnx_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = publish_model(tmp_path / "m", LogisticRegression().fit(X, Y), VECTORS)
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
 
     with pytest.raises(InputError, match=r"needs skl2onnx .*airflow-provider-mlsql\[onnx\]"):

@@ -98,6 +98,8 @@ _STATEMENTS = st.one_of(
         keep_script=st.booleans(),
         keep_local_directory=st.booleans(),
         description=st.none() | _TEXT,
+        tracking_uri=st.none() | st.just("http://mlflow:5000"),
+        experiment=st.none() | _TEXT,
         result=st.none() | _NAMES,
     ),
     st.builds(
@@ -121,6 +123,8 @@ _STATEMENTS = st.one_of(
         sample_table=st.sampled_from([None, "t"]),
         params=_OPTIONS,
         envs=_OPTIONS,
+        tracking_uri=st.just("http://mlflow:5000"),
+        registered_model=st.none() | _TEXT,
         others=_OTHERS,
     ),
     st.builds(
@@ -226,6 +230,8 @@ def written(made: Any) -> str:
                 "keepScript": made.keep_script,
                 "keepLocalDirectory": made.keep_local_directory,
                 "description": made.description,
+                "mlflowTrackingUri": made.tracking_uri,
+                "mlflowExperiment": made.experiment,
             }
             everything = values | groups | feed(made.feed) | system(made.python)
             result = f" as {made.result}" if made.result else ""
@@ -239,6 +245,8 @@ def written(made: Any) -> str:
                 "minScore": made.min_score,
                 "onlyIfBetter": made.only_if_better,
                 "sampleTable": made.sample_table,
+                "mlflowTrackingUri": made.tracking_uri,
+                "mlflowRegisteredModel": made.registered_model,
                 "systemParam.envs": json.dumps(dict(made.envs)),
                 **prefixed("fitParam.0.", made.params),
                 **made.others,

@@ -13,8 +13,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from sklearn.linear_model import LogisticRegression
-from support.exchange import BUILTIN, VECTORS, X, Y, mlflow, register
+from support.exchange import BUILTIN, VECTORS, X, classifier, register
 from support.model_commands import Capture, from_json
 from support.models import publish_model
 from support.stores import T0, make_failure, make_fit_record, make_manifest
@@ -29,7 +28,7 @@ from mlsql_runtime.store.curve_files import encode_curves
 from mlsql_runtime.store.curves import Curve
 from mlsql_runtime.store.manifest import ScriptFacts
 from mlsql_runtime.store.publish import claim_version
-from mlsql_runtime.store.versions import read_record
+from mlsql_runtime.store.versions import read_manifest, read_record
 from mlsql_runtime.tracking.server import open_server
 from mlsql_runtime.tracking.training_runs import SENT, send_training
 
@@ -82,7 +81,7 @@ def children(client: Any, run: str) -> dict[str, Any]:
     return {each.data.tags["mlsql.group"]: each for each in found}
 
 
-def test_each_fit_group_is_a_run_below_that_of_its_version(mlflow_server: str, root: Location) -> None:
+def test_each_fit_group_is_a_run_below_that_of_its_version(mlflow: Any, mlflow_server: str, root: Location) -> None:
     run = send(mlflow_server, root, link=LINK)
 
     client = mlflow.MlflowClient(mlflow_server)
@@ -109,7 +108,7 @@ def test_each_fit_group_is_a_run_below_that_of_its_version(mlflow_server: str, r
     assert (groups["1"].info.status, groups["1"].data.tags["mlsql.message"]) == ("FAILED", "it ended with exit code 3")
 
 
-def test_a_version_is_sent_once_and_what_was_interrupted_again(mlflow_server: str, root: Location) -> None:
+def test_a_version_is_sent_once_and_what_was_interrupted_again(mlflow: Any, mlflow_server: str, root: Location) -> None:
     run = send(mlflow_server, root)
     assert send(mlflow_server, root, experiment="another") == run
     client = mlflow.MlflowClient(mlflow_server)
@@ -122,7 +121,7 @@ def test_a_version_is_sent_once_and_what_was_interrupted_again(mlflow_server: st
     assert len(children(client, again)) == 2
 
 
-def test_a_failed_training_is_a_failed_run(mlflow_server: str, root: Location) -> None:
+def test_a_failed_training_is_a_failed_run(mlflow: Any, mlflow_server: str, root: Location) -> None:
     run = send(mlflow_server, root, version=2, experiment="failures")
 
     client = mlflow.MlflowClient(mlflow_server)
@@ -131,8 +130,10 @@ def test_a_failed_training_is_a_failed_run(mlflow_server: str, root: Location) -
     assert client.get_experiment(parent.info.experiment_id).name == "failures"
 
 
-def test_a_registration_sets_an_alias_on_a_model_that_predicts_the_same(mlflow_server: str, tmp_path: Path) -> None:
-    path = publish_model(tmp_path / "spam", LogisticRegression().fit(X, Y), VECTORS)
+def test_a_registration_sets_an_alias_on_a_model_that_predicts_the_same(
+    mlflow: Any, mlflow_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = publish_model(tmp_path / "spam", classifier(), VECTORS)
 
     register(path, script_path=BUILTIN, tracking_uri=mlflow_server, registered_model="spam")
 
@@ -144,13 +145,18 @@ def test_a_registration_sets_an_alias_on_a_model_that_predicts_the_same(mlflow_s
         loaded = mlflow.pyfunc.load_model("models:/spam@jack")
     finally:
         mlflow.set_tracking_uri(None)
-    assert loaded.predict(X).tolist() == LogisticRegression().fit(X, Y).predict(X).tolist()
+    assert loaded.predict(X).tolist() == classifier().predict(X).tolist()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    assert main(["models", "import", "models:/spam@jack", str(tmp_path / "again")]) == 0
+    imported = read_manifest(Location.of(str(tmp_path / "again"))).imported
+    assert imported is not None
+    assert (imported.source, imported.facts["model_path"]) == ("models:/spam@jack", path)
 
 
 def test_a_registration_without_a_server_is_registered_and_sent_later(
-    mlflow_server: str, tmp_path: Path, capsys: Capture
+    mlflow: Any, mlflow_server: str, tmp_path: Path, capsys: Capture
 ) -> None:
-    path = publish_model(tmp_path / "late", LogisticRegression().fit(X, Y), VECTORS)
+    path = publish_model(tmp_path / "late", classifier(), VECTORS)
     began = time.monotonic()
     done = register(path, script_path=BUILTIN, tracking_uri=AWAY, registered_model="late")
     assert done.registered
@@ -184,7 +190,7 @@ def test_track_sends_all_versions_whose_trainings_have_ended(mlflow_server: str,
     assert "secret" not in error
 
 
-def test_a_training_is_tracked_with_its_link(mlflow_server: str, spark: Any, tmp_path: Path, script: Script) -> None:
+def test_a_training_is_tracked_with_its_link(mlflow: Any, mlflow_server: str, spark: Any, tmp_path: Path, script: Script) -> None:
     path = str(tmp_path / "m")
     source = "import mlsql, mlsql_model\nfor step in range(3): mlsql.report(step, loss=1 / (step + 1))\n"
     source += "mlsql_model.sk_save_model(1)\nprint('mlsql_validation_score:0.75')\n"
