@@ -216,8 +216,10 @@ def main() -> None:
     finally:
         keeper.wait()
         shutil.rmtree(os.environ.get(_BUG, ""), ignore_errors=True)
-    bad = [record for record in found if record.violations] if asked.seed is not None else write_page(journal, asked.count)
-    if bad:
+    if asked.seed is None:
+        found = write_page(journal, asked.count)
+    bad = [record for record in found if record.violations]
+    if bad and asked.bug is None:
         sys.exit(f"violations: seeds {', '.join(str(record.seed) for record in bad)}; logs of tasks are in .work/{LOGS.name}")
 
 
