@@ -8,6 +8,7 @@ place. No other module opens files of a model path.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import os
@@ -159,7 +160,7 @@ class Location:
         return None
 
     def _read(self) -> bytes:
-        data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _whole_file_options(self.fs)))
+        data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _whole_file_options(self.fs.__class__)))
         return data
 
     def modified_at(self) -> datetime:
@@ -322,7 +323,8 @@ class Location:
             raise StorageError(f"{self.uri} cannot be {verb}{why}", uri=self.uri) from error
 
 
-def _whole_file_options(fs: fsspec.AbstractFileSystem) -> dict[str, int]:
+@functools.cache
+def _whole_file_options(kind: type[fsspec.AbstractFileSystem]) -> dict[str, int]:
     """Return the options of ``cat_file`` for small files: s3fs asks for the size first, unless it fetches a single piece."""
-    parameters = inspect.signature(getattr(fs, "_cat_file", fs.cat_file)).parameters
+    parameters = inspect.signature(getattr(kind, "_cat_file", kind.cat_file)).parameters
     return {"max_concurrency": 1} if "max_concurrency" in parameters else {}
