@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 
+NOWHERE = "127.0.0.1:9"
+CLUSTER = (
+    "deploy.yarn.ApplicationMaster",
+    "deploy.yarn.Client",
+    "deploy.yarn.YarnClusterApplication",
+    "executor.CoarseGrainedExecutorBackend",
+    "executor.YarnCoarseGrainedExecutorBackend",
+    "scheduler.cluster.StandaloneSchedulerBackend",
+    "scheduler.cluster.YarnClientSchedulerBackend",
+    "scheduler.cluster.YarnClusterSchedulerBackend",
+)  # classes of Spark
+
 
 def main(folder: str) -> None:
-    """Read, query, cache and write tables; run tasks in Python and a function over vectors."""
+    """Read, query, cache and write tables; run tasks in Python and a function over vectors; load what clusters need."""
     from pyspark.ml.linalg import VectorUDT
     from pyspark.sql import Observation, SparkSession
     from pyspark.sql import functions as F
@@ -30,7 +44,38 @@ def main(folder: str) -> None:
     for format in ("json", "parquet"):
         answers.observe(Observation(), F.count(F.lit(1))).write.format(format).save(f"{folder}/{format}")
         spark.read.format(format).load(f"{folder}/{format}").groupBy("label").count().collect()
+    with contextlib.suppress(Exception):  # a Spark without YARN
+        load_cluster_classes(spark.sparkContext._jvm)
     spark.stop()
+
+
+def load_cluster_classes(jvm: Any) -> None:
+    """Load what submits to YARN, what drivers and executors on a cluster are, and the client of HDFS. Requests go nowhere."""
+    settings = jvm.org.apache.hadoop.yarn.conf.YarnConfiguration()
+    for name, value in (
+        ("ipc.client.connect.max.retries", "0"),
+        ("yarn.resourcemanager.address", NOWHERE),
+        ("yarn.resourcemanager.scheduler.address", NOWHERE),
+        ("yarn.resourcemanager.connect.max-wait.ms", "1"),
+        ("yarn.resourcemanager.connect.retry-interval.ms", "1"),
+    ):
+        settings.set(name, value)
+    clients = jvm.org.apache.hadoop.yarn.client.api
+    submitter, driver = clients.YarnClient.createYarnClient(), clients.AMRMClient.createAMRMClient()
+    hdfs, root = jvm.java.net.URI(f"hdfs://{NOWHERE}"), jvm.org.apache.hadoop.fs.Path("/")
+    for client in (submitter, driver):
+        client.init(settings)
+        client.start()
+    for ask in (
+        submitter.getYarnClusterMetrics,
+        lambda: driver.registerApplicationMaster("", 0, ""),
+        lambda: jvm.org.apache.hadoop.fs.FileSystem.get(hdfs, settings).exists(root),
+        *(lambda name=name: jvm.java.lang.Class.forName(f"org.apache.spark.{name}") for name in CLUSTER),
+    ):
+        with contextlib.suppress(Exception):  # nobody responds
+            ask()
+    for client in (submitter, driver):
+        client.stop()
 
 
 if __name__ == "__main__":
