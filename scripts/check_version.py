@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("airflow_provider_mlsql", "mlsql_runtime", "mlsql", "mlsql_model", "python_fun")
 SINCE = {"mlsql_human_approval.py": "3.1"}  # example DAGs that need a newer Airflow than the provider does
+LEFT_OUT = ("mlflow",)  # packages of extras that the environments do not have, and whose modules are imported where they are used
 LIGHT = ("compat", "*operator*", "options", "polling", "sensor_*", "task_run", "*_trigger")  # modules in tests/provider
 
 
@@ -26,9 +27,15 @@ def import_modules() -> str:
     names = list(PACKAGES)
     for package in map(importlib.import_module, PACKAGES):
         names += [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+    imported = 0
     for name in names:
-        importlib.import_module(name)
-    return f"{len(names)} modules"
+        try:
+            importlib.import_module(name)
+            imported += 1
+        except ModuleNotFoundError as error:
+            if error.name not in LEFT_OUT:
+                raise
+    return f"{imported} modules"
 
 
 def parse_dags() -> str:

@@ -187,7 +187,8 @@ def test_storage_that_fails_three_times_is_an_error_for_everybody(gate: Gate) ->
         await look_until(gate, lambda: all(task.done() for task in tasks))
         return [await task for task in tasks]
 
-    error = {"kind": "StorageError", "message": f"{GATED} cannot be listed: unplugged"}
+    advice = "give the user of this process the permission, or use other credentials"
+    error = {"kind": "StorageError", "message": f"{GATED} cannot be listed: unplugged; {advice}"}
     error |= {"facts": {"uri": GATED}}  # type: ignore[dict-item]
     assert asyncio.run(run()) == [{"status": "failed", "error": error}] * 100
 
