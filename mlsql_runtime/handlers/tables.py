@@ -112,7 +112,7 @@ def save(statement: Save, context: RunContext) -> SaveResult:
     """Write a table in any format of Spark or to a catalog, and count the rows while they are written."""
     table = context.table(statement.table)
     if not (statement.is_to_catalog and statement.mode == "overwrite"):  # Spark refuses to replace the table that it reads
-        table = score_from_files(table, context.access)
+        table = score_from_files(table, context.access, [record.model_path for record in context.functions.values()])
     if statement.file_num is not None:
         table = table.repartition(statement.file_num)
     if statement.is_to_catalog:

@@ -187,13 +187,17 @@ def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataTy
     :raises DataError: when the file is damaged, or is not the one whose footer was read.
     """
     step = max(1, min(BATCH_ROWS, BATCH_BYTES * piece.rows // max(piece.uncompressed, 1)))
+    if not piece.names:  # all columns are constants or missing
+        for start in range(0, piece.rows, step):
+            yield _to_rows(piece, None, min(step, piece.rows - start), columns)
+        return
     found = 0
     try:
         with open_parquet(location) as parquet:
             names = list(dict.fromkeys(piece.names.values()))
             for batch in parquet.iter_batches(step, row_groups=[piece.group], columns=names, use_threads=False):
                 found += batch.num_rows
-                yield _to_rows(piece, batch, columns)
+                yield _to_rows(piece, batch, batch.num_rows, columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{location.uri} cannot be read: {' '.join(str(error).split())[:500]}", path=location.uri) from error
     if found != piece.rows:
@@ -206,12 +210,11 @@ def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataTy
         )
 
 
-def _to_rows(piece: Piece, batch: pa.RecordBatch, columns: Mapping[int, pa.DataType]) -> Rows:
-    count = batch.num_rows
+def _to_rows(piece: Piece, batch: pa.RecordBatch | None, count: int, columns: Mapping[int, pa.DataType]) -> Rows:
     constants = piece.file.constants
 
     def column(number: int, kind: pa.DataType) -> pa.Array:
-        if number in piece.names:
+        if batch is not None and number in piece.names:
             return cast(batch.column(piece.names[number]), kind)
         return pa.repeat(constants[number], count) if number in constants else pa.nulls(count, kind)
 

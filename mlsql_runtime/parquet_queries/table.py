@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.table_facts import arrow_schema
 from mlsql_runtime.parquet_queries.expressions import Rows, cast
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 SETTING = "spark.mlsql.scoreFromFiles"
 _FILES = "org.apache.spark.sql.execution.datasources.HadoopFsRelation"
 _PARQUET = "org.apache.spark.sql.execution.datasources.parquet.ParquetFileFormat"
-_LENIENT = ("spark.sql.files.ignoreCorruptFiles", "spark.sql.files.ignoreMissingFiles")
+_UNUSUAL = (
+    "spark.sql.files.ignoreCorruptFiles",
+    "spark.sql.files.ignoreMissingFiles",
+    "spark.sql.parquet.fieldId.read.enabled",
+)  # settings with which Spark reads files in another way
 _OPTIONS = {
     "path",
     "paths",
@@ -38,12 +43,14 @@ _OPTIONS = {
 _MAX_FILES = 20_000  # whose footers the driver reads
 
 
-def score_from_files(table: DataFrame, access: StorageAccess) -> DataFrame:
+def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Iterable[str] = ()) -> DataFrame:
     """Return a table with the rows of ``table``, computed from the Parquet files that it reads; or ``table`` itself.
 
     The log says which. Tables that call no function are returned as they are, without a word.
 
     :param access: the job's connections to storage.
+    :param model_paths: of the functions. What executors read of other remote storages than theirs is left to Spark, because the
+        executors may lack the client.
     """
     spark = table.sparkSession
     try:
@@ -52,8 +59,8 @@ def score_from_files(table: DataFrame, access: StorageAccess) -> DataFrame:
         if spark.conf.get(SETTING, "true") != "true":
             raise LeftToSpark(f"{SETTING} is not true")
         query = read_query(table)
-        pieces = _find_pieces(query, spark, access)
-    except LeftToSpark as reason:
+        pieces = _find_pieces(query, spark, access, model_paths)
+    except (LeftToSpark, MLSQLError) as reason:
         log(f"Spark reads the rows for the functions: {reason}")
         return table
     except Exception as error:  # plans differ between versions of Spark
@@ -67,7 +74,7 @@ def score_from_files(table: DataFrame, access: StorageAccess) -> DataFrame:
     return _make_table(table, query, share(pieces, spark.sparkContext.defaultParallelism), access)
 
 
-def _find_pieces(query: Query, spark: SparkSession, access: StorageAccess) -> list[Piece]:
+def _find_pieces(query: Query, spark: SparkSession, access: StorageAccess, model_paths: Iterable[str]) -> list[Piece]:
     """Return the row groups of the files that a query reads.
 
     :raises LeftToSpark: when they are not plain Parquet files, or cannot be read here.
@@ -77,20 +84,31 @@ def _find_pieces(query: Query, spark: SparkSession, access: StorageAccess) -> li
         raise LeftToSpark("the table is not one of Parquet files")
     if relation.location().getClass().getSimpleName() != "InMemoryFileIndex":
         raise LeftToSpark("a catalog knows the files of the table")
+    if '"EXISTS_DEFAULT"' in str(relation.dataSchema().json()):
+        raise LeftToSpark("a column of the table has a default for older files")
     given = {str(name).lower() for name in str(relation.options().keys().mkString("\n")).split("\n") if name}
     if other := given - _OPTIONS:
         raise LeftToSpark(f"the table is read with the option {min(other)}")
-    if lenient := [name for name in _LENIENT if spark.conf.get(name) == "true"]:
-        raise LeftToSpark(f"{lenient[0]} is set")
+    if unusual := [name for name in _UNUSUAL if spark.conf.get(name) == "true"]:
+        raise LeftToSpark(f"{unusual[0]} is set")
     files = [(file, _locate(file.uri, access)) for file in _list_files(query, relation, spark)]
     if not files:
         raise LeftToSpark("there are no files")
-    return find_pieces(
+    if not str(spark.sparkContext.master).startswith("local"):
+        known = {Location.of(path, access).storage for path in model_paths}
+        if far := [place for _, place in files if not place.is_local and place.storage not in known]:
+            raise LeftToSpark(
+                f"the executors may not be able to open {far[0].uri}: no model of the functions is in such a storage"
+            )
+    pieces = find_pieces(
         files,
         _arrow_columns(query, spark),
         is_case_sensitive=spark.conf.get("spark.sql.caseSensitive") == "true",
         reads_ancient_times=spark.conf.get("spark.sql.parquet.datetimeRebaseModeInRead") == "CORRECTED",
     )
+    if not pieces:
+        raise LeftToSpark("the files have no rows")
+    return pieces
 
 
 def _list_files(query: Query, relation: Any, spark: SparkSession) -> list[DataFile]:

@@ -185,7 +185,7 @@ def test_folders_that_name_columns(both: Any, spark: SparkSession, path: str, tm
     for sql in (
         "select id, part, day, py_describe(struct(part, day, x)) as p from data",
         "select id, py_add(x, y) as p from data where part = 'a b/1' and day > '2024-02-01'",
-        "select id, py_add(x, y) as p from data",
+        "select py_describe(part) as p from data where part is not null",
     ):
         found, expected, log = both(sql, table)
         assert "themselves" in log
@@ -248,6 +248,22 @@ def test_files_that_are_damaged_or_gone_are_left_to_spark(both: Any, spark: Spar
     (tmp_path / "a.parquet").write_bytes(b"PAR1 damaged PAR1")
     query = spark.sql("select py_add(x, x) as p from data")
     assert score_from_files(query, NO_ACCESS) is query
+
+
+def test_tables_without_rows_and_columns_with_defaults_are_left_to_spark(both: Any, spark: SparkSession, tmp_path: Path) -> None:
+    empty = pa.table({"id": pa.array([], pa.int64()), "x": pa.array([], pa.float64())})
+    pq.write_table(empty, tmp_path / "a.parquet")
+    table = spark.read.parquet(str(tmp_path))
+    assert "the files have no rows" in both("select py_add(x, x) as p from data", table)[2]
+    spark.sql(f"create table with_default (id bigint) using parquet location '{tmp_path}/t'")
+    try:
+        spark.sql("insert into with_default values (1)")
+        spark.sql("alter table with_default add column x double default 2.5")
+        table = spark.table("with_default")
+        assert "has a default for older files" in both("select py_add(x, id) as p from data", table)[2]
+        assert [row.p for row in spark.sql("select py_add(x, id) as p from data").collect()] == [3.5]
+    finally:
+        spark.sql("drop table with_default")
 
 
 def test_other_sources_and_the_setting(both: Any, spark: SparkSession, path: str, tmp_path: Path) -> None:
