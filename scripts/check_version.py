@@ -18,7 +18,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("airflow_provider_mlsql", "mlsql_runtime", "mlsql", "mlsql_model", "python_fun")
 SINCE = {"mlsql_human_approval.py": "3.1"}  # example DAGs that need a newer Airflow than the provider does
-LEFT_OUT = ("mlflow",)  # packages of extras that the environments do not have, and whose modules are imported where they are used
+LEFT_OUT = (
+    "adlfs",
+    "azure",
+    "gcsfs",
+    "hdfs_native",
+    "mlflow",
+)  # of extras that the environments lack; imported where they are used
 LIGHT = ("compat", "*operator*", "options", "polling", "sensor_*", "task_run", "*_trigger")  # modules in tests/provider
 
 
