@@ -133,7 +133,7 @@ def _find_archives(env: Mapping[str, str]) -> str:
     """Return where the files of classes are with which jobs start."""
     from mlsql_runtime.submission.class_archive import find_folder
 
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):
         folder = find_folder(env)
         if folder is not None and folder.exists():
             return str(folder)

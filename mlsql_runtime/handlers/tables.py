@@ -111,8 +111,9 @@ def _run_query(sql: str, context: RunContext) -> DataFrame:
 def save(statement: Save, context: RunContext) -> SaveResult:
     """Write a table in any format of Spark or to a catalog, and count the rows while they are written."""
     table = context.table(statement.table)
-    if not (statement.is_to_catalog and statement.mode == "overwrite"):  # Spark refuses to replace the table that it reads
-        table = score_from_files(table, context.access, [record.model_path for record in context.functions.values()])
+    if statement.mode != "ignore" and not (statement.is_to_catalog and statement.mode == "overwrite"):
+        # Spark refuses to replace a table that it reads; with ignore, it may have nothing to do.
+        table = score_from_files(table, context.access, {name: each.model_path for name, each in context.functions.items()})
     if statement.file_num is not None:
         table = table.repartition(statement.file_num)
     if statement.is_to_catalog:

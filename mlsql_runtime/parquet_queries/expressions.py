@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,13 +16,17 @@ import pyarrow.compute as pc
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns of as many rows each, by the number that Spark gave each."""
+    """Columns of as many rows each, by Spark's numbers of their expressions (``exprId``).
+
+    ``answers`` are the results of calls that were computed for these rows: equal calls are computed once.
+    """
 
     count: int
     columns: Mapping[int, pa.Array]
+    answers: dict[Expression, pa.Array] = field(default_factory=dict)
 
     def filter(self, mask: pa.Array) -> Rows:
-        """Return the rows for which the mask is true."""
+        """Return the rows for which the mask is true; null counts as false."""
         kept = pc.sum(mask).as_py() or 0
         if kept == self.count:
             return self
@@ -40,8 +44,8 @@ class Expression:
     @property
     def parts(self) -> Iterator[Expression]:
         """The expressions that this one is made from."""
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for each_field in fields(self):
+            value = getattr(self, each_field.name)
             for each in value if isinstance(value, tuple) else (value,):
                 if isinstance(each, Expression):
                     yield each
@@ -50,6 +54,11 @@ class Expression:
     def columns(self) -> frozenset[int]:
         """The columns that it reads."""
         return frozenset().union(*(part.columns for part in self.parts))
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the functions of Python that it calls."""
+        return frozenset().union(*(part.functions for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -80,16 +89,26 @@ class Constant(Expression):
 class Call(Expression):
     """A call of an Arrow function. ``command`` is how Spark sends it to its workers, a pickle of function and type."""
 
+    name: str
     command: bytes
     arguments: tuple[Expression, ...]
 
+    @property
+    def functions(self) -> frozenset[str]:
+        return frozenset({self.name}).union(*(argument.functions for argument in self.arguments))
+
     def evaluate(self, rows: Rows) -> pa.Array:
-        return unpickle_function(self.command)(*(argument.evaluate(rows) for argument in self.arguments))
+        if self not in rows.answers:
+            function = unpickle_function(self.command)
+            rows.answers[self] = function(*(argument.evaluate(rows) for argument in self.arguments))
+        return rows.answers[self]
 
 
-@functools.lru_cache(maxsize=16)
+@functools.cache
 def unpickle_function(command: bytes) -> Callable[..., pa.Array]:
-    """Return the function of a command, which keeps what it has loaded as long as this process keeps the function."""
+    """Return the function of a command. It keeps threads and devices of the task that calls it first, so that each task starts
+    with an empty cache; models have a cache of their own.
+    """
     function: Callable[..., pa.Array] = pickle.loads(command)[0]
     return function
 

@@ -6,6 +6,7 @@ answers all other queries.
 
 from __future__ import annotations
 
+import itertools
 import json
 import pickle
 from collections.abc import Mapping, Sequence
@@ -44,11 +45,12 @@ _COMPARISONS = {
     "GreaterThan": ("greater", "less"),
     "GreaterThanOrEqual": ("greater_equal", "less_equal"),
 }  # and what each is with its sides exchanged
+_MAX_VALUES = 100  # of a list after in
 _PASSED_THROUGH = {"SubqueryAlias", "View"}
 
 
 class LeftToSpark(Exception):
-    """A query that this room does not answer; the message is the reason."""
+    """A query that is left to Spark; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,10 @@ class Filter:
     """Keep the rows for which a condition is true."""
 
     condition: Expression
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return (self.condition,)
 
     @property
     def columns(self) -> frozenset[int]:
@@ -70,6 +76,10 @@ class Project:
     """Replace the columns by expressions, by their numbers."""
 
     expressions: Mapping[int, Expression]
+
+    @property
+    def parts(self) -> tuple[Expression, ...]:
+        return tuple(self.expressions.values())
 
     @property
     def columns(self) -> frozenset[int]:
@@ -93,6 +103,17 @@ class Query:
     inputs: Mapping[int, tuple[str, DataType]]
     steps: tuple[Step, ...]
     outputs: tuple[int, ...]
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the functions of Python that it calls."""
+        return frozenset().union(*(each.functions for step in self.steps for each in step.parts))
+
+    @property
+    def first_conditions(self) -> tuple[Expression, ...]:
+        """Conditions of the columns of the relation, which call no function."""
+        first = itertools.takewhile(lambda step: isinstance(step, Filter), self.steps)
+        return tuple(each for step in first for each in step.parts if not each.functions)
 
 
 def calls_function(table: DataFrame) -> bool:
@@ -138,43 +159,45 @@ def _finish(relation: Any, document: Mapping[str, Any], steps: Sequence[Step], o
     outputs = outputs if outputs is not None else tuple(known)
     steps = _prune(_filter_early(steps), frozenset(outputs))
     needed = _find_needed(steps, frozenset(outputs))
-    if not needed <= known.keys():
+    stored = set(map(str, relation.relation().schema().fieldNames()))
+    if any(number not in known or known[number][0] not in stored for number in needed):  # such as _metadata
         raise LeftToSpark("it reads columns that are not in the files")
     return Query(relation, {number: known[number] for number in known if number in needed}, tuple(steps), outputs)
 
 
 def _filter_early(steps: Sequence[Step]) -> list[Step]:
-    """Return the steps with each filter before the projections that only pass its columns on, as Spark orders them."""
+    """Return the steps with each filter that calls no function as early as it can be, as Spark orders them: functions see only
+    rows that pass these filters.
+    """
     ordered: list[Step] = []
     for step in steps:
         place = len(ordered)
-        while isinstance(step, Filter) and place:
+        while isinstance(step, Filter) and not step.condition.functions and place:
             before = ordered[place - 1]
             if isinstance(before, Project):
-                passed = {number: before.expressions[number] for number in step.columns}
-                if not all(isinstance(each, Column) for each in passed.values()):
+                if any(before.expressions[number].functions for number in step.columns):
                     break
-                step = Filter(_rename(step.condition, passed))
+                step = Filter(_replace_columns(step.condition, before.expressions))
             place -= 1
         ordered.insert(place, step)
     return ordered
 
 
-def _rename(expression: Expression, columns: Mapping[int, Expression]) -> Expression:
+def _replace_columns(expression: Expression, columns: Mapping[int, Expression]) -> Expression:
     """Return an expression with other expressions for its columns."""
     if isinstance(expression, Column):
         return columns[expression.number]
 
-    def renamed(value: Any) -> Any:
+    def replaced(value: Any) -> Any:
         if isinstance(value, tuple):
-            return tuple(map(renamed, value))
-        return _rename(value, columns) if isinstance(value, Expression) else value
+            return tuple(map(replaced, value))
+        return _replace_columns(value, columns) if isinstance(value, Expression) else value
 
-    return type(expression)(**{name: renamed(value) for name, value in vars(expression).items()})
+    return type(expression)(**{name: replaced(value) for name, value in vars(expression).items()})
 
 
 def _prune(steps: Sequence[Step], needed: frozenset[int]) -> list[Step]:
-    """Return the steps without the expressions that nobody reads."""
+    """Return the steps without the expressions that no later step uses."""
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Project):
@@ -247,6 +270,8 @@ class _Reader:
         if kind in _COMPARISONS:
             return _compare(kind, parts[0], parts[1])
         if kind == "In":
+            if len(parts) > _MAX_VALUES:
+                raise LeftToSpark(f"it compares with {len(parts) - 1} values")
             return Or(tuple(_compare("EqualTo", parts[0], each) for each in parts[1:]))
         if kind == "And":
             return And(tuple(parts))
@@ -259,8 +284,8 @@ class _Reader:
         if kind == "IsNotNull":
             return Not(IsNull(parts[0]))
         if kind == "Cast":
-            given = str(self._find(path).child().dataType().simpleString())
-            return _widen(parts[0], given, str(self._find(path).dataType().simpleString()))
+            given = str(self._find(path).child().dataType().catalogString())
+            return _widen(parts[0], given, str(self._find(path).dataType().catalogString()))
         raise LeftToSpark(f"it computes {kind}")
 
     def _is_constant(self) -> bool:
@@ -290,7 +315,7 @@ class _Reader:
         data = bytes(command.unsafeArray())
         if not isinstance(pickle.loads(data), tuple):  # a broadcast of the function, which is big
             raise LeftToSpark(f"{node['name']} is too big")
-        return Call(data, tuple(parts))
+        return Call(node["name"], data, tuple(parts))
 
     def _read_struct(self, path: tuple[int, ...], parts: list[Expression]) -> Expression:
         from pyspark.sql.types import StructType
@@ -318,7 +343,7 @@ _CONSTANTS = {
     "timestamp": pa.timestamp("us", "UTC"),
     "timestamp_ntz": pa.timestamp("us"),
 }
-_WIDER = {
+_WIDER_SQL = {
     "tinyint": ("smallint", "int", "bigint", "float", "double"),
     "smallint": ("int", "bigint", "float", "double"),
     "int": ("bigint", "double"),
@@ -330,7 +355,7 @@ _WIDER = {
 def _widen(value: Expression, given: str, wanted: str) -> Expression:
     if given == wanted:
         return value
-    if wanted not in _WIDER.get(given, ()):
+    if wanted not in _WIDER_SQL.get(given, ()):
         raise LeftToSpark(f"it converts {given} to {wanted}")
     return Cast(value, _CONSTANTS[wanted])
 

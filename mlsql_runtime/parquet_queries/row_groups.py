@@ -22,9 +22,8 @@ from mlsql_runtime.parquet_queries.query import LeftToSpark
 from mlsql_runtime.storage.location import Location
 
 READERS = 16  # files whose footers are read at the same time
-BATCH_ROWS, BATCH_BYTES = 65_536, 8 << 20  # of rows in memory at a time, whichever is less
-OPEN_COST = 4 << 20  # bytes that opening a file counts for, as in Spark's spark.sql.files.openCostInBytes
-TASK_BYTES = 128 << 20  # as in Spark's spark.sql.files.maxPartitionBytes
+BATCH_BYTES = 32 << 20  # of rows in memory at a time
+_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "LZ4", "LZ4_RAW", "ZSTD"}
 _ANCIENT = (b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96")  # calendars that differ from ours
 _LARGE = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}  # where pandas and others have noted it in the file
 _WIDER = {
@@ -69,7 +68,7 @@ def find_pieces(
     :raises LeftToSpark: for a file that Spark would read in another way, with the reason.
     """
 
-    def look(file: tuple[DataFile, Location]) -> list[Piece]:
+    def read_footer(file: tuple[DataFile, Location]) -> list[Piece]:
         data, location = file
         try:
             with open_parquet(location) as parquet:
@@ -85,7 +84,7 @@ def find_pieces(
         return list(_list_groups(data, metadata, names))
 
     with ThreadPoolExecutor(READERS) as pool:
-        return [piece for found in pool.map(look, files) for piece in found]
+        return [piece for found in pool.map(read_footer, files) for piece in found]
 
 
 def _match(metadata: pq.FileMetaData, wanted: Mapping[int, tuple[str, pa.DataType]], is_case_sensitive: bool) -> dict[int, str]:
@@ -140,8 +139,9 @@ def _check_times(metadata: pq.FileMetaData, kinds: Sequence[pa.DataType], reads_
     written = metadata.metadata or {}
     if any(key in written for key in _ANCIENT):
         raise LeftToSpark("its dates or times are in the calendar of an older Spark")
-    if b"org.apache.spark.version" not in written and not reads_ancient_times:
-        raise LeftToSpark("it does not say in which calendar its dates or times are")
+    major = (written.get(b"org.apache.spark.version") or b"0").partition(b".")[0]
+    if int(major or 0) in (1, 2) or (major == b"0" and not reads_ancient_times):
+        raise LeftToSpark("its dates or times may be in the calendar of an older Spark")
 
 
 def _has_times(kind: pa.DataType) -> bool:
@@ -158,35 +158,40 @@ def _list_groups(file: DataFile, metadata: pq.FileMetaData, names: Mapping[int, 
             continue
         chunks = [group.column(place) for place in range(group.num_columns)]
         read = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in own]
+        if unknown := {chunk.compression for chunk in read} - _CODECS:
+            raise LeftToSpark(f"{file.uri} is compressed by {min(unknown)}")
         size = sum(chunk.total_compressed_size for chunk in read)
         uncompressed = sum(chunk.total_uncompressed_size for chunk in read)
         yield Piece(file, number, group.num_rows, size, uncompressed, names)
 
 
-def share(pieces: Sequence[Piece], cores: int) -> list[list[Piece]]:
-    """Return the pieces for each task, as large as Spark would make them: all cores are busy, and no task is small."""
-    costs = [piece.size + OPEN_COST for piece in pieces]
-    limit = min(TASK_BYTES, max(OPEN_COST, sum(costs) // max(cores, 1)))
+def pack_tasks(pieces: Sequence[Piece], cores: int, task_bytes: int, open_bytes: int) -> list[list[Piece]]:
+    """Return the pieces for each task, packed as Spark packs parts of files: all cores are busy, and no task is small.
+
+    :param task_bytes: the most bytes for a task that has more than one piece.
+    :param open_bytes: what opening a file costs, in bytes.
+    """
+    costs = [piece.size + open_bytes for piece in pieces]
+    limit = min(task_bytes, max(open_bytes, sum(costs) // max(cores, 1)))
     tasks: list[list[Piece]] = []
-    sizes: list[int] = []
+    size = 0
     for piece, cost in sorted(zip(pieces, costs, strict=True), key=lambda each: -each[1]):
-        place = len(tasks) - 1
-        if not tasks or sizes[place] + cost > limit:
+        if not tasks or size + cost > limit:
             tasks.append([])
-            sizes.append(0)
-            place += 1
-        tasks[place].append(piece)
-        sizes[place] += cost
-    return tasks
+            size = 0
+        tasks[-1].append(piece)
+        size += cost
+    return [sorted(task, key=lambda piece: (piece.file.uri, piece.group)) for task in tasks]
 
 
-def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataType]) -> Iterator[Rows]:
+def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataType], most_rows: int) -> Iterator[Rows]:
     """Yield the rows of a row group in batches.
 
     :param columns: the type of each column, by its number.
+    :param most_rows: of a batch.
     :raises DataError: when the file is damaged, or is not the one whose footer was read.
     """
-    step = max(1, min(BATCH_ROWS, BATCH_BYTES * piece.rows // max(piece.uncompressed, 1)))
+    step = max(1, min(most_rows, BATCH_BYTES * piece.rows // max(piece.uncompressed, 1)))
     if not piece.names:  # all columns are constants or missing
         for start in range(0, piece.rows, step):
             yield _to_rows(piece, None, min(step, piece.rows - start), columns)
@@ -197,7 +202,8 @@ def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataTy
             names = list(dict.fromkeys(piece.names.values()))
             for batch in parquet.iter_batches(step, row_groups=[piece.group], columns=names, use_threads=False):
                 found += batch.num_rows
-                yield _to_rows(piece, batch, batch.num_rows, columns)
+                for part in _split(batch):
+                    yield _to_rows(piece, part, part.num_rows, columns)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{location.uri} cannot be read: {' '.join(str(error).split())[:500]}", path=location.uri) from error
     if found != piece.rows:
@@ -208,6 +214,13 @@ def read_piece(piece: Piece, location: Location, columns: Mapping[int, pa.DataTy
             expected=piece.rows,
             found=found,
         )
+
+
+def _split(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Yield a batch in parts: what was repeated in the file may be far bigger in memory."""
+    step = max(1, batch.num_rows // (1 + batch.nbytes // BATCH_BYTES))
+    for start in range(0, batch.num_rows, step):
+        yield batch.slice(start, step)
 
 
 def _to_rows(piece: Piece, batch: pa.RecordBatch | None, count: int, columns: Mapping[int, pa.DataType]) -> Rows:
@@ -223,8 +236,8 @@ def _to_rows(piece: Piece, batch: pa.RecordBatch | None, count: int, columns: Ma
 
 @contextlib.contextmanager
 def open_parquet(location: Location) -> Iterator[pq.ParquetFile]:
-    """Open a file; a remote one is read in few large requests."""
+    """Open a file; a remote one is read in few large requests. A mapped file that is cut off would end the process."""
     with contextlib.ExitStack() as opened:
         source: Any = location.path if location.is_local else opened.enter_context(location.open())
-        parquet = pq.ParquetFile(source, memory_map=location.is_local, pre_buffer=not location.is_local)
+        parquet = pq.ParquetFile(source, pre_buffer=not location.is_local)
         yield opened.enter_context(parquet)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -12,10 +14,11 @@ import pyarrow as pa
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.table_facts import arrow_schema
-from mlsql_runtime.parquet_queries.expressions import Rows, cast
+from mlsql_runtime.parquet_queries.expressions import Rows, cast, unpickle_function
 from mlsql_runtime.parquet_queries.query import LeftToSpark, Query, calls_function, read_query
-from mlsql_runtime.parquet_queries.row_groups import DataFile, Piece, find_pieces, read_piece, share
+from mlsql_runtime.parquet_queries.row_groups import DataFile, Piece, find_pieces, pack_tasks, read_piece
 from mlsql_runtime.plan import StorageAccess
+from mlsql_runtime.scoring.arrow_batching import find_most_rows
 from mlsql_runtime.spark_errors import errors_for_driver
 from mlsql_runtime.storage.location import Location
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 SETTING = "spark.mlsql.scoreFromFiles"
+NO_MODELS: Mapping[str, str] = MappingProxyType({})
 _FILES = "org.apache.spark.sql.execution.datasources.HadoopFsRelation"
 _PARQUET = "org.apache.spark.sql.execution.datasources.parquet.ParquetFileFormat"
 _UNUSUAL = (
@@ -43,20 +47,20 @@ _OPTIONS = {
 _MAX_FILES = 20_000  # whose footers the driver reads
 
 
-def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Iterable[str] = ()) -> DataFrame:
+def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Mapping[str, str] = NO_MODELS) -> DataFrame:
     """Return a table with the rows of ``table``, computed from the Parquet files that it reads; or ``table`` itself.
 
     The log says which. Tables that call no function are returned as they are, without a word.
 
     :param access: the job's connections to storage.
-    :param model_paths: of the functions. What executors read of other remote storages than theirs is left to Spark, because the
-        executors may lack the client.
+    :param model_paths: of the functions, by their names. On a cluster, files in other remote storages than the models of the
+        functions that are called are left to Spark, because executors may lack the client or the credentials.
     """
     spark = table.sparkSession
     try:
         if not calls_function(table):
             return table
-        if spark.conf.get(SETTING, "true") != "true":
+        if str(spark.conf.get(SETTING, "true")).lower() != "true":
             raise LeftToSpark(f"{SETTING} is not true")
         query = read_query(table)
         pieces = _find_pieces(query, spark, access, model_paths)
@@ -64,17 +68,20 @@ def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Itera
         log(f"Spark reads the rows for the functions: {reason}")
         return table
     except Exception as error:  # plans differ between versions of Spark
-        log(f"Spark reads the rows for the functions: {error!r}")
+        log(f"Spark reads the rows for the functions: {type(error).__name__}: {str(error).splitlines()[0][:300]}")
         return table
     files = len({piece.file.uri for piece in pieces})
     log(
         f"the functions' workers read the rows from {files} Parquet file{'s'[: files > 1]} themselves: "
         f"{len(pieces)} row groups, {len(query.inputs)} columns"
     )
-    return _make_table(table, query, share(pieces, spark.sparkContext.defaultParallelism), access)
+    conf = spark._jsparkSession.sessionState().conf()
+    cores = spark.sparkContext.defaultParallelism
+    tasks = pack_tasks(pieces, cores, conf.filesMaxPartitionBytes(), conf.filesOpenCostInBytes())
+    return _make_table(table, query, tasks, access)
 
 
-def _find_pieces(query: Query, spark: SparkSession, access: StorageAccess, model_paths: Iterable[str]) -> list[Piece]:
+def _find_pieces(query: Query, spark: SparkSession, access: StorageAccess, model_paths: Mapping[str, str]) -> list[Piece]:
     """Return the row groups of the files that a query reads.
 
     :raises LeftToSpark: when they are not plain Parquet files, or cannot be read here.
@@ -118,21 +125,43 @@ def _list_files(query: Query, relation: Any, spark: SparkSession) -> list[DataFi
     names = jvm.scala.collection.immutable.ArraySeq.unsafeWrapArray(relation.inputFiles())
     joined = str(names.mkString("\n"))  # in one call, however many there are
     uris = joined.split("\n") if joined else []
-    if len(uris) > _MAX_FILES:
-        raise LeftToSpark(f"there are {len(uris)} files")
     places = {str(name): place for place, name in enumerate(relation.partitionSchema().fieldNames())}
     used = {number: column for number, column in _arrow_columns(query, spark).items() if column[0] in places}
-    if not used:
-        return [DataFile(uri, {}) for uri in uris]
-    constants = {}
+    if used:
+        folders = _list_folders(query, relation, {number: (places[name], kind) for number, (name, kind) in used.items()})
+        by_uri = ((uri, folders[_without_slashes(posixpath.dirname(uri))]) for uri in uris)
+        files = [DataFile(uri, constants) for uri, constants in by_uri if constants is not None]
+    else:
+        files = [DataFile(uri, {}) for uri in uris]
+    if len(files) > _MAX_FILES:
+        raise LeftToSpark(f"there are {len(files)} files")
+    return files
+
+
+def _list_folders(
+    query: Query, relation: Any, used: Mapping[int, tuple[int, pa.DataType]]
+) -> dict[str, dict[int, pa.Scalar] | None]:
+    """Return the columns that each folder names; None for a folder of which the query wants no rows.
+
+    :param used: place and type of each column.
+    """
+    conditions = [each for each in query.first_conditions if each.columns <= used.keys()]
+    found: dict[str, dict[int, pa.Scalar] | None] = {}
     partitions = relation.location().partitionSpec().partitions()
     for index in range(partitions.size()):
         partition = partitions.apply(index)
-        constants[str(partition.path().toUri().toString())] = {
-            number: _read_value(partition.values(), places[name], kind) for number, (name, kind) in used.items()
-        }
-    by_folder = {_without_slashes(folder): values for folder, values in constants.items()}
-    return [DataFile(uri, by_folder[_without_slashes(posixpath.dirname(uri))]) for uri in uris]
+        values = partition.values()
+        constants = {number: _read_value(values, place, kind) for number, (place, kind) in used.items()}
+        row = Rows(1, {number: pa.array([value.as_py()], value.type) for number, value in constants.items()})
+        is_wanted = all(each.evaluate(row)[0].as_py() for each in conditions)
+        found[_without_slashes(str(partition.path().toUri().toString()))] = constants if is_wanted else None
+    return found
+
+
+def _find_root(uri: str) -> tuple[str, str]:
+    """Return the scheme and the bucket or server of a URI."""
+    parts = urlsplit(uri)
+    return parts.scheme.removesuffix("a") if parts.scheme == "s3a" else parts.scheme, parts.netloc
 
 
 def _without_slashes(uri: str) -> str:
@@ -173,13 +202,16 @@ def _make_table(table: DataFrame, query: Query, tasks: list[list[Piece]], access
     columns = {number: kind for number, (_, kind) in _arrow_columns(query, spark).items()}
     steps, outputs = query.steps, query.outputs
     wanted = arrow_schema(table.schema, spark)
+    most_rows = find_most_rows(spark)
+    shares = [pickle.dumps(pieces) for pieces in tasks]  # each task reads its own
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        unpickle_function.cache_clear()
         with errors_for_driver():
             for batch in batches:
                 for task in batch.column(0).to_pylist():
-                    for piece in tasks[task]:
-                        for rows in read_piece(piece, _locate(piece.file.uri, access), columns):
+                    for piece in pickle.loads(shares[task]):
+                        for rows in read_piece(piece, _locate(piece.file.uri, access), columns, most_rows):
                             for step in steps:
                                 rows = step.apply(rows) if rows.count else rows
                             if rows.count:

@@ -9,6 +9,7 @@ if there are vectors, too.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
@@ -63,6 +64,13 @@ def set_batch_sizes(spark: SparkSession, width: int = 0, contents: Contents = "v
             conf.set(name, _OURS[name])
         else:
             conf.unset(name)
+
+
+def find_most_rows(spark: SparkSession) -> int:
+    """Return the most rows of a batch that the user, or else Spark, wants a function to get."""
+    given = spark.conf.get(ROWS)
+    rows = int(_SPARK_DEFAULTS[ROWS] if given in (None, FEW_ROWS) else given)
+    return rows if rows > 0 else sys.maxsize  # zero is no limit
 
 
 @contextmanager

@@ -35,9 +35,12 @@ def use_archives(env: dict[str, str], conf: Mapping[str, str]) -> None:
     """
     if conf.get(SETTING, "true").lower() == "false":
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):  # a user without a home
         folder = find_folder(env)
-        if folder is None or folder.stat().st_uid != os.getuid():  # somebody else could put classes into it
+        if folder is None or " " in str(folder):  # options of Java are separated by spaces
+            return
+        owner = folder.stat()
+        if owner.st_uid != os.getuid() or owner.st_mode & 0o022:  # somebody else could put classes into it
             return
         for variable, name in (_DRIVER, _LAUNCHER):
             given = env.get(variable, "")

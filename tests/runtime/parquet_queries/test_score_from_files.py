@@ -17,7 +17,7 @@ from support.predict_scripts import error_of, sklearn_predictions
 from support.workbench import RunPlan
 
 from mlsql_runtime.errors import DataError
-from mlsql_runtime.parquet_queries.row_groups import DataFile, Piece, find_pieces, read_piece, share
+from mlsql_runtime.parquet_queries.row_groups import BATCH_BYTES, DataFile, Piece, find_pieces, pack_tasks, read_piece
 from mlsql_runtime.parquet_queries.table import SETTING, score_from_files
 from mlsql_runtime.plan import NO_ACCESS, FunctionRef, Load, Save, Select
 from mlsql_runtime.scoring.arrow_batching import set_batch_sizes
@@ -53,8 +53,25 @@ def functions(spark: SparkSession) -> None:
             [pc.cast(pc.add(first, second), pa.float64()), pc.cast(first, pa.string())], names=["sum", "text"]
         )
 
+    def strict(column: pa.Array) -> pa.Array:
+        if column.null_count:
+            raise ValueError("a null came through")
+        return column
+
+    def counted(numbers: pa.Array, path: pa.Array) -> pa.Array:  # adds a line to a file for each call
+        with open(path[0].as_py(), "a") as file:
+            file.write("called\n")
+        return score(numbers, numbers)
+
     set_batch_sizes(spark)
-    for function, kind in ((add, "double"), (describe, "string"), (score, "struct<sum: double, text: string>")):
+    structured = "struct<sum: double, text: string>"
+    for function, kind in (
+        (add, "double"),
+        (describe, "string"),
+        (score, structured),
+        (strict, "string"),
+        (counted, structured),
+    ):
         function.__annotations__ = dict.fromkeys(function.__annotations__, pa.Array)
         spark.udf.register(f"py_{function.__name__}", arrow_udf(function, kind))  # type: ignore[call-overload]
 
@@ -139,6 +156,8 @@ TAKEN = {
     "a filter": "select id, py_add(x, y) as p from data where not (y > 0 and whole > 10) and name is not null",
     "a filter of predictions": "select id, p from (select *, py_add(x, y) as p, py_describe(raw) as q from data) where p > 0",
     "a filter of both": "select id, p from (select id, x as z, py_add(x, y) as p from data) where z > 0 and p < 1",
+    "a filter before the function": "select id from data where py_strict(name) <> 'n1 é' and name is not null",
+    "a filter inside": "select id from (select * from data where name is not null) where py_strict(name) = 'n3 é'",
     "no row": "select id, py_add(x, y) as p from data where id < 0",
 }
 
@@ -162,6 +181,7 @@ LEFT = {
     "select id, py_add(x, rand(1)) as p from data": "it computes Rand",
     "select id, py_add(x, y) as p, input_file_name() as n from data": "it computes InputFileName",
     "select id, py_add(x, y) as p from data where y <=> null": "",
+    f"select id, py_add(x, y) as p from data where id in ({', '.join(map(str, range(101)))})": "it compares with 101 values",
 }
 
 
@@ -190,6 +210,33 @@ def test_folders_that_name_columns(both: Any, spark: SparkSession, path: str, tm
         found, expected, log = both(sql, table)
         assert "themselves" in log
         assert found == expected
+
+
+def test_folders_of_which_no_rows_are_wanted_are_not_read(both: Any, spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(20).selectExpr("id", "id * 2.0D as x", "id % 4 as part").write.partitionBy("part").parquet(
+        str(tmp_path / "parts")
+    )
+    table = spark.read.parquet(str(tmp_path / "parts"))
+    for file in (tmp_path / "parts" / "part=3").glob("*.parquet"):
+        file.write_bytes(b"PAR1 damaged PAR1")
+    found, expected, log = both("select id, py_add(x, part) as p from data where part < 3 and id > 2 and part <> 1", table)
+    assert "themselves" in log
+    assert found == expected
+    assert len(found) == 8
+
+
+def test_equal_calls_are_computed_once(spark: SparkSession, path: str, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    spark.read.parquet(path).selectExpr("x", f"'{calls}' as f").createOrReplaceTempView("data")
+    table = spark.sql("select py_counted(x, f).sum as s, py_counted(x, f).text as t from data")
+    score_from_files(table, NO_ACCESS).collect()
+    assert len(calls.read_text().split()) == 6  # row groups
+
+
+def test_columns_that_only_spark_has_are_left_to_it(spark: SparkSession, path: str, capfd: pytest.CaptureFixture[str]) -> None:
+    table = spark.sql(f"select id, py_add(x, y) as p, _metadata.file_name as n from parquet.`{path}`")
+    assert score_from_files(table, NO_ACCESS) is table
+    assert "it reads columns that are not in the files" in capfd.readouterr().out
 
 
 def test_files_with_other_columns(both: Any, spark: SparkSession, tmp_path: Path) -> None:
@@ -225,6 +272,11 @@ REFUSED: dict[str, tuple[pa.Table, dict[str, Any], str]] = {
         "column at is timestamp[ns]",
     ),
     "a number without sign": (pa.table({"id": [1], "at": pa.array([7], pa.uint16())}), {}, "column at is uint16"),
+    "dates of Spark 2": (
+        pa.table({"id": [1], "day": [datetime.date(1500, 1, 1)]}).replace_schema_metadata({"org.apache.spark.version": "2.4.8"}),
+        {},
+        "in the calendar of an older Spark",
+    ),
     "a name with a dot": (pa.table({"id": [1], "a.t": [7]}), {}, "has a dot"),
 }
 
@@ -322,18 +374,31 @@ def test_a_file_that_changes_in_between_is_named(tmp_path: Path) -> None:
     place = Location.of(str(target))
     columns = {1: ("x", pa.float64())}
     found = find_pieces([(DataFile(str(target), {}), place)], columns, is_case_sensitive=False, reads_ancient_times=True)
-    assert [rows.columns[1].to_pylist() for rows in read_piece(found[0], place, {1: pa.float64()})] == [[1.0, 2.0]]
+    assert [rows.columns[1].to_pylist() for rows in read_piece(found[0], place, {1: pa.float64()}, 1000)] == [[1.0, 2.0]]
     pq.write_table(pa.table({"x": [1.0, 2.0, 3.0]}), target)
     with pytest.raises(DataError, match=r"a\.parquet was changed while it was read: its row group 0 had 2 rows, now 3"):
-        list(read_piece(found[0], place, {1: pa.float64()}))
+        list(read_piece(found[0], place, {1: pa.float64()}, 1000))
     target.write_bytes(target.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"a\.parquet cannot be read: "):
-        list(read_piece(found[0], place, {1: pa.float64()}))
+        list(read_piece(found[0], place, {1: pa.float64()}, 1000))
+
+
+def test_what_is_big_in_memory_comes_in_parts(tmp_path: Path) -> None:
+    target = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"x": ["x" * 100_000] * 1000}), target)
+    place = Location.of(str(target))
+    [piece] = find_pieces(
+        [(DataFile(str(target), {}), place)], {1: ("x", pa.string())}, is_case_sensitive=False, reads_ancient_times=True
+    )
+    parts = list(read_piece(piece, place, {1: pa.string()}, 10_000))
+    assert sum(rows.count for rows in parts) == 1000
+    assert max(rows.columns[1].nbytes for rows in parts) < 2 * BATCH_BYTES
+    assert [rows.count for rows in read_piece(piece, place, {1: pa.string()}, 300)] == [300, 300, 300, 100]
 
 
 @pytest.mark.parametrize(("sizes", "cores", "expected"), [((100,) * 4, 2, 2), ((100,), 8, 1), ((1 << 30,) * 3, 2, 3)])
 def test_row_groups_are_shared_among_tasks(sizes: tuple[int, ...], cores: int, expected: int) -> None:
     pieces = [Piece(DataFile("f", {}), number, 1, size, size, {}) for number, size in enumerate(sizes)]
-    tasks = share(pieces, cores)
+    tasks = pack_tasks(pieces, cores, 128 << 20, 4 << 20)
     assert len(tasks) == expected
     assert sorted(piece.group for task in tasks for piece in task) == list(range(len(sizes)))
