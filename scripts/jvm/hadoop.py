@@ -280,6 +280,8 @@ def _yarn_properties(folder: Path, conf: Path, ports: Sequence[int], inherited: 
         "yarn.nodemanager.resource.cpu-vcores": 4,
         "yarn.nodemanager.vmem-check-enabled": "false",
         "yarn.nodemanager.disk-health-checker.enable": "false",
+        # Which is looked at once all the same: a node with a disk that is 90 % full would take no containers.
+        "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": 100,
         "yarn.nodemanager.container-manager.thread-count": 4,
         "yarn.nodemanager.env-whitelist": ",".join(inherited),
     }
