@@ -115,7 +115,7 @@ def import_model(
             root,
             model,
             score=score,
-            greater_is_better=not lower_is_better,
+            greater_is_better=False if lower_is_better else None,
             description=description,
             by=current_user(),
         )

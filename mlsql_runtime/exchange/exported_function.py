@@ -177,7 +177,8 @@ def write_function(choice: ModelChoice, record: FunctionRecord, pickled: bytes, 
     model = layout.model_dir(record.alg_index)
     (choice.folder / model).download(folder / model)
     (folder / pyfunc.PICKLE).write_bytes(pickled)
-    moved = replace(record, pickle=replace(record.pickle, path=pyfunc.PICKLE))
+    file = replace(record.pickle, path=pyfunc.PICKLE)
+    moved = replace(record, pickle=file, greater_is_better=choice.manifest.greater_is_better)
     (folder / pyfunc.RECORD).write_text(codec.dumps(moved), encoding="utf-8")
     kept = {entry.path: entry for entry in choice.manifest.files}
     for source, target in ((layout.SAMPLES, pyfunc.SAMPLES), (layout.PROJECT, pyfunc.PROJECT)):

@@ -61,6 +61,7 @@ class ForeignModel:
     project: bytes | None = None
     packages: Mapping[str, str] = field(default_factory=dict)
     score: float | None = None
+    greater_is_better: bool | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -170,6 +171,7 @@ def _read_exported(data: Path, source: str) -> ForeignModel:
         project=_read_project(data / pyfunc.PROJECT),
         packages=record.packages,
         score=record.score,
+        greater_is_better=record.greater_is_better,
         facts={"model_path": hide_passwords(record.model_path), "version": str(record.version), "group": str(record.alg_index)},
     )
 

@@ -24,13 +24,14 @@ def import_version(
     model: ForeignModel,
     *,
     score: float | None = None,
-    greater_is_better: bool = True,
+    greater_is_better: bool | None = None,
     description: str | None = None,
     by: str | None = None,
 ) -> Manifest:
     """Publish the model as the next version of the model path, with one fit group.
 
     :param score: with which gates compare it; None: that of the model, if it has one.
+    :param greater_is_better: of the score; None: as the model says, else true.
     :param by: user and host, for the manifest.
     :returns: the manifest of the version.
     :raises StorageError: when the storage refuses; nothing is left then.
@@ -63,7 +64,7 @@ def import_version(
             created=now,
             script=model.script,
             parameters={},
-            greater_is_better=greater_is_better,
+            greater_is_better=greater_is_better if greater_is_better is not None else model.greater_is_better is not False,
             data=DataFacts(
                 rows=0,
                 validate_rows=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -50,5 +51,7 @@ def publish_folder(written: Path, target: Path) -> None:
     """
     try:
         os.rename(written, target)  # replaces an empty folder, and nothing else
-    except FileExistsError:
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
         raise InputError(f"another process has written to {target} meanwhile; name another folder", path=str(target)) from None

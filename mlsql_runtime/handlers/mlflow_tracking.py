@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ def track_training(statement: Train, context: RunContext, root: Location, versio
         run = send_training(client, root, record, statement.experiment, context.secrets.tracking.link)
         return f"version {version} is run {run}"
 
-    _send(statement.tracking_uri, context, f"version {version}", root, send)
+    options = ("--experiment", statement.experiment) if statement.experiment else ()
+    _send(statement.tracking_uri, context, f"version {version}", root, send, options)
 
 
 def track_function(
@@ -46,14 +48,16 @@ def track_function(
         from mlsql_runtime.tracking.registered_models import set_alias
 
         choice = ModelChoice(root, manifest, fit)
-        link = context.secrets.tracking.link
-        made = set_alias(client, choice, name, record.function, record.function_version, link)
+        made = set_alias(client, choice, name, record.function, record.function_version)
         return f"{name}@{record.function} is version {made}"
 
-    _send(statement.tracking_uri, context, f"function {record.function}", root, send)
+    _send(statement.tracking_uri, context, f"function {record.function}", root, send, ("--registered-model", name))
 
 
-def _send(uri: str, context: RunContext, what: str, root: Location, send: Callable[[Any], str]) -> None:
+def _send(
+    uri: str, context: RunContext, what: str, root: Location, send: Callable[[Any], str], options: tuple[str, ...] = ()
+) -> None:
+    """Send something. What could not be sent is named with the command that sends it later, which takes ``options``."""
     try:
         from mlsql_runtime.tracking.server import open_server
 
@@ -61,5 +65,5 @@ def _send(uri: str, context: RunContext, what: str, root: Location, send: Callab
             log(f"mlflow: {send(client)} of {uri}")
     except Exception as error:  # the version or function is published
         reason = error.message if isinstance(error, MLSQLError) else f"{type(error).__name__}: {error}"
-        path = hide_passwords(root.uri)
-        log(f"mlflow: warning: {what} was not sent: {reason}; `mlsql models track {path} --tracking-uri {uri}` sends it later")
+        command = shlex.join(("mlsql", "models", "track", hide_passwords(root.uri), "--tracking-uri", uri, *options))
+        log(f"mlflow: warning: {what} was not sent: {reason}; `{command}` sends it later")

@@ -20,6 +20,7 @@ class FunctionRecord:
     :param packages: those of the fit group that made the model.
     :param returns: ``vector``, or a type of Spark in DDL.
     :param signature: that of the version; None when it has none.
+    :param greater_is_better: whether a greater score is the better one; None in packages of a model path, whose versions say so.
     """
 
     format_version: int
@@ -42,6 +43,7 @@ class FunctionRecord:
     input: FunctionInput = field(default="matrix", metadata=codec.ADDED)
     returns: str = field(default=VECTOR, metadata=codec.ADDED)
     signature: Signature | None = field(default=None, metadata=codec.ADDED)
+    greater_is_better: bool | None = field(default=None, metadata=codec.ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)

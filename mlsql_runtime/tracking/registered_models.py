@@ -14,7 +14,7 @@ _FOLDER = "model"  # among the artifacts of a run
 _TAG = "mlsql.function_version"
 
 
-def set_alias(client: Any, choice: ModelChoice, name: str, function: str, function_version: int, link: str | None = None) -> str:
+def set_alias(client: Any, choice: ModelChoice, name: str, function: str, function_version: int) -> str:
     """Make the alias ``function`` of the registered model ``name`` point to this model, and return the version that has it.
 
     The model is exported, with the predictions of the function, into the run of its fit group, which is sent first if the server
@@ -22,7 +22,7 @@ def set_alias(client: Any, choice: ModelChoice, name: str, function: str, functi
 
     :raises InputError: when the model cannot be exported.
     """
-    run = find_group_run(client, send_training(client, choice.root, choice.manifest, link=link), choice.fit.alg_index)
+    run = find_group_run(client, send_training(client, choice.root, choice.manifest), choice.fit.alg_index)
     version = _find_version(client, name, run, function_version)
     if version is None:
         version = _add_version(client, choice, name, function, function_version, run)

@@ -19,6 +19,7 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _SECRETS = re.compile(r"(?i)(bearer|basic)\s+\S+|//[^/@\s]*@")
 
 
@@ -32,14 +33,17 @@ def open_server(uri: str, variables: Mapping[str, str]) -> Iterator[Any]:
     :raises StorageError: when the server does not respond.
     """
     mlflow = import_mlflow("tracking with MLflow")
-    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *variables)}
+    before = {name: os.environ.get(name) for name in (*_ENVIRONMENT, *_CREDENTIALS, *variables)}
+    for name in _CREDENTIALS if variables else ():  # MLflow would prefer a user of the process to a token of the connection
+        os.environ.pop(name, None)
     os.environ.update({**_ENVIRONMENT, **variables})
     try:
         yield mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
     except (MLSQLError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise _translate(error, uri, variables.values()) from None  # the cause may name credentials
+        known = (os.environ.get(name, "") for name in _CREDENTIALS)
+        raise _translate(error, uri, [*known]) from None  # the cause may name credentials
     finally:
         for name, value in before.items():
             if value is None:

@@ -34,17 +34,17 @@ def send_training(
     :param experiment: its name, which is created if there is none; by default the model path.
     :param link: the URL of the task that trained it.
     """
-    sent = find_run(client, root, record.version)
+    sent = find_run(client, root, record)
     if sent is not None:
         return sent
     name = experiment or hide_passwords(root.uri)
     found = client.get_experiment_by_name(name)
     experiment_id = client.create_experiment(name) if found is None else found.experiment_id
-    for run in client.search_runs([experiment_id], f"tags.`{ID}` = '{make_id(root, record.version)}'"):
+    for run in client.search_runs([experiment_id], f"tags.`{ID}` = '{make_id(root, record)}'"):
         client.delete_run(run.info.run_id)  # of an attempt that was interrupted
     fits = sorted(record.fits, key=lambda fit: fit.alg_index)
     started = min((fit.started for fit in fits), default=record.created)
-    tags = {ID: make_id(root, record.version), **_describe(root, record, link)}
+    tags = {ID: make_id(root, record), **_describe(root, record, link)}
     title = f"{root.name} version {record.version}"
     parent: str = client.create_run(experiment_id, _millis(started), tags, title).info.run_id
     curves = read_curves(layout.version_dir(root, record.version))
@@ -58,15 +58,15 @@ def send_training(
             metrics["score"] = best.score
         _send_metrics(client, parent, _values(metrics, record.created))
         client.set_tag(parent, "mlsql.best_group", str(best.alg_index))
-    client.set_tag(parent, SENT, "true")
     client.set_terminated(parent, "FINISHED" if isinstance(record, Manifest) else "FAILED", _millis(record.created))
+    client.set_tag(parent, SENT, "true")
     return parent
 
 
-def find_run(client: Any, root: Location, version: int) -> str | None:
+def find_run(client: Any, root: Location, record: Manifest | FailureRecord) -> str | None:
     """Return the run of a version that was sent completely, to any experiment."""
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    runs = client.search_runs(experiments, f"tags.`{ID}` = '{make_id(root, version)}' and tags.`{SENT}` = 'true'")
+    experiments = [each.experiment_id for each in _search_experiments(client)]
+    runs = client.search_runs(experiments, f"tags.`{ID}` = '{make_id(root, record)}' and tags.`{SENT}` = 'true'")
     return next((str(run.info.run_id) for run in runs), None)
 
 
@@ -77,9 +77,20 @@ def find_group_run(client: Any, parent: str, alg_index: int) -> str:
     return str(run.info.run_id)
 
 
-def make_id(root: Location, version: int) -> str:
-    """Return the value of the tag by which the runs of a version are found."""
-    return hashlib.sha256(f"{hide_passwords(root.uri)}\n{version}".encode()).hexdigest()[:32]
+def _search_experiments(client: Any) -> Iterator[Any]:
+    page = client.search_experiments()
+    yield from page
+    while page.token:
+        page = client.search_experiments(page_token=page.token)
+        yield from page
+
+
+def make_id(root: Location, record: Manifest | FailureRecord) -> str:
+    """Return the value of the tag by which the runs of a version are found. Two systems may have model paths of one name, and a
+    path that was removed may be used again: when and in which job the version was made tells them apart.
+    """
+    facts = (hide_passwords(root.uri), str(record.version), record.job_id, record.created.isoformat())
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:32]
 
 
 def _send_group(client: Any, experiment_id: str, parent: str, fit: FitRecord, curves: Curves, tags: Mapping[str, str]) -> None:

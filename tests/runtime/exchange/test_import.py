@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +165,18 @@ def test_an_exported_version_is_imported_again(tmp_path: Path) -> None:
 
     assert manifest.imported is not None
     assert manifest.imported.facts == {"model_path": path, "version": "1", "group": "0"}
-    assert manifest.fits[0].score == 0.9
+    assert (manifest.fits[0].score, manifest.greater_is_better) == (0.9, True)
     assert manifest.signature == read_manifest(Location.of(path)).signature
     register(str(tmp_path / "again"))  # with the script of the function
     assert score(str(tmp_path / "again"), VECTORS) == score(path, VECTORS)
+
+
+def test_the_score_of_an_exported_version_stays_a_loss(tmp_path: Path) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
+    choice = choose_model(path, None, None)
+    loss = replace(choice, manifest=replace(choice.manifest, greater_is_better=False))
+    export_mlflow(loss, tmp_path / "out", script_path=BUILTIN)
+    assert not bring(tmp_path / "out", tmp_path / "again").greater_is_better
 
 
 def test_an_exported_keras_version_is_imported_again(tmp_path: Path, script: Script) -> None:

@@ -23,7 +23,7 @@ from mlsql_runtime.exchange.exported_function import choose_model
 from mlsql_runtime.exchange.foreign_model import open_foreign_model
 from mlsql_runtime.exchange.import_version import import_version
 from mlsql_runtime.exchange.mlflow_export import export_mlflow
-from mlsql_runtime.exchange.target_folder import Exported
+from mlsql_runtime.exchange.target_folder import Exported, publish_folder
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission.runtime_zip import write_runtime
 
@@ -237,6 +237,15 @@ def test_what_is_there_already_is_not_replaced(tmp_path: Path, published: tuple[
             export(path, tmp_path / name)
     export(path, tmp_path / "empty")
     assert (tmp_path / "empty" / "MLmodel").exists()
+
+
+def test_a_folder_that_somebody_has_filled_meanwhile_is_left_as_it_is(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    (target / "theirs").mkdir(parents=True)
+    (tmp_path / "written").mkdir()
+    with pytest.raises(InputError, match=r"another process has written to .+ meanwhile; name another folder"):
+        publish_folder(tmp_path / "written", target)
+    assert [each.name for each in target.iterdir()] == ["theirs"]
 
 
 def test_changed_files_are_refused(mlflow: Any, tmp_path: Path, published: tuple[str, Path]) -> None:

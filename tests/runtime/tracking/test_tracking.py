@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_a_version_is_sent_once_and_what_was_interrupted_again(mlflow: Any, mlfl
     assert len(children(client, again)) == 2
 
 
+def test_another_version_of_the_same_path_and_number_has_a_run_of_its_own(mlflow_server: str, root: Location) -> None:
+    """As in a second deployment, or after the path was removed and made again."""
+    run = send(mlflow_server, root)
+    record = read_manifest(root, 1)
+    with open_server(mlflow_server, {}) as client:
+        other = send_training(client, root, replace(record, created=record.created + timedelta(hours=1)))
+    assert other != run
+
+
 def test_a_failed_training_is_a_failed_run(mlflow: Any, mlflow_server: str, root: Location) -> None:
     run = send(mlflow_server, root, version=2, experiment="failures")
 
@@ -163,7 +173,7 @@ def test_a_registration_without_a_server_is_registered_and_sent_later(
     assert time.monotonic() - began < 60
     said = capsys.readouterr().out
     assert "mlflow: warning: function jack was not sent: the MLflow server http://127.0.0.1:9 does not respond" in said
-    assert f"`mlsql models track {path} --tracking-uri {AWAY}` sends it later" in said
+    assert f"`mlsql models track {path} --tracking-uri {AWAY} --registered-model late` sends it later" in said
 
     command = ["models", "track", path, "--tracking-uri", mlflow_server, "--registered-model", "late"]
     sent = from_json(capsys, *command)
