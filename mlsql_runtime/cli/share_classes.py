@@ -21,6 +21,11 @@ def share_classes(folder: Path | None) -> None:
     Run it once for each installation of Java and Spark, as the user who runs the jobs: on an Airflow worker, or when its image is
     built. It runs a small Spark job, half a minute, and writes about 180 MB into ~/.cache/mlsql, or below XDG_CACHE_HOME. Jobs
     with the Spark property spark.mlsql.shareClasses=false do not use them.
+
+    \b
+    Examples:
+      mlsql share-classes
+      mlsql share-classes --folder /opt/classes
     """
     from mlsql_runtime.submission.class_archive import write_archives
 

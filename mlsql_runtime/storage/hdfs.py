@@ -22,6 +22,9 @@ _ATTEMPTS = "dfs.client.failover.max.attempts"
 SINGLE_NAMENODE_ATTEMPTS = "3"  # some ten seconds, as in Hadoop's own client; there is no other one to take over
 SINGLE_REPLICA_TRIES = 5
 _first_user: int | None = None  # the process whose threads run hdfs-native
+# fsspec drops its file systems in every forked process, such as that from which PySpark starts Java. There, the end of a client
+# would wait forever for threads that are not forked; so clients have no end.
+_clients: list[Client] = []
 
 
 class HdfsFileSystem(HadoopFileSystem):
@@ -44,6 +47,7 @@ class HdfsFileSystem(HadoopFileSystem):
         try:
             with _hdfs_errors():
                 self.client = Client(f"{scheme}://{authority}" if authority else None, config, **kerberos)
+            _clients.append(self.client)
         except OSError as error:
             match = _NO_ADDRESS.fullmatch(str(error))
             if match is None:

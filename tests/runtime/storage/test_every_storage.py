@@ -356,6 +356,22 @@ def test_hdfs_is_an_error_where_its_client_would_hang_after_a_fork(hdfs: Hdfs) -
     assert done.stdout.count("this process is a fork of one that has opened HDFS") == 2
 
 
+FORKED_BEFORE_A_PROGRAM = """
+import subprocess, sys
+from mlsql_runtime.storage.location import Location
+Location.of(sys.argv[1]).exists()
+subprocess.run(["true"], preexec_fn=lambda: None, check=True)
+print("done")
+"""
+
+
+def test_a_process_that_has_opened_hdfs_starts_programs(hdfs: Hdfs) -> None:
+    """As PySpark starts Java: in a fork, where the end of hdfs-native's client would wait forever."""
+    command = [sys.executable, "-c", FORKED_BEFORE_A_PROGRAM, hdfs.uri]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "done\n"
+
+
 @pytest.mark.parametrize("uri", ["memory://models/digits", "ftp://127.0.0.1/models", "http://127.0.0.1/models", "zip://models"])
 def test_storage_without_the_promises_is_refused_by_name(uri: str) -> None:
     with pytest.raises(InputError, match=uri.partition("://")[0]):
