@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results" / "columns.md"
 SCRIPTS = Path(__file__).parent / "scorers" / "scripts"
 ROWS, WIDTH, TRAINING_ROWS, CHECKED = 1_000_000, 30, 5000, 1000
+ROW_GROUP = 100_000
 NAMES = [f"x{number}" for number in range(WIDTH)]
 BY_NAME, FRAME = "ours, by name", "ours, frames, by name"
 BY_POSITION, FRAME_BY_POSITION = "ours, by position", "ours, frames, by position"
@@ -60,15 +61,16 @@ GOALS = (
 )
 
 
-def write_table(path: str, rows: int) -> None:
+def write_table(path: str, rows: int, width: int = WIDTH) -> None:
     """Write a Parquet file of random numbers; the label says on which side of a plane a row is."""
     random = np.random.default_rng(0)
-    plane = random.standard_normal(WIDTH)
-    with pq.ParquetWriter(path, pa.schema([(name, pa.float64()) for name in [*NAMES, "label"]])) as writer:
-        for start in range(0, rows, 100_000):
-            X = random.standard_normal((min(100_000, rows - start), WIDTH))
+    plane = random.standard_normal(width)
+    names = [*(f"x{number}" for number in range(width)), "label"]
+    with pq.ParquetWriter(path, pa.schema([(name, pa.float64()) for name in names])) as writer:
+        for start in range(0, rows, ROW_GROUP):
+            X = random.standard_normal((min(ROW_GROUP, rows - start), width))
             columns = [*X.T, (X @ plane > 0).astype(np.float64)]
-            writer.write_table(pa.table(list(map(pa.array, columns)), names=[*NAMES, "label"]))
+            writer.write_table(pa.table(list(map(pa.array, columns)), names=names))
 
 
 def train(spark: SparkSession, path: str, model_path: str) -> None:

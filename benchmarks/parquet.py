@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
-from columns import SCRIPTS, mlflow_udf
+from columns import ROW_GROUP, SCRIPTS, mlflow_udf, write_table
 from measure import Timed, interleaved, machine, shown, table
 from scorers.cases import CORES
 from scoring import session
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 RESULTS = Path(__file__).parent / "results" / "parquet.md"
-GROUP, TRAINING_ROWS, CHECKED = 100_000, 5000, 1000
+TRAINING_ROWS, CHECKED = 5000, 1000
 FILES, SPARK, MLFLOW, HAND = "ours, from the files", "ours, through Spark", "MLflow spark_udf, struct", "pyarrow by hand"
 
 
@@ -58,17 +57,6 @@ CASES = (
     Case("10 of 200 columns", 1_000_000, 200, 10, ((MLFLOW, 6.0),)),
 )
 GROWTH = (100_000, 1_000_000, 10_000_000)
-
-
-def write_table(path: str, rows: int, width: int) -> None:
-    """Write a file of random numbers; the label says on which side of a plane a row is."""
-    random = np.random.default_rng(0)
-    plane = random.standard_normal(width)
-    names = [f"x{number}" for number in range(width)]
-    with pq.ParquetWriter(path, pa.schema([(name, pa.float64()) for name in [*names, "label"]])) as writer:
-        for start in range(0, rows, GROUP):
-            X = random.standard_normal((min(GROUP, rows - start), width))
-            writer.write_table(pa.table([*map(pa.array, X.T), pa.array((X @ plane > 0).astype(float))], [*names, "label"]))
 
 
 def train(spark: SparkSession, case: Case, path: str, model_path: str) -> None:
@@ -192,9 +180,9 @@ def _page(measured: dict[Case, dict[str, Timed]], grown: dict[int, Timed]) -> st
         f"""# Parquet files to predictions
 
 {machine("pyspark", "mlflow-skinny", "scikit-learn", "numpy", "pyarrow")}; load average {os.getloadavg()[0]:.1f} at the end.
-Double columns in one Parquet file with row groups of {GROUP:,} rows, a logistic regression, one Spark session, local[{CORES}];
-the predictions are saved (noop). Every way once in each round, medians of five rounds after a warm-up; ratios of the rounds with
-their range. The sums of all predictions were found to be equal. `make bench` makes this page.
+Double columns in one Parquet file with row groups of {ROW_GROUP:,} rows, a logistic regression, one Spark session,
+local[{CORES}]; the predictions are saved (noop). Every way once in each round, medians of five rounds after a warm-up; ratios of
+the rounds with their range. The sums of all predictions were found to be equal. `make bench` makes this page.
 
 ## Goals
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from mlsql_runtime.feed.decoding.sql_types import parse_type
 from mlsql_runtime.feed.table_facts import arrow_schema
 from mlsql_runtime.parquet_queries.expressions import (
     And,
@@ -306,7 +307,7 @@ class _Reader:
             raise LeftToSpark(f"it has a constant of type {name}")
         if value != value:
             raise LeftToSpark("it has a constant NaN")
-        return Constant(pa.scalar(value, _CONSTANTS[name]))
+        return Constant(pa.scalar(value, parse_type(name)))
 
     def _read_call(self, node: Mapping[str, Any], path: tuple[int, ...], parts: list[Expression]) -> Expression:
         if node["evalType"] != _ARROW_FUNCTION or not node["udfDeterministic"]:
@@ -330,22 +331,11 @@ class _Reader:
         return found
 
 
-_CONSTANTS = {
-    "boolean": pa.bool_(),
-    "tinyint": pa.int8(),
-    "smallint": pa.int16(),
-    "int": pa.int32(),
-    "bigint": pa.int64(),
-    "float": pa.float32(),
-    "double": pa.float64(),
-    "string": pa.string(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"),
-    "timestamp_ntz": pa.timestamp("us"),
-}
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double")
+_CONSTANTS = (*_NUMBERS, "boolean", "string", "date", "timestamp", "timestamp_ntz")
 _WIDER_SQL = {
-    "tinyint": ("smallint", "int", "bigint", "float", "double"),
-    "smallint": ("int", "bigint", "float", "double"),
+    "tinyint": _NUMBERS[1:],
+    "smallint": _NUMBERS[2:],
     "int": ("bigint", "double"),
     "bigint": ("double",),
     "float": ("double",),
@@ -357,7 +347,7 @@ def _widen(value: Expression, given: str, wanted: str) -> Expression:
         return value
     if wanted not in _WIDER_SQL.get(given, ()):
         raise LeftToSpark(f"it converts {given} to {wanted}")
-    return Cast(value, _CONSTANTS[wanted])
+    return Cast(value, parse_type(wanted))
 
 
 def _compare(kind: str, left: Expression, right: Expression) -> Expression:
