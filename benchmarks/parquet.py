@@ -1,7 +1,7 @@
 """Parquet files to predictions: ours from the files and through Spark, MLflow, and plain processes with pyarrow by hand.
 
-``make bench`` runs it and writes ``benchmarks/results/parquet.md``. One Spark session on two cores, a logistic regression or a
-naive Bayes, one column of predictions saved (noop). ``--case`` runs one case, ``--rows`` other numbers of rows.
+``make bench`` runs it and writes ``benchmarks/results/parquet.md``. One Spark session on two cores, a logistic regression,
+one column of predictions saved (noop). ``--case`` runs one case and writes nothing.
 """
 
 from __future__ import annotations
