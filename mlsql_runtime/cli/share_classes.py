@@ -19,7 +19,7 @@ def share_classes(folder: Path | None) -> None:
     """Write the classes of Spark into files, with which jobs start in about half the time.
 
     Run it once for each installation of Java and Spark, as the user who runs the jobs: on an Airflow worker, or when its image is
-    built. It runs a small Spark job, half a minute, and writes about 180 MB into ~/.cache/mlsql, or below XDG_CACHE_HOME. Jobs
+    built. It runs a small Spark job, about a minute, and writes about 180 MB into ~/.cache/mlsql, or below XDG_CACHE_HOME. Jobs
     with the Spark property spark.mlsql.shareClasses=false do not use them.
 
     \b
