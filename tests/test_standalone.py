@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from daemon import find_free_ports
 from support import shared_run
 from support.airflow import copy_database
-from support.deployment import find_free_ports
 from support.waiting import wait_until
 from support.workbench import TESTS
 

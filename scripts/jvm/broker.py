@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 
-from daemon import Daemon, build_java_command, find_free_ports
+from daemon import Daemon, build_java_command, find_free_ports, wait_until
 from jars import WORK, fetch_jars
 
 PASSWORDS = {"admin": "admin-secret-5e1f", "guest": "guest-secret-77a0"}  # admin is allowed everything, guest nothing
@@ -100,7 +100,11 @@ class BrokerProcess:
             storage = ["--standalone", "--cluster-id", CLUSTER_ID, "--config", self._properties]
             self._java("kafka.tools.StorageTool", "format", *storage, *users)
         self._daemon.start()
-        self._daemon.wait_until(self._is_ready, "the broker")
+        try:
+            wait_until(self._is_ready, "the broker", [self._daemon])
+        except BaseException:
+            self._daemon.stop()
+            raise
 
     @property
     def pid(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from jars import find_java_tool
 
+_FIRST_PORT = 12_000
+_USUAL_FIRST_CLIENT_PORT = 32_768
 READY_SECONDS = 240.0  # far more than any server takes, on a busy machine, too
 # When the process that started the server ends, the pipe to the server's standard input closes.
 _UNTIL_STDIN_ENDS = (
@@ -46,19 +49,6 @@ class Daemon:
         assert self._process.stdout is not None
         self.pid = int(self._process.stdout.readline())
 
-    def wait_until(self, is_ready: Callable[[], object], name: str) -> None:
-        """Wait until ``is_ready`` returns something true.
-
-        :raises RuntimeError: when the server ends, or is not ready in time.
-        """
-        assert self._process is not None
-        deadline = time.monotonic() + READY_SECONDS
-        while not is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"{name} did not start; see {self.log}")
-            time.sleep(0.1)
-
     def is_running(self) -> bool:
         """Return whether the server has been started and not been ended since."""
         return self._process is not None
@@ -87,6 +77,24 @@ class Daemon:
         self._process = None
 
 
+def wait_until(is_ready: Callable[[], object], name: str, daemons: Sequence[Daemon]) -> None:
+    """Wait until ``is_ready`` returns something true.
+
+    :param name: what the daemons are together, for the error.
+    :raises RuntimeError: when a daemon ends, or they are not ready in time, with the last lines of their logs.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_ready():
+        ended = [each for each in daemons if each.has_ended()]
+        if ended or time.monotonic() > deadline:
+            raise RuntimeError(f"{name} did not start:\n" + "\n".join(map(_describe, ended or daemons)))
+        time.sleep(0.1)
+
+
+def _describe(daemon: Daemon) -> str:
+    return f"the last lines of {daemon.log}:\n" + "\n".join(daemon.log.read_text(errors="replace").splitlines()[-20:])
+
+
 def build_java_command(
     classes: Path, class_path: Iterable[object], heap: str, *main: object, options: Sequence[str] = ()
 ) -> list[str]:
@@ -100,9 +108,21 @@ def build_java_command(
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that nothing listens on."""
+    """Return ports of 127.0.0.1 that nothing listens on.
+
+    They lie below those that the system gives to clients: among them, a client may take one before its server starts.
+    """
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        ports: list[int] = []
+        for port in random.sample(range(_FIRST_PORT, _find_first_client_port()), 1000):
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                ports.append(port)
+            if len(ports) == count:
+                return ports
+    raise RuntimeError(f"only {len(ports)} of {count} free ports found below {_find_first_client_port()}")
+
+
+def _find_first_client_port() -> int:
+    linux = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    return int(linux.read_text().split()[0]) if linux.exists() else _USUAL_FIRST_CLIENT_PORT

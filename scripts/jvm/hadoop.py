@@ -17,14 +17,14 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 from xml.sax.saxutils import escape
 
-from daemon import Daemon, build_java_command, find_free_ports
+from daemon import Daemon, build_java_command, find_free_ports, wait_until
 from jars import WORK, fetch_jars, find_java_tool
 
 HOSTS = ("127.0.0.1", "127.0.0.2")
@@ -133,10 +133,7 @@ class HdfsProcesses:
             done = subprocess.run(self._formatting, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise RuntimeError(f"the NameNode's folder could not be formatted: {done.stdout}{done.stderr}")
-        self.name_node.start()
-        for node in self.data_nodes:
-            node.start()
-        self.name_node.wait_until(self.is_ready, "HDFS")
+        _start_all(self.is_ready, "HDFS", [self.name_node, *self.data_nodes])
 
     def stop(self) -> None:
         """End all."""
@@ -191,10 +188,7 @@ class YarnProcesses:
 
     def start(self) -> None:
         """Start all, and wait until containers can be started."""
-        self.resource_manager.start()
-        for node in self.node_managers:
-            node.start()
-        self.resource_manager.wait_until(self.is_ready, "YARN")
+        _start_all(self.is_ready, "YARN", [self.resource_manager, *self.node_managers])
 
     def stop(self) -> None:
         """End all. A NodeManager ends its containers first."""
@@ -236,6 +230,17 @@ _QUEUES = {
     f"yarn.scheduler.capacity.root.{HELD}.maximum-applications": 100,  # derived from the capacity otherwise
     "yarn.scheduler.capacity.maximum-am-resource-percent": 0.8,
 }
+
+
+def _start_all(is_ready: Callable[[], object], name: str, daemons: Sequence[Daemon]) -> None:
+    try:
+        for each in daemons:
+            each.start()
+        wait_until(is_ready, name, daemons)
+    except BaseException:
+        for each in reversed(daemons):
+            each.stop()
+        raise
 
 
 def _core_properties(hdfs: Hdfs) -> dict[str, object]:

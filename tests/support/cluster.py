@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import uuid
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyspark
+from daemon import find_free_ports
 
 from support.reaper import CLUSTER, ending_processes
 from support.waiting import wait_until
@@ -46,7 +46,7 @@ def standalone_cluster(
     :param environments: variables of each worker, which its executors have, too. Executors run two folders below
         ``worker-<n>`` then.
     """
-    port = _free_port()
+    (port,) = find_free_ports(1)
     url = f"spark://127.0.0.1:{port}"
     discovery = folder / "discovery.sh"
     discovery.write_text(DISCOVERY)
@@ -75,12 +75,6 @@ def running_worker(
     main, ready = "org.apache.spark.deploy.worker.Worker", "Successfully registered with master"
     with _spark_process(folder, main, *options, ready=ready, extra=environment) as process:
         yield process
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from typing import Any
 
 import httpx
 import psutil
+from daemon import find_free_ports
 
 from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.submission.processes import MARK
@@ -242,11 +242,3 @@ def _is_healthy(deployment: Deployment) -> bool:
     except httpx.HTTPError:
         return False
     return all(health[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
-
-
-def find_free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        bound = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in bound:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in bound]

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import psutil
 from daemon import Daemon
+from daemon import wait_until as wait_for_daemons
 from hadoop import HdfsProcesses, YarnProcesses
 
 from support.cluster import running_worker
@@ -68,7 +69,7 @@ class HadoopDaemon:
 
     def start(self) -> None:
         self._daemon.start()
-        self._daemon.wait_until(lambda: len(listening_ports(self.pid)) >= self._ports and self._is_ready(), "a daemon of Hadoop")
+        wait_for_daemons(lambda: len(listening_ports(self.pid)) >= self._ports and self._is_ready(), "Hadoop", [self._daemon])
         time.sleep(1.0)  # a heartbeat, with which it registers
 
 
