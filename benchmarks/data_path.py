@@ -190,7 +190,7 @@ Medians of five rounds after a warm-up, interleaved; ratios of the rounds with t
 
 {ROWS:,} rows, written by Spark in two files. `manual` is the loop of the training script in MLSQL's manual: `json.loads` and a
 vector for each line. All ways were found to give the same numbers. A table for which no format is
-named is Parquet, and JSON only for scripts that ask for its files (`docs/training.md`).
+named is Parquet, and JSON only for scripts that ask for its files (`docs/how-to/training.md`).
 
 {table(["table", "way", "rows/s", "times manual", "goal"], lines)}
 ## Kafka

@@ -113,7 +113,7 @@ After each case a program that knows only the files of the store, the process ta
 - a task that fails without a fault, with a message that does not name the fault, or in all tries; a try that hangs.
 
 `make faults` goes on where the last piece stopped. `make faults SEED=17` runs one case again.
-[docs/faults.md](../../docs/faults.md) says what is promised.
+[docs/explanation/faults.md](../../docs/explanation/faults.md) says what is promised.
 
 ## Faults
 

@@ -172,9 +172,9 @@ def read_frames(max_records: int = 1024) -> Iterator[pd.DataFrame]:
     """Yield pandas DataFrames of ``max_records`` rows each, the last one shorter; memory holds one batch.
 
     The columns are the feature columns and the label column of the training, in this order; all columns of the table, where it
-    names no feature columns. The pandas type of a column follows from its Spark type (docs/training.md has the table): whole
-    numbers and booleans are nullable, text is ``object`` with None for null. The label column, which holds no nulls, has NumPy's
-    types.
+    names no feature columns. The pandas type of a column follows from its Spark type (docs/how-to/training.md has the table):
+    whole numbers and booleans are nullable, text is ``object`` with None for null. The label column, which holds no nulls, has
+    NumPy's types.
 
     :raises RuntimeError: outside of a training job.
     :raises DataError: when the label column holds nulls.

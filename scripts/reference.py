@@ -20,7 +20,8 @@ _HEAD = """# Options
 
 `make reference` writes this page from the declarations of the options in `mlsql_runtime/plan/`. In MLSQL each value is
 text in quotes. Operators take values of the types below, or their text, as templates render it. More about the options:
-[training](../training.md), [Kafka](../kafka.md), [environments](../environments.md), [functions](../functions.md).
+[training](../how-to/training.md), [Kafka](../how-to/kafka.md), [environments](../how-to/environments.md),
+[functions](../how-to/functions.md).
 """
 
 
@@ -42,7 +43,7 @@ def _render_row(option: Option) -> str:
     if option.argument_parser is not None:
         kind = f"{kind}; operator: {option.argument_parser.type}"
     default = "none" if option.is_optional else f"`{option.parser.format(option.default)}`"
-    text = re.sub(r"docs/(\w+)\.md", r"[\1](../\1.md)", option.doc.replace("``", "`"))
+    text = re.sub(r"docs/([\w-]+/([\w-]+))\.md", r"[\2](../\1.md)", option.doc.replace("``", "`"))
     return f"| `{option.name}` | {argument} | {kind} | {default} | {option.unit or ''} | {text} |"
 
 

@@ -37,7 +37,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
     :param python_script_path: The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``.
         By default the project that trained the version. Relative paths start at the DAG file.
     :param builtin: A built-in predict script instead of one of your own, for models with scikit-learn's methods; see
-        docs/builtin.md.
+        docs/how-to/builtin.md.
     :param script_params: Parameters of the predict script, its ``mlsql.fit_param``; ``resource.<name>`` names a file or folder to
         bring along.
     :param script_options: Any other option, for the predict script: ``mlsql.params()["fitParams"]`` has it.

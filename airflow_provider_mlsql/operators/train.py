@@ -34,7 +34,7 @@ class MLSQLTrainOperator(QueryFileOperator):
     :param python_script_path: The training script; or a project, a folder or a zip, with an ``MLproject`` or ``train.py``.
         Relative paths start at the DAG file.
     :param builtin: A built-in algorithm instead of a script. The fit parameters ``moduleName`` and ``className`` name its
-        estimator; see docs/builtin.md.
+        estimator; see docs/how-to/builtin.md.
     :param data: The table ``data``: ``"libsvm.`/path`"`` or ``{"format", "path", "options"}``, or a table of a catalog:
         ``"table.`shop.orders`"`` or ``{"table", "options"}``.
     :param sql: A query whose result is trained on: over ``data``, which it must read, or without ``data`` over tables of

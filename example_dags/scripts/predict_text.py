@@ -1,6 +1,6 @@
 """Predict texts with the pipeline that train_text.py saved. A batch script: JSON lines in, JSON lines out.
 
-A function in SQL can do the same for a version with feature columns: see docs/functions.md.
+A function in SQL can do the same for a version with feature columns: see docs/how-to/functions.md.
 """
 
 import json

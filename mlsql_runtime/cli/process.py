@@ -12,7 +12,7 @@ from types import FrameType
 
 from mlsql_runtime.errors import InputError, IntegrityError, MLSQLError, ScriptFailed
 
-# Exit codes; docs/cli.md has the table.
+# Exit codes; docs/reference/cli.md has the table.
 OK = 0
 FAILED = 1  # a script, a training or a verification
 WRONG_INPUT = 2

@@ -31,12 +31,12 @@ _LOADS = {
     "hive": HIVE,
     "script": "script is not supported; pythonScriptPath names a script, and jsonStr and csvStr load what a variable holds",
     "modelparam": "modelParam is not supported; docs/reference/options.md lists the options of training",
-    "modelparams": "modelParams is not supported; docs/training.md lists the options of training",
-    "modelexample": "modelExample is not supported; docs/training.md has examples",
+    "modelparams": "modelParams is not supported; docs/how-to/training.md lists the options of training",
+    "modelexample": "modelExample is not supported; docs/how-to/training.md has examples",
     "modelexplain": "modelExplain is not supported; mlsql models show PATH tells what a version holds",
-    "mlsqlapi": "mlsqlAPI is not supported; docs/language.md lists the statements",
-    "mlsqlconf": "mlsqlConf is not supported; docs/language.md lists what can be set",
-    "_mlsql_": "_mlsql_ is not supported; docs/language.md lists the statements",
+    "mlsqlapi": "mlsqlAPI is not supported; docs/reference/language.md lists the statements",
+    "mlsqlconf": "mlsqlConf is not supported; docs/reference/language.md lists what can be set",
+    "_mlsql_": "_mlsql_ is not supported; docs/reference/language.md lists the statements",
 }
 #: Options of MLSQL's data sources that Spark would pass over in silence.
 LOAD_OPTIONS = {
@@ -83,7 +83,7 @@ _OPTIONS = {
         for name in ("entryPoint", "batchPredictEntryPoint", "apiPredictEntryPoint")
     },
     "condaFile": "condaFile is not supported; give the environment as systemParam.requirements or systemParam.archives, "
-    "see docs/environments.md",
+    "see docs/how-to/environments.md",
     **{name: f"{name} is not supported: no project is generated; {_FOLDER}" for name in ("projectPath", "generateProjectOnly")},
     "pythonProjectPath": "pythonProjectPath is not supported; name the project as pythonScriptPath, all of it can be imported",
     "partitionKey": "partitionKey is not supported: a version has a folder for each fit group; leave it out",
@@ -92,13 +92,13 @@ _SCRIPT_FUNCTIONS = "write the expression in the select, or register a predict s
 _ALGORITHMS = {
     "scriptudf": f"ScriptUDF, functions in Scala, Java or Python text, is not supported; {_SCRIPT_FUNCTIONS}",
     "pythonenvext": "PythonEnvExt is not supported; each node builds the environment that systemParam.requirements of "
-    "train names, see docs/environments.md",
+    "train names, see docs/how-to/environments.md",
     "pythonparallelext": "PythonParallelExt is not supported; save the table partitioned, and train one fit group for each part, "
     "or write the work as a query",
     "dtfalg": "DTFAlg, distributed TensorFlow, is not supported; train a TensorFlow script in one process with PythonAlg.`path`, "
-    "see docs/frameworks",
+    "see docs/how-to/frameworks",
     "sklearn": 'SKLearn is not supported; write PythonAlg.`path` with builtin="sklearn", fitParam.0.moduleName and '
-    "fitParam.0.className, see docs/builtin.md",
+    "fitParam.0.className, see docs/how-to/builtin.md",
 }
 
 

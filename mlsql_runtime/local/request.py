@@ -83,7 +83,7 @@ class FitReport:
     seconds: Seconds
 
     def to_document(self) -> dict[str, Any]:
-        """Return the report for programs, as docs/fit.md has it."""
+        """Return the report for programs, as docs/how-to/fit.md has it."""
         record = self.result.record
         return {
             "status": record.status,

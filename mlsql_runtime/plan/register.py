@@ -78,7 +78,8 @@ class Register(StatementBase):
             "builtin",
             BUILTIN,
             None,
-            "A built-in predict script instead of one of your own, for models with scikit-learn's methods; see docs/builtin.md.",
+            "A built-in predict script instead of one of your own, for models with scikit-learn's methods; "
+            "see docs/how-to/builtin.md.",
         ),
     }
 

@@ -157,7 +157,7 @@ class Train(StatementBase):
             BUILTIN,
             None,
             "A built-in algorithm instead of a script. The fit parameters ``moduleName`` and ``className`` name its estimator; "
-            "see docs/builtin.md.",
+            "see docs/how-to/builtin.md.",
         ),
         "evaluate_table": declare("evaluateTable", TABLE, None, "Another name for ``validateTable``.", argument=None),
         "enable_data_local": declare(

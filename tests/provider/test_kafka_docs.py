@@ -1,4 +1,4 @@
-"""What docs/kafka.md shows of the hook runs as it stands."""
+"""What docs/how-to/kafka.md shows of the hook runs as it stands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.workbench import TESTS
 
 def test_the_hooks_examples_run_one_after_the_other(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_MLSQL_KAFKA_DEFAULT", json.dumps({"conn_type": "mlsql_kafka", "host": broker.bootstrap}))
-    text = (TESTS.parent / "docs" / "kafka.md").read_text(encoding="utf-8")
+    text = (TESTS.parent / "docs" / "how-to" / "kafka.md").read_text(encoding="utf-8")
     section = text.partition("\n## The hook\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     assert len(blocks) == 4

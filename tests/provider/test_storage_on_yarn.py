@@ -30,8 +30,9 @@ def s3() -> Iterator[SecuredS3]:
 
 @pytest.fixture
 def jars(yarn: Applications, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Put Spark's jars on HDFS as docs/clusters.md says, and return the property of an application that gets them from there."""
-    section = (TESTS.parent / "docs/clusters.md").read_text(encoding="utf-8").partition("\n## YARN\n")[2].partition("\n## ")[0]
+    """Put Spark's jars on HDFS as docs/how-to/clusters.md says, and return the property of an application that uses them."""
+    page = (TESTS.parent / "docs/how-to/clusters.md").read_text(encoding="utf-8")
+    section = page.partition("\n## YARN\n")[2].partition("\n## ")[0]
     commands, properties = re.findall(r"(?:^    .+\n)+", section, re.MULTILINE)
     environment = {**os.environ, **yarn.environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, env=environment, check=True)

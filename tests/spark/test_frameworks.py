@@ -1,4 +1,4 @@
-"""The pages of docs/frameworks, as they stand there: trained, registered and asked, with data as files and through Kafka."""
+"""The pages of docs/how-to/frameworks, as they are: trained, registered and asked, with data as files and through Kafka."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from mlsql_runtime.kafka.settings import KafkaSettings
 
-PAGES = TESTS.parent / "docs" / "frameworks"
+PAGES = TESTS.parent / "docs" / "how-to" / "frameworks"
 
 
 def in_keras(folder: str, X: Any) -> Any:

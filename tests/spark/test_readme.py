@@ -132,13 +132,13 @@ def test_the_readmes_tasks_over_columns_do_what_they_say(spark: SparkSession, he
     found = spark.read.parquet(str(here / "data/leaving"))
     assert found.columns == ["id", "chance"]
     assert len({row.id for row in found.collect()} ^ leaving) <= 10
-    queries, _script = re.findall(r"```sql\n(.*?)```", (DOCS / "columns.md").read_text(), re.DOTALL)
+    queries, _script = re.findall(r"```sql\n(.*?)```", (DOCS / "how-to" / "columns.md").read_text(), re.DOTALL)
     for query in re.findall(r"^select .*?(?=;)", queries, re.MULTILINE):
         assert 0 < spark.sql(query).count() <= 200
 
 
 def test_the_mlsql_of_the_page_about_columns(spark: SparkSession, here: Path, customers: DataFrame) -> None:
-    _queries, script = re.findall(r"```sql\n(.*?)```", (DOCS / "columns.md").read_text(), re.DOTALL)
+    _queries, script = re.findall(r"```sql\n(.*?)```", (DOCS / "how-to" / "columns.md").read_text(), re.DOTALL)
     compiled = compile_script(script, variables={"data": str(here / "data/customers"), "model": str(here / "models/churn")})
     engine.run(Plan(job_id="docs", statements=compiled.statements), spark).raise_for_error()
     predicted = spark.table("predicted")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def blocks(page: str, language: str) -> list[str]:
     """What a page of the documentation shows in a language."""
-    text = (TESTS.parent / "docs" / page).read_text(encoding="utf-8")
+    text = (TESTS.parent / "docs" / "how-to" / page).read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 

@@ -95,7 +95,7 @@ class Examples:
 
 def examples() -> Examples:
     """The script from the field, the documentation's, one with everything; and all the wrong ones of the tests."""
-    documentation = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    documentation = (ROOT / "docs" / "reference" / "language.md").read_text(encoding="utf-8")
     right = [(LANGUAGE / "seed.mlsql").read_text(encoding="utf-8"), *re.findall(r"```sql\n(.*?)```", documentation, re.DOTALL)]
     right += [STATEMENTS.replace("{n}", "1"), "include 'a.mlsql'; select * from data as t; save t as csv.`/c`;"]
     errors = _module(LANGUAGE / "test_errors.py")

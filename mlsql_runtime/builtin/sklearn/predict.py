@@ -1,5 +1,6 @@
-"""Predict with a model that follows scikit-learn's conventions, from vectors or from columns; docs/builtin.md describes it.
+"""Predict with a model that follows scikit-learn's conventions, from vectors or from columns.
 
+docs/how-to/builtin.md describes it.
 A function of vectors returns vectors unless ``output`` is given; a function of columns returns labels. It imports scikit-learn
 when it is called: a registration does not need it for the function itself.
 """

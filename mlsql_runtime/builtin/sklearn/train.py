@@ -1,7 +1,7 @@
 """Train the estimator that the fit parameters ``moduleName`` and ``className`` name, and score it.
 
 It learns from vectors, in batches if it can, or from columns, all at once. An ordinary training script: copy the folder to begin
-one of your own. docs/builtin.md has its parameters.
+one of your own. docs/how-to/builtin.md has its parameters.
 """
 
 from inspect import signature

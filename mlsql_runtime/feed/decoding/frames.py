@@ -1,7 +1,7 @@
 """Read a table as pandas DataFrames, in which the type of a column follows from its Spark type alone.
 
-docs/training.md has the table of types. In lists and dicts values are Python's own. An ndarray with null elements has NaN for
-them if it is one of floats, else it is an ndarray of objects, with None.
+docs/how-to/training.md has the table of types. In lists and dicts values are Python's own. An ndarray with null elements has NaN
+for them if it is one of floats, else it is an ndarray of objects, with None.
 """
 
 from __future__ import annotations

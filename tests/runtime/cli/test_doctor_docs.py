@@ -10,7 +10,7 @@ from support.workbench import TESTS
 
 from mlsql_runtime.cli.doctor import doctor
 
-PAGES = sorted((TESTS.parent / "docs").glob("*.md"))
+PAGES = sorted((TESTS.parent / "docs").rglob("*.md"))
 COMMANDS = [
     (page.name, line)
     for page in PAGES

@@ -1,4 +1,4 @@
-"""The permissions that docs/kafka.md names for each operation are enough for it."""
+"""The permissions that docs/how-to/kafka.md names for each operation are enough for it."""
 
 from __future__ import annotations
 

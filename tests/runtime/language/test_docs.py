@@ -1,4 +1,4 @@
-"""What docs/language.md shows is so."""
+"""What docs/reference/language.md shows is so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlsql_runtime.language import check_script, compile_script
 
-TEXT = (Path(__file__).parents[3] / "docs" / "language.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[3] / "docs" / "reference" / "language.md").read_text(encoding="utf-8")
 SCRIPT, FROM_TEXT = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 
 

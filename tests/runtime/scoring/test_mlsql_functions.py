@@ -234,7 +234,7 @@ def test_numbers_overflow_as_in_java() -> None:
 
 
 def test_the_page_lists_all_functions() -> None:
-    page = (TESTS.parent / "docs/functions.md").read_text()
+    page = (TESTS.parent / "docs/how-to/functions.md").read_text()
     documented = {
         name for names in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page, re.MULTILINE) for name in re.findall(r"\w+", names)
     }
