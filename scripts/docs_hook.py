@@ -12,6 +12,7 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from document_tables import fill_tables
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -97,7 +98,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links to files of the repository to their pages."""
+    """Point links to files of the repository to their pages, and fill in the tables of documents."""
     here = page.file.src_uri
     folder = PurePosixPath(_ORIGINS.get(here, f"docs/{here}")).parent.as_posix()
 
@@ -108,11 +109,24 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             found = target.removeprefix("docs/")
         return match[1] if found is None else os.path.relpath(found, os.path.dirname(here) or ".")
 
+    markdown = fill_tables(markdown)
     parts, end = [], 0
     for code in _CODE.finditer(markdown):
         parts += [_LINK.sub(point, markdown[end : code.start()]), code[0]]
         end = code.end()
     return "".join([*parts, _LINK.sub(point, markdown[end:])])
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Mend what docstrings have of their own: names of pages become links, and roles of Sphinx plain names."""
+
+    def link(match: re.Match[str]) -> str:
+        target = os.path.relpath(f"{match[1]}.html", os.path.dirname(page.file.src_uri) or ".")
+        found = files.get_file_from_path(f"{match[1]}.md")
+        return match[0] if found is None else f'<a href="{target}">{found.page.title if found.page else match[1]}</a>'
+
+    html = re.sub(r":\w+:<code>~?(?:[\w.]*\.)?(\w+)</code>", r"<code>\1</code>", html)
+    return re.sub(r"(?<![\w/\"=])docs/([\w/-]+)\.md", link, html) if page.file.src_uri.startswith("reference/") else html
 
 
 def _expand(nav: Any) -> Any:

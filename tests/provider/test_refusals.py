@@ -75,8 +75,8 @@ with DAG("branching", schedule=None):
 
 
 def test_the_documentations_branch_on_a_score(airflow: Airflow, tmp_path: Path, store: Store) -> None:
-    section = (TESTS.parent / "docs/how-to/operators.md").read_text(encoding="utf-8").partition("\n## Scores in a DAG\n")[2]
-    [example] = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    page = (TESTS.parent / "docs/how-to/branch-on-a-score.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page.partition("\n## ")[0], re.DOTALL)
     dags = tmp_path / "dags"
     dags.mkdir()
     indented = "".join(f"    {line}" for line in example.splitlines(keepends=True))
