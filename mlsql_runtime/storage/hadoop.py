@@ -70,10 +70,10 @@ class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         """Open a file to read it from its beginning to its end."""
 
     @abstractmethod
-    def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
-        """Write a file in a folder that exists.
+    def create_stream(self, path: str, data: IO[bytes], permission: int = 0o644) -> None:
+        """Write a file that does not exist, in a folder that exists. If it cannot be written whole, remove it.
 
-        :raises FileExistsError: unless it may be overwritten.
+        :raises FileExistsError: when it exists, or is being written.
         """
 
     @abstractmethod
@@ -89,6 +89,21 @@ class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
         """Delete a file or folder, if it exists."""
 
     # -- what is made of them
+
+    def write_stream(self, path: str, data: IO[bytes], permission: int = 0o644) -> None:
+        """Write a file in a folder that exists, or replace it: write one beside it, and rename that.
+
+        Overwriting is not atomic on HDFS, but renaming is. If it fails, the path means what it has meant before, also if another
+        writer has replaced the file meanwhile.
+        """
+        staged = f"{path}.{uuid.uuid4().hex}.tmp"
+        try:
+            self.create_stream(staged, data, permission)
+            self.rename_over(staged, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.delete(staged, recursive=False)
+            raise
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
@@ -135,7 +150,8 @@ class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
             return stream.read()[start:end]
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        self.write_stream(path, io.BytesIO(value), overwrite=mode == "overwrite")
+        write = self.write_stream if mode == "overwrite" else self.create_stream
+        write(path, io.BytesIO(value))
 
     def get_file(self, rpath: str, lpath: str, **kwargs: Any) -> None:
         with self.open_stream(rpath) as source, open(lpath, "wb") as target:
@@ -143,11 +159,11 @@ class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
 
     def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
         with open(lpath, "rb") as source:
-            self.write_stream(rpath, source, overwrite=True)
+            self.write_stream(rpath, source)
 
     def cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
         with self.open_stream(path1) as source:
-            self.write_stream(path2, source, overwrite=True)
+            self.write_stream(path2, source)
 
     def rm(self, path: str, recursive: bool = False, maxdepth: int | None = None) -> None:
         self.delete(path, recursive)
@@ -169,25 +185,18 @@ def create_file(fs: HadoopFileSystem, path: str, data: bytes) -> None:
 
     :raises FileExistsError: when it exists, or is being written.
     """
-    fs.write_stream(path, io.BytesIO(data), overwrite=False)
+    fs.create_stream(path, io.BytesIO(data))
 
 
 def replace_file(fs: HadoopFileSystem, path: str, data: bytes) -> None:
-    """Write a file beside and rename it: overwriting is not atomic on HDFS, but renaming is."""
-    staged = f"{path}.{uuid.uuid4().hex}.tmp"
-    try:
-        fs.write_stream(staged, io.BytesIO(data), overwrite=True)
-        fs.rename_over(staged, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            fs.delete(staged, recursive=False)
-        raise
+    """Write a file so that readers see the old bytes or the new."""
+    fs.write_stream(path, io.BytesIO(data))
 
 
 def write_private(fs: HadoopFileSystem, path: str, data: bytes) -> None:
     """Write a file that only its owner may read, in a folder of which that is true too."""
     fs.set_permission(path.rpartition("/")[0] or "/", 0o700)
-    fs.write_stream(path, io.BytesIO(data), overwrite=True, permission=0o600)
+    fs.write_stream(path, io.BytesIO(data), permission=0o600)
 
 
 def hadoop_error(kind: str, message: str) -> OSError:

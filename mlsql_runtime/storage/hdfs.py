@@ -75,8 +75,8 @@ class HdfsFileSystem(HadoopFileSystem):
         with _hdfs_errors():
             return self.client.read(path).read()[start:end]
 
-    def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
-        """Write a file in a folder that exists, see :class:`HadoopFileSystem`.
+    def create_stream(self, path: str, data: IO[bytes], permission: int = 0o644) -> None:
+        """Write a file that does not exist, see :class:`HadoopFileSystem`.
 
         For ten minutes the NameNode may choose a DataNode that has ended, and hdfs-native does not ask for another one. The file
         is written again then, with a single replica, until the one DataNode responds; HDFS adds the other replicas.
@@ -86,7 +86,7 @@ class HdfsFileSystem(HadoopFileSystem):
         while True:
             with _hdfs_errors():
                 count = 1 if replicas else None
-                options = WriteOptions(overwrite=overwrite, permission=permission, create_parent=False, replication=count)
+                options = WriteOptions(overwrite=False, permission=permission, create_parent=False, replication=count)
                 file = self.client.create(path, options)
             try:
                 with _hdfs_errors():

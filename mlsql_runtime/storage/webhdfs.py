@@ -61,8 +61,8 @@ class WebHdfsFileSystem(HadoopFileSystem, WebHDFS):  # type: ignore[misc]
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
         return self._fetch(path).content[start:end]
 
-    def write_stream(self, path: str, data: IO[bytes], overwrite: bool, permission: int = 0o644) -> None:
-        found = self._ask("PUT", path, "CREATE", overwrite=str(overwrite).lower(), permission=f"{permission:o}")
+    def create_stream(self, path: str, data: IO[bytes], permission: int = 0o644) -> None:
+        found = self._ask("PUT", path, "CREATE", overwrite="false", permission=f"{permission:o}")
         try:
             self._send("PUT", self._apply_proxy(found.headers["Location"]), data=data)
         except StorageFullError:

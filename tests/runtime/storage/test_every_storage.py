@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import os
 import pickle
@@ -279,6 +280,24 @@ def test_a_quota_that_is_exceeded_leaves_no_part_of_a_file(root: Location, hdfs:
     with pytest.raises(StorageError, match=exceeded):
         (root / "old").replace(b"2")
     assert (root / "old").read() == b"1"
+
+
+@pytest.mark.parametrize("kind", ["hdfs"])
+def test_a_write_that_fails_leaves_what_another_writer_has_put_there(root: Location) -> None:
+    place = root / "file"
+    place.write(b"old")
+
+    class LostStream(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell():
+                place.replace(b"new")
+                raise OSError("the stream is lost")
+            return super().read(2)
+
+    with pytest.raises(OSError, match="the stream is lost"):
+        place.fs.write_stream(place.path, LostStream(b"1234"))
+    assert place.read() == b"new"
+    assert root.list_names() == ["file"]
 
 
 @pytest.mark.parametrize("kind", ["hdfs", "webhdfs"])
