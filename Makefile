@@ -66,7 +66,7 @@ fuzz: setup ## Broken input of every kind; make fuzz SEED=2 COUNT=1000, or KIND=
 	@$(BIN)/python benchmarks/fuzz.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(KIND),--kind '$(KIND)') $(if $(CASE),--case $(CASE))
 
 faults: setup classes faketime ## Jobs with faults at random moments, for 20 minutes, from where it stopped; MINUTES=60; SEED=17 for one case again
-	@$(BIN)/python benchmarks/faults.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(BUG),--bug '$(BUG)')
+	@$(BIN)/python benchmarks/faults.py $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only '$(ONLY)') $(if $(BUG),--bug '$(BUG)')
 
 faketime: # a library for clocks that jump, outside of .venv
 	@[ -d .work/faults/libfaketime ] || $(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --target .work/faults libfaketime==3.0.1 \

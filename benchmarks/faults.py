@@ -1,17 +1,18 @@
 """Run small real jobs with faults at random moments, and look at what they leave.
 
-``make faults`` goes on where the last piece stopped, for twenty minutes, and writes ``benchmarks/results/faults.md`` from the
-journal of all pieces. ``make faults SEED=17`` runs one case again, and shows it. ``make faults BUG='no topic is removed'`` runs
-cases on a copy of the code with that bug, until one of them finds it.
+``make faults`` goes on where the last piece stopped, for twenty minutes: it adds each case to the journal of all pieces,
+``benchmarks/results/faults.jsonl``, and writes ``faults.md`` from it. ``make faults SEED=17`` runs one case again, and shows it.
+``make faults ONLY='yarn.*NameNode'`` runs the open cases in whose description a pattern is found. ``make faults BUG='no topic is
+removed'`` runs cases on a copy of the code with that bug, until one of them finds it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,14 +27,14 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts" / "jvm")]
 sys.path.append(str(ROOT / ".work" / "faults"))  # libfaketime
 
 from support import shared_run  # noqa: E402
-from support.faults import bugs, network  # noqa: E402
-from support.faults.campaign import Campaign, open_campaign, set_import_path, show  # noqa: E402
-from support.faults.cases import Case, Journal, Record, list_open_seeds  # noqa: E402
+from support.faults import bugs, kinds, network  # noqa: E402
+from support.faults.campaign import Campaign, open_campaign, set_import_path  # noqa: E402
+from support.faults.cases import Case  # noqa: E402
+from support.faults.journal import Finding, Journal, Record, list_open_seeds  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "faults.md"
-JOURNAL = ROOT / ".work" / "faults.jsonl"
+JOURNAL = RESULTS.with_suffix(".jsonl")
 LOGS = ROOT / ".work" / "faults-logs"
-FOUND = ROOT / ".work" / "faults-bugs.json"  # the seed that has found each bug, and the number of cases until then
 COUNT = 300
 BUG_COUNT = 50
 _BUG = "MLSQL_FAULTS_BUG"  # in the environment of a campaign on code with a bug: where the copy is
@@ -61,16 +62,22 @@ def put_bug(name: str) -> None:
         os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606
 
 
-def find_bug(campaign: Campaign, name: str) -> None:
+def find_bug(campaign: Campaign, journal: Journal, name: str, seeds: Sequence[int], only: str | None) -> None:
     """Run cases until one has a violation, and note how many that took."""
-    for number in range(1, BUG_COUNT + 1):
-        record = campaign.run(Case.of(number))
+    for number, seed in enumerate(seeds[:BUG_COUNT], 1):
+        record = campaign.run(Case.of(seed))
         print_record(record)
         if record.violations:
-            found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
-            FOUND.write_text(json.dumps(found | {name: {"cases": number, "violation": record.violations[0]}}))
+            journal.add(Finding(name, only, number, seed, shorten(record.violations[0])))
             return
-    sys.exit(f"{BUG_COUNT} cases have not found the bug {name!r}")
+    journal.add(Finding(name, only, len(seeds[:BUG_COUNT]), None, "not found"))
+    sys.exit(f"{len(seeds[:BUG_COUNT])} cases have not found the bug {name!r}")
+
+
+def list_seeds(count: int, only: str | None) -> list[int]:
+    """Return the seeds from 1 whose cases a pattern finds."""
+    seeds = range(1, count + 1)
+    return [seed for seed in seeds if only is None or re.search(only, Record.of(Case.of(seed)).describe())]
 
 
 def run_piece(campaign: Campaign, journal: Journal, seeds: Sequence[int], minutes: float) -> None:
@@ -82,6 +89,7 @@ def run_piece(campaign: Campaign, journal: Journal, seeds: Sequence[int], minute
             print("the time is over; make faults goes on from here")
             break
         record = campaign.run(Case.of(seed))
+        record.violations = [shorten(each) for each in record.violations]
         if record.skipped is None or seed not in skipped:
             journal.add(record)
             print_record(record)
@@ -89,7 +97,7 @@ def run_piece(campaign: Campaign, journal: Journal, seeds: Sequence[int], minute
 
 def print_record(record: Record) -> None:
     """Print what came of a case."""
-    print("\n    ".join((show(record), *record.violations)), flush=True)
+    print("\n    ".join((record.show(), *record.violations)), flush=True)
 
 
 def write_page(journal: Journal, count: int) -> list[Record]:
@@ -112,32 +120,47 @@ After each case a program that knows only the files of the store, the process ta
 - a process, a topic, a consumer group, an application, a staged or temporary file that is left;
 - a task that fails without a fault, with a message that does not name the fault, or in all tries; a try that hangs.
 
+The seeds draw every kind of fault at every place in turn, those of local Spark more often, which cost least.
+
 `make faults` goes on where the last piece stopped. `make faults SEED=17` runs one case again.
 [docs/explanation/faults.md](../../docs/explanation/faults.md) says what is promised.
 
 ## Faults
 
-A case with two faults counts in two rows. *Reached*: the job still ran at the drawn moment. *Absorbed*: the try in which the
-fault was reached succeeded all the same. Other tries were killed or failed, and a later one succeeded.
+Cases at each place; one with two faults counts in two rows. *Reached*: the job still ran at the drawn moment. *Absorbed*: the
+try in which the fault was reached succeeded all the same. Other tries were killed or failed, and a later one succeeded.
 
-{table(["fault", "cases", "reached", "absorbed", "violations"], _rows_of_faults(ran))}
+{table(["fault", *kinds.JOBS, "reached", "absorbed", "violations"], _rows_of_faults(ran))}
 ## Jobs
 
 {table(["job", "place", "storage of the model", "cases", "tries", "violations"], _rows_of_jobs(ran))}
 """
     if bad:
-        rows = [[str(each.seed), each.job, each.place, " and ".join(each.faults), _shorten(each.violations[0])] for each in bad]
+        rows = [
+            [str(each.seed), each.job, each.place, " and ".join(each.faults), each.violations[0].replace("|", "\\|")]
+            for each in bad
+        ]
         text += f"## Open violations\n\n{table(['seed', 'job', 'place', 'faults', 'violation'], rows)}\n"
     if mended:
         text += (
             "Seeds that had violations, by a bug that was mended or a wrong expectation of the checker, and have none now: "
             f"{', '.join(map(str, mended))}.\n\n"
         )
-    if FOUND.exists():
-        rows = [[name, str(each["cases"]), _shorten(each["violation"])] for name, each in json.loads(FOUND.read_text()).items()]
+    if found := journal.read_findings():
+        rows = [
+            [
+                name,
+                each.only or "",
+                str(each.cases),
+                "" if each.seed is None else str(each.seed),
+                each.violation.replace("|", "\\|"),
+            ]
+            for name, each in found.items()
+        ]
         text += (
             "## Bugs on purpose\n\n`make faults BUG='no topic is removed'` runs cases on a copy of the code with a bug, with the "
-            f"seeds from 1, until one of them finds it.\n\n{table(['bug', 'cases', 'first violation'], rows)}\n"
+            "seeds from 1, until one of them finds it, at most 50. The pattern says which of them were run, if not all.\n\n"
+            f"{table(['bug', 'pattern', 'cases', 'seed', 'first violation'], rows)}\n"
         )
     if skipped:
         reasons = Counter(each.skipped for each in skipped)
@@ -147,16 +170,19 @@ fault was reached succeeded all the same. Other tries were killed or failed, and
 
 
 def _rows_of_faults(ran: Sequence[Record]) -> list[list[str]]:
-    cases, reached, absorbed, bad = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    cases, reached, absorbed, bad = Counter[tuple[str, str]](), Counter[str](), Counter[str](), Counter[str]()
     for record in ran:
         for name in dict.fromkeys(record.faults):
-            cases[name] += 1
+            cases[name, record.place] += 1
             bad[name] += bool(record.violations)
         for number, (name, struck) in enumerate(zip(record.faults, record.struck, strict=False)):
             if struck is not None:
                 reached[name] += 1
                 absorbed[name] += number < len(record.tries) and record.tries[number] == "succeeded"
-    return [[name, *(str(each[name]) for each in (cases, reached, absorbed, bad))] for name in sorted(cases)]
+    return [
+        [name, *(str(cases[name, place] or "") for place in kinds.JOBS), *(str(each[name]) for each in (reached, absorbed, bad))]
+        for name in sorted({name for name, _ in cases})
+    ]
 
 
 def _rows_of_jobs(ran: Sequence[Record]) -> list[list[str]]:
@@ -173,9 +199,9 @@ def _rows_of_jobs(ran: Sequence[Record]) -> list[list[str]]:
     return [[*each, str(cases[each]), str(attempts[each]), str(bad[each])] for each in sorted(cases)]
 
 
-def _shorten(text: str) -> str:
-    """Return the beginning of a text, without folders of this machine, for a cell of a table."""
-    return _PATH.sub("…/", text).replace("|", "\\|").replace("\n", " ")[:200]
+def shorten(text: str) -> str:
+    """Return the beginning of a text, on one line and without folders of this machine."""
+    return _PATH.sub("…/", text).replace("\n", " ")[:300]
 
 
 def main() -> None:
@@ -184,6 +210,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, nargs="+", help="run these cases, and keep nothing of them")
     parser.add_argument("--count", type=int, default=COUNT, help="how many cases the campaign has, with the seeds from 1")
     parser.add_argument("--minutes", type=float, default=20.0, help="after which no other case begins")
+    parser.add_argument("--only", help="run the cases alone in whose description this pattern is found")
     parser.add_argument("--bug", help="run cases on a copy of the code with this bug, until one of them finds it")
     parser.add_argument("--page", action="store_true", help="only write the page from the journal")
     asked = parser.parse_args()
@@ -194,6 +221,7 @@ def main() -> None:
     if asked.bug is not None:
         put_bug(asked.bug)
     isolate()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if asked.bug is not None:
         os.chdir(os.environ[_BUG])  # the server of the tries imports from there first
     set_import_path()
@@ -206,13 +234,18 @@ def main() -> None:
             open_campaign(Path(name), LOGS) as campaign,
         ):
             if asked.bug is not None:
-                find_bug(campaign, asked.bug)
+                find_bug(campaign, journal, asked.bug, list_seeds(asked.count, asked.only), asked.only)
             elif asked.seed is not None:
                 for seed in asked.seed:
                     found.append(campaign.run(Case.of(seed)))
                     print_record(found[-1])
             else:
-                run_piece(campaign, journal, list_open_seeds(1, asked.count, journal.read().values()), asked.minutes)
+                run_piece(
+                    campaign,
+                    journal,
+                    list_open_seeds(list_seeds(asked.count, asked.only), journal.read().values()),
+                    asked.minutes,
+                )
     finally:
         keeper.wait()
         shutil.rmtree(os.environ.get(_BUG, ""), ignore_errors=True)

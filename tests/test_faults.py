@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from support.faults import invariants, jobs, processes
+from support.faults import invariants, jobs, kinds, processes
 from support.faults.campaign import Campaign, open_campaign, set_import_path
-from support.faults.cases import Case, Journal, Record, list_open_seeds
-from support.faults.faults import Fault, FlippedByte, ProcessFault, StorageFault, matches
+from support.faults.cases import Case
+from support.faults.faults import ProcessFault
+from support.faults.journal import Finding, Journal, Record, list_open_seeds
 from support.faults.places import LOCAL
+from support.faults.scene import Fault, Moment, matches
+from support.faults.storage_faults import FlippedByte, StorageFault
 from support.stores import publish
 
 if TYPE_CHECKING:
@@ -37,8 +40,8 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
             yield campaign
 
 
-KILL = ProcessFault("script", "SIGKILL", share=0.5, seconds=0, pick=0.9)
-LOST_STORAGE = StorageFault("error", after=1.0, seconds=3.0)
+KILL = ProcessFault("script", "SIGKILL", Moment(1.0, "script"), seconds=0, pick=0.9)
+LOST_STORAGE = StorageFault("error", Moment(1.0), seconds=3.0)
 FLIP = FlippedByte(pick=0.9, bit=3)
 
 
@@ -46,7 +49,7 @@ FLIP = FlippedByte(pick=0.9, bit=3)
 @pytest.mark.parametrize(
     ("job", "storage", "fault", "first"),
     [
-        pytest.param(jobs.TRAIN, "local", ProcessFault("driver", "SIGKILL", 0.9, 0, 0), "JobFailed", id="kill"),
+        pytest.param(jobs.TRAIN, "local", ProcessFault("driver", "SIGKILL", Moment(5.0, "driver"), 0, 0), "JobFailed", id="kill"),
         pytest.param(jobs.REGISTER, "s3", LOST_STORAGE, None, id="storage"),
         pytest.param(jobs.REGISTER, "local", FLIP, "IntegrityError", id="file"),
     ],
@@ -68,7 +71,8 @@ def test_a_seed_gives_one_case() -> None:
     assert {case.job.name for case in cases} == set(jobs.JOBS)
     assert {case.place for case in cases} == {"local", "standalone", "yarn"}
     assert {case.storage for case in cases} == {"local", "small disk", "s3", "webhdfs", "hdfs"}
-    assert len({fault.name for case in cases for fault in case.faults}) > 30
+    kinds_of_places = {(kind.place, kind.name.partition(", ")[0]) for place in kinds.JOBS for kind in kinds.list_kinds(place)}
+    assert {(case.place, case.faults[0].name.partition(", ")[0]) for case in cases[:200]} == kinds_of_places
 
 
 def test_a_campaign_goes_on_where_it_stopped(tmp_path: Path) -> None:
@@ -80,17 +84,23 @@ def test_a_campaign_goes_on_where_it_stopped(tmp_path: Path) -> None:
         journal.add(record)
     with (tmp_path / "records" / "faults.jsonl").open("a") as file:
         file.write('{"seed": 5, "job": "tr')  # its process was killed
-    assert list_open_seeds(1, 6, journal.read().values()) == [2, 3, 5, 6]
+    assert list_open_seeds(range(1, 7), journal.read().values()) == [2, 3, 5, 6]
     records[1].violations.clear()
     journal.add(records[1])
-    assert list_open_seeds(1, 6, journal.read().values()) == [3, 5, 6]
+    assert list_open_seeds(range(1, 7), journal.read().values()) == [3, 5, 6]
+    found = Finding("no topic is removed", only="local", cases=3, seed=7, violation="topic x is left")
+    journal.add(found)
     assert [record.seed for record in journal.read_all()] == [1, 2, 3, 4, 2]
+    assert journal.read_all()[2] == records[2]
+    assert journal.read_findings() == {"no topic is removed": found}
 
 
 def test_a_failure_has_to_name_its_fault() -> None:
     assert matches(KILL, "the job ended without a result (exit code -9); see the log above, and retry")
     assert not matches(KILL, "KeyError: 'weight'")
-    assert not matches(ProcessFault("script", "SIGSTOP", 0.5, 2.0, 0), "the script was killed")  # which it survives
+    assert not matches(
+        ProcessFault("script", "SIGSTOP", Moment(0.5, "script"), 2.0, 0), "the script was killed"
+    )  # which it survives
     assert not matches(None, "the job ended without a result")
 
 

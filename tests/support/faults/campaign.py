@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from support.faults import invariants, jobs, network, processes, tries
-from support.faults.cases import SMALL_DISK, Case, Record
-from support.faults.faults import CLOCK, ClockJump, Fault, LostFile, Partition, Scene, matches
+from support.faults.cases import Case
+from support.faults.faults import CLOCK, ClockJump, Partition
+from support.faults.journal import Record
 from support.faults.places import LOCAL, YARN, Services
+from support.faults.scene import Fault, Scene, matches
 from support.faults.services import Service
-from support.faults.storages import LocalStorage, small_disk
+from support.faults.storage_faults import LostFile
+from support.faults.storages import SMALL_DISK, LocalStorage, small_disk
 
-TRY_SECONDS = 300.0  # after which a try hangs
-PUBLISH_SECONDS = 8.0  # after which a version is published for which a job waits
+TRY_SECONDS = 600.0  # after which a try hangs
+PUBLISH_SECONDS = 8.0  # after a job has begun to wait, the version is published for which it waits
 _SPARK_GIVES_UP = {
     "spark.network.timeout": "10s",
     "spark.network.timeoutInterval": "5s",
@@ -128,6 +131,7 @@ class _Run:
         self._environment = self._build_environment()
         self._number, self._running = 0, list[tries.Try]()
         self._xcom: dict[str, Any] | None = None
+        self._manifest: bytes | None = None  # of the version for which the job waits
 
     def run(self) -> None:
         self._place.heal()
@@ -144,7 +148,7 @@ class _Run:
     def _prepare(self) -> None:
         """Write the inputs, the model and the task."""
         job = self._case.job
-        jobs.write_inputs(self._folder)
+        jobs.write_inputs(job, self._folder)
         if self._inputs is self._storage:
             self._inputs.put(self._folder / "data", "data")
         if self._model is not None:
@@ -156,9 +160,8 @@ class _Run:
                 shutil.rmtree(model / "_functions")
             if job.waits:
                 manifest = model / "_model_1" / "manifest.json"
-                publish = (self._storage.publish, ["m/_model_1/manifest.json", manifest.read_bytes()])
+                self._manifest = manifest.read_bytes()
                 manifest.unlink()
-                threading.Timer(PUBLISH_SECONDS, *publish).start()
             self._storage.put(model, "m")
             shutil.rmtree(model)
         (self._folder / "task.json").write_text(json.dumps({"operator": job.operator, "arguments": self._build_arguments()}))
@@ -208,6 +211,9 @@ class _Run:
         """Run a try to its end, with a fault; return whether the task has succeeded."""
         first = self._start()
         struck: str | None = None
+        if self._manifest is not None:
+            threading.Thread(target=self._publish_later, args=(first, self._manifest), daemon=True).start()
+            self._manifest = None
         if fault is not None:
             struck = fault.strike(self._scene(first))
             self._record.struck.append(struck)
@@ -222,6 +228,14 @@ class _Run:
                 self._record.violations.append(f"does not name the fault: {each['error']}: {each['message']}")
         self._xcom = next((each["xcom"] for each in reversed(ended) if "xcom" in each), None)
         return self._xcom is not None
+
+    def _publish_later(self, first: tries.Try, manifest: bytes) -> None:
+        """Publish the version some seconds after the job has begun to wait for it."""
+        role = tries.TRIGGERER if self._case.job.deferrable else tries.TASK
+        while first.is_alive() and not (first.pid and first.role == role):
+            time.sleep(0.1)
+        time.sleep(PUBLISH_SECONDS)
+        self._storage.publish("m/_model_1/manifest.json", manifest)
 
     def _scene(self, first: tries.Try) -> Scene:
         services: dict[str, Service] = dict(self._place.services)
@@ -270,15 +284,6 @@ class _Run:
         yield from self._place.check_left()
         if self._broker is not None:
             yield from invariants.check_topics(self._broker.broker.bootstrap, jobs.topic_prefix(self._folder))
-
-
-def show(record: Record) -> str:
-    """Return a record in a line for people."""
-    what = f"{record.seed}: {record.job}, {record.place}, {record.storage}; {' and '.join(record.faults)}"
-    if record.skipped is not None:
-        return f"{what}: skipped, {record.skipped}"
-    struck = ", ".join(each or "not reached" for each in record.struck)
-    return f"{what} ({struck}): {', '.join(record.tries)}, {len(record.violations)} violations, {record.seconds:.0f} s"
 
 
 def set_import_path() -> None:

@@ -51,6 +51,7 @@ with open(places["tempDataLocalPath"]) as data, open(places["tempOutputLocalPath
         output.write(json.dumps({"id": row["id"], "prediction": row["id"] * model}) + "\\n")
         time.sleep(0.002)
 """
+_SCRIPTS = {"train": _TRAIN, "function": _FUNCTION, "batch": _BATCH}
 _SCRIPT = """
 load parquet.`{data}` as rows;
 train rows as PythonAlg.`{model}` where pythonScriptPath="{folder}/train.py" and enableDataLocal="true" and featureCols="id,x"
@@ -69,6 +70,7 @@ class Job:
     :param stages_with_spark: Spark itself writes below the model path; it would need jars of its own for ``s3://``.
     :param waits: for a version that is published a few seconds after the task has begun.
     :param deferrable: it leaves the worker, and waits in the triggerer.
+    :param scripts: the names of the scripts that it runs.
     """
 
     name: str
@@ -78,6 +80,11 @@ class Job:
     stages_with_spark: bool = True
     waits: bool = False
     deferrable: bool = False
+    scripts: tuple[str, ...] = ()
+
+    @property
+    def reads_table(self) -> bool:
+        return self.operator in ("train", "predict", "script")
 
     @property
     def trains(self) -> bool:
@@ -88,26 +95,26 @@ class Job:
         return self.operator in ("predict", "script")
 
 
-TRAIN = Job("train through files", "train")
-KAFKA = Job("train through Kafka", "train", uses_kafka=True, stages_with_spark=False)
-REGISTER = Job("register", "register", needs_model=True, stages_with_spark=False)
+TRAIN = Job("train through files", "train", scripts=("train",))
+KAFKA = Job("train through Kafka", "train", uses_kafka=True, stages_with_spark=False, scripts=("train",))
+REGISTER = Job("register", "register", needs_model=True, stages_with_spark=False, scripts=("function",))
 SELECT = Job("predict in SQL", "predict", needs_model=True, stages_with_spark=False)
-BATCH = Job("predict with a batch script", "predict", needs_model=True)
-SCRIPT = Job("train, register and predict", "script")
-DEFERRED = Job("train through files, deferred", "train", deferrable=True)
+BATCH = Job("predict with a batch script", "predict", needs_model=True, scripts=("batch",))
+SCRIPT = Job("train, register and predict", "script", scripts=("train", "function"))
+DEFERRED = Job("train through files, deferred", "train", deferrable=True, scripts=("train",))
 SENSOR = Job("wait for a version", "wait", needs_model=True, stages_with_spark=False, waits=True)
 TRIGGER = Job("wait for a version, deferred", "wait", needs_model=True, stages_with_spark=False, waits=True, deferrable=True)
 JOBS = {each.name: each for each in (TRAIN, KAFKA, REGISTER, SELECT, BATCH, SCRIPT, DEFERRED, SENSOR, TRIGGER)}
 
 
-def write_inputs(folder: Path) -> None:
+def write_inputs(job: Job, folder: Path) -> None:
     """Write the scripts of a case, and its table into ``data``."""
     (folder / "data").mkdir()
     for number, part in enumerate(_PARTS):
         ids = list(range(ROWS)[part])
         pq.write_table(pa.table({"id": ids, "x": [2.0 * id for id in ids]}), folder / "data" / f"part-{number}.parquet")
-    for name, source in (("train", _TRAIN), ("function", _FUNCTION), ("batch", _BATCH)):
-        (folder / f"{name}.py").write_text(source)
+    for name in job.scripts:
+        (folder / f"{name}.py").write_text(_SCRIPTS[name])
 
 
 @dataclass(frozen=True)
@@ -129,10 +136,7 @@ def build_arguments(job: Job, inputs: Inputs) -> dict[str, Any]:
     """Return the operator's arguments, without those that depend on the place."""
     data = {"format": "parquet", "path": inputs.data}
     output = {"format": "parquet", "path": inputs.output}
-    model, scripts = (
-        {"model_path": inputs.model},
-        {name: str(inputs.folder / f"{name}.py") for name in ("train", "function", "batch")},
-    )
+    model, scripts = {"model_path": inputs.model}, {name: str(inputs.folder / f"{name}.py") for name in _SCRIPTS}
     if job.operator == "wait":
         return model | {"poke_interval": 0.5, "timeout": 600, "min_version": 1}
     if job.operator == "train":

@@ -51,7 +51,7 @@ class LocalPlace:
 
     services: Mapping[str, Service] = {}
     environment: Mapping[str, str] = {"AIRFLOW_CONN_FAULTS": json.dumps({"conn_type": "spark", "host": "local[2]"})}
-    end_seconds = 20.0
+    end_seconds = 60.0
 
     def heal(self) -> None:
         pass
@@ -63,7 +63,7 @@ class LocalPlace:
 class StandalonePlace:
     """A standalone cluster: a master and a worker on each of two addresses."""
 
-    end_seconds = 60.0
+    end_seconds = 90.0
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         self._temporary = folder / "tmp"
@@ -87,7 +87,7 @@ class StandalonePlace:
 class YarnPlace:
     """YARN with two nodes, on an HDFS that has all files of a case."""
 
-    end_seconds = 90.0
+    end_seconds = 120.0
 
     def __init__(self, stack: ExitStack, hdfs: HdfsProcesses, folder: Path) -> None:
         self._temporary = folder / "tmp"

@@ -17,15 +17,15 @@ _OF_EXECUTORS = (
     "SPARK_EXECUTOR_DIRS",
 )  # variables of YARN's containers, and of executors of a standalone cluster
 ROLES = {
-    "JVM of the driver": (r"^\S*java .*org\.apache\.spark\.deploy\.SparkSubmit ", 6.0),
-    "spark-submit": (r"^\S*java .*org\.apache\.spark\.deploy\.SparkSubmit ", 6.0),  # of YARN, where it only submits
-    "application master": (r"^\S*java .*org\.apache\.spark\.deploy\.yarn\.ApplicationMaster ", 8.0),  # the driver's JVM on YARN
-    "driver": (r"^\S*python\S* \S*mlsql_job\.py --plan", 6.0),
-    "Spark's Python worker": (r"-m pyspark\.daemon", 3.0),
-    "supervisor": (r"^\S*python\S* -S -c", 2.0),
-    "script": (r"^\S*python\S* \S*/start\.py ", 2.0),
-    "executor": (r"^\S*java .*CoarseGrainedExecutorBackend", 6.0),
-}  # a pattern of the command line, and about how many seconds such a process lives
+    "JVM of the driver": r"^\S*java .*org\.apache\.spark\.deploy\.SparkSubmit ",
+    "spark-submit": r"^\S*java .*org\.apache\.spark\.deploy\.SparkSubmit ",  # of YARN, where it only submits
+    "application master": r"^\S*java .*org\.apache\.spark\.deploy\.yarn\.ApplicationMaster ",  # the driver's JVM on YARN
+    "driver": r"^\S*python\S* \S*mlsql_job\.py --plan",
+    "Spark's Python worker": r"-m pyspark\.daemon",
+    "supervisor": r"^\S*python\S* -S -c",
+    "script": r"^\S*python\S* \S*/start\.py ",
+    "executor": r"^\S*java .*CoarseGrainedExecutorBackend",
+}  # a pattern of the command line
 
 
 def of_case(folder: str) -> Iterator[psutil.Process]:
@@ -38,7 +38,7 @@ def of_case(folder: str) -> Iterator[psutil.Process]:
 
 def with_role(folder: str, role: str) -> list[psutil.Process]:
     """Return the processes of a case with a role, oldest first."""
-    pattern = re.compile(ROLES[role][0])
+    pattern = re.compile(ROLES[role])
     return sorted((each for each in of_case(folder) if pattern.search(command(each))), key=lambda each: each.pid)
 
 

@@ -24,6 +24,7 @@ class FaultyProxy:
             def _forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 mode = proxy._mode
+                proxy.affected += mode != "pass"
                 if mode == "refuse":
                     self.close_connection = True
                     return
@@ -55,13 +56,18 @@ class FaultyProxy:
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._mode = "pass"
+        self._mode, self.affected = "pass", 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def set_mode(self, mode: str) -> None:
-        """Change what happens to requests: ``pass``, ``refuse``, ``error``, ``hang`` until the mode changes, or ``slow``."""
+    def set_mode(self, mode: str) -> int:
+        """Change what happens to requests: ``pass``, ``refuse``, ``error``, ``hang`` until the mode changes, or ``slow``.
+
+        Return how many requests the mode before has affected.
+        """
+        affected, self.affected = self.affected, 0
         self._mode = mode
+        return affected
 
     def __enter__(self) -> FaultyProxy:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

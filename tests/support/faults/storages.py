@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-SMALL_DISK = 8 << 20
+SMALL_DISK = "small disk"
+_SMALL = 8 << 20  # bytes
 
 
 class Storage(Protocol):
@@ -132,8 +133,8 @@ class RemoteStorage:
 
 @contextlib.contextmanager
 def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a disk of :data:`SMALL_DISK` bytes at a folder, which takes root."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "faults", str(folder)], check=True)
+    """Mount a disk of some megabytes at a folder, which takes root."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SMALL}", "faults", str(folder)], check=True)
     try:
         yield
     finally:
