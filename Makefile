@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference docs constraints clean intro faults fuzz faketime
+.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference docs constraints clean intro faults fuzz faketime release-check
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -44,6 +44,9 @@ intro:
 
 test-versions: setup ## The oldest versions that pyproject.toml allows, and older versions of Airflow; SETS=oldest for some of the sets
 	@$(BIN)/python scripts/test_versions.py $(SETS)
+
+release-check: setup ## What a release would publish: changelog, wheel, an installation of its own, the demo there
+	@$(BIN)/python scripts/release_check.py $(CHECKS)
 
 airflow: setup ## Airflow with its UI on http://127.0.0.1:8080, the example DAGs loaded
 	@$(BIN)/python scripts/standalone.py
