@@ -18,7 +18,13 @@ def get_provider_info() -> dict[str, Any]:
         "name": name,
         "description": "Train your own Python algorithms on Spark data, register them as SQL functions and predict with them.",
         "versions": [__version__],
-        "integrations": [{"integration-name": name, "external-doc-url": "https://spark.apache.org/", "tags": ["software"]}],
+        "integrations": [
+            {
+                "integration-name": name,
+                "external-doc-url": "https://github.com/byzer-org/byzer-lang",  # where MLSQL lives now
+                "tags": ["machine-learning"],
+            }
+        ],
         "operators": [
             {
                 "integration-name": name,
@@ -44,5 +50,27 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "connection-types": [connection_types.kafka()],
+        "config": {
+            "mlsql": {
+                "description": "Settings of the pages about models in Airflow's UI. The API server reads them.",
+                "options": {
+                    "model_paths": _option(
+                        "Model paths that the list of models shows beside those that DAGs have named, separated by commas. Users "
+                        "who may read all DAGs see them.",
+                        "s3://bucket/spam, /models/churn",
+                    ),
+                    "storage_conn_id": _option(
+                        "The connection with which the pages read models in storage; or JSON that names a connection for each "
+                        "beginning of URIs. Without it, the environment of the API server decides.",
+                        '{"s3://models": "minio", "gs://": "google"}',
+                    ),
+                },
+            }
+        },
         "extra-links": [f"airflow_provider_mlsql.links.{link}" for link in ("ModelLink", "VersionLink", "SparkUILink")],
     }
+
+
+def _option(description: str, example: str) -> dict[str, Any]:
+    """Return the declaration of a setting that has no default."""
+    return {"description": description, "version_added": "0.1.0", "type": "string", "example": example, "default": None}

@@ -89,16 +89,3 @@ import mlsql_runtime.plan, mlsql_runtime.result, mlsql_runtime.submission.preche
 import mlsql_runtime.store.publish, mlsql_runtime.store.versions, mlsql_runtime.store.version_watch
 """
     assert "fsspec" in loaded_by(code)
-
-
-def test_the_provider_info_names_modules_that_exist() -> None:
-    import importlib
-
-    from airflow_provider_mlsql import __version__, get_provider_info
-
-    info = get_provider_info()
-    assert info["package-name"] == "airflow-provider-mlsql"
-    assert info["versions"] == [__version__]
-    for kind in ("operators", "sensors", "triggers", "hooks"):
-        for module in info[kind][0]["python-modules"]:
-            importlib.import_module(module)

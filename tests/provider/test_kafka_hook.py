@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import airflow
-import jsonschema
 import pytest
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import Connection
@@ -20,7 +18,6 @@ from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 from broker import PASSWORDS, Broker
 from support.brokers import secure_options
 
-from airflow_provider_mlsql import get_provider_info
 from airflow_provider_mlsql.hooks.kafka import TEST_SECONDS, KafkaHook
 from mlsql_runtime.codec import encode
 from mlsql_runtime.errors import InputError, KafkaUnavailable
@@ -206,12 +203,3 @@ def test_the_form_of_the_connection() -> None:
     assert [name for name, widget in widgets.items() if widget.is_sensitive] == ["ssl_password"]
     assert widgets["security_protocol"].field["schema"]["enum"] == ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
     assert widgets["ssl_cafile"].field["schema"]["title"] == "CA certificate"
-
-
-def test_the_provider_info_is_as_airflow_wants_it() -> None:
-    folder = Path(airflow.__file__).parent
-    info = get_provider_info()
-    jsonschema.validate(info, json.loads((folder / "provider_info.schema.json").read_text()))
-    types = json.loads((folder / "provider.yaml.schema.json").read_text())["properties"]["connection-types"]
-    jsonschema.validate(info["connection-types"], types)
-    assert [each["connection-type"] for each in info["connection-types"]] == [KafkaHook.conn_type]
