@@ -62,6 +62,9 @@ class MLSQLError(Exception):
     :param facts: the facts of the message as JSON values, for logs, reports and links; no code decides by them.
     """
 
+    lineage: Any = None
+    """What the job that it ended has read and written, a ``JobLineage``; None if that is not known. It is not in the JSON."""
+
     def __init__(self, message: str, *, statement: int | None = None, origin: Origin | None = None, **facts: Any) -> None:
         super().__init__(message)
         self.message = message

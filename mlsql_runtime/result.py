@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from mlsql_runtime import codec, errors
+from mlsql_runtime.data_sets import JobLineage
 from mlsql_runtime.errors import MLSQLError, PreflightFailed
 
 RESULT_VERSION = 1
@@ -163,26 +164,34 @@ StepResult = TrainResult | RegisterResult | SaveResult | SelectResult | ShowResu
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """The outcome of a plan: the results of its statements in order, and the error that ended it, as JSON (None: no error)."""
+    """The outcome of a plan: the results of its statements in order, and the error that ended it, as JSON (None: no error).
+
+    :param lineage: what the job has read and written; None unless the plan asks for it.
+    """
 
     job_id: str
     steps: tuple[StepResult, ...]
     error: Mapping[str, Any] | None = None
+    lineage: JobLineage | None = field(default=None, metadata=codec.ADDED)
     result_version: int = RESULT_VERSION
 
     @classmethod
-    def of_error(cls, job_id: str, steps: tuple[StepResult, ...], error: MLSQLError) -> RunResult:
+    def of_error(
+        cls, job_id: str, steps: tuple[StepResult, ...], error: MLSQLError, lineage: JobLineage | None = None
+    ) -> RunResult:
         """Return the result of a run that ``error`` ended."""
-        return cls(job_id=job_id, steps=steps, error=errors.to_json(error))
+        return cls(job_id=job_id, steps=steps, error=errors.to_json(error), lineage=lineage)
 
     @property
     def is_successful(self) -> bool:
         return self.error is None
 
     def raise_for_error(self) -> None:
-        """Raise the error that ended the run, as the class it had in the Spark application."""
+        """Raise the error that ended the run, as the class it had in the Spark application, with the run's lineage."""
         if self.error is not None:
-            raise errors.from_json(dict(self.error))
+            error = errors.from_json(dict(self.error))
+            error.lineage = self.lineage
+            raise error
 
 
 def load_result(text: str | bytes, where: str = "result.json") -> RunResult:

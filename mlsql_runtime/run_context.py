@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from mlsql_runtime.data_sets import LineageRecord
 from mlsql_runtime.errors import InputError, SessionNeeded, did_you_mean
 from mlsql_runtime.event_channel import EventServer
 from mlsql_runtime.lineage import Definition
@@ -28,6 +29,7 @@ class RunContext:
     ``definitions`` says how each table was made, by its name in lower case, which Spark does not tell from others.
     ``trained`` maps model paths to the versions that this run has trained: later statements that ask for the newest version get
     these. ``functions`` are the packages that queries can call, by name.
+    ``lineage`` gets what the statements read and write, if the plan asks for it.
     """
 
     plan: Plan
@@ -38,6 +40,7 @@ class RunContext:
     definitions: dict[str, Definition] = field(default_factory=dict)
     trained: dict[str, int] = field(default_factory=dict)
     functions: dict[str, FunctionRecord] = field(default_factory=dict)
+    lineage: LineageRecord = field(default_factory=LineageRecord)
     index: int = 0
 
     @property

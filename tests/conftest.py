@@ -149,9 +149,14 @@ def run_plan(spark: SparkSession) -> RunPlan:
     from mlsql_runtime.plan import NO_SECRETS, SINGLE_ATTEMPT, Attempt, Plan, Secrets, Statement
 
     def run_statements(
-        *statements: Statement, job_id: str = "job", secrets: Secrets = NO_SECRETS, attempt: Attempt = SINGLE_ATTEMPT
+        *statements: Statement,
+        job_id: str = "job",
+        secrets: Secrets = NO_SECRETS,
+        attempt: Attempt = SINGLE_ATTEMPT,
+        collect_lineage: bool = False,
     ) -> RunResult:
-        return engine.run(Plan(job_id=job_id, statements=(DATA, *statements), attempt=attempt), spark, secrets)
+        plan = Plan(job_id=job_id, statements=(DATA, *statements), attempt=attempt, collect_lineage=collect_lineage)
+        return engine.run(plan, spark, secrets)
 
     return run_statements
 

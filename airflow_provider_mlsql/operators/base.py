@@ -14,6 +14,7 @@ from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.hooks.storage import StorageSettings, check_uris, read_storage
 from airflow_provider_mlsql.hooks.tracking import make_link
+from airflow_provider_mlsql.lineage.settings import is_lineage_wanted, read_injected_properties
 from airflow_provider_mlsql.links import ModelLink, SparkUILink, VersionLink
 from airflow_provider_mlsql.operators.masks import mask_by_name
 from airflow_provider_mlsql.operators.task_run import TaskRun
@@ -24,8 +25,10 @@ from mlsql_runtime.plan.parsers import TEXT, to_texts
 from mlsql_runtime.storage.access_check import check_access
 
 if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import Context
 
+    from mlsql_runtime.data_sets import JobLineage
     from mlsql_runtime.result import RunResult
 
 TRAINED = ("model_path", "version", "score")  # of a training's XCom, in events of assets
@@ -60,6 +63,10 @@ class MLSQLOperator(BaseOperator):
     :param poll_interval: in deploy mode cluster, seconds between two requests for the application's status.
     :param deferrable: in deploy mode cluster, wait in the triggerer, without a worker. By default ``[operators]
         default_deferrable``, which has no effect in client mode, where the driver is a process of the worker.
+    :param openlineage_inject_parent_job_info: name the task to Spark's own OpenLineage listener as the parent of the
+        application's runs; by default ``[openlineage] spark_inject_parent_job_info``.
+    :param openlineage_inject_transport_info: pass Airflow's OpenLineage transport on to that listener; by default ``[openlineage]
+        spark_inject_transport_info``.
     """
 
     template_fields: Sequence[str] = ("spark_conn_id", "conf", "job_path", "storage_conn_id")
@@ -75,6 +82,8 @@ class MLSQLOperator(BaseOperator):
         storage_conn_id: str | Mapping[str, str] | None = None,
         poll_interval: float = 10.0,
         deferrable: bool | None = None,
+        openlineage_inject_parent_job_info: bool | None = None,
+        openlineage_inject_transport_info: bool | None = None,
         **kwargs: Any,
     ) -> None:
         refuse_unknown(type(self), kwargs)
@@ -87,6 +96,10 @@ class MLSQLOperator(BaseOperator):
         self.storage_conn_id = storage_conn_id
         self.poll_interval = poll_interval
         self.deferrable = deferrable
+        self.openlineage_inject_parent_job_info = openlineage_inject_parent_job_info
+        self.openlineage_inject_transport_info = openlineage_inject_transport_info
+        self._lineage: JobLineage | None = None
+        self._failure: MLSQLError | None = None
         self._hook: MLSQLHook | None = None
         self._storage: StorageSettings | None = None
 
@@ -126,7 +139,9 @@ class MLSQLOperator(BaseOperator):
         except MLSQLError as error:
             if self.do_xcom_push:
                 push_failed_version(context, error)
-            raise self.locate(error) from error.__cause__
+            self._lineage, self._failure = error.lineage, self.locate(error)
+            raise self._failure from error.__cause__
+        self._lineage = result.lineage
         return self.finish(context, result)
 
     def _run_job(self, job: JobSpec, context: Context, event: Mapping[str, Any] | None) -> RunResult:
@@ -137,6 +152,9 @@ class MLSQLOperator(BaseOperator):
             mask_by_name(values)
         for private in job.secrets.kafka.values():
             mask_secret(list(private.values()))
+        if event is None:
+            wishes = self.openlineage_inject_parent_job_info, self.openlineage_inject_transport_info
+            conf |= read_injected_properties(conf, context, *wishes)
         job_path = parse_optional(TEXT, self.job_path, "job_path")
         storage, uris = self.storage, collect_uris(job.statements)
         uris = uris if job_path is None else {"job_path": job_path, **uris}
@@ -151,7 +169,13 @@ class MLSQLOperator(BaseOperator):
         if event is None:
             ModelLink().show(context, self)
         statements = with_author(job.statements, task.started_by)
-        plan = Plan(job_id=task.job_id, statements=statements, attempt=task.attempt, task=task.task)
+        plan = Plan(
+            job_id=task.job_id,
+            statements=statements,
+            attempt=task.attempt,
+            task=task.task,
+            collect_lineage=is_lineage_wanted(),
+        )
         show = partial(SparkUILink().show, context, self)
         self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, job_path, self.poll_interval)
         if hook.is_cluster_mode or event is not None:
@@ -171,6 +195,18 @@ class MLSQLOperator(BaseOperator):
         for outlet in self.outlets:
             if isinstance(outlet, Asset):  # an alias names no asset yet
                 context["outlet_events"][outlet].extra.update(facts)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return what the job has read and written, for Airflow's OpenLineage provider."""
+        from airflow_provider_mlsql.lineage.operator_lineage import build_lineage
+
+        return build_lineage(self._lineage)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Return what the job has read and written until it failed, and the error."""
+        from airflow_provider_mlsql.lineage.operator_lineage import build_lineage
+
+        return build_lineage(self._lineage, self._failure)
 
     def on_kill(self) -> None:
         if self._hook is not None:

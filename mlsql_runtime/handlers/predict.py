@@ -19,6 +19,7 @@ from mlsql_runtime.events import log
 from mlsql_runtime.feed.decoding.lines import join_lines, read_lines
 from mlsql_runtime.feed.files.export import spark_uri
 from mlsql_runtime.feed.files.node_copy import application_dir
+from mlsql_runtime.handlers.job_lineage import record_model
 from mlsql_runtime.handlers.library_versions import warn_of_other_versions
 from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
 from mlsql_runtime.plan import Predict, PythonEnv
@@ -88,6 +89,7 @@ def predict(statement: Predict, context: RunContext) -> None:
     manifest = read_manifest(root, statement.model_version or context.trained.get(root.uri))
     fit = choose_fit(manifest, statement.alg_index, root.uri)
     bundle = read_script(context.locate_script(statement.script_path), statement.tag, root, manifest)
+    record_model(context, root, manifest, fit, "predict", bundle.facts)
     training = find_training_python(root, manifest, context)
     log_what_is_not_kept("predict", statement.python, training, manifest)
     python = statement.python.or_of_training(training)

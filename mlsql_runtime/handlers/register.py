@@ -12,6 +12,7 @@ from mlsql_runtime.events import log
 from mlsql_runtime.handlers.function_samples import find_samples
 from mlsql_runtime.handlers.function_trial import try_function
 from mlsql_runtime.handlers.gates import Candidate, GateResult, check_gates
+from mlsql_runtime.handlers.job_lineage import record_model
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.handlers.mlflow_tracking import track_function
 from mlsql_runtime.handlers.training_python import find_training_python, log_what_is_not_kept
@@ -123,6 +124,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
         job_id=context.job_id,
     )
     gates = check_gates(statement, candidate, pointer.history if pointer else ())
+    record_model(context, root, manifest, fit, "register", None)
     if not gates.has_passed:
         return _refuse(registration, gates)
     try:
@@ -132,6 +134,7 @@ def register(statement: Register, context: RunContext) -> RegisterResult:
         raise
     functions.set_current(root, record, statement.author, gates.reason, threshold=gates.threshold)
     context.serve(statement.function, record)
+    record_model(context, root, manifest, fit, "register", record.script, statement.function)
     log(
         f"register: {record.function} is function version {record.function_version}: model version {record.version}, "
         f"group {record.alg_index}, score {record.score}, {_describe(record)}" + (f"; {gates.reason}" if gates.reason else "")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import log
 from mlsql_runtime.handlers.catalog_tables import explain_missing_tables, write_to_catalog
+from mlsql_runtime.handlers.job_lineage import record_function, record_save
 from mlsql_runtime.handlers.library_versions import find_installed_versions, warn_of_other_versions
 from mlsql_runtime.lineage import Definition, with_inputs
 from mlsql_runtime.parquet_queries.table import score_from_files
@@ -67,6 +69,7 @@ def select(statement: Select, context: RunContext) -> SelectResult | None:
         record = read_function(open_model_path(ref.model_path, context.access), ref.function, ref.function_version)
         check_function(record, context.access)
         context.serve(ref.name, record)
+        record_function(context, ref.name, record)
         uses.append(
             FunctionUse(
                 name=ref.name,
@@ -123,6 +126,7 @@ def save(statement: Save, context: RunContext) -> SaveResult:
         rows = _write(table, statement, context)
     if rows is not None:
         log(f"save: {rows} rows of {statement.table} as {statement.format} to {statement.path}")
+        record_save(statement, context, rows, partial(_qualify, context=context))
     elif statement.path is not None:
         log(f"save: {statement.path} exists and the mode is ignore, so nothing is written")
     return SaveResult(format=statement.format, output=statement.path, rows=rows)

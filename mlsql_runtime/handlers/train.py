@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.events import log
+from mlsql_runtime.handlers.job_lineage import record_training
 from mlsql_runtime.handlers.mlflow_tracking import track_training
 from mlsql_runtime.plan import Train
 from mlsql_runtime.preflight.hosts import run_preflight
@@ -62,6 +63,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
             stage.check()
             manifest = run.find_published() or _publish(run, results, data, sources, hosts.versions)
     context.trained[run.root.uri] = manifest.version
+    record_training(context, run.root, manifest)
     track_training(statement, context, run.root, manifest.version)
     _prune(run.root, statement.keep_versions, manifest.version)
     if statement.result is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from mlsql_runtime import codec
@@ -58,6 +58,7 @@ class Plan:
     :param job_id: the same in all attempts, in manifests and failure records as well.
     :param task: whose job it is, kept in manifests and failure records; None without Airflow.
     :param script_copies: in cluster mode, where the driver finds the script of each statement; None for one that is not copied.
+    :param collect_lineage: whether the result names the data sets that the job has read and written.
     """
 
     job_id: str
@@ -65,6 +66,7 @@ class Plan:
     attempt: Attempt = SINGLE_ATTEMPT
     task: TaskTry | None = None
     script_copies: tuple[str | None, ...] = ()
+    collect_lineage: bool = field(default=False, metadata=codec.ADDED)
     plan_version: int = PLAN_VERSION
 
     def digest(self, index: int) -> str:

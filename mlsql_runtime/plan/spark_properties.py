@@ -9,7 +9,9 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan.python_env import hide_passwords
 
 _SECRET = re.compile(
-    r"secret|passw|passphrase|(^|[._-])(pass|pwd)$|token|(access|account|private|api)[._-]?key|\.sas\.|credential", re.IGNORECASE
+    r"secret|passw|passphrase|(^|[._-])(pass|pwd)$|token|(access|account|private|api)[._-]?key|\.sas\.|credential"
+    r"|\.openlineage\.transport\.(.*\.)?headers\.",  # such as Authorization
+    re.IGNORECASE,
 )
 _ABOUT_SECRETS = re.compile(  # names, files and switches, which spark-submit itself needs
     r"pullSecrets$|\.secrets\.|\.secretKeyRef\.|tokenSecret\.(name|itemKey)$|File$|credentials?\.provider|credentials\..*enabled$",

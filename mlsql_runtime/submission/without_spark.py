@@ -30,6 +30,7 @@ _OF_THE_JVM = (
         "spark.shuffle.",
     ),
     *("spark.eventLog.", "spark.history.", "spark.log", "spark.ui.", "spark.hadoop.", "spark.ssl.", "spark.serializer"),
+    "spark.openlineage.",
     *(
         "spark.sql.adaptive.",
         "spark.sql.catalog",

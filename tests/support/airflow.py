@@ -37,9 +37,12 @@ class Airflow:
         assert done.returncode == 0, done.stderr
         return done
 
-    def program(self, *arguments: str) -> Done:
-        """Run a command that has to succeed in a new process, by the program's path, as without an activated environment."""
-        environment = base_environment(self.home, EXAMPLE_DAGS)
+    def program(self, *arguments: str, dags: Path = EXAMPLE_DAGS, **variables: str) -> Done:
+        """Run a command that has to succeed in a new process, by the program's path, as without an activated environment.
+
+        :param variables: of the environment, also those that Airflow reads while it is imported.
+        """
+        environment = base_environment(self.home, dags) | variables
         done = subprocess.run([AIRFLOW, *arguments], env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done
