@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from columns import write_table
 from measure import ROUNDS, machine, table
 
 from mlsql_runtime.handlers.train import train
@@ -30,6 +31,7 @@ from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import FitRecord
 from mlsql_runtime.store.versions import read_manifest
+from mlsql_runtime.training.originals import SETTING
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,7 +40,8 @@ RESULTS = Path(__file__).parent / "results" / "training.md"
 ROWS = 100_000
 GROUPS, CORES = 8, 2
 WORK = 2.5  # seconds that a group computes, about
-WRITE_GOAL, MAKESPAN_GOAL = 2.0, 1.15
+WRITE_GOAL, MAKESPAN_GOAL, STORED_GOAL = 2.0, 1.15, 3.0
+STORED_ROWS, STORED_WIDTH = 1_000_000, 30
 NOTHING = "import mlsql, mlsql_model\nprint(mlsql.all_data)\nmlsql_model.sk_save_model(0)\n"
 STEP = "matrix = np.tanh(matrix @ matrix / 300)"
 START = "import numpy as np\nmatrix = np.random.default_rng(0).random((300, 300))\n"
@@ -78,18 +81,19 @@ class Bench:
         self._df.write.format(format).save(self._next())
         return time.perf_counter() - begun
 
-    def train(self, source: str, groups: int, format: str) -> Statement:
-        """Time the statement as a job runs it."""
+    def train(self, source: str, groups: int, feed: FileFeed, table: DataFrame | None = None) -> Statement:
+        """Time the statement as a job runs it.
+
+        :param table: another table than that in memory.
+        """
         script = Path(f"{self._next()}.py")
         script.write_text(source)
         model = self._next()
-        statement = Train(
-            table="data", model_path=model, script_path=str(script), fit_params=({},) * groups, feed=FileFeed(format=format)
-        )
+        statement = Train(table="data", model_path=model, script_path=str(script), fit_params=({},) * groups, feed=feed)
         said = io.StringIO()
         with ExitStack() as cleanup, contextlib.redirect_stdout(said):
             context = RunContext(Plan(job_id=f"bench-{self._count}", statements=(statement,)), self._spark, cleanup)
-            context.define("data", self._df)
+            context.define("data", self._df if table is None else table)
             begun = time.time()
             train(statement, context)
             ended = time.time()
@@ -166,7 +170,7 @@ def sparse(spark: SparkSession) -> DataFrame:
 def _around(bench: Bench, format: str) -> list[list[str]]:
     alone, statements = [], []
     for number in range(ROUNDS + 1):
-        wrote, trained = bench.write(format), bench.train(NOTHING, 1, format)
+        wrote, trained = bench.write(format), bench.train(NOTHING, 1, FileFeed(format=format))
         if number:
             alone.append(wrote)
             statements.append(trained)
@@ -184,7 +188,7 @@ def _makespan(bench: Bench, folder: Path) -> list[list[str]]:
     source = _computing()
     ideal, statements = [], []
     for number in range(ROUNDS + 1):
-        plain, trained = bare(source, folder), bench.train(source + SAVE, GROUPS, "parquet")
+        plain, trained = bare(source, folder), bench.train(source + SAVE, GROUPS, FileFeed(format="parquet"))
         if number:
             ideal.append(plain)
             statements.append(trained)
@@ -199,6 +203,28 @@ def _makespan(bench: Bench, folder: Path) -> list[list[str]]:
     }
     name = f"{GROUPS} groups"
     return [*_lines(name, parts), [name, "groups, times plain processes", "", _verdict(ratios, MAKESPAN_GOAL)]]
+
+
+def _stored(bench: Bench, spark: SparkSession, folder: Path) -> list[list[str]]:
+    path = str(folder / "stored.parquet")
+    write_table(path, STORED_ROWS, STORED_WIDTH)
+    table = spark.read.parquet(path)
+    statements: dict[str, list[Statement]] = {"true": [], "false": []}
+    for number in range(ROUNDS + 1):
+        for setting, found in statements.items():
+            spark.conf.set(SETTING, setting)
+            trained = bench.train(NOTHING, 1, FileFeed(), table)
+            if number:
+                found.append(trained)
+    spark.conf.unset(SETTING)
+    ratios = [copy.around / own.around for own, copy in zip(*statements.values(), strict=True)]
+    names = {"true": "read where they are", "false": "copied by Spark"}
+    parts = {f"{names[setting]}: all around the script": [one.around for one in found] for setting, found in statements.items()}
+    parts |= {f"{names[setting]}: until the table is there": [one.data for one in found] for setting, found in statements.items()}
+    middle = statistics.median(ratios)
+    reached = "reached" if middle >= STORED_GOAL else "not reached"
+    verdict = f"{middle:.2f}x ({min(ratios):.2f} to {max(ratios):.2f}); at least {STORED_GOAL}x: {reached}"
+    return [*_lines("stored", parts), ["stored", "how many times as fast, all around the script", "", verdict]]
 
 
 def _lines(name: str, parts: Mapping[str, Sequence[float]]) -> list[list[str]]:
@@ -219,6 +245,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, session(Path(name)) as spark:
         bench = Bench(spark, sparse(spark), Path(name))
         around = _around(bench, "parquet")
+        stored = _stored(bench, spark, Path(name))
         makespan = _makespan(bench, Path(name))
     header = ["case", "what", "seconds", "goal"]
     text = f"""# A train statement around its fitting
@@ -232,6 +259,12 @@ Medians of {ROUNDS} rounds after a warm-up, interleaved, with their range; ratio
 {ROWS:,} rows, sparse, 692 wide, 150 values each, cached, as Parquet; one group, whose script only saves an empty model.
 
 {table(header, around)}
+## A table that is Parquet already
+
+{STORED_ROWS:,} rows, {STORED_WIDTH} double columns and a label in one file; one group, whose script only saves an empty model.
+With `{SETTING}` true and false, in turn.
+
+{table(header, stored)}
 ## Eight equal groups on two cores
 
 Each computes for about {WORK:g} seconds on one thread. Plain processes are the same script, started by hand as soon as a core is

@@ -1,5 +1,7 @@
 """How a training table reaches the scripts of the fit groups: through files or a topic, behind one interface.
 
+A stored table of Parquet files needs no feed: it is prepared by :mod:`mlsql_runtime.training.originals`.
+
 ::
 
     driver      Feed.prepare(table)   -> PreparedTable    written to files, or sent to a topic
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.originals.table import TableOriginals
 from mlsql_runtime.feed.topic.table import TableTopic
 
 if TYPE_CHECKING:
@@ -25,9 +28,11 @@ if TYPE_CHECKING:
     from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, TableIdentity
 
 
-#: A table as its script's input describes it. Both kinds have ``rows``, ``schema``, ``local_path``, ``file_writer``,
+#: A table in files of this machine, as its script's input describes it.
+LocalTable: TypeAlias = TableFiles | TableOriginals
+#: A table as its script's input describes it. All kinds have ``rows``, ``schema``, ``local_path``, ``file_writer``,
 #: ``kafka_params`` and ``read``.
-ScriptTable: TypeAlias = TableFiles | TableTopic
+ScriptTable: TypeAlias = LocalTable | TableTopic
 
 
 class PreparedTable(Protocol):
@@ -54,6 +59,18 @@ class PreparedTable(Protocol):
         :param is_kept: whether ``folder`` may outlive the prepared table.
         :param private: for files with secrets; it is always removed after the script.
         """
+
+    def check_unchanged(self) -> None:
+        """Check that groups have read what was prepared, if others can change it.
+
+        :raises DataError: when they have not.
+        """
+
+
+class PreparedFiles(PreparedTable, Protocol):
+    """A prepared table in files."""
+
+    def open(self, folder: Path, is_kept: bool, private: Path, alg_index: int) -> LocalTable: ...
 
 
 class Feed(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import DataError, FormatError
+from mlsql_runtime.feed.originals.table import RowPart
 from mlsql_runtime.store.signature import MAX_CLASS_LENGTH, MAX_CLASSES, Class
 
 _UNHASHABLE = ("map<", "variant")  # types that Spark cannot hash
@@ -56,13 +57,15 @@ class TableIdentity:
     """What an attempt notes of its prepared table, without the writer's options: the plan has them, and they may be secret.
 
     ``content`` is equal for equal tables, None when that cannot be known. ``uri`` is the folder of its files, from which a later
-    attempt restores it; None when it has to be prepared again.
+    attempt restores it; None when it has to be prepared again. ``part`` are the rows of a stored table; then ``uri`` is the list
+    of its files, and ``content`` the digest of the list.
     """
 
     facts: TableFacts
     content: str | None = None
     uri: str | None = None
     has_lazy_json: bool = False
+    part: RowPart | None = field(default=None, metadata=codec.ADDED)
 
     def is_same_as(self, other: TableIdentity) -> bool:
         """Return whether both are known to be one table: equal facts alone prove nothing."""
@@ -125,7 +128,7 @@ class TableObservation:
         return TableFacts(
             rows=observed["rows"],
             schema=encode_schema(arrow_schema(self._df.schema, self._df.sparkSession)),
-            columns={field.name: field.dataType.simpleString() for field in self._df.schema},
+            columns=name_columns(self._df.schema),
             width=widths[0] if widths and len(self._roles.features) == 1 else None,
             label=self._roles.label,
             label_nulls=0 if self._roles.label is None else observed["rows"] - observed["labels"],
@@ -182,6 +185,11 @@ def _is_class(label: Class) -> bool:
     if isinstance(label, str):
         return len(label) <= MAX_CLASS_LENGTH
     return not isinstance(label, float) or label.is_integer()
+
+
+def name_columns(schema: StructType) -> dict[str, str]:
+    """Return the Spark type of each column, by its name."""
+    return {field.name: field.dataType.simpleString() for field in schema}
 
 
 def arrow_schema(schema: StructType, spark: SparkSession) -> pa.Schema:

@@ -60,6 +60,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
                 sources = earlier.sources_of(data.staged) or find_training_sources(run.statement, context, data)
                 write_progress(stage, run.training, data.staged, sources, hosts.versions)
                 results = run.fit_groups(stage, data, earlier.results_on(data.staged), hosts)
+                data.check_unchanged()
             stage.check()
             manifest = run.find_published() or _publish(run, results, data, sources, hosts.versions)
     context.trained[run.root.uri] = manifest.version

@@ -32,6 +32,7 @@ from mlsql_runtime.training.columns import (
 )
 from mlsql_runtime.training.data import prepare_data
 from mlsql_runtime.training.group import DATA, VALIDATE
+from mlsql_runtime.training.originals import SETTING
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,6 +57,7 @@ def load_with_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, sta
             with prepare_data(request.statement, context, Location.of(str(stage / "export"))) as data:
                 check_facts(request.statement, bundle, data.facts)
                 assert isinstance(data.table, ExportedTable)
+                assert data.validate is None or isinstance(data.validate, ExportedTable)
                 facts = data.table.facts
                 return LoadedData(
                     table=data.table.open(folder / DATA, is_kept=True),
@@ -90,6 +92,7 @@ def _open_session(stage: Path) -> Iterator[SparkSession]:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.warehouse.dir", (stage / "warehouse").as_uri())
         .config("spark.local.dir", str(stage))
+        .config(SETTING, "false")  # the script may run long after the files are gone
         .getOrCreate()
     )
     try:

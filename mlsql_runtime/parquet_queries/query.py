@@ -111,6 +111,21 @@ class Query:
         return frozenset().union(*(each.functions for step in self.steps for each in step.parts))
 
     @property
+    def plain_columns(self) -> tuple[int, ...]:
+        """The column of the relation that each column of the result is.
+
+        :raises LeftToSpark: when the query has conditions, or computes a column.
+        """
+        found = {number: number for number in self.inputs}
+        for step in self.steps:
+            if isinstance(step, Filter):
+                raise LeftToSpark("it has conditions")
+            if any(not isinstance(each, Column) for each in step.parts):
+                raise LeftToSpark("it computes columns")
+            found = {number: found[each.number] for number, each in step.expressions.items() if isinstance(each, Column)}
+        return tuple(found[number] for number in self.outputs)
+
+    @property
     def first_conditions(self) -> tuple[Expression, ...]:
         """Conditions of the columns of the relation, which call no function."""
         first = itertools.takewhile(lambda step: isinstance(step, Filter), self.steps)
@@ -123,7 +138,7 @@ def calls_function(table: DataFrame) -> bool:
 
 
 def read_query(table: DataFrame) -> Query:
-    """Return the query of a table, which calls a function of Python.
+    """Return the query of a table.
 
     :raises LeftToSpark: with the reason.
     """

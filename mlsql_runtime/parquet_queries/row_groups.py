@@ -7,6 +7,7 @@ and missing columns, which are null.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from mlsql_runtime.storage.location import Location
 
 READERS = 16  # files whose footers are read at the same time
 BATCH_BYTES = 32 << 20  # of rows in memory at a time
+BATCH_ROWS = 10_000
 _CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "LZ4", "LZ4_RAW", "ZSTD"}
 _ANCIENT = (b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96")  # calendars that differ from ours
 _LARGE = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}  # where pandas and others have noted it in the file
@@ -44,7 +46,11 @@ class DataFile:
 
 @dataclass(frozen=True)
 class Piece:
-    """A row group of a file, which has ``rows`` rows. ``names`` are the names of columns in the file, by their numbers."""
+    """A row group of a file, which has ``rows`` rows. ``names`` are the names of columns in the file, by their numbers.
+
+    ``size`` is the number of bytes of these columns, ``uncompressed`` the same before compression, and ``column_bytes`` that of
+    each, by its name.
+    """
 
     file: DataFile
     group: int
@@ -52,6 +58,7 @@ class Piece:
     size: int
     uncompressed: int
     names: Mapping[int, str]
+    column_bytes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def find_pieces(
@@ -161,8 +168,10 @@ def _list_groups(file: DataFile, metadata: pq.FileMetaData, names: Mapping[int, 
         if unknown := {chunk.compression for chunk in read} - _CODECS:
             raise LeftToSpark(f"{file.uri} is compressed by {min(unknown)}")
         size = sum(chunk.total_compressed_size for chunk in read)
-        uncompressed = sum(chunk.total_uncompressed_size for chunk in read)
-        yield Piece(file, number, group.num_rows, size, uncompressed, names)
+        column_bytes = dict.fromkeys(own, 0)
+        for chunk in read:
+            column_bytes[chunk.path_in_schema.partition(".")[0]] += chunk.total_uncompressed_size
+        yield Piece(file, number, group.num_rows, size, sum(column_bytes.values()), names, column_bytes)
 
 
 def pack_tasks(pieces: Sequence[Piece], cores: int, task_bytes: int, open_bytes: int) -> list[list[Piece]]:

@@ -18,8 +18,7 @@ from typing import Any, Literal
 from mlsql_runtime import codec
 from mlsql_runtime.errors import FormatError
 from mlsql_runtime.events import LogLine, Metrics, Progress, ScriptEvent
-from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.topic.table import TableTopic
+from mlsql_runtime.feed.interface import LocalTable, ScriptTable
 from mlsql_runtime.store.curves import CurveRecorder
 from mlsql_runtime.store.function_types import VECTOR, Contract, FunctionInput
 from mlsql_runtime.store.signature import Signature
@@ -57,8 +56,8 @@ class ScriptInput:
     internal_params: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
     train_options: Mapping[str, str] = field(default_factory=dict)
-    data: TableFiles | TableTopic | None = None
-    validate: TableFiles | None = None
+    data: ScriptTable | None = None
+    validate: LocalTable | None = None
     signature: Signature | None = None
     columns: tuple[str, ...] = ()
     model_path: str | None = None

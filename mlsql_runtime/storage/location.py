@@ -32,6 +32,15 @@ from mlsql_runtime.storage.relative_paths import check_plain
 CHUNK = 1 << 20
 LOOKS = 16  # at files, at the same time
 _MISSING = (FileNotFoundError, NotADirectoryError)
+_WRITTEN = ("ETag", "etag", "mtime", "modified", "last_modified")  # what storages call the tag, or else the time, of a writing
+
+
+@dataclass(frozen=True)
+class FileState:
+    """The size of a file in bytes, and the tag or the time of its last writing, as its storage has it."""
+
+    size: int
+    written: str
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,14 @@ class Location:
             time: datetime = self.fs.modified(self.path)
         return time.astimezone(timezone.utc)
 
+    def find_state(self) -> FileState | None:
+        """Return what changes when the file is written again, in one request; None if there is no such file."""
+        with self._storage_errors("read"), contextlib.suppress(*_MISSING):
+            info: dict[str, Any] = self.fs.info(self.path)
+            written = next((info[key] for key in _WRITTEN if info.get(key) is not None), None)
+            return FileState(int(info["size"]), "" if written is None else str(written).strip('"'))
+        return None
+
     def sha256(self) -> str:
         with self._storage_errors("read"):
             return self._sha256()
@@ -194,9 +211,13 @@ class Location:
         relative = self.list_files() if self.is_dir() else {"": 0}
         for name in relative:
             target = folder / check_plain(name or self.name, self.uri)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with self._storage_errors("read"):
-                self.fs.get_file(f"{self.path}/{name}" if name else self.path, str(target))
+            (self / name if name else self).download_file(target)
+
+    def download_file(self, target: Path) -> None:
+        """Copy the file to a local path."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self._storage_errors("read"):
+            self.fs.get_file(self.path, str(target))
 
     # -- writing
 

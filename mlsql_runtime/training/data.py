@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.events import log
-from mlsql_runtime.feed.files.export import PARQUET, ExportedTable, ExportFeed
-from mlsql_runtime.feed.interface import Feed, PreparedTable
+from mlsql_runtime.feed.files.export import PARQUET, ExportFeed
+from mlsql_runtime.feed.interface import Feed, PreparedFiles, PreparedTable
 from mlsql_runtime.feed.table_facts import HOLD_OUT_SEED, ColumnRoles, TableFacts
 from mlsql_runtime.kafka.run_topic import Owner, client_settings
 from mlsql_runtime.plan import FileFeed, Train
@@ -19,6 +19,7 @@ from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.spark_progress import report_progress
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.training.columns import find_roles, name_roles, select_columns
+from mlsql_runtime.training.originals import OriginalsFeed
 from mlsql_runtime.training.resume import StagedData
 from mlsql_runtime.training.stratified import DRAW, HELD, mark_held_out, require_label
 
@@ -31,7 +32,7 @@ class TrainingData:
     """The table and the validation rows, as the groups of a run read them."""
 
     table: PreparedTable
-    validate: ExportedTable | None
+    validate: PreparedFiles | None
 
     @property
     def validate_rows(self) -> int:
@@ -42,6 +43,15 @@ class TrainingData:
         """The facts of both tables, by what errors call them."""
         facts = {"the training table": self.table.facts}
         return facts if self.validate is None else {**facts, "the validation table": self.validate.facts}
+
+    def check_unchanged(self) -> None:
+        """Check that the groups have read what was prepared.
+
+        :raises DataError: when a stored table was changed meanwhile.
+        """
+        for table in (self.table, self.validate):
+            if table is not None:
+                table.check_unchanged()
 
     @property
     def staged(self) -> StagedData:
@@ -54,7 +64,7 @@ def create_feed(statement: Train, context: RunContext, stage: Location) -> Feed:
     :raises InputError: when the job lacks the secrets of the Kafka connection.
     """
     if isinstance(statement.feed, FileFeed):
-        return ExportFeed(statement.feed, stage / "data")
+        return OriginalsFeed(ExportFeed(statement.feed, stage / "data"), statement, context, has_json=True)
     from mlsql_runtime.feed.topic.feed import TopicFeed
 
     owner = Owner(context.job_id, statement.model_path, len(statement.fit_params))
@@ -91,15 +101,17 @@ def prepare_data(
 
 def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location, earlier: StagedData | None) -> TrainingData:
     # Validation data are files in any case: each group reads all of them at once.
-    validation_feed = ExportFeed(PARQUET, stage / "validate")
+    validation_feed = OriginalsFeed(ExportFeed(PARQUET, stage / "validate"), statement, context, has_json=False)
     if earlier is not None and (restored := feed.restore(earlier.table)) is not None:
-        return TrainingData(restored, validation_feed.restore(earlier.validate) if earlier.validate else None)
+        held = None if earlier.validate is None else validation_feed.restore(earlier.validate)
+        if held is not None or earlier.validate is None:
+            return TrainingData(restored, held)
     with report_progress(context.spark, f"train: table {statement.table or statement.validate_table}"):
         table = None if statement.table is None else select_columns(statement, context.table(statement.table))
         roles = name_roles(statement) if table is None else find_roles(statement, table.columns)
-        validate = None
+        validate: PreparedFiles | None = None
         if statement.validate_fraction is not None and table is not None:
-            prepared, validate = _hold_out(statement, table, roles, feed, validation_feed)
+            prepared, validate = _hold_out(statement, table, roles, feed, validation_feed.export)
         else:
             prepared = feed.prepare(table, roles)
             if statement.validate_table is not None and prepared.facts.rows:
@@ -113,11 +125,18 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
 
 def _hold_out(
     statement: Train, table: DataFrame, roles: ColumnRoles, feed: Feed, validation_feed: ExportFeed
-) -> tuple[PreparedTable, ExportedTable]:
-    """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none."""
+) -> tuple[PreparedTable, PreparedFiles | None]:
+    """Hold rows out at random. The draw is kept while both parts are written, so that no row is in both or in none.
+
+    The rows of a stored table are not written, and chosen by their numbers.
+    """
     from pyspark.sql import functions as F
 
     fraction = statement.validate_fraction or 0.0
+    if isinstance(feed, OriginalsFeed):
+        if (stored := feed.find_stored(table)) is not None:
+            return feed.prepare_parts(stored, roles, fraction)
+        feed = feed.export
     drawn = table.withColumn(DRAW, F.rand(HOLD_OUT_SEED)).persist()
     try:
         if statement.stratify:

@@ -15,9 +15,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.event_channel import EventAddress, EventClient
 from mlsql_runtime.events import ScriptEvent
-from mlsql_runtime.feed.files.export import ExportedTable
-from mlsql_runtime.feed.files.table import TableFiles
-from mlsql_runtime.feed.interface import PreparedTable, ScriptTable
+from mlsql_runtime.feed.interface import LocalTable, PreparedFiles, PreparedTable, ScriptTable
 from mlsql_runtime.plan import NO_ACCESS, PythonEnv, StorageAccess
 from mlsql_runtime.result import FitStatus
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -81,7 +79,7 @@ class GroupTask(Group):
     """
 
     data: PreparedTable
-    validate: ExportedTable | None
+    validate: PreparedFiles | None
     staging: Location
     events: EventAddress
     hosts: PreflightOutcome
@@ -94,7 +92,7 @@ def run_group(
     bundle: ScriptBundle,
     folder: Path,
     data: ScriptTable,
-    validate: TableFiles | None,
+    validate: LocalTable | None,
     on_event: Callable[[ScriptEvent], None],
     access: StorageAccess = NO_ACCESS,
 ) -> GroupResult:
@@ -165,7 +163,9 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
     events = EventClient(task.events, f"fit {task.alg_index}")
     try:
         data = task.data.open(folder / DATA, task.keep_local_directory, private, task.alg_index)
-        validate = None if task.validate is None else task.validate.open(folder / VALIDATE, task.keep_local_directory)
+        validate = None
+        if task.validate is not None:
+            validate = task.validate.open(folder / VALIDATE, task.keep_local_directory, private, task.alg_index)
         result = replace(run_group(task, bundle, folder, data, validate, events.send, output.access), output=output.uri)
         if result.is_successful:
             (output / MODEL).upload(folder / MODEL)

@@ -67,6 +67,9 @@ class ExportedTable:
             shared_as=self.place.uri if self.has_lazy_json and not is_kept else None,
         )
 
+    def check_unchanged(self) -> None:
+        """Check nothing: nobody else writes to the attempt's staging folder."""
+
 
 @dataclass(frozen=True)
 class ExportFeed:

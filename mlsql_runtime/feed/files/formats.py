@@ -30,7 +30,7 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
         )
     found = 0
     for path in data_files(table.path):
-        with _named_errors(path):
+        with named_errors(path):
             for batch in readers[table.format](path) if _has_content(path) else ():
                 found += batch.num_rows
                 yield batch
@@ -41,7 +41,7 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
 
 
 @contextlib.contextmanager
-def _named_errors(path: str) -> Iterator[None]:
+def named_errors(path: str) -> Iterator[None]:
     """Raise DataError for what Arrow raises because of a file's content. Its OSErrors have no number; those of the disk do."""
     try:
         yield

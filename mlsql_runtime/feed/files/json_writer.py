@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.vectors import to_numpy
-from mlsql_runtime.feed.files.formats import READ_BYTES, read_parquet
-from mlsql_runtime.feed.files.table import TableFiles, data_files
+from mlsql_runtime.feed.files.formats import READ_BYTES
+from mlsql_runtime.feed.interface import LocalTable
 from mlsql_runtime.feed.table_facts import decode_schema
 
 _CONTROL = "".join(map(chr, range(0x20)))
@@ -54,7 +54,7 @@ def _is_known_zone(kind: pa.DataType) -> bool:
     return True
 
 
-def write_json_files(table: TableFiles, folder: Path, is_cancelled: Callable[[], bool]) -> None:
+def write_json_files(table: LocalTable, folder: Path, is_cancelled: Callable[[], bool]) -> None:
     """Write a table of Parquet files as JSON files, one for each; memory holds one batch.
 
     The folder appears only when all files are complete.
@@ -67,9 +67,9 @@ def write_json_files(table: TableFiles, folder: Path, is_cancelled: Callable[[],
     shutil.rmtree(incomplete, ignore_errors=True)  # left by a process that was killed
     incomplete.mkdir(parents=True)
     try:
-        for number, path in enumerate(data_files(table.path)):
+        for number, batches in enumerate(table.read_parts(schema)):
             with open(incomplete / f"part-{number:05}.json", "wb") as file:
-                for batch in read_parquet(path, schema.names):
+                for batch in batches:
                     if is_cancelled():
                         raise DataError("the script ended while its files were written")
                     rows += batch.num_rows

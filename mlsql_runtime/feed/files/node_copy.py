@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlsql_runtime.errors import DataError, StorageError
-from mlsql_runtime.feed.files.table import TableFiles, data_files
+from mlsql_runtime.feed.files.table import data_files
+from mlsql_runtime.feed.interface import LocalTable
 from mlsql_runtime.storage.file_lock import FileLock
 from mlsql_runtime.storage.location import Location
 
@@ -37,13 +38,13 @@ def bring_files(place: Location, folder: Path, is_kept: bool) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     if place.is_local:
-        _link(Path(place.path), folder, is_kept)
+        link_files(Path(place.path), folder, is_kept)
     else:
-        with node_copy(place, application_dir() or Path(tempfile.gettempdir())) as copy:
-            _link(copy, folder, is_kept=True)  # a later training removes the copy
+        with node_copy(place.uri, application_dir() or Path(tempfile.gettempdir()), place.download) as copy:
+            link_files(copy, folder, is_kept=True)  # a later training removes the copy
 
 
-def bring_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> None:
+def bring_json_files(table: LocalTable, is_cancelled: Callable[[], bool]) -> None:
     """Write the JSON files of a table to its ``json_path``. Groups of a node that share them write them once, and link them.
 
     A group writes its own where they cannot be shared: on another disk than Spark's folder, or where that has no locks.
@@ -66,14 +67,18 @@ def bring_json_files(table: TableFiles, is_cancelled: Callable[[], bool]) -> Non
         json_files = shared.with_name(f"{shared.name}.json")
         if not json_files.exists():
             write_json_files(table, json_files, is_cancelled)
-        _link(json_files, folder, is_kept=True)
+        link_files(json_files, folder, is_kept=True)
 
 
 def _is_same_disk(first: Path, second: Path) -> bool:
     return first.stat().st_dev == second.stat().st_dev
 
 
-def _link(source: Path, folder: Path, is_kept: bool) -> None:
+def link_files(source: Path, folder: Path, is_kept: bool) -> None:
+    """Link or copy the data files of one local folder into another.
+
+    :param is_kept: whether ``folder`` may outlive ``source``; if not, it may have symbolic links.
+    """
     for path in data_files(str(source)):
         target = folder / os.path.relpath(path, source)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -87,16 +92,18 @@ def _link(source: Path, folder: Path, is_kept: bool) -> None:
 
 
 @contextlib.contextmanager
-def node_copy(place: Location, application: Path) -> Iterator[Path]:
-    """Provide a copy of ``place`` on this node while the block runs: the first task downloads it, others wait for it.
+def node_copy(uri: str, application: Path, download: Callable[[Path], None]) -> Iterator[Path]:
+    """Provide a copy of a table on this node while the block runs: the first task downloads it, others wait for it.
 
     Spark removes the copy with the application, and the next training of the application before that: only one is kept.
 
+    :param uri: of the table, in the staging folder of its training.
+    :param download: writes the table's files into a folder.
     :raises StorageError: when the folder for copies belongs to another user.
     """
-    with _locked_copies(place.uri, application) as folder:
+    with _locked_copies(uri, application) as folder:
         if not folder.exists():
-            _download(place, folder)
+            _download(download, folder)
         yield folder
 
 
@@ -123,13 +130,13 @@ def _locked_copies(uri: str, application: Path, is_cancelled: Callable[[], bool]
         yield training / name
 
 
-def _download(place: Location, folder: Path) -> None:
+def _download(download: Callable[[Path], None], folder: Path) -> None:
     """Download to a temporary name first: ``folder`` is complete or absent."""
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)  # left by a task that was killed
     part.mkdir(parents=True)
     try:
-        place.download(part)
+        download(part)
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

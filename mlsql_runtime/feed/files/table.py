@@ -63,6 +63,12 @@ class TableFiles:
 
         return read_files(self, schema, columns)
 
+    def read_parts(self, schema: pa.Schema) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Yield the rows of each file, which must be a Parquet file, with all columns."""
+        from mlsql_runtime.feed.files.formats import read_parquet
+
+        return (read_parquet(path, schema.names) for path in data_files(self.path))
+
 
 def data_files(folder: str) -> list[str]:
     """Return the files that hold rows, in a fixed order; the names of Spark's own begin with ``_`` or ``.``."""

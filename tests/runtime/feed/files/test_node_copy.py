@@ -6,6 +6,7 @@ import sys
 import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,6 +45,11 @@ def application(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("SPARK_EXECUTOR_DIRS", f"{folder}:/no/such/disk")
     return folder
+
+
+def copied(place: Location, application: Path) -> AbstractContextManager[Path]:
+    """Copy the files of a folder."""
+    return node_copy(place.uri, application, place.download)
 
 
 @pytest.mark.parametrize("is_kept", [False, True])
@@ -95,26 +101,26 @@ def test_groups_that_begin_together_bring_them_once(tmp_path: Path, remote: Loca
 def test_table_and_validation_data_stay_until_another_training(remote: Location, tmp_path: Path) -> None:
     validation = filled(Location.of(remote.uri.removesuffix("data") + "validate"))
     another = filled(Location.of(f"{remote.uri}-of-another/data"))
-    with node_copy(remote, tmp_path) as data:
+    with copied(remote, tmp_path) as data:
         pass
-    with node_copy(validation, tmp_path) as validate:
+    with copied(validation, tmp_path) as validate:
         assert DATA.items() <= contents(data).items()
         assert DATA.items() <= contents(validate).items()
-    with node_copy(another, tmp_path) as other:
+    with copied(another, tmp_path) as other:
         assert DATA.items() <= contents(other).items()
         assert not data.parent.exists()
 
 
 def test_what_another_training_uses_right_now_stays(remote: Location, tmp_path: Path) -> None:
     another = filled(Location.of(f"{remote.uri}-of-another/data"))
-    with node_copy(remote, tmp_path) as data, node_copy(another, tmp_path):
+    with copied(remote, tmp_path) as data, copied(another, tmp_path):
         assert DATA.items() <= contents(data).items()
 
 
 def test_a_folder_of_another_user_is_not_trusted(remote: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mlsql-tables").mkdir()
     monkeypatch.setattr("os.getuid", lambda: 12345)
-    with pytest.raises(StorageError, match=f"{tmp_path}/mlsql-tables belongs to another user"), node_copy(remote, tmp_path):
+    with pytest.raises(StorageError, match=f"{tmp_path}/mlsql-tables belongs to another user"), copied(remote, tmp_path):
         pytest.fail("there is nothing to see")
 
 
@@ -127,9 +133,9 @@ class Breaking(Location):
 
 
 def test_half_a_table_is_not_used(remote: Location, tmp_path: Path) -> None:
-    with pytest.raises(ConnectionError), node_copy(Breaking(remote.root, remote.path), tmp_path):
+    with pytest.raises(ConnectionError), copied(Breaking(remote.root, remote.path), tmp_path):
         pytest.fail("there is nothing to see")
-    with node_copy(remote, tmp_path) as data:
+    with copied(remote, tmp_path) as data:
         assert contents(data)["part-0.json"] == "part-0.json"
         assert [path.name for path in data.parent.iterdir()] == ["data"]
 
@@ -198,5 +204,5 @@ def test_json_is_written_where_the_shared_folder_cannot_be_locked(tmp_path: Path
 
 def test_a_script_that_has_ended_does_not_wait_for_the_others(tmp_path: Path, application: Path) -> None:
     place = filled(Location.of(str(tmp_path / "stage/data")))
-    with node_copy(place, application), pytest.raises(DataError, match="the script ended while its files were written"):
+    with copied(place, application), pytest.raises(DataError, match="the script ended while its files were written"):
         bring_json_files(parquet_table(tmp_path, "group", place.uri), lambda: True)

@@ -1,0 +1,261 @@
+"""Train from the Parquet files that a stored table is made of, without a copy of its rows, where nothing changes the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from mlsql_runtime.errors import DataError
+from mlsql_runtime.events import log
+from mlsql_runtime.feed.files.export import ExportFeed, can_write_json_later
+from mlsql_runtime.feed.interface import PreparedFiles
+from mlsql_runtime.feed.originals.held_out import count_held_out
+from mlsql_runtime.feed.originals.prepared import OriginalsTable, find_states, write_list
+from mlsql_runtime.feed.originals.table import FileList, OriginalFile, RowPart
+from mlsql_runtime.feed.table_facts import (
+    ColumnRoles,
+    TableFacts,
+    TableIdentity,
+    arrow_schema,
+    encode_schema,
+    has_classes,
+    name_columns,
+)
+from mlsql_runtime.parquet_queries.query import LeftToSpark, read_query
+from mlsql_runtime.parquet_queries.row_groups import DataFile, Piece
+from mlsql_runtime.parquet_queries.stored_files import (
+    arrow_columns,
+    check_setting,
+    check_storages,
+    explain,
+    find_files,
+    list_pieces,
+)
+from mlsql_runtime.plan import FileFeed, Train
+from mlsql_runtime.preflight.hosts import local_input_paths
+from mlsql_runtime.storage.location import FileState, Location
+from mlsql_runtime.training.file_facts import Measured, NumberedPiece, PartFacts, measure_parts
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from mlsql_runtime.run_context import RunContext
+
+SETTING = "spark.mlsql.trainFromFiles"
+LEAST_READ = 0.25  # of the bytes of remote files: below it, Spark's copy of the columns is smaller than the files
+
+
+@dataclass(frozen=True)
+class StoredTable:
+    """A table whose rows are those of Parquet files.
+
+    :param columns: for each column of the table, the number of the column of the files that it is.
+    :param kinds: the types of these columns, by their numbers.
+    """
+
+    table: DataFrame
+    columns: tuple[int, ...]
+    kinds: Mapping[int, pa.DataType]
+    files: Sequence[tuple[DataFile, Location]]
+    states: Mapping[str, FileState]
+    pieces: Sequence[Piece]
+
+    @property
+    def rows(self) -> int:
+        return sum(piece.rows for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class OriginalsFeed:
+    """Tables reach scripts as the files in which they are stored, where that is possible, else as files that Spark writes.
+
+    :param export: writes the files; ``place`` is in the staging folder of the training, which executors can open.
+    :param has_json: whether scripts may ask for the table as JSON files.
+    """
+
+    export: ExportFeed
+    statement: Train
+    context: RunContext
+    has_json: bool
+
+    def restore(self, identity: TableIdentity) -> PreparedFiles | None:
+        if identity.part is None or identity.uri is None or identity.content is None:
+            return self.export.restore(identity)
+        place = self.export.place.at(identity.uri)
+        table = OriginalsTable(place, identity.content, identity.part, identity.facts, identity.has_lazy_json)
+        try:
+            table.check_unchanged()
+        except DataError as error:
+            log(f"train: the files of the earlier attempt cannot be used: {error}")
+            return None
+        return table
+
+    def prepare(self, table: DataFrame | None, roles: ColumnRoles) -> PreparedFiles:
+        assert table is not None
+        stored = self.find_stored(table)
+        return self.export.prepare(table, roles) if stored is None else self.prepare_parts(stored, roles, 0.0)[0]
+
+    def find_stored(self, table: DataFrame) -> StoredTable | None:
+        """Return the files of a table; None if scripts cannot read them, and the log says why."""
+        try:
+            _check_statement(self.statement, self.export.feed if self.has_json else FileFeed())
+            return find_stored_table(table, self.context, self.export.place.parent, self.has_json)
+        except Exception as reason:
+            log(f"train: Spark copies the rows for the scripts: {explain(reason)}")
+            return None
+
+    def prepare_parts(
+        self, stored: StoredTable, roles: ColumnRoles, fraction: float
+    ) -> tuple[OriginalsTable, OriginalsTable | None]:
+        """Return the table, and the rows of it that are held out, as groups read them.
+
+        :param fraction: of the rows to hold out; 0 to hold out none.
+        :raises DataError: when vectors differ in width, or a file is damaged.
+        """
+        place = self.export.place
+        return prepare_originals(stored, roles, place.parent / f"{place.name}-files.json", fraction, self.has_json)
+
+    def remove(self) -> None:
+        """Remove nothing: the files are not ours, and their list is part of the attempt's staging folder."""
+
+
+def _check_statement(statement: Train, feed: FileFeed) -> None:
+    """Check that scripts may read a table's own files.
+
+    :raises LeftToSpark: when the statement asks for files of its own, or for classes to be held out.
+    """
+    if feed != FileFeed():
+        raise LeftToSpark("the statement says how its data files are to be written")
+    if statement.keep_local_directory:
+        raise LeftToSpark("the table is to be kept with the local directory")
+    if statement.stratify:
+        raise LeftToSpark("the same fraction of each class is to be held out")
+
+
+def find_stored_table(table: DataFrame, context: RunContext, stage: Location, has_json: bool) -> StoredTable:
+    """Return the files of a table.
+
+    :param stage: the staging folder of the training, which executors can open.
+    :param has_json: whether scripts may ask for the table as JSON files.
+    :raises LeftToSpark: when the table is more than columns of plain Parquet files, or groups may not be able to read them.
+    """
+    spark = context.spark
+    check_setting(spark, SETTING)
+    query = read_query(table)
+    columns = query.plain_columns
+    if has_json and not can_write_json_later(table, FileFeed()):
+        raise LeftToSpark("a column has a type of which only Spark writes the JSON")
+    files = sorted(find_files(query, spark, context.access), key=lambda file: file[0].uri)
+    check_storages(files, spark, {stage.storage}, "the model path is not, and no other place that they use")
+    _check_local_paths(files, context, spark)
+    found = dict(zip((file.uri for file, _ in files), find_states([place for _, place in files]), strict=True))
+    states = {uri: state for uri, state in found.items() if state is not None}
+    if missing := found.keys() - states.keys():
+        raise LeftToSpark(f"{min(missing)} is not there")
+    pieces = list_pieces(query, files, spark)
+    kinds = {number: kind for number, (_, kind) in arrow_columns(query, spark).items()}
+    if not all(place.is_local for _, place in files):
+        read, size = sum(piece.size for piece in pieces), sum(state.size for state in states.values())
+        if read < LEAST_READ * size:
+            raise LeftToSpark(f"its columns are {read} bytes of {size} in its files, which groups would have to download")
+    return StoredTable(table, columns, kinds, files, states, pieces)
+
+
+def _check_local_paths(files: Sequence[tuple[DataFile, Location]], context: RunContext, spark: SparkSession) -> None:
+    """Check that all hosts have the local files, as the preflight has found for the paths that statements load.
+
+    :raises LeftToSpark: when that is not known.
+    """
+    if context.is_local:
+        return
+    seen = [PurePosixPath(path) for path in local_input_paths(context.plan, context.index)]
+    for _, place in files:
+        if place.is_local and not any(PurePosixPath(place.path).is_relative_to(path) for path in seen):
+            raise LeftToSpark(f"it is not known that all hosts have {place.path}")
+
+
+def prepare_originals(
+    stored: StoredTable, roles: ColumnRoles, place: Location, fraction: float, has_json: bool
+) -> tuple[OriginalsTable, OriginalsTable | None]:
+    """Write the list of a table's files to ``place``, measure the rows, and return both parts of the table."""
+    spark, schema = stored.table.sparkSession, stored.table.schema
+    parts = [RowPart(fraction=fraction, is_held_out=held) for held in (False, True)] if fraction > 0 else [RowPart()]
+    held = count_held_out(fraction, stored.rows) if fraction > 0 else 0
+    numbers = dict(zip(schema.names, stored.columns, strict=True))
+    types = {each.name: each.dataType for each in schema}
+    vectors = {numbers[name]: name for name in roles.features if _is_vector(types[name])}
+    measured = Measured(
+        label=None if roles.label is None else numbers[roles.label],
+        has_classes=roles.label is not None and has_classes(types[roles.label]),
+        vectors=tuple(vectors),
+        kinds=stored.kinds,
+    )
+    places = {file.uri: place for file, place in stored.files}
+    firsts = accumulate((piece.rows for piece in stored.pieces), initial=0)
+    numbered = [NumberedPiece(piece, places[piece.file.uri], first) for piece, first in zip(stored.pieces, firsts, strict=False)]
+    found = measure_parts(numbered, measured, parts, spark)
+    listed = _list_files(stored)
+    digest = write_list(place, listed)
+    encoded, columns = encode_schema(arrow_schema(schema, spark)), name_columns(schema)
+
+    def make(part: RowPart, facts: PartFacts) -> OriginalsTable:
+        is_training = not part.is_held_out
+        table_facts = TableFacts(
+            rows=stored.rows - held if is_training else held,
+            schema=encoded,
+            columns=columns,
+            width=facts.find_width(vectors) if is_training and len(roles.features) == 1 else None,
+            label=roles.label,
+            label_nulls=facts.label.nulls,
+            classes=None if roles.label is None else facts.label.classes,
+        )
+        return OriginalsTable(place, digest, part, table_facts, is_training and has_json)
+
+    table, *others = [make(part, facts) for part, facts in zip(parts, found, strict=True)]
+    return table, others[0] if others else None
+
+
+def _is_vector(kind: object) -> bool:
+    from pyspark.ml.linalg import VectorUDT
+
+    return isinstance(kind, VectorUDT)
+
+
+def _list_files(stored: StoredTable) -> FileList:
+    """Return the list of the files that have rows, in the order of the pieces."""
+    by_file: dict[str, list[Piece]] = {}
+    for piece in stored.pieces:
+        by_file.setdefault(piece.file.uri, []).append(piece)
+    places = {file.uri: place for file, place in stored.files}
+    layouts: dict[tuple[str | None, ...], int] = {}
+    listed = []
+    for index, (uri, pieces) in enumerate(by_file.items()):
+        layout = tuple(pieces[0].names.get(number) for number in stored.columns)
+        constants = pieces[0].file.constants
+        listed.append(
+            OriginalFile(
+                uri=places[uri].uri,
+                path=places[uri].path if places[uri].is_local else f"{index:05}.parquet",
+                size=stored.states[uri].size,
+                written=stored.states[uri].written,
+                rows=sum(piece.rows for piece in pieces),
+                layout=layouts.setdefault(layout, len(layouts)),
+                constants={
+                    str(place): _to_plain(constants[number])
+                    for place, number in enumerate(stored.columns)
+                    if number in constants and constants[number].is_valid
+                },
+            )
+        )
+    return FileList(layouts=tuple(layouts), files=tuple(listed))
+
+
+def _to_plain(value: pa.Scalar) -> str | int:
+    """Return the value of a column that a folder names, as the list of files has it: days for dates."""
+    plain: str | int = (value.cast(pa.int32()) if pa.types.is_date32(value.type) else value).as_py()
+    return plain
