@@ -63,7 +63,7 @@ class PreparedTable(Protocol):
     def check_unchanged(self) -> None:
         """Check that groups have read what was prepared, if others can change it.
 
-        :raises DataError: when they have not.
+        :raises IntegrityError: when they have not.
         """
 
 

@@ -37,6 +37,7 @@ def train(statement: Train, context: RunContext) -> TrainResult:
 
     :raises TrainingFailed: when more groups failed than ``failOn`` allows; a failure record is left.
     :raises DataError: when the table is empty or cannot be prepared; nothing is left.
+    :raises IntegrityError: when a stored table was changed while groups read it.
     """
     run = TrainingRun(statement, context)
     manifest = run.find_published()

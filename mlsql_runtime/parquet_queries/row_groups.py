@@ -18,13 +18,15 @@ import pyarrow.parquet as pq
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.decoding.sql_types import is_list
-from mlsql_runtime.parquet_queries.expressions import Rows, cast
+from mlsql_runtime.parquet_queries.expressions import Expression, Rows, cast
 from mlsql_runtime.parquet_queries.query import LeftToSpark
+from mlsql_runtime.parquet_queries.statistics import is_possible, read_statistics
 from mlsql_runtime.storage.location import Location
 
 READERS = 16  # files whose footers are read at the same time
 BATCH_BYTES = 32 << 20  # of rows in memory at a time
 BATCH_ROWS = 10_000
+BUFFER = 1 << 20  # bytes of a column of a local file that are read at a time
 _CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "BROTLI", "LZ4", "LZ4_RAW", "ZSTD"}
 _ANCIENT = (b"org.apache.spark.legacyDateTime", b"org.apache.spark.legacyINT96")  # calendars that differ from ours
 _LARGE = {pa.large_string(): pa.string(), pa.large_binary(): pa.binary()}  # where pandas and others have noted it in the file
@@ -67,15 +69,17 @@ def find_pieces(
     *,
     is_case_sensitive: bool,
     reads_ancient_times: bool,
+    conditions: Sequence[Expression] = (),
 ) -> list[Piece]:
-    """Return all row groups of files, from their footers.
+    """Return the row groups of files, from their footers.
 
     :param columns: name and type of each column, by its number.
+    :param conditions: on these columns; row groups without a row that may meet all of them are left out, but not all groups.
     :param reads_ancient_times: whether dates and times of files that do not say who wrote them are in today's calendar.
     :raises LeftToSpark: for a file that Spark would read in another way, with the reason.
     """
 
-    def read_footer(file: tuple[DataFile, Location]) -> list[Piece]:
+    def read_footer(file: tuple[DataFile, Location]) -> list[tuple[bool, Piece]]:
         data, location = file
         try:
             with open_parquet(location) as parquet:
@@ -88,10 +92,11 @@ def find_pieces(
             _check_times(metadata, [columns[number][1] for number in names], reads_ancient_times)
         except LeftToSpark as error:
             raise LeftToSpark(f"{location.uri}: {error}") from None
-        return list(_list_groups(data, metadata, names))
+        return list(_list_groups(data, metadata, names, conditions))
 
     with ThreadPoolExecutor(READERS) as pool:
-        return [piece for found in pool.map(read_footer, files) for piece in found]
+        found = [each for pieces in pool.map(read_footer, files) for each in pieces]
+    return [piece for is_wanted, piece in found if is_wanted] or [piece for _, piece in found[:1]]
 
 
 def _match(metadata: pq.FileMetaData, wanted: Mapping[int, tuple[str, pa.DataType]], is_case_sensitive: bool) -> dict[int, str]:
@@ -157,12 +162,17 @@ def _has_times(kind: pa.DataType) -> bool:
     return bool(pa.types.is_temporal(kind))
 
 
-def _list_groups(file: DataFile, metadata: pq.FileMetaData, names: Mapping[int, str]) -> Iterator[Piece]:
+def _list_groups(
+    file: DataFile, metadata: pq.FileMetaData, names: Mapping[int, str], conditions: Sequence[Expression]
+) -> Iterator[tuple[bool, Piece]]:
+    """Yield the row groups that have rows, and whether a row may meet the conditions."""
     own = set(names.values())
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         if group.num_rows == 0:
             continue
+        known = read_statistics(group, names) if conditions else {}
+        is_wanted = all(is_possible(each, known) for each in conditions)
         chunks = [group.column(place) for place in range(group.num_columns)]
         read = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in own]
         if unknown := {chunk.compression for chunk in read} - _CODECS:
@@ -171,7 +181,7 @@ def _list_groups(file: DataFile, metadata: pq.FileMetaData, names: Mapping[int, 
         column_bytes = dict.fromkeys(own, 0)
         for chunk in read:
             column_bytes[chunk.path_in_schema.partition(".")[0]] += chunk.total_uncompressed_size
-        yield Piece(file, number, group.num_rows, size, sum(column_bytes.values()), names, column_bytes)
+        yield is_wanted, Piece(file, number, group.num_rows, size, sum(column_bytes.values()), names, column_bytes)
 
 
 def pack_tasks(pieces: Sequence[Piece], cores: int, task_bytes: int, open_bytes: int) -> list[list[Piece]]:
@@ -245,8 +255,10 @@ def _to_rows(piece: Piece, batch: pa.RecordBatch | None, count: int, columns: Ma
 
 @contextlib.contextmanager
 def open_parquet(location: Location) -> Iterator[pq.ParquetFile]:
-    """Open a file; a remote one is read in few large requests. A mapped file that is cut off would end the process."""
+    """Open a file. Of a local one a few megabytes are in memory; of a remote one, read in few large requests, the columns of a row
+    group, compressed. A mapped file that is cut off would end the process.
+    """
     with contextlib.ExitStack() as opened:
         source: Any = location.path if location.is_local else opened.enter_context(location.open())
-        parquet = pq.ParquetFile(source, pre_buffer=not location.is_local)
+        parquet = pq.ParquetFile(source, pre_buffer=not location.is_local, buffer_size=BUFFER if location.is_local else 0)
         yield opened.enter_context(parquet)

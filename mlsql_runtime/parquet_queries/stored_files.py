@@ -107,6 +107,7 @@ def list_pieces(query: Query, files: Sequence[tuple[DataFile, Location]], spark:
         arrow_columns(query, spark),
         is_case_sensitive=spark.conf.get("spark.sql.caseSensitive") == "true",
         reads_ancient_times=spark.conf.get("spark.sql.parquet.datetimeRebaseModeInRead") == "CORRECTED",
+        conditions=query.first_conditions,
     )
     if not pieces:
         raise LeftToSpark("the files have no rows")

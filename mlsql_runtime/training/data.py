@@ -47,7 +47,7 @@ class TrainingData:
     def check_unchanged(self) -> None:
         """Check that the groups have read what was prepared.
 
-        :raises DataError: when a stored table was changed meanwhile.
+        :raises IntegrityError: when a stored table was changed meanwhile.
         """
         for table in (self.table, self.validate):
             if table is not None:

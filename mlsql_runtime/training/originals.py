@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlsql_runtime.errors import DataError
+from mlsql_runtime.errors import IntegrityError
 from mlsql_runtime.events import log
 from mlsql_runtime.feed.files.export import ExportFeed, can_write_json_later
 from mlsql_runtime.feed.interface import PreparedFiles
@@ -90,7 +90,7 @@ class OriginalsFeed:
         table = OriginalsTable(place, identity.content, identity.part, identity.facts, identity.has_lazy_json)
         try:
             table.check_unchanged()
-        except DataError as error:
+        except IntegrityError as error:
             log(f"train: the files of the earlier attempt cannot be used: {error}")
             return None
         return table

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import DataError, IntegrityError
+from mlsql_runtime.errors import IntegrityError
 from mlsql_runtime.feed.files.node_copy import application_dir, link_files, node_copy
 from mlsql_runtime.feed.originals.table import FileList, OriginalFile, RowPart, TableOriginals
 from mlsql_runtime.feed.table_facts import TableFacts, TableIdentity
@@ -51,7 +51,7 @@ class OriginalsTable:
         """Copy the list and, from a remote storage, the files to this node; check local files.
 
         :param folder: the folder that scripts know as ``tempDataLocalPath``; what the table needs is beside it.
-        :raises DataError: when a file is not there, or not the one that it was.
+        :raises IntegrityError: when a file is not there, or not the one that it was.
         """
         listed = self._read_list()
         list_file, copies = (folder.with_name(f"{folder.name}.{name}") for name in ("files.json", "parquet"))
@@ -77,7 +77,7 @@ class OriginalsTable:
     def check_unchanged(self) -> None:
         """Check that no file was written again or removed since the list was made.
 
-        :raises DataError: with the name of one that was.
+        :raises IntegrityError: with the name of one that was.
         """
         _check_files(self.place, self._read_list(), _is_same)
 
@@ -117,9 +117,9 @@ def _check_files(place: Location, listed: FileList, is_same: Callable[[OriginalF
     states = find_states([place.at(file.uri) for file in listed.files])
     for file, state in zip(listed.files, states, strict=True):
         if state is None:
-            raise DataError(f"{file.uri} was removed while it was trained from; run the task again", path=file.uri)
+            raise IntegrityError(f"{file.uri} was removed while it was trained from; run the task again", path=file.uri)
         if not is_same(file, state):
-            raise DataError(
+            raise IntegrityError(
                 f"{file.uri} was changed while it was trained from: it had {file.size} bytes, written {file.written}, "
                 f"now {state.size} bytes, written {state.written}; run the task again",
                 path=file.uri,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from mlsql_runtime.errors import DataError
+from mlsql_runtime.errors import DataError, IntegrityError
 from mlsql_runtime.feed.files.formats import READ_ROWS, named_errors, read_parquet
 from mlsql_runtime.feed.originals.held_out import mark_rows
 from mlsql_runtime.feed.originals.table import FileList, OriginalFile, TableOriginals
@@ -59,7 +59,7 @@ def _read_file(
             found += batch.num_rows
             yield rows
     if found != file.rows:
-        raise DataError(
+        raise IntegrityError(
             f"{file.uri} was changed while it was trained from: it had {file.rows} rows, now {found}; run the task again",
             path=file.uri,
             expected=file.rows,

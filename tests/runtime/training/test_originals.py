@@ -275,7 +275,7 @@ def test_a_file_that_changes_during_the_training_fails_it_by_its_name(run_plan: 
         training(tmp_path, script(READ), fit_params=groups),
     )
     assert result.error is not None
-    assert result.error["kind"] == "DataError"
+    assert result.error["kind"] == "IntegrityError"
     assert "b.parquet was changed while it was trained from" in result.error["message"]
     assert not (tmp_path / "m").exists()
 
