@@ -1,7 +1,8 @@
 """Parquet files to predictions: ours from the files and through Spark, MLflow, and plain processes with pyarrow by hand.
 
 ``make bench`` runs it and writes ``benchmarks/results/parquet.md``. One Spark session on two cores, a logistic regression,
-one column of predictions saved (noop). ``--case`` runs one case and writes nothing.
+one column of predictions saved (noop). ``--case`` runs one case and writes nothing; ``--largest 20000000`` lets the table
+grow further, for which the disk needs 260 bytes for each row.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from columns import ROW_GROUP, SCRIPTS, mlflow_udf, write_table
 from measure import Timed, interleaved, machine, shown, table
-from scorers.cases import CORES
+from scorers import ours, peers
+from scorers.cases import BAYES, CORES, matrix
+from scorers.cases import table as table_of_vectors
+from scorers.ways import CHECKED, Numbers, Way, check
 from scoring import session
 
 from mlsql_runtime import engine
@@ -33,13 +37,14 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 RESULTS = Path(__file__).parent / "results" / "parquet.md"
-TRAINING_ROWS, CHECKED = 5000, 1000
+TRAINING_ROWS = 5000
 FILES, SPARK, MLFLOW, HAND = "ours, from the files", "ours, through Spark", "MLflow spark_udf, struct", "pyarrow by hand"
+MLFLOW_ARRAY = "MLflow spark_udf, array"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A table of ``width`` double columns, of which the first ``used`` are features."""
+    """A table of ``width`` double columns, of which the first ``used`` are features; or one of sparse vectors, :data:`SPARSE`."""
 
     name: str
     rows: int
@@ -52,9 +57,11 @@ class Case:
         return [f"x{number}" for number in range(self.used)]
 
 
+SPARSE = Case("sparse 692", 200_000, BAYES.width, BAYES.width, ((MLFLOW_ARRAY, 6.0),))
 CASES = (
     Case("30 columns", 2_000_000, 30, 30, ((MLFLOW, 4.0), (HAND, 0.6))),
     Case("10 of 200 columns", 1_000_000, 200, 10, ((MLFLOW, 6.0),)),
+    SPARSE,
 )
 GROWTH = (100_000, 1_000_000, 10_000_000)
 
@@ -137,13 +144,48 @@ def measure(spark: SparkSession, case: Case, folder: str) -> dict[str, Timed]:
         return interleaved({**{name: saver(name) for name in (FILES, SPARK, MLFLOW)}, HAND: by_hand})
 
 
-def grow(spark: SparkSession, folder: str) -> dict[int, Timed]:
+def measure_sparse(spark: SparkSession, folder: str) -> dict[str, Timed]:
+    """Return the seconds of each way to score :data:`SPARSE` with naive Bayes, once all have given the same answers."""
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import functions as F
+
+    path, model_path = f"{folder}/sparse.parquet", f"{folder}/sparse-model"
+    made = table_of_vectors(spark, BAYES, SPARSE.rows)
+    made.write.parquet(path)
+    made.unpersist()
+    rows = spark.read.parquet(path)
+    ours.train(spark, BAYES, rows, model_path)
+    directory = ours.model_dir(model_path)
+    answer = F.call_function("batch", "features").alias("answer")
+    by_spark, by_mlflow = (
+        ours.way(SPARK, rows, "batch"),
+        peers.mlflow(spark, rows, BAYES, directory, f"{folder}/sparse-mlflow")[0],
+    )
+
+    def from_files(table: DataFrame) -> DataFrame:
+        found = score_from_files(table, NO_ACCESS)
+        if found is table:
+            raise SystemExit(f"{SPARSE.name}: the files were not read directly")
+        return found
+
+    def answers() -> Numbers:
+        few = from_files(rows.where(F.col("id") < CHECKED).select("id", answer))
+        found = few.select("id", vector_to_array(F.col("answer"))[0].alias("answer")).orderBy("id")
+        return np.array([row.answer for row in found.collect()])
+
+    by_files = Way(FILES, SPARSE.rows, lambda: save(from_files(rows.select(answer))), answers)
+    check([by_files, by_spark, by_mlflow], peers.model_of(directory).predict(matrix(BAYES, 0, CHECKED)))
+    ways = {FILES: by_files, SPARK: by_spark, MLFLOW_ARRAY: by_mlflow}
+    return interleaved({name: lambda _, way=way: way.run() for name, way in ways.items()})  # type: ignore[misc]
+
+
+def grow(spark: SparkSession, folder: str, largest: int | None) -> dict[int, Timed]:
     """Return the seconds of ours from the files, by number of rows."""
     from pyspark.sql import functions as F
 
     case = CASES[0]
     ways: dict[str, Callable[[Any], None]] = {}
-    for rows in GROWTH:
+    for rows in (*GROWTH, *([] if largest is None else [largest])):
         write_table(f"{folder}/{rows}.parquet", rows, case.width)
         if not ways:
             train(spark, case, f"{folder}/{rows}.parquet", f"{folder}/growth-model")
@@ -156,13 +198,14 @@ def main() -> None:
     """Measure, print, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--case", action="append", choices=[case.name for case in CASES], help="only this one; writes nothing")
+    parser.add_argument("--largest", type=int, help="rows of one more table in the section about growth")
     args = parser.parse_args()
     if not find_spec("mlflow"):
         raise SystemExit("MLflow is not there; run make bench, which installs it into .work/bench")
     chosen = [case for case in CASES if not args.case or case.name in args.case]
     with tempfile.TemporaryDirectory() as folder, session(folder) as spark:
-        measured = {case: measure(spark, case, folder) for case in chosen}
-        grown = {} if args.case else grow(spark, folder)
+        measured = {case: measure_sparse(spark, folder) if case is SPARSE else measure(spark, case, folder) for case in chosen}
+        grown = {} if args.case else grow(spark, folder, args.largest)
     text = _page(measured, grown)
     print(text)
     if not args.case:
@@ -198,7 +241,9 @@ the rounds with their range. The sums of all predictions were found to be equal.
         lines = [[f"{rows:,}", f"{took.median:.2f}", f"{took.median / rows * 1e6:.2f}"] for rows, took in grown.items()]
         parts.append(f"## Growth: {FILES}, 30 columns\n\n" + table(["rows", "seconds", "microseconds of a row"], lines))
     parts.append(f"""- {FILES}: `select jack(struct(…))` as every saved query runs; {SPARK}: the same with `{SETTING}=false`.
-- {MLFLOW}: the sklearn flavour with the signature of its columns, in Spark's default batches.
+- {MLFLOW}: the sklearn flavour with the signature of its columns, in Spark's default batches; {MLFLOW_ARRAY}: with that of a
+  tensor, called with arrays of the vectors, which
+  are 692 wide with 150 values. There the model is naive Bayes.
 - {HAND}: {CORES} processes that are running already; each reads its share of the row groups, stacks the columns and calls
   `predict`. No Spark.
 """)

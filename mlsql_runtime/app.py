@@ -37,7 +37,7 @@ from mlsql_runtime.submission.event_files import EventFileWriter
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_HEAVY = ("mlsql_runtime.engine", "pyspark.ml.linalg")  # NumPy, Arrow, pandas and SciPy come with them
+_ENGINE, _VECTORS = "mlsql_runtime.engine", "pyspark.ml.linalg"  # NumPy and Arrow come with them, then pandas and SciPy
 PARENT_CHECK_SECONDS = 1.0
 CANCEL_AGAIN_SECONDS = 0.5
 CANCEL_SECONDS = 4.0  # for cleaning up, once cancelled: less than the submitter waits before it kills
@@ -191,8 +191,9 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
     from pyspark.sql import SparkSession
 
     check_release(pyspark, "in the driver's Python")
-    imports = threading.Thread(target=_import_heavy, name="mlsql-imports", daemon=True)
-    imports.start()  # while the JVM creates the session, which takes longer
+    has_engine = threading.Event()
+    imports = threading.Thread(target=_import_heavy, args=(has_engine,), name="mlsql-imports", daemon=True)
+    imports.start()  # while the JVM creates the session, and loads the first table
     try:
         has_secrets = secrets.spark or secrets.storage.connections
         properties = hide_secrets_in_spark(secrets.spark) if has_secrets else {}
@@ -202,12 +203,13 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
         return RunResult.of_error(plan.job_id, (), translate(error))
     emit(_describe_application(spark))
     try:
-        imports.join()  # first: the process cannot end cleanly while a thread imports
+        has_engine.wait()
         check_session(pyspark, spark.version)
         from mlsql_runtime import engine
 
         return engine.run(plan, spark, secrets)
     finally:
+        imports.join()  # the process cannot end cleanly while a thread imports
         with contextlib.suppress(Exception):  # a JVM that is gone already must not cost the result
             spark.stop()
 
@@ -219,10 +221,13 @@ def _run_without_spark(plan: Plan, secrets: Secrets) -> RunResult:
     return engine.run(plan, None, secrets)
 
 
-def _import_heavy() -> None:
-    for module in _HEAVY:
-        with contextlib.suppress(ImportError):  # its next import raises it again, where it is reported
-            importlib.import_module(module)
+def _import_heavy(has_engine: threading.Event) -> None:
+    for module in (_ENGINE, _VECTORS):
+        try:
+            with contextlib.suppress(ImportError):  # its next import raises it again, where it is reported
+                importlib.import_module(module)
+        finally:
+            has_engine.set()
 
 
 def _describe_application(spark: SparkSession) -> ApplicationStarted:

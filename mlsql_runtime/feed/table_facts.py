@@ -89,14 +89,13 @@ class TableObservation:
     """
 
     def __init__(self, df: DataFrame, roles: ColumnRoles, with_content: bool = False) -> None:
-        from pyspark.ml.linalg import VectorUDT
         from pyspark.sql import Observation
         from pyspark.sql import functions as F
         from pyspark.sql.types import StringType
 
         self._roles = roles
         types = {field.name: field.dataType for field in df.schema}
-        self._vectors = [name for name in roles.features if isinstance(types[name], VectorUDT)]
+        self._vectors = [name for name in roles.features if is_vector_type(types[name])]
         facts = [F.count(F.lit(1)).alias("rows")]
         for place, name in enumerate(self._vectors):
             vector = F.unwrap_udt(F.col(quote_column(name)))
@@ -185,6 +184,11 @@ def _is_class(label: Class) -> bool:
     if isinstance(label, str):
         return len(label) <= MAX_CLASS_LENGTH
     return not isinstance(label, float) or label.is_integer()
+
+
+def is_vector_type(kind: Any) -> bool:
+    """Return whether a Spark type is that of vectors, without the import of ``pyspark.ml``, which takes a second."""
+    return (type(kind).__module__, type(kind).__name__) == ("pyspark.ml.linalg", "VectorUDT")
 
 
 def name_columns(schema: StructType) -> dict[str, str]:

@@ -255,8 +255,8 @@ def _to_rows(piece: Piece, batch: pa.RecordBatch | None, count: int, columns: Ma
 
 @contextlib.contextmanager
 def open_parquet(location: Location) -> Iterator[pq.ParquetFile]:
-    """Open a file. Of a local one a few megabytes are in memory; of a remote one, read in few large requests, the columns of a row
-    group, compressed. A mapped file that is cut off would end the process.
+    """Open a file. Of a local one a few megabytes are in memory; of a remote one, read in few large requests, the columns of a
+    row group, compressed. A mapped file that is cut off would end the process.
     """
     with contextlib.ExitStack() as opened:
         source: Any = location.path if location.is_local else opened.enter_context(location.open())

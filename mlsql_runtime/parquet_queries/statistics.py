@@ -48,8 +48,9 @@ def read_statistics(group: pq.RowGroupMetaData, names: Mapping[int, str]) -> dic
     found = {}
     for number, name in names.items():
         chunk = chunks.get(name)
-        statistics = chunk.statistics if chunk is not None and chunk.is_stats_set else None
-        if statistics is not None:
+        if chunk is None or not chunk.is_stats_set:
+            continue
+        if (statistics := chunk.statistics) is not None:
             found[number] = ColumnStatistics(
                 rows=group.num_rows,
                 nulls=statistics.null_count if statistics.has_null_count else None,

@@ -24,6 +24,7 @@ from mlsql_runtime.feed.table_facts import (
     arrow_schema,
     encode_schema,
     has_classes,
+    is_vector_type,
     name_columns,
 )
 from mlsql_runtime.parquet_queries.query import LeftToSpark, read_query
@@ -188,7 +189,7 @@ def prepare_originals(
     held = count_held_out(fraction, stored.rows) if fraction > 0 else 0
     numbers = dict(zip(schema.names, stored.columns, strict=True))
     types = {each.name: each.dataType for each in schema}
-    vectors = {numbers[name]: name for name in roles.features if _is_vector(types[name])}
+    vectors = {numbers[name]: name for name in roles.features if is_vector_type(types[name])}
     measured = Measured(
         label=None if roles.label is None else numbers[roles.label],
         has_classes=roles.label is not None and has_classes(types[roles.label]),
@@ -218,12 +219,6 @@ def prepare_originals(
 
     table, *others = [make(part, facts) for part, facts in zip(parts, found, strict=True)]
     return table, others[0] if others else None
-
-
-def _is_vector(kind: object) -> bool:
-    from pyspark.ml.linalg import VectorUDT
-
-    return isinstance(kind, VectorUDT)
 
 
 def _list_files(stored: StoredTable) -> FileList:

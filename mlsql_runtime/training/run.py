@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mlsql_runtime import __version__
 from mlsql_runtime.errors import TrainingFailed
 from mlsql_runtime.events import log
+from mlsql_runtime.feed.table_facts import is_vector_type
 from mlsql_runtime.plan import Train
 from mlsql_runtime.plan.options import format_options
 from mlsql_runtime.plan.spark_properties import hide_secrets
@@ -67,12 +68,10 @@ class TrainingRun:
 
     def find_needs(self, table: DataFrame | None) -> HostNeeds:
         """Return what hosts must have to run the script on ``table``; None for a topic that is there already."""
-        from pyspark.ml.linalg import VectorUDT
-
         return HostNeeds.of_script(
             self.bundle,
             self.statement.python,
-            has_vectors=table is not None and any(isinstance(field.dataType, VectorUDT) for field in table.schema.fields),
+            has_vectors=table is not None and any(is_vector_type(field.dataType) for field in table.schema.fields),
             is_kafka=self.statement.outline.topic is not None,
         )
 
