@@ -49,6 +49,7 @@ Why things are as they are: one page for each decision.
 | | decision |
 |---|---|
 """
+_BACKGROUND = ("explanation/decisions/", "project/", "measurements/", "examples/")  # the search shows other pages before these
 _CODE = re.compile(r"^( *)(```+|~~~+).*?^\1\2|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(?=[)#])")
 
@@ -100,6 +101,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point links to files of the repository to their pages, and fill in the tables of documents."""
     here = page.file.src_uri
+    if here.startswith(_BACKGROUND):
+        page.meta.setdefault("search", {})["boost"] = 0.1
     folder = PurePosixPath(_ORIGINS.get(here, f"docs/{here}")).parent.as_posix()
 
     def point(match: re.Match[str]) -> str:

@@ -38,11 +38,11 @@ def read_page(site: Path, name: str) -> str:
 
 
 def find_parameters(page: str, identifier: str) -> list[str]:
-    """The names in the table of parameters of a class."""
+    """The names in the list of parameters of a class."""
     _, found, rest = page.partition(f'id="{identifier}"')
     assert found, identifier
-    table = rest.partition('class="doc doc-object doc-class"')[0].partition("Parameters:")[2].partition("</table>")[0]
-    return re.findall(r'<tr class="doc-section-item">\s*<td>\s*<code>(\w+)</code>', table)
+    listed = rest.partition('class="doc doc-object doc-class"')[0].partition("Parameters:")[2].partition("doc-section-title")[0]
+    return re.findall(r'<li class="doc-section-item field-body">\s*<b><code>(\w+)</code>', listed)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The README's DAG, scripts and commands, as they stand there, on a small table."""
+"""The DAGs, scripts and commands of the README and of two pages, as they stand there, on a small table."""
 
 from __future__ import annotations
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_mlsql.operators.base import MLSQLOperator
 
-DOCS = TESTS.parent / "docs"
+HOW_TO = TESTS.parent / "docs" / "how-to"
 README = (TESTS.parent / "README.md").read_text()
-DAG, TRAIN, PREDICT, COLUMNS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-(SCRIPT,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-COMMANDS = re.findall(r"^mlsql (.*)$", README, re.MULTILINE)
+SHELL = (HOW_TO / "from-a-shell.md").read_text()
+COLUMNS_PAGE = (HOW_TO / "columns.md").read_text()
+DAG, TRAIN, PREDICT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+COLUMNS = re.findall(r"```python\n(.*?)```", COLUMNS_PAGE, re.DOTALL)[-1]
+(SCRIPT,) = re.findall(r"```sql\n(.*?)```", SHELL, re.DOTALL)
+COMMANDS = re.findall(r"^mlsql (.*)$", SHELL, re.MULTILINE)
 
 
 @pytest.fixture
@@ -44,11 +47,19 @@ def here(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
+def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
+    assert len(README.splitlines()) < 120
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (TESTS.parent / target).exists(), target
+
+
 def moved(text: str, here: Path) -> str:
     return text.replace("/data/", f"{here}/data/").replace("/models/", f"{here}/models/")
 
 
-def test_the_readmes_script_and_commands(spark: SparkSession, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_script_and_the_commands_of_the_page_about_the_shell(
+    spark: SparkSession, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (here / "job.mlsql").write_text(moved(SCRIPT, here))
     (here / "data/orders").rename(here / "orders.parquet")
     (here / "data/orders").symlink_to(here / "orders.parquet")
@@ -111,7 +122,7 @@ def customers(spark: SparkSession, here: Path) -> DataFrame:
     return table
 
 
-def test_the_readmes_tasks_over_columns_do_what_they_say(spark: SparkSession, here: Path, customers: DataFrame) -> None:
+def test_the_tasks_of_the_page_about_columns_do_what_they_say(spark: SparkSession, here: Path, customers: DataFrame) -> None:
     def run(task: MLSQLOperator) -> RunResult:
         result = engine.run(Plan(job_id="readme", statements=task.build_job().statements), spark)
         result.raise_for_error()
@@ -132,13 +143,13 @@ def test_the_readmes_tasks_over_columns_do_what_they_say(spark: SparkSession, he
     found = spark.read.parquet(str(here / "data/leaving"))
     assert found.columns == ["id", "chance"]
     assert len({row.id for row in found.collect()} ^ leaving) <= 10
-    queries, _script = re.findall(r"```sql\n(.*?)```", (DOCS / "how-to" / "columns.md").read_text(), re.DOTALL)
+    queries, _script = re.findall(r"```sql\n(.*?)```", COLUMNS_PAGE, re.DOTALL)
     for query in re.findall(r"^select .*?(?=;)", queries, re.MULTILINE):
         assert 0 < spark.sql(query).count() <= 200
 
 
 def test_the_mlsql_of_the_page_about_columns(spark: SparkSession, here: Path, customers: DataFrame) -> None:
-    _queries, script = re.findall(r"```sql\n(.*?)```", (DOCS / "how-to" / "columns.md").read_text(), re.DOTALL)
+    _queries, script = re.findall(r"```sql\n(.*?)```", COLUMNS_PAGE, re.DOTALL)
     compiled = compile_script(script, variables={"data": str(here / "data/customers"), "model": str(here / "models/churn")})
     engine.run(Plan(job_id="docs", statements=compiled.statements), spark).raise_for_error()
     predicted = spark.table("predicted")
