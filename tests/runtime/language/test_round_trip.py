@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlsql_runtime.language import compile_script
+from mlsql_runtime.language.unsupported import LOAD_OPTIONS, SAVE_OPTIONS
 from mlsql_runtime.plan import (
     MAX_SEED,
     FileFeed,
@@ -35,7 +36,8 @@ _PATHS = _TEXT.filter(lambda text: not text.startswith("~"))  # which is a home 
 _NUMBERS = st.none() | st.integers(0, 10**9)
 _COUNTS = st.none() | st.integers(1, 10**9)
 _SCORES = st.none() | st.floats(0, 1e6)
-_OPTIONS = st.dictionaries(_TEXT, _ANY, max_size=3)
+_REFUSED = frozenset((*LOAD_OPTIONS, *SAVE_OPTIONS))  # Hypothesis draws texts that it finds in the code
+_OPTIONS = st.dictionaries(_TEXT.filter(lambda text: text not in _REFUSED), _ANY, max_size=3)
 _OTHERS = st.dictionaries(st.from_regex(r"x_[a-z]{1,4}", fullmatch=True), _ANY, max_size=2)  # no option of a statement
 _TABLE = Load(table="t", format="csv", path="/d")
 
