@@ -106,21 +106,24 @@ class Partition:
     message: str = r"executor|lost|without a result|timed? ?out|heartbeat"
 
     def strike(self, scene: Scene) -> str | None:
-        if not self.moment.wait(scene):
-            return None
-        executors = scene.find("executor")
-        ports = {port for process in executors for port in listening_ports(process.pid)}
-        drivers = [each for role in ("JVM of the driver", "application master", "driver") for each in scene.find(role)]
-        listening = {port for process in drivers for port in listening_ports(process.pid)}
-        with contextlib.suppress(psutil.Error):
-            for process in executors:
-                for each in process.net_connections("tcp"):
-                    ports |= {each.raddr.port} & listening if each.raddr else set()
-        if not ports:
+        ports: set[int] = set()
+        if not self.moment.wait(scene) or not scene.wait_until(lambda: ports.update(_find_ports(scene)) or ports):
             return None
         with network.partition(sorted(ports)):
             time.sleep(self.seconds)
         return f"for {self.seconds:.1f} s, {self.moment}"
+
+
+def _find_ports(scene: Scene) -> set[int]:
+    """Return the ports at which executors listen, and those of the driver to which they are connected."""
+    executors = scene.find("executor")
+    drivers = [each for role in ("JVM of the driver", "application master", "driver") for each in scene.find(role)]
+    listening = {port for process in drivers for port in listening_ports(process.pid)}
+    ports = {port for process in executors for port in listening_ports(process.pid)}
+    with contextlib.suppress(psutil.Error):
+        for process in executors:
+            ports |= {each.raddr.port for each in process.net_connections("tcp") if each.raddr} & listening
+    return ports
 
 
 @dataclass(frozen=True)

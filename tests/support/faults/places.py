@@ -25,6 +25,7 @@ from support.yarn import submitting
 
 LOCAL, STANDALONE, YARN = "local", "standalone", "yarn"
 BUCKET = "faults"
+_LEFT = r"mlsql(?!-models-\d+$).*"  # models are copied once for a node, and kept
 
 
 class Place(Protocol):
@@ -81,7 +82,7 @@ class StandalonePlace:
         pass  # a worker has registered before it counts as started
 
     def check_left(self) -> Iterator[str]:
-        yield from check_left(self._temporary, "mlsql.*")
+        yield from check_left(self._temporary, _LEFT)
 
 
 class YarnPlace:
@@ -111,7 +112,7 @@ class YarnPlace:
         for path in self._hdfs.glob("/user/*/.sparkStaging/*"):
             yield f"{path.rpartition('/')[2]} is left in .sparkStaging of HDFS"
             self._hdfs.rm(path, recursive=True)
-        yield from check_left(self._temporary, "mlsql.*")
+        yield from check_left(self._temporary, _LEFT)
 
 
 class Services:

@@ -23,6 +23,14 @@ from typing import Any, NoReturn
 
 TRIES = 4
 TASK, TRIGGERER = "task", "triggerer"
+_SLOW_IMPORTS = (  # which operators import while they execute: some seconds of CPU in each try
+    "airflow.providers.apache.spark.hooks.spark_submit",
+    "airflow.providers.cncf.kubernetes.kube_client",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow_provider_mlsql.hooks.mlsql",
+    "pandas",
+    "pyarrow.parquet",
+)
 OPERATORS = {
     "train": "airflow_provider_mlsql.operators.train.MLSQLTrainOperator",
     "register": "airflow_provider_mlsql.operators.register.MLSQLRegisterOperator",
@@ -38,7 +46,7 @@ def fork_server() -> ForkServerContext:
     multiprocessing.util.get_temp_dir()  # in a folder that ends after this process; that of the run ends before
     tempfile.tempdir = own
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["support.tries", *(path.rpartition(".")[0] for path in OPERATORS.values())])
+    context.set_forkserver_preload(["support.tries", *(path.rpartition(".")[0] for path in OPERATORS.values()), *_SLOW_IMPORTS])
     return context
 
 
