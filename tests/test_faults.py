@@ -62,6 +62,14 @@ def test_a_job_survives_a_fault(campaign: Campaign, job: jobs.Job, storage: str,
     assert first in (None, record.tries[0])
 
 
+@pytest.mark.usefixtures("starts_jvm")
+@pytest.mark.parametrize("seed", [30, 42, 130, 131, 279, 280, 285])  # of jobs that start no JVM
+def test_a_case_of_the_campaign_leaves_no_violation(campaign: Campaign, seed: int) -> None:
+    record = campaign.run(Case.of(seed))
+    assert (record.violations, record.skipped) == ([], None)
+    assert record.tries[-1] == "succeeded"
+
+
 # -- seeds and the journal
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from dataclasses import dataclass
+from typing import Any, cast
 
-from support.faults import kinds
+from support.faults import jobs, kinds
 from support.faults.jobs import Job
-from support.faults.scene import Fault
+from support.faults.scene import PUBLICATION, Fault, Moment
 
 _TWO_FAULTS = 0.2  # the share of cases with a second fault
+_LATE = 0.35
+_BEFORE_PUBLICATION = ("script", "supervisor", "Spark's Python worker", "spark-submit")
+
+
+def _delay(rng: random.Random, job: Job, fault: Any) -> Fault:
+    """Return a fault with another moment in a part of the cases of jobs that publish: while they do, which takes a second."""
+    moment = getattr(fault, "moment", None)
+    publishes = job.trains or job is jobs.REGISTER
+    if moment is None or not publishes or moment.role in _BEFORE_PUBLICATION or rng.random() > _LATE:
+        return cast(Fault, fault)
+    return cast(Fault, dataclasses.replace(fault, moment=Moment(rng.uniform(0, 2), PUBLICATION)))
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,8 @@ class Case:
         if rng.random() < _TWO_FAULTS:
             others = [each for each in kinds.list_kinds(place) if each.fits(job, storage)]
             faults.append(rng.choice(others).draw(rng, job))
-        return cls(seed, job, place, storage, tuple(faults))
+        late = random.Random(f"late {seed}")
+        return cls(seed, job, place, storage, tuple(_delay(late, job, fault) for fault in faults))
 
     def has(self, kind: type) -> bool:
         """Return whether one of the faults is of a class."""

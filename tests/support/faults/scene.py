@@ -19,6 +19,8 @@ from support.faults.storages import Storage
 from support.faults.tries import Try
 
 POLL_SECONDS = 0.25
+PUBLICATION = "publication"  # the moment at which a version is claimed, or the first file of a function package is written
+_PUBLISHED = re.compile(r"m/(_model_\d+/claim\.json|_functions/.*)")
 
 
 @dataclass
@@ -47,12 +49,16 @@ class Scene:
             time.sleep(min(left, POLL_SECONDS))
         return self.first.is_alive()
 
-    def wait_until(self, condition: Callable[[], object]) -> bool:
+    def wait_until(self, condition: Callable[[], object], every: float = POLL_SECONDS) -> bool:
         """Wait until a condition holds, and return whether it does; False if the try is over before."""
         while not condition():
-            if not self.wait(POLL_SECONDS):
+            if not self.wait(every):
                 return False
         return True
+
+    def has_begun_to_publish(self) -> bool:
+        """Return whether a job that begins without versions and functions has begun to publish one."""
+        return any(_PUBLISHED.fullmatch(file) for file in self.storage.list_files())
 
     def wait_for_end(self) -> None:
         """Wait until the try is over."""
@@ -72,7 +78,7 @@ class Scene:
 class Moment:
     """Some seconds after a process with a role has appeared; so a slow machine reaches the same step of the job.
 
-    :param role: None for the beginning of the try.
+    :param role: None for the beginning of the try; :data:`PUBLICATION` for the time after the scripts.
     """
 
     seconds: float
@@ -81,6 +87,8 @@ class Moment:
     def wait(self, scene: Scene) -> bool:
         """Wait for the moment; return False if the try is over before."""
         role = self.role
+        if role == PUBLICATION:
+            return scene.wait_until(scene.has_begun_to_publish, every=0.05) and scene.wait(self.seconds)
         return (role is None or scene.wait_until(lambda: scene.find(role))) and scene.wait(self.seconds)
 
     def __str__(self) -> str:
