@@ -77,7 +77,7 @@ def find_bug(campaign: Campaign, journal: Journal, name: str, seeds: Sequence[in
 def list_seeds(count: int, only: str | None) -> list[int]:
     """Return the seeds from 1 whose cases a pattern finds."""
     seeds = range(1, count + 1)
-    return [seed for seed in seeds if only is None or re.search(only, Record.of(Case.of(seed)).describe())]
+    return [seed for seed in seeds if only is None or re.search(only, Case.of(seed).describe())]
 
 
 def run_piece(campaign: Campaign, journal: Journal, seeds: Sequence[int], minutes: float) -> None:

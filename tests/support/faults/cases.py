@@ -50,6 +50,11 @@ class Case:
         late = random.Random(f"late {seed}")
         return cls(seed, job, place, storage, tuple(_delay(late, job, fault) for fault in faults))
 
+    def describe(self) -> str:
+        """Return what the case is, with the moments of its faults, in a line."""
+        faults = [f"{fault.name} {getattr(fault, 'moment', '')}".rstrip() for fault in self.faults]
+        return f"{self.seed}: {self.job.name}, {self.place}, {self.storage}; {' and '.join(faults)}"
+
     def has(self, kind: type) -> bool:
         """Return whether one of the faults is of a class."""
         return any(isinstance(fault, kind) for fault in self.faults)

@@ -40,16 +40,13 @@ class Record:
         """Return the record of a case that has not run yet."""
         return cls(case.seed, case.job.name, case.place, case.storage, [fault.name for fault in case.faults])
 
-    def describe(self) -> str:
-        """Return what the case is, in a line."""
-        return f"{self.seed}: {self.job}, {self.place}, {self.storage}; {' and '.join(self.faults)}"
-
     def show(self) -> str:
         """Return what came of the case, in a line for people."""
+        case = f"{self.seed}: {self.job}, {self.place}, {self.storage}; {' and '.join(self.faults)}"
         if self.skipped is not None:
-            return f"{self.describe()}: skipped, {self.skipped}"
+            return f"{case}: skipped, {self.skipped}"
         struck = ", ".join(each or "not reached" for each in self.struck)
-        return f"{self.describe()} ({struck}): {', '.join(self.tries)}, {len(self.violations)} violations, {self.seconds:.0f} s"
+        return f"{case} ({struck}): {', '.join(self.tries)}, {len(self.violations)} violations, {self.seconds:.0f} s"
 
 
 @dataclass(frozen=True)
