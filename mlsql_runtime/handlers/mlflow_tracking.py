@@ -59,9 +59,9 @@ def _send(
 ) -> None:
     """Send something. What could not be sent is named with the command that sends it later, which takes ``options``."""
     try:
-        from mlsql_runtime.tracking.server import open_server
+        from mlsql_runtime.tracking.server import ALL_SECONDS, open_server
 
-        with open_server(uri, context.secrets.tracking.variables) as client:
+        with open_server(uri, context.secrets.tracking.variables, ALL_SECONDS) as client:
             log(f"mlflow: {send(client)} of {uri}")
     except Exception as error:  # the version or function is published
         reason = error.message if isinstance(error, MLSQLError) else f"{type(error).__name__}: {error}"

@@ -32,16 +32,30 @@ def set_alias(client: Any, choice: ModelChoice, name: str, function: str, functi
 
 def _find_version(client: Any, name: str, run: str, function_version: int) -> str | None:
     """Return the version that an earlier attempt has made of this package."""
-    found = client.search_model_versions(f"name = '{name}' and run_id = '{run}'")
-    return next((str(each.version) for each in found if each.tags.get(_TAG) == str(function_version)), None)
+    found = client.search_model_versions(f"run_id = '{run}'")  # a name may have an apostrophe, which filters cannot escape
+    return next((str(each.version) for each in found if each.name == name and each.tags.get(_TAG) == str(function_version)), None)
+
+
+def _has_model(client: Any, name: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
 
 
 def _add_version(client: Any, choice: ModelChoice, name: str, function: str, function_version: int, run: str) -> str:
     with tempfile.TemporaryDirectory(prefix="mlsql-track-") as folder:
         exported = Path(folder) / _FOLDER
         export_mlflow(choice, exported, function)
-        client.log_artifacts(run, str(exported), f"{_FOLDER}-{function_version}")
-    if not any(each.name == name for each in client.search_registered_models(f"name = '{name}'")):
+        for file in sorted(path for path in exported.rglob("*") if path.is_file()):  # each in a request that may be the last one
+            below = file.parent.relative_to(exported).as_posix()
+            client.log_artifact(run, str(file), f"{_FOLDER}-{function_version}" + ("" if below == "." else f"/{below}"))
+    if not _has_model(client, name):
         client.create_registered_model(name)
     source = f"{client.get_run(run).info.artifact_uri}/{_FOLDER}-{function_version}"
     tags = {_TAG: str(function_version), "mlsql.version": str(choice.manifest.version), "mlsql.function": function}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from mlsql_runtime.errors import VersionNotFound
+from mlsql_runtime.errors import MLSQLError, VersionNotFound
 from mlsql_runtime.exchange.exported_function import ModelChoice
 from mlsql_runtime.store.functions import read_pointers
 from mlsql_runtime.store.manifest import FailureRecord, Manifest
@@ -17,17 +17,25 @@ from mlsql_runtime.tracking.training_runs import send_training
 
 @dataclass(frozen=True, kw_only=True)
 class SentVersion:
-    """A version that the server has now: the ID of its run, and the aliases that were set, such as ``spam@jack``."""
+    """A version that was to be sent.
+
+    :param run: the ID of its run; None when it was not sent.
+    :param aliases: the aliases that were set, such as ``spam@jack``.
+    :param problem: why it was not sent, or an alias not set; None if everything was.
+    """
 
     version: int
-    run: str
+    run: str | None = None
     aliases: tuple[str, ...] = ()
+    problem: MLSQLError | None = None
 
 
 def send_versions(
     store: ModelStore, version: int | None, uri: str, experiment: str | None = None, registered_model: str | None = None
 ) -> list[SentVersion]:
     """Send a version, or all whose trainings have ended, oldest first.
+
+    One that is damaged or cannot be exported does not stop the others.
 
     :param registered_model: a registered model, on which the names of the functions that point to a version become aliases.
     :raises VersionNotFound: when there is no such version, or its training has not ended.
@@ -39,12 +47,18 @@ def send_versions(
     sent = []
     with open_server(uri, {}) as client:
         for number in numbers:
-            record = read_record(store.root, number) if number in store.versions else None
-            if record is not None:
+            run, aliases, problem = None, [], None
+            try:
+                record = read_record(store.root, number) if number in store.versions else None
+                if record is None:
+                    continue
                 run = send_training(client, store.root, record, experiment)
-                current = [each for each in pointers.packages_of(number) if each.current] if registered_model else []
-                aliases = [_send_alias(client, store, record, registered_model, each) for each in current]
-                sent.append(SentVersion(version=number, run=run, aliases=tuple(aliases)))
+                for package in pointers.packages_of(number) if registered_model else ():
+                    if package.current:
+                        aliases.append(_send_alias(client, store, record, registered_model, package))
+            except MLSQLError as error:  # about the version: what the server raises is none of ours yet
+                problem = error
+            sent.append(SentVersion(version=number, run=run, aliases=tuple(aliases), problem=problem))
     if not sent:
         raise VersionNotFound(
             f"{store.root.uri} holds no version{'' if version is None else f' {version}'} whose training has ended",

@@ -186,6 +186,50 @@ def test_a_registration_without_a_server_is_registered_and_sent_later(
     ]
 
 
+def test_the_name_of_a_registered_model_may_have_an_apostrophe(mlflow: Any, mlflow_server: str, tmp_path: Path) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
+    for _ in range(2):  # the second registration finds the model, and adds a version
+        register(path, script_path=BUILTIN, tracking_uri=mlflow_server, registered_model="ann's spam")
+    client = mlflow.MlflowClient(mlflow_server)
+    found = client.get_model_version_by_alias("ann's spam", "jack")
+    assert (found.version, found.tags["mlsql.function_version"]) == ("2", "2")
+
+
+def test_a_version_that_cannot_be_sent_does_not_stop_the_others(mlflow_server: str, root: Location, capsys: Capture) -> None:
+    (root / "_model_1/manifest.json").replace(b"{}")
+    assert main(["models", "track", root.uri, "--tracking-uri", mlflow_server, "--json"]) == 2
+    said = capsys.readouterr()
+    broken, sent = json.loads(said.out)["versions"]
+    assert (broken["version"], broken["run"], sent["version"], sent["problem"]) == (1, None, 2, None)
+    assert sent["run"]
+    assert "mlsql: warning: version 1 is not sent: " in said.err
+    assert "manifest.json" in said.err
+
+
+def test_a_model_that_cannot_be_exported_is_sent_without_its_alias(mlflow_server: str, tmp_path: Path, capsys: Capture) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
+    register(path, script_path=BUILTIN)
+    publish_model(tmp_path / "m", classifier(), VECTORS)
+    [model] = (tmp_path / "m/_model_1/model/0").iterdir()
+    model.write_bytes(b"damaged")
+    command = ["models", "track", path, "--tracking-uri", mlflow_server, "--registered-model", "damaged", "--json"]
+    capsys.readouterr()
+    assert main(command) == 1
+    said = capsys.readouterr()
+    broken, sent = json.loads(said.out)["versions"]
+    assert (broken["aliases"], sent["problem"]) == ([], None)
+    assert broken["run"]
+    assert sent["run"]
+    assert "version 1 is sent, but not registered: " in said.err
+
+
+def test_a_slow_server_gets_no_more_requests_after_the_time_for_all(mlflow_server: str, root: Location) -> None:
+    record = read_record(root, 1)
+    assert record is not None
+    with pytest.raises(StorageError, match="is slow: it has not taken everything"), open_server(mlflow_server, {}, 0) as client:
+        send_training(client, root, record)
+
+
 def test_track_sends_all_versions_whose_trainings_have_ended(mlflow_server: str, root: Location, capsys: Capture) -> None:
     with claim_version(root, "job"):
         sent = from_json(capsys, "models", "track", root.uri, "--tracking-uri", mlflow_server)
