@@ -10,13 +10,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from support.airflow import Airflow
+from support.openlineage import check_event, find_task_events, normalize
 from support.operators import build_example
+from support.workbench import SAMPLE
 
 from mlsql_runtime.plan import Load, Register, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_history import HistoryEntry, read_history
 
 MAIN = "mlsql_train_register_predict"
+EVENTS = Path(__file__).with_name("main_example_events.json")
 
 
 def test_airflow_knows_the_provider_and_imports_every_example(airflow: Airflow) -> None:
@@ -35,6 +38,7 @@ class MainJob:
     log: str
     xcoms: dict[str, Any]
     history: tuple[HistoryEntry, ...]
+    events: list[dict[str, Any]]
 
     @property
     def model_path(self) -> str:
@@ -46,8 +50,8 @@ def main_job(airflow: Airflow, tmp_path_factory: pytest.TempPathFactory) -> Main
     """Run the main example as users do, by the path of the program."""
     folder = tmp_path_factory.mktemp("main")
     conf = {"model_path": str(folder / "m"), "output_path": str(folder / "out")}
-    log = airflow.program("dags", "test", MAIN, "--conf", json.dumps(conf)).stdout
-    return MainJob(folder, log, airflow.xcoms(MAIN), read_history(Location.of(str(folder / "m")), "jack").history)
+    log, events = airflow.report(MAIN, conf, folder / "events.jsonl")
+    return MainJob(folder, log, airflow.xcoms(MAIN), read_history(Location.of(str(folder / "m")), "jack").history, events)
 
 
 def test_the_main_job_end_to_end(main_job: MainJob) -> None:
@@ -81,6 +85,15 @@ def test_the_main_job_end_to_end(main_job: MainJob) -> None:
     assert "Spark runs on local[*], inside this worker" in main_job.log
     assert "[fit 0] mlsql_validation_score:" in main_job.log
     assert "INFO SparkContext" not in main_job.log
+
+
+def test_the_main_job_tells_openlineage_what_it_reads_and_writes(main_job: MainJob) -> None:
+    for event in main_job.events:
+        check_event(event)
+    assert {event["job"]["name"] for event in main_job.events} >= {MAIN, f"{MAIN}.train"}
+    names = {str(main_job.folder): "<folder>", SAMPLE: "<sample>"}
+    found = [normalize(event, names) for event in find_task_events(main_job.events)]
+    assert found == json.loads(EVENTS.read_text())
 
 
 def test_the_params_of_the_main_example_reach_its_operators() -> None:

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,15 +37,27 @@ class Airflow:
         assert done.returncode == 0, done.stderr
         return done
 
-    def program(self, *arguments: str, dags: Path = EXAMPLE_DAGS, **variables: str) -> Done:
-        """Run a command that has to succeed in a new process, by the program's path, as without an activated environment.
-
-        :param variables: of the environment, also those that Airflow reads while it is imported.
-        """
-        environment = base_environment(self.home, dags) | variables
-        done = subprocess.run([AIRFLOW, *arguments], env=environment, capture_output=True, text=True, check=False)
+    def program(self, *arguments: str) -> Done:
+        """Run a command that has to succeed in a new process, by the program's path, as without an activated environment."""
+        done = self._run_program(arguments, EXAMPLE_DAGS, {})
         assert done.returncode == 0, done.stderr
         return done
+
+    def report(
+        self, dag: str, conf: Mapping[str, Any], events: Path, dags: Path = EXAMPLE_DAGS, **environment: str
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """Do :meth:`test` in a new process, which reports to OpenLineage; return the log and the events.
+
+        :param events: the file for the events.
+        """
+        transport = {"type": "file", "log_file_path": str(events), "append": True}
+        variables = {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport), **environment}  # read while Airflow is imported
+        log = self._run_program(("dags", "test", dag, "--conf", json.dumps(conf)), dags, variables).stdout
+        return log, [json.loads(line) for line in events.read_text().splitlines()]
+
+    def _run_program(self, arguments: Sequence[str], dags: Path, variables: Mapping[str, str]) -> Done:
+        environment = base_environment(self.home, dags) | variables
+        return subprocess.run([AIRFLOW, *arguments], env=environment, capture_output=True, text=True, check=False)
 
     def _run(self, arguments: tuple[str, ...], dags: Path, environment: Mapping[str, str]) -> Done:
         return self.process.run(arguments, base_environment(self.home, dags) | environment, self.home)

@@ -1,7 +1,7 @@
 """OpenLineage's events: a check against the schemas of its specification, and their form without what differs between runs.
 
 No package ships the specification's JSON schemas, but ``openlineage-python`` has a class for each of them, generated from it. The
-schemas here are made of these classes. Those of Airflow's facets and of ours are shipped with the providers.
+schemas here are made of these classes. That of our own facets is shipped with the provider.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import airflow.providers.openlineage
 import attr
 from jsonschema import Draft202012Validator
 from openlineage.client import generated
@@ -87,27 +86,14 @@ def normalize(event: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, A
     }
 
 
-def write_events_to(file: Path) -> dict[str, str]:
-    """Return the environment in which Airflow writes the events of tasks and DAGs to a file."""
-    transport = {"type": "file", "log_file_path": str(file), "append": True}
-    return {"AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(transport)}
-
-
 def find_task_events(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the last events of tasks, by their names; those of DAGs come from other processes, at any time."""
     last = [event for event in events if event["eventType"] in ("COMPLETE", "FAIL") and "." in event["job"]["name"]]
     return sorted(last, key=lambda event: str(event["job"]["name"]))
 
 
-def read_events(file: Path) -> list[dict[str, Any]]:
-    """Return the events that Airflow's file transport has written, in order."""
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
 def _validate(document: Any, url: str) -> None:
-    # Airflow names its facets' schemas by their place in its repository
-    shipped = re.sub(r"^https://.*/airflow/providers/openlineage/facets/", "airflow:", url)
-    Draft202012Validator({"$ref": shipped}, registry=_read_registry()).validate(document)
+    Draft202012Validator({"$ref": url}, registry=_read_registry()).validate(document)
 
 
 @functools.cache
@@ -119,8 +105,6 @@ def _read_registry() -> Registry[Any]:
             if base and pointer == cls.__name__:
                 documents.setdefault(base, {})[pointer] = _make_schema(cls)
     resources: dict[str, Any] = {url: {"$defs": schemas} for url, schemas in documents.items()}
-    for file in (Path(airflow.providers.openlineage.__file__).parent / "facets").glob("*.json"):
-        resources[f"airflow:{file.name}"] = json.loads(file.read_text())
     resources[SCHEMA] = json.loads((Path(airflow_provider_mlsql.lineage.__file__).parent / "facets.json").read_text())
     return Registry().with_resources([(url, Resource(each, DRAFT202012)) for url, each in resources.items()])
 
