@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_mlsql.arguments import parse_document, parse_functions, parse_optional
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
+from airflow_provider_mlsql.hooks.tracking import read_tracking
 from airflow_provider_mlsql.operators.base import REGISTERED, TRAINED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import MAX_SHOWN
@@ -38,6 +40,8 @@ class MLSQLScriptOperator(MLSQLOperator):
     :param functions: registered functions that queries may call besides those the script registers: names to model paths, or
         XComs of register tasks.
     :param kafka_conn_id: a Kafka connection for ``train`` with ``enableDataLocal="false"``; ``kafkaParam`` comes over it.
+    :param mlflow_conn_id: a connection with the address of an MLflow tracking server and its credentials, to which trainings and
+        registrations of the script are sent.
     :param show_rows: rows of the last table in the XCom, 1000 at most; 0 for none, when computing them again takes too long.
     """
 
@@ -47,6 +51,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         "variables",
         "functions",
         "kafka_conn_id",
+        "mlflow_conn_id",
         "show_rows",
     )
     template_fields_renderers = {"script": "sql", "variables": "json", "functions": "json"}
@@ -58,6 +63,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         variables: Mapping[str, Any] | str | None = None,
         functions: Mapping[str, Any] | Sequence[Mapping[str, Any]] | str | None = None,
         kafka_conn_id: str | None = None,
+        mlflow_conn_id: str | None = None,
         show_rows: int | str = 20,
         **kwargs: Any,
     ) -> None:
@@ -66,6 +72,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         self.variables = variables
         self.functions = functions
         self.kafka_conn_id = kafka_conn_id
+        self.mlflow_conn_id = mlflow_conn_id
         self.show_rows = show_rows
         self._compiled: CompiledScript | None = None
         self._file = script if isinstance(script, str) and script.endswith(_EXTENSION) else None
@@ -83,6 +90,7 @@ class MLSQLScriptOperator(MLSQLOperator):
         variables = {} if is_nothing(self.variables) else parse_document(self.variables, "variables")
         if not isinstance(variables, Mapping):
             raise InputError(f"variables is {variables!r}; expected a dict of names to values")
+        tracking_uri, tracking = read_tracking(self.mlflow_conn_id, None)
         self._compiled = compiled = compile_script(
             self._text(),
             name=self._file or self.task_id,
@@ -90,10 +98,11 @@ class MLSQLScriptOperator(MLSQLOperator):
             variables=variables,
             functions=parse_functions(self.functions),
             access=self.storage.access,
+            tracking_uri=tracking_uri,
             kafka_settings=lambda client: KafkaHook(self.kafka_conn_id, config=client).settings,
         )
         statements = compiled.with_preview(parse_optional(_ROWS, self.show_rows, "show_rows") or 0)
-        return JobSpec(statements, compiled.secrets, compiled.conf, compiled.warnings)
+        return JobSpec(statements, replace(compiled.secrets, tracking=tracking), compiled.conf, compiled.warnings)
 
     def locate(self, error: MLSQLError) -> MLSQLError:
         return error if self._compiled is None else self._compiled.locate(error)

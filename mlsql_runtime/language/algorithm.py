@@ -27,6 +27,7 @@ def compile_train(node: syntax.TrainNode, scope: Scope) -> Train:
     """
     options = _open_options(node.ref, node.options, scope)
     fields = read_options(Train, options)
+    fields["tracking_uri"] = _choose_server(fields["tracking_uri"], options, scope)
     feed = _read_feed(node, fields.pop("enable_data_local"), options, scope)
     table = result = None
     if isinstance(feed, KafkaFeed) and feed.reuse:
@@ -51,6 +52,7 @@ def compile_register(node: syntax.RegisterNode, scope: Scope) -> Register:
     """
     options = _open_options(node.ref, node.options, scope)
     fields = read_options(Register, options)
+    fields["tracking_uri"] = _choose_server(fields["tracking_uri"], options, scope)
     for name in options.take_prefixed("systemParam."):
         options.report(f"systemParam.{name}", f"register has no systemParam.{name[:40]}: {FUNCTION_PYTHON_HELP}")
     function = ""
@@ -81,6 +83,15 @@ def compile_predict(node: syntax.PredictNode, scope: Scope) -> Predict:
     options.finish("predict", Predict)
     scope.define(result)
     return Predict(**fields, table=table, model_path=scope.path(node.ref.path, "the model path"), result=result)
+
+
+def _choose_server(given: str | None, options: Options, scope: Scope) -> str | None:
+    """Return the MLflow server of a statement. The credentials of a connection are only for the server of the connection."""
+    if given is None or scope.tracking_uri is None or given.rstrip("/") == scope.tracking_uri:
+        return scope.tracking_uri or given
+    message = f"mlflow_conn_id names the server {scope.tracking_uri}, and its credentials are for no other; leave this option out"
+    options.report("mlflowTrackingUri", message, at_value=True)
+    return given
 
 
 def _open_options(ref: syntax.TableNode, given: tuple[syntax.OptionNode, ...], scope: Scope) -> Options:

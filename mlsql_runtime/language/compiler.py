@@ -71,6 +71,7 @@ def compile_script(
     functions: Iterable[FunctionRef] = (),
     kafka_settings: KafkaSource | None = None,
     access: StorageAccess = NO_ACCESS,
+    tracking_uri: str | None = None,
 ) -> CompiledScript:
     """Compile a script.
 
@@ -80,9 +81,10 @@ def compile_script(
     :param functions: registered functions that queries may call besides those the script registers.
     :param kafka_settings: makes the settings of a client from ``kafkaParam``, and perhaps from a connection.
     :param access: connections to the storage of files that options name.
+    :param tracking_uri: the MLflow server of trainings and registrations, which may name no other one.
     :raises InputError: with all errors of the script, as ``file:line:column: message``.
     """
-    compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings, access)
+    compiler = _Compiler(folder, variables or {}, functions, kafka_settings or _kafka_settings, access, tracking_uri)
     compiler.run(SourceText(name, text), ())
     if compiler.errors:
         raise combine_errors(compiler.errors)
@@ -126,6 +128,7 @@ class _Compiler:
         functions: Iterable[FunctionRef],
         kafka_settings: KafkaSource,
         access: StorageAccess = NO_ACCESS,
+        tracking_uri: str | None = None,
     ) -> None:
         values = {}
         for name, value in variables.items():
@@ -145,6 +148,7 @@ class _Compiler:
             functions=_index_by_name(functions),
             kafka_settings=kafka_settings,
             access=access,
+            tracking_uri=tracking_uri,
         )
 
     def compiled(self) -> CompiledScript:

@@ -31,7 +31,7 @@ class Scope:
     """The state of a compilation. Keys of tables and functions are in lower case, because Spark ignores the case.
 
     ``source`` is the text under compilation: the script, or a file that it includes. ``access`` are connections to the storage of
-    files that options name.
+    files that options name, ``tracking_uri`` is the MLflow server of statements that name none.
     """
 
     variables: Variables
@@ -39,6 +39,7 @@ class Scope:
     functions: dict[str, FunctionRef]
     kafka_settings: Callable[[Mapping[str, str]], KafkaSettings]
     access: StorageAccess = NO_ACCESS
+    tracking_uri: str | None = None
     source: SourceText = field(default_factory=lambda: SourceText("", ""))
     tables: dict[str, str] = field(default_factory=dict)
     connections: dict[str, Mapping[str, str]] = field(default_factory=dict)

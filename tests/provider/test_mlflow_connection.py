@@ -9,6 +9,7 @@ import pytest
 
 from airflow_provider_mlsql.hooks.tracking import make_link, read_tracking
 from airflow_provider_mlsql.operators.register import MLSQLRegisterOperator
+from airflow_provider_mlsql.operators.script import MLSQLScriptOperator
 from airflow_provider_mlsql.operators.train import MLSQLTrainOperator
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
@@ -48,6 +49,29 @@ def test_a_connection_has_the_server_and_its_credentials(
 
     assert (found, access.variables) == (uri, variables)
     assert "t0p-secret" not in repr(access)
+
+
+SCRIPT = """
+load json.`/d` as data;
+train data as PythonAlg.`/m` where pythonScriptPath="/train.py"{train};
+register PythonAlg.`/m` as jack options builtin="sklearn" and mlflowRegisteredModel="spam";
+"""
+
+
+def test_trainings_and_registrations_of_a_script_go_to_the_server_of_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, host="mlflow", password="t0p-secret")
+    job = MLSQLScriptOperator(task_id="s", script=SCRIPT.format(train=""), mlflow_conn_id="tracker").build_job()
+    assert job.secrets.tracking.variables == TOKEN
+    assert [each.outline.tracking_uri for each in job.statements if isinstance(each, (Train, Register))] == ["http://mlflow"] * 2
+    assert "t0p-secret" not in dump_plan(Plan(job_id="j", statements=job.statements))
+
+
+def test_the_credentials_of_a_connection_go_to_no_other_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect(monkeypatch, host="mlflow", password="t0p-secret")
+    same, other = (SCRIPT.format(train=f' and mlflowTrackingUri="{uri}"') for uri in ("http://mlflow/", "http://other"))
+    MLSQLScriptOperator(task_id="s", script=same, mlflow_conn_id="tracker").build_job()
+    with pytest.raises(InputError, match=r"s:3:\d+: mlflow_conn_id names the server http://mlflow, and its credentials"):
+        MLSQLScriptOperator(task_id="s", script=other, mlflow_conn_id="tracker").build_job()
 
 
 def test_a_train_operator_keeps_the_token_out_of_its_plan(monkeypatch: pytest.MonkeyPatch) -> None:
