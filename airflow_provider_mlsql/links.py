@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import XCom, conf
 from airflow.sdk import BaseOperatorLink
 
 from airflow_provider_mlsql.compat import HAS_BROWSER_SESSIONS
+from airflow_provider_mlsql.task_paths import format_task_path
 from airflow_provider_mlsql.xcom_versions import FAILED_VERSION, find_versions
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def _names_version(ti_key: TaskInstanceKey) -> bool:
 
 def task_page_url(task: Any, page: str) -> str:
     """Return the path of a page of a task, without a host, so that it works for every name of the API server."""
-    parts = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
-    path = "{}{}/dags/{}/runs/{}/tasks/{}/{}".format(root_path(), PAGES, *parts, page)
+    path = f"{root_path()}{PAGES}{format_task_path(task)}/{page}"
     return f"{path}?map_index={task.map_index}" if task.map_index is not None and task.map_index >= 0 else path
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, conf
 
 from airflow_provider_mlsql.compat import mask_secret
+from airflow_provider_mlsql.task_paths import format_page_path
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import NO_TRACKING, TaskTry, TrackingAccess
 
@@ -56,6 +55,4 @@ def make_link(task: TaskTry) -> str | None:
     base = conf.get("api", "base_url", fallback=None)
     if not base:
         return None
-    mapped = "" if task.map_index is None else f"/mapped/{task.map_index}"
-    names = [quote(name, safe="") for name in (task.dag_id, task.run_id, task.task_id)]
-    return f"{base.rstrip('/')}/dags/{names[0]}/runs/{names[1]}/tasks/{names[2]}{mapped}"
+    return f"{base.rstrip('/')}{format_page_path(task)}"

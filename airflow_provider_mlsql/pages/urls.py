@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from airflow_provider_mlsql.links import PAGES, root_path
+from airflow_provider_mlsql.task_paths import format_page_path
 from mlsql_runtime.plan import TaskTry
 
 
@@ -41,9 +42,7 @@ def static_url(name: str, digest: str) -> str:
 
 def task_url(task: TaskTry) -> str:
     """Return the address of a task's page in Airflow."""
-    dag, run, name = (quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
-    mapped = f"/mapped/{task.map_index}" if task.map_index is not None and task.map_index >= 0 else ""
-    return f"{_root()}/dags/{dag}/runs/{run}/tasks/{name}{mapped}"
+    return f"{_root()}{format_page_path(task)}"
 
 
 @cache

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +17,7 @@ from mlsql_runtime.exchange import pyfunc
 from mlsql_runtime.plan import get_builtin_name, to_builtin_path
 from mlsql_runtime.plan.python_env import PythonEnv
 from mlsql_runtime.scoring.arguments import Columns
+from mlsql_runtime.scoring.function_record import make_record
 from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.scoring.return_type import read_usual_type
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -26,7 +25,6 @@ from mlsql_runtime.script.function_script import FunctionScript
 from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
-from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionRecord
 from mlsql_runtime.store.function_types import VECTOR
 from mlsql_runtime.store.functions import FunctionPackage, function_dir, read_function, read_pointers
@@ -123,7 +121,6 @@ def _run_script(
     choice: ModelChoice, bundle: ScriptBundle, script_path: str | None, on_event: OnEvent | None
 ) -> tuple[FunctionRecord, bytes]:
     manifest, fit = choice.manifest, choice.fit
-    signature = find_signature(manifest, fit)
     shown = bundle.name or (Path(script_path).name if script_path and get_builtin_name(script_path) is None else bundle.entry)
     pickled, handover = FunctionScript(
         label="export",
@@ -132,7 +129,7 @@ def _run_script(
         python=PythonEnv(path="python").or_of_training(manifest.python),
         manifest=manifest,
         fit=fit,
-        signature=signature,
+        signature=find_signature(manifest, fit),
         params={},
         options={},
         access=choice.root.access,
@@ -141,28 +138,16 @@ def _run_script(
     returns = VECTOR if handover.returns.strip().lower() == VECTOR else read_usual_type(handover.returns)
     if returns is None:
         raise InputError(f"only Spark can read the type returns={handover.returns!r}; register the function, then export it")
-    has_own_features = manifest.signature is None or signature is None or manifest.signature.features == signature.features
-    record = FunctionRecord(
-        format_version=FORMAT_VERSION,
+    record = make_record(
+        manifest,
+        fit,
+        replace(handover, returns=returns),
         function=NAME,
-        function_version=1,
-        created=datetime.now(timezone.utc),
+        number=1,
         job_id=manifest.job_id,
-        contract=handover.contract,
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        pickle=FileEntry(path=layout.FUNCTION_PICKLE, size=len(pickled), sha256=hashlib.sha256(pickled).hexdigest()),
-        script=bundle.facts,
         model_path=choice.root.uri,
-        version=manifest.version,
-        alg_index=fit.alg_index,
-        score=fit.score,
-        feature_width=manifest.data.feature_width if has_own_features else None,
-        train_params=None,
-        model_files=choice.files,
-        packages=fit.packages,
-        input=handover.input,
-        returns=returns,
-        signature=signature,
+        script=bundle.facts,
+        pickle=FileEntry(path=layout.FUNCTION_PICKLE, size=len(pickled), sha256=hashlib.sha256(pickled).hexdigest()),
     )
     return record, pickled
 

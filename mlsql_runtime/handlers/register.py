@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from mlsql_runtime.preflight.hosts import check_hosts
 from mlsql_runtime.result import RegisterResult
 from mlsql_runtime.scoring.arguments import Parameters, find_text_columns
 from mlsql_runtime.scoring.function_loader import load_function
+from mlsql_runtime.scoring.function_record import make_record
 from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.scoring.return_type import read_return_type
 from mlsql_runtime.scoring.spark_functions import check_name
@@ -33,7 +33,6 @@ from mlsql_runtime.script.kept_project import read_script
 from mlsql_runtime.script.protocol import Handover
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions, layout
-from mlsql_runtime.store.format_version import FORMAT_VERSION
 from mlsql_runtime.store.function_records import FunctionRecord, Refusal
 from mlsql_runtime.store.functions import add_refusal
 from mlsql_runtime.store.manifest import FileEntry, FitRecord, Manifest
@@ -70,34 +69,18 @@ class _Registration:
     def signature(self) -> Signature | None:
         return find_signature(self.manifest, self.fit)
 
-    @property
-    def has_own_features(self) -> bool:
-        """Whether the group learned from the feature columns of the version's signature."""
-        own = self.manifest.signature
-        return own is None or self.signature is None or own.features == self.signature.features
-
     def record(self, bundle: ScriptBundle, handover: Handover, number: int, pickle: FileEntry) -> FunctionRecord:
-        return FunctionRecord(
-            format_version=FORMAT_VERSION,
+        return make_record(
+            self.manifest,
+            self.fit,
+            handover,
             function=self.statement.function,
-            function_version=number,
-            created=datetime.now(timezone.utc),
+            number=number,
             job_id=self.job_id,
-            contract=handover.contract,
-            python=f"{sys.version_info.major}.{sys.version_info.minor}",
-            pickle=pickle,
-            script=bundle.facts,
             model_path=self.root.uri,
-            version=self.manifest.version,
-            alg_index=self.fit.alg_index,
-            score=self.fit.score,
-            feature_width=self.manifest.data.feature_width if self.has_own_features else None,
-            train_params=self.manifest.train_options if self.statement.copy_train_params else None,
-            model_files=self.manifest.files_below(layout.model_dir(self.fit.alg_index)),
-            packages=self.fit.packages,
-            input=handover.input,
-            returns=handover.returns,
-            signature=self.signature,
+            script=bundle.facts,
+            pickle=pickle,
+            with_train_params=self.statement.copy_train_params,
         )
 
 
