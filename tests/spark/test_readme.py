@@ -49,6 +49,7 @@ def here(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
     assert len(README.splitlines()) < 120
+    assert TRAIN in (HOW_TO / "training.md").read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (TESTS.parent / target).exists(), target
 
