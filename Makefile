@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
 
-.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference docs constraints clean intro faults fuzz faketime release-check
+.PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference docs screenshots constraints clean intro faults fuzz faketime release-check
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -77,6 +77,10 @@ faketime: # a library for clocks that jump, outside of .venv
 
 reference: setup ## Write docs/reference/options.md from the declarations of the options
 	@$(BIN)/python scripts/reference.py
+
+screenshots: setup browser classes ## Pictures of Airflow's UI for docs/images, from the browser tests
+	@$(BIN)/python -m pytest --numprocesses 0 tests/ui/test_form.py
+	@$(BIN)/python scripts/pictures.py
 
 docs: setup ## The documentation as a site in .work/site; make docs SERVE=1 shows it on http://127.0.0.1:8000 while you write
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs $(if $(SERVE),serve,build --quiet && echo 'docs: .work/site/index.html')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow.parquet as pq
 from playwright.sync_api import Locator, Page, expect
@@ -83,6 +84,10 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     expect(answer).to_contain_text(re.compile(rf'"score":\s{train["score"]:g}'))
     page.screenshot(path=SCREENSHOTS / "xcom.png")
 
+    page.goto(f"/dags/{DAG}/runs/by_hand/tasks/train")
+    expect(page.get_by_text("[fit 0] mlsql_validation_score").first).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / "log.png")
+
     page.goto(f"/dags/{DAG}/runs/by_hand/tasks/register/details")
     link = page.get_by_role("link", name="Model version")
     expect(link).to_be_visible()
@@ -95,5 +100,9 @@ def test_a_run_from_the_form_shows_its_score_and_its_manifest(deployment: Deploy
     page.screenshot(path=SCREENSHOTS / "manifest.png", full_page=True)
     page.emulate_media(color_scheme="dark")
     page.screenshot(path=SCREENSHOTS / "manifest_dark.png", full_page=True)
+    page.emulate_media(color_scheme="light")
     page.get_by_role("link", name=f"{DAG}.register").click()
     expect(page.get_by_role("heading", name="register")).to_be_visible()
+    page.goto(f"/mlsql/model?path={quote(str(tmp_path / 'm'), safe='')}")
+    expect(page.get_by_text("jill").first).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / "model.png", full_page=True)
