@@ -90,12 +90,16 @@ class ConnectionAttempt(logging.Handler):
         return self.network
 
     def emit(self, record: logging.LogRecord) -> None:
+        from kafka.errors import RequestTimedOutError
+
         if record.thread in self._older_threads:  # other clients of this process log as well
             return
         arguments = record.args if isinstance(record.args, tuple) else ()
         logged = [each for each in arguments if isinstance(each, Exception)]
-        # A broker that closes a connection after it sent its version refuses what came next, which is the login.
-        if logged and record.name == "kafka.net.connection" and getattr(arguments[0], "broker_version", None):
+        # A broker that closes a connection after it sent its version refuses what came next, which is the login. But the client
+        # closes the connection itself when a busy broker does not respond in time.
+        is_closed = any(not isinstance(each, RequestTimedOutError) for each in logged)
+        if is_closed and record.name == "kafka.net.connection" and getattr(arguments[0], "broker_version", None):
             logged.append(LostAtLogin(str(logged[0])))
         self.errors.extend(logged)
         # A producer connects on the caller's own thread, which no other thread may interrupt.

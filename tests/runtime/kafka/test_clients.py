@@ -16,7 +16,7 @@ import pytest
 from broker import PASSWORDS, STORE_PASSWORD, Broker, BrokerProcess
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
-from support.brokers import advertising, secure
+from support.brokers import advertising, falling_silent, secure
 
 from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, MLSQLError
 from mlsql_runtime.kafka.clients import open_admin, open_consumer, open_producer
@@ -123,6 +123,13 @@ def test_the_reason_why_there_is_no_connection(
 def test_more_security_than_the_port_has(broker: Broker, changes: dict[str, Any], message: str) -> None:
     settings = secure(broker, **{"bootstrap.servers": broker.bootstrap} | changes)
     with pytest.raises(KafkaRefused, match=message), open_admin(settings, seconds=1):
+        pytest.fail("it connects")
+
+
+def test_a_broker_that_falls_silent_is_not_one_that_expects_a_login(broker: Broker) -> None:
+    options = {"bootstrap.servers": falling_silent(broker), "request.timeout.ms": 500}
+    settings = parse_settings(options, "the test broker")
+    with pytest.raises(KafkaUnavailable), open_admin(settings, seconds=3):
         pytest.fail("it connects")
 
 
