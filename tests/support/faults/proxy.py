@@ -12,6 +12,11 @@ SLOW_SECONDS = 1.0
 _OF_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients that are killed reset their connections."""
+
+
 class FaultyProxy:
     """Use it as a context manager; ``url`` is where it listens. :meth:`set_mode` changes what it does with requests."""
 
@@ -57,7 +62,7 @@ class FaultyProxy:
                 pass
 
         self._mode, self.affected = "pass", 0
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def set_mode(self, mode: str) -> int:
