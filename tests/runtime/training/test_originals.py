@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.training import train_result, trained
-from support.workbench import RunPlan, Script
+from support.workbench import EXAMPLES, RunPlan, Script
 
 from mlsql_runtime.feed.files.export import ExportFeed
 from mlsql_runtime.feed.interface import LocalTable
 from mlsql_runtime.feed.reader import read_arrow
 from mlsql_runtime.feed.table_facts import ColumnRoles, decode_schema
-from mlsql_runtime.plan import Attempt, FileFeed, Load, Plan, Select, Train
+from mlsql_runtime.plan import Attempt, FileFeed, FunctionRef, Load, Plan, Register, Save, Select, Train
 from mlsql_runtime.run_context import RunContext
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.versions import read_manifest, read_states
@@ -30,6 +31,7 @@ from mlsql_runtime.training.file_facts import SMALL
 from mlsql_runtime.training.originals import SETTING, OriginalsFeed
 
 if TYPE_CHECKING:
+    from hadoop import Hdfs
     from pyspark.sql import DataFrame, SparkSession
 
 ROWS = 1000
@@ -339,3 +341,22 @@ def test_types_are_those_of_the_table(both: Both, spark: SparkSession, path: str
     finally:
         spark.conf.set("spark.sql.session.timeZone", before)
     assert decode_schema(found.schema).field("at").type == pa.timestamp("us", "Asia/Kolkata")
+
+
+def test_files_on_hdfs_are_trained_from_and_scored(
+    run_plan: RunPlan, hdfs: Hdfs, tmp_path: Path, script: Script, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = f"{hdfs.uri}/{uuid.uuid4().hex}"
+    rows = Select(table="rows", sql="select *, cast(rand(1) * 1000 as int) as id from data")
+    save = Save(table="rows", format="parquet", path=f"{folder}/stored", file_num=2)
+    load = Load(table="stored", format="parquet", path=f"{folder}/stored")
+    train = trained(f"{folder}/m", table="stored", validate_fraction=0.2)
+    register = Register(model_path=f"{folder}/m", function="jack", script_path=str(EXAMPLES / "predict_bayes.py"))
+    jack = FunctionRef(name="jack", model_path=f"{folder}/m", function="jack")
+    select = Select(table="out", sql="select id, jack(features) as p from stored where id >= 0", functions=(jack,))
+    result = run_plan(rows, save, load, train, register, select, Save(table="out", format="parquet", path=f"{folder}/out"))
+    assert train_result(result).rows + 20 > 90
+    log = capfd.readouterr().out
+    assert "rows as parquet files, read where they are" in log
+    assert "Parquet files themselves: 2 row groups" in log
+    assert "save: 100 rows of out" in log
