@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fixed import imports, start, statements, store
+from fixed import chain, imports, start, statements, store
 from measure import ROUNDS, Timed, machine, table
 
 RESULTS = Path(__file__).parent / "results" / "fixed_costs.md"
 IMPORT_GOAL = 1.10  # of importing airflow.sdk alone
 SLOPE_GOAL = 0.1  # milliseconds for each version more, on a disk
+CHAIN_GOAL = 0.6  # of the same jobs, each with all of Spark
 PER_LISTING = 1000  # files that one request to S3 lists
 
 
@@ -71,6 +72,22 @@ the least: a session, the same table written as JSON, one task that runs the sam
 {table(["part", "MLSQL", "plain PySpark"], rows)}"""
 
 
+def chain_page() -> str:
+    """Measure the three tasks of a small DAG."""
+    taken = chain.measure(ROUNDS)
+    sums = {way: [sum(each.values()) for each in rounds] for way, rounds in taken.items()}
+    rows = [[task, *(_spread([each[task] for each in rounds]) for rounds in taken.values())] for task in chain.TASKS]
+    rows.append(["all three", *map(_spread, sums.values())])
+    ratios = [now / before for now, before in zip(*sums.values(), strict=True)]
+    return f"""## A small DAG
+
+Train, register and predict 100 rows, a job for each, on `{start.MASTER}`. Now: with the files of `mlsql share-classes`, and no
+Spark to register; beside it the same jobs with neither. Seconds. The ratio is {_spread(ratios)}, the goal
+{CHAIN_GOAL:.2f} at most: {_verdict(statistics.median(ratios) <= CHAIN_GOAL)}.
+
+{table(["task", *taken], rows)}"""
+
+
 def statement_page() -> str:
     """Measure register and select statements."""
     taken = statements.measure(ROUNDS)
@@ -120,6 +137,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "imports": import_page,
     "store": store_page,
     "start": start_page,
+    "chain": chain_page,
     "statements": statement_page,
 }
 
