@@ -19,7 +19,7 @@ WAYS: Mapping[str, Mapping[str, str]] = {
 
 
 def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
-    """Return the seconds of each task, by way, in interleaved rounds after one of warm-up. Missing files of classes are written."""
+    """Return the seconds of each task, by way, in rounds after one of warm-up. Missing files of classes are written."""
     from mlsql_runtime.submission.class_archive import find_folder, write_archives
     from mlsql_runtime.submission.spark_submit import build_environment
 
