@@ -16,6 +16,8 @@
     <model path>/_staging/<job>-<random>/…      exchange between driver and executors, removed at the end of the job
                            /claim.json          its attempt is the latest of the job
                            /progress.json       the groups have their data: with it, the next attempt may resume from here
+                           /data/…              the training table that Spark has copied for scripts, or instead
+                           /data-files.json     the list of the files of a stored table, which scripts read where they are
                            /fit-<i>-<attempt>/finished.json    last: the group's output is complete
 """
 

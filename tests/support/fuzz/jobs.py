@@ -13,6 +13,7 @@ from mlsql_runtime import codec, errors
 from mlsql_runtime.errors import DataError, OptionError, Origin, TrainingFailed
 from mlsql_runtime.events import ApplicationStarted, LogLine, Message, Metrics, Progress, StatementStarted, encode_message
 from mlsql_runtime.feed.files.table import TableFiles
+from mlsql_runtime.feed.originals.table import RowPart, TableOriginals
 from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
 from mlsql_runtime.plan import (
     Attempt,
@@ -157,6 +158,14 @@ TOPIC = TableTopic(
     servers="b:9092",
     group="g_0",
     settings="/s",
+)
+ORIGINALS = TableOriginals(
+    list_file="/g/data.files.json",
+    copies="/g/data.parquet",
+    part=RowPart(fraction=0.2, is_held_out=True),
+    rows=7,
+    schema="AAAA",
+    json_path="/json",
 )
 INPUT = ScriptInput(
     role="train",
@@ -311,7 +320,14 @@ KINDS = (
         "error of a Spark task",
         _file("trace", [_traceback(error) for error in ERRORS], _task_error, _mutate_after(b"TaskError: "), is_named=False),
     ),
-    Kind("input of a script", _file("input.json", [INPUT, replace(INPUT, data=TOPIC, role="register")], _script_input)),
+    Kind(
+        "input of a script",
+        _file(
+            "input.json",
+            [INPUT, replace(INPUT, data=TOPIC, role="register"), replace(INPUT, data=ORIGINALS, validate=ORIGINALS)],
+            _script_input,
+        ),
+    ),
     Kind(
         "what a function is",
         _file("f.json", [Handover(contract="batch", returns="double")], lambda p: codec.loads(Handover, p.read_bytes(), str(p))),
