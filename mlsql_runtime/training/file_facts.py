@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
-from typing import TYPE_CHECKING
+from functools import partial, reduce
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SMALL = 32 << 20  # bytes of columns, before compression, that the driver reads itself rather than start tasks
 _PIECES = 4  # tasks of each core, about
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,35 +96,39 @@ class NumberedPiece:
 def measure_parts(
     pieces: Sequence[NumberedPiece], measured: Measured, parts: Sequence[RowPart], spark: SparkSession
 ) -> list[PartFacts]:
-    """Return the facts about each part of the rows. Small columns are read here, others by tasks.
+    """Return the facts about each part of the rows.
 
     :raises DataError: when a file is damaged, or is not the one whose footer was read.
     """
     if not measured.columns:
         return [PartFacts() for _ in parts]
-    wanted = [_only(each, measured.columns) for each in pieces]
-    if sum(each.piece.uncompressed for each in wanted) <= SMALL:
-        return _add(_measure(each, measured, parts) for each in wanted)
-    context = spark.sparkContext
-    tasks = context.parallelize(wanted, min(len(wanted), _PIECES * context.defaultParallelism))
-
-    def run(each: NumberedPiece) -> list[PartFacts]:
-        with errors_for_driver():
-            return _measure(each, measured, parts)
-
-    return _add(tasks.map(run).collect())
-
-
-def _only(numbered: NumberedPiece, columns: frozenset[int]) -> NumberedPiece:
-    """Return the piece with these columns only."""
-    piece = numbered.piece
-    names = {number: name for number, name in piece.names.items() if number in columns}
-    size = sum(piece.column_bytes.get(name, 0) for name in set(names.values()))
-    return replace(numbered, piece=replace(piece, names=names, uncompressed=size))
-
-
-def _add(found: Iterable[Sequence[PartFacts]]) -> list[PartFacts]:
+    found = map_pieces(select_columns(pieces, measured.columns), partial(_measure, measured=measured, parts=parts), spark)
     return [reduce(PartFacts.__add__, each) for each in zip(*found, strict=True)]
+
+
+def map_pieces(pieces: Sequence[NumberedPiece], look: Callable[[NumberedPiece], T], spark: SparkSession) -> list[T]:
+    """Return what ``look`` returns for each piece. Small columns are read here, others by tasks."""
+    if sum(each.piece.uncompressed for each in pieces) <= SMALL:
+        return [look(each) for each in pieces]
+    context = spark.sparkContext
+    tasks = context.parallelize(pieces, min(len(pieces), _PIECES * context.defaultParallelism))
+
+    def run(each: NumberedPiece) -> T:
+        with errors_for_driver():
+            return look(each)
+
+    return list(tasks.map(run).collect())
+
+
+def select_columns(pieces: Sequence[NumberedPiece], columns: frozenset[int]) -> list[NumberedPiece]:
+    """Return the pieces with these columns only."""
+    selected = []
+    for numbered in pieces:
+        piece = numbered.piece
+        names = {number: name for number, name in piece.names.items() if number in columns}
+        size = sum(piece.column_bytes.get(name, 0) for name in set(names.values()))
+        selected.append(replace(numbered, piece=replace(piece, names=names, uncompressed=size)))
+    return selected
 
 
 def _measure(numbered: NumberedPiece, measured: Measured, parts: Sequence[RowPart]) -> list[PartFacts]:
@@ -133,7 +138,8 @@ def _measure(numbered: NumberedPiece, measured: Measured, parts: Sequence[RowPar
     first = numbered.first
     for rows in read_piece(numbered.piece, numbered.place, kinds, BATCH_ROWS):
         for place, part in enumerate(parts):
-            chosen = rows if part.fraction == 0 else rows.filter(pa.array(mark_rows(part, first, rows.count)))
+            labels = None if measured.label is None else rows.columns[measured.label]
+            chosen = rows if part.is_whole else rows.filter(pa.array(mark_rows(part, first, rows.count, labels)))
             if chosen.count:
                 label = LabelFacts() if measured.label is None else _look_at(chosen.columns[measured.label], measured.has_classes)
                 widths = {number: _find_widths(chosen.columns[number]) for number in measured.vectors}

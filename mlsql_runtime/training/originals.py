@@ -41,6 +41,8 @@ from mlsql_runtime.plan import FileFeed, Train
 from mlsql_runtime.preflight.hosts import local_input_paths
 from mlsql_runtime.storage.location import FileState, Location
 from mlsql_runtime.training.file_facts import Measured, NumberedPiece, PartFacts, measure_parts
+from mlsql_runtime.training.file_strata import find_strata
+from mlsql_runtime.training.stratified import refuse_type, require_label
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -115,11 +117,12 @@ class OriginalsFeed:
     ) -> tuple[OriginalsTable, OriginalsTable | None]:
         """Return the table, and the rows of it that are held out, as groups read them.
 
-        :param fraction: of the rows to hold out; 0 to hold out none.
-        :raises DataError: when vectors differ in width, or a file is damaged.
+        :param fraction: of the rows to hold out, or of each class if the statement says so; 0 to hold out none.
+        :raises DataError: when vectors differ in width, a file is damaged, or labels are no classes.
         """
         place = self.export.place
-        return prepare_originals(stored, roles, place.parent / f"{place.name}-files.json", fraction, self.has_json)
+        stratified_by = require_label(self.statement, roles.label) if self.statement.stratify and fraction > 0 else None
+        return prepare_originals(stored, roles, place.parent / f"{place.name}-files.json", fraction, stratified_by, self.has_json)
 
     def remove(self) -> None:
         """Remove nothing: the files are not ours, and their list is part of the attempt's staging folder."""
@@ -128,14 +131,12 @@ class OriginalsFeed:
 def _check_statement(statement: Train, feed: FileFeed) -> None:
     """Check that scripts may read a table's own files.
 
-    :raises LeftToSpark: when the statement asks for files of its own, or for classes to be held out.
+    :raises LeftToSpark: when the statement asks for files of its own.
     """
     if feed != FileFeed():
         raise LeftToSpark("the statement says how its data files are to be written")
     if statement.keep_local_directory:
         raise LeftToSpark("the table is to be kept with the local directory")
-    if statement.stratify:
-        raise LeftToSpark("the same fraction of each class is to be held out")
 
 
 def find_stored_table(table: DataFrame, context: RunContext, stage: Location, has_json: bool) -> StoredTable:
@@ -181,12 +182,15 @@ def _check_local_paths(files: Sequence[tuple[DataFile, Location]], context: RunC
 
 
 def prepare_originals(
-    stored: StoredTable, roles: ColumnRoles, place: Location, fraction: float, has_json: bool
+    stored: StoredTable,
+    roles: ColumnRoles,
+    place: Location,
+    fraction: float,
+    stratified_by: str | None,
+    has_json: bool,
 ) -> tuple[OriginalsTable, OriginalsTable | None]:
     """Write the list of a table's files to ``place``, measure the rows, and return both parts of the table."""
     spark, schema = stored.table.sparkSession, stored.table.schema
-    parts = [RowPart(fraction=fraction, is_held_out=held) for held in (False, True)] if fraction > 0 else [RowPart()]
-    held = count_held_out(fraction, stored.rows) if fraction > 0 else 0
     numbers = dict(zip(schema.names, stored.columns, strict=True))
     types = {each.name: each.dataType for each in schema}
     vectors = {numbers[name]: name for name in roles.features if is_vector_type(types[name])}
@@ -199,6 +203,15 @@ def prepare_originals(
     places = {file.uri: place for file, place in stored.files}
     firsts = accumulate((piece.rows for piece in stored.pieces), initial=0)
     numbered = [NumberedPiece(piece, places[piece.file.uri], first) for piece, first in zip(stored.pieces, firsts, strict=False)]
+    strata, held = None, count_held_out(fraction, stored.rows) if fraction > 0 else 0
+    if stratified_by is not None:
+        if not measured.has_classes:
+            raise refuse_type(stratified_by, types[stratified_by].simpleString())
+        label = numbers[stratified_by]
+        column = label, stored.kinds[label]
+        strata, held = find_strata(numbered, column, stratified_by, schema.names.index(stratified_by), fraction, spark)
+    sides = (False, True) if fraction > 0 else (False,)
+    parts = [RowPart(fraction=fraction, is_held_out=side, strata=strata) for side in sides]
     found = measure_parts(numbered, measured, parts, spark)
     listed = _list_files(stored)
     digest = write_list(place, listed)

@@ -77,7 +77,7 @@ def mark_held_out(table: DataFrame, label: str, fraction: float) -> DataFrame:
     counts: dict[Any, dict[int, int]] = defaultdict(dict)
     for row in draws.groupBy(_LABEL, _RANGE).count().collect():
         counts[row[0]][row[1]] = row[2]
-    places = {each: _find_range(counts[each], count_held_out(size, fraction)) for each, size in sizes.items()}
+    places = {each: find_range(counts[each], count_held_out(size, fraction)) for each, size in sizes.items()}
     of_label = StructField(_LABEL, field.dataType)
     ranges = spark.createDataFrame(
         [(each, place[0]) for each, place in places.items()], StructType([of_label, StructField(_RANGE, LongType())])
@@ -91,7 +91,7 @@ def mark_held_out(table: DataFrame, label: str, fraction: float) -> DataFrame:
     return joined.withColumn(HELD, draw <= F.col(_LAST)).drop(_LABEL, _LAST)
 
 
-def _find_range(counts: dict[int, int], rank: int) -> tuple[int, int]:
+def find_range(counts: dict[int, int], rank: int) -> tuple[int, int]:
     """Return the range that holds the draw with a rank, from 1, among all draws of a class, and its rank within the range."""
     for place in sorted(counts):
         if rank <= counts[place]:

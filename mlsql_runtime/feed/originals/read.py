@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -11,9 +10,6 @@ from mlsql_runtime.errors import DataError, IntegrityError
 from mlsql_runtime.feed.files.formats import READ_ROWS, named_errors, read_parquet
 from mlsql_runtime.feed.originals.held_out import mark_rows
 from mlsql_runtime.feed.originals.table import FileList, OriginalFile, TableOriginals
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def read_originals(table: TableOriginals, schema: pa.Schema, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -32,30 +28,35 @@ def read_originals(table: TableOriginals, schema: pa.Schema, columns: Sequence[s
 def read_each_file(table: TableOriginals, schema: pa.Schema, columns: Sequence[str]) -> Iterator[Iterator[pa.RecordBatch]]:
     """Yield the batches of each file."""
     listed = table.read_list()
-    first = 0
+    first, places = 0, [schema.get_field_index(name) for name in columns]
     for file in listed.files:
-        yield _read_file(table, listed, file, first, {schema.get_field_index(name): schema.field(name) for name in columns})
+        yield _read_file(table, listed, file, first, schema, places)
         first += file.rows
 
 
 def _read_file(
-    table: TableOriginals, listed: FileList, file: OriginalFile, first: int, fields: Mapping[int, pa.Field]
+    table: TableOriginals, listed: FileList, file: OriginalFile, first: int, schema: pa.Schema, places: Sequence[int]
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a file that belong to the table's part.
 
     :param first: the number of the file's first row.
-    :param fields: the columns to read, by their places in the table.
+    :param schema: of the whole table.
+    :param places: of the columns to read, in the table.
     """
-    layout = listed.layouts[file.layout]
-    names = list(dict.fromkeys(name for place in fields if (name := layout[place]) is not None))
+    layout, strata = listed.layouts[file.layout], table.part.strata
+    needed = dict.fromkeys([*places, *([] if strata is None else [strata.label])])
+    names = list(dict.fromkeys(name for place in needed if (name := layout[place]) is not None))
     found = 0
     path = table.find_path(file)
     with named_errors(file.uri):
         for batch in read_parquet(path, names) if names else _count_rows(file.rows):
-            columns = [_column(batch, layout[place], file.constants.get(str(place)), fields[place].type) for place in fields]
-            rows = pa.RecordBatch.from_arrays(columns, names=[field.name for field in fields.values()])
-            if table.part.fraction > 0:
-                rows = rows.filter(pa.array(mark_rows(table.part, first + found, batch.num_rows)))
+            columns = {
+                place: _column(batch, layout[place], file.constants.get(str(place)), schema.field(place).type) for place in needed
+            }
+            rows = pa.RecordBatch.from_arrays([columns[place] for place in places], names=[schema.names[at] for at in places])
+            if not table.part.is_whole:
+                labels = None if strata is None else columns[strata.label].cast(schema.field(strata.label).type)
+                rows = rows.filter(pa.array(mark_rows(table.part, first + found, batch.num_rows, labels)))
             found += batch.num_rows
             yield rows
     if found != file.rows:

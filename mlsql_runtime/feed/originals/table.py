@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mlsql_runtime import codec
+from mlsql_runtime.store.signature import Class
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,14 +43,29 @@ class FileList:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Strata:
+    """The last draw of each class that is held out, -1 for a class of which no row is. ``label`` is the place of their column."""
+
+    label: int
+    classes: tuple[Class, ...]
+    lasts: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RowPart:
     """A part of a table's rows: those that are held out, or all others. Which ones follows from ``fraction`` and their numbers.
 
-    A table of which no rows are held out has the fraction 0.
+    With ``strata`` they follow from these, the numbers and the labels. A table of which no rows are held out has the fraction 0.
     """
 
     fraction: float = 0.0
     is_held_out: bool = False
+    strata: Strata | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows of the table are in the part."""
+        return self.fraction == 0
 
 
 @dataclass(frozen=True, kw_only=True)

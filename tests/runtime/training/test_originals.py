@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -173,11 +174,14 @@ def test_vectors_and_labels_are_measured(
     both.compare(table, ColumnRoles(features=("features",), label="label"))
 
 
-def test_held_out_rows_are_the_same_each_time_and_in_no_other_part(both: Both, spark: SparkSession, path: str) -> None:
+@pytest.mark.parametrize("stratify", [False, True], ids=["of all", "of each class"])
+def test_held_out_rows_are_the_same_each_time_and_in_no_other_part(
+    both: Both, spark: SparkSession, path: str, stratify: bool
+) -> None:
     table = spark.read.parquet(path)
     parts = []
     for _ in range(2):
-        feed = both.feed()
+        feed = both.feed(stratify=stratify, validate_fraction=0.2)
         stored = feed.find_stored(table)
         assert stored is not None
         training, held = feed.prepare_parts(stored, ColumnRoles(features=("x",), label="label"), 0.2)
@@ -190,6 +194,8 @@ def test_held_out_rows_are_the_same_each_time_and_in_no_other_part(both: Both, s
     assert parts[0] == parts[1]
     training_ids, held_ids = ([number for batch in part for number in batch] for part in parts[0])
     assert sorted(training_ids + held_ids) == list(range(ROWS))
+    if stratify:
+        assert Counter(number % 3 for number in held_ids) == {0: 67, 1: 67, 2: 67}
     assert 150 < len(held_ids) < 250
 
 
@@ -205,7 +211,6 @@ def test_the_setting_and_other_reasons_to_copy_the_rows(
         "Join": (table.crossJoin(table.select("x")), {}),
         "the statement says how its data files are to be written": (table, {"feed": FileFeed(format="parquet")}),
         "kept with the local directory": (table, {"keep_local_directory": True}),
-        "the same fraction of each class": (table, {"stratify": True, "validate_fraction": 0.1}),
         "column at is timestamp[ns]": (spark.read.parquet(str(tmp_path / "int96.parquet")), {}),
     }
     for reason, (each, options) in reasons.items():
