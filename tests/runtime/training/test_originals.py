@@ -175,7 +175,7 @@ def test_vectors_and_labels_are_measured(
 
 
 @pytest.mark.parametrize("stratify", [False, True], ids=["of all", "of each class"])
-def test_held_out_rows_are_the_same_each_time_and_in_no_other_part(
+def test_held_out_rows_of_parquet_files_are_the_same_each_time_and_in_no_other_part(
     both: Both, spark: SparkSession, path: str, stratify: bool
 ) -> None:
     table = spark.read.parquet(path)
