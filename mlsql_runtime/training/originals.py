@@ -45,7 +45,7 @@ from mlsql_runtime.training.file_strata import find_strata
 from mlsql_runtime.training.stratified import refuse_type, require_label
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame
 
     from mlsql_runtime.run_context import RunContext
 
@@ -150,25 +150,29 @@ def find_stored_table(table: DataFrame, context: RunContext, stage: Location, ha
     check_setting(spark, SETTING)
     query = read_query(table)
     columns = query.plain_columns
+    if len({name.lower() for name in table.columns}) < len(table.columns):
+        raise LeftToSpark("two of its columns have the same name")
     if has_json and not can_write_json_later(table, FileFeed()):
         raise LeftToSpark("a column has a type of which only Spark writes the JSON")
     files = sorted(find_files(query, spark, context.access), key=lambda file: file[0].uri)
-    check_storages(files, spark, {stage.storage}, "the model path is not, and no other place that they use")
-    _check_local_paths(files, context, spark)
+    check_storages(files, spark, {stage.storage}, "not even the model path")
+    if len({place.storage for _, place in files}) > 1:
+        raise LeftToSpark("its files are in more than one storage")
+    _check_local_paths(files, context)
     found = dict(zip((file.uri for file, _ in files), find_states([place for _, place in files]), strict=True))
     states = {uri: state for uri, state in found.items() if state is not None}
     if missing := found.keys() - states.keys():
         raise LeftToSpark(f"{min(missing)} is not there")
     pieces = list_pieces(query, files, spark)
     kinds = {number: kind for number, (_, kind) in arrow_columns(query, spark).items()}
-    if not all(place.is_local for _, place in files):
+    if not files[0][1].is_local:
         read, size = sum(piece.size for piece in pieces), sum(state.size for state in states.values())
         if read < LEAST_READ * size:
             raise LeftToSpark(f"its columns are {read} bytes of {size} in its files, which groups would have to download")
     return StoredTable(table, columns, kinds, files, states, pieces)
 
 
-def _check_local_paths(files: Sequence[tuple[DataFile, Location]], context: RunContext, spark: SparkSession) -> None:
+def _check_local_paths(files: Sequence[tuple[DataFile, Location]], context: RunContext) -> None:
     """Check that all hosts have the local files, as the preflight has found for the paths that statements load.
 
     :raises LeftToSpark: when that is not known.

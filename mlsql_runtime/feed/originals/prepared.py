@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,10 +103,10 @@ def write_list(place: Location, listed: FileList) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def find_states(places: Sequence[Location]) -> Iterator[FileState | None]:
-    """Return the state of each file, several at a time."""
+def find_states(places: Sequence[Location]) -> list[FileState | None]:
+    """Return the state of each file, several at a time; None for one that is not there."""
     with ThreadPoolExecutor(LOOKS) as pool:
-        return iter(list(pool.map(Location.find_state, places)))
+        return list(pool.map(Location.find_state, places))
 
 
 def _is_same(file: OriginalFile, state: FileState) -> bool:

@@ -207,6 +207,7 @@ def test_the_setting_and_other_reasons_to_copy_the_rows(
     pq.write_table(times, tmp_path / "int96.parquet", use_deprecated_int96_timestamps=True)
     reasons: dict[str, tuple[DataFrame, dict[str, Any]]] = {
         "it has conditions": (table.where("x > 0"), {}),
+        "two of its columns have the same name": (table.selectExpr("x", "f as X"), {}),
         "it computes columns": (table.selectExpr("x + 1 as x"), {}),
         "Join": (table.crossJoin(table.select("x")), {}),
         "the statement says how its data files are to be written": (table, {"feed": FileFeed(format="parquet")}),
