@@ -349,7 +349,7 @@ def test_types_are_those_of_the_table(both: Both, spark: SparkSession, path: str
     assert decode_schema(found.schema).field("at").type == pa.timestamp("us", "Asia/Kolkata")
 
 
-def test_files_on_hdfs_are_trained_from_and_scored(
+def test_parquet_files_on_hdfs_are_trained_from_and_scored(
     run_plan: RunPlan, hdfs: Hdfs, tmp_path: Path, script: Script, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = f"{hdfs.uri}/{uuid.uuid4().hex}"
