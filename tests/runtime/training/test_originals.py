@@ -208,7 +208,8 @@ def test_the_setting_and_other_reasons_to_copy_the_rows(
     reasons: dict[str, tuple[DataFrame, dict[str, Any]]] = {
         "it has conditions": (table.where("x > 0"), {}),
         "two of its columns have the same name": (table.selectExpr("x", "f as X"), {}),
-        "it computes columns": (table.selectExpr("x + 1 as x"), {}),
+        "it computes Add": (table.selectExpr("x + 1 as x"), {}),
+        "it computes columns": (table.selectExpr("cast(f as double) as x"), {}),
         "Join": (table.crossJoin(table.select("x")), {}),
         "the statement says how its data files are to be written": (table, {"feed": FileFeed(format="parquet")}),
         "kept with the local directory": (table, {"keep_local_directory": True}),
