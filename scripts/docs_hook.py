@@ -54,6 +54,10 @@ _CODE = re.compile(r"^( *)(```+|~~~+).*?^\1\2|`[^`\n]+`", re.MULTILINE | re.DOTA
 _LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(?=[)#])")
 
 
+def _name_example(source: str) -> str:
+    return source.removeprefix("example_dags/").removeprefix("mlsql_runtime/")
+
+
 def _find_sources() -> dict[str, str]:
     """Return, for each file of the repository that becomes a page or a picture, its path in the site."""
     sources = {name: f"project/{name.lower()}" for name in _DOCUMENTS if (ROOT / name).is_file()}
@@ -62,8 +66,7 @@ def _find_sources() -> dict[str, str]:
     for pattern in _EXAMPLES:
         for path in sorted(ROOT.glob(pattern)):
             source = path.relative_to(ROOT).as_posix()
-            name = source.removeprefix("example_dags/").removeprefix("mlsql_runtime/")
-            sources[source] = f"examples/{name.replace('/', '-').replace('.', '_')}.md"
+            sources[source] = f"examples/{_name_example(source).replace('/', '-').replace('.', '_')}.md"
     return sources
 
 
@@ -148,7 +151,7 @@ def _expand(nav: Any) -> Any:
 def _render_code(source: str) -> str:
     text = (ROOT / source).read_text(encoding="utf-8")
     language = "python" if source.endswith(".py") else "sql"
-    return f'# {PurePosixPath(source).name}\n\n```{language} title="{source}"\n{text.rstrip()}\n```\n'
+    return f'# {_name_example(source)}\n\n```{language} title="{source}"\n{text.rstrip()}\n```\n'
 
 
 def _render_indexes() -> dict[str, str]:
@@ -179,7 +182,7 @@ def _describe(source: str) -> tuple[str, str]:
         first = (ast.get_docstring(ast.parse(text)) or "").partition("\n\n")[0]
     else:
         first = text.partition("\n")[0].lstrip("- ") if text.startswith("--") else ""
-    return PurePosixPath(source).name, " ".join(first.split()).replace("|", "\\|").replace("``", "`")
+    return _name_example(source), " ".join(first.split()).replace("|", "\\|").replace("``", "`")
 
 
 def _read_title(path: Path) -> str:
