@@ -60,6 +60,7 @@ FILES = {
     "spark/test_wine_project.py": 50.0,
     "kafka/test_clients.py": 48.0,
     "provider/test_columns_dag.py": 47.0,
+    "training/test_originals.py": 45.0,
     "spark/test_readme.py": 43.0,
     "provider/test_hook.py": 42.0,
     "provider/test_params.py": 41.0,
