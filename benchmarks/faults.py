@@ -121,6 +121,7 @@ After each case a program that knows only the files of the store, the process ta
 - a task that fails without a fault, with a message that does not name the fault, or in all tries; a try that hangs.
 
 The seeds draw every kind of fault at every place in turn, those of local Spark more often, which cost least.
+{_count_kinds(ran)}
 
 `make faults` goes on where the last piece stopped. `make faults SEED=17` runs one case again.
 [docs/explanation/faults.md](../../docs/explanation/faults.md) says what is promised.
@@ -136,10 +137,7 @@ try in which the fault was reached succeeded all the same. Other tries were kill
 {table(["job", "place", "storage of the model", "cases", "tries", "violations"], _rows_of_jobs(ran))}
 """
     if bad:
-        rows = [
-            [str(each.seed), each.job, each.place, " and ".join(each.faults), each.violations[0].replace("|", "\\|")]
-            for each in bad
-        ]
+        rows = [[str(each.seed), each.job, each.place, " and ".join(each.faults), _escape(each.violations[0])] for each in bad]
         text += f"## Open violations\n\n{table(['seed', 'job', 'place', 'faults', 'violation'], rows)}\n"
     if mended:
         text += (
@@ -148,18 +146,12 @@ try in which the fault was reached succeeded all the same. Other tries were kill
         )
     if found := journal.read_findings():
         rows = [
-            [
-                name,
-                each.only or "",
-                str(each.cases),
-                "" if each.seed is None else str(each.seed),
-                each.violation.replace("|", "\\|"),
-            ]
+            [name, _escape(f"`{each.only}`" if each.only else ""), str(each.cases), str(each.seed or ""), _escape(each.violation)]
             for name, each in found.items()
         ]
         text += (
-            "## Bugs on purpose\n\n`make faults BUG='no topic is removed'` runs cases on a copy of the code with a bug, with the "
-            "seeds from 1, until one of them finds it, at most 50. The pattern says which of them were run, if not all.\n\n"
+            "## Bugs on purpose\n\n`make faults BUG='no topic is removed'` runs cases on a copy of the code with a bug, with\n"
+            "the seeds from 1, until one of them finds it, at most 50. The pattern says which of them were run, if not all.\n\n"
             f"{table(['bug', 'pattern', 'cases', 'seed', 'first violation'], rows)}\n"
         )
     if skipped:
@@ -167,6 +159,15 @@ try in which the fault was reached succeeded all the same. Other tries were kill
         text += f"Not run: {'; '.join(f'{number} because {reason}' for reason, number in reasons.items())}.\n"
     RESULTS.write_text(text.rstrip() + "\n", encoding="utf-8")
     return bad
+
+
+def _count_kinds(ran: Sequence[Record]) -> str:
+    """Say how many kinds of faults have struck at a place."""
+    every = {(place, re.sub(", (s3|webhdfs)$", "", kind.name)) for place in kinds.JOBS for kind in kinds.list_kinds(place)}
+    struck = {
+        (each.place, name) for each in ran for name, what in zip(each.faults, each.struck, strict=False) if what is not None
+    }
+    return f"Of {len(every)} pairs of a fault and a place, {len(every & struck)} have struck a running job so far."
 
 
 def _rows_of_faults(ran: Sequence[Record]) -> list[list[str]]:
@@ -197,6 +198,11 @@ def _rows_of_jobs(ran: Sequence[Record]) -> list[list[str]]:
 
     cases, attempts, bad = count(lambda _: 1), count(lambda each: len(each.tries)), count(lambda each: bool(each.violations))
     return [[*each, str(cases[each]), str(attempts[each]), str(bad[each])] for each in sorted(cases)]
+
+
+def _escape(text: str) -> str:
+    """Return a text for a cell of a table."""
+    return text.replace("|", "\\|")
 
 
 def shorten(text: str) -> str:

@@ -45,7 +45,7 @@ FILES = {
     "training/test_interrupted_runs.py": 77.0,
     "provider/test_mapping.py": 76.0,
     "cli/test_run.py": 75.0,
-    "tests/test_faults.py": 70.0,
+    "tests/test_faults.py": 90.0,
     "spark/test_sklearn.py": 68.0,
     "provider/test_dags.py": 67.0,
     "provider/test_cluster_mode_durable.py": 66.0,
