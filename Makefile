@@ -18,7 +18,7 @@ lint: setup ## ruff, mypy, import contracts, declared dependencies
 	@$(MAKE) --no-print-directory --jobs 2 types rules
 
 types:
-	@$(BIN)/mypy --num-workers 2
+	@$(BIN)/mypy
 
 rules:
 	@$(BIN)/ruff check .
