@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,8 +40,7 @@ def record_reads(statement: Statement, context: RunContext) -> None:
         for name in statement.outline.reads:
             if (definition := context.definitions.get(name.lower())) is not None:
                 for each in with_inputs(definition):
-                    for data_set in _describe_definition(each, context.spark):
-                        context.lineage.add_input(data_set)
+                    _try(partial(_record_definition, each, context), context)  # one that fails hides no other
         if isinstance(statement, Train) and isinstance(statement.feed, KafkaFeed) and statement.feed.reuse:
             context.lineage.add_input(_describe_topic(statement.feed))
 
@@ -113,8 +113,9 @@ def record_save(statement: Save, context: RunContext, rows: int, qualify: Callab
         if statement.path is None:
             return
         if statement.is_to_catalog:
-            for data_set in _describe_plan(context.spark.table(statement.path), context.spark, rows=rows):
-                context.lineage.add_output(data_set)
+            for node in read_plan(context.spark.table(statement.path), ()).stored:
+                for data_set in _describe_node(node, context.spark, rows):
+                    context.lineage.add_output(data_set)
         elif statement.format.lower() in PATH_FORMATS:
             columns = _name_types(context.table(statement.table).schema)
             uri = _remove_password(qualify(statement.path))
@@ -133,18 +134,14 @@ def _try(record: Callable[[], None], context: RunContext) -> None:
         log(f"lineage: {context.plan.statements[context.index].outline.title} is not recorded in full: {error!r}")
 
 
-def _describe_definition(definition: Definition, spark: SparkSession) -> Iterator[DataSet]:
-    """Yield the stored tables that a load or a query reads itself."""
+def _record_definition(definition: Definition, context: RunContext) -> None:
+    """Record the stored tables that a load or a query reads itself."""
     origin = definition.statement.outline.origin
     if origin is None or origin.kind not in ("load", "select"):
         return
     for node in definition.reads.stored:
-        yield from _describe_node(node, spark)
-
-
-def _describe_plan(table: Any, spark: SparkSession, rows: int) -> Iterator[DataSet]:
-    for node in read_plan(table, ()).stored:
-        yield from _describe_node(node, spark, rows)
+        for data_set in _describe_node(node, context.spark):
+            context.lineage.add_input(data_set)
 
 
 def _describe_node(node: Any, spark: SparkSession, rows: int | None = None) -> Iterator[DataSet]:
