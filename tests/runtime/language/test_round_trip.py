@@ -27,6 +27,7 @@ from mlsql_runtime.plan import (
     get_builtin_name,
     to_builtin_path,
 )
+from mlsql_runtime.plan.names import RESOURCE
 from mlsql_runtime.plan.parsers import FLAGS, is_nothing
 
 _NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name != "T")  # which is t
@@ -36,8 +37,9 @@ _PATHS = _TEXT.filter(lambda text: not text.startswith("~"))  # which is a home 
 _NUMBERS = st.none() | st.integers(0, 10**9)
 _COUNTS = st.none() | st.integers(1, 10**9)
 _SCORES = st.none() | st.floats(0, 1e6)
-_REFUSED = frozenset((*LOAD_OPTIONS, *SAVE_OPTIONS))  # Hypothesis draws texts that it finds in the code
-_OPTIONS = st.dictionaries(_TEXT.filter(lambda text: text not in _REFUSED), _ANY, max_size=3)
+_REFUSED = frozenset((*LOAD_OPTIONS, *SAVE_OPTIONS, RESOURCE))  # Hypothesis draws texts that it finds in the code
+_KEYS = _TEXT.filter(lambda text: text not in _REFUSED)
+_OPTIONS = st.dictionaries(_KEYS, _ANY, max_size=3)
 _OTHERS = st.dictionaries(st.from_regex(r"x_[a-z]{1,4}", fullmatch=True), _ANY, max_size=2)  # no option of a statement
 _TABLE = Load(table="t", format="csv", path="/d")
 
@@ -59,7 +61,7 @@ _KAFKA = st.builds(
     partitions=_COUNTS,
     settings=st.just({"bootstrap_servers": "b:1"}),
 )
-_GROUPS = st.just([{}]) | st.lists(st.dictionaries(_TEXT, _ANY, min_size=1, max_size=3), min_size=1, max_size=3)
+_GROUPS = st.just([{}]) | st.lists(st.dictionaries(_KEYS, _ANY, min_size=1, max_size=3), min_size=1, max_size=3)
 _STATEMENTS = st.one_of(
     st.builds(Load, table=_NAMES, format=st.sampled_from(["csv", "a.b.C"]), path=_PATHS, options=_OPTIONS),
     st.builds(Load, table=_NAMES, format=st.sampled_from(["json", "csv"]), text=_ANY, options=_OPTIONS),
