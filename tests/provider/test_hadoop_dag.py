@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from support.airflow import Airflow
+from support.openlineage import check_event, find_task_events
 from support.workbench import SAMPLE
 from support.yarn import Applications
 
@@ -16,12 +18,14 @@ from mlsql_runtime.storage.location import Location
 MAIN = "mlsql_train_register_predict"
 
 
-def test_the_main_example_runs_on_yarn_and_hdfs(airflow: Airflow, yarn: Applications) -> None:
+def test_the_main_example_runs_on_yarn_and_hdfs(airflow: Airflow, yarn: Applications, tmp_path: Path) -> None:
     folder = Location.of(f"{yarn.yarn.hdfs.uri}/{uuid.uuid4().hex}")
     (folder / "data.txt").write(Path(SAMPLE).read_bytes())
     connection = yarn.yarn.connection(job_path=(folder / "jobs").uri)
     conf = {"data_path": (folder / "data.txt").uri, "model_path": (folder / "m").uri, "output_path": (folder / "out").uri}
-    log = airflow.succeed(MAIN, conf, **yarn.environment, AIRFLOW_CONN_SPARK_DEFAULT=connection)
+    variables = {**yarn.environment, "AIRFLOW_CONN_SPARK_DEFAULT": connection}
+    log, events = airflow.report(MAIN, conf, tmp_path / "events.jsonl", **variables)
+    assert "DagRun failed" not in log, log[-5000:]
     values = airflow.xcoms(MAIN)
     assert (values["train"]["model_path"], values["train"]["version"]) == ((folder / "m").uri, 1)
     assert values["train"]["score"] >= 0.9
@@ -36,4 +40,22 @@ def test_the_main_example_runs_on_yarn_and_hdfs(airflow: Airflow, yarn: Applicat
         assert f"Application {application} is SUCCEEDED" in log
         assert "Failed to add file" not in yarn.log(application)
     assert (folder / "jobs").list_names() == []
+    _check_lineage(events, folder)
     folder.remove()
+
+
+def _check_lineage(events: list[dict[str, Any]], folder: Location) -> None:
+    """The data sets have the names that Spark's own integration gives them on HDFS."""
+    for event in events:
+        check_event(event)
+    inputs, outputs = (
+        {
+            event["job"]["name"].rpartition(".")[2]: [(each["namespace"], each["name"]) for each in event.get(kind) or ()]
+            for event in find_task_events(events)
+        }
+        for kind in ("inputs", "outputs")
+    )
+    namespace, path = folder.uri[: -len(folder.path)], folder.path
+    data, model = (namespace, f"{path}/data.txt"), (namespace, f"{path}/m")
+    assert inputs == {"train": [data], "wait_for_model": [], "register": [model], "predict": [model, data]}
+    assert outputs == {"train": [model], "wait_for_model": [], "register": [], "predict": [(namespace, f"{path}/out")]}
