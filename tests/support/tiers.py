@@ -30,6 +30,7 @@ SECONDS = {
 # Files that take long, or other times than their fixtures say: seconds of all their tests, one of two processes on two cores.
 FILES = {
     "provider/test_cluster_mode.py": 250.0,
+    "docs/test_tutorial.py": 150.0,
     "provider/test_retraining.py": 134.0,
     "spark/test_kafka_hazards.py": 112.0,
     "storage/test_every_storage.py": 110.0,
