@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -225,7 +226,6 @@ TRANSPORT = {
 }
 INJECT = """
 import json
-from types import SimpleNamespace
 from airflow_provider_mlsql.lineage.settings import is_lineage_wanted, read_injected_properties
 from mlsql_runtime.plan import is_secret
 properties = read_injected_properties({"spark.openlineage.parentRunId": "own"}, {}, None, None)
@@ -247,6 +247,31 @@ def test_the_transport_goes_to_spark_and_its_secrets_not_to_command_lines() -> N
     assert properties["spark.openlineage.transport.auth.apiKey"] == "Bearer hush-hush"
     assert "spark.openlineage.parentRunId" not in properties  # the user has set it
     assert sorted(secret) == ["spark.openlineage.transport.auth.apiKey", "spark.openlineage.transport.headers.Authorization"]
+
+
+PARENT = """
+import datetime, json
+from types import SimpleNamespace
+from airflow_provider_mlsql.lineage.settings import read_injected_properties
+run = SimpleNamespace(dag_id="shop", run_id="r", logical_date=datetime.datetime(2026, 1, 2), clear_number=0, conf={})
+task = SimpleNamespace(dag_id="shop", task_id="train", run_id="r", try_number=1, map_index=-1)
+task.get_template_context = lambda: {"dag_run": run}
+print(json.dumps(read_injected_properties({"spark.ui.enabled": "false"}, {"ti": task}, True, None)))
+"""
+
+
+def test_the_task_is_the_parent_of_what_spark_reports() -> None:
+    variables = {"AIRFLOW__OPENLINEAGE__NAMESPACE": "company", "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(TRANSPORT)}
+    done = subprocess.run([sys.executable, "-c", PARENT], env=os.environ | variables, capture_output=True, text=True, check=True)
+    properties = {name.removeprefix("spark.openlineage."): value for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
+    run, root = properties.pop("parentRunId"), properties.pop("rootParentRunId")
+    assert uuid.UUID(run) != uuid.UUID(root)
+    assert properties == {
+        "parentJobNamespace": "company",
+        "parentJobName": "shop.train",
+        "rootParentJobName": "shop",
+        "rootParentJobNamespace": "company",
+    }
 
 
 @pytest.mark.parametrize("make", [train, register, predict])

@@ -216,7 +216,9 @@ def test_a_kept_topic_can_be_trained_from_again(
     first = result_of(run_plan(HUNDRED, trained(tmp_path / "m", script(LOOK), replace(feed, keep=True), fit_params=groups)))
     [topic] = names()
     again = KafkaFeed(topic=topic, settings=feed.settings, reuse=True)
-    second = result_of(run_plan(trained(tmp_path / "m", script(LOOK), again, table=None, fit_params=groups)))
+    outcome = run_plan(trained(tmp_path / "m", script(LOOK), again, table=None, fit_params=groups), collect_lineage=True)
+    second = result_of(outcome)
+    assert [each.uri for each in outcome.lineage.inputs] == [f"kafka://{feed.settings['bootstrap_servers']}/{topic}"]
     assert dict(second.fits[0].metrics) == dict(first.fits[0].metrics)
     assert names() == [topic]
     with open_admin(kafka_settings) as admin:
