@@ -96,7 +96,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, page, content=_render_code(source)))
     for page, content in _render_indexes().items():
         files.append(File.generated(config, page, content=content))
-    mermaid = fetch_npm_package("mermaid", _MERMAID, "90 MB") / "node_modules/mermaid/dist/mermaid.min.js"
+    mermaid = fetch_npm_package("mermaid", _MERMAID, "18 MB", with_dependencies=False) / "dist" / "mermaid.min.js"
     files.append(File.generated(config, "assets/mermaid.min.js", abs_src_path=str(mermaid)))
     return files
 

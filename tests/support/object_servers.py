@@ -25,7 +25,7 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 def azurite(folder: Path) -> Iterator[str]:
     """Run Azurite, Microsoft's emulator of Azure Blob Storage, and provide a connection string."""
     (port,) = find_free_ports(1)
-    main = fetch_npm_package("azurite", AZURITE, "190 MB") / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+    main = fetch_npm_package("azurite", AZURITE, "190 MB") / "dist" / "src" / "blob" / "main.js"
     options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--inMemoryPersistence", "--disableTelemetry", "--silent"]
     command = [find_node() / "bin" / "node", main, *options, "--skipApiVersionCheck"]
     with (
