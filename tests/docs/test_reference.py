@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import click
 import mlsql
@@ -20,7 +21,7 @@ from support.workbench import TESTS
 
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS
 from mlsql_runtime.cli.main import cli
-from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.errors import DataError, JobFailed, MLSQLError, Refused
 
 ROOT = TESTS.parent
 OPERATORS = [
@@ -127,3 +128,11 @@ def test_tables_of_documents_have_the_fields_of_the_classes() -> None:
         ("fits[].seconds", "number"),
         ("rows", "whole number"),
     ]
+
+
+def test_the_retry_policy_spares_the_retries_that_cannot_help() -> None:
+    _, code, _ = re.split("```python\n|train = .*\n```", (ROOT / "docs" / "reference" / "errors.md").read_text(), maxsplit=2)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    found = [names["policy"].evaluate(error, 1, 3, None).action.value for error in (Refused("r"), DataError("d"), JobFailed("j"))]
+    assert found == ["fail", "fail", "default"]
