@@ -21,7 +21,7 @@ sys.path.append(str(ROOT / "scripts" / "jvm"))
 from jars import fetch_jars
 
 EXAMPLE = "mlsql_train_register_predict"
-EXTRAS = "sklearn,lightgbm,s3,kubernetes"  # no check imports TensorFlow or Keras
+EXTRAS = "sklearn,lightgbm,s3,kubernetes,openlineage"  # no check imports TensorFlow or Keras
 TOOLS = ("hypothesis", "moto[s3,server]", "pytest", "pytest-timeout")  # of the tests
 COLUMNS = ("Python", "Airflow", "PySpark", "imports", "DAGs", "provider", "tests", "example", "Iceberg")
 FAILED = "FAILED"  # in the table, instead of a result

@@ -41,13 +41,16 @@ def read_injected_properties(
     has_transport = _is_set(transport, "spark_inject_transport_info")
     if not has_parent and not has_transport:
         return {}
-    from airflow.providers.common.compat.openlineage.utils import spark  # which imports the whole provider
+    from airflow.providers.common.compat.openlineage.utils.spark import (  # which imports the whole provider
+        inject_parent_job_information_into_spark_properties,
+        inject_transport_information_into_spark_properties,
+    )
 
     injected: dict[str, Any] = dict(properties)
     if has_parent:
-        injected = spark.inject_parent_job_information_into_spark_properties(injected, context)
+        injected = inject_parent_job_information_into_spark_properties(injected, context)
     if has_transport:
-        injected = spark.inject_transport_information_into_spark_properties(injected, context)
+        injected = inject_transport_information_into_spark_properties(injected, context)
     added = {name: str(value) for name, value in injected.items() if name not in properties}
     mask_secret([value for name, value in added.items() if is_secret(name)])
     return added

@@ -27,10 +27,16 @@ EVERYWHERE = {
     "airflow.plugins_manager": {"AirflowPlugin"},
     "airflow.providers.apache.spark.hooks.spark_submit": {"SparkSubmitHook"},
     "airflow.providers.cncf.kubernetes": {"kube_client"},
+    "airflow.providers.common.compat.openlineage.utils.spark": {
+        "inject_parent_job_information_into_spark_properties",
+        "inject_transport_information_into_spark_properties",
+    },
     "airflow.providers.common.compat.sdk": {
         *("AirflowFailException", "AirflowNotFoundException", "AirflowSensorTimeout", "AirflowSkipException"),
         *("AirflowTaskTimeout", "BaseHook", "XCom", "conf"),
     },
+    "airflow.providers.openlineage.conf": {"is_disabled"},
+    "airflow.providers.openlineage.extractors": {"OperatorLineage"},
     "airflow.sdk": {"Asset", "BaseOperator", "BaseOperatorLink", "BaseSensorOperator", "Connection", "PokeReturnValue"},
     "airflow.utils.session": {"create_session"},
     "airflow.triggers.base": {"BaseEventTrigger", "BaseTrigger", "TriggerEvent"},

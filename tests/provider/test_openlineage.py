@@ -263,7 +263,9 @@ print(json.dumps(read_injected_properties({"spark.ui.enabled": "false"}, {"ti": 
 def test_the_task_is_the_parent_of_what_spark_reports() -> None:
     variables = {"AIRFLOW__OPENLINEAGE__NAMESPACE": "company", "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(TRANSPORT)}
     done = subprocess.run([sys.executable, "-c", PARENT], env=os.environ | variables, capture_output=True, text=True, check=True)
-    properties = {name.removeprefix("spark.openlineage."): value for name, value in json.loads(done.stdout.splitlines()[-1]).items()}
+    properties = {
+        name.removeprefix("spark.openlineage."): value for name, value in json.loads(done.stdout.splitlines()[-1]).items()
+    }
     run, root = properties.pop("parentRunId"), properties.pop("rootParentRunId")
     assert uuid.UUID(run) != uuid.UUID(root)
     assert properties == {

@@ -22,7 +22,7 @@ END_SECONDS = 30.0
 _ROOT = Path(__file__).parents[2]
 _KEEPER = f"""
 import sys
-sys.path[:0] = {[str(_ROOT / "tests"), str(_ROOT / "scripts" / "jvm")]!r}
+sys.path[:0] = {[str(_ROOT / name) for name in ("tests", "scripts", "scripts/jvm")]!r}
 from support.keeper import main
 main()
 """
