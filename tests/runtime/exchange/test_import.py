@@ -156,8 +156,12 @@ def test_models_of_other_libraries(mlflow: Any, kind: str, tmp_path: Path) -> No
     assert predicted.reshape(-1).tolist() == pytest.approx(expected.tolist())
 
 
-def test_an_exported_version_is_imported_again(tmp_path: Path) -> None:
-    path = publish_model(tmp_path / "m", classifier(), VECTORS)
+@pytest.mark.parametrize("library", ["sklearn", "lightgbm"])
+def test_an_exported_version_is_imported_again(library: str, tmp_path: Path) -> None:
+    from lightgbm import LGBMClassifier
+
+    boosted = LGBMClassifier(n_estimators=5, min_child_samples=5, verbose=-1, n_jobs=1)
+    path = publish_model(tmp_path / "m", boosted.fit(X, Y) if library == "lightgbm" else classifier(), VECTORS)
     package(path, BUILTIN)
     export_mlflow(choose_model(path, None, None), tmp_path / "out")
 
@@ -169,6 +173,22 @@ def test_an_exported_version_is_imported_again(tmp_path: Path) -> None:
     assert manifest.signature == read_manifest(Location.of(path)).signature
     register(str(tmp_path / "again"))  # with the script of the function
     assert score(str(tmp_path / "again"), VECTORS) == score(path, VECTORS)
+
+
+def test_an_exported_version_of_columns_is_called_by_name_again(tmp_path: Path, script: Script) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(FRAME[["age", "income"]], FRAME["income"] * 2)
+    path = publish_model(tmp_path / "m", model, COLUMNS)
+    predict = script(OVER_COLUMNS.format(body="return model.predict(X[['age', 'income']])", takes="frame", returns="double"))
+    package(path, predict)
+    export_mlflow(choose_model(path, None, None), tmp_path / "out")
+
+    bring(tmp_path / "out", tmp_path / "again")
+
+    package(str(tmp_path / "again"), predict)
+    reordered = COLUMNS.select(COLUMNS.column_names[::-1])
+    assert score(str(tmp_path / "again"), reordered) == score(path, COLUMNS) == pytest.approx((FRAME["income"] * 2).tolist())
 
 
 def test_the_score_of_an_exported_version_stays_a_loss(tmp_path: Path) -> None:
