@@ -1,4 +1,4 @@
-"""Whether tasks report lineage, and what their Spark applications are told of it."""
+"""The settings of lineage: whether tasks report it, and the properties for Spark's own OpenLineage listener."""
 
 from __future__ import annotations
 
