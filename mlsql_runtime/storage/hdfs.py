@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -20,7 +22,8 @@ _NO_ADDRESS = re.compile(r'InvalidArgument\("(.*)"\)')
 _NO_CONNECTION = re.compile(r"failed to lookup|Connection |Network |No route |RPC listener disconnected|.*timed out")
 _ATTEMPTS = "dfs.client.failover.max.attempts"
 SINGLE_NAMENODE_ATTEMPTS = "3"  # some ten seconds, as in Hadoop's own client; there is no other one to take over
-SINGLE_REPLICA_TRIES = 5
+SINGLE_REPLICA_TRIES = 20  # with one of two DataNodes gone, five would fail for one file in 32
+SINGLE_REPLICA_SECONDS = 60  # after which no further try begins, where a try takes long
 _first_user: int | None = None  # the process whose threads run hdfs-native
 # fsspec drops its file systems in every forked process, such as that from which PySpark starts Java. There, the end of a client
 # would wait forever for threads that are not forked; so clients have no end.
@@ -81,8 +84,8 @@ class HdfsFileSystem(HadoopFileSystem):
         For ten minutes the NameNode may choose a DataNode that has ended, and hdfs-native does not ask for another one. The file
         is written again then, with a single replica, until the one DataNode responds; HDFS adds the other replicas.
         """
-        tries = SINGLE_REPLICA_TRIES if data.seekable() else 0
-        begin, replicas = data.tell() if tries else 0, 0
+        begin = data.tell() if data.seekable() else None
+        replicas, tries, end = 0, SINGLE_REPLICA_TRIES, math.inf
         while True:
             with _hdfs_errors():
                 count = 1 if replicas else None
@@ -95,7 +98,9 @@ class HdfsFileSystem(HadoopFileSystem):
                 break
             except BaseException as error:  # the file exists, and is empty or half
                 found = self._remove_half_written(path)
-                if not isinstance(error, ConnectionError) or not found or not tries:
+                end = min(end, time.monotonic() + SINGLE_REPLICA_SECONDS)  # from the first failure
+                is_over = not tries or time.monotonic() > end
+                if not isinstance(error, ConnectionError) or not found or begin is None or is_over:
                     raise
                 replicas = replicas or found
             tries -= 1

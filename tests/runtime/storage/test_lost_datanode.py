@@ -17,13 +17,14 @@ def test_files_are_written_while_one_datanode_is_left_and_no_part_of_one_otherwi
     with HdfsProcesses(tmp_path / "hdfs") as processes:
         root = Location.of(f"{processes.hdfs.uri}/m")
         processes.data_nodes[0].kill()
-        for number in range(5):
+        # of each file, the NameNode offers the lost DataNode in every second try
+        for number in range(10):
             (root / f"file-{number}").create(b"1")
         with pytest.raises(FileExistsError):
             (root / "file-0").create(b"2")
         (root / "file-0").replace(b"3" * (3 << 20))
         assert ((root / "file-0").read(), (root / "file-1").read()) == (b"3" * (3 << 20), b"1")
-        assert {root.fs.client.get_file_info(f"{root.path}/file-{number}").replication for number in range(5)} == {2}
+        assert {root.fs.client.get_file_info(f"{root.path}/file-{number}").replication for number in range(10)} == {2}
         assert publish(root.uri, 0.5) == 1
         assert read_manifest(root).version == 1
         before = root.list_files()
