@@ -33,7 +33,8 @@ def jars(yarn: Applications, tmp_path: Path) -> Iterator[dict[str, str]]:
     """Put Spark's jars on HDFS as docs/how-to/clusters.md says, and return the property of an application that uses them."""
     page = (TESTS.parent / "docs/how-to/clusters.md").read_text(encoding="utf-8")
     section = page.partition("\n## YARN\n")[2].partition("\n## ")[0]
-    commands, properties = re.findall(r"(?:^    .+\n)+", section, re.MULTILINE)
+    [commands] = re.findall(r"```bash\n(jars=.*?)```", section, re.DOTALL)
+    [properties] = re.findall(r"```text\n(spark\..*?)```", section, re.DOTALL)
     environment = {**os.environ, **yarn.environment, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, env=environment, check=True)
     name, value = properties.split()

@@ -22,6 +22,5 @@ def test_the_error_is_what_a_mistake_gives() -> None:
         "where\n", 'where pythonScriptPath="t.py"\n'
     )
     (error,) = check_script(wrong, name="train.mlsql")
-    shown = re.search(r"\n\n((?:    .*\n)+)", TEXT)
-    assert shown is not None
-    assert error.message == re.sub("^    ", "", shown[1], flags=re.MULTILINE).rstrip("\n")
+    [shown] = re.findall(r"```text\n(train\.mlsql:.*?)\n```", TEXT, re.DOTALL)
+    assert error.message == shown
