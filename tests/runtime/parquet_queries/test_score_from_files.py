@@ -16,12 +16,9 @@ import pytest
 from support.predict_scripts import error_of, sklearn_predictions
 from support.workbench import RunPlan
 
-from mlsql_runtime.errors import DataError
-from mlsql_runtime.parquet_queries.row_groups import BATCH_BYTES, DataFile, Piece, find_pieces, pack_tasks, read_piece
 from mlsql_runtime.parquet_queries.table import SETTING, score_from_files
 from mlsql_runtime.plan import NO_ACCESS, FunctionRef, Load, Save, Select
 from mlsql_runtime.scoring.arrow_batching import set_batch_sizes
-from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -366,39 +363,3 @@ def test_the_failure_of_a_function_is_told_as_ever(run_plan: RunPlan, served: st
     )
     assert error_of(result)[0] == "DataError"
     assert "expected vectors of width 692, got one of width 2" in error_of(result)[1]
-
-
-def test_a_file_that_changes_in_between_is_named(tmp_path: Path) -> None:
-    target = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"x": [1.0, 2.0]}), target)
-    place = Location.of(str(target))
-    columns = {1: ("x", pa.float64())}
-    found = find_pieces([(DataFile(str(target), {}), place)], columns, is_case_sensitive=False, reads_ancient_times=True)
-    assert [rows.columns[1].to_pylist() for rows in read_piece(found[0], place, {1: pa.float64()}, 1000)] == [[1.0, 2.0]]
-    pq.write_table(pa.table({"x": [1.0, 2.0, 3.0]}), target)
-    with pytest.raises(DataError, match=r"a\.parquet was changed while it was read: its row group 0 had 2 rows, now 3"):
-        list(read_piece(found[0], place, {1: pa.float64()}, 1000))
-    target.write_bytes(target.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"a\.parquet cannot be read: "):
-        list(read_piece(found[0], place, {1: pa.float64()}, 1000))
-
-
-def test_what_is_big_in_memory_comes_in_parts(tmp_path: Path) -> None:
-    target = tmp_path / "a.parquet"
-    pq.write_table(pa.table({"x": ["x" * 100_000] * 1000}), target)
-    place = Location.of(str(target))
-    [piece] = find_pieces(
-        [(DataFile(str(target), {}), place)], {1: ("x", pa.string())}, is_case_sensitive=False, reads_ancient_times=True
-    )
-    parts = list(read_piece(piece, place, {1: pa.string()}, 10_000))
-    assert sum(rows.count for rows in parts) == 1000
-    assert max(rows.columns[1].nbytes for rows in parts) < 2 * BATCH_BYTES
-    assert [rows.count for rows in read_piece(piece, place, {1: pa.string()}, 300)] == [300, 300, 300, 100]
-
-
-@pytest.mark.parametrize(("sizes", "cores", "expected"), [((100,) * 4, 2, 2), ((100,), 8, 1), ((1 << 30,) * 3, 2, 3)])
-def test_row_groups_are_shared_among_tasks(sizes: tuple[int, ...], cores: int, expected: int) -> None:
-    pieces = [Piece(DataFile("f", {}), number, 1, size, size, {}) for number, size in enumerate(sizes)]
-    tasks = pack_tasks(pieces, cores, 128 << 20, 4 << 20)
-    assert len(tasks) == expected
-    assert sorted(piece.group for task in tasks for piece in task) == list(range(len(sizes)))
