@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import heapq
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -185,21 +187,20 @@ def _list_groups(
 
 
 def pack_tasks(pieces: Sequence[Piece], cores: int, task_bytes: int, open_bytes: int) -> list[list[Piece]]:
-    """Return the pieces for each task, packed as Spark packs parts of files: all cores are busy, and no task is small.
+    """Return the pieces for each task: no task is small, all cores are busy, and they are done at about the same time.
 
-    :param task_bytes: the most bytes for a task that has more than one piece.
+    :param task_bytes: about the most bytes for a task that has more than one piece.
     :param open_bytes: what opening a file costs, in bytes.
     """
     costs = [piece.size + open_bytes for piece in pieces]
-    limit = min(task_bytes, max(open_bytes, sum(costs) // max(cores, 1)))
-    tasks: list[list[Piece]] = []
-    size = 0
+    share = math.ceil(sum(costs) / cores)
+    rounds = math.ceil(share / min(task_bytes, max(open_bytes, share)))
+    tasks: list[list[Piece]] = [[] for _ in range(min(len(pieces), rounds * cores))]
+    sizes = [(0, number) for number in range(len(tasks))]  # a heap
     for piece, cost in sorted(zip(pieces, costs, strict=True), key=lambda each: -each[1]):
-        if not tasks or size + cost > limit:
-            tasks.append([])
-            size = 0
-        tasks[-1].append(piece)
-        size += cost
+        size, number = sizes[0]
+        tasks[number].append(piece)
+        heapq.heapreplace(sizes, (size + cost, number))
     return [sorted(task, key=lambda piece: (piece.file.uri, piece.group)) for task in tasks]
 
 
