@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 WORKERS ?= 2
+# Jobs and tests start hundreds of Python processes, each of which would compile this project again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup browser classes peers demo check test test-versions lint types rules airflow kafka hadoop bench reference docs screenshots constraints clean intro faults fuzz faketime release-check
 
