@@ -42,7 +42,7 @@ GROUPS, CORES = 8, 2
 WORK = 2.5  # seconds that a group computes, about
 WRITE_GOAL, MAKESPAN_GOAL, STORED_GOAL = 2.0, 1.15, 3.0
 STORED_ROWS, STORED_WIDTH = 1_000_000, 30
-NOTHING = "import mlsql, mlsql_model\nprint(mlsql.all_data)\nmlsql_model.sk_save_model(0)\n"
+NOTHING = "import mlsql, mlsql_model\nprint(mlsql.{read})\nmlsql_model.sk_save_model(0)\n"
 STEP = "matrix = np.tanh(matrix @ matrix / 300)"
 START = "import numpy as np\nmatrix = np.random.default_rng(0).random((300, 300))\n"
 SAVE = "import mlsql_model\nmlsql_model.sk_save_model(matrix[0])\n"
@@ -170,7 +170,7 @@ def sparse(spark: SparkSession) -> DataFrame:
 def _around(bench: Bench, format: str) -> list[list[str]]:
     alone, statements = [], []
     for number in range(ROUNDS + 1):
-        wrote, trained = bench.write(format), bench.train(NOTHING, 1, FileFeed(format=format))
+        wrote, trained = bench.write(format), bench.train(NOTHING.format(read="all_data"), 1, FileFeed(format=format))
         if number:
             alone.append(wrote)
             statements.append(trained)
@@ -213,7 +213,7 @@ def _stored(bench: Bench, spark: SparkSession, folder: Path) -> list[list[str]]:
     for number in range(ROUNDS + 1):
         for setting, found in statements.items():
             spark.conf.set(SETTING, setting)
-            trained = bench.train(NOTHING, 1, FileFeed(), table)
+            trained = bench.train(NOTHING.format(read="all_frame"), 1, FileFeed(), table)
             if number:
                 found.append(trained)
     spark.conf.unset(SETTING)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from fixed.start import MASTER, sample
+from fixed.start import MASTER, sample, write_classes
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags" / "scripts"
 TASKS = ("train", "register", "predict")
@@ -20,12 +20,7 @@ WAYS: Mapping[str, Mapping[str, str]] = {
 
 def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
     """Return the seconds of each task, by way, in rounds after one of warm-up. Missing files of classes are written."""
-    from mlsql_runtime.submission.class_archive import find_folder, write_archives
-    from mlsql_runtime.submission.spark_submit import build_environment
-
-    folder_of_classes = find_folder(build_environment("chain"))
-    if folder_of_classes is None or not folder_of_classes.exists():
-        write_archives()
+    write_classes()
     taken: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way, conf in WAYS.items():

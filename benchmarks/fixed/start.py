@@ -32,6 +32,7 @@ PARTS = {
     "script": "interpreter of the script; for ours a supervisor before it",
     "line": "its first line comes to the log",
 }
+OF_JAVA = ("JVM", "session", "load")  # which the files of mlsql share-classes make shorter
 SUMS = {"first line": "all of these", "end": "from there to the answer, with the rest of the script"}
 Marks = dict[str, float]
 
@@ -159,7 +160,7 @@ def run_mlsql(folder: Path) -> dict[str, float]:
         Train(table="data", model_path=str(folder / "m"), script_path=str(script)),
     )
     job = ClientJob(Plan(job_id="fixed-costs", statements=statements), Secrets(), MASTER, _conf(folder))
-    job.run(begin, log)
+    job.run(begin, lambda line: log(line.text))
     return _parts(begun, log, folder, log.script["parent"])
 
 
@@ -226,8 +227,19 @@ def main(way: str, folder: str, answer: str) -> None:
     Path(answer).write_text(json.dumps(run(Path(folder))))
 
 
+def write_classes() -> None:
+    """Write the files of ``mlsql share-classes``, if they are missing."""
+    from mlsql_runtime.submission.class_archive import find_folder, write_archives
+    from mlsql_runtime.submission.spark_submit import build_environment
+
+    folder = find_folder(build_environment("classes"))
+    if folder is None or not folder.exists():
+        write_archives()
+
+
 def measure(rounds: int) -> dict[str, list[dict[str, float]]]:
     """Do cold runs of each way in turn, after one of warm-up."""
+    write_classes()
     taken: dict[str, list[dict[str, Any]]] = {way: [] for way in WAYS}
     for number in range(rounds + 1):
         for way in WAYS:
