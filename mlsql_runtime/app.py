@@ -217,7 +217,7 @@ def run(plan: Plan, secrets: Secrets) -> RunResult:
 def _run_without_spark(plan: Plan, secrets: Secrets) -> RunResult:
     from mlsql_runtime import engine
 
-    log("no statement needs Spark, which is not started")
+    log("Spark is not needed here, and is not started")
     return engine.run(plan, None, secrets)
 
 

@@ -68,7 +68,8 @@ stamp=$({ "$python" -VV; cat pyproject.toml constraints.txt scripts/setup.sh scr
 free=$(df -Pk . | awk 'NR == 2 { print $4 }')
 [ "$free" -ge 6291456 ] || fail "the virtual environment needs about 6 GiB of disk, and only $((free / 1024)) MiB are free here; make room (the cache of uv may hold much: uv cache clean)"
 
-printf 'setup: %s, into .venv; this takes one or two minutes\n' "$("$python" -V)"
+printf 'setup: %s, into .venv; this takes two to six minutes, most of them for downloads\n' "$("$python" -V)"
+SECONDS=0
 rm -rf .venv
 "$python" -m venv .venv 2>.work/venv.log || {
   may_install || fail "$python cannot make virtual environments: $(tail -n 1 .work/venv.log)"
@@ -77,6 +78,8 @@ rm -rf .venv
 }
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 # CI keeps no cache of uv: registries without ETags would fill it again in every run (PySpark alone is 1.4 GiB).
-UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install --quiet ${CI:+--no-cache} --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
+quiet=--quiet; [ -t 2 ] && quiet="" # on a terminal, uv shows its progress
+UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-copy} .venv/bin/uv pip install $quiet ${CI:+--no-cache} --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable '.[dev]'
 .venv/bin/python scripts/compile_pyspark.py .venv/lib/python*/site-packages/pyspark
 echo "$stamp" >.work/setup.stamp
+printf 'setup: done in %s seconds; source .venv/bin/activate puts its commands on the path\n' "$SECONDS"

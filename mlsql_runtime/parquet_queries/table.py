@@ -60,7 +60,7 @@ def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Mappi
     count = len({piece.file.uri for piece in pieces})
     log(
         f"the functions' workers read the rows from {count} Parquet file{'s'[: count > 1]} themselves: "
-        f"{len(pieces)} row groups, {len(query.inputs)} columns"
+        f"{len(pieces)} row group{'s'[: len(pieces) > 1]}, {len(query.inputs)} column{'s'[: len(query.inputs) > 1]}"
     )
     conf = spark._jsparkSession.sessionState().conf()
     cores = spark.sparkContext.defaultParallelism

@@ -79,7 +79,10 @@ class ClientJob:
             try:
                 if self._is_cancelled:
                     raise JobFailed("the job was cancelled before Spark started")
-                run_spark_submit(self._build_command(folder, env, build_command), env, on_line)
+                command = self._build_command(folder, env, build_command)
+                if build_command is not None:
+                    on_line(OutputLine("[mlsql] starting Spark, which usually takes 10 to 40 seconds"))
+                run_spark_submit(command, env, on_line)
             except SparkSubmitFailed as error:  # the result says what happened, if there is one
                 failure = error
             finally:

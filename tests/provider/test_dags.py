@@ -83,6 +83,7 @@ def test_the_main_job_end_to_end(main_job: MainJob) -> None:
     predictions = pq.read_table(main_job.folder / "out")
     assert predictions.num_rows == 100
     assert "Spark runs on local[*], inside this worker" in main_job.log
+    assert "[mlsql] starting Spark, which usually takes" in main_job.log
     assert "[fit 0] mlsql_validation_score:" in main_job.log
     assert "INFO SparkContext" not in main_job.log
 

@@ -347,7 +347,7 @@ def test_a_saved_prediction_is_read_from_the_files(
         Save(table="out", format="parquet", path=str(tmp_path / "out"), partition_by=("zero",)),
     ).raise_for_error()
     log = capfd.readouterr().out
-    assert "Parquet file themselves: 1 row groups, 2 columns" in log
+    assert "Parquet file themselves: 1 row group, 2 columns" in log
     rows = spark.read.parquet(str(tmp_path / "out")).collect()
     assert sorted((row.label, row.p[0]) for row in rows) == sorted(sklearn_predictions(served, 1))
     assert f"save: {len(rows)} rows of out" in log

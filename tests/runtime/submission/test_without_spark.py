@@ -81,7 +81,8 @@ def test_a_function_is_registered_and_tried_on_rows_of_every_type(tmp_path: Path
     pointer = read_pointer(Location.of(statement.model_path), "jack")
     assert pointer is not None
     assert [move.version for move in pointer.history] == [1]
-    assert "no statement needs Spark, which is not started\n" in log
+    assert "Spark is not needed here, and is not started\n" in log
+    assert "starting Spark" not in log
     assert "batch contract: " in log
 
 
