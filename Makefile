@@ -42,7 +42,7 @@ test: intro lint browser classes ## lint, then all tests; make test ARGS='-k sen
 
 intro:
 	@echo 'make test: lint, the tests of make check, then those that start Spark, Kafka, Airflow and Chromium.'
-	@echo 'All of it takes 45 to 60 minutes on two cores; Ctrl-C ends everything that it has started.'
+	@echo 'All of it takes about an hour on two cores; Ctrl-C ends everything that it has started.'
 
 test-versions: setup ## The oldest versions that pyproject.toml allows, and older versions of Airflow; SETS=oldest for some of the sets
 	@$(BIN)/python scripts/test_versions.py $(SETS)

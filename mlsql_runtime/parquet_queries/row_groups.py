@@ -192,9 +192,9 @@ def pack_tasks(pieces: Sequence[Piece], cores: int, task_bytes: int, open_bytes:
     :param task_bytes: about the most bytes for a task that has more than one piece.
     :param open_bytes: what opening a file costs, in bytes.
     """
-    costs = [piece.size + open_bytes for piece in pieces]
+    costs = [max(1, piece.size + open_bytes) for piece in pieces]
     share = math.ceil(sum(costs) / cores)
-    rounds = math.ceil(share / min(task_bytes, max(open_bytes, share)))
+    rounds = math.ceil(share / min(task_bytes, max(open_bytes, share, 1)))
     tasks: list[list[Piece]] = [[] for _ in range(min(len(pieces), rounds * cores))]
     sizes = [(0, number) for number in range(len(tasks))]  # a heap
     for piece, cost in sorted(zip(pieces, costs, strict=True), key=lambda each: -each[1]):

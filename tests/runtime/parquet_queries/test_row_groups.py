@@ -52,6 +52,12 @@ def test_row_groups_are_shared_among_tasks(sizes: tuple[int, ...], cores: int, e
     assert sorted(piece.group for task in tasks for piece in task) == list(range(len(sizes)))
 
 
+def test_row_groups_of_which_no_bytes_are_read_get_a_task_too() -> None:
+    pieces = [Piece(DataFile("f", {}), number, 1, 0, 0, {}) for number in range(3)]
+    assert sorted(map(len, pack_tasks(pieces, 2, 128 << 20, 0))) == [1, 2]
+    assert pack_tasks([], 2, 128 << 20, 0) == []
+
+
 def test_cores_are_done_with_their_row_groups_at_the_same_time() -> None:
     pieces = [Piece(DataFile("f", {}), number, 1, 30 << 20, 30 << 20, {}) for number in range(20)]
     assert sorted(map(len, pack_tasks(pieces, 2, 128 << 20, 4 << 20))) == [3, 3, 3, 3, 4, 4]
