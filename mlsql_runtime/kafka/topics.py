@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, did_you_mean
+from mlsql_runtime.errors import InputError, KafkaRefused, KafkaUnavailable, MLSQLError, did_you_mean
 from mlsql_runtime.kafka.client_errors import client_name, convert_code, convert_text, raise_all, suggest_name
-from mlsql_runtime.kafka.clients import Admin
+from mlsql_runtime.kafka.clients import Admin, open_admin
 from mlsql_runtime.kafka.connection import ticks
 from mlsql_runtime.kafka.descriptions import Config, Partition, TopicDescription
+from mlsql_runtime.kafka.settings import KafkaSettings
 from mlsql_runtime.plan import format_option
 
 LEADER_SECONDS = 30.0
@@ -88,6 +90,31 @@ def list_topics(admin: Admin, prefix: str = "") -> tuple[str, ...]:
     """
     with admin.wrap_errors("list topics"):
         return tuple(sorted(name for name in admin.client.list_topics() if name.startswith(prefix)))
+
+
+@contextmanager
+def notice_deletion(settings: KafkaSettings, name: str) -> Iterator[None]:
+    """Say that a topic was deleted if the block fails for want of it: to a client, its brokers just do not respond then.
+
+    :raises KafkaUnavailable: when the topic is gone; else the error of the block.
+    """
+    try:
+        yield
+    except (KafkaUnavailable, KafkaRefused) as error:
+        if _is_deleted(settings, name):
+            raise KafkaUnavailable(
+                f"topic {name} on {settings.servers} was deleted while it was used, by another attempt of the task or by "
+                "somebody else; retry"
+            ) from error
+        raise
+
+
+def _is_deleted(settings: KafkaSettings, name: str) -> bool:
+    try:
+        with open_admin(settings) as admin:
+            return name not in list_topics(admin)
+    except MLSQLError:  # nobody knows
+        return False
 
 
 def describe_topic(admin: Admin, name: str) -> TopicDescription:

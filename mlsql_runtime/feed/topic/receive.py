@@ -20,6 +20,7 @@ from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
 from mlsql_runtime.kafka.client_errors import wrap_errors
 from mlsql_runtime.kafka.clients import open_consumer
 from mlsql_runtime.kafka.settings import KafkaSettings
+from mlsql_runtime.kafka.topics import notice_deletion
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer
@@ -171,6 +172,7 @@ def records_of(settings: KafkaSettings, span: TopicRange, group: str | None) -> 
     if "retry_backoff_ms" not in settings.values:
         fetch["retry_backoff_ms"] = BACKOFF_MS
     with (
+        notice_deletion(settings, span.topic),
         open_consumer(settings, group_id=group, isolation_level="read_committed", **fetch) as consumer,
         wrap_errors(settings, f"read topic {span.topic}"),
         _require_records(span.topic),

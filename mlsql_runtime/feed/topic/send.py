@@ -27,6 +27,7 @@ from mlsql_runtime.feed.topic.table import SentPartition, TableTopic
 from mlsql_runtime.kafka.client_errors import wrap_errors
 from mlsql_runtime.kafka.clients import open_producer
 from mlsql_runtime.kafka.settings import KafkaSettings
+from mlsql_runtime.kafka.topics import notice_deletion
 from mlsql_runtime.spark_errors import errors_for_driver
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def deliver(
         return  # an empty partition needs no connection
     in_flight: deque[tuple[Future[Any], RecordOrigin]] = deque()
     settings = target.settings
-    with _producer(target) as producer, wrap_errors(settings, f"send to topic {target.topic}"):
+    with _sending(target, "send") as producer:
         for sequence, (content, rows) in enumerate(chain([first], encoded)):
             if len(content) > target.max_bytes - OVERHEAD:
                 raise KafkaRefused(
@@ -201,13 +202,24 @@ def deliver(
 def send_manifest(target: SendTarget, manifest: FeedManifest) -> None:
     """Send the last record of the feed, which lists the records that count."""
     content = codec.dumps(manifest).encode()
-    with _producer(target) as producer, wrap_errors(target.settings, f"send the manifest to topic {target.topic}"):
+    with _sending(target, "send the manifest") as producer:
         future = producer.send(target.topic, content, partition=0, headers=messages.manifest_headers())
         future.get(timeout=target.settings.stall_seconds + 5)
 
 
+@contextmanager
+def _sending(target: SendTarget, doing: str) -> Iterator[KafkaProducer]:
+    """Open a producer, and raise its errors in the block as ours."""
+    with (
+        notice_deletion(target.settings, target.topic),
+        _producer(target) as producer,
+        wrap_errors(target.settings, f"{doing} to topic {target.topic}"),
+    ):
+        yield producer
+
+
 def _producer(target: SendTarget) -> AbstractContextManager[KafkaProducer]:
-    """Open a producer with one time limit, ``stall_seconds``, for everything that can take time."""
+    """Return a producer with one time limit, ``stall_seconds``, for everything that can take time."""
     limit_ms = int(target.settings.stall_seconds * 1000)
     ours = {"request_timeout_ms": min(REQUEST_MS, limit_ms), "retry_backoff_ms": BACKOFF_MS}
     request = {name: value for name, value in ours.items() if name not in target.settings.values}

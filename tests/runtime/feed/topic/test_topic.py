@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +266,22 @@ def test_records_deleted_after_the_start_are_an_error(target: SendTarget) -> Non
         admin.client.delete_records({TopicPartition(target.topic, 0): 1})
     with pytest.raises(IntegrityError, match=f"topic {target.topic} has lost records since the job began: they were deleted"):
         list(receive(target.settings, span, f"{target.topic}_0", [part]))
+
+
+def test_a_topic_that_is_deleted_meanwhile_is_an_error_that_says_so(target: SendTarget) -> None:
+    impatient = replace(target, settings=KafkaSettings({**target.settings.values, "delivery_timeout_ms": "3000"}))
+    part = attempt(impatient, 0, 1, [batch(range(10))])
+    span = current_range(target.settings, target.topic)
+    with open_admin(target.settings) as admin:
+        delete_topics(admin, [target.topic])
+    facts = TableFacts(rows=0, schema=encode_schema(SCHEMA), columns={}, width=None)
+    deleted = rf"^topic {target.topic} on 127\.0\.0\.1:\d+ was deleted while it was used, by another attempt of the task"
+    with pytest.raises(KafkaUnavailable, match=deleted):
+        list(receive(impatient.settings, span, f"{target.topic}_0", [part]))
+    with pytest.raises(KafkaUnavailable, match=deleted):
+        attempt(impatient, 0, 2, [batch(range(10))])
+    with pytest.raises(KafkaUnavailable, match=deleted):
+        send_manifest(impatient, FeedManifest(target.run, facts, ()))
 
 
 def test_what_goes_wrong_in_between_keeps_its_reason_and_leaves_no_thread(target: SendTarget) -> None:
