@@ -31,7 +31,7 @@ from mlsql_runtime.result import RunResult
 from mlsql_runtime.spark_errors import translate
 from mlsql_runtime.spark_versions import check_release, check_session, skip_pyspark_zip
 from mlsql_runtime.storage.location import Location
-from mlsql_runtime.submission import JOB_FOLDER_PREFIX, OWNER_FILE
+from mlsql_runtime.submission import JOB_FOLDER_PREFIX, LOST_RESULT, OWNER_FILE
 from mlsql_runtime.submission.event_files import EventFileWriter
 
 if TYPE_CHECKING:
@@ -151,9 +151,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             result = _run_without_spark(plan, secrets) if args.without_spark else run(plan, secrets)
     except MLSQLError as error:
         result = RunResult.of_error("unknown", (), error)
-    _write_result(result, Location.of(args.result, access), is_wanted, () if args.events is None else RESULT_WAITS)
+    waits = () if args.events is None else RESULT_WAITS
+    is_written = _write_result(result, Location.of(args.result, access), is_wanted, waits)
     cancellation.remove_orphaned_folder()
-    return 0 if result.is_successful else 1
+    return 0 if result.is_successful and is_written else 1
 
 
 def _read_once(uri: str, access: StorageAccess) -> bytes:
@@ -164,22 +165,23 @@ def _read_once(uri: str, access: StorageAccess) -> bytes:
     return text
 
 
-def _write_result(result: RunResult, place: Location, is_wanted: Callable[[], bool], waits: Sequence[float]) -> None:
-    """Write the result of a job, whose work would be lost with it.
+def _write_result(result: RunResult, place: Location, is_wanted: Callable[[], bool], waits: Sequence[float]) -> bool:
+    """Write the result of a job, whose work would be lost with it; return whether the storage has taken it.
 
     :param waits: seconds until a storage that fails is asked again.
-    :raises StorageError: when it fails each time.
     """
     for wait in (*waits, None):
         try:
             if is_wanted():
                 place.replace(codec.dumps(result).encode())
-            return
+            return True
         except StorageError as error:
             if wait is None:
-                raise
+                log(f"{LOST_RESULT}{error.message}")
+                break
             log(f"{error.message}; the result is written again in {wait:g} s")
             time.sleep(wait)
+    return False
 
 
 def run(plan: Plan, secrets: Secrets) -> RunResult:

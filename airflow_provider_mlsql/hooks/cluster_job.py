@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from airflow_provider_mlsql.hooks.cluster import Application, Cluster, Follower, Status, end_application
@@ -17,7 +15,9 @@ from mlsql_runtime.errors import JobFailed, MLSQLError
 from mlsql_runtime.events import ApplicationStarted
 from mlsql_runtime.plan import Plan, Secrets, StorageAccess
 from mlsql_runtime.result import RunResult
+from mlsql_runtime.submission import LOST_RESULT
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
+from mlsql_runtime.submission.local_folder import local_folder, remove_orphaned_folders
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
 from mlsql_runtime.submission.run_folder import RunFolder, RunOwner, open_job_folder
@@ -78,8 +78,10 @@ class ClusterJob:
         :raises MLSQLError: an error that shows before the submission; JobFailed when the application cannot be submitted.
         """
         check_job(self._plan, self._secrets, self._conf, is_local=False)
-        if self._plan.attempt.is_retry and (orphans := end_orphans(self._plan.job_id)):  # they could still submit
-            self._log.info("Ended %d processes of an earlier attempt", orphans)
+        if self._plan.attempt.is_retry:
+            if orphans := end_orphans(self._plan.job_id):  # they could still submit
+                self._log.info("Ended %d processes of an earlier attempt", orphans)
+            remove_orphaned_folders(self._plan.job_id)
         self._application = self._follower = None
         self._raise_if_cancelled()
         self._application = application = self._take_over() or self._submit()
@@ -141,11 +143,12 @@ class ClusterJob:
         self._log.info("The driver's log: %s", hint)
         if result is None:
             status = status or self.status(application)
-            self._log_last_lines(application)
+            lost = [line for line in self._log_last_lines(application) if LOST_RESULT in line]
+            why = LOST_RESULT + lost[-1].partition(LOST_RESULT)[2] if lost else status.message
             application.open_folder(self.access).remove(with_staged=attempt.is_last)
             raise JobFailed(
                 f"the Spark application {application.id} ended without a result, {status.state}"
-                f"{': ' + status.message if status.message else ''}; see {hint}, and retry",
+                f"{': ' + why if why else ''}; see {hint}, and retry",
                 application=application.id,
             )
         if attempt.is_retry and (result.is_successful or attempt.is_last):
@@ -202,11 +205,11 @@ class ClusterJob:
         run = RunFolder.new(self._folder)
         try:
             run.write_for_cluster(self._plan, self._secrets, self._conf)
-            with tempfile.TemporaryDirectory(prefix="mlsql-submit-") as folder:
+            with local_folder(self.mark) as folder:
                 conf = self._cluster.properties(self._task, run, self._conf)
-                env = build_environment(self.mark)
-                submission = build_submission(self._plan, self.access, conf, Path(folder), run.cluster_arguments, env)
-                submission = replace(submission, properties_file=write_properties(self._secrets, Path(folder)))
+                env = build_environment(self.mark, folder)
+                submission = build_submission(self._plan, self.access, conf, folder, run.cluster_arguments, env)
+                submission = replace(submission, properties_file=write_properties(self._secrets, folder))
                 self._raise_if_cancelled()
                 application = Application(id=self._cluster.submit(submission, self._output.write), run=run.uri)
         except BaseException as error:
@@ -221,15 +224,16 @@ class ClusterJob:
         self._log.info("Submitted application %s to %s; its folder is %s", application.id, self._cluster.name, run.uri)
         return application
 
-    def _log_last_lines(self, application: Application) -> None:
-        """Log the end of the driver's output, as far as the cluster still has it."""
+    def _log_last_lines(self, application: Application) -> Sequence[str]:
+        """Log the end of the driver's output, as far as the cluster still has it, and return it."""
         try:
             lines = self._cluster.read_last_lines(application.id)
         except MLSQLError as error:
             self._log.warning("The driver's last lines cannot be read: %s", error.message)
-            return
+            return ()
         for line in ["The driver's last lines:", *lines] if lines else ["The driver has left no output"]:
             self._log.info("%s", line)
+        return lines
 
     def _end_half_submitted(self, run: RunFolder) -> None:
         """End what the cluster may have taken although spark-submit failed."""

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from mlsql_runtime.errors import JobFailed, SessionNeeded
 from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
-from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 from mlsql_runtime.submission.class_archive import use_archives
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
+from mlsql_runtime.submission.local_folder import local_folder, remove_orphaned_folders
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
@@ -61,8 +60,10 @@ class ClientJob:
         """
         needs_spark = not self._is_local or not can_do_without_spark(self._plan, self._conf)
         check_job(self._plan, self._secrets, self._conf, is_local=self._is_local, needs_spark=needs_spark)
-        if self._plan.attempt.is_retry and (orphans := end_orphans(self._plan.job_id)):
-            _log.info("Ended %d processes of an earlier attempt", orphans)
+        if self._plan.attempt.is_retry:
+            if orphans := end_orphans(self._plan.job_id):
+                _log.info("Ended %d processes of an earlier attempt", orphans)
+            remove_orphaned_folders(self._plan.job_id)
         try:
             return self._run(None if not needs_spark else build_command, on_line)
         except SessionNeeded:
@@ -70,8 +71,8 @@ class ClientJob:
 
     def _run(self, build_command: BuildCommand | None, on_line: Callable[[OutputLine], None]) -> RunResult:
         """Run the plan once; without spark-submit if there is no ``build_command``."""
-        with tempfile.TemporaryDirectory(prefix=JOB_FOLDER_PREFIX) as name:
-            folder = RunFolder.at(name)
+        with local_folder(self.mark) as local:
+            folder = RunFolder.at(str(local))
             folder.write(self._plan, self._secrets, self._conf)
             env = self._build_environment(folder)
             failure: SparkSubmitFailed | None = None
@@ -118,7 +119,9 @@ class ClientJob:
         remove_staged(self._plan.job_id, staging_paths(self._plan), self._secrets.storage)
 
     def _build_environment(self, run: RunFolder) -> dict[str, str]:
-        folder, env = Path(run.uri), build_environment(self.mark)
+        folder = Path(run.uri)
+        (folder / "java").mkdir()
+        env = build_environment(self.mark, folder / "java")
         use_archives(env, self._conf)
         with contextlib.suppress(OSError):  # a file system without named pipes: events are printed as text
             os.mkfifo(folder / "events", 0o600)

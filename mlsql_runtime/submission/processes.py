@@ -27,7 +27,12 @@ LIMIT = 30.0  # seconds after which a process that does not die is reported
 
 def new_mark(job_id: str) -> str:
     """Return a mark for one attempt of a job that this process submits."""
-    return f"{_digest(job_id)}.{os.getpid()}.{_start_time(os.getpid())}.{uuid.uuid4().hex}"
+    return f"{mark_prefix(job_id)}{os.getpid()}.{_start_time(os.getpid())}.{uuid.uuid4().hex}"
+
+
+def mark_prefix(job_id: str) -> str:
+    """Return what the marks of all attempts of a job begin with."""
+    return f"{hashlib.sha256(job_id.encode()).hexdigest()[:16]}."
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -37,7 +42,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 def end_orphans(job_id: str) -> int:
     """End the processes on this machine of earlier attempts of a job whose submitters are gone; return their number."""
-    marks = {mark for _, mark in _all_marked() if mark.startswith(f"{_digest(job_id)}.") and not _has_submitter(mark)}
+    marks = {mark for _, mark in _all_marked() if mark.startswith(mark_prefix(job_id)) and not has_submitter(mark)}
     return sum(end_marked(mark) for mark in marks)
 
 
@@ -87,7 +92,8 @@ def _all_marked() -> Iterator[tuple[psutil.Process, str]]:
                 yield process, mark
 
 
-def _has_submitter(mark: str) -> bool:
+def has_submitter(mark: str) -> bool:
+    """Return whether the process that made a mark still runs."""
     _, pid, start, _ = mark.split(".")
     found = _start_time(int(pid))
     return found is not None and abs(found - int(start)) <= CLOCK
@@ -99,7 +105,3 @@ def _start_time(pid: int) -> int | None:
         return int(psutil.Process(pid).create_time())
     except psutil.Error:
         return None
-
-
-def _digest(job_id: str) -> str:
-    return hashlib.sha256(job_id.encode()).hexdigest()[:16]

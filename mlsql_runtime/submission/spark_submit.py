@@ -92,14 +92,18 @@ def write_properties(secrets: Secrets, folder: Path) -> str | None:
     return str(path)
 
 
-def build_environment(mark: str) -> dict[str, str]:
+def build_environment(mark: str, folder: Path | None = None) -> dict[str, str]:
     """Return the environment of a job's processes: this process's without Airflow's settings and connections, without the pipe
     of a job that this process belongs to, and with the Spark of this Python environment unless SPARK_HOME is set.
+
+    :param folder: for the temporary files of spark-submit's JVM, which leaves them when it is killed; None: Java's own.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "_AIRFLOW", EVENTS_VARIABLE))}
     home = find_spark_home()
     if home is not None:
         env |= {"SPARK_HOME": home, "PATH": f"{home}/bin{os.pathsep}{env.get('PATH', os.defpath)}"}
+    if folder is not None:  # first, as the last of two equal options is the one that counts
+        env["SPARK_SUBMIT_OPTS"] = f'"-Djava.io.tmpdir={folder}" {env.get("SPARK_SUBMIT_OPTS", "")}'.rstrip()
     return QUIET_ENVIRONMENT | env | {MARK: mark, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8:replace"}
 
 

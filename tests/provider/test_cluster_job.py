@@ -20,6 +20,7 @@ from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.events import LogLine, Message, encode_message
 from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.submission import LOST_RESULT
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked
 from mlsql_runtime.submission.run_folder import RunFolder
@@ -143,6 +144,13 @@ def test_an_application_without_a_result_leaves_its_drivers_last_lines(tmp_path:
             job(cluster, tmp_path, PLAN).run()
         start = caplog.messages.index("The driver's log: logs app-1") + 1
         assert caplog.messages[start:] == shown
+
+
+def test_a_result_that_the_storage_does_not_take_is_the_reason(tmp_path: Path) -> None:
+    cluster = OneApplication(ENDED)
+    cluster.last_lines = ["[mlsql] done", f"[mlsql] {LOST_RESULT}hdfs://h/result.json: the quota is exceeded", "ERROR status 1"]
+    with pytest.raises(JobFailed, match=r"KILLED: the job's result cannot be written: hdfs://h/result\.json: the quota"):
+        job(cluster, tmp_path, PLAN).run()
 
 
 def test_a_retry_ends_what_still_submits_an_earlier_attempt(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from mlsql_runtime.app import history_url
 from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.plan import Plan, Train, dump_plan
-from mlsql_runtime.submission import JOB_FOLDER_PREFIX
+from mlsql_runtime.submission import JOB_FOLDER_PREFIX, LOST_RESULT
 from mlsql_runtime.submission.processes import MARK, marked, new_mark
 from mlsql_runtime.submission.run_folder import RunFolder
 
@@ -94,6 +94,15 @@ def test_the_result_is_written_once_the_storage_takes_it(tmp_path: Path) -> None
     assert result is not None
     with pytest.raises(MLSQLError, match=r"plan\.json cannot be read"):
         result.raise_for_error()
+
+
+def test_a_result_that_the_storage_never_takes_is_the_last_line(tmp_path: Path) -> None:
+    (tmp_path / "job.json").touch()
+    (tmp_path / "result.json").mkdir()  # in the way
+    script = ON_A_CLUSTER.replace("(0.05,) * 1000", "()")
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"{LOST_RESULT}{tmp_path}/result.json cannot be written" in done.stdout.splitlines()[-1]
 
 
 def test_no_result_is_written_for_a_job_that_was_ended(tmp_path: Path) -> None:
