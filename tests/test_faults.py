@@ -23,7 +23,9 @@ from support.faults.journal import Finding, Journal, Record, list_open_seeds
 from support.faults.places import LOCAL
 from support.faults.scene import Fault, Moment, matches
 from support.faults.storage_faults import FlippedByte, StorageFault
+from support.faults.storages import LocalStorage
 from support.stores import publish
+from support.waiting import wait_until
 
 if TYPE_CHECKING:
     from broker import Broker
@@ -41,6 +43,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campaign]:
 
 
 KILL = ProcessFault("script", "SIGKILL", Moment(1.0, "script"), seconds=0, pick=0.9)
+LOST_JVM = ProcessFault("JVM of the driver", "SIGKILL", Moment(5.0, "driver"), seconds=0, pick=0)
 LOST_STORAGE = StorageFault("error", Moment(1.0), seconds=3.0)
 FLIP = FlippedByte(pick=0.9, bit=3)
 
@@ -49,7 +52,7 @@ FLIP = FlippedByte(pick=0.9, bit=3)
 @pytest.mark.parametrize(
     ("job", "storage", "fault", "first"),
     [
-        pytest.param(jobs.TRAIN, "local", ProcessFault("driver", "SIGKILL", Moment(5.0, "driver"), 0, 0), "JobFailed", id="kill"),
+        pytest.param(jobs.TRAIN, "local", LOST_JVM, "JobFailed", id="kill"),  # which leaves its temporary files
         pytest.param(jobs.REGISTER, "s3", LOST_STORAGE, None, id="storage"),
         pytest.param(jobs.REGISTER, "local", FLIP, "IntegrityError", id="file"),
     ],
@@ -168,6 +171,35 @@ def forget_digest(root: Path) -> None:
 def test_a_broken_store_is_seen(store: Path, break_store: Callable[[Path], object], what: str) -> None:
     break_store(store)
     assert what in list(invariants.check_store(store))
+
+
+@pytest.mark.parametrize(
+    ("last", "file", "what"),
+    [
+        ("_model_1/manifest.json", "_model_1/model/0/model.pickle", "_model_1/model/0/model.pickle is missing"),
+        ("_functions/jack/current.json", "_functions/jack/1/function.json", "jack has pointed to package 1, which is not whole"),
+    ],
+)
+def test_a_file_that_comes_after_what_names_it_is_seen(store: Path, last: str, file: str, what: str) -> None:
+    contents = {each: (store / each).read_bytes() for each in (last, file)}
+    for each in contents:
+        remove(each)(store)
+    with invariants.StoreWatch(store) as watch:
+        LocalStorage(store).publish(last, contents[last])
+        wait_until(lambda: watch.violations)
+        (store / file).write_bytes(contents[file])
+    assert watch.violations == [f"{what}, when it is first seen"]
+    assert list(invariants.check_store(store)) == []
+
+
+def test_a_version_that_is_whole_is_no_violation(store: Path) -> None:
+    manifest = (store / "_model_1/manifest.json").read_bytes()
+    remove("_model_1/manifest.json")(store)
+    with invariants.StoreWatch(store) as watch:
+        before = len(watch.seen)
+        LocalStorage(store).publish("_model_1/manifest.json", manifest)
+        wait_until(lambda: len(watch.seen) > before)
+    assert watch.violations == []
 
 
 def test_an_unfinished_version_is_none(store: Path) -> None:

@@ -21,7 +21,7 @@ from support.faults.journal import Record
 from support.faults.places import LOCAL, YARN, Services
 from support.faults.scene import Fault, Scene, matches
 from support.faults.services import Service
-from support.faults.storage_faults import LostFile
+from support.faults.storage_faults import FlippedByte, LostFile
 from support.faults.storages import SMALL_DISK, LocalStorage, small_disk
 
 TRY_SECONDS = 600.0  # after which a try hangs
@@ -137,11 +137,12 @@ class _Run:
         self._place.heal()
         self._prepare()
         faults = list(self._case.faults)
-        while self._number < tries.TRIES:
-            if self._try(faults.pop(0) if faults else None) or self._record.violations:
-                break
-        else:
-            self._record.violations.append(f"no try of {tries.TRIES} has succeeded")
+        with self._watch_store():
+            while self._number < tries.TRIES:
+                if self._try(faults.pop(0) if faults else None) or self._record.violations:
+                    break
+            else:
+                self._record.violations.append(f"no try of {tries.TRIES} has succeeded")
         self._record.violations += self._look()
         self._storage.clear()
 
@@ -184,14 +185,9 @@ class _Run:
 
     def _build_environment(self) -> dict[str, str]:
         """Return the variables of the tries."""
-        temporary = str(self._folder / "tmp")
         environment = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"} | dict(self._place.environment)
-        options = re.sub(r" -Djava\.io\.tmpdir=\S*", "", environment["SPARK_SUBMIT_OPTS"])
-        environment |= {
-            processes.CASE: str(self._folder),
-            "TMPDIR": temporary,
-            "SPARK_SUBMIT_OPTS": f"{options} -Djava.io.tmpdir={temporary}",
-        }
+        options = re.sub(r" -Djava\.io\.tmpdir=\S*", "", environment["SPARK_SUBMIT_OPTS"])  # that of all tests
+        environment |= {processes.CASE: str(self._folder), "TMPDIR": str(self._folder / "tmp"), "SPARK_SUBMIT_OPTS": options}
         environment.pop("PYTHONPATH", None)
         if self._case.storage == "s3":
             keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -236,6 +232,16 @@ class _Run:
             time.sleep(0.1)
         time.sleep(PUBLISH_SECONDS)
         self._storage.publish("m/_model_1/manifest.json", manifest)
+
+    @contextmanager
+    def _watch_store(self) -> Iterator[None]:
+        """Look at a model path on this machine during the block, unless the fault is in its files."""
+        if not isinstance(self._storage, LocalStorage) or self._case.has(FlippedByte):
+            yield
+            return
+        with invariants.StoreWatch(self._storage.get("m")) as watch:
+            yield
+        self._record.violations += watch.violations
 
     def _scene(self, first: tries.Try) -> Scene:
         services: dict[str, Service] = dict(self._place.services)

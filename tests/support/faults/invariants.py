@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ import pyarrow.parquet as pq
 
 from support.faults.processes import command
 
-_OWN_FILES = {"claim.json", "manifest.json"}  # of a version, and not in its manifest
+_MANIFEST = "manifest.json"
+_OWN_FILES = {"claim.json", _MANIFEST}  # of a version, and not in its manifest
 _NAMES = re.compile(r"_model_\d+|_functions|_staging")
 _POLL_SECONDS = 0.2
 
@@ -36,31 +38,71 @@ def check_store(root: Path) -> Iterator[str]:
             yield f"{path.name} does not belong into a model path"
 
 
+class StoreWatch:
+    """Looks at a model path again and again while a job runs: a version or a function must be whole when it is first seen."""
+
+    def __init__(self, root: Path) -> None:
+        self.violations: list[str] = []
+        self._root, self.seen, self._is_over = root, set[tuple[Path, bytes]](), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> StoreWatch:
+        list(self._look())  # what is there already was seen before
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._is_over.wait(_POLL_SECONDS):
+            for file in self._look():
+                document, problem = _read(file)
+                if document is None:
+                    wrong = [problem or f"{file.name} is gone"]
+                elif file.name == _MANIFEST:
+                    wrong = list(_check_files(file.parent, document))
+                else:
+                    wrong = list(_check_function(file.parent))
+                self.violations += [f"{each}, when it is first seen" for each in wrong]
+
+    def _look(self) -> Iterator[Path]:
+        """Yield the manifests and pointers that are new, or others than before."""
+        for file in [*self._root.glob(f"_model_*/{_MANIFEST}"), *self._root.glob("_functions/*/current.json")]:
+            if (seen := (file, file.read_bytes())) not in self.seen:
+                self.seen.add(seen)
+                yield file
+
+
 def read_manifests(root: Path) -> dict[int, dict[str, Any]]:
     """Return the manifests of complete versions."""
-    return {
-        int(path.parent.name.rpartition("_")[2]): json.loads(path.read_text()) for path in root.glob("_model_*/manifest.json")
-    }
+    return {int(path.parent.name.rpartition("_")[2]): json.loads(path.read_text()) for path in root.glob(f"_model_*/{_MANIFEST}")}
 
 
 def _check_version(folder: Path) -> Iterator[str]:
     """A version is complete, or failed with a record of it, or has nothing but its claim and files that nobody sees."""
-    manifest, problem = _read(folder / "manifest.json")
+    manifest, problem = _read(folder / _MANIFEST)
     if problem:
         yield problem
     if manifest is None:
         return
     if (folder / "failure.json").exists():
         yield f"{folder.name} is complete and failed"
-    listed = {each["path"]: each for each in manifest["files"]}
+    listed = {each["path"] for each in manifest["files"]}
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    for name in sorted(found - listed.keys() - _OWN_FILES):
+    for name in sorted(found - listed - _OWN_FILES):
         yield f"{folder.name}/{name} is not in the manifest"
-    for name, entry in listed.items():
-        if name not in found:
-            yield f"{folder.name}/{name} is missing"
-        elif not _is(folder / name, entry):
-            yield f"{folder.name}/{name} is not what the manifest says"
+    yield from _check_files(folder, manifest)
+
+
+def _check_files(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Each file of a manifest is there, and is what the manifest says."""
+    for entry in manifest["files"]:
+        if not (folder / entry["path"]).exists():
+            yield f"{folder.name}/{entry['path']} is missing"
+        elif not _is(folder / entry["path"], entry):
+            yield f"{folder.name}/{entry['path']} is not what the manifest says"
 
 
 def _check_function(folder: Path) -> Iterator[str]:
