@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
@@ -26,14 +28,30 @@ def score_in_worker(record: FunctionRecord, columns: pa.Table, access: StorageAc
     import pyarrow as pa
 
     batch = columns.combine_chunks().to_batches()[0]
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+    with start_worker() as worker:
         try:
-            done = pool.submit(_score, codec.dumps(record), _write(batch), access).result()
+            done = worker.submit(_score, codec.dumps(record), _write(batch), access).result()
         except BrokenProcessPool as error:
             raise JobFailed(f"the process in which function {record.function} was tried has ended; see the log above") from error
     if isinstance(done, dict):
         raise errors.from_json(done)
     return _read(pa.py_buffer(done)).column(0)
+
+
+def start_worker() -> ProcessPoolExecutor:
+    """Return a pool of one new process, which ends when this one is killed; by itself it would wait for ever then."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="mlsql-parent", daemon=True).start()
 
 
 def _score(document: str, batch: bytes, access: StorageAccess) -> bytes | dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from mlsql_runtime.submission.training_archives import find_training_archives
 _ARCHIVES = "spark.archives"
 _HADOOP_VARIABLES = ("HADOOP_CONF_DIR", "YARN_CONF_DIR")
 _RAISED = re.compile(r'Exception in thread "main" [\w.$]+: (.+)')  # causes and stack follow
+REST_SECONDS = 30.0  # for what spark-submit has started, once it is over: the driver of a killed JVM cleans up
 _QUIET = {"spark.log.level": "WARN", "spark.ui.showConsoleProgress": "false"}
 
 
@@ -146,9 +148,11 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
     """
     process: subprocess.Popen[bytes] | None = None
     last = raised = ""
+    is_read = threading.Event()
     try:
         process = _start(command, env)
         assert process.stdout is not None
+        threading.Thread(target=_end_rest, args=(process, env[MARK], is_read), name="mlsql-rest", daemon=True).start()
         for line in read_output(process.stdout.fileno(), env.get(EVENTS_VARIABLE)):
             last = line.text.strip() if line.level is not None else last
             if (found := _RAISED.match(line.text)) is not None:
@@ -156,6 +160,7 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
             on_line(line)
         process.wait()
     finally:
+        is_read.set()
         end_marked(env[MARK])
         if process is not None and process.stdout is not None:
             process.wait()
@@ -165,6 +170,13 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
         raise SparkSubmitFailed(
             f"{os.path.basename(command[0])} ended with exit code {process.returncode}{': ' + reason if reason else ''}"
         )
+
+
+def _end_rest(process: subprocess.Popen[bytes], mark: str, is_read: threading.Event) -> None:
+    """End the processes that hold the output of a spark-submit that is over, for whose end its reader would wait."""
+    process.wait()
+    if not is_read.wait(REST_SECONDS):
+        end_marked(mark)
 
 
 def _start(command: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from mlsql_runtime.events import EVENTS_VARIABLE
 from mlsql_runtime.plan import Attempt, Plan, Preflight, PythonEnv, Secrets, Select, StorageAccess, StorageConnection, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.staging import open_staging
+from mlsql_runtime.submission import spark_submit
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked, new_mark
@@ -204,6 +205,14 @@ def test_a_spark_submit_that_fails_says_its_last_line_and_leaves_no_process() ->
     with pytest.raises(SparkSubmitFailed, match=r"^sh ended with exit code 3: no such queue$"):
         run_spark_submit(["sh", "-c", shell], build_environment(mark), lines.append)
     assert lines == [OutputLine("26/11/22 10:48:44 INFO Main: begins", None), OutputLine(" no such queue ")]
+    assert marked(mark) == []
+
+
+def test_what_holds_the_output_of_a_spark_submit_that_is_over_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark_submit, "REST_SECONDS", 0.2)
+    mark = new_mark("test")
+    with pytest.raises(SparkSubmitFailed, match=r"^sh ended with exit code -9: begins$"):
+        run_spark_submit(["sh", "-c", "echo begins; sleep 600 & kill -9 $$"], build_environment(mark), lambda line: None)
     assert marked(mark) == []
 
 
