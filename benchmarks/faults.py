@@ -115,7 +115,8 @@ played: a task that failed or was killed was tried again, up to three times. **O
 
 After each case a program that knows only the files of the store, the process table and the broker looked for violations:
 
-- a version or a function that can be seen and is not whole, or differs from its digests; a pointer to nothing;
+- a version or a function that can be seen and is not whole, or differs from its digests; a pointer to nothing; on a disk of
+  this machine also while the job runs, when it is first seen;
 - rows of training data or predictions that are missing, doubled or wrong; another number of versions than trainings;
 - a process, a topic, a consumer group, an application, a staged or temporary file that is left;
 - a task that fails without a fault, with a message that does not name the fault, or in all tries; a try that hangs.
