@@ -13,12 +13,14 @@ from airflow_provider_mlsql.hooks.spark_connection import SparkConnection
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.run_folder import RunFolder
+from mlsql_runtime.submission.spark_settings import is_set_by_default
 from mlsql_runtime.submission.spark_submit import Submission, check_hadoop_configuration, run_spark_submit
 
 if TYPE_CHECKING:
     import requests
 
 _TAGS, _ATTEMPTS, _WAIT = "spark.yarn.tags", "spark.yarn.maxAppAttempts", "spark.yarn.submit.waitAppCompletion"
+_STAGING = "spark.yarn.stagingDir"  # for the files of an application: Spark's, the runtime, archives
 _PY_FILES = "spark.yarn.dist.pyFiles"
 _LIVE = ("NEW", "NEW_SAVING", "SUBMITTED", "ACCEPTED", "RUNNING")
 _RUN = "mlsql-run-"
@@ -54,6 +56,8 @@ class YarnCluster:
     def properties(self, task: str, run: RunFolder, conf: Mapping[str, str]) -> Mapping[str, str]:
         require_property(conf, _ATTEMPTS, "1", "a run's plan is read once; let Airflow try again, by the task's retries")
         require_property(conf, _WAIT, "false", "the application is followed by YARN's REST API")
+        if run.uri.startswith("hdfs://") and not is_set_by_default(_STAGING):  # and so removed with the run, also after a SIGKILL
+            conf = {_STAGING: run.uri, **conf}
         tags = [*filter(None, [conf.get(_TAGS)]), f"{_TASK}{task}", f"{_RUN}{run.key}"]
         return {**conf, _ATTEMPTS: "1", _WAIT: "false", _TAGS: ",".join(tags)}
 

@@ -20,6 +20,7 @@ from mlsql_runtime.spark_versions import find_spark_home
 from mlsql_runtime.submission.output import OutputLine, read_output
 from mlsql_runtime.submission.processes import MARK, end_marked
 from mlsql_runtime.submission.runtime_zip import write_runtime
+from mlsql_runtime.submission.spark_settings import VARIABLES, find_settings
 from mlsql_runtime.submission.training_archives import find_training_archives
 
 _ARCHIVES = "spark.archives"
@@ -115,8 +116,7 @@ def check_hadoop_configuration(submission: Submission) -> None:
     :raises InputError: when the environment names no folder with Hadoop's configuration, or one without that of YARN.
     """
     env = submission.env
-    spark = Path(env.get("SPARK_CONF_DIR") or Path(env.get("SPARK_HOME", ""), "conf"))
-    if (spark / "spark-env.sh").exists():  # may set the variables
+    if find_settings(VARIABLES) is not None:  # may set the variables
         return
     folders = {name: env[name] for name in _HADOOP_VARIABLES if env.get(name)}
     if not folders:

@@ -8,15 +8,15 @@ function is called, is of the release of Spark.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from mlsql_runtime.plan import Plan
-from mlsql_runtime.spark_versions import find_release, find_spark_home
+from mlsql_runtime.spark_versions import find_release
 from mlsql_runtime.submission.runtime_zip import find_root, write_launcher
+from mlsql_runtime.submission.spark_settings import DEFAULTS, VARIABLES, find_settings
 
 # Properties of which Python notices nothing, by their beginning. Those of packages, of the zone and of Arrow are not among them.
 _OF_THE_JVM = (
@@ -40,7 +40,6 @@ _OF_THE_JVM = (
         "spark.sql.warehouse.",
     ),
 )
-_FILES = ("spark-defaults.conf", "spark-env.sh")
 
 
 def can_do_without_spark(plan: Plan, conf: Mapping[str, str]) -> bool:
@@ -51,7 +50,8 @@ def can_do_without_spark(plan: Plan, conf: Mapping[str, str]) -> bool:
     return (
         all(statement.outline.can_do_without_spark for statement in plan.statements)
         and all(name.startswith(_OF_THE_JVM) for name in conf)
-        and not _has_settings()
+        and find_settings(DEFAULTS) is None
+        and find_settings(VARIABLES) is None
         and _has_pyspark()
     )
 
@@ -62,13 +62,6 @@ def build_plain_command(folder: Path, arguments: Sequence[str]) -> list[str]:
     :param arguments: of the application.
     """
     return [sys.executable, str(write_launcher(folder, find_root())), *arguments, "--without-spark"]
-
-
-def _has_settings() -> bool:
-    """Return whether files give properties or variables to every application of this machine."""
-    home = find_spark_home()
-    folder = os.environ.get("SPARK_CONF_DIR") or (home and os.path.join(home, "conf"))
-    return bool(folder) and any(os.path.exists(os.path.join(str(folder), name)) for name in _FILES)
 
 
 def _has_pyspark() -> bool:

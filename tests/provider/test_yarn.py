@@ -25,6 +25,7 @@ from airflow_provider_mlsql.hooks.mlsql import MLSQLHook
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime.errors import ClusterUnavailable, InputError, JobFailed
 from mlsql_runtime.plan import NO_SECRETS, Plan, Select
+from mlsql_runtime.submission.run_folder import RunFolder
 
 PLAN = Plan(job_id="job", statements=(Select(table="t", sql="select 1 as a"),))
 APPLICATION = "application_1700000000000_0001"
@@ -266,6 +267,31 @@ def test_the_connection_may_name_the_folder_of_jobs(
     with pytest.raises(JobFailed):
         MLSQLHook("yarn").run(PLAN)
     assert f"--plan {tmp_path}/jobs/app-" in (tmp_path / "arguments").read_text()
+
+
+@pytest.mark.parametrize(
+    ("folder", "conf", "defaults", "staging"),
+    [
+        ("hdfs://127.0.0.1:1/jobs", {}, "spark.yarn.queue ml\n", "hdfs://127.0.0.1:1/jobs/app-1/run"),
+        ("hdfs://127.0.0.1:1/jobs", {"spark.yarn.stagingDir": "hdfs:///mine"}, "", "hdfs:///mine"),
+        ("hdfs://127.0.0.1:1/jobs", {}, "# of all\n spark.yarn.stagingDir = hdfs:///ours\n", None),
+        ("file:///jobs", {}, "", None),
+    ],
+    ids=["hdfs", "conf", "defaults", "another storage"],
+)
+def test_spark_keeps_its_files_in_the_folder_of_the_job_on_hdfs(
+    folder: str,
+    conf: dict[str, str],
+    defaults: str,
+    staging: str | None,
+    manager: ResourceManager,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPARK_CONF_DIR", str(tmp_path))
+    (tmp_path / "spark-defaults.conf").write_text(defaults)
+    run = RunFolder.at(f"{folder}/app-1/run")
+    assert cluster().properties("task", run, conf).get("spark.yarn.stagingDir") == staging
 
 
 @pytest.mark.parametrize(
