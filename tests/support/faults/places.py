@@ -67,11 +67,12 @@ class StandalonePlace:
     end_seconds = 90.0
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
-        self._temporary = folder / "tmp"
-        self._temporary.mkdir(parents=True)
-        master = stack.enter_context(standalone_cluster(folder, hosts=()))
+        self._temporary, work = folder / "tmp", folder / "work"  # beside each other: workers remove empty folders where they work
+        for each in (self._temporary, work):
+            each.mkdir(parents=True)
+        master = stack.enter_context(standalone_cluster(work, hosts=()))
         own = {"TMPDIR": str(self._temporary)}
-        workers = [SparkWorker(folder, master, host, own) for host in HOSTS]
+        workers = [SparkWorker(work, master, host, own) for host in HOSTS]
         for worker in workers:
             worker.start()
             stack.callback(worker.kill)
