@@ -88,7 +88,7 @@ def read_mlmodel(folder: Path) -> MLmodel:
         return model
     try:
         signature, width = _read_signature(given)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return replace(model, notes=(f"its signature is not used: {' '.join(str(error).split())[:200]}",))
     return replace(model, signature=signature, width=width)
 

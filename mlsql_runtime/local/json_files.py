@@ -7,6 +7,8 @@ import re
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mlsql_runtime.errors import DataError
+from mlsql_runtime.feed.decoding.json_depth import LEVELS, find_deep_line
 from mlsql_runtime.feed.decoding.json_facts import looks_like_vector
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE
 from mlsql_runtime.local.data_source import DataFile, DataSource
@@ -48,7 +50,7 @@ def read_json(files: list[DataFile], source: DataSource) -> pa.Table:
 
 
 def _check_lines(content: bytes, file: DataFile, source: DataSource) -> None:
-    """Raise unless each line begins an object: pyarrow 26 ends the process at a line that is ``null``."""
+    """Raise unless each line begins an object, and is not too deep: pyarrow 26 ends the process at lines such as ``null``."""
     try:
         content.decode()
     except UnicodeDecodeError as error:
@@ -56,6 +58,9 @@ def _check_lines(content: bytes, file: DataFile, source: DataSource) -> None:
     if found := _NO_OBJECT.search(content):
         line, text = content.count(b"\n", 0, found.start() + 1), found[0].decode().strip()
         raise source.refuse(f"{file.place.uri}:{line}: expected a JSON object, got {text[:60]!r}", line=line)
+    if deep := find_deep_line(content):
+        line = deep - 1  # the content begins with an empty line
+        raise DataError(f"{file.place.uri}:{line}: lists and objects are nested deeper than {LEVELS} levels", line=line)
 
 
 def _parse(content: bytes, schema: pa.Schema | None) -> pa.Table:

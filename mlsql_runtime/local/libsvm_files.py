@@ -18,6 +18,7 @@ from mlsql_runtime.local.data_source import DataFile, DataSource
 
 _ROW = re.compile(rb" *[^\s:#]+(?: +[^\s:]+:[^\s:]+)* *")
 _WORD_ENDS = bytes.maketrans(b": ", b"\n\n")
+_LARGEST = (1 << 31) - 1  # index in a vector of Spark
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 
@@ -34,6 +35,8 @@ def read_libsvm(files: list[DataFile], source: DataSource) -> pa.Table:
         raise _find_error(files)
     labels_at = 2 * offsets[:-1] + np.arange(len(lines))
     entries = np.delete(numbers, labels_at).reshape(-1, 2)
+    if not (entries[:, 0] <= _LARGEST).all():
+        raise _find_error(files)
     indices, values = entries[:, 0].astype(np.int64), entries[:, 1]
     before = np.concatenate(([0], indices[:-1]))[: len(indices)]
     before[offsets[:-1][counts > 0]] = 0
@@ -93,6 +96,8 @@ def _describe_problem(line: bytes) -> str | None:
         index = float(entry.partition(b":")[0])
         if index <= before or index % 1:
             return f"indices should be one-based and in ascending order; found {index:g} after {before:g} in {_shorten(line)}"
+        if index > _LARGEST:
+            return f"indices should be at most {_LARGEST}, found {index:.0f}"
         before = index
     return None
 

@@ -338,7 +338,7 @@ class Location:
         except (MLSQLError, FileExistsError):
             raise
         except Exception as error:
-            if self.is_local and not isinstance(error, OSError):
+            if self.is_local and not isinstance(error, (OSError, ValueError)):  # ValueError: a path with a null character
                 raise
             why = f": {error}" if self.is_local else explain_error(error, self.access.find(self.uri))
             raise StorageError(f"{self.uri} cannot be {verb}{why}", uri=self.uri) from error

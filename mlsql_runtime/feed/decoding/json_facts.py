@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from mlsql_runtime.errors import DataError
 from mlsql_runtime.feed.column_names import find_column
+from mlsql_runtime.feed.decoding.json_depth import LEVELS, find_deep_line
 from mlsql_runtime.feed.decoding.sql_types import name_type
 from mlsql_runtime.feed.decoding.vectors import SPARSE, VECTOR_TYPE
 from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, encode_schema, one_width, order_classes
@@ -82,6 +83,8 @@ def _parsed(texts: list[bytes], what: str) -> pa.Table:
     from pyarrow import json as arrow_json
 
     content = b"\n".join(texts)
+    if find_deep_line(content) is not None:
+        raise DataError(f"{what}: lists and objects of a record are nested deeper than {LEVELS} levels")
     try:
         content.decode()  # Arrow takes text and names that are not UTF-8
         table = arrow_json.read_json(pa.BufferReader(content), arrow_json.ReadOptions(block_size=len(content) + 1))

@@ -58,7 +58,7 @@ def _read(open_stream: Source, limit: int, schema: pa.Schema, columns: Sequence[
                 sent += batch.num_rows
                 yield _decode_binary(batch, schema)
             return
-        except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, RecursionError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, ValueError, OverflowError, RecursionError) as error:
             if number == len(ways) or not _OTHER_TYPE.search(str(error)):
                 raise DataError(f"{what}: {str(error)[:500]}") from error
 

@@ -42,10 +42,12 @@ def read_files(table: TableFiles, schema: pa.Schema, columns: Sequence[str]) -> 
 
 @contextlib.contextmanager
 def named_errors(path: str) -> Iterator[None]:
-    """Raise DataError for what Arrow raises because of a file's content. Its OSErrors have no number; those of the disk do."""
+    """Raise DataError for what Arrow raises because of a file's content. Its OSErrors have no number; those of the disk do.
+    UnicodeDecodeError is for names of columns.
+    """
     try:
         yield
-    except (pa.ArrowException, EOFError, OSError) as error:
+    except (pa.ArrowException, EOFError, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(f"{path} is damaged: {' '.join(str(error).split())[:500]}") from error

@@ -85,5 +85,6 @@ def decode(message: bytes | None, columns: Sequence[int] | None = None) -> pa.Re
         batch = pa.ipc.open_stream(message, options=options).read_next_batch()
     except StopIteration:
         raise EOFError("it ends before its rows") from None
+    _ = batch.schema.names  # which may be no text
     batch.validate(full=True)  # lengths and offsets, by which Arrow would read memory that is not its own
     return batch

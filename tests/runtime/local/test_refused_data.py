@@ -111,6 +111,8 @@ LIBSVM = {
     "tab": ("1\t1:1\n", ":1: expected 'label index:value"),
     "two signs": ("1 1+1:2\n", ":1: expected a number, got '1+1'"),
     "no text": (b"\x00\xff\n", ":1: expected a number"),
+    "beyond 32 bits": ("1 2147483647:1\n1 2147483648:1\n", ":2: indices should be at most 2147483647, found 2147483648"),
+    "beyond 64 bits": ("1 9223372036854775808:2\n", ":1: indices should be at most 2147483647, found 9223372036854775808"),
 }
 
 
