@@ -24,7 +24,7 @@ from mlsql_runtime.storage.relative_paths import is_plain
 from mlsql_runtime.store.signature import Column, Signature
 
 MLMODEL = "MLmodel"
-MAX_BYTES, MAX_BRACKETS = 192 << 10, 10_000  # a signature of three thousand columns
+MAX_BYTES = 192 << 10  # a signature of three thousand columns
 _MAX_DEPTH = 20  # of a type
 _SAMPLE_ROWS = 5
 _TYPES = {
@@ -68,7 +68,7 @@ def read_mlmodel(folder: Path) -> MLmodel:
     place = folder / MLMODEL
     try:
         with place.open("rb") as file:
-            document = read_yaml(file.read(MAX_BYTES + 1), str(place), MAX_BYTES, MAX_BRACKETS)
+            document = read_yaml(file.read(MAX_BYTES + 1), str(place), MAX_BYTES)
     except OSError as error:
         raise InputError(f"{place} cannot be read: {error.strerror or error}", path=str(place)) from error
     flavors = document.get("flavors")

@@ -8,10 +8,10 @@ from typing import Any
 from mlsql_runtime.errors import InputError
 
 MAX_BYTES, MAX_NODES = 16 << 10, 10_000  # PyYAML reads a megabyte in half a minute
-MAX_BRACKETS = 500  # for nested ones PyYAML takes time that grows with the square of their number
+MAX_LEVELS = 100  # of brackets in brackets, for which PyYAML takes time that grows with the square of their number
 
 
-def read_yaml(text: bytes, where: str, max_bytes: int = MAX_BYTES, max_brackets: int = MAX_BRACKETS) -> Mapping[str, Any]:
+def read_yaml(text: bytes, where: str, max_bytes: int = MAX_BYTES) -> Mapping[str, Any]:
     """Return the mapping in a YAML document.
 
     :param where: its path, for errors.
@@ -21,10 +21,18 @@ def read_yaml(text: bytes, where: str, max_bytes: int = MAX_BYTES, max_brackets:
         import yaml
     except ImportError as error:
         raise InputError(f"{where} is YAML, which needs PyYAML where the job's driver runs; pip install pyyaml") from error
-    if len(text) > max_bytes or sum(map(text.count, (b"{", b"["))) > max_brackets:
-        raise InputError(f"{where} is too large; expected at most {max_bytes} bytes and {max_brackets} opening brackets")
+    if len(text) > max_bytes:
+        raise InputError(f"{where} is too large; expected at most {max_bytes} bytes")
     try:
         loader = yaml.SafeLoader(text)
+        fetch_bracket = loader.fetch_flow_collection_start
+
+        def fetch_next_bracket(token_class: Any) -> None:
+            if loader.flow_level >= MAX_LEVELS:
+                raise yaml.YAMLError(f"brackets are nested deeper than {MAX_LEVELS} levels")
+            fetch_bracket(token_class)
+
+        loader.fetch_flow_collection_start = fetch_next_bracket
         node = loader.get_single_node()
         if _count(node, {}) > MAX_NODES:
             raise InputError(f"{where}: its references make more than {MAX_NODES} values of it; write them out")
