@@ -40,6 +40,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+MAX_MESSAGE, _END = 8000, 2000  # characters
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -56,7 +58,8 @@ class Origin:
 class MLSQLError(Exception):
     """The base class.
 
-    :param message: one sentence for people.
+    :param message: one sentence for people. It may quote texts of any length: of more than MAX_MESSAGE characters, those in the
+        middle are left out.
     :param statement: the number of the plan's statement that failed, from 0; None if no statement is known.
     :param origin: the position in the MLSQL script; None unless the error belongs to one.
     :param facts: the facts of the message as JSON values, for logs, reports and links; no code decides by them.
@@ -66,6 +69,8 @@ class MLSQLError(Exception):
     """What the job that it ended has read and written, a ``JobLineage``; None if that is not known. It is not in the JSON."""
 
     def __init__(self, message: str, *, statement: int | None = None, origin: Origin | None = None, **facts: Any) -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[: MAX_MESSAGE - _END - 3]} … {message[-_END:]}"
         super().__init__(message)
         self.message = message
         self.statement = statement

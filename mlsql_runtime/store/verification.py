@@ -34,7 +34,7 @@ def verify_files(folder: Location, files: Iterable[FileEntry]) -> None:
             )
         if found != entry.sha256:
             raise IntegrityError(
-                f"{place.uri} is not the file its manifest names: expected SHA-256 {entry.sha256[:64]}, found {found}; "
+                f"{place.uri} is not the file its manifest names: expected SHA-256 {entry.sha256}, found {found}; "
                 "restore it or train again",
                 path=place.uri,
                 expected=entry.sha256,

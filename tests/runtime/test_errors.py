@@ -130,3 +130,11 @@ def test_an_error_without_facts_can_be_raised() -> None:
     with pytest.raises(StorageError) as caught:
         raise StorageError("/m cannot be listed")
     assert (caught.value.message, caught.value.facts) == ("/m cannot be listed", {})
+
+
+def test_the_middle_of_a_very_long_message_is_left_out() -> None:
+    assert len(InputError("x" * errors.MAX_MESSAGE).message) == errors.MAX_MESSAGE
+    error = InputError(f"/a/file has {'x' * 70_000}; expected less")
+    assert error.message.startswith("/a/file has xxx")
+    assert error.message.endswith("xxx; expected less")
+    assert len(error.message) == len(str(error)) == errors.MAX_MESSAGE

