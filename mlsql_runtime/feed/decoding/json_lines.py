@@ -128,8 +128,9 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 def _decode_binary(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Decode binary columns, which Spark writes as base64."""
+    binary = {field.name for field in schema if pa.types.is_binary(field.type)}
     for position, name in enumerate(batch.schema.names):
-        if name in schema.names and pa.types.is_binary(schema.field(name).type):
+        if name in binary:
             texts = batch.column(position).to_pylist()
             values = [None if text is None else base64.b64decode(text) for text in texts]
             batch = batch.set_column(position, name, pa.array(values, pa.binary()))
