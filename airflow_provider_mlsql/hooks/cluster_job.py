@@ -20,7 +20,7 @@ from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, stagi
 from mlsql_runtime.submission.local_folder import local_folder, remove_orphaned_folders
 from mlsql_runtime.submission.precheck import check_job
 from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
-from mlsql_runtime.submission.run_folder import RunFolder, RunOwner, open_job_folder
+from mlsql_runtime.submission.run_folder import RunFolder, RunOwner, open_job_folder, remove_other_runs
 from mlsql_runtime.submission.spark_submit import build_environment, build_submission, write_properties
 
 _SLICE_SECONDS = 0.5  # after which a pause ends when the job is cancelled
@@ -84,7 +84,10 @@ class ClusterJob:
             remove_orphaned_folders(self._plan.job_id)
         self._application = self._follower = None
         self._raise_if_cancelled()
-        self._application = application = self._take_over() or self._submit()
+        kept = self._take_over()
+        if self._plan.attempt.is_retry:
+            remove_other_runs(self._folder, None if kept is None else kept.open_folder(self.access))
+        self._application = application = kept or self._submit()
         self._raise_if_cancelled()
         return application
 

@@ -193,6 +193,16 @@ class RunFolder:
             job_folder.parent.parent.remove_if_empty()
 
 
+def remove_other_runs(job_folder: Location, kept: RunFolder | None) -> None:
+    """Remove the runs of a job that no application needs any more. Their attempts could not do it while the storage failed.
+
+    :param kept: the run whose application goes on.
+    """
+    for name in job_folder.list_names():
+        if name not in (_SCRIPTS, kept and kept.location.name):
+            (job_folder / name).remove()
+
+
 def _copy_script(statement: Statement, target: Location) -> str | None:
     """Copy a local script to where the driver can read it, and return the URI of the copy; None for other scripts."""
     script = statement.outline.script

@@ -23,7 +23,7 @@ from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission import LOST_RESULT
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked
-from mlsql_runtime.submission.run_folder import RunFolder
+from mlsql_runtime.submission.run_folder import RunFolder, open_job_folder
 from mlsql_runtime.submission.spark_submit import Submission
 
 LOG = logging.getLogger("test.cluster")
@@ -151,6 +151,18 @@ def test_a_result_that_the_storage_does_not_take_is_the_reason(tmp_path: Path) -
     cluster.last_lines = ["[mlsql] done", f"[mlsql] {LOST_RESULT}hdfs://h/result.json: the quota is exceeded", "ERROR status 1"]
     with pytest.raises(JobFailed, match=r"KILLED: the job's result cannot be written: hdfs://h/result\.json: the quota"):
         job(cluster, tmp_path, PLAN).run()
+
+
+def test_a_retry_removes_runs_that_earlier_attempts_have_left(tmp_path: Path) -> None:
+    plan = replace(PLAN, attempt=Attempt(earlier_since=datetime(2026, 1, 1, tzinfo=timezone.utc), is_last=False))
+    job_folder = Path(open_job_folder(plan, str(tmp_path)).path)
+    for file in ("lost/job.json", "lost/secrets.json.1.tmp", "scripts/0/function.py"):
+        (job_folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (job_folder / file).touch()
+    application = job(OneApplication(), tmp_path, plan).submit()
+    assert {path.name for path in job_folder.iterdir()} == {"scripts", Path(application.run).name}
+    job(OneApplication(), tmp_path, PLAN).submit()  # a first attempt, which looks at no other
+    assert len(list(job_folder.iterdir())) == 3
 
 
 def test_a_retry_ends_what_still_submits_an_earlier_attempt(tmp_path: Path) -> None:
