@@ -227,8 +227,18 @@ def in_zone(kind: pa.DataType, zone: str | None) -> pa.DataType:
 
 
 def encode_schema(schema: Any) -> str:
-    """Return an Arrow schema as text."""
-    return base64.b64encode(schema.serialize().to_pybytes()).decode()
+    """Return an Arrow schema as text.
+
+    :raises DataError: when a column is nested too deep for that.
+    """
+    import pyarrow as pa
+
+    encoded = schema.serialize()
+    try:
+        pa.ipc.read_schema(encoded)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError("a column of the table is nested deeper than the hundred levels that Arrow describes") from error
+    return base64.b64encode(encoded.to_pybytes()).decode()
 
 
 def decode_schema(text: str) -> pa.Schema:

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from mlsql_runtime import codec
-from mlsql_runtime.errors import IntegrityError
+from mlsql_runtime.errors import InputError, IntegrityError
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
 from mlsql_runtime.scoring.loaded_function import LoadedFunction, check_python, make_function
 from mlsql_runtime.script.process import scratch_dir
@@ -58,7 +58,10 @@ def _check_package(record: FunctionRecord, access: StorageAccess) -> tuple[Locat
     :raises InterpreterError: for another Python than that of the registration.
     """
     check_python(record)
-    root = Location.of(record.model_path, access)
+    try:
+        root = Location.of(record.model_path, access)
+    except InputError as error:
+        raise InputError(f"the package of function {record.function}: its model path {error.message}") from error
     package = function_dir(root, record.function) / str(record.function_version)
     verify_files(package, [record.pickle])
     return package, layout.version_dir(root, record.version)

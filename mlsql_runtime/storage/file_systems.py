@@ -77,8 +77,10 @@ def open_uri(uri: str, access: StorageAccess = NO_ACCESS) -> tuple[StorageRoot, 
         uri = "file://" + uri[len("file:") :]  # Spark writes file:/x, which fsspec does not split
     if "::" in uri:
         raise InputError(f"{uri}: '::' joins file systems in fsspec, which model paths and data cannot use", uri=uri)
-    options = access.find_options(uri)
     storage, (scheme, _, rest) = find_storage(uri), uri.partition("://")
+    if storage is not LOCAL and ".." in rest.split("/"):
+        raise InputError(f"{uri}: '..' is no parent folder in a URI; write the path without it", uri=uri)
+    options = access.find_options(uri)
     try:
         if storage.connect is None:
             fs, path = url_to_fs(uri, use_listings_cache=False, **options)

@@ -30,14 +30,14 @@ def test_broken_input_is_accepted_or_refused(kind: Kind, tmp_path: Path) -> None
 MENDED = {
     "MLmodel": 2138,
     "manifest": 5377,
-    "record of a function package": 509,
+    "record of a function package": 3819,
     "JSON lines": 530,
     "libsvm": 3604,
     "JSON of Spark": 7949,
     "Parquet of Spark": 8298,
     "ORC of Spark": 1458,
     "records of a run": 9769,
-    "records of another producer": 6783,
+    "records of another producer": 9814,
 }
 
 

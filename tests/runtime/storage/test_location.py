@@ -37,6 +37,12 @@ def test_an_s3_uri_keeps_its_scheme(s3_server: str) -> None:
     assert (Location.of(f"{s3_server}/a") / "b").uri == f"{s3_server}/a/b"
 
 
+@pytest.mark.parametrize("uri", ["s3://b/../c", "hdfs://127.0.0.1:1/a/..", "memory://x/../y"])
+def test_a_uri_has_no_parent_folders(uri: str) -> None:
+    with pytest.raises(InputError, match=r"'\.\.' is no parent folder in a URI; write the path without it$"):
+        Location.of(uri)
+
+
 @pytest.mark.parametrize("uri", ["nosuchscheme://b/x", "nosuchscheme:///x"])
 def test_an_unknown_scheme_is_refused_by_name(uri: str) -> None:
     with pytest.raises(InputError, match="nosuchscheme") as caught:

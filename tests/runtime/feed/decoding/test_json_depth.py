@@ -45,3 +45,10 @@ def test_readers_refuse_what_arrow_would_end_the_process_for(tmp_path: Path) -> 
         read_table(DataSource("--data", "json", str(tmp_path / "x.json")))
     with pytest.raises(DataError, match=r"^topic t: lists and objects of a record are nested deeper than 1000 levels$"):
         JsonFacts(ColumnRoles()).add([nested(2), nested(50_000)], "topic t")
+
+
+def test_a_column_that_arrow_cannot_describe_is_refused() -> None:
+    facts = JsonFacts(ColumnRoles())
+    facts.add([nested(500)], "topic t")
+    with pytest.raises(DataError, match=r"^a column of the table is nested deeper than the hundred levels that Arrow describes$"):
+        facts.facts()
