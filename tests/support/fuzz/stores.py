@@ -73,7 +73,7 @@ FITS = (
     make_fit_record(1, None, status="failed", message="it ended with exit code 3", packages={"python": "3.11.7", "numpy": "2.0"}),
 )
 # What errors name where a reader knows no file any more.
-_ABOUT = ("the manifest of version", "in the manifest of the model", "function jack", "function.pickle")
+_ABOUT = ("the manifest of version", "in the manifest of the model", "function jack", "function.pickle", "_functions/jack")
 FULL: dict[str, Any] = {
     "task": TASK,
     "signature": SIGNATURE,
@@ -148,7 +148,7 @@ def use_manifest(root: Location) -> bool:
     verify_files(layout.version_dir(root, 2), manifest.files)
     bundle = read_script(None, "predict", root, manifest)
     for fit in manifest.fits:
-        _, uris = find_resources(fit.params, bundle, fit.params, "predict")
+        _, uris = find_resources({}, bundle, fit.params, "predict")
         local = {name: uri for name, uri in uris.items() if "://" not in uri and "/mlsql-fuzz" not in uri}
         download_resources(
             dict.fromkeys(local, (layout.version_dir(root, 1) / "logs/0.log").uri), Path(root.path) / "got", "fitParam.0"
