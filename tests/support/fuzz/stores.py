@@ -133,8 +133,9 @@ def use_manifest(root: Location) -> bool:
         VersionWatch(root),
         VersionSearch(VersionCondition(min_score=0.5, metric="auc", published_after=T0 - timedelta(1))),
     )
-    assert len(check_version(root, 2, read_pointers(root)).files) > 0  # which does not raise for a damaged manifest
+    checked = check_version(root, 2, read_pointers(root))  # which does not raise for a damaged manifest
     manifest = read_manifest(root, 2)
+    assert len(checked.files) == len(manifest.files)
     assert summary.state == "complete"
     watch.refresh()
     search.answer(watch)
