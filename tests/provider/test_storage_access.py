@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import fsspec
 import pytest
 from support.secured_s3 import SecuredS3, secured_s3
 from support.stores import publish
@@ -33,7 +34,7 @@ def s3() -> Iterator[SecuredS3]:
 
 
 @pytest.fixture(autouse=True)
-def connect(s3: SecuredS3, monkeypatch: pytest.MonkeyPatch) -> Any:
+def connect(s3: SecuredS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Make connections; ``store`` may do everything. The environment has no keys."""
 
     def add(name: str, **changes: Any) -> None:
@@ -42,7 +43,10 @@ def connect(s3: SecuredS3, monkeypatch: pytest.MonkeyPatch) -> Any:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
     add("store")
-    return add
+    clients = fsspec.get_filesystem_class("s3")
+    clients.clear_instance_cache()  # those of other tests have keys of the environment
+    yield add
+    clients.clear_instance_cache()
 
 
 def check(uri: str, conn_id: str = "store") -> None:
