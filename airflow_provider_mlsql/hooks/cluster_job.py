@@ -17,9 +17,9 @@ from mlsql_runtime.plan import Plan, Secrets, StorageAccess
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission import LOST_RESULT
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
-from mlsql_runtime.submission.local_folder import local_folder, remove_orphaned_folders
+from mlsql_runtime.submission.local_folder import clean_up_orphans, local_folder
 from mlsql_runtime.submission.precheck import check_job
-from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
+from mlsql_runtime.submission.processes import end_marked, new_mark
 from mlsql_runtime.submission.run_folder import RunFolder, RunOwner, open_job_folder, remove_other_runs
 from mlsql_runtime.submission.spark_submit import build_environment, build_submission, write_properties
 
@@ -79,9 +79,7 @@ class ClusterJob:
         """
         check_job(self._plan, self._secrets, self._conf, is_local=False)
         if self._plan.attempt.is_retry:
-            if orphans := end_orphans(self._plan.job_id):  # they could still submit
-                self._log.info("Ended %d processes of an earlier attempt", orphans)
-            remove_orphaned_folders(self._plan.job_id)
+            clean_up_orphans(self._plan.job_id)  # they could still submit
         self._application = self._follower = None
         self._raise_if_cancelled()
         kept = self._take_over()

@@ -79,7 +79,7 @@ def open_uri(uri: str, access: StorageAccess = NO_ACCESS) -> tuple[StorageRoot, 
         raise InputError(f"{uri}: '::' joins file systems in fsspec, which model paths and data cannot use", uri=uri)
     storage, (scheme, _, rest) = find_storage(uri), uri.partition("://")
     if storage is not LOCAL and ".." in rest.split("/"):
-        raise InputError(f"{uri}: '..' is no parent folder in a URI; write the path without it", uri=uri)
+        raise InputError(f"{uri}: a URI cannot contain '..'; write the path without it", uri=uri)
     options = access.find_options(uri)
     try:
         if storage.connect is None:

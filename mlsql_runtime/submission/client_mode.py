@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +14,10 @@ from mlsql_runtime.plan import Plan, Secrets
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission.class_archive import use_archives
 from mlsql_runtime.submission.cleanup import remove_staged, remove_topics, staging_paths
-from mlsql_runtime.submission.local_folder import local_folder, remove_orphaned_folders
+from mlsql_runtime.submission.local_folder import clean_up_orphans, local_folder
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.precheck import check_job
-from mlsql_runtime.submission.processes import end_marked, end_orphans, new_mark
+from mlsql_runtime.submission.processes import end_marked, new_mark
 from mlsql_runtime.submission.run_folder import RunFolder
 from mlsql_runtime.submission.spark_submit import (
     SparkSubmitFailed,
@@ -32,7 +31,6 @@ from mlsql_runtime.submission.without_spark import build_plain_command, can_do_w
 
 LOCAL = "local[*]"
 BuildCommand = Callable[[Submission], Sequence[str]]
-_log = logging.getLogger(__name__)
 
 
 class ClientJob:
@@ -61,9 +59,7 @@ class ClientJob:
         needs_spark = not self._is_local or not can_do_without_spark(self._plan, self._conf)
         check_job(self._plan, self._secrets, self._conf, is_local=self._is_local, needs_spark=needs_spark)
         if self._plan.attempt.is_retry:
-            if orphans := end_orphans(self._plan.job_id):
-                _log.info("Ended %d processes of an earlier attempt", orphans)
-            remove_orphaned_folders(self._plan.job_id)
+            clean_up_orphans(self._plan.job_id)
         try:
             return self._run(None if not needs_spark else build_command, on_line)
         except SessionNeeded:

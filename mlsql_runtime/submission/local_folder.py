@@ -1,10 +1,11 @@
-"""The folder of an attempt on the submitter's machine, with all that its processes write there, also what Java does by itself.
+"""The folder of an attempt on the submitter's machine: its files, and the temporary files of its JVM.
 
-Its name begins with the attempt's mark, by which a retry finds the folder of an attempt whose submitter was killed.
+Its name begins with the attempt's mark. A retry finds by it the folder of an attempt whose submitter was killed.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlsql_runtime.submission import JOB_FOLDER_PREFIX
-from mlsql_runtime.submission.processes import has_submitter, mark_prefix
+from mlsql_runtime.submission.processes import end_orphans, has_submitter, mark_prefix
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -23,8 +26,10 @@ def local_folder(mark: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def remove_orphaned_folders(job_id: str) -> None:
-    """Remove the folders of earlier attempts of a job whose submitters are gone. Their processes have to be ended before."""
+def clean_up_orphans(job_id: str) -> None:
+    """End the processes of earlier attempts of a job whose submitters are gone, and remove their folders."""
+    if ended := end_orphans(job_id):
+        _log.info("Ended %d processes of an earlier attempt", ended)
     for folder in Path(tempfile.gettempdir()).glob(f"{JOB_FOLDER_PREFIX}{mark_prefix(job_id)}*"):
         if not has_submitter(folder.name.removeprefix(JOB_FOLDER_PREFIX)):
             shutil.rmtree(folder, ignore_errors=True)

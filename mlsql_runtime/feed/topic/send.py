@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -209,21 +209,11 @@ def send_manifest(target: SendTarget, manifest: FeedManifest) -> None:
 
 @contextmanager
 def _sending(target: SendTarget, doing: str) -> Iterator[KafkaProducer]:
-    """Open a producer, and raise its errors in the block as ours."""
-    with (
-        notice_deletion(target.settings, target.topic),
-        _producer(target) as producer,
-        wrap_errors(target.settings, f"{doing} to topic {target.topic}"),
-    ):
-        yield producer
-
-
-def _producer(target: SendTarget) -> AbstractContextManager[KafkaProducer]:
-    """Return a producer with one time limit, ``stall_seconds``, for everything that can take time."""
+    """Open a producer with one time limit, ``stall_seconds``, for everything that can take time; raise its errors as ours."""
     limit_ms = int(target.settings.stall_seconds * 1000)
     ours = {"request_timeout_ms": min(REQUEST_MS, limit_ms), "retry_backoff_ms": BACKOFF_MS}
     request = {name: value for name, value in ours.items() if name not in target.settings.values}
-    return open_producer(
+    opened = open_producer(
         target.settings,
         acks="all",
         enable_idempotence=False,  # readers drop what is sent twice, and old brokers require one more permission for it
@@ -233,6 +223,9 @@ def _producer(target: SendTarget) -> AbstractContextManager[KafkaProducer]:
         max_block_ms=limit_ms,
         **request,
     )
+    doing_there = f"{doing} to topic {target.topic}"
+    with notice_deletion(target.settings, target.topic), opened as producer, wrap_errors(target.settings, doing_there):
+        yield producer
 
 
 def _wait(in_flight: deque[tuple[Any, RecordOrigin]], settings: KafkaSettings) -> tuple[int, RecordOrigin]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mlsql_runtime.submission.local_folder import local_folder, remove_orphaned_folders
+from mlsql_runtime.submission.local_folder import clean_up_orphans, local_folder
 from mlsql_runtime.submission.processes import new_mark
 from mlsql_runtime.submission.spark_submit import build_environment
 
@@ -49,7 +49,7 @@ def test_a_retry_removes_the_folder_of_an_attempt_that_was_killed(tmp_path: Path
     job = uuid.uuid4().hex
     left, other = leave_folder(job, tmp_path), leave_folder(uuid.uuid4().hex, tmp_path)
     with local_folder(new_mark(job)) as ours:
-        remove_orphaned_folders(job)
+        clean_up_orphans(job)
         assert sorted(tmp_path.iterdir()) == sorted([ours, other])
     assert not left.exists()
 
