@@ -45,12 +45,11 @@ class StorageFault:
             return None
         proxy.set_mode(self.mode)
         try:
-            if not scene.wait_until(lambda: proxy.affected):
-                return None
-            time.sleep(self.seconds)
+            if scene.wait_until(lambda: proxy.affected):
+                time.sleep(self.seconds)
         finally:
             affected = proxy.set_mode("pass")
-        return f"for {self.seconds:.1f} s, {affected} requests, {self.moment}"
+        return f"for {self.seconds:.1f} s, {affected} requests, {self.moment}" if affected else None
 
 
 @dataclass(frozen=True)
