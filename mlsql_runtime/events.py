@@ -127,13 +127,17 @@ def decode_message(line: str | bytes) -> Message | None:
 
 
 def emit(event: Event, label: str = OURS) -> None:
-    """Write an event for the process that submitted this one, or print it, at once."""
+    """Write an event for the process that submitted this one, or print it, at once.
+
+    An event that nobody can take is lost: a job whose submitter was killed has to clean up all the same.
+    """
     message = Message(event=event, label=label)
     pipe = os.environ.get(EVENTS_VARIABLE)
     with _WRITING:
         if pipe is None or not _write_to_pipe(pipe, message):
-            sys.stdout.write(f"{message.text}\n")
-            sys.stdout.flush()
+            with contextlib.suppress(OSError):
+                sys.stdout.write(f"{message.text}\n")
+                sys.stdout.flush()
     for receive in _receivers:
         receive(message)
 

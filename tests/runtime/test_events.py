@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -230,3 +232,15 @@ def test_a_client_whose_server_goes_away_stays_quiet() -> None:
     for _ in range(200):
         client.log("x" * 4096)
     client.close()
+
+
+def test_a_process_whose_output_nobody_reads_any_more_goes_on(tmp_path: Path) -> None:
+    """A driver whose submitter was killed writes into a broken pipe, and then cleans up."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import pathlib, sys; from mlsql_runtime.events import log; log('I clean up'); pathlib.Path(sys.argv[1]).touch()"
+    with open(writing, "wb") as output:
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "clean")], stdout=output, stderr=subprocess.DEVNULL, check=False
+        )
+    assert (tmp_path / "clean").exists()

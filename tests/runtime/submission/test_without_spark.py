@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timezone
@@ -19,16 +21,27 @@ from support.workbench import Script
 from mlsql_runtime import engine
 from mlsql_runtime.errors import InputError, JobFailed, ScriptFailed
 from mlsql_runtime.feed.decoding.sql_types import parse_type
-from mlsql_runtime.plan import Plan, Register, Secrets, Select, Statement
+from mlsql_runtime.plan import Plan, Register, Secrets, Select, Statement, dump_plan
 from mlsql_runtime.result import RegisterResult, RunResult
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.functions import read_pointer
+from mlsql_runtime.submission import JOB_FOLDER_PREFIX
 from mlsql_runtime.submission.client_mode import ClientJob
 from mlsql_runtime.submission.output import OutputLine
 from mlsql_runtime.submission.processes import marked
 from mlsql_runtime.submission.spark_submit import Submission
 from mlsql_runtime.submission.without_spark import can_do_without_spark
 
+SUBMIT = """
+import sys
+from pathlib import Path
+from mlsql_runtime.plan import Secrets, load_plan
+from mlsql_runtime.submission.client_mode import ClientJob
+
+job = ClientJob(load_plan(Path(sys.argv[1]).read_bytes(), "the plan"), Secrets(), "local[1]", {})
+print(job.mark, flush=True)
+job.run(lambda submission: sys.exit("Spark starts"), lambda line: None)
+"""
 NUMBERS = pa.table({"x": [1.0, 2.0, 3.0], "y": pa.array([1, 2, 3], pa.int32())})
 
 
@@ -140,6 +153,24 @@ def test_nothing_is_left_of_a_job_that_is_cancelled(tmp_path: Path, script: Scri
     assert marked(job.mark) == []
     assert len(errors) == 1
     assert not list((Path(statement.model_path) / "_functions").rglob("current.json"))
+
+
+def test_nothing_is_left_when_the_submitter_is_killed(tmp_path: Path, script: Script) -> None:
+    """The driver loses its output together with the process that reads it, and no retry cleans up."""
+    wait = f"import multiprocessing, time; multiprocessing.parent_process() and (open({str(tmp_path / 'begun')!r}, 'w').close(),"
+    statement = register(tmp_path, script, body=f"{wait} time.sleep(600)); return X[:, 0]")
+    (tmp_path / "plan.json").write_text(dump_plan(Plan(job_id="job", statements=(statement,))))
+    command = [sys.executable, "-c", SUBMIT, str(tmp_path / "plan.json")]
+    (tmp_path / "tmp").mkdir()
+    env = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as submitter:
+        assert submitter.stdout is not None
+        mark = submitter.stdout.readline().strip()
+        wait_until((tmp_path / "begun").exists)
+        assert len(marked(mark)) >= 2
+        submitter.kill()
+    wait_until(lambda: marked(mark) == [])
+    wait_until(lambda: not list((tmp_path / "tmp").glob(f"{JOB_FOLDER_PREFIX}*")))
 
 
 @pytest.mark.parametrize("name", ["first", "Vector_NORM"])
