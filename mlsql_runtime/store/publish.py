@@ -33,6 +33,11 @@ class VersionDraft:
         """Whether the claim is still there. The job's next attempt removes the draft of an attempt that it believes dead."""
         return (self.folder / layout.CLAIM).read_or_none() == self.claim
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether readers see the version, and nobody may change it any more."""
+        return (self.folder / layout.MANIFEST).exists()
+
     def file_entries(self) -> tuple[FileEntry, ...]:
         """Return every file of the draft with its digest, for the manifest."""
         skip = (layout.CLAIM, layout.MANIFEST)
@@ -56,7 +61,7 @@ class VersionDraft:
 
 @contextlib.contextmanager
 def claim_version(root: Location, job_id: str, training: str | None = None) -> Iterator[VersionDraft]:
-    """Claim the next version number exclusively, and give it back if the block raises.
+    """Claim the next version number exclusively, and give it back if the block raises before the version is complete.
 
     A process killed inside leaves an unfinished folder that readers ignore. The job's next attempt removes it, or pruning
     does when it is old.
@@ -68,7 +73,7 @@ def claim_version(root: Location, job_id: str, training: str | None = None) -> I
     try:
         yield draft
     except BaseException:
-        if draft.is_ours:
+        if draft.is_ours and not draft.is_complete:
             folder.remove()
         raise
 

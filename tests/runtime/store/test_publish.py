@@ -120,6 +120,20 @@ def test_a_number_is_given_back_when_the_block_raises(root: Location, error: typ
     assert publish(root).version == 1
 
 
+def test_a_version_that_is_complete_stays_when_the_block_raises(root: Location, publish: Publish) -> None:
+    """As when the response to the last request is lost, or somebody interrupts the command just then."""
+    publish(root)
+
+    def train() -> None:
+        with claim_version(root, "job") as draft:
+            draft.publish(replace(read_manifest(root, 1), version=draft.version))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert read_states(root) == {2: "complete", 1: "complete"}
+
+
 def test_a_path_below_a_file_cannot_be_claimed(local_root: Location) -> None:
     local_root.write(b"a file")
     with pytest.raises(StorageError) as caught, claim_version(local_root / "below", "job"):
