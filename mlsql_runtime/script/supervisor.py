@@ -232,10 +232,18 @@ def _listen() -> int:
     return reading
 
 
+def _open_process(pid: int) -> int | None:
+    """Return a descriptor that can be read once the process has ended; None where the system has none or refuses it."""
+    if hasattr(os, "pidfd_open"):
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(pid)
+    return None
+
+
 def _wait(command: subprocess.Popen[bytes], timeout: float, signalled: int) -> str:
     """Return ``exited``, ``timeout``, ``parent gone`` or ``interrupted``, whichever happens first."""
     deadline = time.monotonic() + timeout if timeout else None
-    pidfd = os.pidfd_open(command.pid) if hasattr(os, "pidfd_open") else None
+    pidfd = _open_process(command.pid)
     watched = [sys.stdin.fileno(), signalled] + ([] if pidfd is None else [pidfd])
     paused_since: float | None = None
     while command.poll() is None:

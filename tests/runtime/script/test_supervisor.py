@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import ctypes
+import errno
 import itertools
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -27,11 +30,11 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
     """Start a supervisor of a command; its status file is ``tmp_path / "status"``."""
     started = []
 
-    def start(*command: str, timeout: float = 0) -> subprocess.Popen[bytes]:
+    def start(*command: str, timeout: float = 0, **how: Any) -> subprocess.Popen[bytes]:
         arguments = [sys.executable, "-S", "-c", SUPERVISE, str(tmp_path / "status"), str(timeout)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-        process = subprocess.Popen([*arguments, *command], env=env, **pipes)
+        process = subprocess.Popen([*arguments, *command], env=env, **pipes, **how)
         started.append(process)
         return process
 
@@ -44,6 +47,17 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
             stream.close()
 
 
+def refuse_process_descriptors() -> None:
+    """Let the kernel answer pidfd_open with ENOSYS in this process and those that it starts."""
+    load, equals, answer = 0x20, 0x15, 0x06  # instructions of the kernel's filters: BPF_LD, BPF_JMP | BPF_JEQ, BPF_RET
+    instructions = [(load, 0, 0, 0), (equals, 0, 1, 434), (answer, 0, 0, 0x50000 | errno.ENOSYS), (answer, 0, 0, 0x7FFF0000)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in instructions))
+    program = ctypes.create_string_buffer(struct.pack("HP", len(instructions), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+    assert libc.prctl(22, 2, program, 0, 0) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+
 def status(tmp_path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((tmp_path / "status").read_text())
     return found
@@ -53,6 +67,14 @@ def status(tmp_path: Path) -> dict[str, Any]:
 def test_the_exit_code_is_written(supervise: Supervise, tmp_path: Path, command: str, code: int) -> None:
     assert supervise("sh", "-c", command).wait(30) == 0
     assert status(tmp_path) == {"ended": "exited", "exit_code": code, "left": []}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="seccomp is Linux")
+def test_a_system_that_refuses_descriptors_of_processes(supervise: Supervise, tmp_path: Path) -> None:
+    """As old kernels and sandboxes of containers do."""
+    ask = "import os; os.pidfd_open(os.getpid())"
+    assert supervise(sys.executable, "-c", ask, preexec_fn=refuse_process_descriptors).wait(30) == 0
+    assert status(tmp_path) == {"ended": "exited", "exit_code": 1, "left": []}
 
 
 def test_standard_output_is_the_command_s_own(supervise: Supervise) -> None:
