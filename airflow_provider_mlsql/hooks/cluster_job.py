@@ -86,6 +86,8 @@ class ClusterJob:
         if self._plan.attempt.is_retry:
             remove_other_runs(self._folder, None if kept is None else kept.open_folder(self.access))
         self._application = application = kept or self._submit()
+        if self._is_cancelled:  # while it was submitted, when there was none to end
+            self.cancel()
         self._raise_if_cancelled()
         return application
 

@@ -79,7 +79,7 @@ class ClientJob:
                 command = self._build_command(folder, env, build_command)
                 if build_command is not None:
                     on_line(OutputLine("[mlsql] starting Spark, which usually takes 10 to 40 seconds"))
-                run_spark_submit(command, env, on_line)
+                run_spark_submit(command, env, on_line, lambda: self._is_cancelled)
             except SparkSubmitFailed as error:  # the result says what happened, if there is one
                 failure = error
             finally:

@@ -138,11 +138,17 @@ def build_command(master: str, submission: Submission) -> list[str]:
     return [*command, submission.application, *submission.arguments]
 
 
-def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Callable[[OutputLine], None]) -> None:
+def run_spark_submit(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    on_line: Callable[[OutputLine], None],
+    is_cancelled: Callable[[], bool] = lambda: False,
+) -> None:
     """Run spark-submit, or a driver without Spark, until it ends. No process with the mark of ``env`` is left then, also after
     an error.
 
     :param on_line: called with each line of its output, as it comes.
+    :param is_cancelled: asked once, when the process has started: who cancelled before found none to end.
     :raises SparkSubmitFailed: when it cannot be started, or fails.
     :raises InputError: when it is not on the PATH of ``env``.
     """
@@ -152,6 +158,8 @@ def run_spark_submit(command: Sequence[str], env: Mapping[str, str], on_line: Ca
     try:
         process = _start(command, env)
         assert process.stdout is not None
+        if is_cancelled():
+            end_marked(env[MARK])
         threading.Thread(target=_end_rest, args=(process, env[MARK], is_read), name="mlsql-rest", daemon=True).start()
         for line in read_output(process.stdout.fileno(), env.get(EVENTS_VARIABLE)):
             last = line.text.strip() if line.level is not None else last

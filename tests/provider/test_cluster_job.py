@@ -46,12 +46,15 @@ class OneApplication:
         self.statuses, self.act = list(statuses), act
         self.events = ""
         self.last_lines: list[str] | None = []
+        self.on_submit: Callable[[], object] = lambda: None
+        self.killed: list[str] = []
 
     def properties(self, task: str, run: RunFolder, conf: Mapping[str, str]) -> Mapping[str, str]:
         return conf
 
     def submit(self, submission: Submission, on_line: Callable[[OutputLine], None]) -> str:
         self.events = submission.arguments[submission.arguments.index("--events") + 1]
+        self.on_submit()
         return "app-1"
 
     def status(self, application: str) -> Status:
@@ -61,7 +64,9 @@ class OneApplication:
         return self.statuses.pop(0)
 
     def kill(self, application: str) -> None:
-        raise AssertionError("it is over")
+        assert self.statuses, "it is over"
+        self.statuses = [ENDED]
+        self.killed.append(application)
 
     def find(self, task: str) -> Mapping[str, str]:
         return {}
@@ -151,6 +156,16 @@ def test_a_result_that_the_storage_does_not_take_is_the_reason(tmp_path: Path) -
     cluster.last_lines = ["[mlsql] done", f"[mlsql] {LOST_RESULT}hdfs://h/result.json: the quota is exceeded", "ERROR status 1"]
     with pytest.raises(JobFailed, match=r"KILLED: the job's result cannot be written: hdfs://h/result\.json: the quota"):
         job(cluster, tmp_path, PLAN).run()
+
+
+def test_an_application_is_ended_if_the_task_is_killed_while_it_is_submitted(tmp_path: Path) -> None:
+    cluster = OneApplication(RUNNING)
+    submitting = job(cluster, tmp_path, PLAN)
+    cluster.on_submit = submitting.cancel
+    with pytest.raises(JobFailed, match="the job was cancelled"):
+        submitting.run()
+    assert cluster.killed == ["app-1"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_retry_removes_runs_that_earlier_attempts_have_left(tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_a_cancelled_job_does_not_start() -> None:
     assert looks.submission is None
 
 
+def test_a_job_that_is_cancelled_while_it_is_prepared_ends_at_once() -> None:
+    job = ClientJob(PLAN, Secrets(), "local[1]", {})
+
+    def build(submission: Submission) -> list[str]:
+        assert job.cancel() == 0  # there is no process yet
+        return ["sleep", "600"]
+
+    with pytest.raises(JobFailed, match="sleep ended with exit code -"):
+        job.run(build, print)
+    assert marked(job.mark) == []
+
+
 class Interrupted:
     """Instead of returning a command, leaves a staging folder and is interrupted."""
 
