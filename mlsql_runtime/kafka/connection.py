@@ -21,7 +21,9 @@ from mlsql_runtime.kafka.settings import KafkaSettings
 
 _LOGGER = logging.getLogger("kafka")
 _NO_OUTPUT = logging.NullHandler()
-_LOGGER_LOCK = threading.Lock()  # attempts read the log of the whole process, one at a time
+# Attempts read the log of the whole process, one at a time. A signal handler that ends a job connects in the thread that may be
+# connecting.
+_LOGGER_LOCK = threading.RLock()
 _TICK_SECONDS = 0.1
 Client = TypeVar("Client")
 

@@ -29,8 +29,9 @@ def split_private_files(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], l
 
     :param files: contents by relative path.
     """
-    private = [name for name, content in files.items() if _is_private(name, content)]
-    return {name: content for name, content in files.items() if name not in private}, private
+    private = {name: _is_private(name, content) for name, content in files.items()}
+    kept = {name: content for name, content in files.items() if not private[name]}
+    return kept, [name for name in files if private[name]]
 
 
 def _is_private(path: str, content: bytes) -> bool:
