@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_mlsql.triggers.model import MLSQLModelTrigger
     from mlsql_runtime.storage.location import Location
     from mlsql_runtime.store.version_condition import VersionCondition
-    from mlsql_runtime.store.version_watch import FinalAnswer
+    from mlsql_runtime.store.version_watch import FinalAnswer, VersionSearch, VersionWatch
 
 
 class MLSQLModelSensor(BaseSensorOperator):
@@ -87,6 +87,7 @@ class MLSQLModelSensor(BaseSensorOperator):
         self.check_files = check_files
         self.deferrable = is_deferrable(deferrable)
         set_arguments(self, CONDITIONS, locals())
+        self._looks: tuple[VersionWatch, VersionSearch] | None = None  # poke by poke, only what is new is read
 
     def execute(self, context: Context) -> Any:
         if not self.deferrable or self.silent_fail:
@@ -103,9 +104,12 @@ class MLSQLModelSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         from mlsql_runtime.store.version_watch import VersionSearch, VersionWatch
 
-        watch = VersionWatch(self._open())
+        root = self._open()
+        if self._looks is None or self._looks[0].root != root:
+            self._looks = VersionWatch(root), VersionSearch(self._condition())
+        watch, search = self._looks
         watch.refresh()
-        answer = VersionSearch(self._condition()).answer(watch)
+        answer = search.answer(watch)
         if answer["status"] == "waiting":
             self.log.info("%s", answer["message"])
             return PokeReturnValue(is_done=False)

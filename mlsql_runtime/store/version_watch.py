@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypedDict
@@ -10,6 +12,7 @@ from typing import Any, Literal, TypedDict
 from mlsql_runtime import errors
 from mlsql_runtime.errors import MLSQLError, ScriptFailed, TrainingFailed
 from mlsql_runtime.result import to_xcom
+from mlsql_runtime.storage.concurrency import REQUESTS, map_reads
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.manifest import FailureRecord, Manifest
@@ -99,6 +102,26 @@ class VersionWatch:
         known = self._records.get(numbers[-1])
         return numbers[-1] < self.numbers[-1] or (known is not None and read_record(self.root, numbers[-1]) != known)
 
+    def read_each(self, numbers: Iterable[int]) -> Iterator[tuple[int, Record | None]]:
+        """Yield versions with their records, as :meth:`read` returns them, and read more and more of them ahead."""
+        rest, ahead = list(numbers), 1
+        while rest:
+            several, rest = rest[:ahead], rest[ahead:]
+            if len(several) > 1:
+                self._read_ahead([number for number in several if number not in self._records])
+            yield from ((number, self.read(number)) for number in several)
+            ahead = min(2 * ahead, REQUESTS)
+
+    def _read_ahead(self, numbers: list[int]) -> None:
+        def read(number: int) -> Record | None:
+            with contextlib.suppress(MLSQLError):  # raised again if somebody needs this one
+                return read_record(self.root, number)
+            return None
+
+        for number, record in zip(numbers, map_reads(self.root, read, numbers), strict=True):
+            if record is not None:
+                self._records[number] = record
+
     def read(self, number: int) -> Record | None:
         """Return the record of a version; None for one that is unfinished, or was pruned."""
         if number not in self._records and number not in self._unfinished:
@@ -151,10 +174,7 @@ class VersionSearch:
         oldest = max(condition.min_version or 0, self._found.version if self._found else 0)
         unfinished: list[int] = []
         numbers = [*self._unfinished, *watch.numbers[bisect_right(watch.numbers, self._newest) :]]
-        for number in reversed(numbers):
-            if number < oldest:
-                break
-            record = watch.read(number)
+        for number, record in watch.read_each(number for number in reversed(numbers) if number >= oldest):
             if record is None:
                 unfinished.insert(0, number)
             elif not condition.matches(record):
@@ -207,7 +227,7 @@ def find_new_versions(watch: VersionWatch, condition: VersionCondition, checkpoi
     newest = watch.numbers[-1]
     is_everything_new = checkpoint is None or newest < last.newest
     numbers = [n for n in watch.numbers if is_everything_new or n > last.newest or n in last.unfinished]
-    records = {number: watch.read(number) for number in numbers}
+    records = dict(watch.read_each(numbers))
     published = [record for record in records.values() if isinstance(record, Manifest)]
     after = last.published if newest < last.newest else None
     fresh = [] if checkpoint is None else [each for each in published if after is None or each.created > after]

@@ -116,6 +116,17 @@ def test_files_are_checked_when_asked(store: Store, tmp_path: Path) -> None:
         poke(tmp_path, check_files=True)
 
 
+def test_a_sensor_that_pokes_again_reads_only_what_is_new(store: Store, tmp_path: Path) -> None:
+    for _ in range(3):
+        store(score=0.5)
+    sensor, context = MLSQLModelSensor(task_id="s", model_path=str(tmp_path / "m"), job_id="mine"), {"ti": SensorTask()}
+    assert not sensor.poke(context).is_done
+    (tmp_path / "m/_model_1/manifest.json").write_text("this would be an error")
+    assert not sensor.poke(context).is_done
+    store(score=0.5, job="mine")
+    assert sensor.poke(context).xcom_value["version"] == 4
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

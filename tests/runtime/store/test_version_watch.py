@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from support.stores import T0, fail, finish, publish
 
+from mlsql_runtime.errors import FormatError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.publish import VersionDraft, claim_version
 from mlsql_runtime.store.version_condition import VersionCondition
@@ -86,3 +88,15 @@ def test_a_training_under_way_does_not_have_everything_looked_through_again(
     watch.refresh()
     assert search.answer(watch)["result"]["version"] == 7
     assert compared == [7]
+
+
+def test_a_damaged_version_that_was_read_ahead_is_an_error_only_for_who_needs_it(s3_server: str) -> None:
+    root = Location.of(f"{s3_server}/{uuid.uuid4().hex}/m")
+    for job in ("mine", "b", "a", "a"):
+        publish(root, job=job)
+    (root / "_model_1/manifest.json").replace(b"{")
+    watch = VersionWatch(root)
+    watch.refresh()
+    assert VersionSearch(VersionCondition(job_id="b")).answer(watch)["result"]["version"] == 2
+    with pytest.raises(FormatError, match="_model_1"):
+        VersionSearch(VersionCondition(job_id="mine")).answer(watch)
