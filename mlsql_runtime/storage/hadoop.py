@@ -126,7 +126,8 @@ class HadoopFileSystem(fsspec.AbstractFileSystem):  # type: ignore[misc]
             return None
 
     def modified(self, path: str) -> datetime:
-        return datetime.fromtimestamp(self.info(path)["modified"] / 1000, tz=timezone.utc)
+        time: datetime = self.info(path)["modified"]
+        return time
 
     def ls(self, path: str, detail: bool = True, **kwargs: Any) -> list[Any]:
         return [each if detail else each["name"] for each in self.list_folder(path)]
@@ -197,6 +198,11 @@ def write_private(fs: HadoopFileSystem, path: str, data: bytes) -> None:
     """Write a file that only its owner may read, in a folder of which that is true too."""
     fs.set_permission(path.rpartition("/")[0] or "/", 0o700)
     fs.write_stream(path, io.BytesIO(data), permission=0o600)
+
+
+def to_time(milliseconds: int) -> datetime:
+    """Return a time of Hadoop's."""
+    return datetime.fromtimestamp(milliseconds / 1000, tz=timezone.utc)
 
 
 def hadoop_error(kind: str, message: str) -> OSError:

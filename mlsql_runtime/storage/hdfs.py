@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from hdfs_native import Client, FileReader, FileStatus, WriteOptions
 
-from mlsql_runtime.storage.hadoop import CHUNK, UNREACHED, HadoopFileSystem, find_user, hadoop_error
+from mlsql_runtime.storage.hadoop import CHUNK, UNREACHED, HadoopFileSystem, find_user, hadoop_error, to_time
 
 _KERBEROS = ("kerberos_principal", "kerberos_keytab", "kerberos_cache")
 _RPC_ERROR = re.compile(r'RPCError\("([\w.$]+)", (.*)\)', re.DOTALL)
@@ -180,7 +180,7 @@ def _to_info(status: FileStatus) -> dict[str, Any]:
         "name": status.path,
         "size": status.length,
         "type": "directory" if status.isdir else "file",
-        "modified": status.modification_time,
+        "modified": to_time(status.modification_time),
     }
 
 

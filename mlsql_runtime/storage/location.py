@@ -32,6 +32,7 @@ from mlsql_runtime.storage.relative_paths import check_plain
 CHUNK = 1 << 20
 LOOKS = 16  # at files, at the same time
 _MISSING = (FileNotFoundError, NotADirectoryError)
+_TIMES = ("LastModified", "last_modified", "mtime", "modified")  # what listings call the time of the last writing
 _WRITTEN = ("ETag", "etag", "mtime", "modified", "last_modified")  # what storages call the tag, or else the time, of a writing
 
 
@@ -172,11 +173,13 @@ class Location:
         data: bytes = self.fs.cat_file(self.path, **({} if self.is_local else _whole_file_options(self.fs.__class__)))
         return data
 
-    def modified_at(self) -> datetime:
-        """Return when the file was last written."""
-        with self._storage_errors("read"):
-            time: datetime = self.fs.modified(self.path)
-        return time.astimezone(timezone.utc)
+    def newest_write(self) -> datetime | None:
+        """Return when the newest file below was written; None without a file. Most listings have the times."""
+        with self._storage_errors("listed"):
+            found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
+            times = (_listed_time(info) or self.fs.modified(path) for path, info in found.items())
+            newest: datetime | None = max(times, default=None)
+        return newest and newest.astimezone(timezone.utc)
 
     def find_state(self) -> FileState | None:
         """Return what changes when the file is written again, in one request; None if there is no such file."""
@@ -349,3 +352,7 @@ def _whole_file_options(kind: type[fsspec.AbstractFileSystem]) -> dict[str, int]
     """Return the options of ``cat_file`` for small files: s3fs asks for the size first, unless it fetches a single piece."""
     parameters = inspect.signature(getattr(kind, "_cat_file", kind.cat_file)).parameters
     return {"max_concurrency": 1} if "max_concurrency" in parameters else {}
+
+
+def _listed_time(info: dict[str, Any]) -> datetime | None:
+    return next((info[key] for key in _TIMES if isinstance(info.get(key), datetime)), None)

@@ -16,7 +16,7 @@ from fsspec.implementations.webhdfs import WebHDFS
 from fsspec.spec import AbstractBufferedFile
 
 from mlsql_runtime.errors import InputError
-from mlsql_runtime.storage.hadoop import UNREACHED, HadoopFileSystem, StorageFullError, find_user, hadoop_error
+from mlsql_runtime.storage.hadoop import UNREACHED, HadoopFileSystem, StorageFullError, find_user, hadoop_error, to_time
 
 DEFAULT_PORT = 9870
 _TIMEOUT = (30, 600)  # seconds to connect, and between two bytes
@@ -126,4 +126,4 @@ class _File(AbstractBufferedFile):  # type: ignore[misc]
 
 def _to_info(status: dict[str, Any], path: str) -> dict[str, Any]:
     kind = "directory" if status["type"] == "DIRECTORY" else "file"
-    return {"name": path, "size": status["length"], "type": kind, "modified": status["modificationTime"]}
+    return {"name": path, "size": status["length"], "type": kind, "modified": to_time(status["modificationTime"])}

@@ -76,8 +76,8 @@ def _find_abandoned(root: Location, states: Mapping[int, VersionState]) -> Itera
 
 
 def _is_unchanged_since(folder: Location, time: datetime) -> bool:
-    """Return whether the folder holds files and none was written since ``time``: one new file is enough to tell."""
+    """Return whether the folder holds files and none was written since ``time``."""
     with contextlib.suppress(StorageError):  # another job may be removing it at this moment
-        names = folder.list_files()
-        return bool(names) and all((folder / name).modified_at() < time for name in names)
+        newest = folder.newest_write()
+        return newest is not None and newest < time
     return False
