@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from mlsql_runtime import codec
@@ -21,6 +24,7 @@ from mlsql_runtime.store.manifest import FileEntry
 from mlsql_runtime.store.verification import verify_files
 
 CACHED_FUNCTIONS = 8  # a worker that calls more functions reloads the one it used longest ago
+UNUSED_SECONDS = 7 * 24 * 3600.0  # after which a model is removed from a node
 
 
 def load_function(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> LoadedFunction:
@@ -70,7 +74,10 @@ def _check_package(record: FunctionRecord, access: StorageAccess) -> tuple[Locat
 def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:
     """Return a local folder with the fit group's model, every file verified.
 
-    A model in local storage is used in place; another one is copied once per node, and kept.
+    A model in local storage is used in place. Another one is copied once per node and kept, until it was not used for a week. A
+    copy that has changed, for example because old temporary files were removed, is replaced.
+
+    :raises IntegrityError: when the store itself has other files.
     """
     if version.is_local:
         verify_files(version, files)
@@ -81,15 +88,37 @@ def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...])
     if cache.stat().st_uid != os.getuid():
         raise IntegrityError(f"{cache} belongs to another user, who could change models in it; remove it", path=str(cache))
     cached = cache / digest
-    folder = layout.model_dir(alg_index)
     if not cached.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as staged:
-            place = Path(staged) / "copy"
-            (version / folder).download(place / folder)
-            try:
-                place.rename(cached)
-            except OSError:  # another worker of this node was first, with the same files
-                if not cached.exists():
-                    raise
-    verify_files(Location.of(str(cached)), files)
-    return cached / folder
+        _remove_unused(cache)
+        _download(version, alg_index, cached)
+    try:
+        verify_files(Location.of(str(cached)), files)
+    except IntegrityError:
+        with tempfile.TemporaryDirectory(dir=cache) as aside:
+            with contextlib.suppress(FileNotFoundError):  # another worker has set it aside
+                cached.rename(Path(aside) / "changed")
+            _download(version, alg_index, cached)
+        verify_files(Location.of(str(cached)), files)
+    with contextlib.suppress(OSError):
+        os.utime(cached)
+    return cached / layout.model_dir(alg_index)
+
+
+def _download(version: Location, alg_index: int, cached: Path) -> None:
+    folder = layout.model_dir(alg_index)
+    with tempfile.TemporaryDirectory(dir=cached.parent) as staged:
+        place = Path(staged) / "copy"
+        (version / folder).download(place / folder)
+        try:
+            place.rename(cached)
+        except OSError:  # another worker of this node was first, with the same files
+            if not cached.exists():
+                raise
+
+
+def _remove_unused(cache: Path) -> None:
+    """Remove models that nobody has loaded for long, and what killed processes have left."""
+    for path in cache.iterdir():
+        with contextlib.suppress(OSError):  # another worker removes it
+            if time.time() - path.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)

@@ -31,6 +31,7 @@ from mlsql_runtime.script.thread_limits import thread_variables
 # Files in a script's folder: its output, how it ended, the exception that ended it, the packages that it imported.
 LOG, STATUS, EXCEPTION, PACKAGES = "log", "status.json", "exception.json", "packages.json"
 START = "start.py"
+_LOCAL_FOLDERS = ("SPARK_EXECUTOR_DIRS", "SPARK_LOCAL_DIRS", "LOCAL_DIRS")
 _SHOWN = 2000  # characters of an exception, more than start.py writes
 
 
@@ -51,10 +52,13 @@ class ScriptOutcome:
 
 
 def scratch_dir() -> str:
-    """Return the folder for temporary files of executors: ``MLSQL_SCRATCH``, Spark's own local folder, or the system's."""
+    """Return the folder for temporary files of executors: ``MLSQL_SCRATCH``, Spark's own local folder, or the system's.
+
+    A driver in a container of YARN has that of the container in ``LOCAL_DIRS``.
+    """
     if named := os.environ.get("MLSQL_SCRATCH"):
         return os.path.abspath(named)
-    spark = os.environ.get("SPARK_EXECUTOR_DIRS") or os.environ.get("SPARK_LOCAL_DIRS") or ""
+    spark = next(filter(None, map(os.environ.get, _LOCAL_FOLDERS)), "")
     first = spark.replace(":", ",").split(",")[0]
     return first if first and os.access(first, os.W_OK) else tempfile.gettempdir()
 

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from support.predict_scripts import PREDICT, error_of, registered, sklearn_predictions
+from support.stores import publish
 from support.workbench import RunPlan, Script
 
+from mlsql_runtime.errors import IntegrityError
 from mlsql_runtime.plan import FunctionRef, Register, Save, Select
+from mlsql_runtime.scoring.function_loader import UNUSED_SECONDS, local_model
 from mlsql_runtime.storage.location import Location
+from mlsql_runtime.store import layout
 from mlsql_runtime.store.functions import read_function
+from mlsql_runtime.store.versions import read_manifest
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -87,3 +96,44 @@ def test_a_function_of_another_python_minor_version_is_refused(run_plan: RunPlan
     assert kind == "InterpreterError"
     assert "registered under Python 3.9" in message
     assert f"under Python {here}" in message
+
+
+def copy_model(root: Location, alg_index: int = 0) -> Path:
+    """Return the folder of this machine with the model of a group of version 1."""
+    return local_model(layout.version_dir(root, 1), alg_index, read_manifest(root, 1).files_below(layout.model_dir(alg_index)))
+
+
+@pytest.fixture
+def remote_root(s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Location:
+    """A model path that is not on this machine's disk, and an empty folder for copies of its models."""
+    monkeypatch.setenv("MLSQL_SCRATCH", str(tmp_path))
+    return Location.of(f"{s3_server}/{uuid.uuid4().hex}/m")
+
+
+def test_a_copy_of_a_model_that_has_changed_is_replaced(remote_root: Location, tmp_path: Path) -> None:
+    """Programs that clear temporary folders remove single files by their age."""
+    publish(remote_root)
+    model = copy_model(remote_root)
+    (model / "model.pickle").unlink()
+    assert copy_model(remote_root) == model
+    (model / "model.pickle").write_bytes(b"other")
+    assert (copy_model(remote_root) / "model.pickle").read_bytes() == b"model"
+
+    (layout.version_dir(remote_root, 1) / "model/0/model.pickle").replace(b"other")
+    (model / "model.pickle").unlink()
+    for _ in range(2):
+        with pytest.raises(IntegrityError, match=r"model\.pickle"):
+            copy_model(remote_root)
+    (cache,) = tmp_path.iterdir()
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_copies_that_nobody_has_used_for_long_are_removed(remote_root: Location, tmp_path: Path) -> None:
+    publish(remote_root, 0.1, 0.2, 0.3)
+    long_ago = time.time() - UNUSED_SECONDS - 60
+    old, used = copy_model(remote_root, 0), copy_model(remote_root, 1)
+    for model in (old, used):
+        os.utime(model.parents[1], (long_ago, long_ago))
+    copy_model(remote_root, 1)
+    new = copy_model(remote_root, 2)
+    assert [model.exists() for model in (old, used, new)] == [False, True, True]
