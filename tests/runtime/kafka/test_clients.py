@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import signal
 import socket
 import ssl
 import threading
@@ -248,3 +249,23 @@ def test_a_broker_that_dies_is_unavailable_until_it_is_back(mortal_broker: Broke
     mortal_broker.start()
     with open_admin(settings) as client:
         list_topics(client)
+
+
+def test_a_signal_handler_may_connect_while_its_thread_connects() -> None:
+    """As when a task is killed: its handler removes topics."""
+    settings, heard = parse_settings({"bootstrap.servers": "127.0.0.1:9"}, "nowhere"), list[str]()
+
+    def handle(*_: object) -> None:
+        with pytest.raises(KafkaUnavailable), open_admin(settings, 0.2):
+            pass
+        heard.append("handled")
+
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    try:
+        with pytest.raises(KafkaUnavailable), open_admin(settings, 1.5):
+            pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert heard == ["handled"]
