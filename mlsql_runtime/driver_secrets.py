@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlsql_runtime import codec
-from mlsql_runtime.plan import ACCESS_PROPERTY, StorageAccess, is_secret
+from mlsql_runtime.plan import ACCESS_PROPERTY, StorageAccess, is_secret_property
 
 _REDACTION = "spark.redaction.regex"
 _DEFAULT = "(?i)secret|password|token|access[.]?key"  # of Spark 4.2, whose own default PySpark does not tell
@@ -38,7 +38,8 @@ def hide_secrets_in_spark(properties: Mapping[str, str]) -> dict[str, Any]:
     SparkContext._ensure_initialized()
     given = {**dict(SparkConf().getAll()), **properties}
     pattern = given.get(_REDACTION, _DEFAULT)
-    names = (name.removeprefix("spark.hadoop.") for name in given if is_secret(name))  # the pages also show Hadoop's own names
+    secret = (name for name, value in given.items() if is_secret_property(name, value))
+    names = (name.removeprefix("spark.hadoop.") for name in secret)  # the pages also show Hadoop's own names
     shown = sorted(name for name in names if not _is_hidden(name, pattern))
     return {**properties, _REDACTION: "|".join((pattern, *map(re.escape, shown)))} if shown else dict(properties)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mlsql.compat import mask_secret
-from mlsql_runtime.plan import is_secret
+from mlsql_runtime.plan import is_secret_property
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,7 +52,7 @@ def read_injected_properties(
     if has_transport:
         injected = inject_transport_information_into_spark_properties(injected, context)
     added = {name: str(value) for name, value in injected.items() if name not in properties}
-    mask_secret([value for name, value in added.items() if is_secret(name)])
+    mask_secret([value for name, value in added.items() if is_secret_property(name, value)])
     return added
 
 

@@ -27,7 +27,7 @@ from mlsql_runtime.plan.python_env import (
 )
 from mlsql_runtime.plan.register import Register
 from mlsql_runtime.plan.secrets import NO_SECRETS, Secrets
-from mlsql_runtime.plan.spark_properties import check_property, is_secret
+from mlsql_runtime.plan.spark_properties import check_property, is_secret_property
 from mlsql_runtime.plan.statement_base import Outline, ScriptUse, TableOrigin, TopicUse
 from mlsql_runtime.plan.storage_access import ACCESS_PROPERTY, NO_ACCESS, SCHEMES, StorageAccess, StorageConnection, find_family
 from mlsql_runtime.plan.table_ref import CATALOG_TABLE, FILE_FORMATS, PATH_FORMATS, TableRef, format_option, parse_table_ref

@@ -21,6 +21,8 @@ _SECRET_VALUE = re.compile(  # in URLs and connection strings, and keys in PEM
     r"(passw\w*|pwd|secret\w*|token|sig|signature|(access|account|api|shared)_?key\w*)\s*=|-----BEGIN ", re.IGNORECASE
 )
 
+_SET_LATE = ("spark.sql.", "spark.hadoop.", "spark.executorEnv.", "spark.openlineage.")  # the driver can set these
+
 _ELSEWHERE = {
     "spark.master": "the Spark connection, or --master, decides where Spark runs",
     "spark.submit.pyFiles": "it carries the runtime; put what scripts need into their folder",
@@ -28,15 +30,19 @@ _ELSEWHERE = {
 }
 
 
-def is_secret(name: str) -> bool:
-    """Return whether a property of this name holds a secret, which process lists and pages must not show."""
-    return bool(_SECRET.search(name)) and not _ABOUT_SECRETS.search(name)
+def is_secret_property(name: str, value: str) -> bool:
+    """Return whether a property holds a secret, which process lists and pages must not show: its name says so, or its value is
+    something like a URL with a password.
+
+    Values of other properties than ``_SET_LATE`` do not count, since spark-submit itself reads those.
+    """
+    return _is_secret_name(name) or (name.startswith(_SET_LATE) and bool(_SECRET_VALUE.search(value)))
 
 
 def hide_secrets(options: Mapping[str, str]) -> dict[str, str]:
     """Return options to show: three stars for each value that is a secret by its name, or that looks like one."""
     return {
-        name: "***" if is_secret(name) or _SECRET_VALUE.search(value) else hide_passwords(value)
+        name: "***" if _is_secret_name(name) or _SECRET_VALUE.search(value) else hide_passwords(value)
         for name, value in options.items()
     }
 
@@ -53,3 +59,7 @@ def check_property(name: str, value: str) -> None:
     if name == "spark.submit.deployMode" and value != "client":
         instead = "unless the Spark connection in Airflow has deploy-mode cluster"
         raise InputError(f"{name} is {value!r}; leave it out: jobs run in client mode, {instead}", property=name)
+
+
+def _is_secret_name(name: str) -> bool:
+    return bool(_SECRET.search(name)) and not _ABOUT_SECRETS.search(name)

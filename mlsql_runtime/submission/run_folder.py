@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
-from mlsql_runtime.plan import NO_ACCESS, Plan, Secrets, Statement, StorageAccess, dump_plan, get_builtin_name, is_secret
+from mlsql_runtime.plan import NO_ACCESS, Plan, Secrets, Statement, StorageAccess, dump_plan, get_builtin_name, is_secret_property
 from mlsql_runtime.result import RunResult, load_result
 from mlsql_runtime.script.bundle import read_bundle
 from mlsql_runtime.storage.location import Location
@@ -138,7 +138,7 @@ class RunFolder:
         :param conf: Spark properties, of which those that hold secrets are written.
         :raises StorageError: when that cannot be written.
         """
-        spark = {**secrets.spark, **{name: value for name, value in conf.items() if is_secret(name)}}
+        spark = {**secrets.spark, **{name: value for name, value in conf.items() if is_secret_property(name, value)}}
         (self.location / _SECRETS).write_private(codec.dumps(replace(secrets, spark=spark)).encode())
         (self.location / _PLAN).write_private(dump_plan(plan).encode())
 

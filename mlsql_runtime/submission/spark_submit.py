@@ -14,7 +14,7 @@ from pathlib import Path
 from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.events import EVENTS_VARIABLE
-from mlsql_runtime.plan import ACCESS_PROPERTY, Plan, Secrets, StorageAccess, is_secret, merge_archives
+from mlsql_runtime.plan import ACCESS_PROPERTY, Plan, Secrets, StorageAccess, is_secret_property, merge_archives
 from mlsql_runtime.script.thread_limits import QUIET as QUIET_ENVIRONMENT
 from mlsql_runtime.spark_versions import find_spark_home
 from mlsql_runtime.submission.output import OutputLine, read_output
@@ -65,7 +65,7 @@ def build_submission(
     :param arguments: of the application.
     :raises InputError: when Spark would unpack two archives in the same folder.
     """
-    properties = _QUIET | {name: value for name, value in conf.items() if not is_secret(name)}
+    properties = _QUIET | {name: value for name, value in conf.items() if not is_secret_property(name, value)}
     named = (archive for each in plan.statements for archive in each.outline.archives)
     archives = merge_archives((*named, *find_training_archives(plan, access)), conf.get(_ARCHIVES, ""))
     if archives:

@@ -227,9 +227,9 @@ TRANSPORT = {
 INJECT = """
 import json
 from airflow_provider_mlsql.lineage.settings import is_lineage_wanted, read_injected_properties
-from mlsql_runtime.plan import is_secret
+from mlsql_runtime.plan import is_secret_property
 properties = read_injected_properties({"spark.openlineage.parentRunId": "own"}, {}, None, None)
-print(json.dumps([is_lineage_wanted(), properties, [name for name in properties if is_secret(name)]]))
+print(json.dumps([is_lineage_wanted(), properties, [name for name in properties if is_secret_property(name, properties[name])]]))
 """
 
 

@@ -25,7 +25,7 @@ from mlsql_runtime.plan import (
     Train,
     dump_plan,
     is_identifier,
-    is_secret,
+    is_secret_property,
     load_plan,
     merge_archives,
     parse_table_ref,
@@ -217,7 +217,20 @@ def test_another_notation_of_a_table_is_refused(value: Any, fragment: str) -> No
     ],
 )
 def test_properties_that_hold_secrets_and_those_that_are_about_them(name: str, secret: bool) -> None:
-    assert is_secret(name) is secret
+    assert is_secret_property(name, "x") is secret
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("spark.sql.catalog.pg.url", "jdbc:postgresql://h/db?user=u&password=hush", True),
+        ("spark.hadoop.javax.jdo.option.ConnectionURL", "jdbc:mysql://h/db?user=u&pwd=hush", True),
+        ("spark.sql.catalog.pg.url", "jdbc:postgresql://h/db", False),
+        ("spark.archives", "https://account.blob.core.windows.net/envs/py.tar.gz?sig=hush", False),  # spark-submit brings it
+    ],
+)
+def test_values_that_hold_secrets(name: str, value: str, secret: bool) -> None:
+    assert is_secret_property(name, value) is secret
 
 
 def test_attempts_of_a_job_have_one_digest_and_other_statements_another() -> None:

@@ -51,6 +51,7 @@ SECRET = {
     "spark.hadoop.fs.azure.sas.c.acc.blob.core.windows.net": "hush-3",
     "spark.hadoop.fs.gs.auth.service.account.private.key": "hush-4",
     "spark.ssl.keyStorePassword": "hush-5",
+    "spark.sql.catalog.pg.url": "jdbc:postgresql://host/db?user=me&password=hush-6",
 }
 
 
