@@ -134,6 +134,11 @@ def translate(error: BaseException) -> MLSQLError:
     """Return ``error`` itself if it is ours, the error of ours that ended a Spark task, or else the nearest of our classes."""
     if isinstance(error, MLSQLError):
         return error
+    loss = _loss_of_jvm(error)
+    if loss is not None:
+        return JobFailed(
+            f"Spark's JVM on the driver was lost, probably killed ({loss}); see the log, and whether its host has memory"
+        )
     text = _text_of(error)
     ours = read_task_error(text)
     if ours is not None:
@@ -251,12 +256,25 @@ def _find_worker_exception(text: str) -> str | None:
     return next(lines, None) if found else None
 
 
+def _loss_of_jvm(error: BaseException) -> str | None:
+    """Return why the JVM does not respond any more; None if the exception is about something else.
+
+    Of all connections of a driver, only those to the JVM raise Python's own errors up to here.
+    """
+    try:
+        text = str(error)  # Py4J asks the JVM for it
+    except Exception as why:
+        return str(why)
+    is_lost = isinstance(error, (ConnectionError, EOFError)) or type(error).__name__ == "Py4JNetworkError"
+    return (text or type(error).__name__) if is_lost else None
+
+
 def _text_of(error: BaseException) -> str:
-    """Return the message of an exception. Py4J asks the JVM for it, which may have been killed."""
+    """Return the message of an exception; none if the JVM, which Py4J asks for it, is gone."""
     try:
         return str(error)
-    except Exception as why:
-        return f"the JVM is gone ({why})"
+    except Exception:
+        return ""
 
 
 def _trace_of(error: BaseException, text: str) -> str:

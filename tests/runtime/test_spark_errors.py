@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from py4j.protocol import Py4JNetworkError
 
 from mlsql_runtime.errors import DataError, InputError, InterpreterError, JobFailed, to_json
 from mlsql_runtime.plan import Attempt
@@ -25,10 +26,19 @@ class Speechless(Exception):
         raise ConnectionRefusedError("[Errno 111] Connection refused")
 
 
-def test_an_error_of_a_jvm_that_is_gone_is_a_failed_job() -> None:
-    error = translate(Speechless())
+@pytest.mark.parametrize(
+    ("raised", "why"),
+    [
+        (Speechless(), "[Errno 111] Connection refused"),
+        (ConnectionRefusedError("[Errno 111] Connection refused"), "[Errno 111] Connection refused"),
+        (Py4JNetworkError("Answer from Java side is empty"), "Answer from Java side is empty"),
+        (EOFError(), "EOFError"),
+    ],
+)
+def test_an_error_of_a_jvm_that_is_gone_is_a_failed_job(raised: Exception, why: str) -> None:
+    error = translate(raised)
     assert to_json(error)["kind"] == "JobFailed"
-    assert error.message == "Speechless: the JVM is gone ([Errno 111] Connection refused)"
+    assert error.message.startswith(f"Spark's JVM on the driver was lost, probably killed ({why}); ")
 
 
 def test_what_is_finished_stays_when_the_jvm_is_killed(tmp_path: Path) -> None:
