@@ -101,7 +101,9 @@ def _send_group(client: Any, experiment_id: str, parent: str, fit: FitRecord, cu
     _send_params(client, run, fit.params)
     last = {name: value for name, value in fit.metrics.items() if value is not None and name not in curves}
     score = {} if fit.score is None else {"score": fit.score}
-    _send_metrics(client, run, itertools.chain(_points(curves, fit), _values({**last, **score}, fit.ended)))
+    after = max(curves["score"].steps, default=-1) + 1 if "score" in curves else 0  # MLflow shows the value of the last step
+    values = itertools.chain(_values(last, fit.ended), _values(score, fit.ended, after))
+    _send_metrics(client, run, itertools.chain(_points(curves, fit), values))
     client.set_terminated(run, "FINISHED" if fit.status == "success" else "FAILED", _millis(fit.ended))
 
 
@@ -153,11 +155,11 @@ def _points(curves: Curves, fit: FitRecord) -> Iterator[Any]:
                 yield Metric(_clean(name), value, start + (end - start) * place // count, step)
 
 
-def _values(metrics: Mapping[str, float], at: datetime) -> Iterator[Any]:
+def _values(metrics: Mapping[str, float], at: datetime, step: int = 0) -> Iterator[Any]:
     from mlflow.entities import Metric
 
     for name, value in metrics.items():
-        yield Metric(_clean(name), value, _millis(at), 0)
+        yield Metric(_clean(name), value, _millis(at), step)
 
 
 def _clean(name: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import numpy as np
 import pytest
 from support.exchange import BUILTIN, VECTORS, X, classifier, register
 from support.model_commands import Capture, from_json
@@ -161,6 +162,39 @@ def test_a_registration_sets_an_alias_on_a_model_that_predicts_the_same(
     imported = read_manifest(Location.of(str(tmp_path / "again"))).imported
     assert imported is not None
     assert (imported.source, imported.facts["model_path"]) == ("models:/spam@jack", path)
+
+
+def test_two_functions_of_one_version_have_models_of_their_own(mlflow: Any, mlflow_server: str, tmp_path: Path) -> None:
+    path = publish_model(tmp_path / "m", classifier(), VECTORS)
+    for function, params in (("label", {}), ("chance", {"output": "probability"})):
+        register(path, function, BUILTIN, params=params, tracking_uri=mlflow_server, registered_model="two functions")
+    mlflow.set_tracking_uri(mlflow_server)
+    try:
+        label, chance = (mlflow.pyfunc.load_model(f"models:/two functions@{name}").predict(X) for name in ("label", "chance"))
+    finally:
+        mlflow.set_tracking_uri(None)
+    assert label.tolist() == classifier().predict(X).tolist()
+    assert np.allclose(np.stack(list(chance)), classifier().predict_proba(X))
+
+
+def test_the_score_that_is_shown_is_that_of_the_group_whatever_it_reported_before(
+    mlflow: Any, mlflow_server: str, tmp_path: Path
+) -> None:
+    """A script reports a score for each epoch, and returns to the best one at its end."""
+    root = Location.of(str(tmp_path / "m"))
+    curve = Curve(steps=(0, 1, 2), values=(0.5, 0.9, 0.7), reports=3)
+    with claim_version(root, "job") as draft:
+        (draft.folder / "model/0/model.pickle").write(b"model")
+        (draft.folder / "curves.json").write(encode_curves({"0": {"score": curve}}))
+        fit = make_fit_record(0, 0.9, metrics={"score": 0.7}, started=T0, ended=T0 + timedelta(seconds=10))
+        draft.publish(make_manifest(draft.version, [fit], files=draft.file_entries()))
+
+    run = send(mlflow_server, root)
+
+    client = mlflow.MlflowClient(mlflow_server)
+    group = children(client, run)["0"]
+    assert group.data.metrics["score"] == 0.9
+    assert [each.value for each in client.get_metric_history(group.info.run_id, "score")] == [0.5, 0.9, 0.7, 0.9]
 
 
 def test_a_registration_without_a_server_is_registered_and_sent_later(
