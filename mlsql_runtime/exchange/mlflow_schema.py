@@ -68,7 +68,7 @@ def make_example(function: LoadedFunction, samples: Columns) -> Any:
         if pa.types.is_decimal(field.type):
             frame[name] = column.astype(np.float64)
         elif pa.types.is_timestamp(field.type):
-            frame[name] = column.dt.tz_localize(None)
+            frame[name] = column if column.dt.tz is None else column.dt.tz_convert("UTC").dt.tz_localize(None)
         elif hasattr(column.dtype, "numpy_dtype"):
             frame[name] = column.to_numpy(column.dtype.numpy_dtype)
     return frame

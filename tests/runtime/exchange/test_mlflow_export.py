@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from support.exchange import BUILTIN, COLUMNS, VECTORS, X, Y, classifier, package, publish_files, score
 from support.models import publish_model
@@ -139,6 +140,20 @@ def test_every_kind_of_result(mlflow: Any, tmp_path: Path, script: Script, kind:
 
     rows = predicted.to_dict("records") if isinstance(predicted, pd.DataFrame) else predicted.tolist()
     assert rows == score(path, COLUMNS.select(["age", "income"]))
+
+
+def test_times_of_the_input_example_are_in_utc(mlflow: Any, tmp_path: Path, script: Script) -> None:
+    hours = pa.array([0, 3_600_000_000], pa.timestamp("us", "Europe/Berlin"))  # as sample rows of a session in this zone
+    table = pa.table({"at": hours, "local": hours.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))})
+    path = publish_model(tmp_path / "m", None, table)
+    body = "return (X['at'].dt.tz_convert('UTC').dt.hour * 100 + X['local'].dt.hour).astype(float)"
+    package(path, script(OVER_COLUMNS.format(body=body, takes="frame", returns="double")))
+    export(path, tmp_path / "out")
+
+    loaded = mlflow.pyfunc.load_model(str(tmp_path / "out"))
+
+    assert loaded.input_example["at"].tolist() == loaded.input_example["local"].tolist()
+    assert loaded.predict(loaded.input_example).tolist() == score(path, table) == [0.0, 101.0]
 
 
 def test_a_row_with_a_null_has_no_prediction(mlflow: Any, tmp_path: Path, script: Script) -> None:
