@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from mlsql_runtime.parquet_queries.stored_files import (
 from mlsql_runtime.plan import StorageAccess
 from mlsql_runtime.scoring.arrow_batching import find_most_rows
 from mlsql_runtime.spark_errors import errors_for_driver
+from mlsql_runtime.storage.file_systems import Storage
 from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Mappi
         check_setting(spark, SETTING)
         query = read_query(table)
         files = find_files(query, spark, access)
-        storages = {Location.of(path, access).storage for path in model_paths}
-        check_storages(files, spark, storages, "no model of the functions")
+        check_storages(files, spark, find_storages(query.functions, model_paths, access), "no model of the functions")
         pieces = list_pieces(query, files, spark)
     except Exception as reason:
         log(f"Spark reads the rows for the functions: {explain(reason)}")
@@ -66,6 +66,12 @@ def score_from_files(table: DataFrame, access: StorageAccess, model_paths: Mappi
     cores = spark.sparkContext.defaultParallelism
     tasks = pack_tasks(pieces, cores, conf.filesMaxPartitionBytes(), conf.filesOpenCostInBytes())
     return _make_table(table, query, tasks, access)
+
+
+def find_storages(called: Collection[str], model_paths: Mapping[str, str], access: StorageAccess) -> set[Storage]:
+    """Return the kinds of storage that the models of the called functions are in."""
+    names = {name.lower() for name in called}
+    return {Location.of(path, access).storage for name, path in model_paths.items() if name.lower() in names}
 
 
 def _make_table(table: DataFrame, query: Query, tasks: list[list[Piece]], access: StorageAccess) -> DataFrame:
