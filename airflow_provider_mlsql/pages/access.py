@@ -43,7 +43,8 @@ class Viewer:
         from sqlalchemy import select
 
         with create_session() as session:
-            return all(map(self.may_read, session.scalars(select(DagModel.dag_id))))
+            dag_ids = set(session.scalars(select(DagModel.dag_id)))
+        return dag_ids <= self._readable_dags and all(map(self.may_read, dag_ids))
 
     def _is_authorized(self, dag_id: str) -> bool:
         """Ask as Airflow's own routes do, whatever a version's auth manager wants to know about a DAG."""

@@ -9,6 +9,7 @@ from typing import Literal
 from mlsql_runtime.store.curves import Curve, Curves, thin_curve
 
 CHART_POINTS = 4000  # of all lines of a chart together
+CELLS = 20_000  # of the table of a chart, which has a row for each step of any line
 LINE_POINTS = 400  # of one
 _LEAST_POINTS = 30
 _PALETTE = 8  # colours of lines, then they come again
@@ -63,6 +64,11 @@ def _make_curve_chart(metric: str, curves: Mapping[int, Curve]) -> Chart:
     thinned = {index: thin_curve(curve, points) for index, curve in curves.items()}
     by_step = {index: dict(zip(curve.steps, curve.values, strict=True)) for index, curve in thinned.items()}
     steps = sorted({step for values in by_step.values() for step in values})
+    every = -(-len(steps) * len(by_step) // CELLS) or 1
+    if every > 1:  # each line keeps the last value of each interval
+        ends = {step: steps[min(place + every - 1 - place % every, len(steps) - 1)] for place, step in enumerate(steps)}
+        by_step = {index: {ends[step]: value for step, value in values.items()} for index, values in by_step.items()}
+        steps = sorted(set(ends.values()))
     lines = (
         Line(label=f"group {index}", values=tuple(map(values.get, steps)), color=f"c{number % _PALETTE}")
         for number, (index, values) in enumerate(by_step.items())

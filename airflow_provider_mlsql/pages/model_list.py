@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
@@ -36,19 +37,35 @@ class ModelEntry:
 
 
 class ModelReader:
-    """Reads the overviews of models at the same time. Storage that does not respond holds up no other model."""
+    """Reads the overviews of models at the same time. Storage that does not respond holds up no other model: its read goes on in
+    a thread that no other read waits for, and is not started again before it ends.
+    """
 
     def __init__(self, cache: VersionCache) -> None:
         self._cache = cache
+        self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        self._slow: dict[str, Future[ModelView]] = {}
 
     def read_all(self, paths: Sequence[str], seconds: float = SECONDS) -> list[ModelEntry]:
         """Return an entry for each model path, in their order."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="mlsql-models")
-        futures = [self._pool.submit(self.read, path, SPARKLINE_VERSIONS) for path in paths]
-        wait(futures, seconds)
-        return [_make_entry(path, future, seconds) for path, future in zip(paths, futures, strict=True)]
+        with self._lock:
+            pool = self._pool = self._pool or ThreadPoolExecutor(_THREADS, thread_name_prefix="mlsql-models")
+            slow = {path: self._slow[path] for path in paths if path in self._slow}
+            started = {path: pool.submit(self.read, path, SPARKLINE_VERSIONS) for path in paths if path not in slow}
+        wait(started.values(), seconds)
+        entries = [_make_entry(path, (started | slow)[path], seconds) for path in paths]
+        with self._lock:
+            for path, future in slow.items():
+                if future.done() and self._slow.get(path) is future:
+                    del self._slow[path]
+            running = {path: future for path, future in started.items() if not future.cancel() and not future.done()}
+            if running:
+                self._slow |= running
+                if self._pool is pool:  # its threads may never come back
+                    pool.shutdown(wait=False)
+                    self._pool = None
+        return entries
 
     def read(self, path: str, versions: int) -> ModelView:
         """Read the overview of a model, with its newest ``versions``.
@@ -62,7 +79,6 @@ class ModelReader:
 def _make_entry(path: str, future: Future[ModelView], seconds: float) -> ModelEntry:
     shown = without_password(path)
     if not future.done():
-        future.cancel()
         return ModelEntry(shown, None, f"its storage did not respond within {seconds:g} seconds")
     error = future.exception()
     if error is None:

@@ -33,30 +33,34 @@ class NamedModels:
     def look(self, session: Session) -> Mapping[str, frozenset[str]]:
         """Return the model paths, each with the DAGs that named it; for a configured path that no DAG named, none."""
         with self._lock:
-            for dag_id, path in (*self._read_xcoms(session), *self._read_asset_events(session)):
+            newest: dict[str, datetime] = {}
+            for dag_id, path in (*self._read_xcoms(session, newest), *self._read_asset_events(session, newest)):
                 if path in self._dags or len(self._dags) < MAX_PATHS:
                     self._dags.setdefault(path, set()).add(dag_id)
+            self._since |= newest  # not before: a query that fails must not cost what another one has found
             found = {path: frozenset(dags) for path, dags in self._dags.items()}
         return {path: frozenset() for path in read_configured_paths()} | found
 
-    def _read_xcoms(self, session: Session) -> Iterator[tuple[str, str]]:
+    def _read_xcoms(self, session: Session, newest: dict[str, datetime]) -> Iterator[tuple[str, str]]:
         from airflow.models.xcom import XComModel
 
         where = [XComModel.key.in_(_KEYS)]
-        for row in self._read_new(session, XComModel, XComModel.value, XComModel.dag_id, where):
+        for row in self._read_new(session, newest, XComModel, XComModel.value, XComModel.dag_id, where):
             for version in find_versions(decode_xcom(row[0])):
                 yield row[1], version.model_path
 
-    def _read_asset_events(self, session: Session) -> Iterator[tuple[str, str]]:
+    def _read_asset_events(self, session: Session, newest: dict[str, datetime]) -> Iterator[tuple[str, str]]:
         from airflow.models.asset import AssetEvent
 
-        for extra, dag_id, _ in self._read_new(session, AssetEvent, AssetEvent.extra, AssetEvent.source_dag_id, []):
+        for extra, dag_id, _ in self._read_new(session, newest, AssetEvent, AssetEvent.extra, AssetEvent.source_dag_id, []):
             path = extra.get("model_path") if isinstance(extra, dict) else None
             if dag_id and isinstance(path, str):
                 yield dag_id, path
 
-    def _read_new(self, session: Session, table: Any, document: Any, dag_id: Any, where: list[Any]) -> list[Any]:
-        """Return the documents of a table that name a model path and are new, the newest first."""
+    def _read_new(
+        self, session: Session, newest: dict[str, datetime], table: Any, document: Any, dag_id: Any, where: list[Any]
+    ) -> list[Any]:
+        """Return the documents of a table that name a model path and are new, the newest first, whose time goes to ``newest``."""
         from sqlalchemy import Text, cast, select
 
         since = self._since.get(table.__tablename__)
@@ -66,7 +70,7 @@ class NamedModels:
         query = select(document, dag_id, table.timestamp).where(*conditions).order_by(table.timestamp.desc()).limit(MAX_ROWS)
         rows = list(session.execute(query))
         if rows:
-            self._since[table.__tablename__] = rows[0][2]
+            newest[table.__tablename__] = rows[0][2]
         return rows
 
 

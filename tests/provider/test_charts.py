@@ -7,6 +7,7 @@ import json
 import pytest
 
 from airflow_provider_mlsql.pages.charts import (
+    CELLS,
     CHART_POINTS,
     LINE_POINTS,
     Bar,
@@ -37,6 +38,16 @@ def test_a_chart_has_a_bounded_number_of_points(groups: int) -> None:
     (chart,) = make_curve_charts({index: {"loss": curve(*range(5000))} for index in range(groups)})
     assert len(chart.x) <= LINE_POINTS
     assert len(chart.x) * groups <= 2 * CHART_POINTS
+
+
+def test_lines_with_different_steps_have_a_bounded_table_and_keep_their_last_values() -> None:
+    """Groups that stop early are thinned to different steps."""
+    lengths = [300 + 7 * index for index in range(100)]
+    (chart,) = make_curve_charts({index: {"loss": curve(*range(length))} for index, length in enumerate(lengths)})
+    assert len(chart.x) * len(chart.lines) <= CELLS
+    assert chart.x[-1] == lengths[-1] - 1
+    for line, length in zip(chart.lines, lengths, strict=True):
+        assert [value for value in line.values if value is not None][-1] == (length - 1) / 10
 
 
 def test_parameters_that_are_numbers_and_differ_have_charts() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -154,14 +156,27 @@ def test_the_list_has_each_model_and_says_why_one_cannot_be_read(reader: ModelRe
     assert "secret" not in text
 
 
-def test_storage_that_does_not_respond_holds_up_no_other_model(reader: ModelReader, root: str, tmp_path: Path) -> None:
-    manifest = tmp_path / "slow/_model_1/manifest.json"
-    manifest.parent.mkdir(parents=True)
-    os.mkfifo(manifest)  # opening it waits for a writer
-    slow, quick = reader.read_all([str(tmp_path / "slow"), root], seconds=0.5)
-    os.close(os.open(manifest, os.O_WRONLY))  # now there is one
-    assert (slow.view, slow.problem) == (None, "its storage did not respond within 0.5 seconds")
-    assert quick.view is not None
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[list[str]]:
+    """Model paths whose reads do not end while the test runs, more than there are threads."""
+    manifests = [tmp_path / f"silent-{number}/_model_1/manifest.json" for number in range(9)]
+    for manifest in manifests:
+        manifest.parent.mkdir(parents=True)
+        os.mkfifo(manifest)  # opening it waits for a writer
+    yield [str(manifest.parents[1]) for manifest in manifests]
+    for manifest in manifests:
+        os.close(os.open(manifest, os.O_RDWR))  # now there is one
+
+
+def test_storage_that_does_not_respond_holds_up_no_other_model(reader: ModelReader, root: str, silent: list[str]) -> None:
+    for _ in range(3):  # as often as somebody looks at the page
+        reader.read_all(silent, seconds=0.3)
+    began = threading.active_count()
+    for _ in range(3):
+        *slow, quick = reader.read_all([*silent, root], seconds=30)
+        assert {(each.view, each.problem) for each in slow} == {(None, "its storage did not respond within 30 seconds")}
+        assert quick.view is not None
+    assert threading.active_count() <= began + 1
 
 
 def test_without_models_the_list_says_what_it_waits_for() -> None:
