@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_provider_mlsql.hooks.storage import read_storage
 from mlsql_runtime.errors import InputError, MLSQLError, StorageError
-from mlsql_runtime.plan import SCHEMES, StorageAccess
+from mlsql_runtime.plan import SCHEMES, StorageAccess, hide_passwords
 
 # An XCom must not make the API server send HTTP requests to other hosts.
 _STORAGE = ("", "file", *(scheme for family, schemes in SCHEMES.items() if family != "webhdfs" for scheme in schemes))
@@ -16,9 +16,7 @@ _STORAGE = ("", "file", *(scheme for family, schemes in SCHEMES.items() if famil
 
 def without_password(uri: str) -> str:
     """Return a URI without its user and password."""
-    scheme, separator, rest = uri.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if separator else uri
+    return hide_passwords(uri, "")
 
 
 def is_readable(uri: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import takewhile
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mlsql_runtime.data_sets import CatalogName, DataSet, ModelUse, Provenance, UsedScript
 from mlsql_runtime.events import log
 from mlsql_runtime.lineage import Definition, with_inputs
-from mlsql_runtime.plan import PATH_FORMATS, KafkaFeed, Save, Statement, Train
+from mlsql_runtime.plan import PATH_FORMATS, KafkaFeed, Save, Statement, Train, hide_passwords
 from mlsql_runtime.scoring.group_signature import find_signature
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 MAX_PATHS = 20  # of one table; more are reported as the folders that they are in
 MAX_COLUMNS = 1000  # a table with more is reported without columns
 _OWN_CATALOG = "spark_catalog"
-_PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")  # and its user; abfss://container@account has neither
 Role = Literal["train", "register", "predict"]
 
 
@@ -87,7 +85,7 @@ def record_function(context: RunContext, name: str, record: FunctionRecord) -> N
     _try(
         lambda: context.lineage.add_input(
             DataSet(
-                uri=_remove_password(record.model_path),
+                uri=hide_passwords(record.model_path, ""),
                 columns=_list_columns(record.signature),
                 version=str(record.version),
                 model=ModelUse(
@@ -118,7 +116,7 @@ def record_save(statement: Save, context: RunContext, rows: int, qualify: Callab
                     context.lineage.add_output(data_set)
         elif statement.format.lower() in PATH_FORMATS:
             columns = _name_types(context.table(statement.table).schema)
-            uri = _remove_password(qualify(statement.path))
+            uri = hide_passwords(qualify(statement.path), "")
             context.lineage.add_output(DataSet(uri=uri, format=statement.format.lower(), columns=columns, rows=rows))
 
     _try(record, context)
@@ -161,7 +159,7 @@ def _describe_node(node: Any, spark: SparkSession, rows: int | None = None) -> I
     for path in paths:
         is_whole = len(paths) == 1
         yield DataSet(
-            uri=None if path is None else _remove_password(path),
+            uri=None if path is None else hide_passwords(path, ""),
             table=table,
             format=stored.format,
             columns=_read_columns(node),
@@ -195,7 +193,7 @@ def _find_catalog_name(name: str, stored: StoredTable, spark: SparkSession) -> C
     first, _, rest = name.partition(".")
     if rest and first != _OWN_CATALOG and find(f"spark.sql.catalog.{first}"):
         catalog = find(f"spark.sql.catalog.{first}.uri", f"spark.sql.catalog.{first}.warehouse")
-        return CatalogName(name=rest, catalog=_remove_password(catalog or first))
+        return CatalogName(name=rest, catalog=hide_passwords(catalog or first, ""))
     if find("spark.sql.catalogImplementation") == "hive":
         hadoop = spark.sparkContext._jsc.hadoopConfiguration().get("hive.metastore.uris")
         if servers := find("spark.sql.hive.metastore.uris", "spark.hadoop.hive.metastore.uris") or hadoop:
@@ -218,10 +216,6 @@ def _name_types(schema: StructType) -> dict[str, str]:
     return {field.name: field.dataType.simpleString() for field in schema}
 
 
-def _remove_password(uri: str) -> str:
-    return _PASSWORD.sub("//", uri)
-
-
 def _describe_topic(feed: KafkaFeed) -> DataSet:
     """Return a topic that the user has named; one that a run makes for itself is no data set."""
     brokers = feed.settings.get("bootstrap_servers", "")
@@ -232,7 +226,7 @@ def _describe_version(
     root: Location, manifest: Manifest, fit: FitRecord, rows: int | None = None, functions: tuple[str, ...] = ()
 ) -> DataSet:
     return DataSet(
-        uri=_remove_password(root.uri),
+        uri=hide_passwords(root.uri, ""),
         columns=_list_columns(find_signature(manifest, fit)),
         version=str(manifest.version),
         rows=rows,

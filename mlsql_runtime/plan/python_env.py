@@ -29,7 +29,9 @@ _NEVER_SECRET = re.compile(
 )
 # Those that name files of one installation of Python, which break another.
 _OF_INSTALLATION = re.compile(r"PYTHON(HOME|EXECUTABLE|PLATLIBDIR|USERBASE)|LD_\w+|DYLD_\w+|VIRTUAL_ENV|CONDA_PREFIX")
-_PASSWORD = re.compile(r"//[^/\s]+@")
+_USER = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]*:)?//(?P<user>[^/\s]+)@", re.IGNORECASE)
+_OF_CONTAINERS = ("abfs:", "abfss:", "wasb:", "wasbs:")  # <container>@<account>
+_OF_ORACLE = re.compile(r"(?P<before>jdbc:oracle:\w+:)[^/@\s]*/\S*@", re.IGNORECASE)
 _QUERY = re.compile(r"//\S+\?")
 _CONTINUED = re.compile(r"\\\n")
 _ELSEWHERE = re.compile(r"(-|\.\.?(/|$)|file:)")  # options, and paths that mean something on one machine only
@@ -198,7 +200,7 @@ class PythonEnv:
     def kept_requirements(self) -> str | None:
         """The requirements, unless a URL in them has a user, a password or a query, which may be a signature."""
         text = self.requirements
-        return None if text is None or _PASSWORD.search(text) or _QUERY.search(text) else text
+        return None if text is None or hide_passwords(text) != text or _QUERY.search(text) else text
 
     @property
     def has_interpreter(self) -> bool:
@@ -246,9 +248,15 @@ def parse_requirements(requirements: str) -> tuple[str, ...]:
     return found
 
 
-def hide_passwords(text: str) -> str:
+def hide_passwords(text: str, instead: str = "***@") -> str:
     """Return a text to show, with stars for users and passwords in its URLs."""
-    return _PASSWORD.sub("//***@", text)
+
+    def hide(found: re.Match[str]) -> str:
+        scheme = found["scheme"] or ""
+        is_container = scheme.lower() in _OF_CONTAINERS and ":" not in found["user"]
+        return found[0] if is_container else f"{scheme}//{instead}"
+
+    return _USER.sub(hide, _OF_ORACLE.sub(rf"\g<before>{instead}", text))
 
 
 def get_archive_name(archive: str) -> str:
@@ -257,7 +265,7 @@ def get_archive_name(archive: str) -> str:
     :raises InputError: when Spark would not unpack it, or the name is not one of a folder.
     """
     path, _, name = archive.partition("#")
-    if _PASSWORD.search(archive):
+    if hide_passwords(archive) != archive:
         raise InputError(
             f"archives has {hide_passwords(archive)!r} with a user or a password, which would be on command lines and in "
             "manifests; leave them out, and let the cluster's configuration have them"

@@ -36,7 +36,8 @@ def is_secret_property(name: str, value: str) -> bool:
 
     Values of other properties than ``_SET_LATE`` do not count, since spark-submit itself reads those.
     """
-    return _is_secret_name(name) or (name.startswith(_SET_LATE) and bool(_SECRET_VALUE.search(value)))
+    is_secret_value = bool(_SECRET_VALUE.search(value)) or hide_passwords(value) != value
+    return _is_secret_name(name) or (name.startswith(_SET_LATE) and is_secret_value)
 
 
 def hide_secrets(options: Mapping[str, str]) -> dict[str, str]:

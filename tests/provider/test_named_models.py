@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from support.airflow_tables import NOW, add_event, add_xcom, open_tables
 
 from airflow_provider_mlsql.pages import named_models
 from airflow_provider_mlsql.pages.access import Viewer
 from airflow_provider_mlsql.pages.named_models import NamedModels, find_path
+from airflow_provider_mlsql.pages.storage_paths import without_password
 from airflow_provider_mlsql.xcom_versions import FAILED_VERSION
 
 
@@ -47,6 +50,17 @@ def test_only_what_is_new_is_read_again(session: Session, monkeypatch: pytest.Mo
     assert named.look(session) == {"/old": {"a"}, "/late": {"b"}, "/new": {"b", "c"}}
 
 
+def test_what_a_look_has_found_is_not_lost_when_its_next_query_fails(session: Session) -> None:
+    named = NamedModels()
+    add_xcom(session, "a", {"model_path": "/old", "version": 1}, at=NOW - timedelta(hours=1))
+    add_xcom(session, "a", {"model_path": "/new", "version": 2}, run=2)
+    session.execute(text("alter table asset_event rename to elsewhere"))
+    with pytest.raises(OperationalError, match="asset_event"):
+        named.look(session)
+    session.execute(text("alter table elsewhere rename to asset_event"))
+    assert set(named.look(session)) == {"/old", "/new"}
+
+
 def test_paths_in_the_configuration_are_named_by_no_dag(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__MLSQL__MODEL_PATHS", "/m/, s3://b/x\n/other,")
     add_xcom(session, "a", {"model_path": "/m", "version": 1})
@@ -57,6 +71,12 @@ def test_a_path_is_found_by_what_is_shown_of_it() -> None:
     named: dict[str, frozenset[str]] = {"s3://user:secret@b/m": frozenset("a")}
     assert find_path(named, "s3://b/m") == "s3://user:secret@b/m"
     assert find_path(named, "s3://b/n") is None
+
+
+def test_containers_of_an_azure_account_are_different_places() -> None:
+    dev, prod = (f"abfss://{container}@account.dfs.core.windows.net/m" for container in ("dev", "prod"))
+    named = {dev: frozenset("a"), prod: frozenset("b")}
+    assert [find_path(named, without_password(path)) for path in (dev, prod)] == [dev, prod]
 
 
 class Reader(Viewer):

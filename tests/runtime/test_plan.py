@@ -24,6 +24,7 @@ from mlsql_runtime.plan import (
     TableRef,
     Train,
     dump_plan,
+    hide_passwords,
     is_identifier,
     is_secret_property,
     load_plan,
@@ -289,3 +290,22 @@ def test_the_origin_of_a_loaded_table_has_no_secrets() -> None:
     assert "hush" not in repr(origin)
     assert origin.path == "s3a://***@bucket/x"
     assert origin.options == {**dict.fromkeys(SECRETS, "***"), "dbtable": "orders", "proxy": "http://***@host:80"}
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://me:hush@bucket/x", "s3://***@bucket/x"),
+        ("pip install git+https://hush@host/x.git", "pip install git+https://***@host/x.git"),
+        ("//me:hush@host/x", "//***@host/x"),
+        ("abfss://container@account.dfs.core.windows.net/m", "abfss://container@account.dfs.core.windows.net/m"),
+        ("abfss://me:hush@account.dfs.core.windows.net/m", "abfss://***@account.dfs.core.windows.net/m"),
+        ("jdbc:oracle:thin:scott/hush@//db:1521/x", "jdbc:oracle:thin:***@//db:1521/x"),
+        ("select * from jdbc.`jdbc:oracle:oci:scott/hush@db`", "select * from jdbc.`jdbc:oracle:oci:***@db`"),
+        ("jdbc:oracle:thin:@//db:1521/x", "jdbc:oracle:thin:@//db:1521/x"),
+        ("/data/a@b, s3://bucket/a@b", "/data/a@b, s3://bucket/a@b"),
+    ],
+)
+def test_users_and_passwords_are_hidden_and_containers_of_azure_are_not(text: str, shown: str) -> None:
+    assert hide_passwords(text) == shown
+    assert is_secret_property("spark.sql.catalog.x.url", text) is (text != shown)
