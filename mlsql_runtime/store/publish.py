@@ -49,10 +49,16 @@ class VersionDraft:
 
         :raises JobFailed: when another attempt of the job has taken over.
         """
+        taken = JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
         succeeded = [fit.alg_index for fit in manifest.fits if fit.status == "success"]
         if not self.is_ours or not all(manifest.files_below(layout.model_dir(index)) for index in succeeded):
-            raise JobFailed(f"another attempt of this job has taken over {self.folder.uri}; this one publishes nothing")
+            raise taken
         (self.folder / layout.MANIFEST).replace(codec.dumps(manifest).encode())
+        if not {entry.path for entry in manifest.files} <= self.folder.list_files().keys():  # removed since the look at the claim
+            (self.folder / layout.MANIFEST).remove_file()
+            if not (self.folder / layout.CLAIM).exists():
+                self.folder.remove()
+            raise taken
 
     def fail(self, record: FailureRecord) -> None:
         """Record why there will be no such version."""
@@ -90,5 +96,9 @@ def find_published_version(root: Location, job_id: str, training: str, since: da
             if isinstance(record, Manifest):
                 return record
             if record is None:
+                (folder / layout.CLAIM).remove_file()  # without it, an attempt that still runs publishes nothing
+                record = read_record(root, number)
+                if isinstance(record, Manifest):  # it has just done so
+                    return record
                 folder.remove()
     return None

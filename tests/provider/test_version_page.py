@@ -209,6 +209,7 @@ def test_whatever_scripts_files_and_people_are_called_is_escaped(tmp_path: Path)
                     Source(table=quotes, kind="select", sql=differs),
                 ),
             )
+            (draft.folder / HOSTILE).write(b"x")
             draft.publish(manifest)
     with claim_version(root, HOSTILE) as draft:
         failed = [make_fit_record(0, None, status="failed", message=HOSTILE, params=params)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from support.stores import latest_version
 from mlsql_runtime.errors import JobFailed, StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store.manifest import Manifest
-from mlsql_runtime.store.publish import CLOCKS, claim_version, find_published_version
+from mlsql_runtime.store.publish import CLOCKS, VersionDraft, claim_version, find_published_version
 from mlsql_runtime.store.versions import read_manifest, read_states
 
 Publish = Callable[..., Manifest]
@@ -126,6 +127,7 @@ def test_a_version_that_is_complete_stays_when_the_block_raises(root: Location, 
 
     def train() -> None:
         with claim_version(root, "job") as draft:
+            (draft.folder / "model").copy_from(root / "_model_1/model")
             draft.publish(replace(read_manifest(root, 1), version=draft.version))
             raise KeyboardInterrupt
 
@@ -144,6 +146,7 @@ def test_a_path_below_a_file_cannot_be_claimed(local_root: Location) -> None:
 def test_a_later_attempt_finds_what_an_earlier_one_has_published(root: Location, publish: Publish) -> None:
     publish(root)
     with claim_version(root, "job-1", "training") as draft:
+        (draft.folder / "model").copy_from(root / "_model_1/model")
         draft.publish(replace(read_manifest(root, 1), version=draft.version))
     publish(root)
     found = find_published_version(root, "job-1", "training", BEFORE)
@@ -180,6 +183,22 @@ def test_an_attempt_that_was_thought_dead_publishes_nothing_and_removes_nothing(
         retry.publish(replace(manifest, version=retry.version))
     assert list(read_states(root).items()) == [(2, "complete"), (1, "complete")]
     assert (root / "_model_2/model/0/model.bin").read() == b"2"
+
+
+class Unaware(VersionDraft):
+    """The draft of an attempt that has looked at its claim just before another one took over."""
+
+    is_ours = True
+
+
+def test_a_version_whose_files_another_attempt_has_just_removed_is_not_published(root: Location, publish: Publish) -> None:
+    publish(root)
+    manifest = read_manifest(root, 1)
+    with contextlib.suppress(JobFailed), claim_version(root, "job-1", "training") as draft:
+        assert find_published_version(root, "job-1", "training", BEFORE) is None
+        with pytest.raises(JobFailed, match="another attempt of this job has taken over"):
+            Unaware(draft.version, draft.folder, draft.claim).publish(replace(manifest, version=draft.version))
+    assert list(read_states(root).items()) == [(1, "complete")]
 
 
 def test_a_version_without_the_files_of_a_group_is_not_published(root: Location, publish: Publish) -> None:
