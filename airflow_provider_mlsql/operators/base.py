@@ -101,6 +101,7 @@ class MLSQLOperator(BaseOperator):
         self._lineage: JobLineage | None = None
         self._failure: MLSQLError | None = None
         self._hook: MLSQLHook | None = None
+        self._is_killed = False
         self._storage: StorageSettings | None = None
 
     @property
@@ -178,6 +179,8 @@ class MLSQLOperator(BaseOperator):
         )
         show = partial(SparkUILink().show, context, self)
         self._hook = hook = MLSQLHook(self.spark_conn_id, conf, show, job_path, self.poll_interval)
+        if self._is_killed:  # while the job was prepared
+            hook.on_kill()
         if hook.is_cluster_mode or event is not None:
             from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 
@@ -209,6 +212,7 @@ class MLSQLOperator(BaseOperator):
         return build_lineage(self._lineage, self._failure)
 
     def on_kill(self) -> None:
+        self._is_killed = True
         if self._hook is not None:
             self._hook.on_kill()
 

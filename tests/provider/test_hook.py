@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.stores import latest_version
+from support.tries import Task
 from support.waiting import wait_until
 from support.workbench import DATA, EXAMPLES, SAMPLE, Script, processes_with
 
@@ -95,6 +96,18 @@ def test_a_job_cancelled_before_spark_starts_does_not_start(tmp_path: Path) -> N
     hook.on_kill()
     with pytest.raises(JobFailed, match="cancelled before Spark started"):
         hook.run(plan(DATA, Save(table="data", format="json", path=str(tmp_path / "out"))))
+
+
+def test_a_task_that_is_killed_while_its_job_is_prepared_starts_none(tmp_path: Path) -> None:
+    """Airflow's handler of SIGTERM calls on_kill, and then the task goes on."""
+    model = tmp_path / "m"
+    arguments = {"model_path": str(model), "data": f"libsvm.`{SAMPLE}`", "python_script_path": str(TRAIN)}
+    task = Task(tmp_path, arguments)
+    operator = task.operator()
+    operator.on_kill()
+    with pytest.raises(JobFailed, match="cancelled before Spark started"):
+        operator.execute(task.context())
+    assert not model.exists()
 
 
 TRAIN = EXAMPLES / "train_bayes.py"
