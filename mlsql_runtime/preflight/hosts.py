@@ -121,8 +121,8 @@ def local_input_paths(plan: Plan, upto: int, default: str = "file:///") -> tuple
     """
     schemes = ("file:", "/") if default.startswith("file:") else ("file:",)
     outlines = [each.outline for each in plan.statements]
-    saved = tuple(each.writes_files.rstrip("/") for each in outlines if each.writes_files is not None)
+    saved = tuple(each.writes_files.rstrip("/") + "/" for each in outlines if each.writes_files is not None)
     paths = [each.reads_files for each in outlines[:upto] if each.reads_files is not None]
     return tuple(
-        Location.of(path).path for path in paths if path.startswith(schemes) and not path.rstrip("/").startswith(saved or ("\0",))
+        Location.of(path).path for path in paths if path.startswith(schemes) and not f"{path.rstrip('/')}/".startswith(saved)
     )

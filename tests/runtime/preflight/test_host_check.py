@@ -110,8 +110,9 @@ def test_local_data_that_are_read_have_to_be_visible() -> None:
             Load(table="e", format="jdbc", path="/data/e"),
             Save(table="a", format="csv", path="/out"),
             Load(table="f", format="csv", path="/out/f"),
+            Load(table="o", format="csv", path="/output"),
             Load(table="g", format="csv", path="/data/late"),
         ),
     )
-    assert local_input_paths(plan, 7) == ("/data/a", "/data/b", "/data/{d,e}")
-    assert local_input_paths(plan, 7, "hdfs://name") == ("/data/b",)
+    assert local_input_paths(plan, 8) == ("/data/a", "/data/b", "/data/{d,e}", "/output")
+    assert local_input_paths(plan, 8, "hdfs://name") == ("/data/b",)
