@@ -16,6 +16,7 @@ from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.kafka import descriptions, groups, topics
 from mlsql_runtime.kafka.clients import CONNECT_SECONDS, Admin, open_admin
 from mlsql_runtime.kafka.settings import KafkaSettings, merge_options, parse_settings
+from mlsql_runtime.plan.parsers import is_nothing
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -63,7 +64,7 @@ class KafkaHook(BaseHook):
         connect_seconds: float = CONNECT_SECONDS,
     ) -> None:
         super().__init__()
-        self.kafka_conn_id = kafka_conn_id
+        self.kafka_conn_id = None if is_nothing(kafka_conn_id) else kafka_conn_id
         self.config = dict(config or {})
         self.connect_seconds = connect_seconds
         self._shared: Admin | None = None

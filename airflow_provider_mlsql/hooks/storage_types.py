@@ -55,6 +55,27 @@ class _Fields:
         self._known.add(name)
         return self._extra.get(name)
 
+    def take_object(self, name: str, part: str) -> dict[str, Any]:
+        """Return a field of the extra that is a JSON object, and has one as ``part`` or nothing.
+
+        :raises InputError: for anything else.
+        """
+        value = self.take(name) or {}
+        for what, each in ((name, value), (f"{name}.{part}", isinstance(value, dict) and (value.get(part) or {}))):
+            if not isinstance(each, dict):
+                raise InputError(f"{self.source}: its extra has {what}, which is no JSON object; correct it", name=name)
+        return dict(value)
+
+    def take_text(self, name: str) -> str | None:
+        """Return a field of the extra that is text; None if it is empty.
+
+        :raises InputError: for anything else.
+        """
+        value = self.take(name)
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{self.source}: its extra has {name}, which is no text; correct it", name=name)
+        return value
+
     def check(self, *, without_effect: tuple[str, ...] = (), advice: Mapping[str, str] | None = None) -> None:
         """Raise InputError for a field that is not supported.
 
@@ -84,11 +105,11 @@ def read_fields(connection: Connection, source: str) -> StorageFields:
 
 
 def _read_aws(fields: _Fields) -> StorageFields:
-    key, secret, token = (fields.take(f"aws_{name}") for name in ("access_key_id", "secret_access_key", "session_token"))
+    key, secret, token = (fields.take_text(f"aws_{name}") for name in ("access_key_id", "secret_access_key", "session_token"))
     key, secret = fields.login or key, fields.password or secret
-    endpoint, region, verify = (fields.take(name) for name in ("endpoint_url", "region_name", "verify"))
-    endpoint = (fields.take("service_config") or {}).get("s3", {}).get("endpoint_url") or endpoint
-    config = fields.take("config_kwargs") or {}
+    endpoint, region, verify = fields.take_text("endpoint_url"), fields.take_text("region_name"), fields.take("verify")
+    endpoint = (fields.take_object("service_config", "s3").get("s3") or {}).get("endpoint_url") or endpoint
+    config = fields.take_object("config_kwargs", "s3")
     files = "profiles are files of each host; set AWS_PROFILE in the environment of workers and executors, without a connection"
     role = f"a role's keys are valid for an hour or so; {files.replace('profiles', 'profiles with role_arn')}"
     fields.check(
@@ -115,17 +136,17 @@ def _read_aws(fields: _Fields) -> StorageFields:
 
 def _read_azure(fields: _Fields) -> StorageFields:
     host = (fields.connection.host or "").removeprefix("https://").rstrip("/")
-    text, tenant = fields.take("connection_string"), fields.take("tenant_id")
-    account = fields.take("account_name") or (host.partition(".")[0] if "." in host or tenant else None)
+    text, tenant = fields.take_text("connection_string"), fields.take_text("tenant_id")
+    account = fields.take_text("account_name") or (host.partition(".")[0] if "." in host or tenant else None)
     is_principal = bool(tenant)
-    options = {
+    options: dict[str, Any] = {
         "account_name": account or (host or fields.login if not is_principal else None),
-        "account_key": fields.take("account_key") or (None if is_principal else fields.password),
-        "sas_token": fields.take("sas_token"),
+        "account_key": fields.take_text("account_key") or (None if is_principal else fields.password),
+        "sas_token": fields.take_text("sas_token"),
         "tenant_id": tenant,
         "client_id": fields.login if is_principal else None,
         "client_secret": fields.password if is_principal else None,
-        "account_host": fields.take("account_host"),
+        "account_host": fields.take_text("account_host"),
         "anon": False,  # else adlfs asks without credentials, whatever it is given
     }
     fields.check(
@@ -229,7 +250,7 @@ def _s3_to_hadoop(options: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     bucket = prefix.partition("://")[2].partition("/")[0]
     begin = f"fs.s3a.bucket.{bucket}." if bucket else "fs.s3a."
     endpoint = options.get("endpoint_url")
-    style = options["config_kwargs"].get("s3", {}).get("addressing_style")
+    style = (options["config_kwargs"].get("s3") or {}).get("addressing_style")
     values = {
         "access.key": options.get("key"),
         "secret.key": options.get("secret"),

@@ -8,6 +8,7 @@ from airflow_provider_mlsql.compat import mask_secret
 from airflow_provider_mlsql.task_paths import format_page_path
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import NO_TRACKING, TaskTry, TrackingAccess
+from mlsql_runtime.plan.parsers import is_nothing
 
 _EXTRAS = {"token": "MLFLOW_TRACKING_TOKEN", "insecure_tls": "MLFLOW_TRACKING_INSECURE_TLS"}
 
@@ -21,13 +22,15 @@ def read_tracking(conn_id: str | None, uri: str | None) -> tuple[str | None, Tra
     :param uri: the URI, if no connection names it.
     :raises InputError: when there is no such connection, or it names no server and ``uri`` does not either.
     """
-    if conn_id is None:
+    if conn_id is None or is_nothing(conn_id):
         return uri, NO_TRACKING
     try:
         connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException as error:
         raise InputError(f"there is no connection {conn_id}, which mlflow_conn_id names; add it in Airflow") from error
     extra = connection.extra_dejson
+    if not isinstance(extra, dict):
+        raise InputError(f"connection {conn_id}, which mlflow_conn_id names, has an extra that is no JSON object; correct it")
     variables = {
         variable: "true" if extra[name] is True else str(extra[name]) for name, variable in _EXTRAS.items() if extra.get(name)
     }
@@ -46,8 +49,9 @@ def read_tracking(conn_id: str | None, uri: str | None) -> tuple[str | None, Tra
 def _make_uri(host: str | None, schema: str | None, port: int | None) -> str | None:
     if not host:
         return None
-    address = (host if "://" in host else f"{schema or 'http'}://{host}").rstrip("/")
-    return f"{address}:{port}" if port else address
+    scheme, _, rest = (host if "://" in host else f"{schema or 'http'}://{host}").rstrip("/").partition("://")
+    name, slash, path = rest.partition("/")
+    return f"{scheme}://{name}:{port}{slash}{path}" if port else f"{scheme}://{rest}"
 
 
 def make_link(task: TaskTry) -> str | None:

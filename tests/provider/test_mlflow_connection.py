@@ -27,6 +27,7 @@ def connect(monkeypatch: pytest.MonkeyPatch, **fields: Any) -> None:
     [
         ({"host": "mlflow", "port": 5000}, "http://mlflow:5000", {}),
         ({"host": "https://mlflow.example.org/"}, "https://mlflow.example.org", {}),
+        ({"host": "https://example.org/mlflow/", "port": 8443}, "https://example.org:8443/mlflow", {}),
         ({"host": "mlflow", "schema": "https", "password": "t0p-secret"}, "https://mlflow", TOKEN),
         ({"host": "mlflow", "extra": {"token": "t0p-secret"}}, "http://mlflow", TOKEN),
         (
@@ -108,7 +109,8 @@ def test_a_register_operator_takes_a_registered_model(monkeypatch: pytest.Monkey
 
 
 def test_without_a_connection_there_are_no_credentials() -> None:
-    assert read_tracking(None, "http://mlflow") == ("http://mlflow", NO_TRACKING)
+    for nothing in (None, "", "None"):
+        assert read_tracking(nothing, "http://mlflow") == ("http://mlflow", NO_TRACKING)
 
 
 def test_wrong_connections(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +118,9 @@ def test_wrong_connections(monkeypatch: pytest.MonkeyPatch) -> None:
         read_tracking("nowhere", None)
     connect(monkeypatch, password="t0p-secret")
     with pytest.raises(InputError, match="connection tracker, which mlflow_conn_id names, has no host"):
+        read_tracking("tracker", None)
+    monkeypatch.setenv("AIRFLOW_CONN_TRACKER", json.dumps({"conn_type": "http", "host": "mlflow", "extra": "[1]"}))
+    with pytest.raises(InputError, match="has an extra that is no JSON object"):
         read_tracking("tracker", None)
 
 

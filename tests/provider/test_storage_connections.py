@@ -83,6 +83,12 @@ def test_keys_in_the_extra_and_an_endpoint_of_s3_alone(connect: Any) -> None:
     assert hadoop_of() == {"fs.s3a.access.key": "me", "fs.s3a.secret.key": "hush", "fs.s3a.endpoint": "https://s3.here"}
 
 
+def test_empty_parts_of_an_extra_are_not_given(connect: Any) -> None:
+    connect(conn_type="aws", login="key", password="hush", extra={"service_config": {"s3": None}, "config_kwargs": {"s3": None}})
+    assert read_storage("store").access.connections
+    assert hadoop_of()["fs.s3a.access.key"] == "key"
+
+
 def test_a_connection_without_keys_leaves_them_to_the_environment(connect: Any) -> None:
     connect(conn_type="aws", extra={"region_name": "eu-1"})
     assert options_of("s3://b") == {"client_kwargs": {"region_name": "eu-1"}, "config_kwargs": {"connect_timeout": 10}}
@@ -156,6 +162,12 @@ def test_user_and_certificate_of_webhdfs(connect: Any) -> None:
         ({"conn_type": "aws", "extra": {"profile_name": "p"}}, "profile_name, which .* set AWS_PROFILE in the environment"),
         ({"conn_type": "aws", "extra": {"region": "r"}}, "its extra has region, which .* did you mean 'region_name'"),
         ({"conn_type": "aws", "login": "hush"}, "only one of key and secret; set login and password, or neither"),
+        ({"conn_type": "aws", "extra": {"service_config": "hush"}}, "its extra has service_config, which is no JSON object"),
+        ({"conn_type": "aws", "extra": {"service_config": {"s3": "hush"}}}, "has service_config.s3, which is no JSON object"),
+        ({"conn_type": "aws", "extra": {"config_kwargs": "{}"}}, "its extra has config_kwargs, which is no JSON object"),
+        ({"conn_type": "aws", "extra": {"config_kwargs": {"s3": "path"}}}, "has config_kwargs.s3, which is no JSON object"),
+        ({"conn_type": "aws", "extra": {"endpoint_url": 9000}}, "its extra has endpoint_url, which is no text"),
+        ({"conn_type": "wasb", "extra": {"connection_string": 5}}, "its extra has connection_string, which is no text"),
         ({"conn_type": "wasb", "password": "hush"}, "names no storage account"),
         ({"conn_type": "wasb", "login": "acc"}, "has no key, sas_token or connection_string"),
         ({"conn_type": "wasb", "login": "acc", "extra": {"managed_identity_client_id": "x"}}, "an identity belongs to each host"),
