@@ -147,8 +147,14 @@ try in which the fault was reached succeeded all the same. Other tries were kill
         )
     if found := journal.read_findings():
         rows = [
-            [name, _escape(f"`{each.only}`" if each.only else ""), str(each.cases), str(each.seed or ""), _escape(each.violation)]
-            for name, each in found.items()
+            [
+                each.bug,
+                _escape(f"`{each.only}`" if each.only else ""),
+                str(each.cases),
+                str(each.seed or ""),
+                _escape(each.violation),
+            ]
+            for each in found
         ]
         text += (
             "## Bugs on purpose\n\n`make faults BUG='no topic is removed'` runs cases on a copy of the code with a bug, with\n"

@@ -39,6 +39,12 @@ BUGS = {
         "            list_topics(admin, _topic_prefix(feed, owner))\n",
     ),
     "a process is forgotten": Bug(
+        "mlsql_runtime/submission/processes.py",
+        "    return [process for process, found in _all_marked() if found == mark]\n",
+        "    return [process for process, found in _all_marked() if found == mark][:-1]\n",
+    ),
+    # Which the end of a job makes good, by its mark, unless a script is killed whose child holds its output.
+    "a supervisor forgets a process": Bug(
         "mlsql_runtime/script/supervisor.py",
         "descendants(me)",
         "descendants(me)[:-1]",

@@ -87,9 +87,9 @@ class Journal:
         """Return the newest record of each seed."""
         return {record.seed: record for record in self.read_all()}
 
-    def read_findings(self) -> dict[str, Finding]:
-        """Return the newest finding of each bug."""
-        return {finding.bug: finding for finding in self._parse(Finding)}
+    def read_findings(self) -> list[Finding]:
+        """Return the newest finding of each bug in all cases, and in those of a pattern."""
+        return list({(finding.bug, finding.only): finding for finding in self._parse(Finding)}.values())
 
     def _parse(self, kind: type[Any]) -> list[Any]:
         lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.exists() else []
