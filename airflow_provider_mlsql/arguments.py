@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import conf
 from mlsql_runtime.errors import InputError, OptionError, did_you_mean
 from mlsql_runtime.plan import NO_ACCESS, FunctionRef, Load, Select, StorageAccess, TableRef, choose_script, parse_table_ref
 from mlsql_runtime.plan.options import ArgumentReader
-from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json
+from mlsql_runtime.plan.parsers import Parser, is_nothing, parse_json, whole
 from mlsql_runtime.storage.location import Location
 
 if TYPE_CHECKING:
@@ -69,6 +69,11 @@ def parse_optional(parser: Parser, value: Any, name: str) -> Any:
     :raises OptionError: for any other value.
     """
     return None if is_nothing(value) else parser.parse(value, name)
+
+
+def read_model_path(value: Any) -> str:
+    """Return a model path as text, empty for nothing, which statements refuse."""
+    return "" if is_nothing(value) else str(value)
 
 
 def parse_document(value: Any, name: str) -> Any:
@@ -135,15 +140,15 @@ def parse_functions(value: Any) -> tuple[FunctionRef, ...]:
 def _parse_function(given: Any, name: str | None) -> FunctionRef:
     """Return one function, called ``name`` in SQL, or by its own name."""
     if not isinstance(given, Mapping):
-        return FunctionRef(name=str(name), model_path=str(given), function=str(name))
+        return FunctionRef(name=str(name), model_path=read_model_path(given), function=str(name))
     missing = next((key for key in ("function", "model_path") if key not in given), None)
     if missing:
         raise InputError(f"functions holds a dict without '{missing}'{did_you_mean(missing, map(str, given))}")
     return FunctionRef(
         name=name or given["function"],
-        model_path=str(given["model_path"]),
+        model_path=read_model_path(given["model_path"]),
         function=given["function"],
-        function_version=given.get("function_version"),
+        function_version=parse_optional(whole(1), given.get("function_version"), "function_version"),
     )
 
 

@@ -12,6 +12,7 @@ from airflow_provider_mlsql.arguments import (
     parse_functions,
     parse_optional,
     parse_table,
+    read_model_path,
     set_arguments,
 )
 from airflow_provider_mlsql.operators.base import JobSpec, MLSQLOperator
@@ -19,6 +20,7 @@ from airflow_provider_mlsql.operators.query_file import QueryFileOperator
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import FUNCTION_PYTHON_HELP, Predict, PythonEnv, Save, Statement
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
+from mlsql_runtime.plan.parsers import is_nothing
 from mlsql_runtime.result import SaveResult, SelectResult, to_xcom
 
 if TYPE_CHECKING:
@@ -115,16 +117,16 @@ class MLSQLPredictOperator(QueryFileOperator):
 
     def build_job(self) -> JobSpec:
         functions = parse_functions(self.functions)
-        if functions and not self.sql:
+        if functions and is_nothing(self.sql):
             names = ", ".join(f"{ref.name}(…)" for ref in functions)
             raise InputError(f"functions are given, but no sql that calls them; give a query over data that calls {names}")
         loads = load_selected(self.data, self.sql, functions)
         statements: list[Statement] = [*loads]
         table = loads[-1].table
-        if self.python_script_path or self.model_path:
+        if not is_nothing(self.python_script_path) or not is_nothing(self.model_path):
             fields = read_options(Predict, OperatorArguments(self, self.storage.access))
-            model_path = str(self.model_path or "")
-            statements.append(Predict(**fields, table=table, model_path=model_path, result="predicted"))
+            path = read_model_path(self.model_path)
+            statements.append(Predict(**fields, table=table, model_path=path, result="predicted"))
             table = "predicted"
         else:
             self._refuse_without_script()
@@ -134,10 +136,11 @@ class MLSQLPredictOperator(QueryFileOperator):
         """Raise InputError for arguments of a batch script, and when there is nothing to predict with."""
         of_python = {option.argument for option in own_options(PythonEnv).values()} | {"script_timeout"}
         for name in all_arguments(Predict):
-            if name != "same_rows" and getattr(self, name) not in (None, "", ()):
+            value = getattr(self, name)
+            if name != "same_rows" and not is_nothing(value) and value not in ((), []):
                 why = FUNCTION_PYTHON_HELP if name in of_python else "functions take sql"
                 raise InputError(f"{name} is for a batch script, and there is no model_path; {why}", argument=name)
-        if not self.sql:
+        if is_nothing(self.sql):
             raise InputError("there is nothing to predict with; give sql and functions, or model_path")
 
     def _save(self, table: str) -> Save:
@@ -147,14 +150,16 @@ class MLSQLPredictOperator(QueryFileOperator):
         if using is not None:
             given = {name: value for name, value in extra.items() if name != "format"}
         output = parse_table(given, "output", _OUTPUT_KEYS)
-        partition_by = extra.get("partition_by") or ()
+        mode: Any = extra.get("mode")
+        partition_by = parse_document(extra.get("partition_by"), "output.partition_by")
+        columns = () if is_nothing(partition_by) else (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
         return Save(
             table=table,
             format=output.format,
             path=output.path,
-            mode=extra.get("mode", "overwrite"),
+            mode="overwrite" if is_nothing(mode) else mode,
             options=output.options,
-            partition_by=(partition_by,) if isinstance(partition_by, str) else tuple(partition_by),
+            partition_by=columns,
             file_num=parse_optional(own_options(Save)["file_num"].parser, extra.get("file_num"), "output.file_num"),
             using=parse_optional(own_options(Save)["using"].parser, using, "output.format"),
         )

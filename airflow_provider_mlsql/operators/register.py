@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, parse_optional, set_arguments
+from airflow_provider_mlsql.arguments import (
+    OperatorArguments,
+    check_script_arguments,
+    parse_optional,
+    read_model_path,
+    set_arguments,
+)
 from airflow_provider_mlsql.hooks.tracking import read_tracking
 from airflow_provider_mlsql.operators.base import REGISTERED, JobSpec, MLSQLOperator, select_facts
 from mlsql_runtime.errors import InputError, Refused
@@ -120,7 +126,7 @@ class MLSQLRegisterOperator(MLSQLOperator):
         arguments = OperatorArguments(self, self.storage.access)
         fields = read_options(Register, arguments)
         fields["tracking_uri"], tracking = read_tracking(self.mlflow_conn_id, fields["tracking_uri"])
-        register = Register(**fields, model_path=str(self.model_path), function=self.function_name)
+        register = Register(**fields, model_path=read_model_path(self.model_path), function=self.function_name)
         return JobSpec((*arguments.loads, register), Secrets(tracking=tracking))
 
     def _read_on_refused(self) -> str:

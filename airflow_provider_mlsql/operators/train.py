@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_mlsql.arguments import OperatorArguments, check_script_arguments, load_selected, set_arguments
+from airflow_provider_mlsql.arguments import (
+    OperatorArguments,
+    check_script_arguments,
+    load_selected,
+    read_model_path,
+    set_arguments,
+)
 from airflow_provider_mlsql.hooks.kafka import KafkaHook
 from airflow_provider_mlsql.hooks.tracking import read_tracking
 from airflow_provider_mlsql.operators.base import TRAINED, JobSpec, MLSQLOperator, select_facts
@@ -15,6 +21,7 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.kafka.settings import SECRETS, is_private
 from mlsql_runtime.plan import NO_SECRETS, FileFeed, KafkaFeed, Load, Secrets, Select, Train
 from mlsql_runtime.plan.options import all_arguments, own_options, read_options
+from mlsql_runtime.plan.parsers import is_nothing
 from mlsql_runtime.result import to_xcom
 
 if TYPE_CHECKING:
@@ -166,13 +173,13 @@ class MLSQLTrainOperator(QueryFileOperator):
         fields["tracking_uri"], tracking = read_tracking(self.mlflow_conn_id, fields["tracking_uri"])
         loads = self._load_data(is_reused)
         table = loads[-1].table if loads else None
-        train = Train(**fields, table=table, model_path=str(self.model_path), feed=feed)
+        train = Train(**fields, table=table, model_path=read_model_path(self.model_path), feed=feed)
         return JobSpec((*loads, *arguments.loads, train), replace(secrets, tracking=tracking))
 
     def _load_data(self, is_reused: bool) -> tuple[Load | Select, ...]:
         """Return the statements that make the table to train on; none when a topic is reused."""
         if is_reused:
-            if self.data or self.sql:
+            if not is_nothing(self.data) or not is_nothing(self.sql):
                 raise InputError("kafka_reuse trains from what the topic holds; leave out data and sql, or set it to False")
             return ()
         return load_selected(self.data, self.sql)

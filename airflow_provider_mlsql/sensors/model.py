@@ -15,12 +15,13 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 
-from airflow_provider_mlsql.arguments import is_deferrable, parse_optional, refuse_unknown, set_arguments
+from airflow_provider_mlsql.arguments import is_deferrable, parse_optional, read_model_path, refuse_unknown, set_arguments
 from airflow_provider_mlsql.hooks.storage import check_uris, read_storage
 from airflow_provider_mlsql.links import ModelLink, VersionLink
 from airflow_provider_mlsql.triggers.conditions import CONDITIONS, parse_conditions
 from airflow_provider_mlsql.xcom_versions import push_failed_version
 from mlsql_runtime import errors
+from mlsql_runtime.plan.names import require_text
 from mlsql_runtime.plan.parsers import BOOLEAN
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ class MLSQLModelSensor(BaseSensorOperator):
         from mlsql_runtime.storage.access_check import check_access
         from mlsql_runtime.store.versions import open_model_path
 
-        path, access = str(self.model_path), read_storage(self.storage_conn_id).access
+        path, access = read_model_path(self.model_path), read_storage(self.storage_conn_id).access
+        require_text(path, "the model path")
         check_uris(access, {"the model path": path}, self.storage_conn_id)
         check_access([path], access)
         return open_model_path(path, access)

@@ -19,6 +19,7 @@ def is_identifier(name: str) -> bool:
 
 def require_identifier(name: str, what: str) -> None:
     """Raise InputError unless ``name`` can stand unquoted in SQL. ``what`` says what it names."""
+    require_text(name, what)
     if not is_identifier(name):
         raise InputError(
             f"{what} is {name!r}, which is not an SQL identifier; use letters, digits and underscores, not starting with a digit",
@@ -27,8 +28,12 @@ def require_identifier(name: str, what: str) -> None:
 
 
 def require_text(value: str | None, what: str) -> None:
-    """Raise InputError when ``value`` is None or blank. ``what`` says what it is."""
-    if not value or not value.strip():
+    """Raise InputError when ``value`` is None, blank, or no text, which templates may render. ``what`` says what it is."""
+    if value is None or value == "":
+        raise InputError(f"{what} is empty; give it")
+    if not isinstance(value, str):
+        raise InputError(f"{what} is {value!r}; expected text")
+    if not value.strip():
         raise InputError(f"{what} is empty; give it")
 
 

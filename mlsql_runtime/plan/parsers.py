@@ -192,6 +192,8 @@ def parse_json(value: Any) -> Any:
 
 def _to_flags(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
+        if not isinstance(value, Sequence):
+            raise ValueError
         return tuple(map(str, value))
     words = shlex.shlex(value, posix=True, punctuation_chars=False)
     words.whitespace_split, words.commenters = True, ""

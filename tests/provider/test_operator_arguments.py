@@ -13,6 +13,8 @@ from mlsql_runtime.errors import InputError
 from mlsql_runtime.plan import (
     Predict,
     PythonEnv,
+    Save,
+    Select,
     Train,
 )
 
@@ -57,6 +59,19 @@ from mlsql_runtime.plan import (
         (train, {"archives": {"env": "/e.zip"}}, "expected text such as 'env.tar.gz#env'"),
         (predict, {}, "nothing to predict with"),
         (predict, {"functions": {"jack": "/m"}}, "no sql that calls them"),
+        (predict, {"functions": {"jack": None}, "sql": "select 1 from data"}, "the model path of function jack is empty"),
+        (
+            predict,
+            {"functions": {"j": REGISTERED | {"function_version": "x"}}, "sql": "select 1 from data"},
+            "function_version is 'x'; expected a whole number",
+        ),
+        (train, {"model_path": None}, "the model path is empty; give it"),
+        (train, {"model_path": "None"}, "the model path is empty; give it"),
+        (register, {"model_path": "None"}, "the model path is empty; give it"),
+        (register, {"function_name": None}, "is empty; give it"),
+        (register, {"function_name": 2024}, "is 2024; expected text"),
+        (train, {"sql": 3}, "is 3; expected text"),
+        (train, {"python_param": 3}, "python_param is 3; expected"),
         (predict, {"functions": {"a-b": "/m"}, "sql": "select 1 from data"}, "not an SQL identifier"),
         (predict, {"functions": [{"function": "jack"}], "sql": "select 1 from data"}, "without 'model_path'"),
         (predict, {"functions": [REGISTERED, REGISTERED], "sql": "select 1 from data"}, "two functions called jack"),
@@ -141,6 +156,30 @@ def test_texts_of_which_templates_make_native_objects() -> None:
     assert task.build_job() == expected
 
 
+@pytest.mark.parametrize("nothing", [None, "", "None", "null", "{}", {}])
+def test_what_a_prediction_does_not_need_may_be_rendered_as_nothing(nothing: Any) -> None:
+    """As params of a trigger form that somebody leaves empty."""
+    usual: dict[str, Any] = {"functions": REGISTERED, "sql": "select jack(x) from data"}
+    output: dict[str, Any] = {"format": "json", "path": "/o"}
+    names = ("model_path", "python_script_path", "model_version", "script_params", "script_options", "envs")
+    empty = predict(**usual, **dict.fromkeys(names, nothing), output=output | dict.fromkeys(("mode", "partition_by"), nothing))
+    assert empty.build_job() == predict(**usual, output=output).build_job()
+
+
+def test_texts_within_dicts_are_parsed() -> None:
+    output = {"format": "json", "path": "/o", "partition_by": "['day', 'a,b']"}
+    functions = {"jack": REGISTERED | {"function_version": "3"}}
+    job = predict(functions=functions, sql="select jack(x) from data", output=output).build_job()
+    _, select, save = job.statements
+    assert isinstance(select, Select)
+    assert isinstance(save, Save)
+    assert select.functions[0].function_version == 3
+    assert save.partition_by == ("day", "a,b")
+
+
 def test_an_empty_value_is_not_given() -> None:
+    assert train(**KAFKA | {"kafka_reuse": True, "data": "None", "sql": "null"}).build_job().statements[0].feed.reuse
+    assert train(**KAFKA | {"kafka_conn_id": "None"}).build_job() == train(**KAFKA).build_job()
+    assert register(mlflow_conn_id="None").build_job() == register().build_job()
     assert register(sample_data={}, min_score="").build_job() == register().build_job()
     assert train(**KAFKA | {"kafka_reuse": "", "kafka_group_id": "None"}).build_job() == train(**KAFKA).build_job()

@@ -142,6 +142,12 @@ def test_bad_arguments(tmp_path: Path, arguments: dict[str, Any]) -> None:
         poke(tmp_path, **arguments)
 
 
+@pytest.mark.parametrize("nothing", [None, "", "None"])
+def test_a_model_path_that_is_rendered_as_nothing(nothing: Any) -> None:
+    with pytest.raises(InputError, match="the model path is empty; give it"):
+        MLSQLModelSensor(task_id="s", model_path=nothing).poke({"ti": SensorTask()})
+
+
 def test_a_model_path_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "m").touch()
     with pytest.raises(InputError, match="is a file"):
