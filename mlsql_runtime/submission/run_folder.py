@@ -211,8 +211,8 @@ def _copy_script(statement: Statement, target: Location) -> str | None:
     if not target.at(script.path).is_local:
         return None
     bundle = read_bundle(script.path, script.role)
-    target.remove()  # of an earlier attempt
+    own = target / bundle.facts.sha256[:16]  # an attempt that still copies another content, or the same one, is not disturbed
     for name, content in bundle.files.items():
-        (target / name).write(content)
+        (own / name).replace(content)
     is_single = script.path.endswith(".py") and list(bundle.files) == [bundle.entry]
-    return (target / bundle.entry if is_single else target).uri
+    return (own / bundle.entry if is_single else own).uri

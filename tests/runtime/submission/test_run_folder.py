@@ -54,6 +54,18 @@ def test_a_project_is_copied_unchanged(tmp_path: Path, kind: str) -> None:
     assert carried.script_copies[2] is None
 
 
+def test_copies_of_two_attempts_do_not_disturb_each_other(tmp_path: Path) -> None:
+    script, copies = tmp_path / "train.py", []
+    for number, source in enumerate(("first = 1", "second = 2", "first = 1")):
+        script.write_text(source)
+        run = RunFolder.at(str(tmp_path / f"job/run-{number}"))
+        statement = Train(table="t", model_path="s3://models/m", script_path=str(script))
+        run.write_for_cluster(Plan(job_id="j", statements=(statement,)), Secrets(), {})
+        copies.append(load_plan((run.location / "plan.json").read()).script_copies[0])
+    assert [Path(str(copy)).read_text() for copy in copies] == ["first = 1", "second = 2", "first = 1"]
+    assert copies[0] == copies[2]
+
+
 def test_access_to_storage_is_not_written_into_the_storage(tmp_path: Path) -> None:
     access = StorageAccess((StorageConnection(name="minio", prefix="s3://", options='{"secret": "hush\\\\n\\"1\\""}'),))
     secrets = Secrets(
