@@ -184,7 +184,7 @@ class MLSQLOperator(BaseOperator):
         if hook.is_cluster_mode or event is not None:
             from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 
-            run = ClusterRun(self, context, hook.open_cluster_job(plan, secrets, task=task.name), plan.job_id)
+            run = ClusterRun(self, context, hook.open_cluster_job(plan, secrets, task=task.name), plan)
             return run.run() if event is None else run.complete(event)
         if self.deferrable:
             raise InputError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,19 +19,22 @@ from airflow_provider_mlsql.hooks.cluster import Application, Status
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime import codec, errors
 from mlsql_runtime.result import RunResult
+from mlsql_runtime.submission.run_folder import RunOwner
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
     from airflow_provider_mlsql.operators.base import MLSQLOperator
+    from mlsql_runtime.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """The state of a task, as JSON."""
+    """The state of a task, as JSON. ``digest`` is that of what the application does."""
 
     application: Application
+    digest: str
     result: RunResult | None = None
 
 
@@ -41,23 +44,26 @@ class ClusterRun:
     A deferrable operator leaves the worker once the application is submitted; its ``execute_complete`` continues.
     """
 
-    def __init__(self, operator: MLSQLOperator, context: Context, job: ClusterJob, job_id: str) -> None:
+    def __init__(self, operator: MLSQLOperator, context: Context, job: ClusterJob, plan: Plan) -> None:
         self._operator, self._job, self._is_deferrable = operator, job, is_deferrable(operator.deferrable)
-        self._key = f"mlsql_{hashlib.sha256(job_id.encode()).hexdigest()[:32]}"
+        self._plan, self._key = plan, f"mlsql_{hashlib.sha256(plan.job_id.encode()).hexdigest()[:32]}"
         self._store = context.get("task_state_store")  # of Airflow 3.3 or newer
 
     def run(self) -> RunResult:
-        """Run the plan, or follow the application that runs it already, or return the result that is kept.
+        """Run the plan, or follow the application that runs it already, or return the result that is kept. If an earlier try had
+        other arguments or another script, what it has left is ended, not followed.
 
         :raises MLSQLError: what ended the plan.
         """
-        kept = self._load()
+        digest, kept = RunOwner.of(self._plan).plan_digest, self._load()
+        if kept is not None and kept.digest != digest:
+            kept = None
         if kept is not None and kept.result is not None:
             return kept.result
         application = None if kept is None else self._reconnect(kept.application)
         if application is None:
             application = self._job.submit()
-            self._save(_State(application=application))
+            self._save(_State(application=application, digest=digest))
         if self._is_deferrable:
             status = self._job.poll(application)
             if status is None or not status.is_over:
@@ -92,8 +98,9 @@ class ClusterRun:
         """Return the result of an application that is over, and keep it."""
 
         def keep(result: RunResult) -> None:
-            if result.is_successful:
-                self._save(_State(application=application, result=result))
+            state = self._load()
+            if result.is_successful and state is not None and state.application == application:
+                self._save(replace(state, result=result))
 
         return self._job.conclude(application, status, keep)
 

@@ -26,7 +26,7 @@ from mlsql_runtime import codec
 from mlsql_runtime.errors import InputError, MLSQLError
 from mlsql_runtime.plan import NO_ACCESS, Plan, Secrets, Statement, StorageAccess, dump_plan, get_builtin_name, is_secret_property
 from mlsql_runtime.result import RunResult, load_result
-from mlsql_runtime.script.bundle import read_bundle
+from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
 from mlsql_runtime.store.versions import open_model_path
@@ -42,7 +42,7 @@ _KEY = re.compile(r"(app-[0-9a-f]{16})\.([0-9a-f]{12})")
 
 @dataclass(frozen=True, kw_only=True)
 class RunOwner:
-    """Whose run a folder is: the job, the digest of its plan, and the model paths in which it stages files."""
+    """Whose run a folder is: the job, the digest of its plan and scripts, and the model paths in which it stages files."""
 
     job_id: str
     plan_digest: str
@@ -50,9 +50,15 @@ class RunOwner:
 
     @classmethod
     def of(cls, plan: Plan) -> RunOwner:
-        """Return the owner of the plan's runs. Attempts of a job have equal owners as long as they do the same."""
-        digest = plan.digest(len(plan.statements) - 1)
-        return cls(job_id=plan.job_id, plan_digest=digest, staging_paths=staging_paths(plan))
+        """Return the owner of the plan's runs. Attempts of a job have equal owners as long as they do the same.
+
+        :raises InputError: when a script cannot be read.
+        """
+        digest = hashlib.sha256(plan.digest(len(plan.statements) - 1).encode())
+        for statement in plan.statements:
+            bundle = _read_local_script(statement)
+            digest.update(b"" if bundle is None else bundle.facts.sha256.encode())
+        return cls(job_id=plan.job_id, plan_digest=digest.hexdigest(), staging_paths=staging_paths(plan))
 
 
 def open_job_folder(plan: Plan, job_path: str | None, access: StorageAccess = NO_ACCESS) -> Location:
@@ -205,14 +211,20 @@ def remove_other_runs(job_folder: Location, kept: RunFolder | None) -> None:
 
 def _copy_script(statement: Statement, target: Location) -> str | None:
     """Copy a local script to where the driver can read it, and return the URI of the copy; None for other scripts."""
-    script = statement.outline.script
-    if script is None or script.path is None or get_builtin_name(script.path) is not None:  # the runtime has the built-in ones
+    bundle = _read_local_script(statement)
+    if bundle is None:
         return None
-    if not target.at(script.path).is_local:
-        return None
-    bundle = read_bundle(script.path, script.role)
     own = target / bundle.facts.sha256[:16]  # an attempt that still copies another content, or the same one, is not disturbed
     for name, content in bundle.files.items():
         (own / name).replace(content)
-    is_single = script.path.endswith(".py") and list(bundle.files) == [bundle.entry]
+    is_single = bundle.entry.endswith(".py") and list(bundle.files) == [bundle.entry]
     return (own / bundle.entry if is_single else own).uri
+
+
+def _read_local_script(statement: Statement) -> ScriptBundle | None:
+    """Return the script of a statement; None if it has none, or one that the driver reads itself."""
+    script = statement.outline.script
+    if script is None or script.path is None or get_builtin_name(script.path) is not None:  # the runtime has the built-in ones
+        return None
+    is_local = "://" not in script.path or script.path.startswith("file:")
+    return read_bundle(script.path, script.role) if is_local else None

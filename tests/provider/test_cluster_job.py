@@ -8,17 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+from support.tries import State
 from support.workbench import leave_process
 
 from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
+from airflow_provider_mlsql.operators.cluster_run import ClusterRun
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.events import LogLine, Message, encode_message
-from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select
+from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select, Train
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission import LOST_RESULT
 from mlsql_runtime.submission.output import OutputLine
@@ -187,3 +190,20 @@ def test_a_retry_ends_what_still_submits_an_earlier_attempt(tmp_path: Path) -> N
     assert len(marked(lost)) == 1
     job(OneApplication(), tmp_path, plan).submit()
     assert marked(lost) == []
+
+
+def test_a_retry_with_other_arguments_or_another_script_follows_nothing(tmp_path: Path) -> None:
+    script, state = tmp_path / "train.py", State(tmp_path / "state.json")
+    operator: Any = SimpleNamespace(deferrable=False)
+    context: Any = {"task_state_store": state}
+    cluster = OneApplication(RUNNING)
+    submitted: list[str] = []
+    cluster.on_submit = lambda: submitted.append("app-1")
+    for source, table in (("1", "t"), ("1", "t"), ("2", "t"), ("2", "u")):
+        script.write_text(source)
+        train = Train(table=table, model_path=str(tmp_path / "m"), script_path=str(script))
+        plan = replace(PLAN, statements=(replace(PLAN.statements[0], table=table), train))
+        cluster.statuses = [RUNNING]
+        with pytest.raises(ClusterUnavailable):  # the worker would go on to ask
+            ClusterRun(operator, context, job(cluster, tmp_path / "jobs", plan), plan).run()
+    assert len(submitted) == 3
