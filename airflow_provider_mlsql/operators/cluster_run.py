@@ -6,6 +6,7 @@ holds the application and, once that has succeeded, its result, because a worker
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from airflow_provider_mlsql.arguments import is_deferrable
 from airflow_provider_mlsql.hooks.cluster import Application, Status
 from airflow_provider_mlsql.triggers.application import MLSQLApplicationTrigger
 from mlsql_runtime import codec, errors
+from mlsql_runtime.errors import MLSQLError
 from mlsql_runtime.result import RunResult
 from mlsql_runtime.submission.run_folder import RunOwner
 
@@ -59,6 +61,8 @@ class ClusterRun:
         if kept is not None and kept.digest != digest:
             kept = None
         if kept is not None and kept.result is not None:
+            with contextlib.suppress(MLSQLError):  # the worker was lost before it has removed the folder
+                kept.application.open_folder(self._job.access).remove(with_staged=False)
             return kept.result
         application = None if kept is None else self._reconnect(kept.application)
         if application is None:

@@ -19,9 +19,11 @@ from airflow_provider_mlsql.hooks.cluster import Status
 from airflow_provider_mlsql.hooks.cluster_job import ClusterJob
 from airflow_provider_mlsql.hooks.spark_log import OutputLog
 from airflow_provider_mlsql.operators.cluster_run import ClusterRun
+from mlsql_runtime import codec
 from mlsql_runtime.errors import ClusterUnavailable, JobFailed
 from mlsql_runtime.events import LogLine, Message, encode_message
 from mlsql_runtime.plan import NO_SECRETS, Attempt, Plan, Select, Train
+from mlsql_runtime.result import RunResult
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.submission import LOST_RESULT
 from mlsql_runtime.submission.output import OutputLine
@@ -207,3 +209,14 @@ def test_a_retry_with_other_arguments_or_another_script_follows_nothing(tmp_path
         with pytest.raises(ClusterUnavailable):  # the worker would go on to ask
             ClusterRun(operator, context, job(cluster, tmp_path / "jobs", plan), plan).run()
     assert len(submitted) == 3
+
+
+def test_a_kept_result_is_returned_and_what_a_lost_worker_has_left_is_removed(tmp_path: Path) -> None:
+    result = RunResult(job_id=PLAN.job_id, steps=())
+    operator: Any = SimpleNamespace(deferrable=False)
+    context: Any = {"task_state_store": State(tmp_path / "state.json")}
+    cluster = OneApplication(ENDED, act=lambda events: (events.parent / "result.json").write(codec.dumps(result).encode()))
+    for _ in range(2):
+        assert ClusterRun(operator, context, job(cluster, tmp_path / "jobs", PLAN), PLAN).run() == result
+        assert not (tmp_path / "jobs").exists() or not list((tmp_path / "jobs").iterdir())
+        (Location.of(cluster.events) / "1.jsonl").write(b"")  # as if the worker had been lost before it removed the folder
