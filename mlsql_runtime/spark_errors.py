@@ -137,7 +137,7 @@ def translate(error: BaseException) -> MLSQLError:
     loss = _loss_of_jvm(error)
     if loss is not None:
         return JobFailed(
-            f"Spark's JVM on the driver was lost, probably killed ({loss}); see the log, and whether its host has memory"
+            f"Spark's JVM on the driver was lost, probably killed ({loss}); read the log, and check the memory of its host"
         )
     text = _text_of(error)
     ours = read_task_error(text)

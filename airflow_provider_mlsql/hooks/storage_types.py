@@ -61,9 +61,10 @@ class _Fields:
         :raises InputError: for anything else.
         """
         value = self.take(name) or {}
-        for what, each in ((name, value), (f"{name}.{part}", isinstance(value, dict) and (value.get(part) or {}))):
+        inner = value.get(part) or {} if isinstance(value, dict) else {}
+        for what, each in ((name, value), (f"{name}.{part}", inner)):
             if not isinstance(each, dict):
-                raise InputError(f"{self.source}: its extra has {what}, which is no JSON object; correct it", name=name)
+                raise InputError(f"{self.source}: {what} in its extra is not a JSON object; correct it", name=name)
         return dict(value)
 
     def take_text(self, name: str) -> str | None:
@@ -73,7 +74,7 @@ class _Fields:
         """
         value = self.take(name)
         if value is not None and not isinstance(value, str):
-            raise InputError(f"{self.source}: its extra has {name}, which is no text; correct it", name=name)
+            raise InputError(f"{self.source}: {name} in its extra is not text; correct it", name=name)
         return value
 
     def check(self, *, without_effect: tuple[str, ...] = (), advice: Mapping[str, str] | None = None) -> None:

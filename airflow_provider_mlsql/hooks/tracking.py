@@ -30,7 +30,7 @@ def read_tracking(conn_id: str | None, uri: str | None) -> tuple[str | None, Tra
         raise InputError(f"there is no connection {conn_id}, which mlflow_conn_id names; add it in Airflow") from error
     extra = connection.extra_dejson
     if not isinstance(extra, dict):
-        raise InputError(f"connection {conn_id}, which mlflow_conn_id names, has an extra that is no JSON object; correct it")
+        raise InputError(f"connection {conn_id}, which mlflow_conn_id names, has an extra that is not a JSON object; correct it")
     variables = {
         variable: "true" if extra[name] is True else str(extra[name]) for name, variable in _EXTRAS.items() if extra.get(name)
     }

@@ -217,7 +217,7 @@ def _name_types(schema: StructType) -> dict[str, str]:
 
 
 def _describe_topic(feed: KafkaFeed) -> DataSet:
-    """Return a topic that the user has named; one that a run makes for itself is no data set."""
+    """Return a topic that the user has named; one that a run makes for itself is not a data set."""
     brokers = feed.settings.get("bootstrap_servers", "")
     return DataSet(uri=f"kafka://{brokers.split(',')[0].strip()}/{feed.topic}", format="kafka")
 

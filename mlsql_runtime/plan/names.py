@@ -28,7 +28,7 @@ def require_identifier(name: str, what: str) -> None:
 
 
 def require_text(value: str | None, what: str) -> None:
-    """Raise InputError when ``value`` is None, blank, or no text, which templates may render. ``what`` says what it is."""
+    """Raise InputError when ``value`` is None, blank, or not text, as templates may render it. ``what`` says what it is."""
     if value is None or value == "":
         raise InputError(f"{what} is empty; give it")
     if not isinstance(value, str):

@@ -93,12 +93,11 @@ def find_published_version(root: Location, job_id: str, training: str, since: da
             break  # numbers grow with time
         if (claim.job_id, claim.training) == (job_id, training):
             record = read_record(root, number)
+            if record is None:
+                (folder / layout.CLAIM).remove_file()  # without it, an attempt that still runs publishes nothing
+                record = read_record(root, number)  # it may just have done so
             if isinstance(record, Manifest):
                 return record
             if record is None:
-                (folder / layout.CLAIM).remove_file()  # without it, an attempt that still runs publishes nothing
-                record = read_record(root, number)
-                if isinstance(record, Manifest):  # it has just done so
-                    return record
                 folder.remove()
     return None

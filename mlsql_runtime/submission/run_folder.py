@@ -167,7 +167,7 @@ class RunFolder:
     def read_result(self) -> RunResult | None:
         """Return what the application has written; None when it has written nothing.
 
-        :raises FormatError: when that is no result.
+        :raises FormatError: when that is not a result.
         """
         place = self.location / _RESULT
         text = place.read_or_none()

@@ -120,7 +120,7 @@ def test_wrong_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="connection tracker, which mlflow_conn_id names, has no host"):
         read_tracking("tracker", None)
     monkeypatch.setenv("AIRFLOW_CONN_TRACKER", json.dumps({"conn_type": "http", "host": "mlflow", "extra": "[1]"}))
-    with pytest.raises(InputError, match="has an extra that is no JSON object"):
+    with pytest.raises(InputError, match="has an extra that is not a JSON object"):
         read_tracking("tracker", None)
 
 
