@@ -91,10 +91,13 @@ def _find_partition() -> int:
 
 def to_spark_type(kind: pa.DataType) -> DataType:
     """Return the type of Spark that an Arrow type stands for."""
-    from pyspark.ml.linalg import VectorUDT
+    if is_vector(kind):
+        from pyspark.ml.linalg import VectorUDT  # with all of pyspark.ml, SciPy and pandas: a second
+
+        return VectorUDT()
     from pyspark.sql.pandas.types import from_arrow_type
 
-    return VectorUDT() if is_vector(kind) else from_arrow_type(kind, prefer_timestamp_ntz=True)
+    return from_arrow_type(kind, prefer_timestamp_ntz=True)
 
 
 def register_function(spark: SparkSession, name: str, record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> None:
