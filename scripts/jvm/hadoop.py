@@ -30,6 +30,7 @@ from jars import WORK, fetch_jars, find_java_tool
 HOSTS = ("127.0.0.1", "127.0.0.2")
 HELD = "held"  # a queue whose applications wait until they are moved into another one
 _SPARK_NAMES = ("hadoop-client-api", "hadoop-client-runtime", "log4j-", "slf4j-api", "jcl-over-slf4j")
+_OPENED = ("--add-opens", "java.base/java.lang=ALL-UNNAMED")  # which Hadoop 3.4 takes for granted
 _MAIN = {  # the class and the heap of each kind of daemon
     "namenode": ("org.apache.hadoop.hdfs.server.namenode.NameNode", "192m"),
     "datanode": ("org.apache.hadoop.hdfs.server.datanode.DataNode", "160m"),
@@ -323,13 +324,13 @@ def _command(name: str, hdfs: Hdfs, *arguments: str, keeps_classes: bool = False
     classes = WORK / f"{kind}.jsa"
     spark = [jar for jar in sorted(_find_spark_jars().iterdir()) if jar.name.startswith(_SPARK_NAMES)]
     jars = [*spark, *sorted(fetch_jars("hadoop").iterdir())]
-    log = f"-Dlog4j2.configurationFile={hdfs.conf}/log4j2.properties"
+    own = (f"-Dlog4j2.configurationFile={hdfs.conf}/log4j2.properties", *_OPENED)
     if keeps_classes:
         files = ("core", "hdfs") if kind in ("namenode", "datanode") else ("core", "hdfs", "yarn")
         configuration = [part for each in files for part in ("-conf", str(hdfs.conf / f"{each}-site.xml"))]
-        options = (log, f"-XX:ArchiveClassesAtExit={classes}")
+        options = (*own, f"-XX:ArchiveClassesAtExit={classes}")
         return build_java_command(classes, jars, heap, main, *configuration, *arguments, options=options)
-    return build_java_command(classes, [*jars, hdfs.conf], heap, main, *arguments, options=(log,))
+    return build_java_command(classes, [*jars, hdfs.conf], heap, main, *arguments, options=own)
 
 
 def write_classes() -> None:
