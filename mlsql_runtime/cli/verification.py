@@ -77,8 +77,13 @@ def _choose_versions(store: ModelStore, version: int | None, every: bool) -> lis
     """
     from mlsql_runtime.store.versions import read_manifest, read_states
 
-    named = (number for number in store.versions if version in (None, number))
-    complete = (number for number in named if read_states(store.root, [number])[number] == "complete")
+    def is_complete(number: int) -> bool:
+        try:
+            return read_states(store.root, [number])[number] == "complete"
+        except StorageError:
+            return True  # it may be; its check says what cannot be read
+
+    complete = (number for number in store.versions if version in (None, number) and is_complete(number))
     chosen = list(complete if every else itertools.islice(complete, 1))
     return chosen or [read_manifest(store.root, version).version]
 

@@ -21,7 +21,7 @@ from mlsql_runtime.store import layout
 from mlsql_runtime.store.function_records import FunctionRecord
 from mlsql_runtime.store.functions import function_dir
 from mlsql_runtime.store.manifest import FileEntry
-from mlsql_runtime.store.verification import verify_files
+from mlsql_runtime.store.verification import read_verified, verify_files
 
 CACHED_FUNCTIONS = 8  # a worker that calls more functions reloads the one it used longest ago
 UNUSED_SECONDS = 7 * 24 * 3600.0  # after which a model is removed from a node
@@ -41,9 +41,9 @@ def load_function(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> 
 def load_document(document: str, access: StorageAccess = NO_ACCESS) -> LoadedFunction:
     """Do :func:`load_function` for a record as JSON, which is the key of the cache: two model paths may hold equal functions."""
     record = codec.loads(FunctionRecord, document, "the record of a function")
-    package, version = _check_package(record, access)
+    pickled, version = _read_package(record, access)
     model = local_model(version, record.alg_index, record.model_files)
-    return make_function(record, (package / record.pickle.path).read(), str(model))
+    return make_function(record, pickled, str(model))
 
 
 def check_function(record: FunctionRecord, access: StorageAccess = NO_ACCESS) -> None:
@@ -51,13 +51,13 @@ def check_function(record: FunctionRecord, access: StorageAccess = NO_ACCESS) ->
 
     The files of a remote model are not read: the executors read them anyway.
     """
-    _, version = _check_package(record, access)
+    _, version = _read_package(record, access)
     if version.is_local:
         verify_files(version, record.model_files)
 
 
-def _check_package(record: FunctionRecord, access: StorageAccess) -> tuple[Location, Location]:
-    """Check that the package is what was registered, and return its folder and that of its model's version.
+def _read_package(record: FunctionRecord, access: StorageAccess) -> tuple[bytes, Location]:
+    """Read the pickle that was registered, and return it with the folder of its model's version.
 
     :raises InterpreterError: for another Python than that of the registration.
     """
@@ -67,8 +67,7 @@ def _check_package(record: FunctionRecord, access: StorageAccess) -> tuple[Locat
     except InputError as error:
         raise InputError(f"the package of function {record.function}: its model path {error.message}") from error
     package = function_dir(root, record.function) / str(record.function_version)
-    verify_files(package, [record.pickle])
-    return package, layout.version_dir(root, record.version)
+    return read_verified(package, record.pickle), layout.version_dir(root, record.version)
 
 
 def local_model(version: Location, alg_index: int, files: tuple[FileEntry, ...]) -> Path:

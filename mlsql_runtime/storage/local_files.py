@@ -6,8 +6,36 @@ import contextlib
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+MISSING = (FileNotFoundError, NotADirectoryError)  # every other error is no answer to the question whether something exists
+
+
+def exists(path: str) -> bool:
+    """Return whether there is something at a path. Unlike os.path.exists, raise the error of a disk that cannot say."""
+    try:
+        os.stat(path)
+    except MISSING:
+        return False
+    return True
+
+
+def find_files(path: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield each file below a folder, or the file itself, with its size and times. Unlike os.walk, raise every error."""
+
+    def check(error: OSError) -> None:
+        if not isinstance(error, MISSING):
+            raise error
+
+    if os.path.isfile(path):
+        yield path, os.stat(path)
+    for folder, folders, files in os.walk(path, onerror=check):
+        links = [name for name in folders if os.path.islink(f"{folder}/{name}")]
+        for file in [f"{folder}/{name}" for name in files + links]:
+            with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                yield file, os.stat(file)
 
 
 def create_file(fs: Any, path: str, data: bytes) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import hashlib
 import inspect
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,14 +23,13 @@ import fsspec
 
 from mlsql_runtime.errors import MLSQLError, StorageError
 from mlsql_runtime.plan import NO_ACCESS, StorageAccess
+from mlsql_runtime.storage import local_files
 from mlsql_runtime.storage.access_errors import explain_error
 from mlsql_runtime.storage.file_systems import LOCAL, Storage, StorageRoot, Write, check_promises, open_uri
-from mlsql_runtime.storage.local_files import link_or_copy
 from mlsql_runtime.storage.relative_paths import check_plain
 
 CHUNK = 1 << 20
 LOOKS = 16  # at files, at the same time
-_MISSING = (FileNotFoundError, NotADirectoryError)
 _TIMES = ("LastModified", "last_modified", "mtime", "modified")  # what listings call the time of the last writing
 _WRITTEN = ("ETag", "etag", "mtime", "modified", "last_modified")  # what storages call the tag, or else the time, of a writing
 
@@ -114,7 +112,7 @@ class Location:
 
     def exists(self) -> bool:
         with self._storage_errors("read"):
-            return bool(self.fs.exists(self.path))
+            return local_files.exists(self.path) if self.is_local else bool(self.fs.exists(self.path))
 
     def is_file(self) -> bool:
         with self._storage_errors("read"):
@@ -126,7 +124,7 @@ class Location:
 
     def list_names(self) -> list[str]:
         """Return the names directly below, sorted; none if there is no such folder."""
-        with self._storage_errors("listed"), contextlib.suppress(*_MISSING):
+        with self._storage_errors("listed"), contextlib.suppress(*local_files.MISSING):
             entries = [entry.rstrip("/") for entry in self.fs.ls(self.path, detail=False)]
             return sorted(entry.rsplit("/", 1)[-1] for entry in entries if entry != self.path)
         return []
@@ -134,8 +132,10 @@ class Location:
     def list_files(self) -> dict[str, int]:
         """Return every file below as relative path and size in bytes, sorted."""
         with self._storage_errors("listed"):
-            found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
             prefix = len(self.path.rstrip("/")) + 1
+            if self.is_local:
+                return {path[prefix:]: status.st_size for path, status in sorted(local_files.find_files(self.path))}
+            found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
             return {path[prefix:]: int(info["size"]) for path, info in sorted(found.items())}
 
     def existing(self, names: Iterable[str]) -> set[str]:
@@ -148,7 +148,8 @@ class Location:
         if not self.storage.has_folders:
             return wanted & self.list_files().keys() if wanted else wanted
         if self.is_local:
-            return {name for name in wanted if os.path.exists(f"{self.path}/{name}")}
+            with self._storage_errors("read"):
+                return {name for name in wanted if local_files.exists(f"{self.path}/{name}")}
         if not wanted:
             return wanted
         with ThreadPoolExecutor(min(LOOKS, len(wanted))) as pool:
@@ -165,7 +166,7 @@ class Location:
 
     def read_or_none(self) -> bytes | None:
         """Return the file's bytes, None if there is no such file, in one request."""
-        with self._storage_errors("read"), contextlib.suppress(*_MISSING):
+        with self._storage_errors("read"), contextlib.suppress(*local_files.MISSING):
             return self._read()
         return None
 
@@ -176,6 +177,9 @@ class Location:
     def newest_write(self) -> datetime | None:
         """Return when the newest file below was written; None without a file. Most listings have the times."""
         with self._storage_errors("listed"):
+            if self.is_local:
+                seconds = [status.st_mtime for _, status in local_files.find_files(self.path)]
+                return datetime.fromtimestamp(max(seconds), timezone.utc) if seconds else None
             found: dict[str, dict[str, Any]] = self.fs.find(self.path, detail=True)
             times = (_listed_time(info) or self.fs.modified(path) for path, info in found.items())
             newest: datetime | None = max(times, default=None)
@@ -183,7 +187,7 @@ class Location:
 
     def find_state(self) -> FileState | None:
         """Return what changes when the file is written again, in one request; None if there is no such file."""
-        with self._storage_errors("read"), contextlib.suppress(*_MISSING):
+        with self._storage_errors("read"), contextlib.suppress(*local_files.MISSING):
             info: dict[str, Any] = self.fs.info(self.path)
             written = next((info[key] for key in _WRITTEN if info.get(key) is not None), None)
             return FileState(int(info["size"]), "" if written is None else str(written).strip('"'))
@@ -195,7 +199,7 @@ class Location:
 
     def sha256_or_none(self) -> str | None:
         """Return the file's digest in hex, None if there is no such file, without a request that only asks for it."""
-        with self._storage_errors("read"), contextlib.suppress(*_MISSING):
+        with self._storage_errors("read"), contextlib.suppress(*local_files.MISSING):
             return self._sha256()
         return None
 
@@ -258,7 +262,7 @@ class Location:
             origin, target = (source / name, self / name) if name else (source, self)
             with target._writing():
                 if self.is_local:
-                    link_or_copy(origin.path, Path(target.path))
+                    local_files.link_or_copy(origin.path, Path(target.path))
                 else:
                     self.fs.cp_file(origin.path, target.path)
 

@@ -62,17 +62,20 @@ def remove_pruned(root: Location, pruning: Pruning) -> list[int]:
             folder.remove()
             removed.append(number)
     for folder in pruning.abandoned:
-        folder.remove()
+        if not (folder / layout.MANIFEST).exists():  # a writer may have come back to life
+            folder.remove()
     return removed
 
 
 def _find_abandoned(root: Location, states: Mapping[int, VersionState]) -> Iterator[Location]:
-    stagings = [root / layout.STAGING / name for name in (root / layout.STAGING).list_names()]
-    unfinished = [layout.version_dir(root, number) for number in sorted(states) if states[number] == "unfinished"]
     stale = datetime.now(timezone.utc) - STALE
-    for folder in stagings + unfinished:
-        if _is_unchanged_since(folder, stale):
+    for name in (root / layout.STAGING).list_names():
+        if _is_unchanged_since(folder := root / layout.STAGING / name, stale):
             yield folder
+    unfinished = {number: layout.version_dir(root, number) for number in sorted(states) if states[number] == "unfinished"}
+    old = {number: folder for number, folder in unfinished.items() if _is_unchanged_since(folder, stale)}
+    needed = find_versions_in_use(root) if old else {}  # one whose manifest somebody has removed can be mended
+    yield from (folder for number, folder in old.items() if number not in needed)
 
 
 def _is_unchanged_since(folder: Location, time: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,21 +26,34 @@ def verify_files(folder: Location, files: Iterable[FileEntry]) -> None:
     """
     for entry in files:
         place = folder / entry.path
-        found = place.sha256_or_none()
-        if found is None:
-            raise FileMissing(
-                f"{place.uri} is missing on {socket.gethostname()}, though its manifest names it; restore it or train again, "
-                "or, if it is there on another host, use storage that all hosts see",
-                path=place.uri,
-            )
-        if found != entry.sha256:
-            raise IntegrityError(
-                f"{place.uri} is not the file its manifest names: expected SHA-256 {entry.sha256}, found {found}; "
-                "restore it or train again",
-                path=place.uri,
-                expected=entry.sha256,
-                found=found,
-            )
+        _check_digest(place, entry, place.sha256_or_none())
+
+
+def read_verified(folder: Location, entry: FileEntry) -> bytes:
+    """Read a file below ``folder`` whose bytes have the digest of its entry. The errors are those of :func:`verify_files`."""
+    place = folder / entry.path
+    content = place.read_or_none()
+    _check_digest(place, entry, None if content is None else hashlib.sha256(content).hexdigest())
+    assert content is not None
+    return content
+
+
+def _check_digest(place: Location, entry: FileEntry, found: str | None) -> None:
+    """Compare a file's digest with that of its entry; None stands for a file that does not exist."""
+    if found is None:
+        raise FileMissing(
+            f"{place.uri} is missing on {socket.gethostname()}, though its manifest names it; restore it or train again, "
+            "or, if it is there on another host, use storage that all hosts see",
+            path=place.uri,
+        )
+    if found != entry.sha256:
+        raise IntegrityError(
+            f"{place.uri} is not the file its manifest names: expected SHA-256 {entry.sha256}, found {found}; "
+            "restore it or train again",
+            path=place.uri,
+            expected=entry.sha256,
+            found=found,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,6 +84,22 @@ def test_a_damaged_manifest_fails_its_version_only(local_root: Location, publish
     assert main(["models", "verify", local_root.uri]) == 1
 
 
+def test_a_version_whose_manifest_cannot_be_read_is_not_passed_over(
+    local_root: Location, publish: Publish, package: Package, capsys: Capture
+) -> None:
+    publish(local_root)
+    publish(local_root)
+    functions.set_current(local_root, package(local_root, "jack", 2))
+    manifest = Path(local_root.path) / "_model_2/manifest.json"
+    manifest.unlink()
+    manifest.symlink_to(manifest.name)  # a loop
+    for arguments, versions in ([], [2]), (["--all"], [2, 1]):
+        document = from_json(capsys, "models", "verify", local_root.uri, *arguments, code=3)
+        assert [version["version"] for version in document["versions"]] == versions
+        assert document["versions"][0]["files"][0]["problem"] == "unreadable"
+        assert document["orphans"] == []
+
+
 def test_a_function_for_other_files_or_another_path_is_reported(
     local_root: Location, tmp_path: Path, publish: Publish, package: Package, capsys: Capture
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -98,6 +99,27 @@ def test_of_many_names_those_that_are_there(root: Location) -> None:
     assert root.existing(["a/x", "b/x", "b/y", "c/x"]) == {"a/x", "b/x"}
     assert root.existing([]) == set()
     assert (root / "nowhere").existing(["a/x"]) == set()
+
+
+def test_an_error_of_the_disk_is_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for look in (Location.of(str(tmp_path / "loop")).exists, lambda: Location.of(str(tmp_path)).existing(["loop"])):
+        with pytest.raises(StorageError, match="cannot be read: .*loop"):
+            look()
+
+
+def test_a_folder_that_cannot_be_listed_hides_no_files(tmp_path: Path) -> None:
+    place = Location.of(str(tmp_path))
+    (place / "file").write(b"1")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # deeper than a path may be long
+        os.mkdir("d" * 250, dir_fd=folder)
+        above, folder = folder, os.open("d" * 250, os.O_RDONLY, dir_fd=folder)
+        os.close(above)
+    os.close(folder)
+    for look in (place.list_files, place.newest_write):
+        with pytest.raises(StorageError, match="cannot be listed: .*too long"):
+            look()
 
 
 def test_a_file_is_removed_without_asking_what_it_is(root: Location) -> None:

@@ -4,10 +4,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from support.stores import latest_version
 
+from mlsql_runtime.errors import StorageError
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import functions
 from mlsql_runtime.store.function_records import FunctionRecord
@@ -85,6 +87,37 @@ def test_prune_removes_what_dead_jobs_left_long_ago(local_root: Location, publis
     assert prune(local_root, None) == []
     assert [name for name in names if (local_root / name).exists()] == ["_model_3", "_model_4", "_staging/new-1"]
     assert latest_version(local_root) == 1
+
+
+def test_prune_removes_no_version_whose_manifest_the_disk_cannot_look_at(local_root: Location, publish: Publish) -> None:
+    publish(local_root)
+    publish(local_root)
+    manifest = Path(local_root.path) / "_model_1" / "manifest.json"
+    manifest.rename(manifest.with_name("kept.json"))
+    manifest.symlink_to(manifest.name)  # a loop: an error other than that there is no such file
+    _age(local_root / "_model_1")
+    with pytest.raises(StorageError, match="_model_1/manifest.json"):
+        prune(local_root, None)
+    assert "kept.json" in (local_root / "_model_1").list_names()
+
+
+def test_prune_spares_an_unfinished_version_that_a_function_needs(
+    local_root: Location, publish: Publish, package: Callable[..., FunctionRecord]
+) -> None:
+    publish(local_root)
+    functions.set_current(local_root, package(local_root, "jack", 1))
+    (local_root / "_model_1" / "manifest.json").remove_file()
+    _age(local_root / "_model_1")
+    prune(local_root, None)
+    assert (local_root / "_model_1").exists()
+
+
+def _age(folder: Location) -> None:
+    """Let all files be so old that nobody can be at work on them."""
+    long_ago = time.time() - STALE.total_seconds() - 60
+    for name in folder.list_names():
+        if os.path.exists(file := f"{folder.path}/{name}"):
+            os.utime(file, (long_ago, long_ago))
 
 
 def test_prune_of_nothing_does_nothing(root: Location) -> None:
