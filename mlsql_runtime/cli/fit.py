@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlsql_runtime.cli.options import FILE, CommandArguments, declared_option, json_option, pairs_option
-from mlsql_runtime.cli.output import format_size, format_value, print_json
+from mlsql_runtime.cli.output import echo_progress, format_size, format_value, print_json
 from mlsql_runtime.cli.process import FAILED, OK, handle_signals
 from mlsql_runtime.plan import FileFeed, PythonEnv, Train
 from mlsql_runtime.plan.options import own_options, read_options
@@ -75,10 +75,10 @@ def fit(as_json: bool, **given: Any) -> int:
     from mlsql_runtime.local.fit import fit as fit_locally
 
     def log(text: str) -> None:
-        click.echo(f"[mlsql] {text}", err=as_json)
+        echo_progress(f"[mlsql] {text}", to_stderr=as_json)
 
     def show(event: ScriptEvent) -> None:
-        click.echo(f"[fit 0] {event.text}", err=as_json)
+        echo_progress(f"[fit 0] {event.text}", to_stderr=as_json)
 
     request = _make_request(**given)
     with handle_signals():

@@ -46,7 +46,7 @@ def functions(path: str, name: str | None, as_json: bool) -> int:
         print_json({"model_path": root.uri, "functions": found, "refused": refused})
     elif found:
         columns = ("function", *_NUMBERS, "registered (UTC)", "contract", "script")
-        print_table(columns, map(_to_row, found), right=_NUMBERS, cut="script")
+        print_table(columns, map(_to_row, found), right=_NUMBERS, long="script")
     else:
         click.echo(f"no function is registered under {root.uri}")
     if refused and not as_json:
@@ -69,14 +69,13 @@ def _print_history(history: History) -> None:
         (*_pick_numbers(entry), entry.at, _describe_entry(entry), entry.by, entry.job_id, entry.reason)
         for entry in reversed(history.history)
     )
-    print_table((*_NUMBERS, "at (UTC)", "what", "by", "job", "reason"), rows, right=_NUMBERS, cut="reason")
+    print_table((*_NUMBERS, "at (UTC)", "what", "by", "job", "reason"), rows, right=_NUMBERS, long="reason")
 
 
 def _describe_entry(entry: HistoryEntry) -> str:
-    """Return ``registered``, ``rolled back`` or ``refused``, with ``current``, or ``gone`` when its package is missing."""
-    if entry.current:
-        return f"{entry.happened}, current"
-    return entry.happened if entry.available or entry.happened == "refused" else f"{entry.happened}, gone"
+    """Return ``registered``, ``rolled back`` or ``refused``, with ``current``, and ``gone`` when its package is missing."""
+    marks = {"current": entry.current, "gone": not entry.available and entry.happened != "refused"}
+    return ", ".join([entry.happened, *(mark for mark, holds in marks.items() if holds)])
 
 
 @click.command(short_help="Point a function to an earlier package.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from mlsql_runtime.cli.exchange import export, import_model
 from mlsql_runtime.cli.fit import fit
 from mlsql_runtime.cli.functions import functions, rollback
 from mlsql_runtime.cli.models import models
-from mlsql_runtime.cli.process import INTERNAL, INTERRUPTED, OK, WRONG_INPUT, choose_exit_code
+from mlsql_runtime.cli.process import INTERNAL, INTERRUPTED, OK, UNAVAILABLE, UNREAD, WRONG_INPUT, choose_exit_code
 from mlsql_runtime.cli.run import run
 from mlsql_runtime.cli.share_classes import share_classes
 from mlsql_runtime.cli.tracking import track
@@ -46,6 +47,7 @@ Exit codes:
   3    Spark, storage or Kafka failed: trying again may help
   70   an error in mlsql itself
   130  interrupted
+  141  nobody read the output to its end
 """
 _SHELLS = ("bash", "zsh", "fish")
 
@@ -92,6 +94,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return WRONG_INPUT
+    except SystemExit as error:
+        if error.code != 1:  # of completion
+            raise
+        return UNREAD  # click ends so when nobody reads the output any more
     except (click.Abort, KeyboardInterrupt):
         click.echo("mlsql: interrupted", err=True)
         return INTERRUPTED
@@ -99,6 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(f"mlsql: {error.message}", err=True)
         return choose_exit_code(error)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            click.echo(f"mlsql: the output cannot be written: {error.strerror}", err=True)
+            return UNAVAILABLE
         if os.environ.get("MLSQL_DEBUG"):
             raise
         click.echo(

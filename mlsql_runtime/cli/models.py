@@ -85,7 +85,7 @@ def list_versions(path: str, limit: int, as_json: bool) -> int:
     else:
         columns = ("version", "state", "published (UTC)", "groups", "score", "rows", "size", "functions")
         right = ("version", "groups", "score", "rows", "size")
-        print_table(columns, map(_to_row, listing.versions), right=right, cut="functions")
+        print_table(columns, map(_to_row, listing.versions), right=right, long="functions")
         if listing.more:
             click.echo(f"{format_count(listing.more, 'older version')} not shown; see --limit")
         for problem in listing.problems:

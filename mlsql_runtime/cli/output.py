@@ -1,12 +1,15 @@
 """The output of commands: JSON for programs, tables for people.
 
-On a terminal, tables are cut to its width and headers are bold. Elsewhere lines are whole, plain and without trailing blanks.
+On a terminal, tables are cut to its width, down to a few letters of each column, and headers are bold. Elsewhere lines are
+whole, plain and without trailing blanks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -16,7 +19,8 @@ import click
 from mlsql_runtime import codec
 
 _NARROWEST = 12  # characters to which a column may be cut
-_ANY_WIDTH = 1 << 30
+_BELOW = 4  # blanks before a sentence below its row
+_GAP = 2  # blanks between columns
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160))) | {ord("\n"): " ", ord("\t"): " "}
 
 
@@ -26,12 +30,12 @@ def print_json(value: Any) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = (), cut: str | None = None, indent: int = 0
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Iterable[str] = (), long: str | None = None, indent: int = 0
 ) -> None:
     """Print rows below the names of their columns.
 
     :param right: the columns that hold numbers.
-    :param cut: the column that is cut before all others on a terminal, such as one of sentences.
+    :param long: a column of sentences: on a terminal that is too narrow for the table, each is printed below its row.
     :param indent: spaces before each line.
     """
     from rich.cells import cell_len
@@ -39,25 +43,49 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    names, numbers = list(columns), set(right)
-    lines = [[format_value(value) for value in row] for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name, *texts in zip(names, *lines, strict=True):
-        table.add_column(
-            Text(name),
-            justify="right" if name in numbers else "left",
-            no_wrap=cut not in (None, name),  # rich shortens columns that may wrap first
-            min_width=min(_NARROWEST, max(map(cell_len, (name, *texts)))),
-        )
-    for line in lines:
+    numbers, lines = set(right), [list(columns), *([format_value(value) for value in row] for row in rows)]
+    console = Console(force_terminal=sys.stdout.isatty(), highlight=False, markup=False)
+    room = console.width - indent if console.is_terminal else None
+    widths = [max(map(cell_len, texts)) for texts in zip(*lines, strict=True)]
+    below = [""] * len(lines)
+    if room is not None and long is not None and _measure(widths) > room:
+        place = lines[0].index(long)
+        del widths[place]
+        below = ["", *(line.pop(place) for line in lines[1:])]
+        del lines[0][place]
+    fitted = widths if room is None else _fit(widths, room)
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for name, width in zip(lines[0], fitted, strict=True):
+        heading = Text(name, no_wrap=True, overflow="ellipsis")
+        table.add_column(heading, justify="right" if name in numbers else "left", width=width)
+    for line in lines[1:]:
         table.add_row(*(Text(text, no_wrap=True, overflow="ellipsis") for text in line))
-    is_terminal = sys.stdout.isatty()
-    console = Console(width=None if is_terminal else _ANY_WIDTH, force_terminal=is_terminal, highlight=False, markup=False)
-    console.width -= indent
+    console.width = max(1, _measure(fitted))
     with console.capture() as printed:
         console.print(table, crop=False, no_wrap=True)
-    for text in printed.get().splitlines():
+    for text, sentence in zip(printed.get().splitlines(), below, strict=True):
         click.echo(" " * indent + text.rstrip())  # without colours where no terminal is
+        for piece in textwrap.wrap(sentence, max(room or 0, _NARROWEST) - _BELOW):
+            click.echo(" " * (indent + _BELOW) + piece)
+
+
+def _measure(widths: Sequence[int]) -> int:
+    """Return how wide a line of columns is, with the gap behind each."""
+    return sum(widths) + _GAP * len(widths)
+
+
+def _fit(widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths of columns of which the widest are cut until a line fits, but none is cut to less than the narrowest."""
+    fitted = list(widths)
+    while _measure(fitted) - _GAP > room and max(fitted) > _NARROWEST:
+        fitted[fitted.index(max(fitted))] -= 1
+    return fitted
+
+
+def echo_progress(text: str, *, to_stderr: bool) -> None:
+    """Print a line about work under way. The work goes on when nobody reads its output any more."""
+    with contextlib.suppress(BrokenPipeError):
+        click.echo(text, err=to_stderr)
 
 
 def print_fields(fields: Mapping[str, Any], indent: int = 0) -> None:

@@ -19,6 +19,7 @@ WRONG_INPUT = 2
 UNAVAILABLE = 3  # worth another try
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130
+UNREAD = 141  # as of a process that SIGPIPE ends
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -163,7 +163,7 @@ def _print_comparison(comparison: Comparison) -> None:
     click.echo()
     if comparison.differences:
         columns = ("about", "what", *(f"version {each.version}" for each in versions))
-        print_table(columns, map(_to_row, comparison.differences), cut="what")
+        print_table(columns, map(_to_row, comparison.differences), long="what")
         if comparison.changed_sources:
             click.echo(f"\nthe stored data of {', '.join(comparison.changed_sources)} have changed between the two trainings")
     else:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlsql_runtime.errors import DataError, InputError
+from mlsql_runtime.errors import DataError, InputError, StorageError
 from mlsql_runtime.events import ScriptEvent
 from mlsql_runtime.local.data_source import DataSource, check_exists, check_options, find_files
 from mlsql_runtime.local.request import FitReport, FitRequest, LoadedData, ModelFile, Seconds
@@ -68,7 +68,7 @@ def fit(request: FitRequest, log: Log, on_event: Callable[[ScriptEvent], None]) 
         result = run_group(group, bundle, folder, table, validate, on_event)
         files = _list_files(folder / MODEL) if result.is_successful else ()
         if result.is_successful and request.model_dir is not None:
-            request.model_dir.upload(folder / MODEL)
+            _keep_model(folder / MODEL, request.model_dir)
     is_kept = statement.keep_local_directory
     model_dir = request.model_dir.uri if request.model_dir else str(folder / MODEL) if is_kept else None
     script_seconds = (result.record.ended - result.record.started).total_seconds()
@@ -93,6 +93,16 @@ def _group_folder(is_kept: bool) -> Iterator[Path]:
     finally:
         if not is_kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_model(model: Path, place: Location) -> None:
+    """Copy a model to where it was asked for; if the storage refuses, leave it in a folder that the error names."""
+    try:
+        place.upload(model)
+    except StorageError as error:
+        kept = Path(tempfile.mkdtemp(prefix="mlsql-fit-model-")) / model.name
+        shutil.move(model, kept)
+        raise StorageError(f"{error.message}; the model is in {kept}", path=str(kept)) from error
 
 
 def _list_files(model: Path) -> tuple[ModelFile, ...]:
@@ -141,8 +151,17 @@ def _check_source(source: DataSource, with_spark: bool) -> None:
 
 
 def _check_model_dir(place: Location | None) -> None:
-    if place is not None and (place.is_file() or place.list_names()):
+    if place is None:
+        return
+    if place.is_file() or place.list_names():
         raise InputError(f"--model-dir {place.uri} exists and is not empty; name another folder, or empty it", path=place.uri)
+    probe = place / "mlsql-probe"  # a refusal must come before the training, not after it
+    try:
+        probe.write(b"")
+        probe.remove_file()
+    except StorageError as error:
+        raise InputError(f"--model-dir {place.uri}: no file can be written there; {error.message}", path=place.uri) from error
+    place.remove_if_empty()
 
 
 def _check_resources(statement: Train) -> None:

@@ -78,6 +78,10 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no JSON": (["good.py", "--data", "json.`rows.csv`"], "rows.csv:1: expected a JSON object"),
     "model there": (["good.py", "--data", "rows.json", "--model-dir", "full"], "exists and is not empty"),
     "model a file": (["good.py", "--data", "rows.json", "--model-dir", "rows.csv"], "exists and is not empty"),
+    "model where nothing can be written": (
+        ["good.py", "--data", "rows.json", "--model-dir", "/proc/model"],
+        "--model-dir /proc/model: no file can be written there",
+    ),
     "resource": (
         ["good.py", "--data", "rows.json", "--fit-param", "resource.a=nowhere"],
         "resource.a=nowhere: there is nothing there",

@@ -58,6 +58,20 @@ time.sleep(600)
     assert fit.left == []
 
 
+def test_the_training_goes_on_when_nobody_reads_its_output(fit: FitCommand) -> None:
+    source = "print('up', flush=True)\nfor _ in range(2000): print('a line')\n" + GOOD
+    command = [*COMMAND, fit.write(source), "--data", "rows.json", "--model-dir", "kept"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert any("[fit 0] up" in line for line in iter(running.stdout.readline, ""))
+    running.stdout.close()
+    assert running.wait(100) == 141, running.stderr
+    assert os.listdir(fit.folder / "kept")
+    assert running.stderr is not None
+    assert running.stderr.read() == ""
+    running.stderr.close()
+
+
 def test_the_command_imports_neither_spark_nor_frameworks(fit: FitCommand) -> None:
     script = fit.write(GOOD)
     program = f"""

@@ -78,6 +78,12 @@ def test_a_path_without_functions_prints_a_sentence(local_root: Location, publis
     assert "holds no function 'jack'; none is registered there" in capsys.readouterr().err
 
 
+def test_a_current_package_that_is_gone_is_marked(registered: Location, capsys: Capture) -> None:
+    (registered / "_functions/jack/3").remove()
+    assert main(["functions", registered.uri, "jack"]) == 0
+    assert "registered, current, gone" in capsys.readouterr().out
+
+
 def test_the_history_marks_what_is_current_and_what_is_gone(registered: Location, capsys: Capture) -> None:
     prune(registered, 2)
     assert main(["functions", registered.uri, "jack"]) == 0

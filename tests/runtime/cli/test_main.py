@@ -140,6 +140,14 @@ def test_exit_codes_reach_the_shell(local_root: Location, publish: Callable[...,
     assert "Traceback" not in failed.stderr + wrong.stderr
 
 
+def test_a_full_disk_for_the_output_is_no_error_of_ours(local_root: Location, publish: Callable[..., object]) -> None:
+    publish(local_root)
+    command = [sys.executable, "-m", "mlsql_runtime.cli.main", "models", local_root.uri]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "mlsql: the output cannot be written: No space left on device\n")
+
+
 def test_storage_that_cannot_be_reached_ends_with_3() -> None:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE")
     environment = {name: "" for name in names if name in os.environ}

@@ -64,17 +64,29 @@ def test_a_table_is_whole_where_no_terminal_is(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "cut", "line"),
+    ("columns", "line"),
     [
-        (200, "note", "name of it  " + "n" * 40),
-        (40, "note", "name of it  " + "n" * 27 + "…"),
-        (20, "note", "name of it  " + "n" * 11 + "…"),  # no narrower than can be read
-        (40, None, "name of it  " + "n" * 27 + "…"),
+        (200, "name of it  " + "n" * 40),
+        (40, "name of it  " + "n" * 27 + "…"),
+        (20, "name of it  " + "n" * 11 + "…"),  # no narrower than can be read
     ],
 )
-def test_a_table_is_cut_to_the_terminal(columns: int, cut: str | None, line: str) -> None:
+def test_a_table_is_cut_to_the_terminal(columns: int, line: str) -> None:
     rows: Sequence[Any] = [("name of it", "n" * 40), ("x", "short")]
-    assert on_terminal(columns, ("name", "note"), rows, (), cut) == ["name        note", line, "x           short"]
+    assert on_terminal(columns, ("name", "note"), rows) == ["name        note", line, "x           short"]
+
+
+def test_a_sentence_for_which_the_terminal_is_too_narrow_is_below_its_row() -> None:
+    table = (("name", "why", "rows"), [("a", "one two three four five six", 1), ("b", "", 22)], ("rows",), "why")
+    wide = ["name  why                          rows", "a     one two three four five six     1"]
+    assert on_terminal(60, *table)[:2] == wide
+    assert on_terminal(24, *table) == ["name  rows", "a        1", "    one two three four", "    five six", "b       22"]
+
+
+def test_no_column_vanishes_from_a_terminal() -> None:
+    columns = tuple(f"column {number}" for number in range(9))
+    line = on_terminal(40, columns, [tuple("x" * 36 for _ in columns)])[1]
+    assert line == "  ".join(["x" * 11 + "…"] * 9)
 
 
 def test_the_widest_column_gives_way_first() -> None:
