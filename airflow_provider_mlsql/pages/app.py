@@ -9,6 +9,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessE
 from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_dag
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -23,6 +24,7 @@ from airflow_provider_mlsql.pages.responses import (
     respond_with_error,
     respond_with_json,
     respond_with_page,
+    respond_with_wrong_request,
     wants_json,
 )
 from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, read_access, without_password
@@ -51,7 +53,7 @@ def make_app() -> FastAPI:
     pages = ModelPages()
     of_dag = [Depends(requires_access_dag("GET", DagAccessEntity.XCOM))]
     app.add_api_route(f"{_TASK}/manifest", show_task_versions, dependencies=of_dag, response_model=None)
-    app.add_api_route(f"{_TASK}/model", show_task_model, dependencies=of_dag, response_model=None)
+    app.add_api_route(f"{_TASK}/model", pages.show_task_model, dependencies=of_dag, response_model=None)
     app.add_api_route(f"{_TASK}/spark", show_spark_ui, dependencies=of_dag, response_model=None)
     app.add_api_route("/models", pages.show_models, response_model=None)
     app.add_api_route("/model", pages.show_model, response_model=None)
@@ -59,6 +61,7 @@ def make_app() -> FastAPI:
     app.add_api_route("/log", pages.show_log, response_model=None)
     app.add_api_route("/static/{name}", show_static, response_model=None)
     app.add_exception_handler(StarletteHTTPException, respond_with_error)
+    app.add_exception_handler(RequestValidationError, respond_with_wrong_request)
     return app
 
 
@@ -80,16 +83,6 @@ def show_task_versions(
     if wants_json(request):
         return respond_with_json({"task": encode(task), "versions": [one.document for one in found]}, status)
     return respond_with_page("version.html", status, task=task, found=found)
-
-
-def show_task_model(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: MapIndex = -1) -> Response:
-    """Lead to the page of the model that a task trains, registers or waits for."""
-    task = TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
-    try:
-        paths = read_model_paths(task, session)
-    except NoVersions as error:
-        raise HTTPException(404, str(error)) from error
-    return RedirectResponse(model_url(without_password(paths[0])), 303, PRIVATE)
 
 
 def show_spark_ui(session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: MapIndex = -1) -> Response:
@@ -125,12 +118,26 @@ class ModelPages:
         viewer = Viewer(user)
         found = sorted(viewer.select(self._named.look(session)))
         paths = [path for path in found if wanted.lower() in without_password(path).lower()]
+        pages = max(1, -(-len(paths) // MODELS_PER_PAGE))
+        page = min(page, pages)
         shown = paths[MODELS_PER_PAGE * (page - 1) : MODELS_PER_PAGE * page]
         entries = [entry.hide_tasks(viewer.may_read) for entry in self._reader.read_all(shown)]
         if wants_json(request):
-            return respond_with_json({"models": [entry.document for entry in entries]})
-        pages = -(-len(paths) // MODELS_PER_PAGE)
+            counts = {"count": len(paths), "page": page, "pages": pages}
+            return respond_with_json({"models": [entry.document for entry in entries], **counts})
         return respond_with_page("models.html", entries=entries, page=page, pages=pages, count=len(paths), wanted=wanted)
+
+    def show_task_model(self, session: SessionDep, dag_id: str, run_id: str, task_id: str, map_index: MapIndex = -1) -> Response:
+        """Lead to the page of the model that a task trains, registers or waits for."""
+        task = TaskKey(dag_id=dag_id, run_id=run_id, task_id=task_id, map_index=map_index)
+        try:
+            paths = read_model_paths(task, session)
+        except NoVersions as error:
+            raise HTTPException(404, str(error)) from error
+        shown = without_password(paths[0])
+        if find_path(self._named.look(session), shown) is None:
+            raise HTTPException(404, f"no task has named a version of {shown} yet; {task.label} is at work on it, or has failed")
+        return RedirectResponse(model_url(shown), 303, PRIVATE)
 
     def show_model(
         self,

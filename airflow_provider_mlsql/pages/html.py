@@ -104,8 +104,10 @@ def shorten(text: str) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """Return a score or metric with six digits; a dash for none."""
-    return "–" if value is None else f"{value:.6g}"  # noqa: RUF001, the typographic dash
+    """Return a score or metric with six digits, a whole number with all of them; a dash for none."""
+    if value is None:
+        return "–"  # noqa: RUF001, the typographic dash
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def format_whole(value: int) -> str:

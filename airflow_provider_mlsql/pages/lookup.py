@@ -47,10 +47,10 @@ class Lookup:
 def look_up(model: ModelVersion, against: int | None = None) -> Lookup:
     """Read a version, and what differs from version ``against``; if it is not there, only what explains that."""
     uri, shown = model.model_path, without_password(model.model_path)
-    if not is_readable(uri):
-        status, problem = NOT_SEEN, f"this page does not read {shown}; it reads paths and {list_schemes()}"
-        return Lookup(model_path=shown, version=model.version, problem=problem, status=status)
     try:
+        if not is_readable(uri):
+            status, problem = NOT_SEEN, f"this page does not read {shown}; it reads paths and {list_schemes()}"
+            return Lookup(model_path=shown, version=model.version, problem=problem, status=status)
         root = open_model_path(uri, read_access())
         try:
             return Lookup(model_path=shown, version=model.version, view=read_version_view(uri, model.version, against))
@@ -77,7 +77,8 @@ def _explain_missing(root: Location, version: int, shown: str) -> tuple[int, str
     if claimed and version > claimed[-1]:
         return NOT_SEEN, f"{shown} has no version {version}; the newest is {claimed[-1]}"
     if claimed:
-        return REMOVED, f"{shown} no longer holds version {version}: a later training removed it because of keep_versions"
+        why = "a later training with keep_versions, or mlsql models prune, has removed it"
+        return REMOVED, f"{shown} no longer holds version {version}: {why}"
     if root.is_local:
         return NOT_SEEN, (
             f"{shown} holds no model on the API server's machine; it is a path of the worker's machine, or was removed. "

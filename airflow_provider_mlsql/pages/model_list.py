@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from airflow_provider_mlsql.pages.model_view import SPARKLINE_VERSIONS, ModelView
 from airflow_provider_mlsql.pages.storage_paths import check_readable, explain, read_access, without_password
 from mlsql_runtime.codec import encode
-from mlsql_runtime.store.overview import VersionCache, read_overview
+from mlsql_runtime.store.overview import ModelOverview, VersionCache, read_overview
+from mlsql_runtime.store.version_facts import ErrorFacts
 from mlsql_runtime.store.versions import open_store
 
 SECONDS = 5.0  # that the page waits for all storage together
@@ -73,7 +74,22 @@ class ModelReader:
         :raises MLSQLError: when it cannot be read.
         """
         check_readable(path)
-        return ModelView(read_overview(open_store(path, read_access()), versions, self._cache), without_password(path))
+        overview, shown = read_overview(open_store(path, read_access()), versions, self._cache), without_password(path)
+        return ModelView(overview if shown == path else _hide_passwords(overview), shown)
+
+
+def _hide_passwords(overview: ModelOverview) -> ModelOverview:
+    """Return an overview whose errors name paths without passwords."""
+
+    def hide(error: ErrorFacts) -> ErrorFacts:
+        return {"kind": error["kind"], "message": without_password(error["message"])}
+
+    versions = tuple(
+        each if each.error is None else replace(each, reason=without_password(each.reason or ""), error=hide(each.error))
+        for each in overview.versions
+    )
+    functions = tuple(replace(each, error=each.error and without_password(each.error)) for each in overview.functions)
+    return replace(overview, versions=versions, functions=functions)
 
 
 def _make_entry(path: str, future: Future[ModelView], seconds: float) -> ModelEntry:

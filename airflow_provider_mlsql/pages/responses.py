@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -49,6 +50,13 @@ def respond_with_error(request: Request, error: Exception) -> Response:
         return JSONResponse({"detail": error.detail}, error.status_code, headers)
     page = render_message(error.status_code, str(error.detail), _login_url(request), _find_links(request))
     return Response(page, error.status_code, headers, "text/html")
+
+
+def respond_with_wrong_request(request: Request, error: Exception) -> Response:
+    """Respond with what is wrong with the parameters of a request."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
+    return respond_with_error(request, HTTPException(422, "; ".join(wrong)))
 
 
 def _find_links(request: Request) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from airflow_provider_mlsql.pages.html import format_task
 from airflow_provider_mlsql.pages.named_models import decode_xcom
 from airflow_provider_mlsql.xcom_versions import FAILED_VERSION, ModelVersion, find_versions
 from mlsql_runtime.plan import TaskTry
+from mlsql_runtime.storage.file_systems import normalize
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -118,7 +119,7 @@ def _read_xcom(task: TaskKey, session: Session, key: str) -> Any:
 
 
 def _read_given_path(task: TaskKey, session: Session) -> str | None:
-    """Return the rendered argument ``model_path`` of the task."""
+    """Return the rendered argument ``model_path`` of the task, as XComs have it."""
     from airflow.models.renderedtifields import RenderedTaskInstanceFields as Rendered
     from sqlalchemy import select
 
@@ -131,7 +132,7 @@ def _read_given_path(task: TaskKey, session: Session) -> str | None:
         )
     )
     path = fields.get("model_path") if isinstance(fields, dict) else None
-    return path if isinstance(path, str) and path else None
+    return normalize(path) if isinstance(path, str) and path else None
 
 
 def _explain_missing_task(task: TaskKey, indexes: list[int]) -> str:

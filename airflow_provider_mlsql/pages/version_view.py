@@ -9,6 +9,7 @@ from functools import cached_property
 from airflow_provider_mlsql.pages.charts import Bar, Chart, make_bars, make_curve_charts, make_parameter_charts
 from airflow_provider_mlsql.pages.storage_paths import check_readable, read_access, without_password
 from mlsql_runtime.errors import MLSQLError
+from mlsql_runtime.store import layout
 from mlsql_runtime.store.compare_versions import Comparison, compare_versions
 from mlsql_runtime.store.function_history import HistoryEntry
 from mlsql_runtime.store.overview import FunctionOverview, read_functions
@@ -40,6 +41,12 @@ class VersionView:
         if task is None or may_read(task.dag_id):
             return self
         return replace(self, details=replace(self.details, task=None, job_id=None))
+
+    @property
+    def logs(self) -> set[int]:
+        """The fit groups whose logs are kept."""
+        files = {file.path for file in self.details.files}
+        return {fit.alg_index for fit in self.details.fits if layout.log_file(fit.alg_index) in files}
 
     @property
     def verdict(self) -> Iterator[tuple[str, str]]:
@@ -99,7 +106,7 @@ def read_version_view(model_path: str, version: int | None, against: int | None 
     older = next((number for number in store.versions if number < details.version), None)
     newer = next((number for number in reversed(store.versions) if number > details.version), None)
     comparison, problem = _compare(store, against, details.version)
-    functions = read_functions(store)
+    functions = [replace(each, error=each.error and without_password(each.error)) for each in read_functions(store)]
     return VersionView(without_password(details.model_path), details, functions, older, newer, comparison, problem)
 
 
@@ -110,7 +117,7 @@ def _compare(store: ModelStore, before: int | None, after: int) -> tuple[Compari
     try:
         return compare_versions(store.root, before, after), None
     except MLSQLError as error:
-        return None, error.message
+        return None, without_password(error.message)
 
 
 def _describe_failures(details: VersionDetails) -> list[str]:

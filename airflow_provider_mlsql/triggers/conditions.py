@@ -15,6 +15,7 @@ from mlsql_runtime.store.version_condition import VersionCondition
 
 #: The arguments that are conditions.
 CONDITIONS = tuple(field.name for field in dataclasses.fields(VersionCondition))
+SHORTEST_INTERVAL = 0.1
 _ON_LOW_SCORE = choice("wait", "skip", "fail")
 _PARSERS = {
     **dict.fromkeys(("job_id", "external_dag_id", "run_id", "metric"), TEXT),
@@ -37,9 +38,12 @@ def parse_conditions(given: Mapping[str, Any]) -> VersionCondition:
 
 
 def parse_interval(value: Any) -> float:
-    """Return ``poke_interval`` in seconds. Text that is not a number would stop all who wait in the same path."""
+    """Return ``poke_interval`` in seconds, at least the shortest one: a triggerer must not ask a storage without a rest.
+
+    Text that is not a number would stop all who wait in the same path.
+    """
     seconds: float = NOT_NEGATIVE.parse(value, "poke_interval")
-    return seconds
+    return max(seconds, SHORTEST_INTERVAL)
 
 
 def parse_time(value: datetime | str | None, what: str) -> datetime | None:

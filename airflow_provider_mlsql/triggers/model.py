@@ -34,7 +34,7 @@ class MLSQLModelTrigger(BaseTrigger):
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param storage_conn_id: a connection for the storage of the model path, as for the operators. The triggerer reads it.
-    :param poke_interval: seconds between two looks.
+    :param poke_interval: seconds between two looks, at least a tenth of one.
     :param deadline: when to give up, as ISO 8601 text. There is always a first look, if storage responds within a minute.
 
     The other arguments are those of :class:`MLSQLModelSensor`.
@@ -126,7 +126,7 @@ class MLSQLModelEventTrigger(BaseEventTrigger):
 
     :param model_path: path or URI of the model; it need not exist yet.
     :param storage_conn_id: a connection for the storage of the model path, as for the operators. The triggerer reads it.
-    :param poke_interval: seconds between two looks.
+    :param poke_interval: seconds between two looks, at least a tenth of one.
     :param min_score: skip versions whose score is worse.
     :param metric: a metric of the best group to compare with ``min_score``, instead of the score.
     :param greater_is_better: False for a metric such as a loss; the direction of the version's score by default.

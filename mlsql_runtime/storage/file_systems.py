@@ -99,6 +99,16 @@ def open_uri(uri: str, access: StorageAccess = NO_ACCESS) -> tuple[StorageRoot, 
     return StorageRoot(fs, storage, f"{_CANONICAL.get(scheme, scheme)}://{authority}", bucket), bucket + slash + path
 
 
+def normalize(uri: str) -> str:
+    """Return a path or URI as :attr:`mlsql_runtime.storage.location.Location.uri` has it, without opening its storage."""
+    if find_storage(uri) is LOCAL:
+        rest = uri.removeprefix("file:").removeprefix("local:")
+        uri = rest if rest == uri else f"/{rest.lstrip('/')}"
+        return uri.rstrip("/") or uri
+    scheme, separator, rest = uri.rstrip("/").partition("://")
+    return f"{_CANONICAL.get(scheme, scheme)}{separator}{rest}"
+
+
 def find_storage(uri: str) -> Storage:
     """Return the kind of storage that a path or URI names, without opening it."""
     scheme, separator, _ = uri.partition("://")

@@ -150,6 +150,8 @@ def read_log(store: ModelStore, version: int, alg_index: int) -> str:
 
     :raises VersionNotFound: naming the groups that have one.
     """
+    if version not in store.versions:
+        read_manifest(store.root, version)
     folder = layout.version_dir(store.root, version)
     text = (folder / layout.log_file(alg_index)).read_or_none()
     if text is None:

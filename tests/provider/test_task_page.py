@@ -49,7 +49,7 @@ def test_a_failed_training_names_the_version_of_its_record(session: Session) -> 
 
 
 def test_a_task_without_a_version_leads_to_the_model_that_it_was_given(session: Session) -> None:
-    add_task(session, "failed", model_path="/given")
+    add_task(session, "failed", model_path="file:///given/")
     assert read_model_paths(TASK, session) == ("/given",)
     with pytest.raises(NoVersions, match=r"d\.t has named no model version in run 1; its state is: failed"):
         read_named_versions(TASK, session)

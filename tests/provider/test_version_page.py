@@ -49,6 +49,8 @@ def publish_with(root: Location, *fits: Any, curves: Mapping[str, Any] | None = 
     with claim_version(root, "job") as draft:
         for fit in fits or (make_fit_record(0, 0.5),):
             (draft.folder / f"model/{fit.alg_index}/model.pickle").write(b"model")
+            if fit.status != "success":
+                (draft.folder / f"logs/{fit.alg_index}.log").write(b"last words")
         if curves:
             (draft.folder / "curves.json").write(encode_curves(curves))
         fields = {"files": draft.file_entries()} | fields
@@ -133,6 +135,7 @@ def test_groups_have_bars_parameters_and_curves(root: Location) -> None:
     assert "<figcaption>loss</figcaption>" in text
     assert '<tr><td class="number">10</td><td class="number">0.25</td><td class="number">0.25</td></tr>' in text
     assert f"/mlsql/log?path={root.uri.replace('/', '%2F')}&amp;version=1&amp;group=2" in text
+    assert "group=0" not in text  # of which no log is kept
 
 
 def test_sources_are_shown(root: Location) -> None:
@@ -241,7 +244,7 @@ def test_a_version_that_does_not_exist_says_why(root: Location) -> None:
     publish(root.uri, 0.5)
     publish(root.uri, 0.5)
     shutil.rmtree(f"{root.uri}/_model_1")
-    assert "no longer holds version 1: a later training removed it" in page(root, 1)
+    assert "no longer holds version 1: a later training with keep_versions" in page(root, 1)
     assert "has no version 7; the newest is 2" in page(root, 7)
 
 

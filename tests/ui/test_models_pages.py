@@ -255,6 +255,17 @@ def test_models_are_found_by_part_of_their_path(deployment: Deployment, spam: Tr
     assert "has “&lt;i&gt;” in it" in deployment.page("/mlsql/models?wanted=<i>", Accept="text/html").text
 
 
+def test_a_list_says_how_much_there_is_and_wrong_parameters_are_explained(deployment: Deployment, spam: Trained) -> None:
+    listed = deployment.page("/mlsql/models?page=99&wanted=spam").json()
+    assert listed["count"] == len(listed["models"]) > 0
+    assert (listed["page"], listed["pages"]) == (1, 1)
+    wrong = f"/mlsql/version?path={quote(spam.path, safe='')}&version=abc"
+    page = deployment.page(wrong, Accept="text/html")
+    assert (page.status_code, page.headers["cache-control"]) == (422, "no-store")
+    assert "version: Input should be a valid integer" in page.text
+    assert deployment.page(wrong).json()["detail"].startswith("version: Input should be")
+
+
 def test_somebody_who_must_not_see_the_dag_sees_nothing_of_its_models(deployment: Deployment, spam: Trained) -> None:
     deployment.run("names_models", {"one": {"model_path": spam.path, "version": 1}})  # whose XComs the stranger must not read
     allowed, stranger = deployment.login, deployment.log_in(STRANGER)

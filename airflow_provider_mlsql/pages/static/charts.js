@@ -37,11 +37,11 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(1000 * seconds), "Etc/UTC"),
       scales: { x: { time: chart.time } },
       axes: [
-        { ...axis, label: chart.xLabel, labelSize: 24, ...(chart.time ? times : {}), ...(whole ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6, 1e7] } : {}) },
+        { ...axis, label: chart.xLabel, labelSize: 24, ...(chart.time ? times : {}), ...(whole ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 1e4, 1e5, 1e6, 1e7], values: (_, ticks) => ticks.map(String) } : {}) },
         { ...axis, size: 70, values: (_, ticks) => ticks.map(short) },
       ],
       series: [
-        { label: chart.xLabel, value: (_, value) => (value === null ? "" : chart.time ? `${moment(value)} UTC` : short(value)) },
+        { label: chart.xLabel, value: (_, value) => (value === null ? "" : chart.time ? `${moment(value)} UTC` : whole ? String(value) : short(value)) },
         ...chart.lines.map(makeSeries),
       ],
     };

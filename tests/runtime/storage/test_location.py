@@ -13,6 +13,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFile
 
 from mlsql_runtime.errors import InputError, StorageError
+from mlsql_runtime.storage.file_systems import normalize
 from mlsql_runtime.storage.location import Location
 
 
@@ -30,12 +31,15 @@ from mlsql_runtime.storage.location import Location
 def test_a_uri_is_shown_as_people_know_it(uri: str, shown: str, name: str) -> None:
     place = Location.of(uri)
     assert (place.uri, place.name, place.is_local) == (shown, name, not uri.startswith("memory"))
+    assert place.is_local is (normalize(uri) == shown)  # fsspec alone knows how it shows a path of its own storages
     assert (place / "c").uri == shown.rstrip("/") + "/c"
 
 
 def test_an_s3_uri_keeps_its_scheme(s3_server: str) -> None:
     assert s3_server.startswith("s3://")
     assert (Location.of(f"{s3_server}/a") / "b").uri == f"{s3_server}/a/b"
+    for uri in (f"{s3_server}/a/", f"{s3_server.replace('s3:', 's3a:')}/a"):
+        assert normalize(uri) == Location.of(uri).uri == f"{s3_server}/a"
 
 
 @pytest.mark.parametrize("uri", ["s3://b/../c", "hdfs://127.0.0.1:1/a/..", "memory://x/../y"])
@@ -104,7 +108,7 @@ def test_of_many_names_those_that_are_there(root: Location) -> None:
 def test_an_error_of_the_disk_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for look in (Location.of(str(tmp_path / "loop")).exists, lambda: Location.of(str(tmp_path)).existing(["loop"])):
-        with pytest.raises(StorageError, match="cannot be read: .*loop"):
+        with pytest.raises(StorageError, match=r"cannot be read: .*loop"):
             look()
 
 
@@ -118,7 +122,7 @@ def test_a_folder_that_cannot_be_listed_hides_no_files(tmp_path: Path) -> None:
         os.close(above)
     os.close(folder)
     for look in (place.list_files, place.newest_write):
-        with pytest.raises(StorageError, match="cannot be listed: .*too long"):
+        with pytest.raises(StorageError, match=r"cannot be listed: .*too long"):
             look()
 
 

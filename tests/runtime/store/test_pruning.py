@@ -96,7 +96,7 @@ def test_prune_removes_no_version_whose_manifest_the_disk_cannot_look_at(local_r
     manifest.rename(manifest.with_name("kept.json"))
     manifest.symlink_to(manifest.name)  # a loop: an error other than that there is no such file
     _age(local_root / "_model_1")
-    with pytest.raises(StorageError, match="_model_1/manifest.json"):
+    with pytest.raises(StorageError, match=r"_model_1/manifest\.json"):
         prune(local_root, None)
     assert "kept.json" in (local_root / "_model_1").list_names()
 
