@@ -109,6 +109,8 @@ def import_model(
 
     if score is not None and not math.isfinite(score):
         raise click.BadParameter(f"{score} is not a finite number", param_hint="--score")
+    if lower_is_better and score is None:
+        raise click.UsageError("--lower-is-better is about the score, and there is no --score")
     root = open_model_path(path)
     with handle_signals(), open_foreign_model(source) as model:
         manifest = import_version(

@@ -76,10 +76,8 @@ def open_foreign_model(source: str) -> Iterator[ForeignModel]:
     """
     with ExitStack() as stack:
         place = _localize(source, stack)
-        if place.is_dir():
-            yield _read_folder(place, source)
-        else:
-            yield _read_file(place, source)
+        name = hide_passwords(source if _URI.fullmatch(source) else Location.of(source).uri)
+        yield _read_folder(place, name) if place.is_dir() else _read_file(place, name)
 
 
 def _localize(source: str, stack: ExitStack) -> Path:
@@ -118,7 +116,7 @@ def _read_file(place: Path, source: str) -> ForeignModel:
     files = {name: place}
     return ForeignModel(
         format="joblib" if is_joblib else "pickle",
-        source=hide_passwords(source),
+        source=source,
         files=files,
         script=ScriptFacts(name=place.name, sha256=_digest(files)),
     )
@@ -137,7 +135,7 @@ def _read_folder(folder: Path, source: str) -> ForeignModel:
         return _read_exported(folder / check_plain(str(function.get("data")), f"{folder / MLMODEL}: data"), source)
     return ForeignModel(
         format="mlflow",
-        source=hide_passwords(source),
+        source=source,
         files=files,
         script=ScriptFacts(name=f"{MLMODEL} ({', '.join(sorted(model.flavors))})", sha256=_digest(files)),
         signature=model.signature,
@@ -162,7 +160,7 @@ def _read_exported(data: Path, source: str) -> ForeignModel:
     model = {entry.path.removeprefix(prefix): data / entry.path for entry in record.model_files}
     return ForeignModel(
         format="mlflow",
-        source=hide_passwords(source),
+        source=source,
         files=model,
         script=record.script,
         signature=record.signature,

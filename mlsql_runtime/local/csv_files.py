@@ -6,6 +6,7 @@ Spark reads with univocity: a record is a line, and a quote counts at the beginn
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -55,6 +56,17 @@ def _name_columns(header: list[str | None]) -> list[str]:
     """Return the names that Spark gives: numbered where there is none, or another one that differs in case only."""
     lower = [(name or "").lower() for name in header]
     return [f"_c{at}" if not name else f"{name}{at}" if lower.count(name.lower()) > 1 else name for at, name in enumerate(header)]
+
+
+def find_advice(source: DataSource, columns: Sequence[str]) -> str:
+    """Return which option of a CSV source without an expected column may be missing; nothing if none is suspected."""
+    if source.format != "csv":
+        return ""
+    if not source.flag("header"):
+        return "; add --option header=true if the first line names the columns"
+    separators = {";": "';'", "\t": "'\\t'", "|": "'|'", ",": ","}
+    found = next((each for each in separators if len(columns) == 1 and each in columns[0]), None)
+    return "" if found is None else f"; add --option sep={separators[found]} if that separates the columns"
 
 
 def _read_file(file: DataFile, source: DataSource) -> pa.Table | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from mlsql_runtime.errors import DataError, InputError, did_you_mean
+from mlsql_runtime.errors import DataError, InputError, find_nearest
 from mlsql_runtime.plan import FILE_FORMATS, parse_table_ref
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.storage.patterns import find_paths
@@ -119,8 +119,10 @@ def check_options(source: DataSource) -> None:
     known = FORMATS[source.format]
     for name in source.options:
         if name.lower() not in {each.lower() for each in known}:
-            hint = did_you_mean(name, known) if known else f"; {source.format} has none"
-            raise InputError(f"--option {name} of {source.format} needs Spark: add --spark{hint} without it", option=name)
+            near = find_nearest(name, known)
+            others = f"known without it are {', '.join(known)}" if known else f"{source.format} has none without it"
+            hint = f"; {others}" if near is None else f", or did you mean '{near}'?"
+            raise InputError(f"--option {name} of {source.format} needs Spark: add --spark{hint}", option=name)
     if source.format == "csv":
         _check_csv_options(source)
     width = source.option("numFeatures", "1")

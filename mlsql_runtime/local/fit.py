@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mlsql_runtime.errors import DataError, InputError, StorageError
+from mlsql_runtime.errors import DataError, InputError, StorageError, find_nearest
 from mlsql_runtime.events import ScriptEvent
-from mlsql_runtime.local.data_source import DataSource, check_exists, check_options, find_files
+from mlsql_runtime.local.data_source import FORMATS, DataSource, check_exists, check_options, find_files
 from mlsql_runtime.local.request import FitReport, FitRequest, LoadedData, ModelFile, Seconds
-from mlsql_runtime.plan import RESOURCE, PythonEnv, Train
+from mlsql_runtime.plan import PATH_FORMATS, RESOURCE, PythonEnv, Train
 from mlsql_runtime.script.bundle import ScriptBundle, read_bundle
 from mlsql_runtime.script.environments import provided_interpreter
 from mlsql_runtime.script.interpreter import inspect_interpreter, is_default_interpreter
@@ -128,7 +128,7 @@ def check_request(request: FitRequest, log: Log) -> ScriptBundle:
     _check_resources(statement)
     for source in (request.data, request.validate):
         if source is not None:
-            _check_source(source, request.loads_with_spark)
+            _check_source(source, request.loads_with_spark, request.use_spark)
     _check_interpreter(statement.python, bundle, log)
     return bundle
 
@@ -142,7 +142,14 @@ def _check_interpreter(python: PythonEnv, bundle: ScriptBundle, log: Log) -> Non
         inspect_interpreter(python, host, modules, path).raise_for_missing(modules, host, python)
 
 
-def _check_source(source: DataSource, with_spark: bool) -> None:
+def _check_source(source: DataSource, with_spark: bool, is_asked_for: bool) -> None:
+    near = find_nearest(source.format, FORMATS) if source.needs_spark and source.format not in PATH_FORMATS else None
+    if near is not None and not is_asked_for:
+        raise InputError(
+            f"{source.what}: no format is called '{source.format}'; did you mean '{near}'? "
+            "If Spark has a data source of this name, add --spark",
+            format=source.format,
+        )
     if with_spark:
         check_exists(source)
     else:
@@ -176,7 +183,7 @@ def _check_resources(statement: Train) -> None:
 def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> LoadedData:
     """Return the training and the validation data, as files in ``folder``."""
     if not request.loads_with_spark:
-        return _load_without_spark(request, bundle, folder)
+        return _load_without_spark(request, bundle, folder, log)
     from mlsql_runtime.local.spark_loader import load_with_spark
 
     for need in request.list_spark_needs()[:1]:
@@ -189,7 +196,19 @@ def _load_data(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path) -> LoadedData:
+@contextlib.contextmanager
+def _advice_on(source: DataSource, columns: Sequence[str]) -> Iterator[None]:
+    """Add to the error of a column that is missing which option of the source may be."""
+    from mlsql_runtime.local.csv_files import find_advice
+
+    try:
+        yield
+    except DataError as error:
+        error.message += find_advice(source, columns)
+        raise
+
+
+def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path, log: Log) -> LoadedData:
     from mlsql_runtime.local.arrow_tables import hold_out, measure, read_table, write_table
 
     statement = request.statement
@@ -197,14 +216,18 @@ def _load_without_spark(request: FitRequest, bundle: ScriptBundle, folder: Path)
     def choose(names: Sequence[str]) -> Sequence[str]:
         if not names:  # of an empty file
             return ()
-        check_columns(statement, bundle, names)
+        with _advice_on(request.data, names):
+            check_columns(statement, bundle, names)
         return list_columns(statement, find_roles(statement, names))
 
     def choose_for_validation(names: Sequence[str]) -> Sequence[str]:
-        check_named_columns(statement, "the validation table", names)
+        with _advice_on(request.validate or request.data, names):
+            check_named_columns(statement, "the validation table", names)
         return list_columns(statement, find_roles(statement, names))
 
     table = read_table(request.data, choose)
+    if request.data.format == "csv" and not request.data.flag("inferSchema"):
+        log("all columns of the CSV file are text; --option inferSchema=true reads numbers as numbers")
     rows = table.num_rows
     if rows == 0:
         raise DataError(f"{request.data.path} is empty: there is nothing to train on", path=request.data.path)

@@ -95,6 +95,7 @@ def test_an_imported_version_is_shown_as_one(tmp_path: Path, capsys: Capture) ->
         (("import", "nowhere", "{path}"), "there is no model at"),
         (("import", "{path}", "{path}"), "is a folder without MLmodel"),
         (("import", "x.pkl", "{path}", "--score", "nan"), "nan is not a finite number"),
+        (("import", "x.pkl", "{path}", "--lower-is-better"), "--lower-is-better is about the score"),
     ],
 )
 def test_wrong_arguments(arguments: tuple[str, ...], message: str, path: str, capsys: Capture) -> None:

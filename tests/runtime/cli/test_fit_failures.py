@@ -61,6 +61,15 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "data not there": (["good.py", "--data", "nowhere.json"], "--data: there is nothing at nowhere.json"),
     "unknown scheme": (["good.py", "--data", "json.`nope://x`"], "no file system for this scheme"),
     "orc that is not there": (["good.py", "--data", "orc.`nowhere`"], "--data: there is nothing at nowhere"),
+    "format with a mistake": (["good.py", "--data", "jsn.`rows.json`"], "no format is called 'jsn'; did you mean 'json'?"),
+    "header that is not taken as one": (
+        ["good.py", *CSV, "--feature-cols", "age"],
+        "add --option header=true if the first line names the columns",
+    ),
+    "other separator": (
+        ["good.py", "--data", "csv.`semicolons.csv`", "--option", "header=true", "--feature-cols", "a,b"],
+        "add --option sep=';' if that separates the columns",
+    ),
     "option without value": (["good.py", *CSV, "--option", "header"], "expected name=value"),
     "option twice": (["good.py", *CSV, "--option", "sep=a", "--option", "sep=b"], "sep is given twice"),
     "fraction": (["good.py", "--data", "rows.json", "--validate", "1.5"], "the held-out fraction is 1.5"),
@@ -115,6 +124,7 @@ def test_wrong_input(fit: FitCommand, arguments: list[str], message: str) -> Non
     fit.write("print 'x'", "two.py")
     fit.write("", "empty.json")
     fit.write("a,b\n", "rows.csv")
+    fit.write("a;b\n1;2\n", "semicolons.csv")
     fit.write("x", "full/x")
     fit.write('{"age":1,"city":"a","label":null}\n{"age":2,"city":"b","label":1}\n', "people.json")
     fit.write('{"features":{"type":1,"values":[1]}}\n{"features":{"type":1,"values":[1,2]}}\n', "widths.json")

@@ -159,7 +159,7 @@ def test_types_that_spark_refuses_too_are_named(tmp_path: Path) -> None:
         ("csv", {"sep": "§"}, "--option sep=§ is not one ASCII character"),
         ("csv", {"quote": "ab"}, "--option quote=ab is not one ASCII character"),
         ("csv", {"escape": "!"}, "--option escape=! is neither a backslash nor the quote"),
-        ("csv", {"heade": "true"}, "--option heade of csv needs Spark: add --spark; did you mean 'header'?"),
+        ("csv", {"heade": "true"}, "--option heade of csv needs Spark: add --spark, or did you mean 'header'?"),
         ("csv", {"dateFormat": "dd.MM.yyyy"}, "--option dateFormat of csv needs Spark"),
         ("csv", {"multiLine": "true"}, "--option multiLine of csv needs Spark"),
         ("json", {"multiLine": "true"}, "--option multiLine of json needs Spark"),
