@@ -66,6 +66,22 @@ def common_width(vectors: pa.StructArray, expected: int | None, what: str) -> in
     return wanted
 
 
+def check_sparse(vectors: pa.StructArray, what: str) -> None:
+    """Check that each sparse vector has an index for each value, within its size: others than Spark may have written it.
+
+    :raises DataError: for the first that has not.
+    """
+    sparse = vectors.filter(pc.equal(_field(vectors, "type"), SPARSE))
+    if not len(sparse):
+        return
+    indices, counts = _field(sparse, "indices"), _lengths(_field(sparse, "indices"))
+    if (counts != _lengths(_field(sparse, "values"))).any() or indices.flatten().null_count:
+        raise DataError(f"{what}: a sparse vector has another number of indices than of values")
+    places, sizes = to_numpy(indices.flatten()), np.repeat(_with_nulls(_field(sparse, "size")), counts.clip(min=0))
+    if len(wrong := np.flatnonzero((places < 0) | (places >= sizes))):
+        raise DataError(f"{what}: a sparse vector of size {sizes[wrong[0]]} has the index {places[wrong[0]]}")
+
+
 def all_sparse(vectors: pa.StructArray) -> bool:
     """Return whether every vector is sparse, and there is at least one."""
     return len(vectors) > 0 and bool((_kinds(vectors) != DENSE).all())

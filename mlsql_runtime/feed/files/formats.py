@@ -84,12 +84,19 @@ def _read_csv(path: str, schema: pa.Schema, columns: Sequence[str], given: Mappi
     from pyarrow import csv
 
     options = {key.lower(): value for key, value in given.items()}
+    separator = options.get("sep", options.get("delimiter", ",")).replace("\\t", "\t").replace("\\\\", "\\")
     quote = options.get("quote", '"')
     escape = options.get("escape", "\\")
+    encoding, line_end = options.get("encoding", options.get("charset", "utf-8")), options.get("linesep", "\n")
+    if len(separator.encode()) != 1 or encoding.lower() not in ("utf-8", "utf8") or line_end != "\n":
+        raise InputError(
+            "mlsql's readers take CSV files in UTF-8 with one ASCII character between fields and lines that end with \\n; "
+            f"got {encoding}, {separator!r} and {line_end!r}; leave these options out, or use another format"
+        )
     parse = csv.ParseOptions(
-        delimiter=options.get("sep", options.get("delimiter", ",")),
-        quote_char=quote,
-        escape_char=False if escape == quote else escape,
+        delimiter=separator,
+        quote_char=quote or False,
+        escape_char=False if escape in ("", quote) else escape,
         newlines_in_values=True,
     )
     convert = csv.ConvertOptions(
@@ -99,7 +106,7 @@ def _read_csv(path: str, schema: pa.Schema, columns: Sequence[str], given: Mappi
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    header = csv.ReadOptions(column_names=schema.names, skip_rows=1 if options.get("header") == "true" else 0)
+    header = csv.ReadOptions(column_names=schema.names, skip_rows=1 if options.get("header", "").lower() == "true" else 0)
     with pa.input_stream(path, compression="detect") as stream:
         try:
             yield from csv.open_csv(stream, header, parse, convert)

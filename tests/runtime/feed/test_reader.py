@@ -3,6 +3,8 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +259,7 @@ def test_a_json_column_that_nobody_asks_for_may_be_anything(tmp_path: Path, desc
     assert rows_of(read_arrow(describe_table(tmp_path, "json", PLAIN, 2), ["id"])) == [{"id": 1}, {"id": 2}]
 
 
+DAY, LONG = date(2020, 1, 1), Decimal("9007199254740993.01")
 TYPED = [
     (pa.int8(), "5", 5),
     (pa.float32(), "0.5", 0.5),
@@ -268,6 +271,17 @@ TYPED = [
     (pa.decimal128(10, 2), "12.25", "12.25"),
     (pa.struct([("a", pa.int32())]), '{"a":1}', {"a": 1}),
     (pa.binary(), '"AP8="', b"\0\xff"),
+    (pa.decimal128(38, 10), "1234567890123456789.0123456789", "1234567890123456789.0123456789"),
+    (pa.struct([("s", pa.string()), ("d", pa.date32())]), '{"s":"2020-01-01","d":"2020-01-01"}', {"s": "2020-01-01", "d": DAY}),
+    (pa.list_(pa.struct([("s", pa.string())])), '[{"s":"2020-01-01 10:00"},null]', [{"s": "2020-01-01 10:00"}, None]),
+    (pa.list_(pa.binary()), '["AP8=",null]', [b"\0\xff", None]),
+    (
+        pa.struct([("b", pa.binary()), ("n", pa.decimal128(20, 2))]),
+        '{"b":"AP8=","n":9007199254740993.01}',
+        {"b": b"\0\xff", "n": LONG},
+    ),
+    (pa.map_(pa.string(), pa.float64()), '{"a":1,"b":"NaN","c":null}', "[('a', 1.0), ('b', nan), ('c', None)]"),
+    (pa.map_(pa.int32(), pa.struct([("d", pa.date32())])), '{"7":{"d":"2020-01-01"}}', [(7, {"d": DAY})]),
 ]
 
 
@@ -283,9 +297,44 @@ def test_types_that_spark_writes_in_json_come_back(
     assert null is None
 
 
+def test_maps_of_any_keys_are_read_however_many_rows_there_are(tmp_path: Path, describe_table: Describe) -> None:
+    rows = [{"v": {f"key {number}": number}} for number in range(20_000)]
+    (tmp_path / "part-0.json").write_bytes(json_lines(rows))
+    schema = pa.schema([("v", pa.map_(pa.string(), pa.int64()))])
+    found = rows_of(read_arrow(describe_table(tmp_path, "json", schema, len(rows))))
+    assert found == [{"v": list(row["v"].items())} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("vector", "problem"),
+    [
+        ('{"type":0,"size":3,"indices":[4],"values":[9.0]}', "a sparse vector of size 3 has the index 4"),
+        ('{"type":0,"size":3,"indices":[-1],"values":[9.0]}', "a sparse vector of size 3 has the index -1"),
+        ('{"type":0,"size":3,"indices":[1,2],"values":[9.0]}', "another number of indices than of values"),
+    ],
+)
+def test_a_sparse_vector_that_leads_out_of_its_row_is_refused(
+    tmp_path: Path, describe_table: Describe, vector: str, problem: str
+) -> None:
+    good = '{"v":{"type":0,"size":3,"indices":[0],"values":[1.0]}}\n{"v":{"type":1,"values":[1.0]}}\n{}\n'
+    (tmp_path / "part-0.json").write_text(f'{good}{{"v":{vector}}}\n')
+    with pytest.raises(DataError, match=problem):
+        list(read_arrow(describe_table(tmp_path, "json", pa.schema([("v", SPARK_VECTOR_TYPE)]), 4)))
+
+
+@pytest.mark.parametrize("options", [{"sep": "||"}, {"encoding": "latin1"}, {"lineSep": ";"}])
+def test_csv_options_that_the_readers_cannot_follow_are_refused(
+    tmp_path: Path, describe_table: Describe, options: dict[str, str]
+) -> None:
+    (tmp_path / "part-0.csv").write_text("0,1,a,true\n")
+    with pytest.raises(InputError, match="leave these options out, or use another format"):
+        list(read_arrow(describe_table(tmp_path, "csv", PLAIN, 1, options)))
+
+
 @pytest.mark.parametrize(
     ("content", "options"),
     [
+        (b'id\tx\tname\tgood\n0\t1.5\t"a, ""b"""\ttrue\n1\t\t""\tfalse\n', {"header": "TRUE", "sep": "\\t"}),
         (b'0,1.5,"a, ""b""",true\n1,,"",false\n', {}),
         (b'0;1.5;a, \\"b\\";true\n1;;"";false\n', {"sep": ";"}),
         (b"0|1.5|'a, \"b\"'|true\n1||''|false\n", {"delimiter": "|", "quote": "'"}),
