@@ -93,7 +93,7 @@ class TableObservation:
         from pyspark.sql import functions as F
         from pyspark.sql.types import StringType
 
-        self._roles = roles
+        self._roles, self._schema = roles, _encode(df)
         types = {field.name: field.dataType for field in df.schema}
         self._vectors = [name for name in roles.features if is_vector_type(types[name])]
         facts = [F.count(F.lit(1)).alias("rows")]
@@ -126,7 +126,7 @@ class TableObservation:
         ]
         return TableFacts(
             rows=observed["rows"],
-            schema=encode_schema(arrow_schema(self._df.schema, self._df.sparkSession)),
+            schema=self._schema,
             columns=name_columns(self._df.schema),
             width=widths[0] if widths and len(self._roles.features) == 1 else None,
             label=self._roles.label,
@@ -140,6 +140,29 @@ class TableObservation:
             return None
         observed: dict[str, Any] = self._observation.get
         return f"{observed['rows']} {observed['content'] or 0:x} {self._df.schema.json()}"
+
+
+def _encode(df: DataFrame) -> str:
+    """Return the table's columns as text.
+
+    :raises DataError: for a column of a type that Arrow does not have, before anything is written.
+    """
+    from pyspark.errors import PySparkException
+    from pyspark.sql.types import StructType
+
+    try:
+        return encode_schema(arrow_schema(df.schema, df.sparkSession))
+    except PySparkException:
+        for field in df.schema:
+            try:
+                arrow_schema(StructType([field]), df.sparkSession)
+            except PySparkException as error:
+                kind = field.dataType.simpleString()
+                raise DataError(
+                    f"column '{field.name}' is of type {kind}, which scripts cannot read; cast it in SQL, or leave it out",
+                    column=field.name,
+                ) from error
+        raise
 
 
 def has_classes(kind: Any) -> bool:
@@ -224,6 +247,28 @@ def in_zone(kind: pa.DataType, zone: str | None) -> pa.DataType:
     if pa.types.is_map(kind):
         return pa.map_(convert(kind.key_field), convert(kind.item_field))
     return pa.struct([convert(field) for field in kind]) if pa.types.is_struct(kind) else kind
+
+
+def in_known_zone(table: pa.Table) -> pa.Table:
+    """Return the table with its times in UTC if Python does not know their zone; Java knows more zones."""
+    import pyarrow as pa
+
+    zone = next(filter(None, map(_zone_of, table.schema.types)), None)
+    try:
+        pa.scalar(0, pa.timestamp("us", zone)).as_py()
+        return table
+    except Exception:  # pytz, zoneinfo and pyarrow have no error in common
+        return table.cast(pa.schema([field.with_type(in_zone(field.type, "UTC")) for field in table.schema]))
+
+
+def _zone_of(kind: pa.DataType) -> str | None:
+    """Return the zone of the times in values of a type; None if there are no times."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        zone: str | None = kind.tz
+        return zone
+    return next(filter(None, (_zone_of(kind.field(place).type) for place in range(kind.num_fields))), None)
 
 
 def encode_schema(schema: Any) -> str:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from mlsql_runtime.feed.decoding.matrices import complete_column
 from mlsql_runtime.feed.decoding.vectors import VECTOR_TYPE, is_vector, to_lists
 from mlsql_runtime.feed.reader import read_arrow, rebatch
-from mlsql_runtime.feed.table_facts import decode_schema, in_zone
+from mlsql_runtime.feed.table_facts import decode_schema, in_known_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def to_frame(table: pa.Table, label: str | None = None) -> pd.DataFrame:
         values = complete_column(table, label)
         if pa.types.is_decimal(values.type):  # of which estimators know no classes; exact, as Arrow's own cast is not
             table = table.set_column(table.column_names.index(label), label, values.cast(pa.string()).cast(pa.float64()))
-    table = _in_known_zone(table)
+    table = in_known_zone(table)
     flat = table
     nested = [place for place, field in enumerate(table.schema) if pa.types.is_nested(field.type)]
     for place in nested:
@@ -136,21 +136,3 @@ def _to_arrays(lists: pa.ListArray) -> Objects:
         arrays[row] = np.array(lists[row].as_py(), object)
     arrays[lists.is_null().to_numpy(zero_copy_only=False)] = None
     return arrays
-
-
-def _in_known_zone(table: pa.Table) -> pa.Table:
-    """Return the table with its times in UTC if Python does not know their zone; Java knows more zones."""
-    zone = next(filter(None, map(_zone_of, table.schema.types)), None)
-    try:
-        pa.scalar(0, pa.timestamp("us", zone)).as_py()
-        return table
-    except Exception:  # pytz, zoneinfo and pyarrow have no error in common
-        return table.cast(pa.schema([field.with_type(in_zone(field.type, "UTC")) for field in table.schema]))
-
-
-def _zone_of(kind: pa.DataType) -> str | None:
-    """Return the zone of the times in values of a type; None if there are no times."""
-    if pa.types.is_timestamp(kind):
-        zone: str | None = kind.tz
-        return zone
-    return next(filter(None, (_zone_of(kind.field(place).type) for place in range(kind.num_fields))), None)

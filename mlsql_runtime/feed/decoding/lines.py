@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from mlsql_runtime.errors import DataError
 
 _BLOCK = 8 << 20  # bytes that are read at a time
+MAX_LINE = 1 << 30  # bytes: Arrow counts those of a block in 31 bits
 
 
 def join_lines(column: pa.StringArray) -> bytes | pa.Buffer:
@@ -29,13 +30,19 @@ def read_lines(file: IO[bytes], what: str) -> Iterator[pa.StringArray]:
     :param what: the file, for the error.
     :raises DataError: when it is not UTF-8.
     """
-    rest = b""
+    begun: list[bytes] = []  # of a line whose end is not read yet
+    size = 0
     while block := file.read(_BLOCK):
-        complete, newline, rest = (rest + block).rpartition(b"\n")
+        complete, newline, rest = block.rpartition(b"\n")
         if newline:
-            yield from _split(complete + newline, what)
-    if rest:
-        yield from _split(rest + b"\n", what)
+            yield from _split(b"".join([*begun, complete, newline]), what)
+            begun, size = [], 0
+        begun.append(rest)
+        size += len(rest)
+        if size > MAX_LINE:
+            raise DataError(f"{what} has a line of more than {MAX_LINE >> 20} MiB; write one JSON object in each line")
+    if size:
+        yield from _split(b"".join([*begun, b"\n"]), what)
 
 
 def _split(text: bytes, what: str) -> Iterator[pa.StringArray]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mlsql_runtime.errors import InputError
 from mlsql_runtime.feed.decoding.sql_types import is_list
 from mlsql_runtime.feed.decoding.vectors import SPARSE, is_vector, iter_serialized
+from mlsql_runtime.feed.table_facts import in_known_zone
 
 
 class Row(tuple[Any, ...]):
@@ -78,6 +79,7 @@ def to_rows(table: pa.Table) -> list[Row]:
 
     :raises InputError: when there are vectors and the interpreter has no pyspark.
     """
+    table = in_known_zone(table)
     make = functools.partial(tuple.__new__, _row_class(tuple(table.column_names)))
     return list(map(make, zip(*(_to_values(table.column(name).combine_chunks()) for name in table.column_names), strict=True)))
 

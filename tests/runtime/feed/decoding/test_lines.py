@@ -34,6 +34,15 @@ def test_blank_lines_do_not_count_and_the_last_may_lack_its_end() -> None:
     assert list(read_lines(io.BytesIO(b""), "it")) == []
 
 
+def test_a_line_that_is_far_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_BLOCK", 8)
+    monkeypatch.setattr(lines, "MAX_LINE", 64)
+    text = b"short\n" + b"x" * 64
+    assert [line for batch in read_lines(io.BytesIO(text), "it") for line in batch.to_pylist()] == ["short", "x" * 64]
+    with pytest.raises(DataError, match="write one JSON object in each line"):
+        list(read_lines(io.BytesIO(text + b"y"), "it"))
+
+
 def test_other_encodings_than_utf_8_are_refused() -> None:
     with pytest.raises(DataError, match=r"output\.json is not UTF-8"):
         list(read_lines(io.BytesIO("f\u00fcr\n".encode("latin-1")), "output.json"))
