@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -13,11 +15,20 @@ from mlsql_runtime.script.protocol import PROGRESS_MARK, RECORD_START, REPORT_MA
 
 PROGRESS_SECONDS = 1.0
 _progress_shown = -PROGRESS_SECONDS
+_stdout = None if current_job() is None else os.dup(1)
 
 
 def _print_marked(mark: str, document: Mapping[str, Any]) -> None:
-    sys.stdout.write(f"{RECORD_START}{mark}{json.dumps(document)}\n")  # at once: other threads may print, too
-    sys.stdout.flush()
+    """Print to where standard output led when the script began: it may have closed or replaced it."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    line = f"{RECORD_START}{mark}{json.dumps(document)}\n"  # at once: other threads may print, too
+    if _stdout is None:
+        sys.stdout.write(line)
+        return
+    rest = line.encode()
+    while rest:
+        rest = rest[os.write(_stdout, rest) :]
 
 
 def report(step: SupportsInt | None = None, **metrics: SupportsFloat) -> None:

@@ -115,7 +115,9 @@ def load(directory: str) -> Any:
     :raises pickle.UnpicklingError: when a pickle cannot be loaded here, with the packages that differ from those that made it.
     :raises InterpreterError: when it contains code of its script and was saved by another minor version of Python.
     """
-    return _loaded(directory)
+    with os.scandir(directory) as entries:
+        files = sorted((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in entries)
+    return _loaded(directory, tuple(files))
 
 
 def _unpickle(path: str) -> Any:
@@ -143,8 +145,9 @@ _YOURSELF = "load it yourself: python_fun.batch_udf(predict, load=load) calls lo
 
 
 @functools.lru_cache(maxsize=8)
-def _loaded(directory: str) -> Any:
-    names = sorted(os.listdir(directory))
+def _loaded(directory: str, files: tuple[tuple[str, int, int], ...]) -> Any:
+    """Return the model of a folder with these files: names, times and sizes. A model that is saved again is another one."""
+    names = [name for name, _, _ in files]
     found = [MLFLOW] if MLFLOW in names else [name for name in _LOADERS if name in names]
     if not found:
         raise FileNotFoundError(f"{directory} holds no {PICKLE}, {KERAS} or {SAVED_MODEL}, but {names}; {_YOURSELF}")

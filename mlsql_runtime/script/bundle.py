@@ -64,6 +64,8 @@ class ScriptBundle:
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(content)
+            if content.startswith((b"#!", b"\x7fELF")):
+                place.chmod(0o755)
         return folder / self.entry
 
 

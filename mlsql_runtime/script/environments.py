@@ -162,11 +162,13 @@ class _Environment:
             }
             (place / f"{_COMPLETE}.tmp").write_text(json.dumps(facts), encoding="utf-8")
             (place / f"{_COMPLETE}.tmp").replace(place / _COMPLETE)
-        except OSError as error:
-            raise _note_failure(place, self._error(str(error), "make room for it there")) from error
-        except EnvironmentBuildError as error:
+        except BaseException as error:
             shutil.rmtree(place, ignore_errors=True)
-            raise _note_failure(place, error) from None
+            if isinstance(error, OSError):
+                raise _note_failure(place, self._error(str(error), "make room for it there")) from error
+            if isinstance(error, EnvironmentBuildError):
+                raise _note_failure(place, error) from None
+            raise
         self.on_line(f"the environment is built on {self.host} ({facts['seconds']} s)")
 
     def _run(self, command: list[str], folder: Path) -> None:

@@ -167,7 +167,8 @@ def _read_progress(line: str) -> LogLine | Progress:
     try:
         document = json.loads(line[len(PROGRESS_MARK) :])
         progress = Progress(float(document["done"]), float(document["total"]))
-        is_finite = math.isfinite(progress.done / progress.total) and math.isfinite(progress.total)
+        share = 1.0 if progress.done == progress.total == 0 else progress.done / progress.total
+        is_finite = math.isfinite(share) and math.isfinite(progress.total)
         return progress if is_finite else LogLine(progress.text)
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return LogLine(line)

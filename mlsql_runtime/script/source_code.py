@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from mlsql_runtime import HELPERS
@@ -99,7 +99,8 @@ def _imported(bundle: ScriptBundle) -> dict[str, str]:
 
     Built-in algorithms import their libraries only where they are used: there every file counts.
     """
-    own = {name: path for path in bundle.files for name in _module_names(path)}
+    own = {name for path in bundle.files for name in _module_names(path)}
+    find_files = _file_finder(bundle.files)
     found: dict[str, str] = {}
     waiting = [bundle.entry] if bundle.name is None else [path for path in bundle.files if path.endswith(".py")]
     seen = set(waiting)
@@ -112,8 +113,9 @@ def _imported(bundle: ScriptBundle) -> dict[str, str]:
         for module in _top_level(tree.body):
             name = module.partition(".")[0]
             if name in own or name in HELPERS:
-                waiting += [each for each in _paths(module, bundle.files, (bundle.entry, path)) if each not in seen]
-                seen.update(waiting)
+                new = [each for each in find_files(module, (bundle.entry, path)) if each not in seen]
+                waiting += new
+                seen.update(new)
             else:
                 found.setdefault(name, f"{path} imports")
     return found
@@ -134,19 +136,31 @@ def _module_names(path: str) -> Iterator[str]:
         yield from place.parts[:-1]
 
 
-def _paths(module: str, files: Iterable[str], beside: Iterable[str]) -> list[str]:
-    """Return the project's files that ``import a.b`` runs.
+def _file_finder(files: Iterable[str]) -> Callable[[str, Iterable[str]], list[str]]:
+    """Return a function that finds the project's files which ``import a.b`` runs, in the folders beside other files first.
 
-    :param beside: files in whose folders Python looks first; it finds modules elsewhere only if the script changes its path.
+    Python finds modules elsewhere only if the script changes its path.
     """
-    names = module.split(".")
-    begins = ["/".join(names[:count]) for count in range(1, len(names) + 1)]
-    ends = tuple(f"/{begin}{end}" for begin in begins for end in (".py", "/__init__.py"))
-    for folder in (PurePosixPath(path).parent for path in beside):
-        found = [path for path in files if any(f"/{path}" == f"/{folder / end[1:]}" for end in ends)]
-        if found:
-            return found
-    return [path for path in files if f"/{path}".endswith(ends)]
+    known = set(files)
+    by_end: dict[str, list[str]] = {}  # the last part of the path, two of __init__.py
+    for path in known:
+        by_end.setdefault(_end_of(path), []).append(path)
+
+    def find(module: str, beside: Iterable[str]) -> list[str]:
+        names = module.split(".")
+        begins = ["/".join(names[:count]) for count in range(1, len(names) + 1)]
+        ends = [f"{begin}{end}" for begin in begins for end in (".py", "/__init__.py")]
+        for folder in (path.rpartition("/")[0] for path in beside):
+            if found := [path for end in ends if (path := f"{folder}/{end}" if folder else end) in known]:
+                return found
+        return sorted(path for end in ends for path in by_end.get(_end_of(end), ()) if f"/{path}".endswith(f"/{end}"))
+
+    return find
+
+
+def _end_of(path: str) -> str:
+    parts = path.split("/")
+    return "/".join(parts[-2:]) if parts[-1] == "__init__.py" else parts[-1]
 
 
 def _top_level(body: Iterable[ast.stmt]) -> Iterator[str]:

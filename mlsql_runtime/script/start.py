@@ -42,7 +42,9 @@ def main() -> None:
         if error.code is not None and not isinstance(error.code, int):
             record(error)
         raise
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         record(error)
         error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next  # without this function
         sys.excepthook(type(error), error, error.__traceback__)
@@ -67,7 +69,7 @@ def describe(error: BaseException) -> str:
         lines = []
     text = next(filter(None, lines), "")[:MOST_CHARACTERS]
     kind = "" if isinstance(error, SystemExit) and isinstance(error.code, str) else type(error).__name__
-    return ": ".join(filter(None, (kind, text)))
+    return ": ".join(filter(None, (kind, text))).encode("utf-8", "backslashreplace").decode()
 
 
 def find_place(error: BaseException, to_name: Callable[[str], str | None]) -> str | None:

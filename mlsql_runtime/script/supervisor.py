@@ -35,11 +35,12 @@ from mlsql_runtime.errors import FormatError
 
 PACKAGE = Path(mlsql_runtime.__file__).absolute().parent  # in a folder, or in the zip that Spark shipped
 
+# With ``-E``, and its own path, because PYTHONHOME and PYTHONPATH are for the command's interpreter, which may be another one.
 # Not ``-m``: that would look for modules beside the script first, and one of them may be called signal.py.
 # Not ``sys.exit``: while Python shuts down, signals have their default effect again, and one more would change the exit code.
 SUPERVISE = """
 import os, sys
-sys.path[:] = [folder for folder in sys.path if folder]
+sys.path[:] = [sys.argv.pop(1), *filter(None, sys.path)]
 from mlsql_runtime.script.supervisor import main
 os._exit(main(sys.argv[1:]))
 """
@@ -101,9 +102,10 @@ def run_supervised(
     :param status_file: receives how the command ended; missing when the supervisor was killed, or could not start it.
     :param timeout: seconds after which the command is ended; None for never.
     :param folder: its working directory.
-    :param env: with a PYTHONPATH that has the runtime.
+    :param env: of the command, with a PYTHONPATH that begins with the runtime.
     """
-    supervisor = [sys.executable, "-S", "-c", SUPERVISE, str(status_file), str(timeout or 0)]
+    runtime = env["PYTHONPATH"].partition(os.pathsep)[0]
+    supervisor = [sys.executable, "-E", "-S", "-c", SUPERVISE, runtime, str(status_file), str(timeout or 0)]
     mark = os.urandom(16).hex()
     child = subprocess.Popen(
         [*supervisor, *command],

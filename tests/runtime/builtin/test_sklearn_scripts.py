@@ -80,7 +80,9 @@ class Trained:
 
 
 @pytest.fixture
-def train(import_mlsql: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., Trained]:
+def train(
+    import_mlsql: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Trained]:
     """Run the built-in training script."""
 
     def run_it(
@@ -88,6 +90,7 @@ def train(import_mlsql: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ) -> Trained:
         system = None if seed is None else {"seed": seed}
         import_mlsql(fit_param=name_class(name, **params), data=data, validate=validate, system_param=system)
+        monkeypatch.setattr("mlsql.reporting._stdout", None)  # standard output is what pytest has for it now
         run_here("train.py")
         report = ScriptReport()
         lines = [report.read(line).text for line in capsys.readouterr().out.splitlines()]

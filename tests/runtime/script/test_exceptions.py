@@ -51,6 +51,11 @@ REASONS = {
         f"{NO_NUMBER} (train.py:6)",
     ),
     "a hook that prints nothing": ("import sys\nsys.excepthook = lambda *_: None\nint('x')", f"{NO_NUMBER} (train.py:3)"),
+    "an exception that is none of Python's own": (
+        "class Stop(BaseException):\n    pass\nraise Stop('enough')",
+        "Stop: enough (train.py:3)",
+    ),
+    "half a letter": (r"raise ValueError('bad file \udcff.csv')", r"ValueError: bad file \udcff.csv (train.py:1)"),
     "an exit code": ("import sys\nprint('x: y')\nsys.exit(1)", None),
     "an exit past Python": ("import os\nprint('Traceback (most recent call last):', flush=True)\nos._exit(1)", None),
 }

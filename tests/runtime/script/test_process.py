@@ -40,7 +40,7 @@ print("ready", flush=True)
 
 # A supervisor that waits less between SIGTERM and SIGKILL.
 QUICK = supervisor.SUPERVISE.replace(
-    "sys.exit(", "from mlsql_runtime.script import supervisor\nsupervisor.GRACE = 0.3\nsys.exit("
+    "os._exit(", "from mlsql_runtime.script import supervisor\nsupervisor.GRACE = 0.3\nos._exit("
 )
 
 
@@ -49,6 +49,23 @@ def test_a_script_that_ends_well_has_no_problem(run: Run) -> None:
     assert (ran.outcome.problem, ran.outcome.timed_out, ran.outcome.notes) == (None, False, ())
     assert sorted(ran.lines) == ["one", "two"]
     assert list(ran.outcome.tail) == ran.lines == ran.log.splitlines()
+
+
+def test_reports_come_through_when_standard_output_is_replaced_or_closed(run: Run) -> None:
+    source = """
+import contextlib, io, sys, mlsql
+with contextlib.redirect_stdout(io.StringIO()):
+    mlsql.report(loss=1)
+sys.stdout.close()
+mlsql.report(step=2, accuracy=0.5)
+"""
+    ran = run(source)
+    assert (ran.outcome.problem, ran.outcome.report.metrics) == (None, {"loss": 1.0, "accuracy": 0.5})
+
+
+def test_programs_of_a_project_can_be_started(run: Run) -> None:
+    ran = run("import subprocess; subprocess.run(['./prepare.sh'], check=True)", files={"prepare.sh": "#!/bin/sh\necho ready\n"})
+    assert (ran.outcome.problem, ran.lines) == (None, ["ready"])
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,7 @@ def test_reported_metrics_are_kept_and_shown() -> None:
         ({"done": 1, "total": 4}, Progress(1, 4)),
         ({"done": 0.5, "total": 1}, Progress(0.5, 1)),
         ({"done": math.inf, "total": 1}, LogLine("progress: inf of 1 (inf%)")),
+        ({"done": 0, "total": 0}, Progress(0, 0)),
         ({"done": 1, "total": math.nan}, LogLine("progress: 1 of nan (nan%)")),
     ],
 )

@@ -56,6 +56,17 @@ print(json.dumps([
     assert json.loads(ran.lines[0]) == [True, {"weights": [1, 2]}, True]
 
 
+def test_a_model_that_is_saved_again_is_loaded_again(run: Callable[..., Any]) -> None:
+    source = """
+import mlsql, mlsql_model
+folder = mlsql.internal_system_param["tempModelLocalPath"]
+for number in (1, 2):
+    mlsql_model.sk_save_model(number)
+    print(mlsql_model.load(folder))
+"""
+    assert run(source).lines == ["1", "2"]
+
+
 def test_files_that_stay_beside_a_model_are_named_once(run: Callable[..., Any]) -> None:
     source = """
 import mlsql_model

@@ -110,6 +110,13 @@ def test_a_python_path_adds_modules_and_hides_none_of_ours(
     assert (ran.outcome.problem, ran.lines) == (None, ["mine"])
 
 
+def test_variables_of_the_script_are_not_for_its_supervisor(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "select.py").write_text("raise RuntimeError('of the script')")  # which the supervisor imports
+    assert run("print('here')", python=PythonEnv(envs={"PYTHONPATH": str(tmp_path)})).lines == ["here"]
+    problem = run("", python=PythonEnv(envs={"PYTHONHOME": "/nonexistent"})).outcome.problem
+    assert problem == "it ended with exit code 1"
+
+
 def test_interpreter_flags_reach_the_interpreter(run: Run) -> None:
     ran = run("import sys; print(sys.flags.optimize, sys.flags.utf8_mode)", python=PythonEnv(flags=("-O", "-X", "utf8")))
     assert ran.lines == ["1 1"]

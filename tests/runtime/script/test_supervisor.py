@@ -31,10 +31,9 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
     started = []
 
     def start(*command: str, timeout: float = 0, **how: Any) -> subprocess.Popen[bytes]:
-        arguments = [sys.executable, "-S", "-c", SUPERVISE, str(tmp_path / "status"), str(timeout)]
+        arguments = [sys.executable, "-E", "-S", "-c", SUPERVISE, str(PACKAGE.parent), str(tmp_path / "status"), str(timeout)]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
-        process = subprocess.Popen([*arguments, *command], env=env, **pipes, **how)
+        process = subprocess.Popen([*arguments, *command], **pipes, **how)
         started.append(process)
         return process
 
