@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -88,6 +89,8 @@ def _check_gain(statement: Register, candidate: Candidate, rival: PointerMove | 
         return GateResult(True, f"the current version {rival.version} has no score")
     by = f" by at least {margin}" if margin else ""
     gain = candidate.gain_over(rival.score)
-    if gain is not None and (round(gain, 12) >= margin if margin else round(gain, 12) > 0):
+    if gain is not None and (
+        gain > margin or (margin and math.isclose(gain, margin, rel_tol=1e-9))
+    ):  # 0.3 - 0.2 is less than 0.1
         return GateResult(True, f"score {candidate.score} is better{by} than {rival.score} of version {rival.version}")
     return GateResult(False, f"{candidate}; expected better{by} than {rival.score} of the current version {rival.version}")

@@ -51,8 +51,8 @@ def _limit_size(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:
     room = TOTAL_CHARACTERS
     for row in rows:
         short = tuple(map(_shorten, row))
-        room -= len(json.dumps(short))
-        if room < 0:
+        room -= len(json.dumps(short, ensure_ascii=False))
+        if room < 0 and kept:
             break
         kept.append(short)
     return tuple(kept)

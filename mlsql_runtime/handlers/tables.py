@@ -52,7 +52,12 @@ def load(statement: Load, context: RunContext) -> None:
 def _read_text(statement: Load, text: str, context: RunContext) -> DataFrame:
     """Read one record per line; JSON with Spark's option ``multiLine`` is one record in all."""
     options = {name.lower(): value.lower() for name, value in statement.options.items()}
-    whole = statement.format == "json" and options.get("multiline") == "true"
+    is_one = options.get("multiline") == "true"
+    if is_one and statement.format == "csv":
+        raise InputError(
+            f"table {statement.table}: csvStr has one row in each line, and multiLine is for files; write the text to a file"
+        )
+    whole = statement.format == "json" and is_one
     lines = [text] if whole else [line for line in _LINE_END.split(text) if line.strip()]
     records = context.spark.sparkContext.parallelize(lines, 1)
     reader = context.spark.read.options(**statement.options)

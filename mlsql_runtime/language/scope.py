@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from lark import Token
 
-from mlsql_runtime.errors import InputError, Origin
+from mlsql_runtime.errors import InputError, Origin, StorageError
 from mlsql_runtime.kafka.settings import SECRETS, KafkaSettings
 from mlsql_runtime.language import syntax
 from mlsql_runtime.language.options import Options
@@ -152,7 +152,7 @@ def _exists(path: str) -> bool:
     """Return whether a path is a file or folder, or a pattern with a match."""
     try:
         return bool(find_paths(Location.of(path)))
-    except ValueError:  # a null byte
+    except (ValueError, StorageError):  # a null byte, or a disk that cannot say
         return False
 
 

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -168,7 +169,9 @@ def choice(*words: str, **values: Any) -> Parser:
 BOOLEAN = Parser("true or false", "true or false", _simple(_to_bool))
 NUMBER = Parser("number", "a number", _simple(_to_float))
 NOT_NEGATIVE = Parser("number, at least 0", "a number of at least 0", _simple(_to_float), lambda value: value >= 0)
-POSITIVE = Parser("number over 0", "a number over 0", _simple(_to_float), lambda value: value > 0, lambda value: f"{value:g}")
+POSITIVE = Parser(
+    "number over 0", "a number over 0", _simple(_to_float), lambda value: value > 0, lambda value: repr(value).removesuffix(".0")
+)
 TEXT = Parser("text", "text", _simple(str))
 PATH = Parser("path or URI", "a path or URI", lambda value, name, resolver: _to_path(str(value), resolver))
 TABLE = Parser("table", "a table", lambda value, name, resolver: resolver.find_table(value, name))
@@ -235,11 +238,11 @@ def _to_names(value: Any) -> tuple[str, ...]:
     if not isinstance(given, Sequence):
         raise ValueError
     names = tuple(map(str, given))
-    spellings = [name.lower() for name in names]
+    spellings = Counter(name.lower() for name in names)
     for name in names:
         if not name:
             raise ValueError("a name is empty")
-        if spellings.count(name.lower()) > 1:
+        if spellings[name.lower()] > 1:
             raise ValueError(f"{name} is named twice")
     return names
 

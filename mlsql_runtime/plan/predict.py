@@ -29,7 +29,7 @@ class Predict(StatementBase):
         "project that trained the version.",
     )
     result: str
-    model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
+    model_version: int | None = option("modelVersion", whole(1), None, "The version; by default the newest complete one.")
     alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
     params: Mapping[str, str] = option(
         "fitParam.0.<name>",

@@ -29,7 +29,7 @@ class Register(StatementBase):
         "The predict script; or a project, a folder or a zip, with an ``MLproject`` or ``predict.py``. By default the project "
         "that trained the version.",
     )
-    model_version: int | None = option("modelVersion", whole(0), None, "The version; by default the newest complete one.")
+    model_version: int | None = option("modelVersion", whole(1), None, "The version; by default the newest complete one.")
     alg_index: int | None = option("algIndex", whole(0), None, "The fit group; by default the best one.")
     copy_train_params: bool = option(
         "enableCopyTrainParamsToPython", BOOLEAN, False, "Pass all options of the training to the predict function."

@@ -121,9 +121,17 @@ def _storage(needs: HostNeeds, host: str, problems: list[HostProblem]) -> None:
         )
         problems.append(HostProblem(kind="storage", message=message))
     for path in needs.paths:
-        if not find_paths(Location.of(path)):
-            message = f"{path} is not visible on {host}; put it where all hosts reach it, such as s3:// or a network folder"
+        if (why := _missing(path)) is not None:
+            message = f"{path} is not visible on {host}{why}; put it where all hosts reach it, such as s3:// or a network folder"
             problems.append(HostProblem(kind="storage", message=message))
+
+
+def _missing(path: str) -> str | None:
+    """Return a remark on why nothing is found at a path or pattern; None when something is."""
+    try:
+        return None if find_paths(Location.of(path)) else ""
+    except MLSQLError as error:
+        return f" ({error.message})"
 
 
 def _unseen(uri: str, access: StorageAccess) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from mlsql_runtime.errors import DataError, did_you_mean
-from mlsql_runtime.feed.column_names import FEATURES, LABEL, find_column
+from mlsql_runtime.feed.column_names import FEATURES, LABEL, find_column, find_columns
 from mlsql_runtime.feed.table_facts import ColumnRoles, TableFacts, quote_column
 from mlsql_runtime.plan import Train
 from mlsql_runtime.script.bundle import ScriptBundle
@@ -34,9 +34,8 @@ def name_roles(statement: Train, group: int = 0) -> ColumnRoles:
 def find_roles(statement: Train, columns: Sequence[str], group: int = 0) -> ColumnRoles:
     """Return the columns of :func:`name_roles` as a table spells them, without those that it lacks."""
     named = name_roles(statement, group)
-    features = (find_column(name, columns) for name in named.features)
     return ColumnRoles(
-        features=tuple(name for name in features if name is not None),
+        features=tuple(filter(None, find_columns(named.features, columns))),
         label=None if named.label is None else find_column(named.label, columns),
     )
 
@@ -90,8 +89,9 @@ def check_named_columns(statement: Train, source: str, columns: Sequence[str]) -
     :raises DataError: for the first that is missing, with the nearest one.
     """
     label = () if statement.label_column is None else (("labelCol", statement.label_column),)
-    for option, name in (*(("featureCols", name) for name in statement.feature_columns), *label):
-        if find_column(name, columns) is None:
+    named = [*(("featureCols", name) for name in statement.feature_columns), *label]
+    for (option, name), column in zip(named, find_columns([name for _, name in named], columns), strict=True):
+        if column is None:
             raise DataError(
                 f"{source} has no column '{name}', which {option} names{did_you_mean(name, columns)}",
                 column=name,

@@ -119,7 +119,7 @@ def _prepare(statement: Train, context: RunContext, feed: Feed, stage: Location,
                 selected = select_columns(statement, validation_table, like=list(prepared.facts.columns))
                 validate = validation_feed.prepare(selected, find_roles(statement, selected.columns))
     if earlier is not None and earlier.validate is not None and prepared.identity.is_same_as(earlier.table):
-        validate = validation_feed.restore(earlier.validate)
+        validate = validation_feed.restore(earlier.validate) or validate
     return TrainingData(prepared, validate)
 
 

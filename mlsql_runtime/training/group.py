@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -157,11 +158,15 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
     task_context = TaskContext.get()
     attempt = task_context.taskAttemptId() if task_context else 0  # no other attempt writes to its output
     scratch = tempfile.gettempdir() if task.keep_local_directory else scratch_dir()  # Spark removes its own folder
-    folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
-    private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # removed even when the folder is kept
     output = task.staging / f"fit-{task.alg_index}-{attempt}"
-    events = EventClient(task.events, f"fit {task.alg_index}")
-    try:
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix=f"mlsql-fit-{task.alg_index}-", dir=scratch))
+        if not task.keep_local_directory:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        private = Path(tempfile.mkdtemp(prefix="mlsql-private-", dir=scratch_dir()))  # removed even when the folder is kept
+        stack.callback(shutil.rmtree, private, ignore_errors=True)
+        events = EventClient(task.events, f"fit {task.alg_index}")
+        stack.callback(events.close)
         data = task.data.open(folder / DATA, task.keep_local_directory, private, task.alg_index)
         validate = None
         if task.validate is not None:
@@ -180,11 +185,6 @@ def run_group_task(task: GroupTask, bundle: ScriptBundle) -> GroupResult:
         if result.is_successful:  # last: what has this file is complete, and a later attempt may use it
             (output / layout.FINISHED).replace(codec.dumps(result).encode())
         return result
-    finally:
-        events.close()
-        shutil.rmtree(private, ignore_errors=True)
-        if not task.keep_local_directory:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_linked_folders(model: Path) -> list[str]:
@@ -227,7 +227,11 @@ def _assess(outcome: ScriptOutcome, model: Path, lost: Sequence[str]) -> tuple[F
     status: FitStatus = "timeout" if outcome.timed_out else "failed" if outcome.problem else "success"
     if status == "success" and not any(path.is_file() for path in model.rglob("*")):
         status = "failed"
-        notes.append("it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)")
+        notes.append(
+            "it wrote a file to tempModelLocalPath, which is the name of a folder: write files into it"
+            if model.is_file()
+            else "it wrote no model: tempModelLocalPath was empty when it ended (save with mlsql_model.sk_save_model)"
+        )
     if status == "success" and outcome.report.score_lines == 0:
         notes.append("it printed no mlsql_validation_score, so it has no score")
     if status == "success" and lost:

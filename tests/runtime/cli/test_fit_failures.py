@@ -17,6 +17,11 @@ SCRIPTS = {
     "hangs": ("import time; time.sleep(600)", "timeout", "it ran longer than its timeout of 1 s and was ended"),
     "no model": ("print('mlsql_validation_score:1')", "failed", "it wrote no model: tempModelLocalPath was empty"),
     "no score": (SAVE, "success", "it printed no mlsql_validation_score, so it has no score"),
+    "a file instead of a folder": (
+        "import mlsql; open(mlsql.internal_system_param['tempModelLocalPath'], 'w').write('x')",
+        "failed",
+        "it wrote a file to tempModelLocalPath, which is the name of a folder",
+    ),
     "not a number": (SAVE + "print('mlsql_validation_score:nan')", "success", "nan, which counts as no score"),
 }
 

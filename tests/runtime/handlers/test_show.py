@@ -53,6 +53,12 @@ def test_rows_are_bounded(run_plan: RunPlan) -> None:
     assert len(json.dumps(found.rows)) <= 256 << 10
 
 
+def test_a_wide_row_of_other_letters_is_shown(run_plan: RunPlan) -> None:
+    columns = ", ".join(f"repeat('é', 999) as c{number}" for number in range(60))
+    found = shown(run_plan, Select(table="t", sql=f"select {columns} from range(2)"), Show(table="t"))
+    assert [row[0] for row in found.rows] == ["é" * 999] * 2
+
+
 def test_columns_may_have_one_name(run_plan: RunPlan) -> None:
     found = shown(run_plan, Select(table="t", sql="select 1 as a, 2 as a"), Show(table="t"))
     assert (found.columns, found.rows) == (("a", "a"), ((1, 2),))

@@ -33,6 +33,12 @@ def test_csv_text(run_plan: RunPlan) -> None:
     assert (found.columns, found.rows) == (("a", "b"), ((1, "é"), (2, None)))
 
 
+def test_csv_text_has_a_row_in_each_line(run_plan: RunPlan) -> None:
+    result = run_plan(Load(table="t", format="csv", text='a,b\n"x\ny",2', options={"multiLine": "true"}))
+    assert result.error is not None
+    assert "csvStr has one row in each line" in result.error.message
+
+
 def test_the_number_of_files(run_plan: RunPlan, tmp_path: Path) -> None:
     result = run_plan(Save(table="data", format="parquet", path=str(tmp_path / "o"), file_num=3))
     result.raise_for_error()

@@ -99,6 +99,13 @@ def test_a_host_that_comes_late_is_looked_at_before_its_first_task() -> None:
     PreflightOutcome(wanted, (socket.gethostname(),), {}).check_this_host()
 
 
+def test_a_path_that_cannot_be_looked_at_is_a_problem_of_the_host(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    report = check_host(HostNeeds(paths=(str(tmp_path / "loop"), str(tmp_path))), "here", "1", print)
+    assert [problem.kind for problem in report.problems] == ["storage"]
+    assert "loop is not visible on here (" in report.problems[0].message
+
+
 def test_local_data_that_are_read_have_to_be_visible() -> None:
     plan = Plan(
         job_id="j",
