@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import uuid
@@ -17,8 +18,10 @@ def exists(path: str) -> bool:
     """Return whether there is something at a path. Unlike os.path.exists, raise the error of a disk that cannot say."""
     try:
         os.stat(path)
-    except MISSING:
-        return False
+    except OSError as error:
+        if isinstance(error, MISSING) or error.errno == errno.ENAMETOOLONG:  # nothing can have such a name
+            return False
+        raise
     return True
 
 

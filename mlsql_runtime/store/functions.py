@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Literal
 
 from mlsql_runtime import codec, errors
-from mlsql_runtime.errors import FormatError, MLSQLError, VersionNotFound
+from mlsql_runtime.errors import FormatError, MLSQLError, StorageError, VersionNotFound
 from mlsql_runtime.storage.concurrency import map_reads
 from mlsql_runtime.storage.location import Location
 from mlsql_runtime.store import layout
@@ -36,9 +37,14 @@ def write_package(
     folder = function_dir(root, function)
     number, place = claim_number(layout.list_numbered(folder), lambda n: folder / str(n), b"{}")
     entry = FileEntry(path=layout.FUNCTION_PICKLE, size=len(pickled), sha256=hashlib.sha256(pickled).hexdigest())
-    made = record(number, entry)
-    (place / layout.FUNCTION_PICKLE).write(pickled)
-    (place / layout.FUNCTION).replace(codec.dumps(made).encode())
+    try:
+        made = record(number, entry)
+        (place / layout.FUNCTION_PICKLE).write(pickled)
+        (place / layout.FUNCTION).replace(codec.dumps(made).encode())
+    except BaseException:
+        with contextlib.suppress(StorageError):  # which may be what is wrong
+            place.remove()
+        raise
     return made
 
 

@@ -16,6 +16,7 @@ from mlsql_runtime.store import functions
 from mlsql_runtime.store.function_history import read_history
 from mlsql_runtime.store.function_records import FunctionRecord, Refusal
 from mlsql_runtime.store.functions import KEPT_REFUSALS, add_refusal, list_refused_functions, read_refusals
+from mlsql_runtime.store.manifest import FileEntry
 from mlsql_runtime.store.verification import verify_files
 
 Package = Callable[..., FunctionRecord]
@@ -41,6 +42,15 @@ def test_the_pointer_keeps_its_history(root: Location, package: Package) -> None
     assert [(move.function_version, move.version) for move in pointer.history] == [(1, 1), (2, 2), (1, 1)]
     assert functions.read_function(root, "jack") == first
     assert functions.read_function(root, "jack", 2) == second
+
+
+def test_a_package_that_cannot_be_written_leaves_nothing(root: Location) -> None:
+    def fail(number: int, pickle: FileEntry) -> FunctionRecord:
+        raise RuntimeError("no record")
+
+    with pytest.raises(RuntimeError):
+        functions.write_package(root, "jack", b"pickled", fail)
+    assert root.list_files() == {}
 
 
 def test_packages_are_numbered_without_gaps_in_use(root: Location, package: Package) -> None:
