@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from support.workbench import RunPlan, Script
 
@@ -61,16 +63,24 @@ class Bench:
         self.root = Location.of(str(self.model))
         self.rows = [{"id": id, "label": 1.0, "features": [float(id), 1.0]} for id in range(100)]
         self.fraction: float | None = None
+        self._has_validation = False
         self.write_script(SOURCE)
 
     def write_script(self, source: str) -> None:
         (self._folder / "script.py").write_text(source)
 
+    def write_validation(self, rows: int) -> None:
+        """Write a stored table to validate with."""
+        pq.write_table(pa.Table.from_pylist(self.rows[:rows]), self._folder / "held.parquet")
+        self._has_validation = True
+
     def attempt(self, attempt: Attempt, job_id: str = "job") -> RunResult:
         file = self._folder / "rows.json"
         file.write_text("\n".join(map(json.dumps, self.rows)))
-        load = Load(table="rows", format="json", path=str(file))
-        return self._run(load, self._train(), job_id=job_id, attempt=attempt)
+        loads = [Load(table="rows", format="json", path=str(file))]
+        if self._has_validation:
+            loads.append(Load(table="held", format="parquet", path=str(self._folder / "held.parquet")))
+        return self._run(*loads, self._train(), job_id=job_id, attempt=attempt)
 
     def _train(self) -> Train:
         group = {"notes": str(self._folder), "model": str(self.model)}
@@ -81,6 +91,7 @@ class Bench:
             script_path=str(self._folder / "script.py"),
             fit_params=(group, group, group),
             validate_fraction=self.fraction,
+            validate_table="held" if self._has_validation else None,
             **feed,  # type: ignore[arg-type]
         )
 
@@ -277,6 +288,19 @@ def test_through_kafka_the_same_table_is_recognised(run_plan: RunPlan, tmp_path:
     assert trained(bench.attempt(LAST)).version == 1
     assert bench.groups().count("0") == 1
     assert len({tuple(seen) for _, *seen in bench.ran()}) == 1
+
+
+def test_through_kafka_a_validation_table_that_was_written_again_is_used(
+    run_plan: RunPlan, tmp_path: Path, feed: KafkaFeed
+) -> None:
+    with leaving_nothing(Bench(run_plan, tmp_path, feed)) as bench:
+        bench.write_validation(10)
+        assert bench.attempt(FIRST).error is not None
+        assert {each[-1] for each in bench.ran()} == {10}
+        (tmp_path / "ran").unlink()
+        bench.write_validation(20)
+        trained(bench.attempt(LAST))
+        assert [each[-1] for each in bench.ran()] == [20, 20, 20]
 
 
 def test_through_kafka_another_table_is_trained_from_the_beginning(
