@@ -82,7 +82,7 @@ def test_what_cannot_be_shown_is_explained(deployment: Deployment, named: Named,
     paths = [root, "/of/the/worker", damaged, "http://user:secret@127.0.0.1:1/m", "s4://user:secret@host/m"]
     tasks = named(many=[{"model_path": path, "version": 1} for path in paths])
     expected = [
-        (410, "no longer holds version 1: a later training removed it"),
+        (410, "no longer holds version 1: a later training with keep_versions"),
         (404, "/of/the/worker holds no model on the API server&#39;s machine"),
         (500, "this is not JSON"),
         (404, "this page does not read http://127.0.0.1:1/m"),

@@ -192,14 +192,19 @@ def _polled(
 ) -> Iterator[Sequence[ConsumerRecord]]:
     """Yield one partition's records up to ``end``, poll by poll. Only time without any progress counts as a stall."""
     from kafka import TopicPartition
+    from kafka.errors import KafkaConnectionError
 
     partition = TopicPartition(topic, number)
     consumer.assign([partition])
     consumer.seek(partition, start)
     position, still_since = start, time.monotonic()
     while position < end:
-        records = consumer.poll(timeout_ms=POLL_MS).get(partition, [])
-        new_position = consumer.position(partition, timeout_ms=POLL_MS)  # also past records that are for brokers only
+        try:
+            records = consumer.poll(timeout_ms=POLL_MS).get(partition, [])
+            new_position = consumer.position(partition, timeout_ms=POLL_MS)  # also past records that are for brokers only
+        except KafkaConnectionError:  # kafka-python tries again by itself, but not while it looks for the group's coordinator
+            records, new_position = [], None
+            time.sleep(POLL_MS / 1000)
         if new_position is not None and new_position > position:
             position = new_position
             yield records if position <= end else [record for record in records if record.offset < end]
