@@ -88,9 +88,16 @@ def _check_gain(statement: Register, candidate: Candidate, rival: PointerMove | 
     if rival.score is None:
         return GateResult(True, f"the current version {rival.version} has no score")
     by = f" by at least {margin}" if margin else ""
-    gain = candidate.gain_over(rival.score)
-    if gain is not None and (
-        gain > margin or (margin and math.isclose(gain, margin, rel_tol=1e-9))
-    ):  # 0.3 - 0.2 is less than 0.1
+    if _is_better(candidate, rival.score, margin):
         return GateResult(True, f"score {candidate.score} is better{by} than {rival.score} of version {rival.version}")
     return GateResult(False, f"{candidate}; expected better{by} than {rival.score} of the current version {rival.version}")
+
+
+def _is_better(candidate: Candidate, score: float, margin: float) -> bool:
+    """Return whether the candidate is better by a margin than a score; sums in another order are no improvement."""
+    gain = candidate.gain_over(score)
+    if gain is None or candidate.score is None:
+        return False
+    if margin:
+        return gain >= margin or math.isclose(gain, margin, rel_tol=1e-9)  # 0.3 - 0.2 is less than 0.1
+    return gain > 0 and not math.isclose(candidate.score, score, rel_tol=1e-12)

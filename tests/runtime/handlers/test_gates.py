@@ -109,3 +109,4 @@ def test_losses_are_better_when_they_are_lower() -> None:
     assert "expected at most 0.5" in str(check_gates(gates(0.5), candidate(0.6, False), ()).reason)
     assert not check_gates(gates(only_if_better=0), candidate(0.6, False), before).has_passed
     assert check_gates(gates(only_if_better=0), candidate(1e-13, False), (move(2, 5e-13),)).has_passed
+    assert not check_gates(gates(only_if_better=0), candidate(0.1 + 0.2), (move(2, 0.3),)).has_passed
