@@ -162,13 +162,14 @@ def _check_model_dir(place: Location | None) -> None:
         return
     if place.is_file() or place.list_names():
         raise InputError(f"--model-dir {place.uri} exists and is not empty; name another folder, or empty it", path=place.uri)
-    probe = place / "mlsql-probe"  # a refusal must come before the training, not after it
-    try:
+    probe, is_there = place / "mlsql-probe", place.exists()
+    try:  # a refusal must come before the training, not after it
         probe.write(b"")
         probe.remove_file()
     except StorageError as error:
         raise InputError(f"--model-dir {place.uri}: no file can be written there; {error.message}", path=place.uri) from error
-    place.remove_if_empty()
+    if not is_there:
+        place.remove_if_empty()
 
 
 def _check_resources(statement: Train) -> None:

@@ -33,7 +33,7 @@ def _find_column_problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]
     if values["stratify"] and fraction is None:
         ways = "validateFraction; operators: validate_data=0.2; mlsql fit: --validate 0.2"
         yield "stratify", f"stratify holds out a fraction of each class, and none is given; give one ({ways})"
-    labels = {params.get("label") for params in values["fit_params"]}
+    labels = {(params.get("label") or "label").lower() for params in values["fit_params"]}
     if values["stratify"] and label is None and len(labels) > 1:
         yield "stratify", "stratify takes the classes of one label, and the fit groups name different ones; name it as labelCol"
     if label is not None and label.lower() in (name.lower() for name in features):

@@ -35,8 +35,8 @@ def find_files(path: str) -> Iterator[tuple[str, os.stat_result]]:
     if os.path.isfile(path):
         yield path, os.stat(path)
     for folder, folders, files in os.walk(path, onerror=check):
-        links = [name for name in folders if os.path.islink(f"{folder}/{name}")]
-        for file in [f"{folder}/{name}" for name in files + links]:
+        below = [os.path.join(folder, name) for name in folders]
+        for file in [os.path.join(folder, name) for name in files] + [path for path in below if os.path.islink(path)]:
             with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
                 yield file, os.stat(file)
 
