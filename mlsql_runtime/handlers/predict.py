@@ -213,9 +213,10 @@ def _bring_resources(task: _PartitionTask, folder: Path) -> dict[str, str]:
 def _read_lines(task: _PartitionTask, path: Path, partition: int, expected: int) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
+    if not path.exists():
+        raise ScriptFailed(f"{task.script} wrote no tempOutputLocalPath on partition {partition}")
     if not path.is_file():
-        found = "a folder: write one file of that name" if path.exists() else "nothing"
-        raise ScriptFailed(f"{task.script} wrote no file tempOutputLocalPath on partition {partition}; found {found}")
+        raise ScriptFailed(f"{task.script} made a folder of tempOutputLocalPath on partition {partition}; write one file there")
     rows = 0
     with path.open("rb") as file:
         for lines in read_lines(file, f"the output of {task.script} on partition {partition}"):

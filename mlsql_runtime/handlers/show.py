@@ -50,17 +50,19 @@ def _limit_size(rows: Iterable[list[Any]]) -> tuple[tuple[Any, ...], ...]:
     kept: list[tuple[Any, ...]] = []
     room = TOTAL_CHARACTERS
     for row in rows:
-        short = tuple(map(_shorten, row))
-        room -= len(json.dumps(short, ensure_ascii=False))
-        if room < 0 and kept:
+        limit = VALUE_CHARACTERS
+        while len(text := json.dumps(short := [_shorten(value, limit) for value in row])) > room and not kept and limit > 1:
+            limit //= 2  # of the first row there is something to see, however wide it is
+        room -= len(text)
+        if room < 0:
             break
-        kept.append(short)
+        kept.append(tuple(short))
     return tuple(kept)
 
 
-def _shorten(value: Any) -> Any:
+def _shorten(value: Any, limit: int) -> Any:
     text = json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= VALUE_CHARACTERS else f"{text[:VALUE_CHARACTERS]}…"
+    return value if len(text) <= limit else f"{text[:limit]}…"
 
 
 def _to_json(value: Any) -> Any:

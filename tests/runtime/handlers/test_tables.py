@@ -36,7 +36,7 @@ def test_csv_text(run_plan: RunPlan) -> None:
 def test_csv_text_has_a_row_in_each_line(run_plan: RunPlan) -> None:
     result = run_plan(Load(table="t", format="csv", text='a,b\n"x\ny",2', options={"multiLine": "true"}))
     assert result.error is not None
-    assert "csvStr has one row in each line" in result.error.message
+    assert "csvStr has one row in each line" in result.error["message"]
 
 
 def test_the_number_of_files(run_plan: RunPlan, tmp_path: Path) -> None:

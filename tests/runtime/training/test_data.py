@@ -156,6 +156,14 @@ def test_vectors_of_different_widths_are_refused(run_plan: RunPlan, tmp_path: Pa
     assert not (tmp_path / "m").exists()
 
 
+def test_a_type_that_no_script_can_read_is_refused_before_anything_is_written(run_plan: RunPlan, tmp_path: Path) -> None:
+    months = Select(table="months", sql="select *, interval '1-2' year to month as gap from data")
+    result = run_plan(months, trained(tmp_path / "m", table="months"))
+    assert result.error is not None
+    assert "column 'gap' is of type interval year to month, which scripts cannot read" in result.error["message"]
+    assert not (tmp_path / "m").exists()
+
+
 @pytest.mark.parametrize(
     ("source", "column"),
     [
