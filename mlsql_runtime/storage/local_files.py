@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MISSING = (FileNotFoundError, NotADirectoryError)  # every other error is no answer to the question whether something exists
+MISSING = (FileNotFoundError, NotADirectoryError)  # after any other error of a look, a file may exist
 
 
 def exists(path: str) -> bool:

@@ -45,8 +45,11 @@ def read_json_text(text: bytes, schema: pa.Schema, columns: Sequence[str], what:
 
 
 def _read(open_stream: Source, limit: int, schema: pa.Schema, columns: Sequence[str], what: str) -> Iterator[pa.RecordBatch]:
-    """Read by column. NaN and infinities are text in Spark's JSON: at the first of them, go on by column without their quotes,
-    and where other text looks like them, by row."""
+    """Read by column, and by row what Arrow cannot read so, such as maps.
+
+    NaN and infinities are text in Spark's JSON: at the first of them, go on by column without their quotes, and where other text
+    looks like them, by row.
+    """
     parse = _parse_options(schema, columns)
     ways: tuple[Callable[[int], Iterator[pa.RecordBatch]], ...] = (
         lambda skip: _by_column(open_stream, limit, parse, skip),

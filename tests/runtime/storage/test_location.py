@@ -105,7 +105,7 @@ def test_of_many_names_those_that_are_there(root: Location) -> None:
     assert (root / "nowhere").existing(["a/x"]) == set()
 
 
-def test_an_error_of_the_disk_is_no_answer(tmp_path: Path) -> None:
+def test_an_error_of_the_disk_is_raised_and_does_not_mean_missing(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for look in (Location.of(str(tmp_path / "loop")).exists, lambda: Location.of(str(tmp_path)).existing(["loop"])):
         with pytest.raises(StorageError, match=r"cannot be read: .*loop"):

@@ -94,7 +94,7 @@ def test_prune_removes_no_version_whose_manifest_the_disk_cannot_look_at(local_r
     publish(local_root)
     manifest = Path(local_root.path) / "_model_1" / "manifest.json"
     manifest.rename(manifest.with_name("kept.json"))
-    manifest.symlink_to(manifest.name)  # a loop: an error other than that there is no such file
+    manifest.symlink_to(manifest.name)  # a loop, at which a look fails though it is there
     _age(local_root / "_model_1")
     with pytest.raises(StorageError, match=r"_model_1/manifest\.json"):
         prune(local_root, None)
